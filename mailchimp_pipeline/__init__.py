@@ -1,0 +1,1 @@
+"""Employees and vendors of many organisations, kept in step with their Mailchimp audiences."""
