@@ -1,0 +1,113 @@
+"""What a Mailchimp API key says by its form, and where the API of its data centre is.
+
+What does not belong here: asking Mailchimp about a key (`mailchimp`), storing one (`database`).
+"""
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
+
+from mailchimp_pipeline.errors import LastingError
+
+API_ROOT: Final = "https://{data_center}.api.mailchimp.com/3.0"
+"""Mailchimp's own API, for any data centre."""
+
+# A key has 32 characters before its data centre; 128 leave room for a longer kind and keep out a pasted file.
+_KEY: Final = re.compile(r"([0-9A-Za-z]{1,128})-(us[0-9]{1,3})")
+_DATA_CENTER: Final = re.compile(r"us[0-9]{1,3}")
+
+
+class MalformedApiKey(LastingError):
+    """The text is no Mailchimp API key. Says nothing of the text itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The API key does not have the form of a Mailchimp key: letters and digits, then its data centre, "
+            "such as -us6. Copy it again from Mailchimp, under Account, Extras, API keys."
+        )
+
+
+class UnusableApiRoot(LastingError):
+    """The configured address of the API must not be given a key."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The address of Mailchimp's API cannot be used: {why}. Correct MAILCHIMP_API_ROOT.")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ApiKey:
+    """A key of the right form. Only `reveal` gives it away: not its text, its repr, a log line or a pickle."""
+
+    _text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self._text):
+            raise MalformedApiKey
+
+    @classmethod
+    def parse(cls, text: str) -> "ApiKey":
+        """Return the key that `text` is, to the letter. Raises `MalformedApiKey`."""
+        return cls(text)
+
+    @property
+    def data_center(self) -> str:
+        """The data centre the key belongs to, such as us6."""
+        return self._text.rpartition("-")[2]
+
+    @property
+    def hint(self) -> str:
+        """The last four characters before the data centre, by which a person tells keys apart.
+
+        Of a key too short to keep anything secret that way, at most its last half.
+        """
+        secret = self._text.rpartition("-")[0]
+        return secret[len(secret) - min(4, len(secret) // 2) :]
+
+    def reveal(self) -> str:
+        """Return the key itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"ApiKey(…{self.hint}-{self.data_center})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An API key is not pickled: it would stand readable on disk.")
+
+
+def api_root(template: str, data_center: str) -> str:
+    """Return the API's address without a slash at its end, `{data_center}` filled in where the template has it.
+
+    Raises `UnusableApiRoot` for an address to which a key would travel readably, or that is none.
+    """
+    if not _DATA_CENTER.fullmatch(data_center):
+        raise UnusableApiRoot("the data centre is not of the form us6")
+    url = template.replace("{data_center}", data_center)
+    if problem := _problem(url):
+        raise UnusableApiRoot(problem)
+    return url.rstrip("/")
+
+
+def _problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "it is not a URL"
+    if not host or port == 0 or not re.fullmatch(r"[!-z|~]+", url):
+        return "it is not a URL"
+    if "@" in parts.netloc or "?" in url or "#" in url:
+        return "it must have no user, query or fragment"
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(host)):
+        return None
+    return "it must begin with https:// (http:// only for this machine itself, where the sandbox is)"
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

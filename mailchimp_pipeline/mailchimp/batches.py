@@ -1,0 +1,50 @@
+"""What became of each contact of a batch, from what Mailchimp says of them one by one. Its totals are not used.
+
+What does not belong here: sending the batch (`audiences`), the meaning of a refusal's words (`refusals`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.mailchimp.models import BatchResult
+from mailchimp_pipeline.mailchimp.refusals import EXISTS, Exists, refusal_of_item, refusal_of_status
+from mailchimp_pipeline.sync import BatchAnswer, MemberStatus, NewMember, Refusal
+
+
+def one_each(members: Sequence[NewMember]) -> dict[str, NewMember]:
+    """Return the members by the hash of their address, of several with one address the first.
+
+    Mailchimp may refuse a whole batch in which an address stands twice.
+    """
+    unique: dict[str, NewMember] = {}
+    for member in members:
+        unique.setdefault(subscriber_hash(member.email), member)
+    return unique
+
+
+def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAnswer:
+    """Return where each contact sent stands. An item of `errors` outweighs a member that came back.
+
+    A contact that is in no list was left out in silence, which Mailchimp is only known to do
+    to those in a compliance state: it is refused as such.
+    """
+    found: dict[str, Refusal | Exists | None] = dict.fromkeys(sent, Refusal.COMPLIANCE)
+    for member in (*result.new_members, *result.updated_members):
+        for key in {member.id, member.subscriber_hash} & sent.keys():
+            found[key] = _refusal_of(sent[key].status, member.status)
+    for item in result.errors:
+        key = subscriber_hash(item.email_address)
+        if key in found:
+            found[key] = refusal_of_item(item)
+    by_name = {sent[key].subscriber_hash: meaning for key, meaning in found.items()}
+    return BatchAnswer(
+        accepted=frozenset(key for key, meaning in by_name.items() if meaning is None),
+        existing=frozenset(key for key, meaning in by_name.items() if meaning == EXISTS),
+        refused={key: meaning for key, meaning in by_name.items() if isinstance(meaning, Refusal)},
+    )
+
+
+def _refusal_of(asked: MemberStatus, got: MemberStatus) -> Refusal | None:
+    # Asked to confirm, but subscribed already: they confirmed before, which is more than was asked.
+    confirmed = asked is MemberStatus.PENDING and got is MemberStatus.SUBSCRIBED
+    return None if got is asked or confirmed else refusal_of_status(got)

@@ -1,0 +1,67 @@
+"""Calls about campaigns and their reports."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from mailchimp_pipeline.mailchimp.calls import Call, campaign_path
+from mailchimp_pipeline.mailchimp.errors import CampaignGone
+from mailchimp_pipeline.mailchimp.models import Campaign, Page, Report
+from mailchimp_pipeline.mailchimp.pages import read_pages
+from mailchimp_pipeline.mailchimp.transport import Transport
+
+_CAMPAIGN = (
+    "id",
+    "type",
+    "status",
+    "settings.title",
+    "settings.subject_line",
+    "recipients.list_id",
+    "recipients.list_name",
+    "emails_sent",
+    "create_time",
+    "send_time",
+)
+_REPORT = ("id", "emails_sent", "send_time", "unsubscribed", "abuse_reports", "bounces", "opens", "clicks")
+
+
+class CampaignCalls:
+    """Campaigns of the account."""
+
+    _transport: Transport
+
+    def campaigns(self, *, list_id: str | None = None, since_create_time: datetime | None = None) -> Iterator[Campaign]:
+        """Yield the campaigns, the newest first. One may come twice."""
+        params = {"fields": _of_each("campaigns", _CAMPAIGN), "sort_field": "create_time", "sort_dir": "DESC"}
+        params |= {"list_id": list_id} if list_id is not None else {}
+        params |= {"since_create_time": _moment(since_create_time)} if since_create_time else {}
+        call = Call("GET", "/campaigns", "listing the campaigns", params)
+        for page in read_pages(self._transport, call, Page[Campaign]):
+            yield from page
+
+    def campaign(self, campaign_id: str) -> Campaign:
+        """Return the campaign; `CampaignGone` where the account has none with this id."""
+        task, fields = f"reading the campaign {campaign_id}", {"fields": ",".join(_CAMPAIGN)}
+        call = Call("GET", campaign_path(campaign_id), task, fields, gone=CampaignGone)
+        return self._transport.fetch(call, Campaign)
+
+    def reports(self, *, since_send_time: datetime | None = None) -> Iterator[Report]:
+        """Yield the reports of the sent campaigns. One may come twice."""
+        params = {"fields": _of_each("reports", _REPORT)}
+        params |= {"since_send_time": _moment(since_send_time)} if since_send_time else {}
+        call = Call("GET", "/reports", "listing the campaign reports", params)
+        for page in read_pages(self._transport, call, Page[Report]):
+            yield from page
+
+    def report(self, campaign_id: str) -> Report:
+        """Return the report of a sent campaign; `CampaignGone` where there is none."""
+        task, fields = f"reading the report of the campaign {campaign_id}", {"fields": ",".join(_REPORT)}
+        call = Call("GET", campaign_path(campaign_id, of="reports"), task, fields, gone=CampaignGone)
+        return self._transport.fetch(call, Report)
+
+
+def _of_each(listing: str, fields: tuple[str, ...]) -> str:
+    return ",".join([*(f"{listing}.{name}" for name in fields), "total_items"])
+
+
+def _moment(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,50 @@
+"""The Marketing API of one account, as one object. It fulfils the port `sync.Audiences`."""
+
+from types import TracebackType
+from typing import Self
+
+from mailchimp_pipeline.connections import API_ROOT, ApiKey, api_root
+from mailchimp_pipeline.mailchimp.account import AccountCalls
+from mailchimp_pipeline.mailchimp.audiences import AudienceCalls
+from mailchimp_pipeline.mailchimp.campaigns import CampaignCalls
+from mailchimp_pipeline.mailchimp.members import MemberCalls
+from mailchimp_pipeline.mailchimp.retries import Retries
+from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
+from mailchimp_pipeline.mailchimp.transport import Timeouts, Transport
+from mailchimp_pipeline.mailchimp.webhooks import WebhookCalls
+
+
+class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, WebhookCalls):
+    """One account at Mailchimp; threads may share it. Every call may raise the errors of `mailchimp.errors`.
+
+    `slots` are the account's connections: each request holds one, a pause before a retry holds none.
+    """
+
+    def __init__(
+        self,
+        api_key: ApiKey,
+        *,
+        slots: ConnectionSlots,
+        root: str = API_ROOT,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+    ) -> None:
+        self._transport = Transport(
+            api_key,
+            api_root(root, api_key.data_center),
+            slots=slots,
+            timeouts=timeouts or Timeouts(),
+            retries=retries or Retries(),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,113 @@
+"""What can go wrong between us and Mailchimp, as types that callers tell apart. `verdicts` decides which it is.
+
+PassingError
+└── MailchimpAway          asking again later may work; `retry_after` where Mailchimp named a time
+    ├── Throttled          too many calls at once; was not carried out
+    ├── TimedOut           no answer in time; may have been carried out
+    └── Unavailable        unreachable, broken, or an answer that is not one; may have been carried out
+LastingError
+├── KeyRefused             the key is wrong, disabled or revoked
+│   ├── AccountDisabled    the key's account is deactivated
+│   └── NotPermitted       the key's user may not do this
+├── NotFound               Mailchimp does not have the thing
+│   ├── AudienceGone
+│   └── CampaignGone
+├── Redirected             the address of the API leads elsewhere
+└── Rejected               the request is understood and refused: `title`, `fields`
+    ├── NotPossible        not with the thing as it is now (HTTP 405)
+    ├── MemberExists       the audience has the address already
+    └── MemberRefused      Mailchimp does not take this contact: `refusal`
+"""
+
+from typing import ClassVar
+
+from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.sync import Refusal
+
+
+class MailchimpAway(PassingError):
+    """Mailchimp did not carry it out, or did and we did not hear of it; asking again later may work."""
+
+    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class Throttled(MailchimpAway):
+    """More calls at once, or in all, than Mailchimp takes from the account."""
+
+
+class TimedOut(MailchimpAway):
+    """No answer in time. Mailchimp may still carry it out."""
+
+
+class Unavailable(MailchimpAway):
+    """Mailchimp cannot be reached, is broken, or something on the way answered in its place."""
+
+
+class KeyRefused(LastingError):
+    """Mailchimp does not accept the API key."""
+
+
+class AccountDisabled(KeyRefused):
+    """The account that the key belongs to is deactivated."""
+
+
+class NotPermitted(KeyRefused):
+    """The key is good, but its user may not do this."""
+
+
+class NotFound(LastingError):
+    """Mailchimp does not have the thing; `advice` is what to do about it.
+
+    `after_lost_answer` says that an earlier attempt of the same call went unanswered, and may have removed it.
+    """
+
+    advice: ClassVar = "It may have been deleted there: look it up in Mailchimp"
+
+    def __init__(self, text: str, *, after_lost_answer: bool = False) -> None:
+        super().__init__(text)
+        self.after_lost_answer = after_lost_answer
+
+
+class AudienceGone(NotFound):
+    """The account has no such audience."""
+
+    advice: ClassVar = (
+        "The audience was deleted or belongs to another account: choose another one, or connect its account"
+    )
+
+
+class CampaignGone(NotFound):
+    """The account has no such campaign."""
+
+    advice: ClassVar = "The campaign was deleted or belongs to another account: track another one"
+
+
+class Redirected(LastingError):
+    """Something answered with another address. It is not followed: the key would go along."""
+
+
+class Rejected(LastingError):
+    """The request is understood and refused, for `title` and because of `fields`; neither holds personal data."""
+
+    def __init__(self, text: str, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.title = title
+        self.fields = fields
+
+
+class NotPossible(Rejected):
+    """Not with the thing as it is now, such as archiving a member that is archived."""
+
+
+class MemberExists(Rejected):
+    """The audience has the address already."""
+
+
+class MemberRefused(Rejected):
+    """Mailchimp does not take this contact, for `refusal`."""
+
+    def __init__(self, text: str, refusal: Refusal, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
+        super().__init__(text, title=title, fields=fields)
+        self.refusal = refusal

@@ -1,0 +1,196 @@
+"""Mailchimp's answers as typed values, read leniently: more fields than these, blanks, and words that came later.
+
+Left out on purpose: whatever nobody here uses, above all personal data.
+What does not belong here: what a refusal means (`refusals`), which failure an answer is (`verdicts`).
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _none_for_blank(value: object) -> object:
+    return None if value == "" else value
+
+
+def _zero_for_blank(value: object) -> object:
+    return 0 if value is None or value == "" else value
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        instant = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _status(value: object) -> MemberStatus:
+    # A status that came after this was written: the audience knows the member and does not mail it as a
+    # subscriber, which is what transactional says, so nobody is sent anything on the strength of a guess.
+    try:
+        return MemberStatus(_text(value))
+    except ValueError:
+        return MemberStatus.TRANSACTIONAL
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Instant = Annotated[datetime | None, BeforeValidator(_instant)]
+Count = Annotated[int, BeforeValidator(_zero_for_blank)]
+MaybeCount = Annotated[int | None, BeforeValidator(_none_for_blank)]
+Rate = Annotated[float | None, BeforeValidator(_none_for_blank)]
+Status = Annotated[MemberStatus, BeforeValidator(_status)]
+
+
+class Wire(BaseModel):
+    """Part of an answer. Shows nothing of what it was made from when that does not fit."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+Item = TypeVar("Item", bound=Wire)
+
+
+class Page(Wire, Generic[Item]):
+    """Part of a listing; `total_items` counts the whole. One without it is no page, rather than an empty one."""
+
+    items: tuple[Item, ...] = Field(
+        (), validation_alias=AliasChoices("lists", "members", "merge_fields", "campaigns", "reports")
+    )
+    total_items: int
+
+
+class Account(Wire):
+    """The account a key belongs to; `role` is that of the key's user."""
+
+    account_id: str
+    account_name: Text = ""
+    role: Text = ""
+
+
+class ListEntry(Wire):
+    """An audience."""
+
+    id: str
+    name: Text = ""
+    double_optin: bool
+    web_id: MaybeCount = None
+    member_count: Count = Field(0, validation_alias=AliasPath("stats", "member_count"))
+
+    def audience(self) -> Audience:
+        """Return it in the words of a sync."""
+        return Audience(
+            id=self.id,
+            name=self.name,
+            member_count=self.member_count,
+            double_optin=self.double_optin,
+            web_id=self.web_id,
+        )
+
+
+class MergeField(Wire):
+    """A merge field of an audience."""
+
+    tag: str
+    required: bool = False
+
+
+class Member(Wire):
+    """A member of an audience. Its repr hides the address."""
+
+    id: Text = Field("", repr=False)
+    email_address: Text = Field("", repr=False)
+    status: Status
+    last_changed: Instant = None
+    unsubscribe_reason: Text = Field("", repr=False)
+
+    @property
+    def subscriber_hash(self) -> str:
+        """The member's hash, from the address: ids of very old members were made before it was lower-cased."""
+        return subscriber_hash(self.email_address) if self.email_address else self.id
+
+    def standing(self) -> Standing:
+        """Return it in the words of a sync."""
+        return Standing(self.subscriber_hash, self.status)
+
+
+class BatchError(Wire):
+    """Why one contact of a batch was not taken. `error` holds the address."""
+
+    email_address: Text = Field("", repr=False)
+    error: Text = Field("", repr=False)
+    error_code: Text = ""
+    field: Text = ""
+
+
+class BatchResult(Wire):
+    """What became of a batch. One without all three lists is no answer, rather than one that took nobody."""
+
+    new_members: tuple[Member, ...]
+    updated_members: tuple[Member, ...]
+    errors: tuple[BatchError, ...]
+
+
+class Campaign(Wire):
+    """A campaign. `status` is Mailchimp's word for it."""
+
+    id: str
+    type: Text = ""
+    status: Text = ""
+    title: Text = Field("", validation_alias=AliasPath("settings", "title"))
+    subject_line: Text = Field("", validation_alias=AliasPath("settings", "subject_line"))
+    list_id: Text = Field("", validation_alias=AliasPath("recipients", "list_id"))
+    list_name: Text = Field("", validation_alias=AliasPath("recipients", "list_name"))
+    emails_sent: Count = 0
+    create_time: Instant = None
+    send_time: Instant = None
+
+
+class Report(Wire):
+    """How a sent campaign did. Rates are fractions of the successful deliveries, 0 to 1.
+
+    The `proxy_excluded` figures leave out opens by mail proxies; they exist for mail sent since 2024-06-22.
+    `unique_clicks` counts clicks, one a person and link; `subscriber_clicks` the people who clicked.
+    """
+
+    id: str
+    emails_sent: Count = 0
+    send_time: Instant = None
+    unsubscribed: Count = 0
+    abuse_reports: Count = 0
+    hard_bounces: Count = Field(0, validation_alias=AliasPath("bounces", "hard_bounces"))
+    soft_bounces: Count = Field(0, validation_alias=AliasPath("bounces", "soft_bounces"))
+    opens: Count = Field(0, validation_alias=AliasPath("opens", "opens_total"))
+    unique_opens: Count = Field(0, validation_alias=AliasPath("opens", "unique_opens"))
+    open_rate: Rate = Field(None, validation_alias=AliasPath("opens", "open_rate"))
+    proxy_excluded_unique_opens: MaybeCount = Field(
+        None, validation_alias=AliasPath("opens", "proxy_excluded_unique_opens")
+    )
+    proxy_excluded_open_rate: Rate = Field(None, validation_alias=AliasPath("opens", "proxy_excluded_open_rate"))
+    clicks: Count = Field(0, validation_alias=AliasPath("clicks", "clicks_total"))
+    unique_clicks: Count = Field(0, validation_alias=AliasPath("clicks", "unique_clicks"))
+    subscriber_clicks: Count = Field(0, validation_alias=AliasPath("clicks", "unique_subscriber_clicks"))
+    click_rate: Rate = Field(None, validation_alias=AliasPath("clicks", "click_rate"))
+
+
+class Webhook(Wire):
+    """A webhook of an audience. Mailchimp names the signing secret once, in the answer that makes the webhook."""
+
+    id: str
+    url: Text = Field("", repr=False)
+    signing_enabled: bool = False
+    signing_secret: Annotated[SecretStr | None, BeforeValidator(_none_for_blank)] = None
+
+
+class Webhooks(Wire):
+    """All webhooks of an audience."""
+
+    webhooks: tuple[Webhook, ...]

@@ -1,0 +1,74 @@
+"""How long a failed call is tried again: growing, jittered pauses, until a budget of seconds is spent.
+
+What does not belong here: which failures are worth it (`verdicts`).
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """The rule. `budget` covers the attempts and the pauses of one call, not its waiting for a connection slot.
+
+    A pause is at most `longest_pause` long, or as long as Mailchimp asked for, if the budget has that much left.
+    """
+
+    budget: float = 300.0
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+
+
+class Patience:
+    """What one call has left of its budget."""
+
+    def __init__(self, rule: Retries) -> None:
+        self._rule = rule
+        self._left = rule.budget
+        self._next_pause = rule.first_pause
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """Charge the time an attempt takes."""
+        begun = self._rule.clock()
+        try:
+            yield
+        finally:
+            self._left -= self._rule.clock() - begun
+
+    def rest(self, retry_after: float | None) -> bool:
+        """Pause before the next attempt; false, without pausing, where that is beyond the budget."""
+        # The upper half is random, so that those who failed together do not come back together.
+        pause = max(self._next_pause * self._rule.rng.uniform(0.5, 1.0), retry_after or 0.0)
+        if pause > self._left:
+            return False
+        self._next_pause = min(2 * self._next_pause, self._rule.longest_pause)
+        self._left -= pause
+        self._rule.sleep(pause)
+        return True
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a Retry-After header asks for, in either of its forms; None where there is none.
+
+    A moment is measured against the answer's own Date: the clocks of the two machines need not agree.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return max(0.0, until.total_seconds())

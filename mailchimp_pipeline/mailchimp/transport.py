@@ -1,0 +1,127 @@
+"""Sends calls to the Marketing API: a slot, a request, a verdict, and again while that is worth it.
+
+What does not belong here: what is asked (`audiences`, `members`, ...), what a failure is (`verdicts`).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Final, TypeVar
+
+import requests
+import urllib3
+from pydantic import ValidationError
+from requests.adapters import HTTPAdapter
+
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.mailchimp.calls import Call
+from mailchimp_pipeline.mailchimp.errors import MailchimpAway, NotFound, Throttled
+from mailchimp_pipeline.mailchimp.models import Wire
+from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
+from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
+from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
+from mailchimp_pipeline.sync import CONNECTIONS
+
+USER_AGENT: Final = "mailchimp-pipeline"
+
+_Model = TypeVar("_Model", bound=Wire)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, and for the next bytes of an answer.
+
+    Mailchimp gives up on a call of its own after 120 s. `read` lies above that: its answer says more than
+    our silence, and hanging up earlier frees no connection, since a call may go on there without us.
+    """
+
+    connect: float = 10.0
+    read: float = 130.0
+
+
+class Transport:
+    """Sends calls for one account over at most ten pooled connections; threads may share it."""
+
+    def __init__(
+        self, api_key: ApiKey, root: str, *, slots: ConnectionSlots, timeouts: Timeouts, retries: Retries
+    ) -> None:
+        self._root = root
+        self._slots = slots
+        self._timeouts = (timeouts.connect, timeouts.read)
+        self._retries = retries
+        self._session = _session(api_key)
+
+    def fetch(self, call: Call, model: type[_Model]) -> _Model:
+        """Return the answer's body as a `model`. Raises the errors of `mailchimp.errors`."""
+
+        def read(answer: Answer) -> _Model:
+            try:
+                return model.model_validate_json(answer.body)
+            except ValidationError:
+                failure = malformed(call, answer)
+            raise failure
+
+        return self._carry_out(call, read)
+
+    def send(self, call: Call) -> None:
+        """Carry out a call whose answer has no body. Raises the errors of `mailchimp.errors`."""
+        self._carry_out(call, lambda _: None)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _carry_out(self, call: Call, read: Callable[[Answer], _T]) -> _T:
+        patience = Patience(self._retries)
+        answer_lost = False
+        while True:
+            try:
+                with self._slots.slot(), patience.attempt():
+                    answer = self._exchange(call)
+                return read(answer)
+            except NotFound as error:
+                error.after_lost_answer = answer_lost
+                raise
+            except MailchimpAway as error:
+                answer_lost = answer_lost or not isinstance(error, Throttled)
+                if answer_lost and not call.repeat_when_lost:
+                    raise
+                if not patience.rest(error.retry_after):
+                    raise
+
+    def _exchange(self, call: Call) -> Answer:
+        # Errors are raised outside the handler: requests' own, with the URL in its text, is then not their context.
+        try:
+            response = self._session.request(
+                call.method,
+                self._root + call.path,
+                params=call.params,
+                json=call.body,
+                timeout=self._timeouts,
+                allow_redirects=False,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            failure = lost(call, error)
+        else:
+            answer = Answer(response.status_code, response.content, retry_after(response.headers))
+            failure = verdict(call, answer)
+            if failure is None:
+                return answer
+        raise failure
+
+
+def _session(api_key: ApiKey) -> requests.Session:
+    session = requests.Session()
+    # No proxy, netrc or certificates from the environment: the key goes where the settings say, or nowhere.
+    session.trust_env = False
+    session.auth = (USER_AGENT, api_key.reveal())
+    session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # It logs every URL at DEBUG, and a member's URL holds the hash of the address.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+    return session

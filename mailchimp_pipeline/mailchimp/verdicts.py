@@ -1,0 +1,134 @@
+"""The one place that decides what a failed request is: passing or lasting, and which error.
+
+Each text says what was being done and what to do next. Mailchimp's own `detail` holds addresses:
+it is read (`refusals`) and never passed on.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import requests
+import urllib3
+
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.mailchimp.calls import Call
+from mailchimp_pipeline.mailchimp.errors import (
+    AccountDisabled,
+    KeyRefused,
+    MailchimpAway,
+    MemberExists,
+    MemberRefused,
+    NotPermitted,
+    NotPossible,
+    Redirected,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Unavailable,
+)
+from mailchimp_pipeline.mailchimp.problems import Problem
+from mailchimp_pipeline.mailchimp.refusals import EXISTS, refusal_of_problem
+
+_LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
+
+_UNEXPLAINED: Final = Problem.model_validate({})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; `retry_after` in seconds where it said so."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    retry_after: float | None = None
+
+
+def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
+    """Return the error that an answer means, None for a success. Raises nothing, whatever came."""
+    if 200 <= answer.status < 300:
+        return None
+    if 300 <= answer.status < 400:
+        return Redirected(
+            f"Something sent us elsewhere while {call.task} (HTTP {answer.status}); the key does not follow. "
+            "Check that MAILCHIMP_API_ROOT is the address of the API itself."
+        )
+    problem = Problem.read(answer.body)
+    return _passing(call, answer, problem) or _lasting(call, answer.status, problem or _UNEXPLAINED)
+
+
+def lost(call: Call, error: requests.RequestException | urllib3.exceptions.HTTPError) -> MailchimpAway:
+    """Return the error for a request that got no answer. What `error` says is left out: it holds the URL."""
+    # A time-out while the body is read comes as a ConnectionError around urllib3's own error.
+    if any(isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)):
+        return TimedOut(f"Mailchimp did not answer in time while {call.task}. {_LATER}.")
+    why = "its certificate is not good" if isinstance(error, requests.exceptions.SSLError) else "the connection failed"
+    return Unavailable(f"Mailchimp could not be reached while {call.task}: {why}. {_LATER}.")
+
+
+def malformed(call: Call, answer: Answer) -> Unavailable:
+    """Return the error for a success whose body is not what was asked for."""
+    return Unavailable(
+        f"Mailchimp's answer while {call.task} could not be read (HTTP {answer.status}, {len(answer.body)} bytes). "
+        f"{_LATER}.",
+        retry_after=answer.retry_after,
+    )
+
+
+def incomplete(call: Call, *, announced: int, read: int) -> Unavailable:
+    """Return the error for a listing that ended before all it announced had come."""
+    return Unavailable(
+        f"Mailchimp announced {announced} entries while {call.task} and gave {read}. A part is not taken for the "
+        f"whole. {_LATER}."
+    )
+
+
+def _passing(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAway | None:
+    status, wait = answer.status, answer.retry_after
+    if status == 429 or (status == 403 and problem is None):
+        return Throttled(
+            f"Mailchimp turned us away while {call.task} (HTTP {status}): too many calls of the account at once. "
+            "Try again later; if it stays so, look what else uses the account's ten connections.",
+            retry_after=wait,
+        )
+    if status in {408, 504}:
+        text = f"Mailchimp took too long while {call.task} (HTTP {status}). {_LATER}."
+        return TimedOut(text, retry_after=wait)
+    # Mailchimp explains its own refusals: a 4xx without a problem document comes from something before it.
+    if status >= 500 or status < 200 or (problem is None and status != 401):
+        said = f": {problem}" if problem else ""
+        text = f"Mailchimp was not available while {call.task} (HTTP {status}{said}). {_LATER}."
+        return Unavailable(text, retry_after=wait)
+    return None
+
+
+def _lasting(call: Call, status: int, problem: Problem) -> LastingError:
+    if status in {401, 403}:
+        return _about_the_key(call, status, problem)
+    if status == 404:
+        return call.gone(f"Mailchimp did not find it while {call.task} (HTTP 404). {call.gone.advice}.")
+    text = f"Mailchimp refused while {call.task} (HTTP {status}: {problem}). {call.advice}."
+    if status == 405:
+        return NotPossible(text, title=problem.title, fields=problem.fields)
+    meaning = refusal_of_problem(problem.raw_title, problem.detail, problem.fields)
+    if meaning is None:
+        return Rejected(text, title=problem.title, fields=problem.fields)
+    if meaning == EXISTS:
+        return MemberExists(text, title=problem.title, fields=problem.fields)
+    return MemberRefused(text, meaning, title=problem.title, fields=problem.fields)
+
+
+def _about_the_key(call: Call, status: int, problem: Problem) -> KeyRefused:
+    said = f"while {call.task} (HTTP {status}: {problem})"
+    if status == 401:
+        return KeyRefused(
+            f"Mailchimp refused the API key {said}. It is wrong, revoked, or its user is gone: "
+            "make a new key in Mailchimp, under Account, Extras, API keys, and connect again."
+        )
+    if problem.title == "User Disabled":
+        return AccountDisabled(
+            f"Mailchimp has deactivated the account, it said {said}. Reactivate it there, or connect another account."
+        )
+    return NotPermitted(
+        f"Mailchimp does not permit this to the API key {said}. Give the key's user the role of a manager "
+        "in Mailchimp, under Account, Users, or connect with the key of a user who has it."
+    )

@@ -1,0 +1,61 @@
+"""Calls about the webhooks through which Mailchimp tells of changes to an audience's members.
+
+What does not belong here: receiving what they send.
+"""
+
+from typing import Final
+
+from mailchimp_pipeline.mailchimp.calls import Call, audience_path, webhook_path
+from mailchimp_pipeline.mailchimp.errors import AudienceGone, NotFound
+from mailchimp_pipeline.mailchimp.models import Webhook, Webhooks
+from mailchimp_pipeline.mailchimp.transport import Transport
+
+EVENTS: Final = {
+    "subscribe": True,
+    "unsubscribe": True,
+    "profile": True,
+    "cleaned": True,
+    "upemail": True,
+    "campaign": False,
+}
+SOURCES: Final = {"user": True, "admin": True, "api": False}
+"""Who changed it. All three are said: left out, our own changes would come back to us."""
+
+
+class WebhookCalls:
+    """Webhooks of the account's audiences."""
+
+    _transport: Transport
+
+    def webhooks(self, list_id: str) -> tuple[Webhook, ...]:
+        """Return the webhooks of the audience."""
+        task = f"listing the webhooks of the audience {list_id}"
+        call = Call("GET", f"{audience_path(list_id)}/webhooks", task, gone=AudienceGone)
+        return self._transport.fetch(call, Webhooks).webhooks
+
+    def add_webhook(self, list_id: str, url: str) -> Webhook:
+        """Make a webhook and return it with its signing secret, which Mailchimp never tells again.
+
+        Not repeated when the answer is lost, and the secret with it: remove the audience's webhook
+        with this URL then, and make another.
+        """
+        call = Call(
+            "POST",
+            f"{audience_path(list_id)}/webhooks",
+            f"making a webhook of the audience {list_id}",
+            body={"url": url, "events": EVENTS, "sources": SOURCES},
+            gone=AudienceGone,
+            advice="Mailchimp must get HTTP 200 from the webhook's URL over the internet, "
+            "and the audience must not have a webhook with that URL yet",
+            repeat_when_lost=False,
+        )
+        return self._transport.fetch(call, Webhook)
+
+    def remove_webhook(self, list_id: str, webhook_id: str) -> bool:
+        """Remove the webhook; false where it was not there."""
+        task = f"removing a webhook of the audience {list_id}"
+        try:
+            self._transport.send(Call("DELETE", webhook_path(list_id, webhook_id), task))
+        except NotFound:
+            return False
+        return True

@@ -1,0 +1,130 @@
+"""What tests of the client are made of: a client, time that passes when told to, and Mailchimp's answers."""
+
+import random
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.mailchimp import ConnectionSlots, MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.sync import MemberStatus, NewMember
+
+A_KEY = "0123456789abcdef0123456789abcdef-us6"
+LIST_ID = "a1b2c3d4e5"
+ADDRESS = "ada.lovelace@engine.test"
+A_HASH = subscriber_hash(ADDRESS)
+
+
+@dataclass
+class Time:
+    """Time that passes only while somebody sleeps."""
+
+    now: float = 0.0
+    pauses: list[float] = field(default_factory=list[float])
+
+    def clock(self) -> float:
+        """Return the time it is."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def retries(self, budget: float = 60.0) -> Retries:
+        """Return a rule by this time."""
+        rng = random.Random(7)  # noqa: S311 -- repeatable on purpose
+        return Retries(budget=budget, sleep=self.sleep, clock=self.clock, rng=rng)
+
+
+class CountingSlots:
+    """Slots that say how many are held now and were held in all."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.taken = 0
+
+    @contextmanager
+    def slot(self) -> Generator[None]:
+        """Hold one."""
+        self.held += 1
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.held -= 1
+
+
+def a_client(
+    root: str,
+    *,
+    retries: Retries | None = None,
+    timeouts: Timeouts | None = None,
+    slots: ConnectionSlots | None = None,
+) -> MailchimpClient:
+    """Return a client that does not retry unless it is told to."""
+    return MailchimpClient(
+        ApiKey.parse(A_KEY),
+        root=root,
+        slots=slots or ThreadSlots(),
+        retries=retries or Time().retries(budget=0),
+        timeouts=timeouts or Timeouts(connect=2, read=5),
+    )
+
+
+def a_new_member(
+    email: str = ADDRESS,
+    status: MemberStatus = MemberStatus.SUBSCRIBED,
+    merge_fields: Mapping[str, str] | None = None,
+) -> NewMember:
+    return NewMember(subscriber_hash(email), email, status, merge_fields or {})
+
+
+def a_problem(status: int, title: str, detail: str = "", **others: object) -> dict[str, object]:
+    return {"status": status, "title": title, "detail": detail, "instance": "0f4c11aa-01", **others}
+
+
+def a_member(email: str = ADDRESS, status: str = "subscribed", **others: object) -> dict[str, object]:
+    """Return a member as Mailchimp shows one, blanks included."""
+    return {
+        "id": subscriber_hash(email),
+        "email_address": email,
+        "status": status,
+        "merge_fields": {"FNAME": "", "LNAME": "", "ADDRESS": "", "PHONE": ""},
+        "timestamp_signup": "",
+        "ip_signup": "",
+        "last_changed": "2026-01-02T03:04:05+00:00",
+        **others,
+    }
+
+
+def a_list(list_id: str = LIST_ID, **others: object) -> dict[str, object]:
+    """Return an audience as Mailchimp shows one."""
+    stats = {"member_count": 7, "campaign_last_sent": ""}
+    return {"id": list_id, "web_id": 12, "name": "News", "double_optin": False, "stats": stats, **others}
+
+
+def a_batch_result(
+    new: tuple[object, ...] = (), updated: tuple[object, ...] = (), errors: tuple[object, ...] = ()
+) -> dict[str, object]:
+    """Return the answer to a batch; its totals are wrong on purpose."""
+    return {
+        "new_members": list(new),
+        "updated_members": list(updated),
+        "errors": list(errors),
+        "total_created": 99,
+        "total_updated": 99,
+        "error_count": 0,
+    }
+
+
+def an_item(error: str, email: str = ADDRESS, code: str = "ERROR_GENERIC", field: str = "") -> dict[str, str]:
+    """Return an item of a batch's `errors`; `X` in the text stands for the address."""
+    return {
+        "email_address": email,
+        "error": error.replace("X", email, 1),
+        "error_code": code,
+        "field": field,
+        "field_message": "",
+    }

@@ -1,0 +1,124 @@
+"""A server that answers what a test tells it to, byte for byte, and keeps what it was asked.
+
+What does not belong here: behaving like Mailchimp; that is the sandbox's work.
+"""
+
+import json
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer. A `body` that is not bytes is sent as JSON; `announced` is a Content-Length that is not true."""
+
+    status: int = 200
+    body: object = b""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    delay: float = 0.0
+    announced: int | None = None
+    cut: bool = False
+
+    @property
+    def content(self) -> bytes:
+        """The body's bytes."""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came in."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body, read as JSON."""
+        return json.loads(self.content)
+
+
+class Script:
+    """Replies in their order, the last one again and again, and the requests they answered."""
+
+    def __init__(self, replies: tuple[Reply, ...]) -> None:
+        self._replies = list(replies)
+        self.asked: list[Asked] = []
+        self.root = ""
+
+    def answer(self, asked: Asked) -> Reply:
+        """Keep the request and return what it is answered with."""
+        self.asked.append(asked)
+        return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+
+    @property
+    def only(self) -> Asked:
+        """The one request there was."""
+        (asked,) = self.asked
+        return asked
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client that hangs up is what some tests are about."""
+
+
+@contextmanager
+def scripted(*replies: Reply) -> Generator[Script]:
+    """Run a server with these replies on a free port of this machine."""
+    script = Script(replies)
+    server = _Server(("127.0.0.1", 0), _handler(script))
+    script.root = f"http://127.0.0.1:{server.server_port}/3.0"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def handle_any(self) -> None:
+            reply = script.answer(self._asked())
+            time.sleep(reply.delay)
+            self.close_connection = reply.cut or reply.announced is not None
+            if reply.cut:
+                return
+            self.send_response(reply.status)
+            headers = {"Content-Type": "application/json", **reply.headers}
+            for name, value in headers.items():
+                self.send_header(name, value)
+            length = len(reply.content) if reply.announced is None else reply.announced
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(reply.content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 -- http.server's names
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
+            """Say nothing."""
+
+        def _asked(self) -> Asked:
+            parts = urlsplit(self.path)
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            return Asked(self.command, parts.path, query, dict(self.headers), content)
+
+    return Handler

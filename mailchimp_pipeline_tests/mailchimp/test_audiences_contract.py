@@ -1,0 +1,140 @@
+"""What a sync may rely on, of the fake and of the real client alike."""
+
+from datetime import datetime
+
+import pytest
+
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.sync import BATCH_SIZE, BatchAnswer, MemberStatus, Refusal, Standing
+from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, a_new_member
+from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, FakeStage, Stage
+
+ADA, BOB, EVE = (f"{name}@acme.test" for name in ("ada", "bob", "eve"))
+
+
+@pytest.fixture(params=["fake", "real"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return FakeStage() if request.param == "fake" else request.getfixturevalue("sandbox_stage")
+
+
+def hashes(*emails: str) -> set[str]:
+    return {subscriber_hash(email) for email in emails}
+
+
+def push(
+    stage: Stage, *emails: str, update_existing: bool = False, status: MemberStatus = MemberStatus.SUBSCRIBED
+) -> BatchAnswer:
+    members = [a_new_member(email, status) for email in emails]
+    return stage.audiences.subscribe(LIST_ID, members, update_existing=update_existing)
+
+
+def standings(
+    stage: Stage, *, status: MemberStatus | None = None, since: datetime | None = None
+) -> dict[str, MemberStatus]:
+    pages = stage.audiences.standings(LIST_ID, status=status, since=since)
+    return {standing.subscriber_hash: standing.status for page in pages for standing in page}
+
+
+def test_an_audience_is_described(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.put(BOB, MemberStatus.UNSUBSCRIBED)
+    audience = stage.audiences.audience(LIST_ID)
+    assert (audience.id, audience.name, audience.double_optin) == (LIST_ID, "Staff", False)
+    assert (audience.member_count, type(audience.web_id)) == (1, int)
+
+
+def test_an_audience_that_is_not_there_is_a_lasting_error(stage: Stage) -> None:
+    audiences, gone = stage.audiences, "0000000000"
+    for ask in (
+        lambda: audiences.audience(gone),
+        lambda: audiences.merge_tags(gone),
+        lambda: list(audiences.standings(gone)),
+        lambda: audiences.subscribe(gone, [a_new_member(ADA)], update_existing=False),
+    ):
+        with pytest.raises(LastingError, match="audience"):
+            ask()
+
+
+def test_the_merge_tags_of_a_new_audience_are_mailchimps(stage: Stage) -> None:
+    assert stage.audiences.merge_tags(LIST_ID) >= {"FNAME", "LNAME"}
+
+
+@pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING])
+def test_a_new_contact_is_accepted_with_the_status_asked_for(stage: Stage, status: MemberStatus) -> None:
+    answer = push(stage, ADA, "Bob@Acme.Test", status=status)
+    assert answer.accepted == hashes(ADA, BOB)
+    assert stage.audiences.member_status(LIST_ID, subscriber_hash(BOB)) is status
+
+
+@pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED])
+def test_one_that_exists_is_left_as_it_is(stage: Stage, status: MemberStatus) -> None:
+    stage.put(ADA, status)
+    answer = push(stage, ADA, BOB)
+    assert (answer.existing, answer.accepted, answer.refused) == (hashes(ADA), hashes(BOB), {})
+    assert stage.audiences.member_status(LIST_ID, subscriber_hash(ADA)) is status
+
+
+def test_one_that_exists_is_updated_when_that_is_asked_for(stage: Stage) -> None:
+    push(stage, ADA)
+    assert push(stage, ADA, BOB, update_existing=True).accepted == hashes(ADA, BOB)
+
+
+def test_the_same_batch_again_changes_nothing(stage: Stage) -> None:
+    push(stage, ADA)
+    assert push(stage, ADA).existing == hashes(ADA)
+    assert standings(stage) == {subscriber_hash(ADA): MemberStatus.SUBSCRIBED}
+
+
+def test_one_who_left_is_not_brought_back(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.leave(ADA)
+    assert push(stage, ADA, update_existing=True).refused == {subscriber_hash(ADA): Refusal.COMPLIANCE}
+    assert stage.audiences.member_status(LIST_ID, subscriber_hash(ADA)) is MemberStatus.UNSUBSCRIBED
+
+
+def test_refusals_of_some_do_not_keep_out_the_others(stage: Stage) -> None:
+    answer = push(stage, ADA, FORGOTTEN, FAKE)
+    assert answer.accepted == hashes(ADA)
+    assert answer.refused == {subscriber_hash(FORGOTTEN): Refusal.FORGOTTEN, subscriber_hash(FAKE): Refusal.FAKE}
+    assert stage.audiences.member_status(LIST_ID, subscriber_hash(FORGOTTEN)) is None
+
+
+def test_an_address_that_stands_twice_in_a_batch_counts_once(stage: Stage) -> None:
+    assert push(stage, ADA, "ADA@acme.test").accepted == hashes(ADA)
+
+
+def test_an_empty_batch_is_answered_at_once(stage: Stage) -> None:
+    assert push(stage) == BatchAnswer(frozenset(), frozenset())
+
+
+def test_a_batch_beyond_mailchimps_limit_is_a_defect(stage: Stage) -> None:
+    with pytest.raises(ValueError, match="at most 500"):
+        push(stage, *(f"p{number}@acme.test" for number in range(BATCH_SIZE + 1)))
+
+
+def test_an_unknown_address_has_no_status(stage: Stage) -> None:
+    assert stage.audiences.member_status(LIST_ID, subscriber_hash(EVE)) is None
+
+
+def test_everybodys_standing_comes_in_pages(stage: Stage) -> None:
+    emails = [f"p{number}@acme.test" for number in range(5)]
+    for email in emails:
+        stage.put(email, MemberStatus.CLEANED)
+    assert standings(stage) == dict.fromkeys(hashes(*emails), MemberStatus.CLEANED)
+    assert all(isinstance(one, Standing) for page in stage.audiences.standings(LIST_ID) for one in page)
+
+
+def test_standings_can_be_asked_for_by_status(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.ARCHIVED)
+    stage.put(BOB, MemberStatus.SUBSCRIBED)
+    assert standings(stage, status=MemberStatus.ARCHIVED).keys() == hashes(ADA)
+    assert standings(stage, status=MemberStatus.UNSUBSCRIBED) == {}
+
+
+def test_standings_can_be_asked_for_by_their_change(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    between = stage.hours.pass_one()
+    stage.put(BOB, MemberStatus.SUBSCRIBED)
+    assert standings(stage, since=between).keys() == hashes(BOB)
+    assert standings(stage, since=stage.hours.pass_one()) == {}

@@ -1,0 +1,202 @@
+"""The client before a Mailchimp that behaves like one: what becomes of members, campaigns, webhooks and keys."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient, Renaming, ThreadSlots
+from mailchimp_pipeline.mailchimp.errors import (
+    AccountDisabled,
+    CampaignGone,
+    KeyRefused,
+    NotPermitted,
+    Rejected,
+    Throttled,
+)
+from mailchimp_pipeline.sandbox import CampaignStatus, Fault, FaultKind, Figures, Status
+from mailchimp_pipeline.sync import MemberStatus, Refusal
+from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, LIST_ID, Time, a_client, a_new_member
+from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
+from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage
+
+NEW_ADDRESS = "ada@analytical.test"
+
+
+@pytest.fixture
+def stage(sandbox_stage: SandboxStage) -> SandboxStage:
+    return sandbox_stage
+
+
+def test_a_key_opens_its_account(stage: SandboxStage) -> None:
+    stage.client.ping()
+    account = stage.client.account()
+    assert (account.account_id, account.account_name, account.role) == (stage.account_id, "Acme", "owner")
+
+
+def test_a_key_that_opens_nothing_is_refused(stage: SandboxStage) -> None:
+    stranger = MailchimpClient(ApiKey.parse("nobody-us1"), root=stage.sandbox.api_root, slots=ThreadSlots())
+    with stranger, pytest.raises(KeyRefused, match="API Key Invalid"):
+        stranger.account()
+
+
+def test_a_deactivated_account_and_a_small_role_are_told_apart(stage: SandboxStage) -> None:
+    stage.sandbox.set_role(stage.account_id, "viewer")
+    with pytest.raises(NotPermitted):
+        stage.client.subscribe(LIST_ID, [a_new_member()], update_existing=False)
+    stage.sandbox.set_deactivated(stage.account_id)
+    with pytest.raises(AccountDisabled, match="Reactivate"):
+        stage.client.account()
+
+
+def test_all_audiences_are_listed(stage: SandboxStage) -> None:
+    for number in range(11):
+        stage.sandbox.add_audience(stage.account_id, f"No. {number}", double_optin=True)
+    audiences = stage.client.audiences()
+    assert len(audiences) == 12
+    assert [audience.double_optin for audience in audiences] == [False] + 11 * [True]
+
+
+def test_required_merge_fields_are_seen_and_refused_without(stage: SandboxStage) -> None:
+    stage.sandbox.add_merge_field(LIST_ID, "BADGE", required=True)
+    assert {field.tag for field in stage.client.merge_fields(LIST_ID) if field.required} == {"BADGE"}
+    answer = stage.client.subscribe(LIST_ID, [a_new_member()], update_existing=False)
+    assert answer.refused == {A_HASH: Refusal.MERGE_FIELD}
+
+
+def test_members_are_listed_with_their_status_and_time(stage: SandboxStage) -> None:
+    stage.put(ADDRESS, MemberStatus.CLEANED)
+    (member,) = stage.client.members(LIST_ID)
+    assert (member.email_address, member.status) == (ADDRESS, MemberStatus.CLEANED)
+    assert member.last_changed == stage.hours.now
+
+
+def test_a_batch_whose_answer_was_lost_comes_back_as_existing(stage: SandboxStage) -> None:
+    stage.sandbox.add_fault(Fault(kind=FaultKind.CUT, method="POST", times=1, applied=True))
+    with a_client(stage.sandbox.api_root, retries=Time().retries()) as client:
+        answer = client.subscribe(LIST_ID, [a_new_member()], update_existing=False)
+    assert answer.existing == {A_HASH}
+    assert stage.client.member_status(LIST_ID, A_HASH) is MemberStatus.SUBSCRIBED
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.LATE])
+def test_a_fault_that_passes_is_not_noticed(stage: SandboxStage, kind: FaultKind) -> None:
+    stage.sandbox.add_fault(Fault(kind=kind, times=2))
+    with a_client(stage.sandbox.api_root, retries=Time().retries()) as client:
+        assert client.account().account_name == "Acme"
+
+
+def test_one_who_left_and_is_ignored_in_silence_is_not_accepted(stage: SandboxStage) -> None:
+    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.leave(ADDRESS)
+    stage.sandbox.configure(compliance_in_batch="ignored")
+    answer = stage.client.subscribe(LIST_ID, [a_new_member()], update_existing=True)
+    assert answer.refused == {A_HASH: Refusal.UNSUBSCRIBED}
+
+
+def test_too_many_connections_are_throttled(stage: SandboxStage) -> None:
+    stage.sandbox.add_fault(Fault(kind=FaultKind.THROTTLED))
+    with pytest.raises(Throttled, match="too many calls"):
+        stage.client.ping()
+
+
+def test_an_opt_out_is_carried_over(stage: SandboxStage) -> None:
+    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.sandbox.require_merge_field(LIST_ID, "FNAME")
+    unsubscribed = MemberStatus.UNSUBSCRIBED
+    assert stage.client.set_member_status(LIST_ID, A_HASH, unsubscribed) is unsubscribed
+    assert stage.sandbox.statuses(LIST_ID) == {Status.UNSUBSCRIBED: 1}
+
+
+def test_one_who_left_by_themselves_is_not_subscribed(stage: SandboxStage) -> None:
+    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.leave(ADDRESS)
+    answer = stage.client.set_member_status(LIST_ID, A_HASH, MemberStatus.SUBSCRIBED)
+    assert answer is Refusal.COMPLIANCE
+
+
+def test_a_member_is_moved_to_another_address(stage: SandboxStage) -> None:
+    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    assert stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS) is Renaming.RENAMED
+    assert stage.client.member_status(LIST_ID, A_HASH) is None
+    assert stage.client.member_status(LIST_ID, subscriber_hash(NEW_ADDRESS)) is MemberStatus.SUBSCRIBED
+
+
+def test_a_move_that_cannot_be_says_why(stage: SandboxStage) -> None:
+    assert stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS) is Renaming.UNKNOWN
+    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.put(NEW_ADDRESS, MemberStatus.SUBSCRIBED)
+    assert stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS) is Renaming.TAKEN
+    reasons = [stage.client.rename_member(LIST_ID, A_HASH, email) for email in (FORGOTTEN, FAKE, "nobody")]
+    assert reasons == [Refusal.FORGOTTEN, Refusal.FAKE, Refusal.INVALID_ADDRESS]
+
+
+def test_an_unknown_hash_makes_no_member(stage: SandboxStage) -> None:
+    assert stage.client.set_member_status(LIST_ID, A_HASH, MemberStatus.SUBSCRIBED) is None
+    stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS)
+    assert stage.sandbox.members(LIST_ID) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (MemberStatus.SUBSCRIBED, MemberStatus.ARCHIVED),
+        (MemberStatus.UNSUBSCRIBED, MemberStatus.ARCHIVED),
+        (MemberStatus.ARCHIVED, MemberStatus.ARCHIVED),
+        (MemberStatus.PENDING, MemberStatus.PENDING),
+        (MemberStatus.CLEANED, MemberStatus.CLEANED),
+    ],
+)
+def test_archiving_tells_how_the_member_stands_then(
+    stage: SandboxStage, before: MemberStatus, after: MemberStatus
+) -> None:
+    stage.put(ADDRESS, before)
+    assert stage.client.archive_member(LIST_ID, A_HASH) is after
+
+
+def test_a_deleted_member_is_gone_for_good(stage: SandboxStage) -> None:
+    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    assert stage.client.delete_permanently(LIST_ID, A_HASH) is Deletion.DELETED
+    assert stage.sandbox.is_forgotten(LIST_ID, ADDRESS)
+    assert stage.client.delete_permanently(LIST_ID, A_HASH) is Deletion.UNKNOWN
+
+
+def test_a_campaign_and_its_report_are_read(stage: SandboxStage) -> None:
+    sent_at = datetime(2026, 2, 1, 9, tzinfo=UTC)
+    campaign_id = stage.sandbox.add_campaign(LIST_ID, "Hello")
+    stage.sandbox.move_campaign(campaign_id, CampaignStatus.SENT, sent_at)
+    stage.sandbox.set_figures(
+        campaign_id, Figures(emails_sent=10, unique_opens=5, unique_clicks=3, subscriber_clicks=2)
+    )
+    campaign, report = stage.client.campaign(campaign_id), stage.client.report(campaign_id)
+    assert (campaign.title, campaign.list_id, campaign.send_time) == ("Hello", LIST_ID, sent_at)
+    assert (report.open_rate, report.unique_clicks, report.subscriber_clicks) == (0.5, 3, 2)
+    assert (list(stage.client.campaigns()), list(stage.client.reports())) == ([campaign], [report])
+
+
+def test_a_campaign_that_is_not_there_is_named(stage: SandboxStage) -> None:
+    with pytest.raises(CampaignGone, match="abc123"):
+        stage.client.campaign("abc123")
+
+
+def test_a_webhook_has_its_secret_once(stage: SandboxStage) -> None:
+    with scripted(Reply()) as receiver:
+        made = stage.client.add_webhook(LIST_ID, receiver.root)
+    (listed,) = stage.client.webhooks(LIST_ID)
+    assert made.signing_secret is not None
+    assert (listed.id, listed.url, listed.signing_secret) == (made.id, made.url, None)
+
+
+def test_a_webhook_that_does_not_answer_is_not_made(stage: SandboxStage) -> None:
+    with scripted(Reply(500)) as receiver, pytest.raises(Rejected) as refused:
+        stage.client.add_webhook(LIST_ID, receiver.root)
+    assert refused.value.fields == ("url",)
+    assert stage.client.webhooks(LIST_ID) == ()
+
+
+def test_a_webhook_is_removed_once(stage: SandboxStage) -> None:
+    with scripted(Reply()) as receiver:
+        made = stage.client.add_webhook(LIST_ID, receiver.root)
+    assert stage.client.remove_webhook(LIST_ID, made.id) is True
+    assert stage.client.remove_webhook(LIST_ID, made.id) is False

@@ -1,0 +1,105 @@
+"""Mailchimp's answers, with the blanks and surprises they come with."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.mailchimp.models import BatchResult, Campaign, ListEntry, Member, Page, Report, Webhook
+from mailchimp_pipeline.sync import MemberStatus
+from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_list, a_member
+
+
+def test_a_member_is_read_with_its_blanks() -> None:
+    member = Member.model_validate(a_member(last_changed="", unsubscribe_reason=None))
+    assert member.last_changed is None
+    assert member.unsubscribe_reason == ""
+    assert member.status is MemberStatus.SUBSCRIBED
+
+
+def test_a_members_times_are_utc_even_unsaid() -> None:
+    member = Member.model_validate(a_member(last_changed="2026-01-02T03:04:05"))
+    assert member.last_changed == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@given(st.text() | st.none() | st.integers())
+def test_no_status_is_taken_for_subscribed_but_subscribed(status: object) -> None:
+    member = Member.model_validate(a_member() | {"status": status})
+    assert (member.status is MemberStatus.SUBSCRIBED) == (status == "subscribed")
+
+
+def test_a_status_that_came_later_is_nobody_to_mail() -> None:
+    assert Member.model_validate(a_member(status="paused")).status is MemberStatus.TRANSACTIONAL
+
+
+def test_a_members_hash_is_that_of_the_lower_cased_address() -> None:
+    member = Member.model_validate(a_member("Ada@Engine.Test") | {"id": "an-old-id"})
+    assert member.subscriber_hash == subscriber_hash("ada@engine.test")
+    assert Member.model_validate({"id": "x", "email_address": "", "status": ""}).subscriber_hash == "x"
+
+
+def test_a_member_does_not_show_its_address() -> None:
+    assert ADDRESS not in repr(Member.model_validate(a_member()))
+
+
+def test_what_does_not_fit_is_not_shown_either() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Page[Member].model_validate({"members": [ADDRESS], "total_items": 1})
+    assert ADDRESS not in str(refused.value)
+
+
+def test_an_audience_is_read_without_its_statistics() -> None:
+    assert ListEntry.model_validate(a_list(stats={})).audience().member_count == 0
+    assert ListEntry.model_validate(a_list(stats={"member_count": ""}, web_id="")).audience().web_id is None
+
+
+def test_an_audience_that_does_not_say_whether_it_confirms_is_not_guessed_at() -> None:
+    entry = a_list()
+    del entry["double_optin"]
+    with pytest.raises(ValidationError):
+        ListEntry.model_validate(entry)
+
+
+@pytest.mark.parametrize("body", [{}, {"members": []}, {"members": None, "total_items": 0}, []])
+def test_half_a_page_is_no_page(body: object) -> None:
+    with pytest.raises(ValidationError):
+        Page[Member].model_validate(body)
+
+
+def test_half_a_batch_answer_is_none() -> None:
+    with pytest.raises(ValidationError):
+        BatchResult.model_validate({"new_members": [], "errors": []})
+
+
+def test_a_campaign_is_read_flat() -> None:
+    campaign = Campaign.model_validate(
+        {
+            "id": "c1",
+            "status": "save",
+            "settings": {"title": "Hello", "subject_line": "Hi"},
+            "recipients": {"list_id": "a1", "list_name": "News"},
+            "send_time": "",
+        }
+    )
+    assert (campaign.title, campaign.subject_line, campaign.list_id) == ("Hello", "Hi", "a1")
+    assert campaign.send_time is None
+
+
+def test_a_report_has_the_proxy_free_figures_where_mailchimp_has_them() -> None:
+    opens = {"unique_opens": 5, "open_rate": 0.5}
+    before = Report.model_validate({"id": "c1", "opens": opens})
+    since = Report.model_validate({"id": "c1", "opens": opens | {"proxy_excluded_open_rate": 0.3}})
+    assert (before.open_rate, before.proxy_excluded_open_rate) == (0.5, None)
+    assert since.proxy_excluded_open_rate == 0.3
+    assert before.click_rate is None
+
+
+def test_a_webhooks_secret_is_not_shown() -> None:
+    webhook = Webhook.model_validate({"id": "w1", "signing_enabled": True, "signing_secret": "s3cr3t"})
+    assert webhook.signing_secret is not None
+    assert webhook.signing_secret.get_secret_value() == "s3cr3t"
+    assert "s3cr3t" not in repr(webhook)
+    assert Webhook.model_validate({"id": "w1", "signing_secret": ""}).signing_secret is None

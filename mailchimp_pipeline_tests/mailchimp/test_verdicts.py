@@ -1,0 +1,155 @@
+"""What a failed request is: passing or lasting, and that no text tells more than it may."""
+
+import json
+
+import pytest
+import requests
+import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+from mailchimp_pipeline.mailchimp import errors
+from mailchimp_pipeline.mailchimp.calls import Call
+from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
+from mailchimp_pipeline.sync import Refusal
+from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_problem
+
+A_CALL = Call("GET", "/lists/a1", "reading the audience a1", gone=errors.AudienceGone)
+A_POOL = urllib3.HTTPConnectionPool("127.0.0.1")
+HTML = b"<html><head><title>Request Blocked</title></head></html>"
+
+
+def the_error(status: int, body: object = b"") -> PipelineError:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    error = verdict(A_CALL, Answer(status, content))
+    assert error is not None
+    return error
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_success_is_no_error(status: int) -> None:
+    assert verdict(A_CALL, Answer(status)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (429, b"", errors.Throttled),
+        (429, a_problem(429, "Too Many Requests"), errors.Throttled),
+        (403, b"", errors.Throttled),
+        (403, HTML, errors.Throttled),
+        (403, b"{}", errors.Throttled),
+        (408, b"", errors.TimedOut),
+        (504, HTML, errors.TimedOut),
+        (500, a_problem(500, "Internal Server Error"), errors.Unavailable),
+        (502, HTML, errors.Unavailable),
+        (503, b"", errors.Unavailable),
+        (404, HTML, errors.Unavailable),
+        (400, b'{"title": "Bad', errors.Unavailable),
+    ],
+)
+def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: type[PassingError]) -> None:
+    assert type(the_error(status, body)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (301, b"", errors.Redirected),
+        (307, a_problem(307, "Moved"), errors.Redirected),
+        (401, a_problem(401, "API Key Invalid"), errors.KeyRefused),
+        (401, b"", errors.KeyRefused),
+        (403, a_problem(403, "User Disabled"), errors.AccountDisabled),
+        (403, a_problem(403, "Forbidden"), errors.NotPermitted),
+        (404, a_problem(404, "Resource Not Found"), errors.AudienceGone),
+        (405, a_problem(405, "Method Not Allowed"), errors.NotPossible),
+        (400, a_problem(400, "Member Exists"), errors.MemberExists),
+        (400, a_problem(400, "Member In Compliance State"), errors.MemberRefused),
+        (400, a_problem(400, "Invalid Resource", "No."), errors.Rejected),
+        (426, a_problem(426, "Upgrade Required"), errors.Rejected),
+    ],
+)
+def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: type[LastingError]) -> None:
+    assert type(the_error(status, body)) is kind
+
+
+def test_a_refusal_of_a_contact_says_why() -> None:
+    error = the_error(400, a_problem(400, "Invalid Resource", f"{ADDRESS} looks fake or invalid, please enter..."))
+    assert isinstance(error, errors.MemberRefused)
+    assert error.refusal is Refusal.FAKE
+
+
+def test_a_rejection_names_the_fields_at_fault() -> None:
+    errors_of_it = [{"field": "url", "message": "no"}, {"field": f"x {ADDRESS}", "message": "no"}, {"field": 7}]
+    error = the_error(400, a_problem(400, "Invalid Resource", "See errors.", errors=errors_of_it))
+    assert isinstance(error, errors.Rejected)
+    assert error.fields == ("url",)
+    assert "concerning url, request 0f4c11aa-01" in str(error)
+
+
+def test_a_text_says_what_was_done_and_what_to_do() -> None:
+    text = str(the_error(404, a_problem(404, "Resource Not Found")))
+    assert "reading the audience a1" in text
+    assert "choose another one" in text
+
+
+def test_nothing_that_could_be_an_address_is_taken_over() -> None:
+    entries = [{"field": ADDRESS, "message": ADDRESS}]
+    body = a_problem(400, ADDRESS, f"{ADDRESS} is wrong", errors=entries) | {"instance": ADDRESS}
+    for status in (400, 401, 403, 404, 405, 429, 500):
+        assert ADDRESS not in str(the_error(status, body))
+
+
+words = st.text() | st.integers() | st.none() | st.just(f"about {ADDRESS}")
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": words | st.sampled_from(["User Disabled", "Member Exists"]),
+        "detail": words,
+        "instance": words,
+        "status": words,
+        "errors": words | st.lists(words | st.fixed_dictionaries({}, optional={"field": words, "message": words})),
+    },
+)
+
+
+@given(st.integers(100, 999), st.binary() | documents.map(lambda document: json.dumps(document).encode()))
+def test_every_answer_has_a_verdict_that_tells_no_address(status: int, body: bytes) -> None:
+    error = verdict(A_CALL, Answer(status, body))
+    assert (error is None) == (200 <= status < 300)
+    assert error is None or isinstance(error, PassingError | LastingError)
+    assert ADDRESS not in str(error)
+
+
+def test_deep_nesting_is_no_problem_document() -> None:
+    assert isinstance(the_error(400, b"[" * 100_000), errors.Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (requests.ConnectTimeout("x"), errors.TimedOut),
+        (requests.ReadTimeout("x"), errors.TimedOut),
+        (requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(A_POOL, "/x", "x")), errors.TimedOut),
+        (requests.ConnectionError("x"), errors.Unavailable),
+        (requests.exceptions.SSLError("x"), errors.Unavailable),
+        (requests.exceptions.ChunkedEncodingError("x"), errors.Unavailable),
+        (urllib3.exceptions.ProtocolError("x"), errors.Unavailable),
+    ],
+)
+def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[PassingError]) -> None:
+    assert type(lost(A_CALL, error)) is kind
+
+
+def test_the_url_of_a_lost_answer_is_not_told() -> None:
+    error = lost(A_CALL, requests.ConnectionError("Max retries exceeded with url: /lists/a1/members/62eeb2"))
+    assert "62eeb2" not in str(error)
+
+
+def test_a_bad_certificate_is_named() -> None:
+    assert "certificate" in str(lost(A_CALL, requests.exceptions.SSLError("x")))
+
+
+def test_an_unreadable_answer_tells_its_size_only() -> None:
+    assert "11 bytes" in str(malformed(A_CALL, Answer(200, b"ada@x.test!")))
