@@ -1,0 +1,28 @@
+"""The code location: `build_definitions` is its only assembly, and what it lists is the table of contents."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from mailchimp_pipeline.defs.assets import ASSETS
+from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
+from mailchimp_pipeline.defs.jobs import JOBS
+from mailchimp_pipeline.defs.resources import PipelineResource
+from mailchimp_pipeline.defs.schedules import SCHEDULES
+from mailchimp_pipeline.defs.sensors import SENSORS
+
+
+def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
+    """Return the definitions over these resources: `pipeline`, a `runs.Pipeline` or what makes one."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=[segments_are_synced_by_six],
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=SENSORS,
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions({"pipeline": PipelineResource()})

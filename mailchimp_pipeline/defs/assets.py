@@ -1,0 +1,127 @@
+"""The assets: `employees` and `vendors` as they are observed, `segment_membership` and `audience_sync` made of them.
+
+What does not belong here: anything that wants a unit test (`runs`, `sync`, `segments`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import dagster as dg
+
+from mailchimp_pipeline.defs.checks import RUN_CHECKS, run_checks
+from mailchimp_pipeline.defs.metadata import Metadata, failure_metadata, membership_metadata, sync_metadata
+from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.runs.pipeline import Pipeline
+from mailchimp_pipeline.runs.results import SegmentResult
+
+SEGMENTS_A_RUN = 250
+"""The most segments that one run takes."""
+
+REQUEST_TAG = "mailchimp/sync_request"
+"""On a run that serves a request: the request's id."""
+
+MEMBERSHIP = dg.AssetKey("segment_membership")
+AUDIENCE = dg.AssetKey("audience_sync")
+
+_METADATA: dict[dg.AssetKey, Callable[[SegmentResult], Metadata]] = {
+    MEMBERSHIP: membership_metadata,
+    AUDIENCE: sync_metadata,
+}
+
+
+SOURCES = [
+    dg.AssetSpec(
+        "employees",
+        group_name="sources",
+        description="The employees of all organisations, as HR has them. Read, never written; observed by each run.",
+    ),
+    dg.AssetSpec(
+        "vendors",
+        group_name="sources",
+        description="The vendors of all organisations. Read, never written; observed by each run.",
+    ),
+]
+
+
+@dg.multi_asset(
+    name="sync_segments",
+    group_name="audiences",
+    partitions_def=SEGMENTS,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SEGMENTS_A_RUN),
+    can_subset=True,
+    specs=[
+        dg.AssetSpec(
+            MEMBERSHIP,
+            deps=["employees", "vendors"],
+            skippable=True,
+            description=(
+                "Who is in each segment, from the sources and what each contact said about consent; in the table "
+                "`segment_members`. Materialized alone it sends nothing. Failed? The error names the source or the "
+                "row to mend; the members of before stay in place."
+            ),
+        ),
+        dg.AssetSpec(
+            AUDIENCE,
+            deps=[MEMBERSHIP],
+            skippable=True,
+            description=(
+                "What each segment's audience at Mailchimp has, sent in batches; in the table `audience_members`. "
+                "Failed? The segment's error says what to do; what was sent is kept, and the next sync goes on "
+                "from there. It is always safe to run it again."
+            ),
+        ),
+    ],
+    check_specs=RUN_CHECKS,
+)
+def sync_segments(
+    context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
+) -> Iterator[dg.AssetCheckResult]:
+    """Sync the run's segments, each for itself; fail at the end where one did not end well."""
+    _observe(context, pipeline)
+    selected = context.op_execution_context.selected_asset_keys
+    results: list[SegmentResult] = []
+    for result in pipeline.sync(
+        context.partition_keys,
+        run_id=context.run_id,
+        request_id=context.run.tags.get(REQUEST_TAG),
+        push=AUDIENCE in selected,
+    ):
+        _tell(context, result, sorted(selected & _METADATA.keys()))
+        results.append(result)
+    yield from run_checks(results, context.op_execution_context.selected_asset_check_keys)
+    failed = {result.segment.partition_key: result.error for result in results if result.error}
+    if failed:
+        raise dg.Failure(_summary(failed, results), metadata=failure_metadata(failed), allow_retries=False)
+
+
+def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequence[dg.AssetKey]) -> None:
+    """Write a segment's events as soon as it is done: a run that is killed later has told what it finished."""
+    key = result.segment.partition_key
+    if result.error:
+        context.log.error("Segment %s: %s", key, result.error)
+        if result.defect:
+            context.log.error("Segment %s: raised at\n%s", key, result.defect)
+        return
+    for asset in assets:
+        context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=_METADATA[asset](result)))
+
+
+def _summary(failed: dict[str, str], results: Sequence[SegmentResult]) -> str:
+    first = next(iter(failed.items()))
+    rest = f" (and {len(failed) - 1} more, see the table)" if len(failed) > 1 else ""
+    return f"{len(failed)} of {len(results)} segments failed. {first[0]}: {first[1]}{rest}"
+
+
+def _observe(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
+    for asset, relation in (("employees", "employee"), ("vendors", "vendor")):
+        try:
+            version = pipeline.describe(relation)
+        except PipelineError as error:
+            # Not the run's failure: segments that need the relation meet the same error, and only they fail.
+            context.log.warning("The %s could not be observed: %s", asset, error)
+            continue
+        tags = {"dagster/data_version": version.version}
+        context.log_event(dg.AssetObservation(asset, metadata={"rows": version.rows}, tags=tags))
+
+
+ASSETS = [*SOURCES, sync_segments]

@@ -1,0 +1,28 @@
+"""The jobs, by the names that the product gives them. Each runs in one process: the work waits on the network."""
+
+import dagster as dg
+
+_SYNCED = dg.AssetSelection.assets("segment_membership", "audience_sync")
+
+scheduled_sync = dg.define_asset_job(
+    "mailchimp_scheduled_sync",
+    selection=_SYNCED,
+    executor_def=dg.in_process_executor,
+    description="Syncs every segment of every connected organisation, many segments a run. Daily at 05:00 UTC.",
+)
+
+segment_sync = dg.define_asset_job(
+    "mailchimp_segment_sync",
+    selection=_SYNCED,
+    executor_def=dg.in_process_executor,
+    description="Syncs one segment that somebody asked for. The sensor `sync_requests` starts it.",
+)
+
+freshness = dg.define_asset_job(
+    "mailchimp_freshness",
+    selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("audience_sync"), "segments_are_synced_by_six")),
+    executor_def=dg.in_process_executor,
+    description="Looks whether the morning's sync reached every segment. Daily at 06:00 UTC.",
+)
+
+JOBS = [scheduled_sync, segment_sync, freshness]

@@ -1,0 +1,57 @@
+"""What the assets say of themselves in Dagster's UI: counts, times and links, never a person."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from mailchimp_pipeline.runs.results import SegmentResult
+
+Metadata = Mapping[str, dg.MetadataValue]
+
+_PAGE = "https://admin.mailchimp.com/lists/members?id="
+"""An audience's page at Mailchimp, which finds the account's data centre itself."""
+
+
+def membership_metadata(result: SegmentResult) -> Metadata:
+    """Return the figures of a segment's membership."""
+    counts = result.membership
+    if counts is None:
+        return {}
+    return {
+        "segment": dg.MetadataValue.text(result.segment.name),
+        "matching": dg.MetadataValue.int(counts.matching),
+        "members": dg.MetadataValue.int(counts.members),
+        "excluded": dg.MetadataValue.json({str(reason): count for reason, count in sorted(counts.excluded.items())}),
+        "added": dg.MetadataValue.int(counts.added),
+        "changed": dg.MetadataValue.int(counts.changed),
+        "removed": dg.MetadataValue.int(counts.removed),
+    }
+
+
+def sync_metadata(result: SegmentResult) -> Metadata:
+    """Return the figures of a push, and where to see the audience."""
+    if result.report is None or result.audience is None:
+        return {}
+    figures = {name: _figure(value) for name, value in result.report.as_dict().items()}
+    page = {"audience_page": dg.MetadataValue.url(f"{_PAGE}{result.audience.web_id}")} if result.audience.web_id else {}
+    return {
+        "segment": dg.MetadataValue.text(result.segment.name),
+        "audience": dg.MetadataValue.text(f"{result.audience.name} ({result.audience.id})"),
+        **figures,
+        "seconds": dg.MetadataValue.float(round(result.seconds, 3)),
+        **page,
+    }
+
+
+def failure_metadata(failed: Mapping[str, str]) -> Metadata:
+    """Return a table of segments and why each did not end well."""
+    return {
+        "failed": dg.MetadataValue.table(
+            records=[dg.TableRecord({"segment": key, "error": error}) for key, error in failed.items()],
+            schema=dg.TableSchema(columns=[dg.TableColumn("segment"), dg.TableColumn("error")]),
+        )
+    }
+
+
+def _figure(value: object) -> dg.MetadataValue:
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.json(value)

@@ -1,0 +1,64 @@
+"""The port behind Dagster's assets, schedules and sensors. `assembly` makes the real one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.contacts import RelationVersion
+    from mailchimp_pipeline.runs.results import SegmentResult
+    from mailchimp_pipeline.segments import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """Somebody's wish to have a segment synced now, waiting for a run."""
+
+    id: str
+    partition_key: str
+
+
+class Pipeline(Protocol):
+    """The whole behind Dagster's assets, schedules and sensors."""
+
+    def now(self) -> datetime:
+        """Return the time."""
+        ...
+
+    def describe(self, relation: str) -> "RelationVersion":
+        """Return what a source relation, employee or vendor, holds."""
+        ...
+
+    def due_segments(self) -> "Sequence[Segment]":
+        """Return the live segments of connected organisations, those of one organisation next to each other."""
+        ...
+
+    def not_synced_since(self, moment: datetime) -> "Sequence[Segment]":
+        """Return those of the due segments, created before the moment, whose last sync did not end well after it."""
+        ...
+
+    def waiting_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests that no run has taken up."""
+        ...
+
+    def sync(
+        self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool
+    ) -> "Iterator[SegmentResult]":
+        """Do the segments with these partition keys, for the run and the request if there is one.
+
+        Keys whose segment is gone are passed over. Without `push` only the membership is made.
+        """
+        ...
+
+    def fail_abandoned(self) -> int:
+        """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
+        ...
+
+    def fail_stopped_run(self, keys: Sequence[str], *, since: datetime, request_id: str | None, reason: str) -> None:
+        """Put what a run that stopped did not come to into `error`, and end the request it served."""
+        ...
+
+    def is_alive(self, run_id: str) -> bool:
+        """Tell whether the process of a run that began to sync still has its connection to the database."""
+        ...

@@ -1,0 +1,211 @@
+"""A run: organisations side by side, the segments of one after the other, its sources read once for all of them."""
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+from queue import SimpleQueue
+from threading import Event
+from typing import Protocol, TypeVar
+
+import pandas as pd
+
+from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
+from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.segments import Membership, Population, Segment, Suppressions
+from mailchimp_pipeline.sync import Audiences, Ledger, sync_audience
+
+_T = TypeVar("_T")
+
+ORGANISATIONS_AT_ONCE = 8
+
+
+class SourceIsEmpty(LastingError):
+    """A relation holds nobody of an organisation that had members from it before."""
+
+    def __init__(self, segment: Segment) -> None:
+        relations = " and ".join(f"{kind.value}s" for kind in segment.segment_type.entity_types)
+        super().__init__(
+            f"The source holds no {relations} of organisation {segment.organisation_id}, though segment "
+            f"{segment.name!r} had {segment.member_count} members. Nothing was changed. Check the source; if they are "
+            "really all gone, delete the segment."
+        )
+
+
+class ConsentViolated(LastingError):
+    """The members of a segment hold somebody who must not be pushed."""
+
+    def __init__(self, segment: Segment, violations: int) -> None:
+        super().__init__(
+            f"{violations} members of segment {segment.name!r} opted out or were erased. Nothing was sent. This is a "
+            "defect, or somebody opted out this very moment: sync again, and report it if it stays."
+        )
+        self.violations = violations
+
+
+class Records(Protocol):
+    """The database, as a run needs it."""
+
+    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
+        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only (else None)."""
+        ...
+
+    def replace_members(self, segment: Segment, membership: Membership) -> MembershipCounts:
+        """Make these the segment's members, writing only what differs."""
+        ...
+
+    def violations(self, segment: Segment) -> int:
+        """Count the segment's members who opted out or were erased: none, unless something is wrong."""
+        ...
+
+    def ledger(self, segment: Segment) -> Ledger:
+        """Return the ledger of the segment's audience."""
+        ...
+
+    def hold_audience(self, segment: Segment) -> AbstractContextManager[None]:
+        """Wait for the audience and keep others from syncing it meanwhile; a passing error where it stays taken."""
+        ...
+
+    def mark_syncing(self, segment: Segment) -> None:
+        """Note that a run is at it."""
+        ...
+
+    def mark_synced(self, result: SegmentResult) -> None:
+        """Note that the sync ended well, and its figures."""
+        ...
+
+    def mark_failed(self, segment: Segment, error: str) -> None:
+        """Note why the sync did not end well."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: str
+    defect: str | None = None
+    violations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Population:
+    """An organisation's contacts out of the relations that could be read, and why the others could not."""
+
+    readable: Population | None
+    unread: Mapping[EntityType, _Failed]
+
+    def of(self, segment: Segment) -> Membership:
+        """Return the segment's membership. Its relations must have been read."""
+        assert self.readable is not None
+        kinds = segment.segment_type.entity_types
+        # Nobody left at all is a source that is broken far more often than an organisation that closed.
+        if segment.member_count and not self.readable.holds(kinds):
+            raise SourceIsEmpty(segment)
+        return self.readable.membership(segment.segment_type, segment.filter_criteria)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The parts that a run works with. `audiences` gives an organisation's Mailchimp, by its id."""
+
+    source: Source
+    records: Records
+    audiences: Callable[[str], Audiences]
+    clock: Callable[[], datetime]
+    push: bool = True
+    stopping: Event = field(default_factory=Event)
+
+    def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
+        """Do the segments, and yield each one's result as soon as it is there.
+
+        Whoever stops iterating stops the work: batches under way are finished and written down, no more are sent.
+        """
+        ordered = sorted(segments, key=lambda segment: (segment.organisation_id, segment.mailchimp_list_id, segment.id))
+        finished: SimpleQueue[SegmentResult] = SimpleQueue()
+        with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="organisation") as pool:
+            try:
+                for _, group in groupby(ordered, key=lambda segment: segment.organisation_id):
+                    pool.submit(self._organisation, list(group), finished.put)
+                for _ in ordered:
+                    yield finished.get()
+            finally:
+                self.stopping.set()
+
+    def _organisation(self, segments: Sequence[Segment], finish: Callable[[SegmentResult], None]) -> None:
+        try:
+            population = _guarded(lambda: self._population(segments))
+            for segment in segments:
+                finish(self._result(segment, population))
+        except BaseException as error:  # whoever waits for these results would wait for ever
+            for segment in segments:
+                finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
+            raise
+
+    def _population(self, segments: Sequence[Segment]) -> "_Population":
+        organisation_id = segments[0].organisation_id
+        kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
+        read = {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in kinds}
+        frames = [frame for frame in read.values() if not isinstance(frame, _Failed)]
+        unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
+        if not frames:
+            return _Population(None, unread)
+        contacts = pd.concat(frames, ignore_index=True)
+        suppressions = self.records.suppressions(organisation_id, contacts)
+        return _Population(Population.prepare(contacts, *suppressions), unread)
+
+    def _result(self, segment: Segment, population: "_Population | _Failed") -> SegmentResult:
+        begun = self.clock()
+        outcome = population if isinstance(population, _Failed) else _guarded(lambda: self._sync(segment, population))
+        if isinstance(outcome, SegmentResult):
+            return outcome
+        unwritten = _guarded(lambda: self.records.mark_failed(segment, outcome.error))
+        nor = f" (Nor could that be written down: {unwritten.error})" if unwritten else ""
+        return SegmentResult(
+            segment,
+            violations=outcome.violations,
+            seconds=(self.clock() - begun).total_seconds(),
+            error=outcome.error + nor,
+            defect=outcome.defect,
+        )
+
+    def _sync(self, segment: Segment, population: "_Population") -> SegmentResult | _Failed:
+        begun = self.clock()
+        for kind in segment.segment_type.entity_types:
+            if failed := population.unread.get(kind):
+                return failed
+        membership = population.of(segment)
+        if not self.push:
+            counts = self.records.replace_members(segment, membership)
+            return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
+        audiences = self.audiences(segment.organisation_id)
+        with self.records.hold_audience(segment):
+            self.records.mark_syncing(segment)
+            counts = self.records.replace_members(segment, membership)
+            if violations := self.records.violations(segment):
+                raise ConsentViolated(segment, violations)
+            audience = audiences.audience(segment.mailchimp_list_id)
+            ledger = self.records.ledger(segment)
+            report = sync_audience(
+                segment.id, audience, audiences=audiences, ledger=ledger, now=begun, stopping=self.stopping.is_set
+            )
+            seconds = (self.clock() - begun).total_seconds()
+            result = SegmentResult(segment, counts, audience, report, seconds=seconds)
+            self.records.mark_synced(result)
+        return result
+
+
+def _guarded(step: Callable[[], _T]) -> _T | _Failed:
+    """Do a step; what it raises becomes a value, so that one segment's failure stays its own."""
+    try:
+        return step()
+    except ConsentViolated as error:
+        return _Failed(str(error), violations=error.violations)
+    except PipelineError as error:
+        return _Failed(str(error))
+    except Exception as error:  # noqa: BLE001 - reported as this segment's failure, never passed over
+        where = "".join(traceback.format_tb(error.__traceback__))
+        return _Failed(f"Unforeseen {type(error).__name__}; the run's log says where. Please report it.", where)

@@ -1,0 +1,64 @@
+"""The plan: of the contacts that differ, who is sent and as what. Pure, and the only place that decides it.
+
+What does not belong here: who is a member of the segment (`segments`), sending (`push`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mailchimp_pipeline.sync.model import BATCH_SIZE, MemberStatus, NewMember, Refusal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WITHHELD: Mapping[str, Refusal] = {
+    MemberStatus.UNSUBSCRIBED: Refusal.UNSUBSCRIBED,
+    MemberStatus.CLEANED: Refusal.CLEANED,
+    MemberStatus.ARCHIVED: Refusal.ARCHIVED,
+    MemberStatus.TRANSACTIONAL: Refusal.TRANSACTIONAL,
+    MemberStatus.PENDING: Refusal.PENDING,
+}
+"""Standings that keep a contact from being sent: whoever is known to be anything but subscribed is left alone."""
+
+_MERGE_FIELDS = {"FNAME": "first_name", "LNAME": "last_name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do about one piece of `Ledger.differences`: rows of it, each in one of the three.
+
+    `new` are not in the audience as far as we know, `changed` are subscribed there in another form.
+    """
+
+    new: "pd.DataFrame"
+    changed: "pd.DataFrame"
+    withheld: Mapping[Refusal, int]
+
+
+def plan(differences: "pd.DataFrame") -> Plan:
+    """Decide by each contact's known status at Mailchimp."""
+    status = differences["known_status"]
+    withheld = status[status.notna() & (status != MemberStatus.SUBSCRIBED.value)].value_counts()
+    return Plan(
+        new=differences[status.isna()],
+        changed=differences[(status == MemberStatus.SUBSCRIBED.value).fillna(value=False)],
+        withheld={WITHHELD.get(str(value), Refusal.OTHER): int(count) for value, count in withheld.items()},
+    )
+
+
+def batches(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
+    """Cut rows into pieces that fit one call."""
+    for start in range(0, len(rows), BATCH_SIZE):
+        yield rows.iloc[start : start + BATCH_SIZE]
+
+
+def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[str]) -> list[NewMember]:
+    """Return the rows as they are sent, with the merge fields that the audience has."""
+    tags = sorted(merge_tags & _MERGE_FIELDS.keys())
+    columns = ["subscriber_hash", "email", *(_MERGE_FIELDS[tag] for tag in tags)]
+    values = (rows[column].fillna("").tolist() for column in columns)
+    return [
+        NewMember(subscriber_hash, email, status, dict(zip(tags, fields, strict=True)))
+        for subscriber_hash, email, *fields in zip(*values, strict=True)
+    ]

@@ -1,0 +1,78 @@
+"""What a sync needs of the outside: Mailchimp's audiences, and our own ledger of one of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from mailchimp_pipeline.sync.model import Audience, BatchAnswer, MemberOutcome, MemberStatus, NewMember, Standing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Audiences(Protocol):
+    """Mailchimp: one account's audiences. Every call may raise `errors.PassingError` or `errors.LastingError`."""
+
+    def audience(self, list_id: str) -> Audience:
+        """Return the audience; a lasting error where it does not exist."""
+        ...
+
+    def merge_tags(self, list_id: str) -> frozenset[str]:
+        """Return the tags of all merge fields of the audience, such as FNAME."""
+        ...
+
+    def standings(
+        self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
+    ) -> Iterator[Sequence[Standing]]:
+        """Yield the members in pages, all of them or those with one status, that changed after `since`.
+
+        Without a status archived members are left out, as Mailchimp does.
+        """
+        ...
+
+    def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
+        """Send one batch of at most `BATCH_SIZE` members."""
+        ...
+
+    def member_status(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
+        """Return the member's status, None where the audience does not know the address."""
+        ...
+
+
+class Ledger(Protocol):
+    """Our own record of what one audience has, by contact (`audience_members`)."""
+
+    def read_through(self) -> datetime | None:
+        """Return the moment up to which the members' standings were read, None before the first time."""
+        ...
+
+    def take_over(self, standings: Sequence[Standing]) -> None:
+        """Write down what Mailchimp says of members, in one transaction; those unknown so far become `SEEN`."""
+        ...
+
+    def finish_reading(self, through: datetime) -> None:
+        """Note that all standings up to this moment are taken over."""
+        ...
+
+    def knows_unsubscribed(self) -> bool:
+        """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
+        ...
+
+    def differences(self, segment_id: str) -> "Iterator[pd.DataFrame]":
+        """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted.
+
+        Columns (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest,
+        known_status (a `MemberStatus`; null where Mailchimp has no such member as far as we know).
+        Of several members of the audience's live segments with one address only the first comes
+        (employees before vendors, then the lowest id). One that Mailchimp refused comes again only
+        when its digest is another than the refused one's, or when Mailchimp has it after all.
+        """
+        ...
+
+    def standing_counts(self, segment_id: str) -> Mapping[str, int]:
+        """Count the segment's members that `differences` leaves out: `unchanged` and `refused_before`."""
+        ...
+
+    def record(self, rows: "pd.DataFrame", outcomes: Sequence[MemberOutcome]) -> None:
+        """Write down what became of a batch, in one transaction. `rows` are rows of `differences`."""
+        ...

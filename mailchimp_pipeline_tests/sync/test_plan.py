@@ -1,0 +1,66 @@
+"""Who is sent and as what: decided by how Mailchimp knows the contact, by nothing else."""
+
+import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailchimp_pipeline.contacts import ARROW_STRING
+from mailchimp_pipeline.sync import MemberStatus, Refusal, plan
+from mailchimp_pipeline.sync.plan import batches, members
+
+COLUMNS = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
+
+
+def differences(*statuses: str | None) -> pd.DataFrame:
+    """Return a row for each known status, as the ledger yields them."""
+    rows = [{**{name: f"{name}-{place}" for name in COLUMNS}, "known_status": s} for place, s in enumerate(statuses)]
+    return pd.DataFrame(rows, columns=[*COLUMNS, "known_status"], dtype=ARROW_STRING)
+
+
+def test_a_contact_that_mailchimp_does_not_know_is_new() -> None:
+    planned = plan(differences(None))
+    assert (len(planned.new), len(planned.changed), planned.withheld) == (1, 0, {})
+
+
+def test_a_subscribed_member_is_changed() -> None:
+    planned = plan(differences("subscribed"))
+    assert (len(planned.new), len(planned.changed), planned.withheld) == (0, 1, {})
+
+
+@given(st.lists(st.sampled_from([None, *(status.value for status in MemberStatus)]), max_size=30))
+def test_nobody_with_another_standing_than_subscribed_is_ever_sent(statuses: list[str | None]) -> None:
+    frame = differences(*statuses)
+    planned = plan(frame)
+    sent = {*planned.new["known_status"].dropna(), *planned.changed["known_status"].dropna()}
+    assert sent <= {"subscribed"}
+    assert len(planned.new) + len(planned.changed) + sum(planned.withheld.values()) == len(frame)
+
+
+def test_each_standing_is_counted_under_its_own_reason() -> None:
+    planned = plan(differences("unsubscribed", "cleaned", "archived", "pending", "transactional", "unsubscribed"))
+    assert planned.withheld == {
+        Refusal.UNSUBSCRIBED: 2,
+        Refusal.CLEANED: 1,
+        Refusal.ARCHIVED: 1,
+        Refusal.PENDING: 1,
+        Refusal.TRANSACTIONAL: 1,
+    }
+
+
+def test_batches_fit_one_call_and_lose_nobody() -> None:
+    frame = differences(*[None] * 1203)
+    pieces = list(batches(frame))
+    assert [len(piece) for piece in pieces] == [500, 500, 203]
+    assert pd.concat(pieces)["email"].tolist() == frame["email"].tolist()
+
+
+def test_only_merge_fields_that_the_audience_has_are_sent() -> None:
+    (member,) = members(differences(None), MemberStatus.PENDING, frozenset({"LNAME", "ADDRESS"}))
+    assert member.merge_fields == {"LNAME": "last_name-0"}
+    assert (member.email, member.status) == ("email-0", MemberStatus.PENDING)
+
+
+def test_a_missing_name_is_sent_as_a_blank_so_that_a_former_one_does_not_stay() -> None:
+    frame = differences(None).assign(first_name=pd.Series([None], dtype=ARROW_STRING))
+    (member,) = members(frame, MemberStatus.SUBSCRIBED, frozenset({"FNAME"}))
+    assert member.merge_fields == {"FNAME": ""}
