@@ -1,0 +1,35 @@
+"""Rows of the HR and vendor sources become contacts: one frame of one form, whatever they came from.
+
+What does not belong here: reading a source (`sources`), deciding who is a member (`segments`).
+"""
+
+from mailchimp_pipeline.contacts.addresses import AddressProblem, subscriber_hash
+from mailchimp_pipeline.contacts.arrow import ARROW_STRING
+from mailchimp_pipeline.contacts.content import content_digest
+from mailchimp_pipeline.contacts.relations import (
+    ATTRIBUTES,
+    CONTACT_COLUMNS,
+    RELATION_COLUMNS,
+    EntityType,
+    MissingColumnError,
+    MissingIdError,
+)
+from mailchimp_pipeline.contacts.rows import contacts
+from mailchimp_pipeline.contacts.source import RelationVersion, Source, read_contacts
+
+__all__ = [
+    "ARROW_STRING",
+    "ATTRIBUTES",
+    "CONTACT_COLUMNS",
+    "RELATION_COLUMNS",
+    "AddressProblem",
+    "EntityType",
+    "MissingColumnError",
+    "MissingIdError",
+    "RelationVersion",
+    "Source",
+    "contacts",
+    "content_digest",
+    "read_contacts",
+    "subscriber_hash",
+]

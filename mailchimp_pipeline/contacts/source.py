@@ -1,0 +1,42 @@
+"""Where contacts are read from, as the pipeline needs it: the port, and all contacts of an organisation through it.
+
+What does not belong here: how a source is read (`sources`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+
+from mailchimp_pipeline.contacts.relations import EntityType
+from mailchimp_pipeline.contacts.rows import contacts
+
+
+@dataclass(frozen=True, slots=True)
+class RelationVersion:
+    """What a relation holds, over all organisations: `version` differs when the content that is read differs."""
+
+    rows: int
+    version: str
+
+
+class Source(Protocol):
+    """The HR and vendor relations. A relation that is not there is an error, never no rows.
+
+    Raises `errors.PassingError` where the source is away, `LastingError` where it cannot be read as it is.
+    """
+
+    def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
+        """Return the organisation's raw rows: those of `RELATION_COLUMNS` there are, as `ARROW_STRING`, any order."""
+        ...
+
+    def describe(self, relation: EntityType) -> RelationVersion:
+        """Return how many rows the relation has, and which version it is."""
+        ...
+
+
+def read_contacts(source: Source, organisation_id: str, relations: Iterable[EntityType]) -> pd.DataFrame:
+    """Return the organisation's contacts of these relations (one at least), as `contacts` does."""
+    frames = [contacts(source.read(relation, organisation_id), relation) for relation in relations]
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,23 @@
+"""Segments of an organisation's contacts: the filter criteria, who is a member, and why somebody is not.
+
+What does not belong here: storing segments (`database`), pushing members (`sync`).
+"""
+
+from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType
+from mailchimp_pipeline.segments.members import PRECEDENCE, Exclusion, Membership, Suppressions
+from mailchimp_pipeline.segments.population import Population, membership
+from mailchimp_pipeline.segments.segment import OnLeave, Segment, SegmentStatus
+
+__all__ = [
+    "PRECEDENCE",
+    "Exclusion",
+    "FilterCriteria",
+    "Membership",
+    "OnLeave",
+    "Population",
+    "Segment",
+    "SegmentStatus",
+    "SegmentType",
+    "Suppressions",
+    "membership",
+]

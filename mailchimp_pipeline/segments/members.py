@@ -1,0 +1,66 @@
+"""Who is in a segment, and why somebody who matches it is not.
+
+What does not belong here: the work on whole columns (`population`), where consent is kept (`database`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pandas as pd
+
+
+class Exclusion(StrEnum):
+    """Why a contact that matches the criteria is not a member."""
+
+    MISSING_ADDRESS = "missing_address"
+    INVALID_ADDRESS = "invalid_address"
+    DUPLICATE = "duplicate"
+    OPTED_OUT = "opted_out"
+    NO_CONSENT = "no_consent"
+    ERASED = "erased"
+
+
+PRECEDENCE = (
+    Exclusion.ERASED,
+    Exclusion.OPTED_OUT,
+    Exclusion.MISSING_ADDRESS,
+    Exclusion.INVALID_ADDRESS,
+    Exclusion.NO_CONSENT,
+    Exclusion.DUPLICATE,
+)
+"""The one reason that counts where several apply: what the person said, then what the address lacks, then what
+we were not told. A duplicate is only who could be pushed otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressions:
+    """Who of an organisation must not be pushed, each with `Exclusion.OPTED_OUT` or `ERASED` as `reason`.
+
+    `entities`: columns entity_type, entity_id, reason. `addresses`: columns subscriber_hash, reason.
+    An entity's present address is barred with it, for whoever else has that address.
+    """
+
+    entities: pd.DataFrame
+    addresses: pd.DataFrame
+
+    @classmethod
+    def none(cls) -> "Suppressions":
+        """Return suppressions of nobody."""
+        return cls(
+            entities=pd.DataFrame(columns=["entity_type", "entity_id", "reason"], dtype="str"),
+            addresses=pd.DataFrame(columns=["subscriber_hash", "reason"], dtype="str"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who is in a segment: `matching == len(members) + sum(excluded.values())`.
+
+    `members` has the columns of a contact but `address_problem`, one row an address and one an entity,
+    employees before vendors and by id. `excluded` has the reasons that occur.
+    """
+
+    members: pd.DataFrame
+    matching: int
+    excluded: Mapping[Exclusion, int]

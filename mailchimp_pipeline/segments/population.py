@@ -1,0 +1,216 @@
+"""An organisation's contacts, made ready once to be asked for the members of any number of segments.
+
+What does not belong here: what a segment is (`segment`), what was decided on whom (`members`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mailchimp_pipeline.contacts import ATTRIBUTES, CONTACT_COLUMNS, AddressProblem, EntityType
+from mailchimp_pipeline.contacts.arrow import pc, text_column, text_frame
+from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType, folded
+from mailchimp_pipeline.segments.members import PRECEDENCE, Exclusion, Membership, Suppressions
+
+Flags = NDArray[np.bool_]
+Codes = NDArray[np.int32]
+
+_MEMBER_COLUMNS = tuple(column for column in CONTACT_COLUMNS if column != "address_problem")
+_SUPPRESSING = (Exclusion.ERASED, Exclusion.OPTED_OUT)
+_PUSHABLE = len(PRECEDENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """A column as codes into its distinct values; a missing value's code is the number of values."""
+
+    codes: Codes
+    distinct: tuple[str, ...]
+
+    def among(self, wanted: Iterable[str]) -> Flags:
+        """Return which rows have one of the wanted values."""
+        values = frozenset(wanted)
+        return np.array([*(value in values for value in self.distinct), False])[self.codes]
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Contacts of one organisation in the order in which they are pushed, each with what bars it from that.
+
+    Make it with `prepare`; what it holds are columns of equal length.
+    """
+
+    contacts: Mapping[str, pa.StringArray]
+    entity_types: _Coded
+    entities: Codes
+    addresses: Codes
+    attributes: Mapping[str, _Coded]
+    bars: NDArray[np.int8]
+    """Per contact the index in `PRECEDENCE` of what bars it whatever the segment, `_PUSHABLE` where nothing does."""
+
+    @classmethod
+    def prepare(
+        cls, contacts: pd.DataFrame, suppressions: Suppressions, consented: pd.DataFrame | None = None
+    ) -> "Population":
+        """Return the population of contacts with `CONTACT_COLUMNS`, in any order.
+
+        `consented` (columns entity_type, entity_id) are those whose opt-in is on record, where the organisation
+        asks for one; None where it does not.
+        """
+        _check(suppressions)
+        columns = _in_order_of_pushing({name: text_column(contacts[name]) for name in CONTACT_COLUMNS})
+        if pc.count_distinct(columns["organisation_id"]).as_py() > 1:
+            message = "a population is of one organisation"
+            raise ValueError(message)
+        addresses = _coded(columns["subscriber_hash"])
+        return cls(
+            contacts=columns,
+            entity_types=_coded(columns["entity_type"]),
+            entities=_entity_codes(columns),
+            addresses=addresses.codes,
+            attributes={name: _folded(_coded(columns[name])) for name in ATTRIBUTES},
+            bars=_bars(columns, addresses, suppressions, consented),
+        )
+
+    def membership(self, segment_type: SegmentType, criteria: FilterCriteria) -> Membership:
+        """Return who is in a segment of this type and criteria, and how many are not, by reason."""
+        matching = np.flatnonzero(self._matches(segment_type, criteria))
+        bars = self.bars[matching]
+        pushable = matching[bars == _PUSHABLE]
+        members = self._one_each(pushable)
+        excluded = dict(zip(PRECEDENCE, np.bincount(bars, minlength=_PUSHABLE).tolist(), strict=False))
+        excluded[Exclusion.DUPLICATE] = len(pushable) - len(members)
+        return Membership(
+            members=text_frame({name: pc.take(self.contacts[name], pa.array(members)) for name in _MEMBER_COLUMNS}),
+            matching=len(matching),
+            excluded={reason: count for reason, count in excluded.items() if count},
+        )
+
+    def holds(self, kinds: Iterable[EntityType]) -> bool:
+        """Tell whether there is any contact of these kinds."""
+        return bool(self.entity_types.among(kind.value for kind in kinds).any())
+
+    def _matches(self, segment_type: SegmentType, criteria: FilterCriteria) -> Flags:
+        matches = self.entity_types.among(entity_type.value for entity_type in segment_type.entity_types)
+        for name, attribute in self.attributes.items():
+            wanted: tuple[str, ...] = getattr(criteria, name)
+            if wanted:
+                matches &= attribute.among(folded(value) for value in wanted)
+        return matches
+
+    def _one_each(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the first of these rows for each entity, and of those the first for each address.
+
+        An entity has several rows where the source has: somebody with two posts is in the segments of both.
+        """
+        one_an_entity = rows[~pd.Series(self.entities[rows]).duplicated().to_numpy()]
+        return one_an_entity[~pd.Series(self.addresses[one_an_entity]).duplicated().to_numpy()]
+
+
+def membership(
+    contacts: pd.DataFrame,
+    segment_type: SegmentType,
+    criteria: FilterCriteria,
+    suppressions: Suppressions,
+    consented: pd.DataFrame | None = None,
+) -> Membership:
+    """Return the membership of one segment, where no other of the organisation is asked for; see `Population`."""
+    return Population.prepare(contacts, suppressions, consented).membership(segment_type, criteria)
+
+
+def _check(suppressions: Suppressions) -> None:
+    """Refuse a reason or an entity type that would be overlooked, for whoever is overlooked is pushed."""
+    reasons = {*suppressions.entities["reason"], *suppressions.addresses["reason"]}
+    unknown = (reasons - set(_SUPPRESSING)) | (set(suppressions.entities["entity_type"]) - set(EntityType))
+    if unknown:
+        message = f"suppressions with a reason or an entity type they cannot have: {sorted(map(str, unknown))}"
+        raise ValueError(message)
+
+
+def _in_order_of_pushing(columns: Mapping[str, pa.StringArray]) -> Mapping[str, pa.StringArray]:
+    """Return the columns sorted: employees before vendors, whole numbers by value before other ids.
+
+    Whole numbers of any length sort by the number of their digits and then as text, once leading zeros are gone.
+    All that is left of the row decides last, so that the order of the source's rows never does.
+    """
+    ids = columns["entity_id"]
+    whole = pc.match_substring_regex(ids, "^[0-9]+$")
+    digits = pc.if_else(whole, pc.utf8_ltrim(ids, "0"), ids)
+    keys: dict[str, Any] = {
+        "vendors_last": pc.equal(columns["entity_type"], EntityType.VENDOR.value),
+        "whole_first": pc.invert(whole),
+        "length": pc.if_else(whole, pc.binary_length(digits), 0),
+        "digits": digits,
+        **columns,
+    }
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+    return {name: pc.take(column, order) for name, column in columns.items()}
+
+
+def _coded(column: pa.StringArray) -> _Coded:
+    encoded = pc.dictionary_encode(column)
+    values: list[str] = encoded.dictionary.to_pylist()
+    codes = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
+    return _Coded(codes=codes, distinct=tuple(values))
+
+
+def _folded(attribute: _Coded) -> _Coded:
+    return _Coded(codes=attribute.codes, distinct=tuple(folded(value) for value in attribute.distinct))
+
+
+def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
+    """Return a number for each entity, counting up along the sorted rows."""
+    starts = np.zeros(len(columns["entity_id"]), dtype=np.bool_)
+    for name in ("entity_type", "entity_id"):
+        column: Any = columns[name]
+        starts[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
+    return np.cumsum(starts, dtype=np.int32)
+
+
+def _bars(
+    columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions, consented: pd.DataFrame | None
+) -> NDArray[np.int8]:
+    """Return the bar of each contact, written from the last in `PRECEDENCE` to the first, so that the first stays."""
+    barred: dict[Exclusion, Flags] = {
+        Exclusion(problem.value): _equal(columns["address_problem"], problem.value) for problem in AddressProblem
+    }
+    if consented is not None:
+        barred[Exclusion.NO_CONSENT] = ~_among_entities(columns, consented)
+    for reason in _SUPPRESSING:
+        barred[reason] = _suppressed(columns, addresses, suppressions, reason)
+    bars = np.full(len(columns["entity_id"]), _PUSHABLE, dtype=np.int8)
+    for index in reversed(range(_PUSHABLE)):
+        if PRECEDENCE[index] in barred:
+            bars[barred[PRECEDENCE[index]]] = index
+    return bars
+
+
+def _suppressed(
+    columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions, reason: Exclusion
+) -> Flags:
+    """Return which contacts are suppressed for this reason: the entities, and all who share an address with one."""
+    entities = suppressions.entities[suppressions.entities["reason"] == reason.value]
+    hashes = suppressions.addresses.loc[suppressions.addresses["reason"] == reason.value, "subscriber_hash"]
+    themselves = _among_entities(columns, entities)
+    barred = np.zeros(len(addresses.distinct) + 1, dtype=np.bool_)
+    barred[addresses.codes[themselves]] = True
+    barred[-1] = False  # contacts without an address share none
+    return themselves | barred[addresses.codes] | addresses.among(hashes)
+
+
+def _among_entities(columns: Mapping[str, pa.StringArray], entities: pd.DataFrame) -> Flags:
+    among = np.zeros(len(columns["entity_id"]), dtype=np.bool_)
+    for entity_type in EntityType:
+        ids = text_column(entities.loc[entities["entity_type"] == entity_type.value, "entity_id"])
+        listed = pc.is_in(columns["entity_id"], value_set=ids).to_numpy(zero_copy_only=False)
+        among |= listed & _equal(columns["entity_type"], entity_type.value)
+    return among
+
+
+def _equal(column: pa.StringArray, value: str) -> Flags:
+    return pc.fill_null(pc.equal(column, value), fill_value=False).to_numpy(zero_copy_only=False)

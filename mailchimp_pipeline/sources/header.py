@@ -1,0 +1,23 @@
+"""The names of a file's columns, as the relations call them.
+
+What does not belong here: which of them are needed (`contacts`).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailchimp_pipeline.contacts import RELATION_COLUMNS
+from mailchimp_pipeline.sources.errors import UnreadableSourceError
+
+
+def column_names(header: Sequence[str], path: Path) -> list[str]:
+    """Return the names, trimmed and in lower case; none at all, or one of ours twice, is an error."""
+    if not header:
+        raise UnreadableSourceError(f"{path} is empty. Write at least a line with the names of the columns.")
+    names = [name.strip().lower() for name in header]
+    times = Counter(names)
+    for name in RELATION_COLUMNS:
+        if times[name] > 1:
+            raise UnreadableSourceError(f"{path} has the column '{name}' {times[name]} times. Keep the right one.")
+    return names

@@ -1,0 +1,133 @@
+"""A database as a source: a table or a query a relation, the organisation's rows alone, and only our columns.
+
+What does not belong here: how rows travel (`sql_copy` from PostgreSQL, `sql_select` from any other).
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import pandas as pd
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from mailchimp_pipeline.contacts import EntityType, RelationVersion
+from mailchimp_pipeline.sources.errors import SourceAwayError, UnreadableSourceError
+from mailchimp_pipeline.sources.sql_copy import CopyTransport
+from mailchimp_pipeline.sources.sql_relation import SqlRelation
+from mailchimp_pipeline.sources.sql_select import SelectTransport
+
+_CONNECT_SECONDS = 10
+
+_LASTING_STATES = ("22", "28", "2F", "3D", "3F", "42", "0A")
+"""Classes of SQLSTATE that stay until somebody changes something: data, log-in, names, permissions, syntax."""
+
+
+class Transport(Protocol):
+    """How rows of one kind of database become a frame."""
+
+    def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
+        """Return the organisation's rows, the relation's columns as `ARROW_STRING`."""
+        ...
+
+    def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
+        """Return the number of rows over all organisations, and a sum over their content."""
+        ...
+
+
+class SqlSource:
+    """The relations as tables or queries of one database. Every read has a connection of its own, and only reads."""
+
+    def __init__(self, engine: sa.Engine, transport: Transport, relations: Mapping[EntityType, str]) -> None:
+        self._engine = engine
+        self._transport = transport
+        self._relations = relations
+
+    @classmethod
+    def at(cls, url: str, *, employees: str, vendors: str) -> "SqlSource":
+        """Return the source at an SQLAlchemy URL; each relation is the name of a table, or a query."""
+        engine = _engine(url)
+        transport = CopyTransport() if engine.dialect.name == "postgresql" else SelectTransport()
+        return cls(engine, transport, {EntityType.EMPLOYEE: employees, EntityType.VENDOR: vendors})
+
+    def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
+        """Return the organisation's rows of the relation."""
+        with self._open(relation) as (connection, found):
+            return self._transport.rows(connection, found, organisation_id)
+
+    def describe(self, relation: EntityType) -> RelationVersion:
+        """Return the number of rows of the relation, and a sum over the content of our columns."""
+        with self._open(relation) as (connection, found):
+            return self._transport.version(connection, found)
+
+    @contextmanager
+    def _open(self, entity_type: EntityType) -> Generator[tuple[sa.Connection, SqlRelation]]:
+        """Yield a connection and the relation found over it; what the driver raises becomes an error of ours."""
+        # The handler stands outside: leaving a connection that broke rolls back over it, and that fails as well.
+        try:
+            with self._connect() as connection:
+                yield connection, SqlRelation.find(connection, entity_type, self._relations[entity_type])
+        except (exc.DBAPIError, psycopg.Error) as error:
+            if _is_passing(error):
+                raise _away(error) from None
+            raise _unreadable(entity_type, error) from None
+
+    def _connect(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except exc.DBAPIError as error:
+            raise _away(error) from None
+
+
+def _engine(url: str) -> sa.Engine:
+    """Return an engine without a pool: a run reads a few times, and nothing is left open between."""
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() in {"postgres", "postgresql"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+            parsed = parsed.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS), **parsed.query})
+            return sa.create_engine(parsed, poolclass=sa.NullPool, execution_options={"postgresql_readonly": True})
+        return sa.create_engine(parsed, poolclass=sa.NullPool)
+    except (exc.ArgumentError, ImportError, ValueError) as error:
+        raise UnreadableSourceError(
+            f"MAILCHIMP_PIPELINE_SOURCE is not the URL of a database we have a driver for ({type(error).__name__}). "
+            f"Write it as SQLAlchemy does, dialect+driver://user:password@host/database, and install that driver."
+        ) from None
+
+
+def _state(error: Exception) -> str | None:
+    """Return the SQLSTATE that the server gave, where it gave one."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
+
+
+def _is_passing(error: exc.DBAPIError | psycopg.Error) -> bool:
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    state = _state(error)
+    if state:
+        return not state.startswith(_LASTING_STATES)
+    # Without a state PostgreSQL was not reached; of other drivers we know no better than that asking again is vain.
+    return isinstance(getattr(error, "orig", error), psycopg.OperationalError)
+
+
+def _said(error: Exception) -> str:
+    """Return the kind of error, without its text: drivers quote statements, rows and users in it."""
+    name = type(getattr(error, "orig", error)).__name__
+    state = _state(error)
+    return f"{name}, SQLSTATE {state}" if state else name
+
+
+def _away(error: Exception) -> SourceAwayError:
+    return SourceAwayError(
+        f"The source's database does not answer ({_said(error)}). It is asked again; if that goes on, check the "
+        f"host, port, user and password in MAILCHIMP_PIPELINE_SOURCE, and that the database is up."
+    )
+
+
+def _unreadable(entity_type: EntityType, error: Exception) -> UnreadableSourceError:
+    return UnreadableSourceError(
+        f"The source's {entity_type.relation} cannot be read ({_said(error)}). Check that the table or query in "
+        f"MAILCHIMP_PIPELINE_{entity_type.relation.upper()} (left out, the table '{entity_type.relation}') exists, "
+        f"and that the user in MAILCHIMP_PIPELINE_SOURCE may read it."
+    )

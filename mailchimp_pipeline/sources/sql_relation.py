@@ -1,0 +1,68 @@
+"""A relation in a database: the table or query it is, and under what names it has our columns.
+
+What does not belong here: reading its rows (`sql_copy`, `sql_select`).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from mailchimp_pipeline.contacts import RELATION_COLUMNS, EntityType, MissingColumnError
+
+_QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRelation:
+    """A relation that was found: `columns` are its own names by ours, in our order."""
+
+    table_or_query: str
+    columns: Mapping[str, str]
+
+    @classmethod
+    def find(cls, connection: sa.Connection, entity_type: EntityType, table_or_query: str) -> "SqlRelation":
+        """Ask the database which of our columns the relation has, in whatever case."""
+        everything: sa.ColumnElement[object] = sa.literal_column("*")
+        probe = sa.select(everything).select_from(_from_clause(table_or_query)).where(sa.false())
+        found = list(connection.execute(probe).keys())
+        theirs = {name.lower(): name for name in found}
+        columns = {name: theirs[name] for name in RELATION_COLUMNS if name in theirs}
+        if "organisation_id" not in columns:
+            raise MissingColumnError(entity_type.relation, "organisation_id")
+        return cls(table_or_query=table_or_query, columns=columns)
+
+    @property
+    def is_query(self) -> bool:
+        """Whether it is a query, not the name of a table."""
+        return is_query(self.table_or_query)
+
+    @property
+    def from_clause(self) -> sa.FromClause:
+        """The relation as SQLAlchemy selects from it."""
+        return _from_clause(self.table_or_query)
+
+
+def is_query(table_or_query: str) -> bool:
+    """Return whether this is a query: whatever begins with select or with."""
+    return _QUERY.match(table_or_query) is not None
+
+
+def as_subquery(query: str) -> str:
+    """Return the query as it may stand in brackets: without a last semicolon, and with any last comment ended."""
+    return query.strip().rstrip(";") + "\n"
+
+
+def table_path(name: str) -> tuple[str | None, str]:
+    """Return the schema, where one is named, and the table."""
+    schema, _, table = name.strip().rpartition(".")
+    return schema or None, table
+
+
+def _from_clause(table_or_query: str) -> sa.FromClause:
+    if is_query(table_or_query):
+        literal = as_subquery(table_or_query).replace(":", r"\:")  # to SQLAlchemy `:word` is a parameter
+        return sa.text(literal).columns().subquery("source")
+    schema, table = table_path(table_or_query)
+    return sa.table(table, schema=schema)

@@ -1,0 +1,75 @@
+"""A source of frames in memory, and builders of raw rows. `sources/test_contract.py` holds it to the real ones."""
+
+import hashlib
+from collections.abc import Mapping
+
+import pandas as pd
+
+from mailchimp_pipeline.contacts import (
+    ARROW_STRING,
+    RELATION_COLUMNS,
+    EntityType,
+    MissingColumnError,
+    RelationVersion,
+)
+from mailchimp_pipeline.errors import LastingError
+
+Row = Mapping[str, str | None]
+
+
+def an_employee(**changes: str | None) -> dict[str, str | None]:
+    """Return a raw row of an employee of acme, Ada Byron of Engineering in Berlin, with these changes."""
+    return {
+        "organisation_id": "acme",
+        "id": "1",
+        "email": "ada@acme.test",
+        "first_name": "Ada",
+        "last_name": "Byron",
+        "department": "Engineering",
+        "location": "Berlin",
+        "employment_type": "full_time",
+        "employment_status": "active",
+        **changes,
+    }
+
+
+def a_vendor(**changes: str | None) -> dict[str, str | None]:
+    """Return a raw row of a vendor of acme, with a company name alone, with these changes."""
+    return {
+        "organisation_id": "acme",
+        "id": "1",
+        "email": "orders@bolts.test",
+        "company_name": "Bolts & Sons, Ltd.",
+        **changes,
+    }
+
+
+def rows(*given: Row) -> pd.DataFrame:
+    """Return raw rows as a source hands them out; the columns are those of the first."""
+    return pd.DataFrame(list(given), columns=list(given[0]), dtype=ARROW_STRING)
+
+
+class FakeSource:
+    """The relations given, all organisations in one frame each; a relation not given is not there."""
+
+    def __init__(self, relations: Mapping[EntityType, pd.DataFrame]) -> None:
+        self.relations = dict(relations)
+
+    def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
+        """Return the organisation's rows."""
+        frame = self._relation(relation)
+        return frame[frame["organisation_id"] == organisation_id].reset_index(drop=True)
+
+    def describe(self, relation: EntityType) -> RelationVersion:
+        """Return the number of rows, and a digest of them."""
+        frame = self._relation(relation)
+        return RelationVersion(rows=len(frame), version=hashlib.sha256(frame.to_csv().encode()).hexdigest())
+
+    def _relation(self, relation: EntityType) -> pd.DataFrame:
+        if relation not in self.relations:
+            message = f"The source has no {relation.relation}. Give the fake a frame of them."
+            raise LastingError(message)
+        frame = self.relations[relation]
+        if "organisation_id" not in frame.columns:
+            raise MissingColumnError(relation.relation, "organisation_id")
+        return frame[[name for name in RELATION_COLUMNS if name in frame.columns]]
