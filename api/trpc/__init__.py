@@ -1,0 +1,39 @@
+"""tRPC over HTTP, as the published TypeScript clients speak it (httpLink, httpBatchLink, httpBatchStreamLink).
+
+Declare procedures on a `Router`, gather them in `Procedures`, serve them with a `TrpcServer`; the same
+`Procedures` make the types (`api.typescript`) and the OpenAPI document (`api.openapi`). Handlers are plain
+functions that run in threads. What does not belong here: what the procedures do, who is calling.
+
+    segments = Router[Caller]("mailchimp.segments")
+
+    @segments.query("get")
+    def get_segment(caller: Caller, wanted: SegmentId) -> SegmentView: ...
+
+    procedures = Procedures(segments, campaigns)
+    server = TrpcServer(procedures, make_context=authenticate, hooks=Hooks(on_error=log_failure))
+    app.router.routes.append(server.route)  # and server.close() when the application ends
+"""
+
+from api.trpc.calls import Hooks
+from api.trpc.errors import CODES, Code, TRPCError
+from api.trpc.models import UtcTime, WireModel
+from api.trpc.procedures import DeclarationError, Kind, Procedure, Procedures, Role, Router
+from api.trpc.requests import Limits
+from api.trpc.server import TrpcServer
+
+__all__ = [
+    "CODES",
+    "Code",
+    "DeclarationError",
+    "Hooks",
+    "Kind",
+    "Limits",
+    "Procedure",
+    "Procedures",
+    "Role",
+    "Router",
+    "TRPCError",
+    "TrpcServer",
+    "UtcTime",
+    "WireModel",
+]

@@ -1,0 +1,224 @@
+"""Procedures as they are declared: name, kind, input, output, role and handler, each checked when it is made.
+
+One registry of them, `Procedures`, drives dispatch, types and documents. What does not belong here: HTTP.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from api.trpc.errors import bad_input
+from mailchimp_pipeline.errors import LastingError
+
+RESERVED = frozenset({"then", "call", "apply"})
+"""Names a JavaScript client cannot offer as procedures: its proxies would be taken for promises or functions."""
+
+_SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# JSON that JavaScript would misread, or that is not JSON: a long integer, NaN, Infinity. A hit may stand in a string.
+_SUSPECT = re.compile(rb"(?:^|[\[:,])-?(?:\d{16}|NaN|Infinity)")
+
+_MAX_SAFE_INTEGER = 2**53 - 1
+
+
+class DeclarationError(LastingError):
+    """A procedure that cannot be served as it was declared."""
+
+
+class UnsafeOutputError(LastingError):
+    """An output that a JavaScript client would read as another value."""
+
+
+class Kind(StrEnum):
+    """What a procedure is: a query reads, a mutation changes."""
+
+    QUERY = "query"
+    MUTATION = "mutation"
+
+
+class Role(StrEnum):
+    """What a caller may do; each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+    def covers(self, needed: "Role") -> bool:
+        """Say whether this role is enough where `needed` is asked for."""
+        return _RANK[self] >= _RANK[needed]
+
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+class HasRole(Protocol):
+    """What a context must tell: the role of whoever calls."""
+
+    @property
+    def role(self) -> Role:
+        """The caller's role."""
+        ...
+
+
+ContextT = TypeVar("ContextT", bound=HasRole)
+ParametersT = ParamSpec("ParametersT")
+OutputT = TypeVar("OutputT")
+Handler = Callable[Concatenate[ContextT, ParametersT], OutputT]
+Declare = Callable[[Handler[ContextT, ParametersT, OutputT]], Handler[ContextT, ParametersT, OutputT]]
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """One procedure. `input` and `output` are types (`input` None: it takes none); `role` None: anybody signed in.
+
+    The handler is called with the context and, where there is an input, the validated input.
+    """
+
+    path: str
+    kind: Kind
+    handler: Callable[..., object]
+    output: Any
+    role: Role | None
+    input: Any = None
+    _reader: TypeAdapter[object] | None = field(init=False, repr=False, compare=False)
+    _writer: TypeAdapter[object] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the declaration, and make the validator and the serializer once."""
+        for segment in self.path.split("."):
+            if not _SEGMENT.fullmatch(segment) or segment in RESERVED:
+                raise DeclarationError(f"{self.path!r} cannot be a procedure's path: rename its part {segment!r}")
+        writer = TypeAdapter[object](self.output)
+        if _holds_naive_time(writer.core_schema):
+            raise DeclarationError(f"{self.path} returns a datetime that may lack a zone: declare it as UtcTime")
+        object.__setattr__(self, "_writer", writer)
+        object.__setattr__(self, "_reader", None if self.input is None else TypeAdapter[object](self.input))
+
+    @property
+    def input_adapter(self) -> TypeAdapter[object] | None:
+        """The validator of the input, None where the procedure takes none."""
+        return self._reader
+
+    @property
+    def output_adapter(self) -> TypeAdapter[object]:
+        """The serializer of the output."""
+        return self._writer
+
+    @property
+    def description(self) -> str:
+        """The first paragraph of the handler's docstring, for the types and the documents."""
+        return (inspect.getdoc(self.handler) or "").split("\n\n")[0]
+
+    def call(self, context: object, input_text: Callable[[], bytes]) -> bytes:
+        """Return the output as JSON; the input's text is asked for only where the procedure takes one."""
+        if self._reader is None:
+            return self._write(self.handler(context))
+        return self._write(self.handler(context, self._read(self._reader, input_text())))
+
+    @staticmethod
+    def _read(reader: TypeAdapter[object], text: bytes) -> object:
+        """Return the input of a JSON text: strictly, as zod would, by its camelCase names."""
+        try:
+            return reader.validate_json(text, strict=True, by_alias=True, by_name=False)
+        except ValidationError as invalid:
+            raise bad_input(invalid) from None
+
+    def _write(self, output: object) -> bytes:
+        """Return the output as JSON; whatever does not conform to the declared type raises."""
+        text = self._writer.dump_json(output, by_alias=True, warnings="error")
+        if _SUSPECT.search(text):
+            _refuse_unsafe_numbers(from_json(text, allow_inf_nan=False))
+        return text
+
+
+class Router(Generic[ContextT]):
+    """Collects the procedures under one path, such as `mailchimp.segments`; the handlers' annotations are the types."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.procedures: list[Procedure] = []
+
+    def query(self, name: str, *, role: Role | None = Role.VIEWER) -> Declare[ContextT, ParametersT, OutputT]:
+        """Declare the decorated function as a query."""
+        return self._declare(name, Kind.QUERY, role)
+
+    def mutation(self, name: str, *, role: Role | None = Role.EDITOR) -> Declare[ContextT, ParametersT, OutputT]:
+        """Declare the decorated function as a mutation."""
+        return self._declare(name, Kind.MUTATION, role)
+
+    def _declare(self, name: str, kind: Kind, role: Role | None) -> Declare[ContextT, ParametersT, OutputT]:
+        def declare(
+            handler: Handler[ContextT, ParametersT, OutputT],
+        ) -> Handler[ContextT, ParametersT, OutputT]:
+            path = f"{self.path}.{name}"
+            input_type, output_type = _types(path, handler)
+            self.procedures.append(Procedure(path, kind, handler, output_type, role, input_type))
+            return handler
+
+        return declare
+
+
+class Procedures(Generic[ContextT]):
+    """All procedures of a server by path, in the order they were declared."""
+
+    def __init__(self, *routers: Router[ContextT] | Procedure) -> None:
+        self._by_path: dict[str, Procedure] = {}
+        for router in routers:
+            for procedure in router.procedures if isinstance(router, Router) else (router,):
+                if procedure.path in self._by_path:
+                    raise DeclarationError(f"{procedure.path} is declared twice: rename one of the two")
+                self._by_path[procedure.path] = procedure
+        for path in self._by_path:
+            self._refuse_router_of_same_name(path)
+
+    def get(self, path: str) -> Procedure | None:
+        """Return the procedure at a dotted path."""
+        return self._by_path.get(path)
+
+    def __iter__(self) -> Iterator[Procedure]:
+        return iter(self._by_path.values())
+
+    def _refuse_router_of_same_name(self, path: str) -> None:
+        parent = path
+        while "." in parent:
+            parent = parent.rpartition(".")[0]
+            if parent in self._by_path:
+                raise DeclarationError(f"{parent} is a procedure and holds {path}: rename one of the two")
+
+
+def _types(path: str, handler: Callable[..., object]) -> tuple[Any, Any]:
+    """Return the input type (None where there is none) and the output type that the annotations name."""
+    hints = get_type_hints(handler, include_extras=True)
+    parameters = list(inspect.signature(handler).parameters)
+    if not 1 <= len(parameters) <= 2 or "return" not in hints or any(name not in hints for name in parameters[1:]):
+        raise DeclarationError(f"{path} must be declared as (context) or (context, input: Type) -> Type")
+    return (hints[parameters[1]] if len(parameters) == 2 else None), hints["return"]
+
+
+def _holds_naive_time(schema: object) -> bool:
+    """Say whether a pydantic core schema serializes a datetime that need not have a time zone."""
+    mappings = (cast("dict[str, object]", node) for node in _nodes(schema) if isinstance(node, dict))
+    return any(node.get("type") == "datetime" and node.get("tz_constraint") != "aware" for node in mappings)
+
+
+def _refuse_unsafe_numbers(output: object) -> None:
+    """Raise where an integer is beyond what JavaScript holds exactly."""
+    if any(isinstance(node, int) and abs(node) > _MAX_SAFE_INTEGER for node in _nodes(output)):
+        raise UnsafeOutputError("An output holds an integer beyond 2**53 - 1: declare the field as str")
+
+
+def _nodes(value: object) -> Iterator[object]:
+    """Yield a value and all that it holds."""
+    yield value
+    if isinstance(value, dict):
+        held = cast("dict[str, object]", value).values()
+    else:
+        held = cast("list[object]", value) if isinstance(value, list | tuple) else ()
+    for part in held:
+        yield from _nodes(part)

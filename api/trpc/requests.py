@@ -1,0 +1,183 @@
+"""What a request asks for: which calls, answered in which form, with which inputs. Pure reading, nothing runs.
+
+A failure here is the whole request's (one error object, no path). What does not belong here: procedures, answers.
+"""
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, cast
+from urllib.parse import unquote_to_bytes
+
+from pydantic_core import from_json, to_json
+from starlette.types import Receive
+
+from api.trpc.errors import TRPCError
+from mailchimp_pipeline.errors import PassingError
+
+UNDEFINED = b"null"
+"""How an input that was not sent is validated: Python has one word for JavaScript's null and undefined."""
+
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may be at most (`batch_size` 0: no batches); `threads` calls run at once, further ones wait."""
+
+    batch_size: int = 50
+    body_bytes: int = 1_000_000
+    url_bytes: int = 16_384
+    threads: int = 32
+
+
+class Form(Enum):
+    """How the answer is written: one object, an array, or streamed as JSON lines (client 11) or one object (10)."""
+
+    SINGLE = auto()
+    BATCH = auto()
+    JSON_LINES = auto()
+    OBJECT_LINES = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The calls of one request; `query_input` is the `input` parameter, undecoded JSON."""
+
+    method: str
+    paths: list[str]
+    form: Form
+    query_input: bytes | None
+
+
+class ClientLeftError(PassingError):
+    """The client went away before its request was complete."""
+
+
+class Inputs:
+    """The inputs of a request, read when the first call that is allowed asks for its own."""
+
+    def __init__(self, question: Question, body: bytes | None) -> None:
+        """Take the JSON text from where the method puts it; `body` None: longer than the limit."""
+        self._text = question.query_input or b"" if question.method == "GET" else body
+        self._single = question.form is Form.SINGLE
+        self._lock = threading.Lock()
+        self._by_index: Mapping[str, object] | None = None
+
+    def text(self, index: int) -> bytes:
+        """Return the JSON text of one call's input."""
+        if self._text is None:
+            raise TRPCError("PAYLOAD_TOO_LARGE", "The request's body is too large: send less, or in several requests")
+        if not self._text:
+            return UNDEFINED
+        if self._single:
+            if b"NaN" in self._text or b"Infinity" in self._text:
+                # The models' own parser takes these two; where they stand outside a string, this one raises.
+                _parsed(self._text)
+            return self._text
+        with self._lock:
+            if self._by_index is None:
+                self._by_index = _batch(self._text)
+        return to_json(self._by_index[str(index)]) if str(index) in self._by_index else UNDEFINED
+
+
+def read_question(scope: Mapping[str, Any], prefix: str, limits: Limits) -> Question:
+    """Return what the request asks for, in the order in which the reference finds fault."""
+    method: str = scope["method"]
+    query: bytes = scope["query_string"]
+    if len(scope.get("raw_path") or b"") + len(query) > limits.url_bytes:
+        raise TRPCError("PAYLOAD_TOO_LARGE", "The URL is too long: send smaller batches, or methodOverride: 'POST'")
+    path = _procedure_path(scope, prefix)
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if method != "GET":
+        _refuse_unless_json(headers.get(b"content-type"))
+    batch = _first(query, b"batch") == b"1"
+    paths = path.split(",") if batch else [path]
+    if batch and len(paths) > limits.batch_size:
+        problem = "Batch call exceeds maximum size" if limits.batch_size else "Batching is not enabled on the server"
+        raise TRPCError("BAD_REQUEST", problem)
+    return Question(method, paths, _form(headers, batch=batch), _first(query, b"input"))
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """Return the whole body, None where it is longer than the limit (the rest is not taken in)."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError("The client closed the connection before its request was complete: nothing was done")
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > limit:
+            return None
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _form(headers: Mapping[bytes, bytes], *, batch: bool) -> Form:
+    accept = headers.get(b"trpc-accept")
+    if accept is None and any(one.strip() == b"application/jsonl" for one in headers.get(b"accept", b"").split(b",")):
+        accept = b"application/jsonl"
+    if accept == b"application/jsonl":
+        if not batch:
+            raise TRPCError("BAD_REQUEST", "Streaming requests must be batched (you can do a batch of 1)")
+        return Form.JSON_LINES
+    if not batch:
+        return Form.SINGLE
+    return Form.OBJECT_LINES if headers.get(b"trpc-batch-mode") == b"stream" else Form.BATCH
+
+
+def _procedure_path(scope: Mapping[str, Any], prefix: str) -> str:
+    """Return the dotted path, decoded once, without the prefix and the slashes that part it off."""
+    start = scope.get("root_path", "") + prefix
+    raw: bytes = scope.get("raw_path") or b""
+    if not raw.startswith(start.encode()):
+        # The prefix itself came escaped: the server has decoded the whole path.
+        return str(scope["path"]).removeprefix(start).removeprefix("/").rstrip("/")
+    rest = raw[len(start) :].removeprefix(b"/").rstrip(b"/")
+    if b"%" not in rest and rest.isascii():
+        return rest.decode()
+    # The replacement is no UTF-8: a broken escape fails as bytes that are no text do.
+    decoded = unquote_to_bytes(_BAD_ESCAPE.sub(b"\xff", rest))
+    try:
+        return decoded.decode()
+    except UnicodeDecodeError:
+        shown = rest.decode("latin-1")
+        raise TRPCError("BAD_REQUEST", f'Invalid URL-encoding in path "{shown}"') from None
+
+
+def _refuse_unless_json(content_type: bytes | None) -> None:
+    """Raise for anything but JSON: that browsers send no JSON unasked is also the defence against forged requests."""
+    if content_type is None:
+        raise TRPCError("UNSUPPORTED_MEDIA_TYPE", "Missing content-type header")
+    if content_type.split(b";", 1)[0].strip().lower() != b"application/json":
+        shown = content_type.decode("latin-1")
+        raise TRPCError("UNSUPPORTED_MEDIA_TYPE", f'Unsupported content-type "{shown}"')
+
+
+def _first(query: bytes, name: bytes) -> bytes | None:
+    """Return the first value of a query parameter, as JavaScript's URLSearchParams does."""
+    for part in query.split(b"&"):
+        key, _, value = part.partition(b"=")
+        if key == name or (b"%" in key and unquote_to_bytes(key) == name):
+            return unquote_to_bytes(value.replace(b"+", b" "))
+    return None
+
+
+def _parsed(text: bytes) -> object:
+    """Return JSON as Python values; NaN, Infinity, lone surrogates, deep nesting and what is not UTF-8 are refused."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as broken:
+        raise TRPCError("BAD_REQUEST", f"Invalid JSON: {broken}") from None
+
+
+def _batch(text: bytes) -> Mapping[str, object]:
+    """Return the inputs of a batch by index."""
+    inputs = _parsed(text)
+    if not isinstance(inputs, dict):
+        raise TRPCError("BAD_REQUEST", '"input" needs to be an object when doing a batch call')
+    return cast("Mapping[str, object]", inputs)

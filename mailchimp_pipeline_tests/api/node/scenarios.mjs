@@ -1,0 +1,77 @@
+// What a client of any version and link is made to do, as a JSON report: { name: outcome }.
+
+const outcome = async (promise) => {
+  try {
+    const value = await promise;
+    return { value: value === undefined ? "undefined" : value };
+  } catch (error) {
+    return { message: error.message, data: error.data ?? null, number: error.shape?.code ?? null };
+  }
+};
+
+/** Calls everything once, all queries in one tick, so that batching links make one request of them. */
+export async function report(makeClient) {
+  const client = makeClient("admin");
+  const queries = {
+    nothing: client.test.nothing.query(),
+    echo: client.test.echo.query({ someText: "ü \u2028 €", colours: ["red"] }),
+    defaulted: client.test.page.query(),
+    paged: client.test.page.query({ limit: 1 }),
+    explicitNull: client.test.page.query(null),
+    invalid: client.test.echo.query({ someText: "", times: 99 }),
+    conflict: client.test.fail.query({ code: "CONFLICT" }),
+    unavailable: client.test.fail.query({ code: "SERVICE_UNAVAILABLE" }),
+    crash: client.test.crash.query(),
+    unknown: client.test.nope.query(),
+  };
+  const mutations = {
+    add: client.test.add.mutate({ amount: 21 }),
+    erase: client.test.admin.erase.mutate(),
+    missing: client.test.add.mutate(),
+  };
+  const others = {
+    anonymous: makeClient("").test.nothing.query(),
+    forbidden: makeClient("viewer").test.admin.erase.mutate(),
+  };
+  const named = Object.entries({ ...queries, ...mutations, ...others });
+  const settled = await Promise.all(named.map(([, promise]) => outcome(promise)));
+  return Object.fromEntries(named.map(([name], index) => [name, settled[index]]));
+}
+
+/** Counts the requests and says which of a slow and a fast query came first. */
+export async function race(makeClient, counter) {
+  const client = makeClient("admin");
+  const order = [];
+  const ask = async (millis) => order.push(await client.test.wait.query({ millis }));
+  await Promise.all([ask(400), ask(0)]);
+  return { order, requests: counter.requests };
+}
+
+/** A fetch that counts. */
+export function counting() {
+  const counter = { requests: 0 };
+  const fetched = (url, options) => {
+    counter.requests += 1;
+    return fetch(url, options);
+  };
+  return { counter, fetched };
+}
+
+/** Runs one scenario and prints its report. */
+export async function main(createClient, links) {
+  const [url, linkName, scenario, methodOverride] = process.argv.slice(2);
+  const { counter, fetched } = counting();
+  const makeClient = (token) =>
+    createClient({
+      links: [
+        links[linkName]({
+          url,
+          fetch: fetched,
+          ...(methodOverride ? { methodOverride } : {}),
+          headers: token ? { authorization: `Bearer ${token}` } : {},
+        }),
+      ],
+    });
+  const result = scenario === "race" ? await race(makeClient, counter) : await report(makeClient);
+  console.log(JSON.stringify(result));
+}

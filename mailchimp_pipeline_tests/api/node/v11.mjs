@@ -1,0 +1,5 @@
+// The published client 11: node v11.mjs URL LINK report|race [POST]
+import { createTRPCClient, httpBatchLink, httpBatchStreamLink, httpLink } from "@trpc/client";
+import { main } from "./scenarios.mjs";
+
+await main(createTRPCClient, { httpLink, httpBatchLink, httpBatchStreamLink });

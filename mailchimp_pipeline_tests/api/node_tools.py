@@ -1,0 +1,59 @@
+"""Node and the packages of `node/`, installed once; tests that need them are skipped where there is no Node."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+NODE = Path(__file__).parent / "node"
+_TIMEOUT = 60
+
+
+def installed() -> Path:
+    """Return the folder of the scripts, once what they import is there as the lock file says."""
+    missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"{' and '.join(missing)} not found: install Node.js 20 or newer to test with the real clients")
+    wanted = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
+    stamp = NODE / "node_modules" / ".installed"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        _run(["npm", "ci", "--ignore-scripts"], timeout=300)
+        stamp.write_text(wanted)
+    return NODE
+
+
+def run_node(*arguments: str) -> str:
+    """Return what a script printed."""
+    installed()
+    return _run(["node", *arguments], timeout=_TIMEOUT).stdout
+
+
+def compile_types(project: Path | None = None) -> str:
+    """Return what the TypeScript compiler complains of."""
+    folder = installed()
+    command = [str(folder / "node_modules" / ".bin" / "tsc"), "-p", str(project or folder)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIMEOUT).stdout
+
+
+@contextmanager
+def reference_server() -> Generator[int]:
+    """Run the published server with the sample's procedures and give its port."""
+    installed()
+    command = ["node", "reference.mjs"]
+    with subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+        process.stdin.close()
+
+
+def _run(command: list[str], timeout: int) -> subprocess.CompletedProcess[str]:
+    found = [shutil.which(command[0]) or command[0], *command[1:]]
+    done = subprocess.run(found, cwd=NODE, capture_output=True, text=True, check=False, timeout=timeout)
+    assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}"
+    return done

@@ -1,0 +1,209 @@
+"""Procedures to test the wire with, and a caller whose role is its bearer token. `node/reference.mjs` has the same."""
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, field_validator
+from starlette.requests import HTTPConnection
+
+from api.trpc import Code, Procedure, Procedures, Role, Router, TRPCError, UtcTime, WireModel
+from api.trpc.procedures import Kind
+from mailchimp_pipeline.errors import PassingError
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls."""
+
+    role: Role
+
+
+def authenticate(connection: HTTPConnection) -> Caller:
+    """Return the caller whose role is the token."""
+    token = connection.headers.get("authorization", "").removeprefix("Bearer ")
+    if token == "broken":
+        raise RuntimeError("the secret key store is away")
+    if not token:
+        raise TRPCError("UNAUTHORIZED", "Sign in first")
+    return Caller(Role(token))
+
+
+class Colour(StrEnum):
+    """A colour."""
+
+    RED = "red"
+    DARK_BLUE = "dark-blue"
+
+
+class EchoInput(WireModel):
+    """What is echoed."""
+
+    some_text: str = Field(min_length=1)
+    """Comes back */ as it is."""
+    times: int = Field(1, ge=1, le=9)
+    colours: tuple[Colour, ...] = ()
+    weight: float | None = None
+
+    @field_validator("some_text")
+    @classmethod
+    def _not_forbidden(cls, text: str) -> str:
+        if text == "forbidden":
+            raise ValueError("Choose another text")
+        return text
+
+
+class Echo(WireModel):
+    """An echo."""
+
+    some_text: str
+    times: int
+    colours: tuple[Colour, ...]
+    weight: float | None
+    at: UtcTime
+
+
+class FailInput(WireModel):
+    """Which error is wanted."""
+
+    code: Code
+
+
+class WaitInput(WireModel):
+    """How long to wait."""
+
+    millis: int
+
+
+class PageInput(WireModel):
+    """Which page is wanted."""
+
+    limit: int = 2
+    cursor: str | None = None
+
+
+class Page(WireModel):
+    """A page of numbers."""
+
+    items: list[int]
+    next_cursor: str | None = None
+    counts: dict[Colour, int] = Field(default_factory=dict[Colour, int])
+
+
+class AddInput(WireModel):
+    """What is added."""
+
+    amount: int
+
+
+AT = datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+
+test: Router[Caller] = Router("test")
+admin: Router[Caller] = Router("test.admin")
+
+
+@test.query("nothing", role=None)
+def nothing(_caller: Caller) -> None:
+    """Return null."""
+
+
+@test.query("echo")
+def echo(_caller: Caller, wanted: EchoInput) -> Echo:
+    """Return what was sent.
+
+    Not for the types.
+    """
+    return Echo(**dict(wanted), at=AT)
+
+
+@test.query("fail")
+def fail(_caller: Caller, wanted: FailInput) -> None:
+    """Fail with a code."""
+    raise TRPCError(wanted.code, f"failed with {wanted.code}")
+
+
+@test.query("crash")
+def crash(_caller: Caller) -> int:
+    """Fail unforeseen."""
+    raise RuntimeError("a secret of the inside")
+
+
+@test.query("exit")
+def leave(_caller: Caller) -> int:
+    """Try to end the process."""
+    raise SystemExit(3)
+
+
+@test.query("away")
+def away(_caller: Caller) -> int:
+    """Fail in a way the business knows."""
+    raise PassingError("The post office is closed: try tomorrow")
+
+
+@test.query("wait")
+def wait(_caller: Caller, wanted: WaitInput) -> int:
+    """Return the milliseconds waited."""
+    time.sleep(wanted.millis / 1000)
+    return wanted.millis
+
+
+@test.query("page")
+def page(_caller: Caller, wanted: PageInput | None) -> Page:
+    """Return numbers."""
+    return Page(items=list(range((wanted or PageInput()).limit)))
+
+
+@test.mutation("add")
+def add(_caller: Caller, wanted: AddInput) -> int:
+    """Return the amount doubled."""
+    return wanted.amount * 2
+
+
+@admin.mutation("erase", role=Role.ADMIN)
+def erase(caller: Caller) -> Role:
+    """Return the caller's role."""
+    return caller.role
+
+
+@test.query("limited")
+def limited(_caller: Caller) -> int:
+    """Refuse, with the time to wait."""
+    raise TRPCError("TOO_MANY_REQUESTS", "Too many", retry_after=7)
+
+
+@test.query("field")
+def field(_caller: Caller) -> int:
+    """Refuse a field."""
+    raise TRPCError("BAD_REQUEST", "The key is wrong", {"apiKey": ["must end in -us1"]})
+
+
+def sample(*more: Router[Caller] | Procedure) -> Procedures[Caller]:
+    """Return the sample's procedures, and others a test adds."""
+    return Procedures(test, admin, *more)
+
+
+def returns(output: Any, value: object, path: str = "given") -> Procedure:  # noqa: ANN401 - any type may be declared
+    """Return a procedure of that output type that returns the value."""
+
+    def give(_caller: Caller) -> object:
+        return value
+
+    return Procedure(path, Kind.QUERY, give, output, None)
+
+
+class Gate:
+    """A mutation `gate` that waits until it is opened, and says when it was entered and that it was finished."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.opened = threading.Event()
+        self.finished = threading.Event()
+        self.procedure = Procedure("gate", Kind.MUTATION, self._pass, type(None), None)
+
+    def _pass(self, _caller: Caller) -> None:
+        self.entered.set()
+        assert self.opened.wait(5)
+        self.finished.set()
