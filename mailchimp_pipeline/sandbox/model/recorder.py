@@ -1,0 +1,165 @@
+"""What the sandbox was asked, counted: by account and route, and how often each address was sent in a batch.
+
+Addresses are kept as their hashes. What does not belong here: what became of the members (`audiences`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class RouteCount(BaseModel):
+    """Calls to one route. Answers of status 0 are connections that were cut."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: str
+    route: str
+    calls: int
+    first_at: datetime
+    last_at: datetime
+    answers: dict[int, int]
+
+
+class Traffic(BaseModel):
+    """What one account asked, or all of them together.
+
+    `contacts_received` came in batches, `contacts_processed` in batches that were carried out.
+    `peak_connections` is the highest number of calls under way at once, refused ones among them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    calls: int = 0
+    contacts_received: int = 0
+    contacts_processed: int = 0
+    peak_connections: int = 0
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
+    routes: tuple[RouteCount, ...] = ()
+
+    def calls_to(self, method: str, route: str) -> int:
+        """Count the calls to one route, such as POST /lists/{list_id}."""
+        return sum(count.calls for count in self.routes if (count.method, count.route) == (method, route))
+
+    def answers(self, status: int) -> int:
+        """Count the answers with one status."""
+        return sum(count.answers.get(status, 0) for count in self.routes)
+
+
+class Counts(BaseModel):
+    """All traffic since the start or the last reset; accounts by id, calls without a valid key only in `total`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: Traffic = Traffic()
+    accounts: dict[str, Traffic] = {}
+
+
+@dataclass(slots=True)
+class _Route:
+    first_at: datetime
+    last_at: datetime
+    calls: int = 0
+    answers: Counter[int] = field(default_factory=Counter[int])
+
+
+class Asked:
+    """A call that was counted and waits for its answer to be."""
+
+    def __init__(self, counts: "list[_Route]") -> None:
+        """Belong to these counts."""
+        self._counts = counts
+
+    def answered(self, status: int) -> None:
+        """Count the answer."""
+        for count in self._counts:
+            count.answers[status] += 1
+
+
+class _Tally:
+    """The running counts of one account, or of all."""
+
+    def __init__(self) -> None:
+        self.routes: dict[tuple[str, str], _Route] = {}
+        self.received = 0
+        self.processed = 0
+        self.peak = 0
+
+    def traffic(self) -> Traffic:
+        routes = self.routes.values()
+        return Traffic(
+            calls=sum(route.calls for route in routes),
+            contacts_received=self.received,
+            contacts_processed=self.processed,
+            peak_connections=self.peak,
+            first_call_at=min((route.first_at for route in routes), default=None),
+            last_call_at=max((route.last_at for route in routes), default=None),
+            routes=tuple(_count(method, name, route) for (method, name), route in self.routes.items()),
+        )
+
+
+class Recorder:
+    """Counts; its numbers only grow until it is replaced."""
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self._total = _Tally()
+        self._accounts: dict[str, _Tally] = defaultdict(_Tally)
+        self._sent: dict[str, Counter[str]] = defaultdict(Counter[str])
+        self._processed: dict[str, Counter[str]] = defaultdict(Counter[str])
+
+    def asked(self, account_id: str | None, method: str, route: str, now: datetime) -> "Asked":
+        """Count a call as it comes in."""
+        counts = [tally.routes.setdefault((method, route), _Route(now, now)) for tally in self._tallies(account_id)]
+        for count in counts:
+            count.calls += 1
+            count.last_at = now
+        return Asked(counts)
+
+    def under_way(self, account_id: str, calls: int) -> None:
+        """Note how many calls of an account are under way."""
+        for tally in self._tallies(account_id):
+            tally.peak = max(tally.peak, calls)
+
+    def received(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
+        """Count the contacts of a batch that came in."""
+        self._sent[list_id].update(hashes)
+        for tally in self._tallies(account_id):
+            tally.received += len(hashes)
+
+    def processed(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
+        """Count the contacts of a batch that was carried out."""
+        self._processed[list_id].update(hashes)
+        for tally in self._tallies(account_id):
+            tally.processed += len(hashes)
+
+    def counts(self) -> Counts:
+        """Return everything but the addresses."""
+        accounts = {account_id: tally.traffic() for account_id, tally in self._accounts.items()}
+        return Counts(total=self._total.traffic(), accounts=accounts)
+
+    def sent(self, list_id: str) -> dict[str, int]:
+        """Return how often each member id came to an audience in a batch."""
+        return dict(self._sent[list_id])
+
+    def carried_out(self, list_id: str) -> dict[str, int]:
+        """Return how often each member id was in a batch that was carried out."""
+        return dict(self._processed[list_id])
+
+    def _tallies(self, account_id: str | None) -> list[_Tally]:
+        return [self._total] if account_id is None else [self._total, self._accounts[account_id]]
+
+
+def _count(method: str, name: str, route: _Route) -> RouteCount:
+    return RouteCount(
+        method=method,
+        route=name,
+        calls=route.calls,
+        first_at=route.first_at,
+        last_at=route.last_at,
+        answers=dict(route.answers),
+    )

@@ -1,0 +1,32 @@
+"""The one ASGI application of a sandbox: the API, and the control surface beside it.
+
+What does not belong here: the server it runs in (`server`).
+"""
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from mailchimp_pipeline.sandbox.control import Controls
+from mailchimp_pipeline.sandbox.model.world import World
+from mailchimp_pipeline.sandbox.web import campaigns, lists, members, merge_fields, segments, webhooks
+from mailchimp_pipeline.sandbox.web.control import ControlSurface
+from mailchimp_pipeline.sandbox.web.endpoints import Routes
+from mailchimp_pipeline.sandbox.web.gate import Gate
+
+API_PATH = "/3.0"
+CONTROL_PATH = "/sandbox"
+
+_AREAS = (lists, members, merge_fields, segments, webhooks, campaigns)
+
+
+def build_app(world: World, controls: Controls) -> Starlette:
+    """Return the application over a world."""
+    gate = Gate(world, Routes(endpoint for area in _AREAS for endpoint in area.ENDPOINTS))
+    surface = ControlSurface(controls)
+    return Starlette(
+        routes=[
+            Route(API_PATH, gate),
+            Route(f"{API_PATH}/{{path:path}}", gate),
+            Route(f"{CONTROL_PATH}/{{operation}}", surface.answer, methods=["GET", "POST"]),
+        ],
+    )

@@ -1,0 +1,175 @@
+"""What stands before every route of the API: who asks, how many at once, how long it takes, what fails.
+
+What does not belong here: what a route answers.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+from asyncio import Transport
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mailchimp_pipeline.sandbox.model import problems
+from mailchimp_pipeline.sandbox.model.accounts import Account
+from mailchimp_pipeline.sandbox.model.faults import Fault
+from mailchimp_pipeline.sandbox.model.problems import Problem
+from mailchimp_pipeline.sandbox.model.recorder import Asked
+from mailchimp_pipeline.sandbox.model.world import World
+from mailchimp_pipeline.sandbox.web.answers import problem_response, response
+from mailchimp_pipeline.sandbox.web.endpoints import Answer, Call, Match, Routes
+from mailchimp_pipeline.sandbox.web.failures import failure
+from mailchimp_pipeline.sandbox.web.lists import BATCH, batch_hashes
+from mailchimp_pipeline.sandbox.web.projection import project
+from mailchimp_pipeline.sandbox.web.queries import Query
+
+CUT = 0
+"""The status that a connection without an answer is counted under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request from its arrival on. Either it has an account, or a problem says why it has none."""
+
+    method: str
+    match: Match
+    query: Query
+    body: object
+    account: Account | None
+    problem: Problem | None
+    asked: Asked
+    fault: Fault | None
+    contacts: int
+
+
+class Gate:
+    """The ASGI application below /3.0."""
+
+    def __init__(self, world: World, routes: Routes) -> None:
+        """Let requests through to these routes."""
+        self._world = world
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or cut its connection."""
+        request = Request(scope, receive)
+        visit = self._arrive(request, await request.body())
+        try:
+            answer = await self._pass(visit)
+        finally:
+            # Before the answer is written, or a client that has it all would find its slot still taken.
+            self._leave(visit)
+        visit.asked.answered(CUT if answer is None else answer.status_code)
+        if answer is None:
+            await _cut(scope, receive)
+        else:
+            await answer(scope, receive, send)
+
+    def _arrive(self, request: Request, raw: bytes) -> Visit:
+        """Count a request, and find out what it wants and what will befall it."""
+        match = self._routes.match(request.method, request.path_params.get("path", ""))
+        body, problem = _parse(raw)
+        hashes = batch_hashes(body) if (request.method, match.template) == ("POST", BATCH) else []
+        world = self._world
+        with world.lock:
+            account, refusal = self._account(request)
+            account_id = None if account is None else account.id
+            asked = world.recorder.asked(account_id, request.method, match.template, world.clock())
+            if account is not None:
+                account.under_way += 1
+                world.recorder.under_way(account.id, account.under_way)
+                world.recorder.received(account.id, match.places.get("list_id", ""), hashes)
+            fault = world.faults.strike(request.method, match.template)
+        query = Query(dict(request.query_params))
+        refused = refusal or problem
+        return Visit(request.method, match, query, body, account, refused, asked, fault, len(hashes))
+
+    def _account(self, request: Request) -> tuple[Account | None, Problem | None]:
+        try:
+            return self._world.authenticate(key_of(request.headers.get("Authorization"))), None
+        except Problem as problem:
+            return None, problem
+
+    def _leave(self, visit: Visit) -> None:
+        if visit.account is not None:
+            with self._world.lock:
+                visit.account.under_way -= 1
+
+    async def _pass(self, visit: Visit) -> Response | None:
+        """Return what a request is answered, None where its connection is to be cut."""
+        behaviours = self._world.behaviours
+        if visit.account is not None and visit.account.under_way > behaviours.connection_limit:
+            return self._throttled()
+        await asyncio.sleep((behaviours.latency_ms + behaviours.latency_per_contact_ms * visit.contacts) / 1000)
+        if visit.fault is None:
+            return await self._carry_out(visit)
+        right = await self._carry_out(visit) if visit.fault.carries_out else None
+        await asyncio.sleep(visit.fault.delay_seconds)
+        return failure(visit.fault, right)
+
+    def _throttled(self) -> Response:
+        behaviours = self._world.behaviours
+        retry_after = behaviours.retry_after_seconds
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        problem = problems.too_many_connections(behaviours.connection_limit)
+        return problem_response(problem, headers) if behaviours.throttle_with_body else Response(b"", 429, headers)
+
+    async def _carry_out(self, visit: Visit) -> Response:
+        try:
+            answer = await self._answer(visit)
+        except Problem as problem:
+            return problem_response(problem)
+        return response(answer)
+
+    async def _answer(self, visit: Visit) -> Answer:
+        if visit.problem is not None or visit.account is None:
+            raise visit.problem or problems.key_invalid()
+        visit.account.check_usable(visit.method)
+        endpoint = visit.match.endpoint
+        if endpoint is None:
+            raise problems.method_not_allowed(*visit.match.allowed) if visit.match.allowed else problems.not_found()
+        call = Call(self._world, visit.account, visit.match.places, visit.query, visit.body)
+        if endpoint.prepare is not None:
+            await endpoint.prepare(call)
+        with self._world.lock:
+            answer = endpoint.answer(call)
+        if visit.method != "GET":
+            return answer
+        return Answer(project(answer.body, visit.query), answer.status)
+
+
+def key_of(authorization: str | None) -> str | None:
+    """Return the key in an Authorization header: the password of Basic, or the token of Bearer."""
+    scheme, _, credentials = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip() or None
+    if scheme.lower() != "basic":
+        return None
+    try:
+        decoded = base64.b64decode(credentials, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return decoded.partition(":")[2] or None
+
+
+def _parse(raw: bytes) -> tuple[object, Problem | None]:
+    if not raw:
+        return {}, None
+    try:
+        body: object = json.loads(raw)
+    except ValueError:
+        return {}, problems.unreadable_json()
+    return body, None if isinstance(body, Mapping) else problems.invalid("Schema describes object, another found.")
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """End the connection without a byte. The transport is put there by `server.Protocol`."""
+    cast("Transport", scope["state"]["transport"]).abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,112 @@
+"""What tests of the sandbox say over and over: a key, a call, a member's body.
+
+What does not belong here: fixtures (`conftest`).
+"""
+
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+KEY = f"{'0123456789abcdef' * 2}-us6"
+START = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
+ANN = "ann@acme-staff.io"
+BOB = "bob@acme-staff.io"
+
+
+class SetClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.moment = START
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def go(self, *, seconds: float) -> datetime:
+        """Move on; returns the new time."""
+        self.moment += timedelta(seconds=seconds)
+        return self.moment
+
+
+class Api:
+    """Calls to one sandbox with one key."""
+
+    def __init__(self, root: str, key: str = KEY) -> None:
+        self.root = root
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.auth = ("any name", key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.session.close()
+
+    def call(self, method: str, path: str, body: object = None, **query: object) -> requests.Response:
+        """Make any call."""
+        parameters = {name: str(value) for name, value in query.items()}
+        return self.session.request(method, f"{self.root}{path}", json=body, params=parameters, timeout=10)
+
+    def get(self, path: str, **query: object) -> requests.Response:
+        """GET."""
+        return self.call("GET", path, **query)
+
+    def post(self, path: str, body: object = None, **query: object) -> requests.Response:
+        """POST."""
+        return self.call("POST", path, body, **query)
+
+    def put(self, path: str, body: object, **query: object) -> requests.Response:
+        """PUT."""
+        return self.call("PUT", path, body, **query)
+
+    def patch(self, path: str, body: object, **query: object) -> requests.Response:
+        """PATCH."""
+        return self.call("PATCH", path, body, **query)
+
+    def delete(self, path: str) -> requests.Response:
+        """DELETE."""
+        return self.call("DELETE", path)
+
+
+class AudienceApi(Api):
+    """Calls about one audience."""
+
+    def __init__(self, root: str, list_id: str, key: str = KEY) -> None:
+        super().__init__(root, key)
+        self.list_id = list_id
+
+    @property
+    def here(self) -> str:
+        """The path of the audience."""
+        return f"/lists/{self.list_id}"
+
+    def member(self, address: str = ANN) -> str:
+        """The path of a member, by its address."""
+        return f"{self.here}/members/{address}"
+
+    def batch(self, *members: object, update_existing: bool = False, **query: object) -> dict[str, Any]:
+        """Send a batch, and return its answer."""
+        body = {"members": list(members), "update_existing": update_existing}
+        answer = self.post(self.here, body, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def status(self, address: str = ANN) -> str | None:
+        """Return a member's status, None where there is no such member."""
+        answer = self.get(self.member(address))
+        return None if answer.status_code == 404 else answer.json()["status"]
+
+
+def a_member(email_address: str = ANN, status: str = "subscribed", **more: object) -> dict[str, object]:
+    """Return the body for a member."""
+    return {"email_address": email_address, "status": status, **more}
+
+
+def errors_of(answer: requests.Response) -> dict[str, str]:
+    """Return the `errors` of a problem document, by field."""
+    return {error["field"]: error["message"] for error in answer.json()["errors"]}

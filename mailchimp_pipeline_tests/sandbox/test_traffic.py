@@ -1,0 +1,144 @@
+"""What the sandbox was asked, how many at once, and how long it took."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import requests
+
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
+from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, START, Api, AudienceApi, SetClock, a_member
+
+BATCH = "/lists/{list_id}"
+
+
+def at_once(sandbox: Sandbox, count: int) -> list[requests.Response]:
+    """Make so many calls at once."""
+    together = Barrier(count)
+
+    def ping(_: int) -> requests.Response:
+        with Api(sandbox.api_root) as api:
+            together.wait(5)
+            return api.get("/ping")
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(ping, range(count)))
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    begun = time.monotonic()
+    call()
+    return time.monotonic() - begun
+
+
+def test_ten_calls_at_once_are_answered(sandbox: Sandbox, account_id: str) -> None:
+    sandbox.configure(latency_ms=400)
+    assert {answer.status_code for answer in at_once(sandbox, 10)} == {200}
+    assert sandbox.counts().accounts[account_id].peak_connections == 10
+
+
+def test_the_eleventh_at_once_is_refused_and_counted(sandbox: Sandbox, account_id: str) -> None:
+    sandbox.configure(latency_ms=400)
+    answers = at_once(sandbox, 13)
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert {answer.json()["detail"] for answer in refused} == {
+        "You have exceeded the limit of 10 simultaneous connections."
+    }
+    traffic = sandbox.counts().accounts[account_id]
+    assert (len(refused), traffic.answers(429)) == (3, 3)
+    assert traffic.peak_connections > 10
+
+
+def test_a_refusal_can_come_without_a_body(sandbox: Sandbox, account_id: str) -> None:
+    sandbox.configure(latency_ms=200, connection_limit=1, throttle_with_body=False, retry_after_seconds=3)
+    refused = [answer for answer in at_once(sandbox, 3) if answer.status_code == 429]
+    assert {(answer.content, answer.headers["Retry-After"]) for answer in refused} == {(b"", "3")}
+    assert account_id
+
+
+def test_accounts_have_their_own_limits(sandbox: Sandbox, account_id: str) -> None:
+    sandbox.configure(latency_ms=150, connection_limit=1)
+    sandbox.add_account("other-us6")
+
+    def ping(key: str) -> int:
+        with Api(sandbox.api_root, key) as api:
+            return api.get("/ping").status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ping, ["other-us6", KEY])) == [200, 200]
+    assert sandbox.counts().accounts[account_id].peak_connections == 1
+
+
+def test_a_client_that_gave_up_still_holds_its_place(sandbox: Sandbox, api: AudienceApi) -> None:
+    sandbox.configure(latency_ms=400, connection_limit=1)
+    with pytest.raises(requests.ReadTimeout):
+        api.session.get(f"{api.root}/ping", timeout=0.05)
+    assert api.get("/ping").status_code == 429
+
+
+def test_latency_grows_with_the_contacts(sandbox: Sandbox, api: AudienceApi) -> None:
+    sandbox.configure(latency_ms=20, latency_per_contact_ms=10)
+    few = seconds(lambda: api.batch(a_member(ANN)))
+    many = seconds(lambda: api.batch(*(a_member(f"p{number}@acme-staff.io") for number in range(20))))
+    assert (few >= 0.03, many >= 0.22) == (True, True)
+
+
+def test_calls_are_counted_by_route_with_their_times(
+    sandbox: Sandbox, account_id: str, api: AudienceApi, clock: SetClock
+) -> None:
+    api.batch(a_member(ANN))
+    later = clock.go(seconds=5)
+    api.batch(a_member(BOB))
+    api.get(api.member("nobody@acme-staff.io"))
+    traffic = sandbox.counts().accounts[account_id]
+    (batches,) = [count for count in traffic.routes if count.method == "POST"]
+    assert (batches.route, batches.calls, batches.answers) == (BATCH, 2, {200: 2})
+    assert (batches.first_at, batches.last_at) == (START, later)
+    assert (traffic.calls, traffic.answers(404), traffic.first_call_at) == (3, 1, START)
+
+
+def test_calls_without_an_account_are_counted_in_total_only(sandbox: Sandbox, account_id: str) -> None:
+    with Api(sandbox.api_root, "f" * 32) as stranger:
+        stranger.get("/ping")
+    counts = sandbox.counts()
+    assert (counts.total.calls_to("GET", "/ping"), counts.total.answers(401)) == (1, 1)
+    assert account_id not in counts.accounts
+
+
+def test_contacts_are_counted_as_they_come_and_as_they_are_carried_out(
+    sandbox: Sandbox, account_id: str, api: AudienceApi
+) -> None:
+    sandbox.add_fault(Fault(kind=FaultKind.BROKEN, times=1))
+    body = {"members": [a_member(ANN), a_member(BOB)]}
+    assert [api.post(api.here, body).status_code for _ in range(2)] == [500, 200]
+    traffic = sandbox.counts().accounts[account_id]
+    assert (traffic.contacts_received, traffic.contacts_processed) == (4, 2)
+    assert sandbox.times_sent(api.list_id, ANN.upper()) == 2
+    assert set(sandbox.carried_out(api.list_id).values()) == {1}
+
+
+def test_each_address_is_counted_for_each_audience(sandbox: Sandbox, account_id: str, api: AudienceApi) -> None:
+    other = sandbox.add_audience(account_id)
+    api.batch(a_member(ANN), a_member("not an address"))
+    assert (sandbox.times_sent(api.list_id, ANN), sandbox.times_sent(other, ANN)) == (1, 0)
+    assert len(sandbox.sent(api.list_id)) == 2
+
+
+def test_counts_can_begin_anew(sandbox: Sandbox, api: AudienceApi) -> None:
+    api.batch(a_member(ANN))
+    sandbox.reset_counts()
+    assert (sandbox.counts().total.calls, sandbox.counts().total.first_call_at) == (0, None)
+    assert api.status(ANN) == "subscribed"
+
+
+def test_a_sandbox_stops_although_calls_are_under_way() -> None:
+    with Sandbox.running() as sandbox:
+        sandbox.add_account(KEY)
+        sandbox.configure(latency_ms=30_000)
+        with Api(sandbox.api_root) as api, pytest.raises(requests.ReadTimeout):
+            api.session.get(f"{api.root}/ping", timeout=0.05)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5
