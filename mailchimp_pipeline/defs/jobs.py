@@ -1,5 +1,8 @@
 """The jobs, by the names that the product gives them. Each runs in one process: the work waits on the network."""
 
+# Dagster's decorators and makers of jobs have types with unknown parts.
+# pyright: reportUnknownMemberType=false
+
 import dagster as dg
 
 _SYNCED = dg.AssetSelection.assets("segment_membership", "audience_sync")

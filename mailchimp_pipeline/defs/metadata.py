@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.sync.model import Figure
 
 Metadata = Mapping[str, dg.MetadataValue]
 
@@ -53,5 +54,5 @@ def failure_metadata(failed: Mapping[str, str]) -> Metadata:
     }
 
 
-def _figure(value: object) -> dg.MetadataValue:
+def _figure(value: Figure) -> dg.MetadataValue:
     return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.json(value)

@@ -1,5 +1,8 @@
 """What runs by events: requests for a sync, and runs that stopped before their work was done."""
 
+# Dagster's decorators and makers of jobs have types with unknown parts.
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 

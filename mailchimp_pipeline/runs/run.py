@@ -52,7 +52,7 @@ class Records(Protocol):
     """The database, as a run needs it."""
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
-        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only (else None)."""
+        """Return who of the contacts must not be pushed; and who consented, None where that is not asked for."""
         ...
 
     def replace_members(self, segment: Segment, membership: Membership) -> MembershipCounts:
@@ -95,13 +95,15 @@ class _Failed:
 class _Population:
     """An organisation's contacts out of the relations that could be read, and why the others could not."""
 
-    readable: Population | None
+    readable: Population
     unread: Mapping[EntityType, _Failed]
 
-    def of(self, segment: Segment) -> Membership:
-        """Return the segment's membership. Its relations must have been read."""
-        assert self.readable is not None
+    def of(self, segment: Segment) -> "Membership | _Failed":
+        """Return the segment's membership, or why one of its relations could not be read."""
         kinds = segment.segment_type.entity_types
+        for kind in kinds:
+            if failed := self.unread.get(kind):
+                return failed
         # Nobody left at all is a source that is broken far more often than an organisation that closed.
         if segment.member_count and not self.readable.holds(kinds):
             raise SourceIsEmpty(segment)
@@ -145,15 +147,14 @@ class Run:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
             raise
 
-    def _population(self, segments: Sequence[Segment]) -> "_Population":
+    def _population(self, segments: Sequence[Segment]) -> "_Population | _Failed":
         organisation_id = segments[0].organisation_id
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
         read = {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in kinds}
-        frames = [frame for frame in read.values() if not isinstance(frame, _Failed)]
         unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
-        if not frames:
-            return _Population(None, unread)
-        contacts = pd.concat(frames, ignore_index=True)
+        if len(unread) == len(kinds):
+            return unread[kinds[0]]
+        contacts = pd.concat([frame for frame in read.values() if not isinstance(frame, _Failed)], ignore_index=True)
         suppressions = self.records.suppressions(organisation_id, contacts)
         return _Population(Population.prepare(contacts, *suppressions), unread)
 
@@ -174,10 +175,9 @@ class Run:
 
     def _sync(self, segment: Segment, population: "_Population") -> SegmentResult | _Failed:
         begun = self.clock()
-        for kind in segment.segment_type.entity_types:
-            if failed := population.unread.get(kind):
-                return failed
         membership = population.of(segment)
+        if isinstance(membership, _Failed):
+            return membership
         if not self.push:
             counts = self.records.replace_members(segment, membership)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())

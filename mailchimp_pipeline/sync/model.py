@@ -6,6 +6,10 @@ Values only; what is done with them stands in `plan` and `push`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
+
+Figure: TypeAlias = int | dict[str, int]
+"""A count, or counts by reason."""
 
 BATCH_SIZE = 500
 """Contacts in one call, Mailchimp's limit."""
@@ -85,7 +89,7 @@ class BatchAnswer:
 
     accepted: frozenset[str]
     existing: frozenset[str]
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,9 @@ class SyncReport:
     new: int = 0
     changed: int = 0
     unchanged: int = 0
-    refused: Mapping[Refusal, int] = field(default_factory=dict)
+    refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
     refused_before: int = 0
-    withheld: Mapping[Refusal, int] = field(default_factory=dict)
+    withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
     calls: int = 0
     read: int = 0
 
@@ -124,7 +128,7 @@ class SyncReport:
         sent = self.new + self.changed + refused
         return refused / sent if sent else 0.0
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Figure]:
         """Return the report as JSON values, for the segment's `last_report` and for metadata."""
         return {
             "wanted": self.wanted,

@@ -46,11 +46,11 @@ class _Result:
     new: int = 0
     changed: int = 0
     calls: int = 0
-    refused: Mapping[Refusal, int] = field(default_factory=dict)
-    withheld: Mapping[Refusal, int] = field(default_factory=dict)
+    refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
+    withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
 
 
-def sync_audience(
+def sync_audience(  # noqa: PLR0913 - ports and clock, by name
     segment_id: str,
     audience: Audience,
     *,

@@ -1,0 +1,77 @@
+# Everything runs in .venv, which is made on first use and again when requirements.lock or pyproject.toml changes.
+# Needed beforehand: Python 3.11 or newer with venv, git, make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# More arguments for pytest, as in `make test PYTEST_ARGS="-k consent"`.
+PYTEST_ARGS ?=
+
+# Which version of uv writes the lock; nothing else uses it.
+UV_VERSION := 0.13.9
+
+# A child of make must find the tools of .venv, also where it starts others by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo dev test check format lint types imports coverage location lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP) ## Sync sample data once, end to end, on embedded parts
+	$(BIN)/mailchimp-pipeline demo
+
+dev: $(STAMP) ## Bring up the API, Dagster with its UI and the sandbox, until Ctrl-C
+	$(BIN)/mailchimp-pipeline dev
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types imports location coverage ## Everything that CI checks
+
+format: $(STAMP) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(STAMP)
+	$(BIN)/pyright
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+# An empty DAGSTER_HOME: the code location must load with no instance, no database and no variable set.
+location: $(STAMP)
+	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
+	env -i PATH="$$PATH" HOME="$$home" DAGSTER_HOME="$$home" $(BIN)/dagster definitions validate
+
+coverage: $(STAMP)
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+lock: $(STAMP) ## Pin every dependency anew, with its hashes
+	$(BIN)/pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --quiet --output-file requirements.lock
+
+clean: ## Remove .venv and what the tools keep; .local, with its database and keys, stays
+	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+
+# The lock is complete, so pip has nothing to resolve (--no-deps); every file is a wheel whose hash is known.
+# Bytecode is left to the first import: compiling what is never imported takes longer than the rest.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-deps --no-compile --require-hashes --only-binary :all: -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
+	touch $@

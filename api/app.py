@@ -1,0 +1,170 @@
+"""The application: the procedures over tRPC, and around them health, metrics, documents and what guards them all.
+
+`create_app` takes all that it serves as `ApiParts` and connects to nothing, so it runs without a database.
+What does not belong here: making the parts from the settings, the procedures, the server (`serving`).
+"""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from anyio import to_thread
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from api.exchanges import REQUEST_ID, Exchanges, note_call, note_caller
+from api.health import Readiness, alive
+from api.limits import Identified, RateLimit, Rates
+from api.logs import log_failure
+from api.metrics import Metrics
+from api.openapi import openapi
+from api.pages import procedures_page
+from api.slow_clients import BODY_SECONDS, BodyTimeout
+from api.trpc import Code, Hooks, Limits, Procedure, Procedures, TRPCError, TrpcServer
+
+PREFIX = "/api/trpc"
+TITLE = "Mailchimp pipeline"
+VERSION = "1"
+"""The version of the procedures' contract: another number where one of them changes in a way that breaks callers."""
+
+_PROBES = ("/healthz", "/readyz", "/metrics")
+_PAGES = ("/docs", "/openapi.json")
+
+_REQUEST_HEADERS = ("authorization", "content-type", "trpc-accept", "x-trpc-source", REQUEST_ID)
+_ANSWER_HEADERS = ("retry-after", REQUEST_ID)
+
+_CODES: dict[int, Code] = {
+    400: "BAD_REQUEST",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_SUPPORTED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
+
+ContextT = TypeVar("ContextT", bound=Identified)
+
+
+def _unknown(_exception: Exception) -> TRPCError | None:
+    """Know no exception of the business."""
+    return None
+
+
+def _nothing() -> None:
+    """Have nothing to close."""
+
+
+# No slots: Python 3.11 cannot make a subscripted generic, `ApiParts[Caller](...)`, of a frozen class that has them.
+@dataclass(frozen=True, kw_only=True)
+class ApiParts(Generic[ContextT]):
+    """What an application is made of.
+
+    `make_context` says who calls, once a request, and may raise a TRPCError. `check_ready` raises where a request
+    could not be served; its text goes to the log. `translate` turns the business's exceptions into what a client
+    sees; what it does not know is a defect. `close` runs once, after the last call is done.
+    """
+
+    procedures: Procedures[ContextT]
+    make_context: Callable[[HTTPConnection], ContextT]
+    check_ready: Callable[[], None]
+    translate: Callable[[Exception], TRPCError | None] = _unknown
+    close: Callable[[], None] = _nothing
+    cors_origins: Sequence[str] = ()
+    rates: Rates = field(default_factory=Rates)
+    limits: Limits = field(default_factory=Limits)
+    body_seconds: float = BODY_SECONDS
+    clock: Callable[[], float] = time.monotonic
+
+
+def create_app(parts: ApiParts[ContextT]) -> FastAPI:
+    """Return the application; further routes may be added to it."""
+    metrics = Metrics()
+    server = _trpc_server(parts, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await to_thread.run_sync(server.close)
+        parts.close()
+
+    app = FastAPI(title=TITLE, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    app.router.routes.extend([server.route, *_routes(parts, metrics)])
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(TRPCError, _answer_error)
+    _add_guards(app, parts, metrics)
+    return app
+
+
+def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[ContextT]:
+    rate_limit = RateLimit(parts.rates, clock=parts.clock)
+
+    def make_context(connection: HTTPConnection) -> ContextT:
+        context = parts.make_context(connection)
+        note_caller(context)
+        return context
+
+    def before_call(context: ContextT, _procedure: Procedure) -> None:
+        rate_limit.take(context)
+
+    def after_call(procedure: Procedure | None, code: str, seconds: float) -> None:
+        metrics.count_call(procedure, code, seconds)
+        note_call(procedure, code, seconds)
+
+    hooks = Hooks[ContextT](before_call, after_call, parts.translate, log_failure)
+    return TrpcServer(parts.procedures, make_context, prefix=PREFIX, limits=parts.limits, hooks=hooks)
+
+
+def _routes(parts: ApiParts[ContextT], metrics: Metrics) -> Sequence[Route]:
+    """Return what is served beside the procedures. The documents are made now: a fault in them shows at the start."""
+    document = JSONResponse(openapi(parts.procedures, title=TITLE, version=VERSION, prefix=PREFIX))
+    page = procedures_page(parts.procedures, title=TITLE, prefix=PREFIX)
+    ready = Readiness(parts.check_ready, clock=parts.clock)
+    # Functions, each of them: what is no function would be taken for an application that answers every method.
+    return [
+        Route("/healthz", alive),
+        Route("/readyz", ready.answer),
+        Route("/metrics", metrics.page),
+        Route("/openapi.json", _always(document)),
+        Route("/docs", _always(page)),
+    ]
+
+
+def _always(response: Response) -> Callable[[Request], Response]:
+    def answer(_request: Request) -> Response:
+        return response
+
+    return answer
+
+
+def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> None:
+    """Add the middleware, from the inside out."""
+    app.add_middleware(BodyTimeout, seconds=parts.body_seconds)
+    if parts.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=parts.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_ANSWER_HEADERS,
+        )
+    app.add_middleware(Exchanges, metrics=metrics, pages=_PAGES, probes=_PROBES)
+
+
+async def _answer_http_error(request: Request, exception: Exception) -> Response:
+    """Answer what no route took in the one form that all errors of this API have."""
+    status = exception.status_code if isinstance(exception, HTTPException) else 500
+    error = TRPCError(_CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /docs")
+    answer = await _answer_error(request, error)
+    answer.status_code = status
+    return answer
+
+
+async def _answer_error(_request: Request, exception: Exception) -> Response:
+    error = exception if isinstance(exception, TRPCError) else TRPCError("BAD_REQUEST", "The request cannot be read")
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    return Response(error.envelope(), error.http_status, headers, media_type="application/json")

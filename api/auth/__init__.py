@@ -1,0 +1,25 @@
+"""Who is calling: a bearer JSON Web Token, verified, as a `Caller`.
+
+A token is signed with the shared secret (HS256) or with a key published at the JWKS URL (RS256, ES256), and says
+`sub` (the actor), `org` (the organisation), `role`, `exp` and `aud`, which must hold `mailchimp-pipeline`.
+What does not belong here: what a caller may do (each procedure says its role).
+"""
+
+from api.auth.bearer import Authenticator, authenticator
+from api.auth.caller import Caller, Unauthenticated
+from api.auth.keys import PublishedKeys, SharedSecret, VerificationKeys
+from api.auth.tokens import AUDIENCE, MAX_LIFETIME, TokenNotMade, make_token
+
+__all__ = [
+    "AUDIENCE",
+    "MAX_LIFETIME",
+    "Authenticator",
+    "Caller",
+    "PublishedKeys",
+    "SharedSecret",
+    "TokenNotMade",
+    "Unauthenticated",
+    "VerificationKeys",
+    "authenticator",
+    "make_token",
+]

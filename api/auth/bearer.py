@@ -1,0 +1,49 @@
+"""The bearer token of a request: taken from its `Authorization` header, and from nowhere else.
+
+Cookies are not looked at, so that no other site's page can call in somebody's name.
+What does not belong here: what makes a token good (`tokens`).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from starlette.requests import HTTPConnection
+
+from api.auth.caller import Caller, Unauthenticated
+from api.auth.keys import PublishedKeys, SharedSecret, VerificationKeys
+from api.auth.tokens import read_token
+from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
+
+_BEARER = re.compile(r"bearer +([^ ]+) *", re.IGNORECASE)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Authenticator:
+    """Says who calls, by the request's bearer token."""
+
+    def __init__(self, keys: VerificationKeys, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._keys = keys
+        self._now = now
+
+    def __call__(self, connection: HTTPConnection) -> Caller:
+        """Return the caller. Raises `Unauthenticated`; a TRPCError of another code where no key can be had."""
+        given = connection.headers.getlist("authorization")
+        if not given:
+            raise Unauthenticated("Sign in first: the request has no Authorization header with a bearer token")
+        bearer = _BEARER.fullmatch(given[0])
+        if len(given) > 1 or bearer is None:
+            raise Unauthenticated("The Authorization header must be one: `Bearer`, a space, and the token")
+        return read_token(bearer[1], self._keys, self._now())
+
+
+def authenticator(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> Authenticator:
+    """Return what verifies tokens as the settings say. Raises `SettingsError` where they do not say how."""
+    if settings.jwks_url:
+        return Authenticator(PublishedKeys(settings.jwks_url), now=now)
+    if settings.token_secret:
+        return Authenticator(SharedSecret(settings.token_secret.get_secret_value()), now=now)
+    raise SettingsError(f"The API cannot verify tokens: set {VARIABLES['token_secret']} or {VARIABLES['jwks_url']}.")

@@ -1,0 +1,97 @@
+"""The server process: its socket, uvicorn's settings, starting and stopping.
+
+SIGTERM and Ctrl-C end it gently: no new connections, calls under way are finished, then the parts are closed.
+What does not belong here: what is served.
+"""
+
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.slow_clients import PatientProtocol
+from mailchimp_pipeline.errors import LastingError
+
+LOOPBACK = "127.0.0.1"
+
+GRACE_SECONDS = 20
+"""How long answers under way may take after the signal; an orchestrator should wait a little longer."""
+
+_KEEP_ALIVE_SECONDS = 15
+_LOOK_SECONDS = 0.05
+
+
+class ApiNotStarted(LastingError):
+    """The API cannot be served."""
+
+
+class Server(uvicorn.Server):
+    """Says when it is ready, and logs no requests: URLs hold the inputs of queries."""
+
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], None], grace_seconds: int = GRACE_SECONDS) -> None:
+        config: Any = {
+            "http": PatientProtocol,
+            "ws": "none",
+            "lifespan": "on",
+            "access_log": False,
+            "log_config": None,
+            "server_header": False,
+            "proxy_headers": False,
+            "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+            "timeout_graceful_shutdown": grace_seconds,
+        }
+        super().__init__(uvicorn.Config(app, **config))
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve."""
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def listen(port: int, host: str = LOOPBACK) -> socket.socket:
+    """Return a socket that listens; port 0 takes a free one. Raises `ApiNotStarted`."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise ApiNotStarted(
+            f"The API cannot listen on {host}:{port}: {error.strerror}. "
+            "Stop what does, or set MAILCHIMP_PIPELINE_API_PORT to another port."
+        ) from error
+
+
+def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve in this process until a signal ends it; `on_ready` is told once it answers."""
+    Server(app, on_ready).run([listener])
+
+
+@contextmanager
+def in_thread(app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS) -> Generator[str]:
+    """Serve in a thread of this process, on a free port of the loopback, until the end of the block; yield its URL."""
+    ready = Event()
+    with listen(0) as listener:
+        server = Server(app, ready.set, grace_seconds)
+        thread = Thread(target=_run, args=(server, listener), name="api")
+        thread.start()
+        try:
+            _await_start(ready, thread)
+            yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _run(server: Server, listener: socket.socket) -> None:
+    # What uvicorn does where the application cannot start: in a thread it would go unseen, or be taken for a defect.
+    with suppress(SystemExit):
+        server.run([listener])
+
+
+def _await_start(ready: Event, thread: Thread) -> None:
+    while not ready.wait(_LOOK_SECONDS):
+        if not thread.is_alive():
+            raise ApiNotStarted("The API did not start: look at what it logged.")

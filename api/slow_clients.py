@@ -1,0 +1,121 @@
+"""Clients that take their time, or never end: what they may hold, and for how long.
+
+`BodyTimeout` answers a body that does not come; `PatientProtocol` cuts connections on which no whole request comes.
+What does not belong here: how large a request may be (`trpc.Limits`).
+"""
+
+import asyncio
+from asyncio import TimerHandle
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.trpc import TRPCError
+
+BODY_SECONDS = 15.0
+REQUEST_SECONDS = 30.0
+MAX_HEAD_BYTES = 64 * 1024
+
+
+class BodyTimeout:
+    """Middleware that gives up on a body after so many seconds: whoever reads it gets a TRPCError, TIMEOUT."""
+
+    def __init__(self, app: ASGIApp, *, seconds: float = BODY_SECONDS) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, asyncio.get_running_loop().time() + self._seconds)
+
+        async def sent(message: Message) -> None:
+            if body.is_late and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        await self._app(scope, body.receive, sent)
+
+
+class _Body:
+    """The body of one request, to be there by a time of the event loop's clock."""
+
+    def __init__(self, receive: Receive, deadline: float) -> None:
+        self.is_late = False
+        self._receive = receive
+        self._deadline = deadline
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        # What comes after the body is the client's leaving, which may be awaited for as long as the answer takes.
+        if self._is_whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            self.is_late = True
+            raise TRPCError("TIMEOUT", "The request's body did not arrive in time: send it again") from None
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP with what it lacks: a time by which a request is whole, a size of its head, errors in JSON."""
+
+    request_seconds = REQUEST_SECONDS
+    _timer: TimerHandle | None = None
+    _head_bytes: int | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of this request."""
+        super().on_message_begin()
+        self._head_bytes = 0
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        """Count no longer."""
+        self._head_bytes = None
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came, unless the head of the request has no end."""
+        super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"The request's headers are longer than {MAX_HEAD_BYTES} bytes")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as the clients can read it, and hang up."""
+        body = TRPCError("BAD_REQUEST", msg).envelope()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[400] + head + body)
+        self.transport.close()
+
+    def _wait(self) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(self.request_seconds, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,215 @@
+"""Makes the parts from the settings and puts them together: the only place that knows every adapter.
+
+What does not belong here: Dagster (`defs`), the API's procedures (`api`), any decision.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from threading import Lock
+
+from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.locks import ConnectionSlots, hold, is_held, run_lock
+from mailchimp_pipeline.database.migrations import migrate
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.local import local_state
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
+from mailchimp_pipeline.runs.pipeline import SyncRequest
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.runs.run import Run
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sources import open_source
+
+_POOL = 24
+"""Connections to PostgreSQL that a process keeps: each push has ten threads that write, some organisations at once."""
+
+
+class NotConnected(LastingError):
+    """The organisation has no live connection to Mailchimp."""
+
+    def __init__(self, organisation_id: str) -> None:
+        super().__init__(f"Organisation {organisation_id} is not connected to Mailchimp. Connect it with its API key.")
+
+
+class NoSource(LastingError):
+    """No source of employees and vendors is set."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "MAILCHIMP_PIPELINE_SOURCE is not set. Set it to a directory with employees.csv and vendors.csv, or to "
+            "the SQLAlchemy URL of a database that has these tables."
+        )
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
+    """Yield settings that lack no key and no database: what is missing is made or started on this machine.
+
+    Raises `settings.SettingsError` and `database.embedded.EmbeddedDatabaseUnavailable`.
+    """
+    settings = local_state(settings or Settings.from_environment())
+    if settings.database_url:
+        yield settings
+        return
+    with embedded_server(settings.home) as server:
+        migrate(server.database_url)
+        urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
+        yield Settings.from_environment(settings.environment() | urls)
+
+
+def dagster_postgres_url() -> str:
+    """Return the address of Dagster's storage; the embedded server that holds it runs until this process ends."""
+    settings = Settings.from_environment()
+    if settings.dagster_postgres_url is None:
+        return embedded_server(settings.home).dagster_url
+    return settings.dagster_postgres_url.get_secret_value()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The adapters, made when they are first needed. Threads may share them."""
+
+    settings: Settings
+    database: Database
+    _clients: dict[str, MailchimpClient] = field(default_factory=dict[str, MailchimpClient])
+    _slots: dict[str, ConnectionSlots] = field(default_factory=dict[str, ConnectionSlots])
+    _one_at_a_time: Lock = field(default_factory=Lock)
+
+    @property
+    def database_url(self) -> str:
+        """The database's address, with its password."""
+        return _database_url(self.settings)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The keys that encrypt API keys. Raises `database.encryption.KeyringInvalid`."""
+        return Keyring.parse(self.settings.encryption_keys.get_secret_value())
+
+    @cached_property
+    def source(self) -> Source:
+        """The HR and vendor relations. Raises `NoSource`."""
+        if self.settings.source is None:
+            raise NoSource
+        return open_source(self.settings.source.get_secret_value(), self.settings.employees, self.settings.vendors)
+
+    def audiences(self, organisation_id: str) -> MailchimpClient:
+        """Return the organisation's Mailchimp, one client for all who ask, as `client` makes it."""
+        with self._one_at_a_time:
+            if organisation_id not in self._clients:
+                self._clients[organisation_id] = self.client(organisation_id)
+            return self._clients[organisation_id]
+
+    def client(self, organisation_id: str, *, retries: Retries | None = None) -> MailchimpClient:
+        """Return a client of the organisation's account, to be closed by the caller.
+
+        Raises `NotConnected`, `database.encryption.SecretUnreadable`.
+        """
+        with self.database.organisation(organisation_id) as session:
+            store = ConnectionStore(session, self.keyring)
+            connection, api_key = store.live(), store.api_key()
+        if connection is None or api_key is None:
+            raise NotConnected(organisation_id)
+        slots = self.slots(connection.account_id)
+        return MailchimpClient(api_key, slots=slots, root=self.settings.api_root, retries=retries)
+
+    def slots(self, account_id: str) -> ConnectionSlots:
+        """Return the connections that Mailchimp allows the account, counted over all processes."""
+        if account_id not in self._slots:
+            self._slots[account_id] = ConnectionSlots(self.database, account_id)
+        return self._slots[account_id]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for part in (*self._clients.values(), *self._slots.values()):
+            part.close()
+
+
+@contextmanager
+def open_parts(settings: Settings | None = None) -> Generator[Parts]:
+    """Yield the parts over complete settings, and close them."""
+    with ExitStack() as stack:
+        complete = stack.enter_context(complete_settings(settings))
+        database = stack.enter_context(Database(_database_url(complete), pool_size=_POOL))
+        yield stack.enter_context(closing(Parts(complete, database)))
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ValueError("the settings are not complete: see `complete_settings`")
+    return settings.database_url.get_secret_value()
+
+
+@contextmanager
+def open_pipeline(settings: Settings | None = None) -> Generator["DatabasePipeline"]:
+    """Yield the pipeline behind Dagster, and close its parts."""
+    with open_parts(settings) as parts:
+        yield DatabasePipeline(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePipeline:
+    """`runs.pipeline.Pipeline` over the database, the source and Mailchimp."""
+
+    parts: Parts
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return utc_now()
+
+    def describe(self, relation: str) -> RelationVersion:
+        """Return what a source relation, employee or vendor, holds."""
+        return self.parts.source.describe(EntityType(relation))
+
+    def due_segments(self) -> Sequence[Segment]:
+        """Return the live segments of connected organisations."""
+        return self._records.due_segments()
+
+    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
+        """Return those of the due segments whose last sync did not end well after the moment."""
+        return self._records.not_synced_since(moment)
+
+    def waiting_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests that no run has taken up."""
+        return self._records.waiting_requests()
+
+    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+        """Do the segments with these partition keys."""
+        with hold(self.parts.database, run_lock(run_id), what=f"run {run_id}"):
+            segments = self._records.segments(keys)
+            if request_id is not None:
+                self._records.start_request(keys, request_id, run_id)
+            run = Run(self.parts.source, self._records, self.parts.audiences, utc_now, push=push)
+            for result in run.results(segments):
+                if request_id is not None:
+                    self._records.end_request(result, request_id)
+                yield result
+
+    def fail_abandoned(self) -> int:
+        """Put segments that are `syncing` though nothing is at them into `error`."""
+        return self._records.fail_abandoned()
+
+    def fail_stopped_run(self, keys: Sequence[str], *, since: datetime, request_id: str | None, reason: str) -> None:
+        """Put what a run that stopped did not come to into `error`, and end the request it served."""
+        self._records.fail_stopped(keys, since=since, request_id=request_id, reason=reason)
+
+    def is_alive(self, run_id: str) -> bool:
+        """Tell whether the process of a run holds its lock."""
+        with self.parts.database.everyone() as session:
+            return is_held(session, run_lock(run_id))
+
+    @property
+    def _records(self) -> DatabaseRecords:
+        return DatabaseRecords(self.parts.database, self.parts.keyring, utc_now)

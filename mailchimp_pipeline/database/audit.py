@@ -1,0 +1,69 @@
+"""The audit log: who changed the state of what, and when. Written with each change, never changed, read newest first.
+
+Details hold counts and choices, never an address, a name or a key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import and_, select, tuple_
+
+from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import AuditRow
+
+PIPELINE = "mailchimp-pipeline"
+"""The actor of what no person asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A thing of the business, such as a segment, by what it is and its id."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of state: `action` is like `segment.created`."""
+
+    actor: str
+    action: str
+    entity: Entity
+    at: datetime
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+def write(session: OrganisationSession, entry: Entry) -> None:
+    """Add an entry to the log, in the transaction of the change that it tells."""
+    session.add(
+        AuditRow(
+            organisation_id=session.organisation_id,
+            actor=entry.actor,
+            action=entry.action,
+            entity_type=entry.entity.type,
+            entity_id=entry.entity.id,
+            at=entry.at,
+            details=dict(entry.details),
+        )
+    )
+
+
+def entries(
+    session: OrganisationSession, *, limit: int, cursor: str | None = None, entity: Entity | None = None
+) -> Page[Entry]:
+    """Return a page of the organisation's entries, newest first; those of one entity where it is given."""
+    query = select(AuditRow).where(AuditRow.organisation_id == session.organisation_id)
+    if entity is not None:
+        query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))
+    if cursor is not None:
+        query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, int))
+    query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit + 1)
+    rows = session.scalars(query).all()
+    return page(rows, limit, _entry, lambda row: cursor_after(row.at, row.id))
+
+
+def _entry(row: AuditRow) -> Entry:
+    return Entry(row.actor, row.action, Entity(row.entity_type, row.entity_id), row.at, row.details)

@@ -1,0 +1,106 @@
+"""Many rows at once through COPY: out of a query into Arrow, and out of a frame into a table.
+
+Text only: every column travels as its text form. Null and the empty text stay two things: in CSV a null is
+nothing at all, an empty text is two quotes. What does not belong here: which rows (the stores, `sources`).
+"""
+
+import io
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import pandas as pd
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from pyarrow import csv
+
+from mailchimp_pipeline.contacts.arrow import text_frame
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+DriverConnection = psycopg.Connection[tuple[object, ...]]
+"""What COPY works on."""
+
+_BLOCK_BYTES = 4 * 1024 * 1024
+_ROWS_A_PIECE = 50_000
+
+
+def driver_connection(session: "Session") -> DriverConnection:
+    """Return psycopg's own connection, in the session's transaction: SQLAlchemy has no COPY."""
+    connection: Any = session.connection().connection.driver_connection
+    return connection
+
+
+def copy_out(
+    connection: DriverConnection,
+    query: sql.Composable,
+    columns: Sequence[str],
+    parameters: Mapping[str, object] | None = None,
+) -> Generator[pd.DataFrame]:
+    """Yield the rows in pieces of some megabytes, in the query's order; each of `columns` as `ARROW_STRING`.
+
+    A query without rows yields nothing. The connection is busy until the last piece; a generator that
+    is closed before cancels the query, and with it the transaction.
+    """
+    to_stdout = sql.SQL("copy ({}) to stdout (format csv, header)").format(query)
+    convert = csv.ConvertOptions(
+        column_types={name: pa.string() for name in columns},
+        include_columns=list(columns),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
+    read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(to_stdout, parameters) as copy,
+        csv.open_csv(_as_file(iter(copy)), read, parse, convert) as reader,
+    ):
+        batches: Iterator[Any] = iter(reader)
+        for batch in batches:
+            if batch.num_rows:
+                yield text_frame({name: batch.column(name) for name in columns})
+
+
+def copy_in(connection: DriverConnection, table: str, frame: pd.DataFrame) -> None:
+    """Append the frame's rows to the table, by column name; every value in its text form, missing ones as null."""
+    columns = [str(name) for name in frame.columns]
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    written = csv.WriteOptions(include_header=False, quoting_style="all_valid")
+    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for start in range(0, len(frame), _ROWS_A_PIECE):
+            piece = pa.Table.from_pandas(frame.iloc[start : start + _ROWS_A_PIECE], schema, preserve_index=False)
+            block = pa.BufferOutputStream()
+            csv.write_csv(piece, block, written)
+            copy.write(block.getvalue().to_pybytes())
+
+
+def _as_file(sent: Iterator[bytes | bytearray | memoryview]) -> IO[bytes]:
+    return cast("IO[bytes]", _Blocks(sent))
+
+
+class _Blocks(io.RawIOBase):
+    """What COPY sends, as a file: the driver hands it out row by row, Arrow reads it block by block."""
+
+    def __init__(self, sent: Iterator[bytes | bytearray | memoryview]) -> None:
+        self._sent = sent
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        parts, length = [self._left], len(self._left)
+        for part in self._sent:
+            parts.append(bytes(part))
+            length += len(parts[-1])
+            if 0 <= size <= length:
+                break
+        together = b"".join(parts)
+        block, self._left = (together, b"") if size < 0 else (together[:size], together[size:])
+        return block

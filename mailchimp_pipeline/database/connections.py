@@ -1,0 +1,151 @@
+"""Connections to Mailchimp: at most one live one an organisation, its API key encrypted and never shown.
+
+What does not belong here: whether a key works (`mailchimp`), its form (`mailchimp_pipeline.connections`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import connection_lock
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import ConnectionRow
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An organisation's connection, without its key: `api_key_hint` is `ApiKey.hint`."""
+
+    id: str
+    organisation_id: str
+    account_id: str
+    account_name: str
+    data_center: str
+    api_key_hint: str
+    connected_by: str
+    connected_at: datetime
+    key_refused_at: datetime | None
+    opt_in_only: bool
+    soft_deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A Mailchimp account, and a key that it accepted."""
+
+    id: str
+    name: str
+    api_key: ApiKey
+
+
+class ConnectionStore:
+    """The connection of the session's organisation."""
+
+    def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
+        self._session = session
+        self._keyring = keyring
+
+    def live(self) -> Connection | None:
+        """Return the live connection, None where the organisation is not connected."""
+        row = self._live()
+        return row and _connection(row)
+
+    def api_key(self) -> ApiKey | None:
+        """Return the live connection's key. Raises `encryption.SecretUnreadable`."""
+        row = self._live()
+        if row is None or row.api_key_encrypted is None:
+            return None
+        return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
+
+    def connect(self, account: Account, *, by: str, at: datetime) -> Connection:
+        """Connect the organisation; a key of the account it is connected to takes the place of the former one.
+
+        A key of another account ends the former connection.
+        """
+        lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
+        row = self._live()
+        if row is not None and row.account_id != account.id:
+            self._end(row, by, at)
+            row = None
+        action = "connection.connected" if row is None else "connection.key_replaced"
+        if row is None:
+            row = ConnectionRow(organisation_id=self._session.organisation_id, account_id=account.id)
+            self._session.add(row)
+        row.account_name, row.data_center = account.name, account.api_key.data_center
+        row.api_key_encrypted = self._keyring.encrypt(account.api_key.reveal(), self._session.organisation_id)
+        row.api_key_hint = account.api_key.hint
+        row.connected_by, row.connected_at, row.key_refused_at = by, at, None
+        self._session.flush()
+        self._tell(row, action, by, at)
+        return _connection(row)
+
+    def disconnect(self, *, by: str, at: datetime) -> Connection | None:
+        """End the live connection and forget its key; return it as it was, None where there is none."""
+        row = self._live(lock=True)
+        if row is None:
+            return None
+        self._end(row, by, at)
+        return _connection(row)
+
+    def set_opt_in_only(self, *, opt_in_only: bool, by: str, at: datetime) -> Connection | None:
+        """Choose whether only contacts who opted in are pushed; None where the organisation is not connected."""
+        row = self._live(lock=True)
+        if row is None:
+            return None
+        if row.opt_in_only != opt_in_only:
+            row.opt_in_only = opt_in_only
+            self._tell(row, "connection.opt_in_only_set", by, at, {"opt_in_only": opt_in_only})
+        return _connection(row)
+
+    def mark_key_refused(self, *, at: datetime) -> None:
+        """Note that Mailchimp refused the key, the first time it did."""
+        row = self._live(lock=True)
+        if row is not None and row.key_refused_at is None:
+            row.key_refused_at = at
+            self._tell(row, "connection.key_refused", audit.PIPELINE, at)
+
+    def _live(self, *, lock: bool = False) -> ConnectionRow | None:
+        query = select(ConnectionRow).where(
+            ConnectionRow.organisation_id == self._session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
+        )
+        return self._session.scalar(query.with_for_update() if lock else query)
+
+    def _end(self, row: ConnectionRow, by: str, at: datetime) -> None:
+        # Nothing needs the key from here on: to connect again is to give it again.
+        row.api_key_encrypted, row.soft_deleted_at = None, at
+        self._session.flush()
+        self._tell(row, "connection.disconnected", by, at)
+
+    def _tell(
+        self, row: ConnectionRow, action: str, by: str, at: datetime, details: dict[str, object] | None = None
+    ) -> None:
+        said = details or {"account_id": row.account_id, "data_center": row.data_center}
+        audit.write(self._session, audit.Entry(by, action, audit.Entity("connection", str(row.id)), at, said))
+
+
+def connected_organisations(session: Session) -> tuple[str, ...]:
+    """Return the ids of all organisations with a live connection."""
+    query = select(ConnectionRow.organisation_id).where(ConnectionRow.soft_deleted_at.is_(None))
+    return tuple(session.scalars(query.order_by(ConnectionRow.organisation_id)))
+
+
+def _connection(row: ConnectionRow) -> Connection:
+    return Connection(
+        id=str(row.id),
+        organisation_id=row.organisation_id,
+        account_id=row.account_id,
+        account_name=row.account_name,
+        data_center=row.data_center,
+        api_key_hint=row.api_key_hint,
+        connected_by=row.connected_by,
+        connected_at=row.connected_at,
+        key_refused_at=row.key_refused_at,
+        opt_in_only=row.opt_in_only,
+        soft_deleted_at=row.soft_deleted_at,
+    )

@@ -1,0 +1,134 @@
+"""Secrets at rest: encrypted under a ring of keys that rotate, bound to the organisation whose they are.
+
+A token is a JWE (flattened JSON, `dir`, A256GCM) in base64; the protected header names the key, the associated
+data is the organisation, so that a token in another organisation's row does not decrypt.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Self
+
+from joserfc import jwe
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from mailchimp_pipeline.errors import LastingError
+
+KEY_BYTES = 32
+_ALGORITHMS = ("dir", "A256GCM")
+_SETTING = "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS"
+
+
+class KeyringInvalid(LastingError):
+    """The setting of the keys cannot be used."""
+
+
+class SecretUnreadable(LastingError):
+    """A stored secret cannot be decrypted: its key is not on the ring, or it is not what was stored."""
+
+
+class Keyring:
+    """Keys by their ids, the first of which encrypts; all of them decrypt."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        if not keys:
+            raise KeyringInvalid(f"There is no key to encrypt with. Set {_SETTING} to id:base64; {_how_to_make_one()}.")
+        for key_id, key in keys.items():
+            if len(key) != KEY_BYTES:
+                raise KeyringInvalid(f"Key '{key_id}' in {_SETTING} must have {KEY_BYTES} bytes; {_how_to_make_one()}.")
+        self._keys = {key_id: OctKey.import_key(key) for key_id, key in keys.items()}
+        self.current = next(iter(keys))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the ring that a text of `id:base64,id:base64` describes. Raises `KeyringInvalid`."""
+        keys: dict[str, bytes] = {}
+        for place, entry in enumerate(text.split(","), start=1):
+            key_id, _, encoded = entry.strip().partition(":")
+            if not re.fullmatch(r"[\w.-]{1,32}", key_id, re.ASCII):
+                raise KeyringInvalid(
+                    f"Key {place} in {_SETTING} must begin with an id (letters, digits, '.', '_', '-') and a colon."
+                )
+            if key_id in keys:
+                raise KeyringInvalid(f"Two keys in {_SETTING} have the id '{key_id}'. Give each an id of its own.")
+            keys[key_id] = _decoded(key_id, encoded)
+        return cls(keys)
+
+    def __repr__(self) -> str:
+        return f"Keyring({', '.join(self._keys)})"
+
+    def encrypt(self, secret: str, organisation_id: str) -> str:
+        """Return a token that only this organisation's rows can hold."""
+        header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": self.current}
+        envelope = jwe.FlattenedJSONEncryption(header, secret.encode(), aad=organisation_id.encode())
+        envelope.add_recipient({}, self._keys[self.current])
+        sealed = jwe.encrypt_json(envelope, None, algorithms=_ALGORITHMS)
+        return base64.b64encode(json.dumps(sealed).encode()).decode()
+
+    def decrypt(self, token: str, organisation_id: str) -> str:
+        """Return the secret. Raises `SecretUnreadable`."""
+        sealed = _opened(token)
+        key_id = key_id_of(token)
+        key = self._keys.get(key_id)
+        if key is None:
+            raise SecretUnreadable(
+                f"A stored secret was encrypted with the key '{key_id}', which is not in {_SETTING}. Add it again."
+            )
+        # The associated data is taken from the caller, not from the token: a token carries its own along.
+        sealed["aad"] = _base64url(organisation_id.encode())
+        try:
+            opened = jwe.decrypt_json(sealed, key, algorithms=_ALGORITHMS)
+        except (JoseError, ValueError) as error:
+            raise _altered() from error
+        return (opened.plaintext or b"").decode()
+
+
+def key_id_of(token: str) -> str:
+    """Return the id of the key that a token was encrypted with. Raises `SecretUnreadable`."""
+    protected = _opened(token)["protected"]
+    try:
+        return str(json.loads(base64.urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))["kid"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _altered() from error
+
+
+def _opened(token: str) -> jwe.FlattenedJSONSerialization:
+    try:
+        sealed = json.loads(base64.b64decode(token, validate=True))
+        fields = {name: str(sealed[name]) for name in ("protected", "iv", "ciphertext", "tag", "aad")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise _altered() from error
+    return {
+        "protected": fields["protected"],
+        "iv": fields["iv"],
+        "ciphertext": fields["ciphertext"],
+        "tag": fields["tag"],
+        "aad": fields["aad"],
+        "header": {},
+        "encrypted_key": "",
+    }
+
+
+def _altered() -> SecretUnreadable:
+    return SecretUnreadable(
+        "A stored secret is not what was stored: it was altered, or belongs to another organisation. "
+        "Restore the row from a backup, or connect Mailchimp again."
+    )
+
+
+def _decoded(key_id: str, encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise KeyringInvalid(f"Key '{key_id}' in {_SETTING} is not base64; {_how_to_make_one()}.") from None
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _how_to_make_one() -> str:
+    return "`openssl rand -base64 32` makes one"

@@ -1,0 +1,53 @@
+"""Rotation of the ring: every stored secret is encrypted anew under the ring's first key.
+
+After it, the other keys may be taken off the ring. May be run again, and while the pipeline works.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import select, union
+from sqlalchemy.orm import InstrumentedAttribute
+
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring, key_id_of
+from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
+
+_Secret = InstrumentedAttribute[str] | InstrumentedAttribute[str | None]
+
+_SECRETS: tuple[tuple[str, type[ConnectionRow | ErasureRequestRow | PseudonymKeyRow], _Secret], ...] = (
+    ("connection", ConnectionRow, ConnectionRow.api_key_encrypted),
+    ("erasure_request", ErasureRequestRow, ErasureRequestRow.targets_encrypted),
+    ("pseudonym_key", PseudonymKeyRow, PseudonymKeyRow.key_encrypted),
+)
+
+
+def rotate(database: Database, keyring: Keyring, *, by: str, at: datetime) -> int:
+    """Encrypt anew what is not under the ring's first key; return how many secrets that were.
+
+    One transaction an organisation, its rows locked. Raises `encryption.SecretUnreadable`.
+    """
+    with database.everyone() as session:
+        holders = [select(row.organisation_id).where(secret.is_not(None)) for _, row, secret in _SECRETS]
+        organisations = session.scalars(union(*holders)).all()
+    rotated = 0
+    for organisation_id in sorted(organisations):
+        with database.organisation(organisation_id) as session:
+            rotated += _rotate(session, keyring, by, at)
+    return rotated
+
+
+def _rotate(session: OrganisationSession, keyring: Keyring, by: str, at: datetime) -> int:
+    organisation_id, rotated = session.organisation_id, 0
+    for kind, row_type, secret in _SECRETS:
+        held = select(row_type).where(row_type.organisation_id == organisation_id, secret.is_not(None))
+        for row in session.scalars(held.with_for_update()).all():
+            token = str(getattr(row, secret.key))
+            if key_id_of(token) == keyring.current:
+                continue
+            setattr(row, secret.key, keyring.encrypt(keyring.decrypt(token, organisation_id), organisation_id))
+            entity = audit.Entity(kind, str(getattr(row, "id", organisation_id)))
+            keys = {"from": key_id_of(token), "to": keyring.current}
+            audit.write(session, audit.Entry(by, "secret.key_rotated", entity, at, keys))
+            rotated += 1
+    return rotated

@@ -1,0 +1,143 @@
+"""One audience's ledger. Threads may share it: each call is a transaction of its own."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+import pandas as pd
+from psycopg import sql
+from sqlalchemy import delete, exists, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailchimp_pipeline.database.bulk import copy_out, driver_connection
+from mailchimp_pipeline.database.ledger import statements
+from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
+from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
+
+PIECE = 10_000
+"""Members that are compared in one transaction, and at least so many differences in a piece but the last."""
+
+_RECORDS = {Outcome.PUSHED: statements.RECORD_PUSHED, Outcome.REFUSED: statements.RECORD_REFUSED}
+_SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity_id", "digests": "digest"}
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLedger:
+    """The ledger of one organisation's audience; implements `sync.Ledger`."""
+
+    database: Database
+    organisation_id: str
+    list_id: str
+    clock: Callable[[], datetime]
+    piece: int = PIECE
+
+    def read_through(self) -> datetime | None:
+        """Return the moment up to which the members' standings were read, None before the first time."""
+        read = select(AudienceReadRow.read_through).where(
+            AudienceReadRow.organisation_id == self.organisation_id, AudienceReadRow.mailchimp_list_id == self.list_id
+        )
+        with self.database.organisation(self.organisation_id) as session:
+            return session.scalar(read)
+
+    def finish_reading(self, through: datetime) -> None:
+        """Note that all standings up to this moment are taken over."""
+        row = insert(AudienceReadRow).values(
+            organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through
+        )
+        with self.database.organisation(self.organisation_id) as session:
+            session.execute(
+                row.on_conflict_do_update(
+                    index_elements=["organisation_id", "mailchimp_list_id"], set_={"read_through": through}
+                )
+            )
+
+    def take_over(self, standings: Sequence[Standing]) -> None:
+        """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten."""
+        said = {standing.subscriber_hash: standing.status.value for standing in standings}
+        if said:
+            self._execute(statements.TAKE_OVER, {"hashes": list(said), "statuses": list(said.values())})
+
+    def knows_unsubscribed(self) -> bool:
+        """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
+        known = exists().where(
+            AudienceMemberRow.organisation_id == self.organisation_id,
+            AudienceMemberRow.mailchimp_list_id == self.list_id,
+            AudienceMemberRow.status != MemberStatus.SUBSCRIBED.value,
+        )
+        with self.database.organisation(self.organisation_id) as session:
+            return bool(session.scalar(select(known)))
+
+    def differences(self, segment_id: str) -> Iterator[pd.DataFrame]:
+        """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted, by hash.
+
+        No transaction is open between two pieces. What is recorded meanwhile is not taken back.
+        """
+        held: list[pd.DataFrame] = []
+        for after, through in pairwise([statements.FIRST, *self._bounds(segment_id), statements.LAST]):
+            held += self._differences(segment_id, after, through)
+            # Members that are as they are wanted would otherwise cut the others into small batches.
+            if sum(map(len, held)) >= self.piece:
+                yield pd.concat(held, ignore_index=True)
+                held = []
+        if held:
+            yield pd.concat(held, ignore_index=True)
+
+    def standing_counts(self, segment_id: str) -> Mapping[str, int]:
+        """Count the segment's members that `differences` leaves out: `unchanged` and `refused_before`."""
+        parameters = self._parameters(segment_id=row_id(segment_id), after=statements.FIRST, through=statements.LAST)
+        with self.database.organisation(self.organisation_id) as session:
+            counts = driver_connection(session).execute(statements.COUNTS, parameters).fetchone()
+        return dict(zip(("unchanged", "refused_before"), map(_count, counts or ()), strict=True))
+
+    def record(self, rows: pd.DataFrame, outcomes: Sequence[MemberOutcome]) -> None:
+        """Write down what became of a batch, in one transaction. `rows` are rows of `differences`."""
+        sent = rows.set_index("subscriber_hash")
+        at = self.clock()
+        with self.database.organisation(self.organisation_id) as session:
+            for outcome, statement in _RECORDS.items():
+                lines = [line for line in outcomes if line.outcome is outcome]
+                if lines:
+                    parameters = self._parameters(at=at, **_arrays(sent, lines))
+                    driver_connection(session).execute(statement, parameters)
+
+    def _bounds(self, segment_id: str) -> list[str]:
+        parameters = self._parameters(segment_id=row_id(segment_id), piece=self.piece)
+        with self.database.organisation(self.organisation_id) as session:
+            return [str(last) for (last,) in driver_connection(session).execute(statements.BOUNDS, parameters)]
+
+    def _differences(self, segment_id: str, after: str, through: str) -> list[pd.DataFrame]:
+        parameters = self._parameters(segment_id=row_id(segment_id), after=after, through=through)
+        with self.database.organisation(self.organisation_id) as session:
+            connection = driver_connection(session)
+            return list(copy_out(connection, statements.DIFFERENCES, statements.DIFFERENCE_COLUMNS, parameters))
+
+    def _execute(self, statement: sql.SQL | sql.Composed, parameters: Mapping[str, object]) -> None:
+        with self.database.organisation(self.organisation_id) as session:
+            driver_connection(session).execute(statement, self._parameters(at=self.clock(), **parameters))
+
+    def _parameters(self, **more: object) -> dict[str, object]:
+        return {"organisation_id": self.organisation_id, "list_id": self.list_id, **more}
+
+
+def forget_audiences(session: OrganisationSession) -> None:
+    """Forget what every audience of the organisation has: the next sync reads them anew, and sends what is missing."""
+    for row in (AudienceMemberRow, AudienceReadRow):
+        session.execute(delete(row).where(row.organisation_id == session.organisation_id))
+
+
+def _arrays(sent: pd.DataFrame, lines: Sequence[MemberOutcome]) -> dict[str, object]:
+    """Return the lines as arrays of equal length, with what was sent of each contact."""
+    hashes = [line.subscriber_hash for line in lines]
+    contacts = sent.loc[hashes]
+    return {
+        "hashes": hashes,
+        "statuses": [line.status and line.status.value for line in lines],
+        "refusals": [line.refusal.value if line.refusal else Refusal.OTHER.value for line in lines],
+        **{name: contacts[column].tolist() for name, column in _SENT.items()},
+    }
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,21 @@
+"""Locks between processes, as PostgreSQL advisory locks: whoever dies gives back what it held, by that alone.
+
+Each needs a session of its own to PostgreSQL: a connection pooler between must pool sessions, not transactions.
+"""
+
+from mailchimp_pipeline.database.locks.held import LockTaken, hold, hold_audience, is_held, lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import Lock, audience_lock, run_lock
+from mailchimp_pipeline.database.locks.slots import ConnectionSlots, SlotsTaken
+
+__all__ = [
+    "ConnectionSlots",
+    "Lock",
+    "LockTaken",
+    "SlotsTaken",
+    "audience_lock",
+    "hold",
+    "hold_audience",
+    "is_held",
+    "lock_for_transaction",
+    "run_lock",
+]

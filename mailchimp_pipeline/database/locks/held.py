@@ -1,0 +1,97 @@
+"""Holding a lock for a while, and asking whether anybody does.
+
+What does not belong here: the slots of an account (`slots`), which are many locks on one connection.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from mailchimp_pipeline.database.locks.keys import Lock, audience_lock
+from mailchimp_pipeline.database.session import Database, has_lock_timed_out, is_connection_lost
+from mailchimp_pipeline.errors import PassingError
+
+
+class LockTaken(PassingError):
+    """Another process holds the lock, and did not give it back in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A lock that is held."""
+
+    _connection: Connection
+
+    def is_kept(self) -> bool:
+        """Tell whether the lock is still ours: it is gone with the connection, when PostgreSQL restarts."""
+        try:
+            self._connection.execute(text("select 1"))
+        except OperationalError as error:
+            if is_connection_lost(error):
+                return False
+            raise
+        return True
+
+
+@contextmanager
+def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) -> Generator[Hold]:
+    """Hold the lock for the block, on a connection of its own. `what` is the thing locked, for `LockTaken`.
+
+    Raises `LockTaken` where it is not free within the time; zero tries once.
+    """
+    with database.dedicated() as connection:
+        with database.explained():
+            acquired = _acquire(connection, lock, wait_seconds)
+        if not acquired:
+            raise LockTaken(f"Another process is working at {what}. Try again when it is done.")
+        yield Hold(connection)
+
+
+@contextmanager
+def hold_audience(
+    database: Database, organisation_id: str, list_id: str, *, wait_seconds: float = 0
+) -> Generator[Hold]:
+    """Hold the audience for a sync: take it before a segment is marked `syncing`, and keep it until it no longer is."""
+    what = f"audience {list_id} of organisation {organisation_id}"
+    with hold(database, audience_lock(organisation_id, list_id), what=what, wait_seconds=wait_seconds) as held:
+        yield held
+
+
+def is_held(session: Session, lock: Lock) -> bool:
+    """Tell whether any session of the database holds the lock, without touching it."""
+    # PostgreSQL shows a 64-bit key in two halves, and marks with 1 that they are one.
+    unsigned = lock.key % 2**64
+    held = text(
+        "select exists (select from pg_locks join pg_database on pg_database.oid = pg_locks.database"
+        " where datname = current_database() and locktype = 'advisory' and granted"
+        " and classid = cast(:high as oid) and objid = cast(:low as oid) and objsubid = 1)"
+    )
+    return bool(session.scalar(held, {"high": unsigned >> 32, "low": unsigned % 2**32}))
+
+
+def lock_for_transaction(session: Session, lock: Lock) -> None:
+    """Wait for the lock and hold it until the session's transaction ends."""
+    session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock.key})
+
+
+def try_for_transaction(session: Session, lock: Lock) -> bool:
+    """Take the lock until the session's transaction ends, where nobody else holds it."""
+    return bool(session.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": lock.key}))
+
+
+def _acquire(connection: Connection, lock: Lock, wait_seconds: float) -> bool:
+    if wait_seconds <= 0:
+        return bool(connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": lock.key}))
+    patience = {"patience": f"{max(1, round(wait_seconds * 1000))}ms"}
+    connection.execute(text("select set_config('lock_timeout', :patience, false)"), patience)
+    try:
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": lock.key})
+    except OperationalError as error:
+        if has_lock_timed_out(error):
+            return False
+        raise
+    return True

@@ -1,0 +1,56 @@
+"""What locks there are, and the 64-bit numbers by which PostgreSQL knows them.
+
+A number is the head of a hash over the kind and what is locked: kinds never share one but by a chance of 2^-64,
+and a chance hit costs a wait, not a wrong result.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class _Kind(StrEnum):
+    AUDIENCE = "audience"
+    CONNECTION = "connection"
+    MIGRATION = "migration"
+    RUN = "run"
+    SLOT = "slot"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One thing that one session at a time may hold."""
+
+    kind: _Kind
+    parts: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> int:
+        """The number that PostgreSQL locks: signed, 64 bits."""
+        name = json.dumps(["mailchimp-pipeline", self.kind, *self.parts])
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+MIGRATION_LOCK = Lock(_Kind.MIGRATION)
+"""Held while the tables are made or changed."""
+
+
+def audience_lock(organisation_id: str, list_id: str) -> Lock:
+    """Return the lock of an audience, held while something is synced into it."""
+    return Lock(_Kind.AUDIENCE, (organisation_id, list_id))
+
+
+def connection_lock(organisation_id: str) -> Lock:
+    """Return the lock of an organisation's connection, held while it is made."""
+    return Lock(_Kind.CONNECTION, (organisation_id,))
+
+
+def run_lock(run_id: str) -> Lock:
+    """Return the lock of a run, held as long as its process works at it."""
+    return Lock(_Kind.RUN, (run_id,))
+
+
+def slot_lock(account_id: str, slot: int) -> Lock:
+    """Return the lock of one of the connections that Mailchimp allows an account."""
+    return Lock(_Kind.SLOT, (account_id, str(slot)))

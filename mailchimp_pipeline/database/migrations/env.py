@@ -1,0 +1,13 @@
+"""What alembic runs for each command: the migrations, on the connection that it was handed."""
+
+from alembic import context
+
+from mailchimp_pipeline.database.migrations import VERSION_TABLE
+from mailchimp_pipeline.database.tables import Row
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Row.metadata,
+    version_table=VERSION_TABLE,
+)
+context.run_migrations()

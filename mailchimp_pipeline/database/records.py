@@ -1,0 +1,160 @@
+"""The database as runs need it: the port `runs.run.Records`, and the work that waits for runs.
+
+Each call is a transaction of its own. What does not belong here: statements, which stand in the stores.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.locks import hold_audience
+from mailchimp_pipeline.database.members import MemberStore
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.requests import SyncRequestStore, waiting_requests
+from mailchimp_pipeline.database.segments import (
+    SegmentProgress,
+    SegmentStore,
+    due_segments,
+    fail_abandoned,
+    not_synced_since,
+)
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.violations import violations
+from mailchimp_pipeline.runs.pipeline import SyncRequest
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.segments import Membership, Segment, Suppressions
+
+_AUDIENCE_WAIT_SECONDS = 900
+"""How long a sync waits for another that is at the same audience."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRecords:
+    """`runs.run.Records` over PostgreSQL."""
+
+    database: Database
+    keyring: Keyring
+    clock: Callable[[], datetime]
+
+    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
+        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only."""
+        with self.database.organisation(organisation_id) as session:
+            store = PreferenceStore(session, self.keyring)
+            return store.suppressions(contacts), store.consented()
+
+    def replace_members(self, segment: Segment, membership: Membership) -> MembershipCounts:
+        """Make these the segment's members, writing only what differs."""
+        with self.database.organisation(segment.organisation_id) as session:
+            change = MemberStore(session).replace(segment, membership.members)
+        return MembershipCounts(
+            matching=membership.matching,
+            members=len(membership.members),
+            excluded=membership.excluded,
+            before=change.before,
+            added=change.added,
+            changed=change.changed,
+            removed=change.removed,
+        )
+
+    def violations(self, segment: Segment) -> int:
+        """Count the segment's members who opted out or were erased."""
+        with self.database.organisation(segment.organisation_id) as session:
+            return violations(session, self.keyring, segment.id)
+
+    def ledger(self, segment: Segment) -> DatabaseLedger:
+        """Return the ledger of the segment's audience."""
+        return DatabaseLedger(self.database, segment.organisation_id, segment.mailchimp_list_id, self.clock)
+
+    @contextmanager
+    def hold_audience(self, segment: Segment) -> Generator[None]:
+        """Wait for the audience and keep others from syncing it meanwhile."""
+        wait = _AUDIENCE_WAIT_SECONDS
+        with hold_audience(self.database, segment.organisation_id, segment.mailchimp_list_id, wait_seconds=wait):
+            yield
+
+    def mark_syncing(self, segment: Segment) -> None:
+        """Note that a run is at it."""
+        with self.database.organisation(segment.organisation_id) as session:
+            SegmentProgress(session).mark_syncing(segment.id, at=self.clock())
+
+    def mark_synced(self, result: SegmentResult) -> None:
+        """Note that the sync ended well, and its figures."""
+        assert result.membership is not None
+        assert result.report is not None
+        counts = result.membership
+        report = {
+            "matching": counts.matching,
+            "excluded": {str(reason): count for reason, count in sorted(counts.excluded.items())},
+            **result.report.as_dict(),
+            "seconds": round(result.seconds, 3),
+        }
+        with self.database.organisation(result.segment.organisation_id) as session:
+            SegmentProgress(session).mark_synced(
+                result.segment.id, member_count=counts.members, report=report, at=self.clock()
+            )
+
+    def mark_failed(self, segment: Segment, error: str) -> None:
+        """Note why the sync did not end well."""
+        with self.database.organisation(segment.organisation_id) as session:
+            SegmentProgress(session).mark_error(segment.id, error, at=self.clock())
+
+    def segments(self, keys: Sequence[str]) -> list[Segment]:
+        """Return the live segments with these partition keys; those that are gone are passed over."""
+        found: list[Segment] = []
+        for key in keys:
+            organisation_id, _, segment_id = key.rpartition("/")
+            with self.database.organisation(organisation_id) as session:
+                segment = SegmentStore(session).get(segment_id)
+            found += [segment] if segment else []
+        return found
+
+    def due_segments(self) -> Sequence[Segment]:
+        """Return the live segments of connected organisations, those of one organisation next to each other."""
+        with self.database.everyone() as session:
+            return due_segments(session)
+
+    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
+        """Return those of the due segments, made before the moment, whose last sync did not end well after it."""
+        with self.database.everyone() as session:
+            return not_synced_since(session, moment)
+
+    def waiting_requests(self) -> list[SyncRequest]:
+        """Return the requests of live segments that no run has taken up, the oldest first."""
+        with self.database.everyone() as session:
+            return [SyncRequest(request.id, request.partition_key) for request in waiting_requests(session)]
+
+    def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> None:
+        """Note that the run takes up the request."""
+        for organisation_id in _organisations(keys):
+            with self.database.organisation(organisation_id) as session:
+                SyncRequestStore(session).start(request_id, run_id=run_id, at=self.clock())
+
+    def end_request(self, result: SegmentResult, request_id: str) -> None:
+        """Note how the run that took up the request ended."""
+        with self.database.organisation(result.segment.organisation_id) as session:
+            if result.error:
+                SyncRequestStore(session).fail(request_id, result.error, at=self.clock())
+            else:
+                SyncRequestStore(session).finish(request_id, at=self.clock())
+
+    def fail_abandoned(self) -> int:
+        """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
+        return fail_abandoned(self.database, at=self.clock())
+
+    def fail_stopped(self, keys: Sequence[str], *, since: datetime, request_id: str | None, reason: str) -> None:
+        """Put the segments whose status did not change since then into `error`, and fail the request."""
+        for key in keys:
+            organisation_id, _, segment_id = key.rpartition("/")
+            with self.database.organisation(organisation_id) as session:
+                SegmentProgress(session).mark_untouched(segment_id, reason, since=since, at=self.clock())
+                if request_id is not None:
+                    SyncRequestStore(session).fail(request_id, reason, at=self.clock())
+
+
+def _organisations(keys: Sequence[str]) -> list[str]:
+    return sorted({key.rpartition("/")[0] for key in keys})

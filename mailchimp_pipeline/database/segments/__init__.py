@@ -1,0 +1,18 @@
+"""Segments as they are stored: what people make of them, how their syncs go, and which are due.
+
+What does not belong here: their members (`members`), what was asked to be synced (`requests`).
+"""
+
+from mailchimp_pipeline.database.segments.overview import due_segments, fail_abandoned, not_synced_since
+from mailchimp_pipeline.database.segments.progress import SegmentProgress
+from mailchimp_pipeline.database.segments.store import NewSegment, SegmentChanges, SegmentStore
+
+__all__ = [
+    "NewSegment",
+    "SegmentChanges",
+    "SegmentProgress",
+    "SegmentStore",
+    "due_segments",
+    "fail_abandoned",
+    "not_synced_since",
+]

@@ -1,0 +1,71 @@
+"""How a segment's sync goes, as the pipeline notes it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.segments.rows import end_requests, locked_segment, told
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import SegmentRow
+from mailchimp_pipeline.segments import SegmentStatus
+
+_ACTIONS = {
+    SegmentStatus.SYNCING: "segment.syncing",
+    SegmentStatus.SYNCED: "segment.synced",
+    SegmentStatus.ERROR: "segment.failed",
+}
+
+
+class SegmentProgress:
+    """Moves segments of the session's organisation from status to status; one that was deleted stays as it is."""
+
+    def __init__(self, session: OrganisationSession) -> None:
+        self._session = session
+
+    def mark_syncing(self, segment_id: str, *, at: datetime) -> None:
+        """Note that a run is at it. Hold the audience meanwhile, or the segment is taken for abandoned."""
+        if row := locked_segment(self._session, segment_id):
+            self._move(row, SegmentStatus.SYNCING, at)
+
+    def mark_synced(self, segment_id: str, *, member_count: int, report: Mapping[str, object], at: datetime) -> None:
+        """Note that the sync ended well. `report` holds counts, as JSON values."""
+        if row := locked_segment(self._session, segment_id):
+            row.member_count, row.last_report, row.last_synced_at = member_count, dict(report), at
+            self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
+
+    def mark_error(self, segment_id: str, message: str, *, at: datetime) -> None:
+        """Note why the sync did not end well. The message holds no personal data."""
+        if row := locked_segment(self._session, segment_id):
+            self._fail(row, message, at)
+
+    def mark_untouched(self, segment_id: str, message: str, *, since: datetime, at: datetime) -> bool:
+        """Put the segment into error unless its status changed since that time; tell whether it was put there."""
+        row = locked_segment(self._session, segment_id)
+        if row is None or row.status_changed_at >= since:
+            return False
+        self._fail(row, message, at)
+        return True
+
+    def abandon(self, segment_id: str, message: str, *, at: datetime) -> bool:
+        """Put the segment into error where it is still `syncing`, and fail what asked for it; tell whether it was."""
+        row = locked_segment(self._session, segment_id)
+        if row is None or row.status != SegmentStatus.SYNCING:
+            return False
+        end_requests(self._session, row, "running", error=message, at=at)
+        self._fail(row, message, at)
+        return True
+
+    def _fail(self, row: SegmentRow, message: str, at: datetime) -> None:
+        self._move(row, SegmentStatus.ERROR, at, error=message, details={"error": message})
+
+    def _move(
+        self,
+        row: SegmentRow,
+        status: SegmentStatus,
+        at: datetime,
+        *,
+        error: str | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        row.status, row.last_error, row.status_changed_at = status.value, error, at
+        audit.write(self._session, told(row, _ACTIONS[status], audit.PIPELINE, at, details or {}))

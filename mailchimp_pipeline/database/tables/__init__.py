@@ -1,0 +1,39 @@
+"""The tables, as typed rows. Migrations make them; a test holds the two together.
+
+What does not belong here: queries (the stores), what rows mean (the core).
+"""
+
+from mailchimp_pipeline.database.tables.audiences import (
+    AudienceMemberRow,
+    AudienceReadRow,
+    SegmentMemberRow,
+    SegmentRow,
+    SyncRequestRow,
+)
+from mailchimp_pipeline.database.tables.campaigns import CampaignRow, CampaignStatsRow
+from mailchimp_pipeline.database.tables.consent import (
+    ErasedContactRow,
+    ErasureRequestRow,
+    PreferenceRow,
+    PseudonymKeyRow,
+)
+from mailchimp_pipeline.database.tables.declarative import Row, row_id
+from mailchimp_pipeline.database.tables.organisations import AuditRow, ConnectionRow
+
+__all__ = [
+    "AudienceMemberRow",
+    "AudienceReadRow",
+    "AuditRow",
+    "CampaignRow",
+    "CampaignStatsRow",
+    "ConnectionRow",
+    "ErasedContactRow",
+    "ErasureRequestRow",
+    "PreferenceRow",
+    "PseudonymKeyRow",
+    "Row",
+    "SegmentMemberRow",
+    "SegmentRow",
+    "SyncRequestRow",
+    "row_id",
+]

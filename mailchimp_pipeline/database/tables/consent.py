@@ -1,0 +1,88 @@
+"""Consent and erasure. Of an erased contact only keyed hashes are kept (`pseudonyms`), nothing in the clear."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, PrimaryKeyConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.tables.declarative import ByteOrdered, Row, RowId, one_of
+
+
+class PreferenceRow(Row):
+    """What a contact said about e-mail, last; when it said the opposite stays in the other time."""
+
+    __tablename__ = "email_preferences"
+    __table_args__ = (
+        PrimaryKeyConstraint("organisation_id", "entity_type", "entity_id"),
+        Index("ix_email_preferences_subscriber", "organisation_id", "subscriber_hash"),
+        Index("ix_email_preferences_newest", "organisation_id", "updated_at", "entity_type", "entity_id"),
+        one_of("entity_type", EntityType),
+        CheckConstraint(
+            "case when opted_in then consent_given_at else consent_withdrawn_at end is not null",
+            name="time_of_the_word",
+        ),
+    )
+
+    organisation_id: Mapped[str]
+    entity_type: Mapped[str]
+    entity_id: Mapped[ByteOrdered]
+    subscriber_hash: Mapped[ByteOrdered | None]
+    opted_in: Mapped[bool]
+    consent_given_at: Mapped[datetime | None]
+    consent_withdrawn_at: Mapped[datetime | None]
+    consent_source: Mapped[str]
+    updated_at: Mapped[datetime]
+
+
+class ErasureRequestRow(Row):
+    """An erasure that was asked for. `targets_encrypted` says where to delete, until that is done."""
+
+    __tablename__ = "erasure_requests"
+    __table_args__ = (
+        Index("ix_erasure_requests_pending", "requested_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_erasure_requests_entity", "organisation_id", "entity_hash"),
+        one_of("status", ("pending", "completed")),
+        CheckConstraint("(status = 'completed') = (completed_at is not null)", name="completed_when"),
+        CheckConstraint("status = 'pending' or targets_encrypted is null", name="forgotten_when_completed"),
+    )
+
+    id: Mapped[RowId]
+    organisation_id: Mapped[str]
+    entity_hash: Mapped[ByteOrdered]
+    status: Mapped[str] = mapped_column(server_default="pending")
+    audiences: Mapped[int] = mapped_column(server_default="0")
+    targets_encrypted: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    last_tried_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    requested_by: Mapped[str]
+    requested_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+
+
+class ErasedContactRow(Row):
+    """The keyed hash of an erased contact's entity, or of one of its addresses: never to be pushed again."""
+
+    __tablename__ = "erased_contacts"
+    __table_args__ = (
+        PrimaryKeyConstraint("organisation_id", "kind", "keyed_hash"),
+        Index("ix_erased_contacts_request", "erasure_request_id"),
+        one_of("kind", ("address", "entity")),
+    )
+
+    organisation_id: Mapped[str]
+    kind: Mapped[str]
+    keyed_hash: Mapped[ByteOrdered]
+    erasure_request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"))
+    erased_at: Mapped[datetime]
+
+
+class PseudonymKeyRow(Row):
+    """The key of an organisation's keyed hashes, encrypted as API keys are, so that it outlives their rotation."""
+
+    __tablename__ = "pseudonym_keys"
+
+    organisation_id: Mapped[str] = mapped_column(primary_key=True)
+    key_encrypted: Mapped[str]

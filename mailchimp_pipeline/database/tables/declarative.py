@@ -1,0 +1,51 @@
+"""What all tables share: how columns are typed and constraints are named.
+
+What does not belong here: a table.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, MetaData, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=func.gen_random_uuid())]
+
+ByteOrdered = Annotated[str, mapped_column(Text(collation="C"))]
+"""Text compared byte by byte: the order of hashes and ids is the same on every server, and cheap."""
+
+
+class Row(DeclarativeBase):
+    """A row of any table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it, nothing changes it
+        str: Text(),
+        datetime: DateTime(timezone=True),
+        dict[str, object]: JSONB(),
+    }
+
+
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    """Return the constraint that a column holds one of these values, or null where it may."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
+
+
+def row_id(text: str) -> UUID | None:
+    """Return the id of a row, None where the text cannot be one: then there is no such row."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

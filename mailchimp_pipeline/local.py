@@ -1,0 +1,81 @@
+"""What this machine needs and nobody has set: an encryption key and a token secret, made once and kept.
+
+What does not belong here: reading the environment (`settings`), starting the embedded PostgreSQL.
+"""
+
+import base64
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
+
+ENCRYPTION_KEYS_FILE = "encryption-keys"
+TOKEN_SECRET_FILE = "token-secret"  # noqa: S105 - a file's name
+
+_SECRET_BYTES = 32
+
+
+def local_state(settings: Settings) -> Settings:
+    """Return the settings with what is missing taken from `settings.home`, made there on first use.
+
+    Next to a database of the user's own nothing is made: a key that only one machine knows would lock the others out.
+    """
+    if settings.database_url:
+        _require_encryption_keys(settings)
+        return settings
+    kept: dict[str, str] = {}
+    if not settings.encryption_keys:
+        kept[VARIABLES["encryption_keys"]] = _kept(settings.home, ENCRYPTION_KEYS_FILE, _new_encryption_key)
+    if not settings.token_secret and not settings.jwks_url:
+        kept[VARIABLES["token_secret"]] = _kept(settings.home, TOKEN_SECRET_FILE, _new_secret)
+    return Settings.from_environment(settings.environment() | kept)
+
+
+def private_directory(path: Path) -> Path:
+    """Return the directory, made if need be, for its owner alone; one that is there keeps its mode."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _require_encryption_keys(settings: Settings) -> None:
+    if not settings.encryption_keys:
+        raise SettingsError(
+            f"{VARIABLES['database_url']} is set, but {VARIABLES['encryption_keys']} is not: Mailchimp API keys cannot "
+            "be stored. Make a key with `openssl rand -base64 32`, set the variable to `1:` followed by that key "
+            "for every process, and keep a copy: what it encrypted is lost with it."
+        )
+
+
+def _new_secret() -> str:
+    return base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def _new_encryption_key() -> str:
+    return f"local:{_new_secret()}"
+
+
+def _kept(home: Path, name: str, make: Callable[[], str]) -> str:
+    path = private_directory(home) / name
+    if not path.exists():
+        _publish(path, make())
+    text = path.read_text(encoding="utf-8").strip()
+    if len(text) < _SECRET_BYTES:
+        raise SettingsError(
+            f"{path} is damaged. Restore it from a copy, or remove {home} to begin anew with an empty database."
+        )
+    return text
+
+
+def _publish(path: Path, content: str) -> None:
+    """Make the file with its content in one step, unless another process was faster: then its file stays."""
+    # A link, not O_EXCL on the name itself: a second process would read that while it is still empty.
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8") as draft:
+        draft.write(content + "\n")
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            os.link(draft.name, path)

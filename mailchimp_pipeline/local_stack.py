@@ -1,0 +1,122 @@
+"""The pipeline on one machine, for `demo` and `dev`: sandbox and sample data where nothing else is set, and Dagster.
+
+What does not belong here: what is done with it (`demo`, `dev`), starting and ending processes (`processes`).
+"""
+
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailchimp_pipeline.assembly import complete_settings
+from mailchimp_pipeline.connections import API_ROOT
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.local import private_directory
+from mailchimp_pipeline.processes import Children, run
+from mailchimp_pipeline.sample import write_sample
+from mailchimp_pipeline.settings import PROJECT_ROOT, Settings
+
+_START_SECONDS = 60
+_LOOPBACK = "127.0.0.1"
+
+
+class DidNotStart(LastingError):
+    """A part did not come up in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """What runs: `settings` lack nothing, `sandbox_url` is None where Mailchimp is somebody else's."""
+
+    settings: Settings
+    children: Children
+    dagster_home: Path
+    sandbox_url: str | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Dagster's commands work on this stack."""
+        return self.settings.environment() | {"DAGSTER_HOME": str(self.dagster_home)}
+
+    def start(self, name: str, command: str, *arguments: str) -> None:
+        """Start one of the installed commands as a child."""
+        self.children.start(name, [installed(command), *arguments], self.environment)
+
+    def run(self, command: str, *arguments: str) -> None:
+        """Run one of the installed commands to its end. Raises `processes.CommandFailed`."""
+        run([installed(command), *arguments], self.environment)
+
+
+@contextmanager
+def local_stack(settings: Settings) -> Generator[LocalStack]:
+    """Bring up what the settings lack, and end it all with the block.
+
+    The sandbox runs only where MAILCHIMP_API_ROOT is not set, sample data is made only where
+    MAILCHIMP_PIPELINE_SOURCE is not set: with both it is the pipeline on somebody's own data and Mailchimp.
+    """
+    private_directory(settings.home)
+    with complete_settings(settings) as complete, Children(settings.home / "logs") as children:
+        extra: dict[str, str] = {}
+        if complete.source is None:
+            extra["MAILCHIMP_PIPELINE_SOURCE"] = str(_sample(settings.home / "sample"))
+        sandbox_url = None
+        if complete.api_root == API_ROOT:
+            sandbox_url = _start_sandbox(children, settings.sandbox_port)
+            extra["MAILCHIMP_API_ROOT"] = f"{sandbox_url}/3.0"
+        ready = Settings.from_environment(complete.environment() | extra)
+        yield LocalStack(ready, children, _dagster_home(settings.home / "dagster"), sandbox_url)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on at the moment."""
+    with socket.create_server((_LOOPBACK, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def installed(command: str) -> str:
+    """Return the path of a command that was installed beside this Python."""
+    path = Path(sys.executable).parent / command
+    if not path.exists():
+        raise LastingError(f"The command {command} is not installed. Install with `pip install -e '.[local]'`.")
+    return str(path)
+
+
+def wait_for_port(port: int, children: Children, *, what: str) -> None:
+    """Wait until somebody listens on the port. Raises `DidNotStart`, and `ChildEnded` where a child gave up."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        children.check()
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((_LOOPBACK, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise DidNotStart(f"{what} did not listen on port {port} within {_START_SECONDS} s; see its log under `logs`.")
+
+
+def workspace_arguments() -> Sequence[str]:
+    """Return the arguments by which Dagster's commands find the code location."""
+    return ("-w", str(PROJECT_ROOT / "workspace.yaml"))
+
+
+def _start_sandbox(children: Children, port: int) -> str:
+    children.start("sandbox", [sys.executable, "-m", "mailchimp_pipeline.sandbox", "--port", str(port)], {})
+    wait_for_port(port, children, what="The Mailchimp sandbox")
+    return f"http://{_LOOPBACK}:{port}"
+
+
+def _sample(directory: Path) -> Path:
+    if not (directory / "employees.csv").exists():
+        write_sample(directory)
+    return directory
+
+
+def _dagster_home(home: Path) -> Path:
+    """Return a DAGSTER_HOME with the project's `dagster.yaml`, as it is now."""
+    private_directory(home)
+    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    return home

@@ -1,0 +1,161 @@
+"""The sample organisations at work: their accounts in the sandbox, their connections and their segments.
+
+What does not belong here: their employees and vendors (`sample`), starting anything (`local_stack`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from mailchimp_pipeline.assembly import Parts, utc_now
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.ledger import forget_audiences
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.mailchimp import MailchimpClient
+from mailchimp_pipeline.sandbox import SandboxControl
+from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
+
+_ACTOR = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class SampleAudience:
+    """An audience in the sandbox."""
+
+    id: str
+    name: str
+    double_optin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOrganisation:
+    """An organisation of the sample data with an account of its own."""
+
+    id: str
+    name: str
+    api_key: str
+    audiences: tuple[SampleAudience, ...]
+    segments: tuple[NewSegment, ...]
+
+
+def _criteria(**values: tuple[str, ...]) -> FilterCriteria:
+    return FilterCriteria.model_validate(values)
+
+
+_ACTIVE = ("active", "on_leave")
+
+ORGANISATIONS = (
+    SampleOrganisation(
+        "acme",
+        "Acme Corp",
+        "0acme0acme0acme0acme0acme0acme00-us6",
+        (
+            SampleAudience("ac0e5a11f1", "Acme staff"),
+            SampleAudience("ac0e5a11f2", "Acme partners"),
+            SampleAudience("ac0e5a11f3", "Acme newsletter", double_optin=True),
+        ),
+        (
+            NewSegment(
+                "All active employees",
+                SegmentType.EMPLOYEE,
+                "ac0e5a11f1",
+                filter_criteria=_criteria(employment_status=_ACTIVE),
+            ),
+            NewSegment(
+                "Engineers in Berlin",
+                SegmentType.EMPLOYEE,
+                "ac0e5a11f1",
+                filter_criteria=_criteria(department=("Engineering",), location=("Berlin",), employment_status=_ACTIVE),
+            ),
+            NewSegment("Vendors", SegmentType.VENDOR, "ac0e5a11f2"),
+            NewSegment(
+                "Newsletter readers", SegmentType.MIXED, "ac0e5a11f3", filter_criteria=_criteria(location=("London",))
+            ),
+        ),
+    ),
+    SampleOrganisation(
+        "borealis",
+        "Borealis Energy",
+        "0b0realis0b0realis0b0realis0b0re-us14",
+        (SampleAudience("b0ea115e01", "Borealis people"), SampleAudience("b0ea115e02", "Borealis suppliers")),
+        (
+            NewSegment(
+                "Staff", SegmentType.EMPLOYEE, "b0ea115e01", filter_criteria=_criteria(employment_status=_ACTIVE)
+            ),
+            NewSegment(
+                "Suppliers in the north",
+                SegmentType.VENDOR,
+                "b0ea115e02",
+                filter_criteria=_criteria(location=("Tromsø", "Reykjavík")),
+            ),
+        ),
+    ),
+    SampleOrganisation(
+        "cormorant",
+        "Cormorant Ferries",
+        "0c0rm0rant0c0rm0rant0c0rm0rant0c-us21",
+        (SampleAudience("c0a3a27e01", "Cormorant crew and partners"),),
+        (
+            NewSegment(
+                "Full-time crew",
+                SegmentType.EMPLOYEE,
+                "c0a3a27e01",
+                filter_criteria=_criteria(employment_type=("full_time",), employment_status=_ACTIVE),
+            ),
+            NewSegment("Everyone", SegmentType.MIXED, "c0a3a27e01"),
+        ),
+    ),
+)
+
+
+def open_accounts(sandbox: SandboxControl) -> None:
+    """Make the organisations' accounts and audiences in an empty sandbox."""
+    for organisation in ORGANISATIONS:
+        account_id = sandbox.add_account(organisation.api_key, organisation.name)
+        for audience in organisation.audiences:
+            sandbox.add_audience(account_id, audience.name, audience.id, double_optin=audience.double_optin)
+
+
+def settle(parts: Parts, sandbox: SandboxControl) -> None:
+    """Make an empty sandbox and the database fit each other: the accounts are there and the organisations connected.
+
+    A sandbox that was started anew has forgotten its members, so what we know of them is forgotten too.
+    """
+    open_accounts(sandbox)
+    for organisation in ORGANISATIONS:
+        with parts.database.organisation(organisation.id) as session:
+            is_new = ConnectionStore(session, parts.keyring).live() is None
+            forget_audiences(session)
+        connect(parts, organisation)
+        if is_new:
+            create_segments(parts, organisation)
+
+
+def connect(parts: Parts, organisation: SampleOrganisation) -> None:
+    """Verify the organisation's key at Mailchimp, and connect it."""
+    key = ApiKey.parse(organisation.api_key)
+    with MailchimpClient(key, slots=parts.slots(key.hint), root=parts.settings.api_root) as mailchimp:
+        account = mailchimp.account()
+    connected = Account(account.account_id, account.account_name, key)
+    with parts.database.organisation(organisation.id) as session:
+        ConnectionStore(session, parts.keyring).connect(connected, by=_ACTOR, at=utc_now())
+
+
+def create_segments(parts: Parts, organisation: SampleOrganisation) -> list[Segment]:
+    """Create the organisation's segments, with the names that its audiences have at Mailchimp."""
+    names: Mapping[str, str] = {audience.id: audience.name for audience in organisation.audiences}
+    with parts.database.organisation(organisation.id) as session:
+        store = SegmentStore(session)
+        return [
+            store.create(_named(segment, names[segment.mailchimp_list_id]), by=_ACTOR, at=utc_now())
+            for segment in organisation.segments
+        ]
+
+
+def _named(segment: NewSegment, list_name: str) -> NewSegment:
+    return replace(segment, mailchimp_list_name=list_name)
+
+
+def audiences() -> Iterator[tuple[SampleOrganisation, SampleAudience]]:
+    """Yield every audience with its organisation."""
+    return ((organisation, audience) for organisation in ORGANISATIONS for audience in organisation.audiences)

@@ -1,0 +1,58 @@
+"""`mailchimp-pipeline sync`: requests written as the API writes them, served by Dagster, watched to their end."""
+
+import time
+
+from rich.console import Console
+
+from mailchimp_pipeline.assembly import Parts, open_parts, utc_now
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
+from mailchimp_pipeline.database.segments import SegmentStore, due_segments
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.tables import segment_table
+
+_LOOK_EVERY_SECONDS = 0.5
+_ENDED = (RequestStatus.DONE, RequestStatus.FAILED)
+
+
+class NothingToSync(LastingError):
+    """There is no such segment, or no connection to sync over."""
+
+
+def request_and_wait(organisation_id: str, segment_id: str | None, *, wait_seconds: int, console: Console) -> bool:
+    """Ask for one segment or all of the organisation, wait, and print how each ended; tell whether all are synced."""
+    with open_parts() as parts:
+        requests = _ask(parts, organisation_id, segment_id)
+        with console.status(f"Waiting for Dagster to sync {len(requests)} segments"):
+            ended = _wait(parts, organisation_id, requests, wait_seconds)
+        with parts.database.organisation(organisation_id) as session:
+            store = SegmentStore(session)
+            segments = [segment for request in requests if (segment := store.get(request.segment_id))]
+    console.print(segment_table(segments, title=f"Segments of {organisation_id}"))
+    if not ended:
+        console.print(f"Not all ended within {wait_seconds} s. They go on as long as Dagster's daemon runs.")
+    return ended and all(segment.last_error is None for segment in segments)
+
+
+def _ask(parts: Parts, organisation_id: str, segment_id: str | None) -> list[SyncRequest]:
+    with parts.database.everyone() as session:
+        ids = [each.id for each in due_segments(session) if each.organisation_id == organisation_id]
+    with parts.database.organisation(organisation_id) as session:
+        if ConnectionStore(session, parts.keyring).live() is None:
+            raise NothingToSync(f"Organisation {organisation_id} is not connected to Mailchimp. Connect it first.")
+        wanted = [each for each in ids if segment_id in (None, each)]
+        if not wanted:
+            raise NothingToSync(f"Organisation {organisation_id} has no such segment. Create it, or check its id.")
+        asked = [SyncRequestStore(session).ask(each, by="command line", at=utc_now()) for each in wanted]
+    return [request for request in asked if request]
+
+
+def _wait(parts: Parts, organisation_id: str, requests: list[SyncRequest], seconds: int) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with parts.database.organisation(organisation_id) as session:
+            found = [SyncRequestStore(session).get(request.id) for request in requests]
+        if all(request is None or request.status in _ENDED for request in found):
+            return True
+        time.sleep(_LOOK_EVERY_SECONDS)
+    return False

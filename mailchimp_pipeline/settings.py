@@ -1,0 +1,232 @@
+"""The environment, read once, as one frozen object: every variable, what it may hold and its default.
+
+What does not belong here: making the keys that are missing on one machine (`local`), connecting to anything.
+`.env.example` lists the same variables for people; a test holds the two together.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self, cast
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from mailchimp_pipeline.connections import API_ROOT, UnusableApiRoot, api_root
+from mailchimp_pipeline.errors import LastingError
+
+_PACKAGE_PARENT = Path(__file__).resolve().parent.parent
+
+PROJECT_ROOT = _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").exists() else Path.cwd()
+"""The checkout; the working directory where the package is installed without one."""
+
+TOKEN_SECRET_LENGTH = 32
+"""Least characters of a token secret: HS256 wants a key as long as its hash, a shorter one can be guessed."""
+
+
+class SettingsError(LastingError):
+    """The environment cannot be used; the text names the variables and what to write, never what stands in them."""
+
+
+def _invalid(problem: str) -> PydanticCustomError:
+    return PydanticCustomError("setting", "{problem}", {"problem": problem})
+
+
+def _database_url(driver: str) -> AfterValidator:
+    def normalised(url: SecretStr) -> SecretStr:
+        scheme, separator, rest = url.get_secret_value().partition("://")
+        if not separator or scheme.partition("+")[0] not in {"postgres", "postgresql"}:
+            raise _invalid("must be the URL of a PostgreSQL database")
+        return SecretStr(f"postgresql+{driver}://{rest}")
+
+    return AfterValidator(normalised)
+
+
+def _token_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < TOKEN_SECRET_LENGTH:
+        raise _invalid(f"must have at least {TOKEN_SECRET_LENGTH} characters; `openssl rand -base64 32` makes one")
+    return secret
+
+
+def _jwks_url(url: str) -> str:
+    parts = urlsplit(url)
+    on_this_machine = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    if not parts.hostname or not (parts.scheme == "https" or on_this_machine):
+        raise _invalid("must be an https:// URL: whoever changes its answer on the way can sign tokens")
+    return url
+
+
+def _api_root(template: str) -> str:
+    try:
+        api_root(template, "us1")
+    except UnusableApiRoot as error:
+        raise _invalid(str(error).removesuffix(".")) from None
+    return template.rstrip("/")
+
+
+def _separated(origins: object) -> object:
+    return [origin.strip() for origin in origins.split(",")] if isinstance(origins, str) else origins
+
+
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+", text):
+        raise _invalid("must be origins as browsers send them, with commas between: scheme and host, nothing after it")
+    return text.lower()
+
+
+def _home(path: Path) -> Path:
+    return PROJECT_ROOT / path.expanduser()
+
+
+_Origin = Annotated[str, AfterValidator(_origin)]
+_Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseModel):
+    """Every setting. `Settings()` is all defaults and reads nothing; `from_environment` reads."""
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: Annotated[SecretStr, _database_url("psycopg")] | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_DATABASE_URL",
+        description="The pipeline's PostgreSQL database; without it an embedded one in MAILCHIMP_PIPELINE_HOME.",
+        examples=["postgresql://pipeline:password@db.example.com:5432/mailchimp_pipeline"],
+    )
+    dagster_postgres_url: Annotated[SecretStr, _database_url("psycopg2")] | None = Field(
+        default=None,
+        validation_alias="DAGSTER_POSTGRES_URL",
+        description="The PostgreSQL database of Dagster's own storage; without it one that is embedded too.",
+        examples=["postgresql://dagster:password@db.example.com:5432/dagster"],
+    )
+    encryption_keys: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="MAILCHIMP_PIPELINE_ENCRYPTION_KEYS",
+        description="Keys that encrypt what is secret at rest, as id:base64,id:base64; the first one encrypts.",
+        examples=["2026-11:$(openssl rand -base64 32)"],
+    )
+    token_secret: Annotated[SecretStr, AfterValidator(_token_secret)] | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_TOKEN_SECRET",
+        description="Secret that signs the API's bearer tokens (HS256); or set MAILCHIMP_PIPELINE_JWKS_URL.",
+        examples=["$(openssl rand -base64 32)"],
+    )
+    jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_JWKS_URL",
+        description="Where the public keys of your identity provider's tokens are (RS256, ES256).",
+        examples=["https://login.example.com/.well-known/jwks.json"],
+    )
+    cors_origins: Annotated[tuple[_Origin, ...], BeforeValidator(_separated)] | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_CORS_ORIGINS",
+        description="Origins whose pages may call the API from a browser, with commas between; none if not set.",
+        examples=["https://dashboard.example.com"],
+    )
+    source: SecretStr | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_SOURCE",
+        description="Where employees and vendors are read: a directory of CSV or Parquet files, or an SQLAlchemy URL.",
+        examples=["postgresql+psycopg://reader:password@hr.example.com/hr"],
+    )
+    employees: str | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_EMPLOYEES",
+        description="The employees in a source that is a database: a table or a query; without it the table employees.",
+        examples=["SELECT * FROM staff WHERE left_on IS NULL"],
+    )
+    vendors: str | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_VENDORS",
+        description="The vendors there, said as the employees are; without it the table vendors.",
+        examples=["procurement.suppliers"],
+    )
+    api_root: Annotated[str, AfterValidator(_api_root)] = Field(
+        default=API_ROOT,
+        validation_alias="MAILCHIMP_API_ROOT",
+        description="Mailchimp's Marketing API; the sandbox's address makes it the pipeline's Mailchimp.",
+        examples=["http://127.0.0.1:8900/3.0"],
+    )
+    home: Annotated[Path, AfterValidator(_home)] = Field(
+        default=Path(".local"),
+        validate_default=True,
+        validation_alias="MAILCHIMP_PIPELINE_HOME",
+        description="Directory of everything kept on this machine; a relative one is under the project's root.",
+    )
+    api_port: _Port = Field(
+        default=8000, validation_alias="MAILCHIMP_PIPELINE_API_PORT", description="Port of the API and the dashboard."
+    )
+    ui_port: _Port = Field(
+        default=3000, validation_alias="MAILCHIMP_PIPELINE_UI_PORT", description="Port of Dagster's UI."
+    )
+    sandbox_port: _Port = Field(
+        default=8900, validation_alias="MAILCHIMP_PIPELINE_SANDBOX_PORT", description="Port of the Mailchimp sandbox."
+    )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Return the settings that `environ` holds; the process's environment over the file `.env` where None.
+
+        A variable that is empty counts as not set.
+        """
+        given = _process_environment() if environ is None else environ
+        names = VARIABLES.values()
+        try:
+            return cls.model_validate({name: text for name in names if (text := given.get(name, "").strip())})
+        except ValidationError as error:
+            raise SettingsError(_explained(error)) from None
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make equal settings, secrets in the clear: for child processes only."""
+        return {VARIABLES[name]: _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
+
+    @model_validator(mode="after")
+    def _one_way_to_verify_tokens(self) -> Self:
+        if self.token_secret and self.jwks_url:
+            raise _invalid(
+                "MAILCHIMP_PIPELINE_TOKEN_SECRET and MAILCHIMP_PIPELINE_JWKS_URL exclude each other: set one"
+            )
+        return self
+
+
+VARIABLES: Mapping[str, str] = {name: str(info.validation_alias) for name, info in Settings.model_fields.items()}
+"""The variable of each setting, by the setting's name."""
+
+
+def _process_environment() -> Mapping[str, str]:
+    # Dagster's commands read the same file from the same place; theirs and ours must not disagree.
+    written = dotenv_values(Path.cwd() / ".env", interpolate=False)
+    return {name: text for name, text in written.items() if text is not None} | dict(os.environ)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(cast("tuple[str, ...]", value))
+    return "" if value is None else str(value)
+
+
+def _explained(error: ValidationError) -> str:
+    problems = error.errors(include_input=False, include_url=False)
+    return "\n".join(["The settings cannot be used:", *(_line(problem["loc"], problem["msg"]) for problem in problems)])
+
+
+def _line(place: tuple[int | str, ...], problem: str) -> str:
+    if not place:
+        return f"- {problem}."
+    field_name = next(name for name, variable in VARIABLES.items() if variable == place[0])
+    examples = Settings.model_fields[field_name].examples
+    return f"- {place[0]}: {problem}." + (f" For example: {examples[0]}" if examples else "")

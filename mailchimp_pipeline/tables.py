@@ -1,0 +1,77 @@
+"""Tables for a person at a terminal: what became of segments, and what audiences hold."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from mailchimp_pipeline.segments import Segment, SegmentStatus
+
+_COLOURS = {
+    SegmentStatus.SYNCED: "green",
+    SegmentStatus.ERROR: "red",
+    SegmentStatus.SYNCING: "yellow",
+    SegmentStatus.PENDING: "dim",
+}
+
+
+def segment_table(segments: Iterable[Segment], *, title: str) -> Table:
+    """Return a row a segment: who matched, who was left out and why, what was sent and what came of it."""
+    table = _table(title, "segment", "audience", "status")
+    for name in ("matching", "pushed", "unchanged", "calls"):
+        table.add_column(name, justify="right")
+    table.add_column("excluded")
+    table.add_column("not taken")
+    for segment in segments:
+        report = segment.last_report or {}
+        table.add_row(
+            f"{segment.organisation_id}: {segment.name}",
+            segment.mailchimp_list_name or segment.mailchimp_list_id,
+            f"[{_COLOURS[segment.status]}]{segment.status}[/]",
+            _text(report.get("matching")),
+            str(_count(report.get("new")) + _count(report.get("changed"))),
+            _text(report.get("unchanged")),
+            _text(report.get("calls")),
+            _reasons(report.get("excluded")),
+            _reasons(report.get("refused"), report.get("withheld"), {"refused_before": report.get("refused_before")}),
+        )
+        if segment.last_error:
+            table.add_row(f"[red]{segment.last_error}[/]")
+    return table
+
+
+def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title: str) -> Table:
+    """Return a row an audience (organisation, name, members by status)."""
+    table = _table(title, "organisation", "audience")
+    statuses = sorted({status for _, _, counts in rows for status in counts})
+    for status in statuses:
+        table.add_column(status, justify="right")
+    for organisation, name, counts in rows:
+        table.add_row(organisation, name, *(str(counts.get(status, 0)) for status in statuses))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _reasons(*counted: object) -> str:
+    reasons = [f"{count} {_text(reason).replace('_', ' ')}" for group in counted for reason, count in _items(group)]
+    return "\n".join(reasons)
+
+
+def _items(group: object) -> list[tuple[object, int]]:
+    if not isinstance(group, Mapping):
+        return []
+    return [(reason, count) for reason, count in group.items() if isinstance(count, int) and count]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,162 @@
+"""An application of small procedures, served on a free port of the loopback, and tokens to call it with."""
+
+import io
+import json
+import logging
+import threading
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.routing import Route
+
+from api.app import ApiParts, create_app
+from api.auth import Authenticator, Caller, SharedSecret, make_token
+from api.logs import json_handler
+from api.serving import in_thread
+from api.trpc import Procedures, Role, Router, TRPCError, WireModel
+from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
+
+SECRET = "a-token-secret-of-more-than-32-characters"
+OTHER_SECRET = "another-token-secret-of-more-than-32-characters"
+PERSON = "ada@example.com"
+
+
+class Note(WireModel):
+    """A note."""
+
+    text: str
+    """What it says: at most a <b>line</b>."""
+    times: int = 1
+
+
+notes: Router[Caller] = Router("notes")
+entered = threading.Event()
+finished = threading.Event()
+
+
+@notes.query("whoami")
+def whoami(caller: Caller) -> str:
+    """Return the caller."""
+    return f"{caller.actor}@{caller.organisation_id} as {caller.role}"
+
+
+@notes.query("find")
+def find(_caller: Caller, wanted: Note) -> Note | None:
+    """Return the note, if "it" is <there>."""
+    logging.getLogger("api.sample").info("looking")
+    return wanted
+
+
+@notes.query("crash")
+def crash(_caller: Caller) -> None:
+    """Fail unforeseen."""
+    raise RuntimeError(f"{PERSON} is not in the list")
+
+
+@notes.mutation("write")
+def write(_caller: Caller, note: Note) -> int:
+    """Return the length."""
+    return len(note.text)
+
+
+@notes.mutation("ponder")
+def ponder(_caller: Caller) -> str:
+    """Take half a second."""
+    entered.set()
+    time.sleep(0.5)
+    finished.set()
+    return "pondered"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """An application that runs, and the lines it logged."""
+
+    url: str
+    log: io.StringIO
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return int(self.url.rpartition(":")[2])
+
+    def ask(
+        self, target: str, *, method: str = "GET", body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send one request as it stands."""
+        return send(self.port, target, method, body, headers or {})
+
+    def call(self, path: str, *, method: str = "GET", body: str | None = None, **claims: Any) -> Answer:  # noqa: ANN401 - as `a_token` takes them
+        """Call a procedure with a token that has these claims."""
+        headers = {"authorization": f"Bearer {a_token(**claims)}", "content-type": "application/json"}
+        return self.ask(f"/api/trpc/{path}", method=method, body=body, headers=headers)
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of an event."""
+        known = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in known if line["event"] == event]
+
+    def line(self, event: str) -> dict[str, Any]:
+        """Return the last log line of an event; it is written just after the answer was sent."""
+        deadline = time.monotonic() + 2
+        while not (found := self.lines(event)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return found[-1]
+
+
+def a_token(
+    *,
+    secret: str = SECRET,
+    organisation_id: str = "acme",
+    actor: str = "alice",
+    role: Role = Role.ADMIN,
+    now: datetime | None = None,
+) -> str:
+    """Return a token that is good."""
+    moment = now or datetime.now(UTC)
+    return make_token(secret, organisation_id=organisation_id, actor=actor, role=role, now=moment)
+
+
+def parts(**changed: Any) -> ApiParts[Caller]:  # noqa: ANN401 - as `ApiParts` takes them
+    """Return the parts of the application, but for what a test changes."""
+    authenticate = Authenticator(SharedSecret(SECRET))
+    usual = ApiParts[Caller](procedures=Procedures(notes), make_context=authenticate, check_ready=lambda: None)
+    return replace(usual, **changed)
+
+
+@contextmanager
+def an_api(*routes: Route, **changed: Any) -> Generator[Api]:  # noqa: ANN401 - as `ApiParts` takes them
+    """Serve an application with further routes until the end of the block."""
+    app = create_app(parts(**changed))
+    app.router.routes.extend(routes)
+    with logged_lines() as log, in_thread(app, grace_seconds=1) as url:
+        yield Api(url, log)
+
+
+@contextmanager
+def logged_lines() -> Generator[io.StringIO]:
+    """Collect what the API logs."""
+    stream = io.StringIO()
+    handler, log = json_handler(stream), logging.getLogger("api")
+    log.addHandler(handler)
+    level, log.level = log.level, logging.INFO
+    try:
+        yield stream
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def failing_check() -> None:
+    """Fail as a database that is away does."""
+    raise PassingError("PostgreSQL (db.internal:5432) cannot be reached: start it")
+
+
+def known_failure(exception: Exception) -> TRPCError | None:
+    """Translate every RuntimeError."""
+    return TRPCError("CONFLICT", "known") if isinstance(exception, RuntimeError) else None

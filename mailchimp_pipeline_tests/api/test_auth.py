@@ -1,0 +1,189 @@
+"""Who is calling: tokens that are good, tokens that are not, and text that is no token at all."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jwt
+from joserfc.jwk import OctKey
+from starlette.requests import HTTPConnection
+
+from api.auth import (
+    MAX_LIFETIME,
+    Authenticator,
+    Caller,
+    SharedSecret,
+    TokenNotMade,
+    Unauthenticated,
+    authenticator,
+    make_token,
+)
+from api.trpc import Role
+from mailchimp_pipeline.settings import Settings, SettingsError
+from mailchimp_pipeline_tests.api.served import OTHER_SECRET, SECRET, a_token, an_api
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+authenticate = Authenticator(SharedSecret(SECRET), now=lambda: NOW)
+
+
+def asked_with(*headers: str) -> HTTPConnection:
+    raw = [(b"authorization", header.encode("latin-1", "replace")) for header in headers]
+    return HTTPConnection({"type": "http", "headers": raw})
+
+
+def signed(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> HTTPConnection:  # noqa: ANN401 - whatever JSON holds
+    good = {"sub": "alice", "org": "acme", "role": "editor", "aud": "mailchimp-pipeline", "exp": at(hours=1)}
+    given = {name: value for name, value in {**good, **claims}.items() if value is not None}
+    token = jwt.encode({"alg": algorithm}, given, OctKey.import_key(secret.encode()), [algorithm])
+    return asked_with(f"Bearer {token}")
+
+
+def at(**away: float) -> float:
+    return (NOW + timedelta(**away)).timestamp()
+
+
+def refusal(connection: HTTPConnection) -> str:
+    with pytest.raises(Unauthenticated) as caught:
+        authenticate(connection)
+    assert caught.value.code == "UNAUTHORIZED"
+    return str(caught.value)
+
+
+def test_a_token_says_who_calls() -> None:
+    token = a_token(organisation_id="acme", actor="alice", role=Role.EDITOR, now=NOW)
+
+    assert authenticate(asked_with(f"bearer {token}")) == Caller("alice", "acme", Role.EDITOR)
+
+
+def test_the_audience_may_be_one_of_many() -> None:
+    assert authenticate(signed(aud=["payroll", "mailchimp-pipeline"])).actor == "alice"
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"exp": at(minutes=-1)}, "has expired"),
+        ({"exp": at(days=31)}, "good for too long"),
+        ({"exp": 10**400}, "exp are missing or wrong"),
+        ({"exp": "tomorrow"}, "exp are missing or wrong"),
+        ({"exp": None}, "exp are missing or wrong"),
+        ({"nbf": at(minutes=1)}, "not good yet"),
+        ({"iat": at(minutes=1)}, "not good yet"),
+        ({"aud": "payroll"}, "for another service"),
+        ({"aud": []}, "for another service"),
+        ({"aud": None, "role": "owner"}, "aud, role are missing or wrong"),
+        ({"org": "acme/1"}, "no organisation's id"),
+        ({"org": ""}, "no organisation's id"),
+        ({"sub": "al\x00ice"}, "printable characters"),
+    ],
+)
+def test_a_claim_that_is_wrong_is_named(claims: dict[str, Any], reason: str) -> None:
+    assert reason in refusal(signed(**claims))
+
+
+def test_clocks_may_be_apart_by_half_a_minute() -> None:
+    assert authenticate(signed(exp=at(seconds=-29), iat=at(seconds=29), nbf=at(seconds=29)))
+
+
+def test_a_token_of_another_secret_is_refused() -> None:
+    assert "signed with another key" in refusal(signed(OTHER_SECRET))
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS512"])
+@pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+def test_only_the_configured_algorithm_is_accepted(algorithm: str) -> None:
+    assert "it must be HS256" in refusal(signed(algorithm=algorithm))
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ((), "Sign in first"),
+        (("Basic YTpi",), "must be one: `Bearer`"),
+        (("Bearer a", "Bearer b"), "must be one: `Bearer`"),
+        (("Bearer a.b.c",), "cannot be read"),
+        (("Bearer " + "a" * 9000,), "too long"),
+    ],
+)
+def test_a_header_without_a_token_is_told_what_to_send(headers: tuple[str, ...], reason: str) -> None:
+    assert reason in refusal(asked_with(*headers))
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_characters=" ")))
+def test_any_text_for_a_token_is_refused_as_one(text: str) -> None:
+    refusal(asked_with(f"Bearer {text}"))
+
+
+@given(st.data())
+def test_a_token_changed_anywhere_is_refused(data: st.DataObject) -> None:
+    token = a_token(now=NOW)
+    place = data.draw(st.integers(0, len(token) - 1))
+    letter = data.draw(st.characters(codec="ascii", min_codepoint=33))
+    changed = token[:place] + letter + token[place + 1 :]
+
+    if changed[:-1] != token[:-1]:
+        refusal(asked_with(f"Bearer {changed}"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+    max_leaves=5,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("sub", "org", "role", "aud", "exp", "nbf", "iat", "x"), json_values)
+    )
+)
+def test_any_claims_rightly_signed_are_answered(claims: dict[str, Any]) -> None:
+    try:
+        connection = signed(**claims)
+    except UnicodeEncodeError:
+        return
+    with suppress(Unauthenticated):
+        assert authenticate(connection).role
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"organisation_id": "a/b"}, {"organisation_id": ""}, {"actor": ""}, {"actor": "a\nb"}],
+)
+def test_no_token_is_made_that_would_be_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(TokenNotMade):
+        a_token(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("days", [0, -1, 31])
+def test_no_token_is_made_for_no_time_or_too_long(days: int) -> None:
+    with pytest.raises(TokenNotMade, match="30 days at most"):
+        make_token(SECRET, organisation_id="acme", actor="a", role=Role.ADMIN, now=NOW, lifetime=timedelta(days=days))
+
+
+def test_the_longest_life_of_a_token_is_accepted() -> None:
+    assert authenticate(signed(exp=at(days=MAX_LIFETIME.days)))
+
+
+def test_settings_without_a_secret_or_url_are_an_error_that_names_both() -> None:
+    with pytest.raises(SettingsError, match="TOKEN_SECRET or MAILCHIMP_PIPELINE_JWKS_URL"):
+        authenticator(Settings())
+
+
+def test_the_secret_of_the_settings_verifies() -> None:
+    settings = Settings.from_environment({"MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET})
+
+    assert authenticator(settings, now=lambda: NOW)(signed()).organisation_id == "acme"
+
+
+def test_over_http_every_refusal_is_a_401_with_a_challenge() -> None:
+    with an_api() as api:
+        answer = api.ask("/api/trpc/notes.whoami,notes.whoami?batch=1", headers={"authorization": "Bearer x"})
+
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert [one["error"]["data"]["code"] for one in answer.json] == ["UNAUTHORIZED"] * 2

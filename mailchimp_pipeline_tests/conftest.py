@@ -1,0 +1,92 @@
+"""PostgreSQL for tests: one server a session, and for each test a database of its own with all tables.
+
+What does not belong here: rows; each test makes its own.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.migrations import migrate
+from mailchimp_pipeline.database.session import Database
+
+_TEMPLATE = "migrated"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server; `migrated` is a database with all tables, to which nothing connects."""
+
+    url: str
+    numbers: "count[int]"
+
+    def url_of(self, name: str) -> str:
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
+    def create(self, template: str = "template1") -> str:
+        """Make a database and return its name."""
+        name = f"test_{next(self.numbers)}"
+        self.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
+        return name
+
+    def drop(self, name: str) -> None:
+        self.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+    def execute(self, statement: sql.SQL | sql.Composed) -> None:
+        address = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def postgres_home() -> Generator[Path]:
+    """Return the directory of the session's server.
+
+    Not one of pytest's: each pytest that starts closes the directory above all of those to other users,
+    and as root the server runs as another user.
+    """
+    with TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as home:
+        yield Path(home)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_home: Path) -> Generator[PostgresServer]:
+    """Return a server that forgets all when it crashes, which is faster."""
+    with embedded_server(postgres_home) as embedded:
+        server = PostgresServer(embedded.database_url, count(1))
+        server.execute(sql.SQL("alter system set fsync = off"))
+        server.execute(sql.SQL("select pg_reload_conf()"))
+        server.execute(sql.SQL("create database {}").format(sql.Identifier(_TEMPLATE)))
+        migrate(server.url_of(_TEMPLATE))
+        yield server
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> Generator[str]:
+    """Return the URL of a database without tables."""
+    name = postgres_server.create()
+    yield postgres_server.url_of(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer) -> Generator[str]:
+    """Return the URL of a database with all tables and no rows."""
+    name = postgres_server.create(_TEMPLATE)
+    yield postgres_server.url_of(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Generator[Database]:
+    """Return a database with all tables and no rows."""
+    with Database(database_url) as opened:
+        yield opened

@@ -1,0 +1,70 @@
+"""Rows and values for tests of the database."""
+
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.contacts import ARROW_STRING, subscriber_hash
+from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.members import MemberChange, MemberStore
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.segments import Segment, SegmentType
+
+ACME = "acme"
+LIST = "a1b2c3d4e5"
+AT = datetime(2026, 3, 1, 5, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+KEYRING = Keyring({"first": b"1" * 32})
+API_KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
+
+
+def an_account(*, account_id: str = "account-1", name: str = "Acme Ltd", api_key: ApiKey = API_KEY) -> Account:
+    return Account(account_id, name, api_key)
+
+
+def a_connection(database: Database, organisation_id: str = ACME, keyring: Keyring = KEYRING) -> Connection:
+    with database.organisation(organisation_id) as session:
+        return ConnectionStore(session, keyring).connect(an_account(), by="alice", at=AT)
+
+
+def a_segment(
+    database: Database,
+    organisation_id: str = ACME,
+    *,
+    name: str = "Everybody",
+    list_id: str = LIST,
+    at: datetime = AT,
+) -> Segment:
+    new = NewSegment(name, SegmentType.MIXED, list_id)
+    with database.organisation(organisation_id) as session:
+        return SegmentStore(session).create(new, by="alice", at=at)
+
+
+def a_member(
+    email: str = "ann@acme.test",
+    *,
+    entity_type: str = "employee",
+    entity_id: str = "1",
+    first_name: str | None = "Ann",
+    last_name: str | None = "Lee",
+) -> dict[str, str | None]:
+    return {
+        "subscriber_hash": subscriber_hash(email),
+        "email": email,
+        "first_name": first_name,
+        "last_name": last_name,
+        "entity_type": entity_type,
+        "entity_id": entity_id,
+    }
+
+
+def members(*rows: dict[str, str | None]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=list(a_member()), dtype=ARROW_STRING)
+
+
+def put_members(database: Database, segment: Segment, *rows: dict[str, str | None]) -> MemberChange:
+    with database.organisation(segment.organisation_id) as session:
+        return MemberStore(session).replace(segment, members(*rows))

@@ -1,0 +1,67 @@
+"""Rotation of keys over all that is stored."""
+
+from sqlalchemy import insert, select
+
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.encryption import Keyring, key_id_of
+from mailchimp_pipeline.database.key_rotation import rotate
+from mailchimp_pipeline.database.pseudonyms import pseudonyms
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, MINUTE, a_connection
+
+OLD, NEW = b"1" * 32, b"2" * 32
+BEFORE, BOTH, AFTER = Keyring({"old": OLD}), Keyring({"new": NEW, "old": OLD}), Keyring({"new": NEW})
+
+
+def stored_keys(database: Database) -> list[str]:
+    with database.everyone() as session:
+        columns = (ConnectionRow.api_key_encrypted, PseudonymKeyRow.key_encrypted, ErasureRequestRow.targets_encrypted)
+        tokens = [token for column in columns for token in session.scalars(select(column)) if token]
+    return sorted(map(key_id_of, tokens))
+
+
+def test_everything_is_encrypted_anew_once_and_the_old_key_may_go(database: Database) -> None:
+    for organisation_id in (ACME, "globex"):
+        a_connection(database, organisation_id, BEFORE)
+    assert rotate(database, BOTH, by="admin", at=AT) == 2
+    assert rotate(database, BOTH, by="admin", at=AT) == 0
+    with database.organisation("globex") as session:
+        assert ConnectionStore(session, AFTER).api_key() == API_KEY
+
+
+def test_pseudonyms_outlive_the_key_they_were_kept_under(database: Database) -> None:
+    with database.organisation(ACME) as session:
+        before = pseudonyms(session, BEFORE).of_entity(EntityType.EMPLOYEE, "1")
+    rotate(database, BOTH, by="admin", at=AT)
+    with database.organisation(ACME) as session:
+        assert pseudonyms(session, AFTER).of_entity(EntityType.EMPLOYEE, "1") == before
+
+
+def test_what_a_pending_erasure_needs_is_rotated_too(database: Database) -> None:
+    targets = BEFORE.encrypt("[]", ACME)
+    with database.organisation(ACME) as session:
+        row = {"organisation_id": ACME, "entity_hash": "0", "requested_by": "alice", "requested_at": AT}
+        session.execute(insert(ErasureRequestRow).values(**row, targets_encrypted=targets))
+    rotate(database, BOTH, by="admin", at=AT)
+    assert stored_keys(database) == ["new"]
+
+
+def test_each_rotated_secret_has_its_audit_entry(database: Database) -> None:
+    connection = a_connection(database, keyring=BEFORE)
+    rotate(database, BOTH, by="admin", at=AT + MINUTE)
+    with database.organisation(ACME) as session:
+        newest = audit.entries(session, limit=1).items[0]
+    assert (newest.actor, newest.action) == ("admin", "secret.key_rotated")
+    assert newest.entity == audit.Entity("connection", connection.id)
+    assert newest.details == {"from": "old", "to": "new"}
+
+
+def test_a_secret_of_a_disconnected_organisation_is_gone_and_needs_no_rotation(database: Database) -> None:
+    a_connection(database, keyring=BEFORE)
+    with database.organisation(ACME) as session:
+        ConnectionStore(session, BEFORE).disconnect(by="alice", at=AT)
+    assert rotate(database, BOTH, by="admin", at=AT) == 0
+    assert stored_keys(database) == []

@@ -1,0 +1,211 @@
+"""What a `sync.Ledger` does, held against the real one and the fake alike."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import pandas as pd
+import pytest
+
+from mailchimp_pipeline.contacts import ARROW_STRING, subscriber_hash
+from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.sync import Ledger, MemberOutcome, MemberStatus, Outcome, Refusal, Standing
+from mailchimp_pipeline_tests.database.builders import ACME, AT, LIST, MINUTE, a_member, a_segment, members, put_members
+from mailchimp_pipeline_tests.ledger_fake import FakeLedger
+
+ANN, BOB = subscriber_hash("ann@acme.test"), subscriber_hash("bob@acme.test")
+Member = dict[str, str | None]
+
+
+class Make(Protocol):
+    """Makes a ledger of an audience with these segments; returns it and their ids."""
+
+    def __call__(self, *segments: Sequence[Member], piece: int = 10_000) -> tuple[Ledger, list[str]]: ...
+
+
+def real(database: Database, *segments: Sequence[Member], piece: int = 10_000) -> tuple[Ledger, list[str]]:
+    made = [a_segment(database) for _ in segments]
+    for segment, rows in zip(made, segments, strict=True):
+        put_members(database, segment, *rows)
+    return DatabaseLedger(database, ACME, LIST, lambda: AT, piece), [segment.id for segment in made]
+
+
+def fake(*segments: Sequence[Member], piece: int = 10_000) -> tuple[Ledger, list[str]]:
+    by_id = {f"segment-{place}": members(*rows) for place, rows in enumerate(segments)}
+    return FakeLedger(by_id, piece=piece), list(by_id)
+
+
+@pytest.fixture(params=["real", "fake"])
+def make(request: pytest.FixtureRequest) -> Make:
+    if request.param == "fake":
+        return fake
+    database: Database = request.getfixturevalue("database")
+    return lambda *segments, piece=10_000: real(database, *segments, piece=piece)
+
+
+def differing(ledger: Ledger, segment_id: str) -> list[dict[str, object]]:
+    rows = pd.concat([pd.DataFrame(), *ledger.differences(segment_id)])
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+
+
+def push(ledger: Ledger, segment_id: str, status: MemberStatus = MemberStatus.SUBSCRIBED) -> None:
+    for piece in ledger.differences(segment_id):
+        outcomes = [MemberOutcome(key, Outcome.PUSHED, status) for key in piece["subscriber_hash"]]
+        ledger.record(piece, outcomes)
+
+
+def refuse(ledger: Ledger, segment_id: str) -> None:
+    for piece in ledger.differences(segment_id):
+        keys: Iterable[str] = piece["subscriber_hash"]
+        ledger.record(piece, [MemberOutcome(key, Outcome.REFUSED, refusal=Refusal.FAKE) for key in keys])
+
+
+def counts(ledger: Ledger, segment_id: str) -> tuple[int, int]:
+    found = ledger.standing_counts(segment_id)
+    return found["unchanged"], found["refused_before"]
+
+
+def test_everybody_differs_from_an_audience_that_has_nobody(make: Make) -> None:
+    ledger, [segment] = make([a_member(), a_member("bob@acme.test", entity_id="2", last_name=None)])
+    rows = {row["subscriber_hash"]: row for row in differing(ledger, segment)}
+    assert rows.keys() == {ANN, BOB}
+    assert rows[BOB]["last_name"] is None
+    assert rows[ANN]["known_status"] is None
+
+
+def test_differences_are_arrow_text_in_the_columns_of_the_port(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    [piece] = ledger.differences(segment)
+    names = "subscriber_hash email first_name last_name entity_type entity_id digest known_status"
+    assert set(piece.columns) == set(names.split())
+    assert {str(kind) for kind in piece.dtypes} == {str(ARROW_STRING)}
+
+
+def test_what_was_pushed_and_is_subscribed_is_unchanged(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    push(ledger, segment)
+    assert differing(ledger, segment) == []
+    assert counts(ledger, segment) == (1, 0)
+
+
+def test_who_has_yet_to_confirm_still_differs(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    push(ledger, segment, MemberStatus.PENDING)
+    [row] = differing(ledger, segment)
+    assert row["known_status"] == "pending"
+    assert ledger.knows_unsubscribed()
+
+
+def test_who_was_seen_subscribed_but_never_sent_differs(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    ledger.take_over([Standing(ANN, MemberStatus.SUBSCRIBED)])
+    [row] = differing(ledger, segment)
+    assert row["known_status"] == "subscribed"
+    assert not ledger.knows_unsubscribed()
+
+
+def test_who_unsubscribed_after_the_push_differs(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    push(ledger, segment)
+    ledger.take_over([Standing(ANN, MemberStatus.UNSUBSCRIBED), Standing(ANN, MemberStatus.UNSUBSCRIBED)])
+    [row] = differing(ledger, segment)
+    assert row["known_status"] == "unsubscribed"
+    assert ledger.knows_unsubscribed()
+
+
+def test_who_was_refused_is_not_tried_again_with_the_same(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    refuse(ledger, segment)
+    assert differing(ledger, segment) == []
+    assert counts(ledger, segment) == (0, 1)
+
+
+def test_who_was_refused_is_tried_again_when_mailchimp_has_it_after_all(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    refuse(ledger, segment)
+    ledger.take_over([Standing(ANN, MemberStatus.SUBSCRIBED)])
+    [row] = differing(ledger, segment)
+    assert row["known_status"] == "subscribed"
+    assert counts(ledger, segment) == (0, 0)
+
+
+def test_a_standing_that_says_nothing_new_lifts_no_refusal(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    ledger.take_over([Standing(ANN, MemberStatus.SUBSCRIBED)])
+    refuse(ledger, segment)
+    ledger.take_over([Standing(ANN, MemberStatus.SUBSCRIBED)])
+    assert differing(ledger, segment) == []
+    assert counts(ledger, segment) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (a_member(entity_type="employee", entity_id="9"), a_member(entity_type="vendor", entity_id="1")),
+        (a_member(entity_id="9"), a_member(entity_id="10")),
+        (a_member(entity_id="10"), a_member(entity_id="9a")),
+        (a_member(entity_id="007"), a_member(entity_id="7")),
+        (a_member(entity_id="B"), a_member(entity_id="a")),
+        (a_member(entity_id="12345678901234567890"), a_member(entity_id="12345678901234567891")),
+    ],
+)
+def test_of_two_with_one_address_the_first_counts_in_every_segment(make: Make, first: Member, second: Member) -> None:
+    ledger, segments = make([first | {"first_name": "First"}], [second | {"first_name": "Second"}])
+    for segment in segments:
+        [row] = differing(ledger, segment)
+        assert (row["first_name"], row["entity_id"]) == ("First", first["entity_id"])
+
+
+def test_another_segments_members_are_not_this_ones(make: Make) -> None:
+    ledger, [mine, other] = make([a_member()], [a_member("bob@acme.test", entity_id="2")])
+    push(ledger, other)
+    assert [row["subscriber_hash"] for row in differing(ledger, mine)] == [ANN]
+    assert counts(ledger, mine) == (0, 0)
+
+
+def test_pieces_come_by_hash_and_leave_nobody_out(make: Make) -> None:
+    everybody = [a_member(f"p{number}@acme.test", entity_id=str(number)) for number in range(25)]
+    ledger, [segment] = make(everybody, piece=4)
+    pieces = list(ledger.differences(segment))
+    keys = [str(key) for piece in pieces for key in piece["subscriber_hash"]]
+    assert keys == sorted(str(member["subscriber_hash"]) for member in everybody)
+    assert min(map(len, pieces[:-1])) >= 4
+
+
+def test_what_is_recorded_between_pieces_does_not_come_back(make: Make) -> None:
+    everybody = [a_member(f"p{number}@acme.test", entity_id=str(number)) for number in range(25)]
+    ledger, [segment] = make(everybody, piece=4)
+    push(ledger, segment)
+    assert counts(ledger, segment) == (25, 0)
+
+
+def test_nobody_has_been_read_before_the_first_time(make: Make) -> None:
+    ledger, _ = make([])
+    assert ledger.read_through() is None
+    ledger.finish_reading(AT)
+    ledger.finish_reading(AT + MINUTE)
+    assert ledger.read_through() == AT + MINUTE
+
+
+def test_a_segment_that_is_not_there_has_no_differences(make: Make) -> None:
+    ledger, _ = make([a_member()])
+    assert differing(ledger, "no-such-segment") == []
+    assert counts(ledger, "no-such-segment") == (0, 0)
+
+
+def test_a_deleted_segment_decides_over_nobody(database: Database) -> None:
+    ledger, [mine, deleted] = real(database, [a_member(entity_type="vendor")], [a_member(first_name="Gone")])
+    with database.organisation(ACME) as session:
+        SegmentStore(session).delete(deleted, by="alice", at=AT)
+    [row] = differing(ledger, mine)
+    assert row["first_name"] == "Ann"
+
+
+def test_another_organisation_or_audience_has_nothing_to_do_with_it(database: Database) -> None:
+    ledger, [segment] = real(database, [a_member(entity_type="vendor")])
+    put_members(database, a_segment(database, "globex"), a_member(first_name="Globex"))
+    put_members(database, a_segment(database, list_id="other"), a_member(first_name="Other"))
+    push(DatabaseLedger(database, ACME, "other", lambda: AT), segment)
+    [row] = differing(ledger, segment)
+    assert (row["first_name"], row["known_status"]) == ("Ann", None)

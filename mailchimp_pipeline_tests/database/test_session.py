@@ -1,0 +1,80 @@
+"""Transactions: whose they are, when they hold, and what is told when they fail."""
+
+import socket
+
+import pytest
+from sqlalchemy import text
+
+from mailchimp_pipeline.database.session import Database, DatabaseAway, StatementRefused
+from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline_tests.database.builders import ACME
+
+_SETTING = text("select current_setting('mailchimp_pipeline.organisation_id', true)")
+
+
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_postgresql_is_told_whose_transaction_it_is_and_forgets_it_after(database_url: str) -> None:
+    with Database(database_url, pool_size=1) as database:
+        with database.organisation(ACME) as session:
+            inside = session.scalar(_SETTING)
+        with database.everyone() as session:
+            assert (inside, session.scalar(_SETTING)) == (ACME, "")
+
+
+def test_a_transaction_of_nobody_is_refused(database: Database) -> None:
+    with pytest.raises(ValueError, match="needs the id of an organisation"), database.organisation(""):
+        pass
+
+
+def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
+    with pytest.raises(KeyError), database.everyone() as session:
+        session.execute(text("create table left_behind ()"))
+        raise KeyError
+    with database.everyone() as session:
+        assert session.scalar(text("select to_regclass('left_behind')")) is None
+
+
+def test_a_server_that_is_away_is_a_passing_error_that_says_where_and_not_how() -> None:
+    port = a_free_port()
+    database = Database(f"postgresql+psycopg://someone:hunter2@127.0.0.1:{port}/pipeline")
+    with pytest.raises(DatabaseAway) as raised, database.everyone():
+        pass
+    told = str(raised.value)
+    assert isinstance(raised.value, PassingError)
+    assert f"127.0.0.1:{port}/pipeline" in told
+    assert "hunter2" not in told
+    assert "someone" not in told
+
+
+def test_a_connection_that_the_server_ends_is_told_as_away_and_the_next_works(database: Database) -> None:
+    with pytest.raises(DatabaseAway), database.everyone() as session:
+        session.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+    with database.everyone() as session:
+        assert session.scalar(text("select 1")) == 1
+
+
+def test_connections_say_who_they_are_and_speak_utf8(database_url: str) -> None:
+    with Database(database_url, application_name="test of sessions") as database, database.everyone() as session:
+        settings = text("select current_setting('application_name'), current_setting('client_encoding')")
+        assert tuple(session.execute(settings).one()) == ("test of sessions", "UTF8")
+
+
+def test_a_refused_statement_is_told_without_the_row_that_postgresql_quotes(database: Database) -> None:
+    insert = text("insert into audience_reads values (:person, :person, now())")
+    with pytest.raises(StatementRefused, match="pk_audience_reads") as raised, database.everyone() as session:
+        for _ in range(2):
+            session.execute(insert, {"person": "ann@acme.test"})
+    assert "ann@acme.test" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_more_threads_than_connections_are_told_to_come_back(database_url: str) -> None:
+    with Database(database_url, pool_size=1, pool_wait_seconds=0.05) as database, database.everyone() as session:
+        session.execute(text("select 1"))
+        with pytest.raises(DatabaseAway, match="in use"), database.everyone() as second:
+            second.execute(text("select 1"))
