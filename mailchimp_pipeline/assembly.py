@@ -3,14 +3,16 @@
 What does not belong here: Dagster (`defs`), the API's procedures (`api`), any decision.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 
+from mailchimp_pipeline.campaigns import Campaign, Stats, settling_since
 from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
+from mailchimp_pipeline.database.campaign_records import DatabaseCampaignRecords
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.embedded import embedded_server
 from mailchimp_pipeline.database.encryption import Keyring
@@ -21,6 +23,9 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
+from mailchimp_pipeline.mailchimp.errors import KeyRefused
+from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
+from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
 from mailchimp_pipeline.runs.pipeline import SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.runs.run import Run
@@ -189,9 +194,15 @@ class DatabasePipeline:
         """Do the segments with these partition keys."""
         with hold(self.parts.database, run_lock(run_id), what=f"run {run_id}"):
             segments = self._records.segments(keys)
-            if request_id is not None:
-                self._records.start_request(keys, request_id, run_id)
-            run = Run(self.parts.source, self._records, self.parts.audiences, utc_now, push=push)
+            confirmed = self._records.start_request(keys, request_id, run_id) if request_id else frozenset[str]()
+            run = Run(
+                self.parts.source,
+                self._records,
+                self.parts.audiences,
+                utc_now,
+                push=push,
+                departures_confirmed=confirmed,
+            )
             for result in run.results(segments):
                 if request_id is not None:
                     self._records.end_request(result, request_id)
@@ -213,3 +224,40 @@ class DatabasePipeline:
     @property
     def _records(self) -> DatabaseRecords:
         return DatabaseRecords(self.parts.database, self.parts.keyring, utc_now)
+
+
+@contextmanager
+def open_campaigns(settings: Settings | None = None) -> Generator["DatabaseCampaigns"]:
+    """Yield the campaigns behind Dagster, and close their parts."""
+    with open_parts(settings) as parts:
+        yield DatabaseCampaigns(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseCampaigns:
+    """`runs.campaigns.CampaignPipeline` over the database and Mailchimp."""
+
+    parts: Parts
+    clock: Callable[[], datetime] = utc_now
+
+    def refresh(self) -> Iterator[OrganisationRefresh]:
+        """Refresh the campaigns that still move, of all connected organisations."""
+        since = settling_since(self.clock(), self.parts.settings.campaign_settle_days)
+        due = self._records.due(settling_since=since)
+        return CampaignRefresh(self._records, self._account, self.clock).results(due)
+
+    def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
+        """Return the campaigns' latest figures by our ids."""
+        return self._records.histories(campaigns, latest=latest)
+
+    @contextmanager
+    def _account(self, organisation_id: str) -> Generator[MailchimpClient]:
+        try:
+            yield self.parts.audiences(organisation_id)
+        except KeyRefused:
+            self._records.mark_key_refused(organisation_id)
+            raise
+
+    @property
+    def _records(self) -> DatabaseCampaignRecords:
+        return DatabaseCampaignRecords(self.parts.database, self.parts.keyring, self.clock)

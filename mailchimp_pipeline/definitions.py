@@ -5,6 +5,12 @@ from collections.abc import Mapping
 import dagster as dg
 
 from mailchimp_pipeline.defs.assets import ASSETS
+from mailchimp_pipeline.defs.campaigns import (
+    CampaignsResource,
+    campaign_stats,
+    campaign_stats_refresh,
+    six_hourly_refresh,
+)
 from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
 from mailchimp_pipeline.defs.jobs import JOBS
 from mailchimp_pipeline.defs.resources import PipelineResource
@@ -13,16 +19,19 @@ from mailchimp_pipeline.defs.sensors import SENSORS
 
 
 def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
-    """Return the definitions over these resources: `pipeline`, a `runs.Pipeline` or what makes one."""
+    """Return the definitions over these resources, or what makes them.
+
+    `pipeline` is a `runs.pipeline.Pipeline`, `campaigns` a `runs.campaigns.CampaignPipeline`.
+    """
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*ASSETS, campaign_stats],
         asset_checks=[segments_are_synced_by_six],
-        jobs=JOBS,
-        schedules=SCHEDULES,
+        jobs=[*JOBS, campaign_stats_refresh],
+        schedules=[*SCHEDULES, six_hourly_refresh],
         sensors=SENSORS,
         resources=resources,
         executor=dg.in_process_executor,
     )
 
 
-defs = build_definitions({"pipeline": PipelineResource()})
+defs = build_definitions({"pipeline": PipelineResource(), "campaigns": CampaignsResource()})

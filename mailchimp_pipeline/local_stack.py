@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailchimp_pipeline.assembly import complete_settings
-from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import private_directory
 from mailchimp_pipeline.processes import Children, run
@@ -64,7 +63,7 @@ def local_stack(settings: Settings) -> Generator[LocalStack]:
         if complete.source is None:
             extra["MAILCHIMP_PIPELINE_SOURCE"] = str(_sample(settings.home / "sample"))
         sandbox_url = None
-        if complete.api_root == API_ROOT:
+        if "api_root" not in settings.model_fields_set:
             sandbox_url = _start_sandbox(children, settings.sandbox_port)
             extra["MAILCHIMP_API_ROOT"] = f"{sandbox_url}/3.0"
         ready = Settings.from_environment(complete.environment() | extra)

@@ -159,6 +159,11 @@ class Settings(BaseModel):
         description="Mailchimp's Marketing API; the sandbox's address makes it the pipeline's Mailchimp.",
         examples=["http://127.0.0.1:8900/3.0"],
     )
+    campaign_settle_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        default=0,
+        validation_alias="MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS",
+        description="Days that a campaign is still refreshed after it was sent; 0 stops at its first final counts.",
+    )
     home: Annotated[Path, AfterValidator(_home)] = Field(
         default=Path(".local"),
         validate_default=True,

@@ -10,8 +10,18 @@ from datetime import UTC, datetime
 from threading import RLock
 
 from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import LastingError, PipelineError
-from mailchimp_pipeline.sync import BATCH_SIZE, Audience, BatchAnswer, MemberStatus, NewMember, Refusal, Standing
+from mailchimp_pipeline.sync import (
+    BATCH_SIZE,
+    Audience,
+    BatchAnswer,
+    MemberStatus,
+    NewMember,
+    Refusal,
+    Renaming,
+    Standing,
+)
 
 
 class NoSuchAudience(LastingError):
@@ -100,7 +110,7 @@ class FakeAudiences:
     ) -> Iterator[Sequence[Standing]]:
         """See `sync.Audiences`."""
         found = [
-            Standing(key, member.status)
+            Standing(key, member.status, member.changed_at)
             for key, member in self._find(list_id).members.items()
             if (member.status is status or (status is None and member.status is not MemberStatus.ARCHIVED))
             and (since is None or member.changed_at > since)
@@ -122,8 +132,46 @@ class FakeAudiences:
         member = self._find(list_id).members.get(subscriber_hash)
         return member.status if member else None
 
+    def set_member_status(
+        self, list_id: str, subscriber_hash: str, status: MemberStatus
+    ) -> MemberStatus | Refusal | None:
+        """See `sync.Audiences`."""
+        with self._lock:
+            member = self._find(list_id).members.get(subscriber_hash)
+            if member is None:
+                return None
+            if member.barred and status is MemberStatus.SUBSCRIBED:
+                return Refusal.COMPLIANCE
+            member.status, member.changed_at = status, self._clock()
+            return status
+
+    def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
+        """See `sync.Audiences`."""
+        with self._lock:
+            audience = self._find(list_id)
+            if subscriber_hash not in audience.members:
+                return Renaming.UNKNOWN
+            if hash_of(new_email) in audience.members:
+                return Renaming.TAKEN
+            if refusal := audience.refusal(new_email):
+                return refusal
+            member = audience.members.pop(subscriber_hash)
+            member.email, member.changed_at = new_email, self._clock()
+            audience.members[hash_of(new_email)] = member
+            return Renaming.RENAMED
+
+    def archive_member(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
+        """See `sync.Audiences`."""
+        with self._lock:
+            member = self._find(list_id).members.get(subscriber_hash)
+            if member is None:
+                return None
+            if member.status not in {MemberStatus.PENDING, MemberStatus.CLEANED}:
+                member.status, member.changed_at = MemberStatus.ARCHIVED, self._clock()
+            return member.status
+
     def _answer(self, audience: FakeAudience, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
-        accepted: set[str] = set()
+        accepted: dict[str, str | None] = {}
         existing: set[str] = set()
         refused: dict[str, Refusal] = {}
         for member in {subscriber_hash(member.email): member for member in reversed(members)}.values():
@@ -134,8 +182,8 @@ class FakeAudiences:
                 refused[member.subscriber_hash] = refusal
             else:
                 self._take(audience, known, member)
-                accepted.add(member.subscriber_hash)
-        return BatchAnswer(frozenset(accepted), frozenset(existing), refused)
+                accepted[member.subscriber_hash] = None
+        return BatchAnswer(accepted, frozenset(existing), refused)
 
     def _take(self, audience: FakeAudience, known: FakeMember | None, member: NewMember) -> None:
         fields = {tag: value for tag, value in member.merge_fields.items() if tag in audience.merge_tags}

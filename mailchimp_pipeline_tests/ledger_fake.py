@@ -3,9 +3,9 @@
 `database/test_ledger_contract.py` holds it to the real one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import RLock
 
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType, content_digest
 from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
 
+_MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
 _CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id")
 
 
@@ -45,12 +46,34 @@ class Known:
     digest: str | None = None
     attempted_digest: str | None = None
     refusal: Refusal | None = None
+    entity: tuple[str, str] | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A contact's word to us about e-mail."""
+
+    opted_in: bool
+    at: datetime
 
 
 class FakeLedger:
-    """The ledger of one audience into which these segments go: their members by segment id."""
+    """The ledger of one audience into which these segments go: their members by segment id.
 
-    def __init__(self, segments: Mapping[str, pd.DataFrame], *, piece: int = 10_000) -> None:
+    `said` has contacts' words by entity type and id, `leaving` the hashes of members to be archived.
+    """
+
+    def __init__(
+        self,
+        segments: Mapping[str, pd.DataFrame],
+        *,
+        piece: int = 10_000,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._clock = clock
+        self.said: dict[tuple[str, str], Said] = {}
+        self.leaving: set[str] = set()
         self._segments = {segment_id: _wanted(members) for segment_id, members in segments.items()}
         self._piece = piece
         self._lock = RLock()
@@ -74,9 +97,14 @@ class FakeLedger:
                 if known.status is standing.status:
                     continue
                 state = known.state
-                if state is Outcome.REFUSED:
+                if state in {Outcome.REFUSED, Outcome.ARCHIVED}:
                     state = Outcome.PUSHED if known.digest else Outcome.SEEN
-                self.known[standing.subscriber_hash] = Known(state, standing.status, known.digest)
+                changed_at = standing.changed_at or self._clock()
+                self.known[standing.subscriber_hash] = Known(
+                    state, standing.status, known.digest, entity=known.entity, changed_at=changed_at
+                )
+                if standing.status is MemberStatus.UNSUBSCRIBED:
+                    self._withdraw_consent(standing.subscriber_hash, changed_at)
 
     def knows_unsubscribed(self) -> bool:
         return any(known.status not in {None, MemberStatus.SUBSCRIBED} for known in self.known.values())
@@ -96,14 +124,41 @@ class FakeLedger:
         unchanged = sum(self._is_as_wanted(wanted) and not self._was_refused(wanted) for wanted in members)
         return {"unchanged": unchanged, "refused_before": refused}
 
+    def withdrawn(self) -> Sequence[str]:
+        out = {entity for entity, said in self.said.items() if not said.opted_in}
+        return sorted(key for key, known in self.known.items() if known.status in _MAILED and known.entity in out)
+
+    def leavers(self) -> Sequence[str]:
+        wanted = {member.subscriber_hash for members in self._segments.values() for member in members}
+        return sorted(
+            key
+            for key in self.leaving - wanted
+            if (known := self.known.get(key)) and known.state is Outcome.PUSHED and known.status in _MAILED
+        )
+
+    def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        self._note(subscriber_hash, status, self.known[subscriber_hash].state)
+
+    def note_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        state = Outcome.ARCHIVED if status is MemberStatus.ARCHIVED else self.known[subscriber_hash].state
+        self._note(subscriber_hash, status, state)
+
+    def rename(self, subscriber_hash: str, row: pd.DataFrame) -> None:
+        with self._lock:
+            known = self.known.pop(subscriber_hash)
+            self.known[str(row["subscriber_hash"].iloc[0])] = replace(known, digest=None)
+            self.leaving.discard(subscriber_hash)
+
     def record(self, rows: pd.DataFrame, outcomes: Sequence[MemberOutcome]) -> None:
-        sent = rows.set_index("subscriber_hash")["digest"]
+        sent = rows.set_index("subscriber_hash")
         with self._lock:
             for line in outcomes:
-                digest, before = str(sent[line.subscriber_hash]), self.known.get(line.subscriber_hash, Known())
+                row, before = sent.loc[line.subscriber_hash], self.known.get(line.subscriber_hash, Known())
+                digest, entity = str(row["digest"]), (str(row["entity_type"]), str(row["entity_id"]))
                 status = line.status or before.status
+                self.leaving.discard(line.subscriber_hash)
                 self.known[line.subscriber_hash] = (
-                    Known(Outcome.PUSHED, status, digest)
+                    Known(Outcome.PUSHED, status, digest, entity=entity, changed_at=self._clock())
                     if line.outcome is Outcome.PUSHED
                     else replace(
                         before,
@@ -111,6 +166,7 @@ class FakeLedger:
                         status=status,
                         attempted_digest=digest,
                         refusal=line.refusal or Refusal.OTHER,
+                        entity=before.entity or entity,
                     )
                 )
 
@@ -134,9 +190,49 @@ class FakeLedger:
 
     def _frame(self, members: Sequence[Wanted]) -> pd.DataFrame:
         columns = {name: [getattr(member, name) for member in members] for name in (*_CONTACT, "digest")}
-        statuses = [self.known.get(member.subscriber_hash, Known()).status for member in members]
+        known = [self.known.get(member.subscriber_hash, Known()) for member in members]
+        statuses = [None if each.state is Outcome.ARCHIVED else each.status for each in known]
         columns["known_status"] = [status and status.value for status in statuses]
+        columns["returns"] = [self._returns(*pair) for pair in zip(members, known, strict=True)]
+        columns["moved_from"] = [self._moved_from(member) for member in members]
         return pd.DataFrame(columns, dtype=ARROW_STRING)
+
+    def _returns(self, member: Wanted, known: Known) -> str | None:
+        said = self.said.get((member.entity_type, member.entity_id))
+        is_later = said and said.opted_in and known.changed_at and said.at > known.changed_at
+        return "yes" if known.status is MemberStatus.UNSUBSCRIBED and is_later else None
+
+    def _moved_from(self, member: Wanted) -> str | None:
+        if member.subscriber_hash in self.known:
+            return None
+        wanted = {each.subscriber_hash for members in self._segments.values() for each in members}
+        former = [
+            key
+            for key, known in self.known.items()
+            if known.entity == (member.entity_type, member.entity_id)
+            and known.state is Outcome.PUSHED
+            and known.status in _MAILED
+            and key not in wanted
+        ]
+        return former[-1] if former else None
+
+    def _note(self, subscriber_hash: str, status: MemberStatus | None, state: Outcome) -> None:
+        with self._lock:
+            known = self.known[subscriber_hash]
+            digest = known.digest if status else None
+            self.known[subscriber_hash] = replace(
+                known, status=status, state=state, digest=digest, changed_at=self._clock()
+            )
+            self.leaving.discard(subscriber_hash)
+
+    def _withdraw_consent(self, subscriber_hash: str, at: datetime) -> None:
+        members = [member for members in self._segments.values() for member in members]
+        entities = {(each.entity_type, each.entity_id) for each in members if each.subscriber_hash == subscriber_hash}
+        known = self.known[subscriber_hash].entity
+        for entity in entities | ({known} if known else set()):
+            said = self.said.get(entity)
+            if said is None or (said.opted_in and said.at.replace(microsecond=0) <= at):
+                self.said[entity] = Said(opted_in=False, at=at)
 
 
 def _wanted(members: pd.DataFrame) -> list[Wanted]:

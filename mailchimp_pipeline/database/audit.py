@@ -59,10 +59,17 @@ def entries(
     if entity is not None:
         query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))
     if cursor is not None:
-        query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, int))
+        query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, _row_number))
     query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit + 1)
     rows = session.scalars(query).all()
     return page(rows, limit, _entry, lambda row: cursor_after(row.at, row.id))
+
+
+def _row_number(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 2**63:
+        raise ValueError("not the number of a row")
+    return number
 
 
 def _entry(row: AuditRow) -> Entry:

@@ -6,7 +6,7 @@ nothing at all, an empty text is two quotes. What does not belong here: which ro
 
 import io
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, LiteralString, cast
 
 import pandas as pd
 import psycopg
@@ -61,7 +61,8 @@ def copy_out(
         batches: Iterator[Any] = iter(reader)
         for batch in batches:
             if batch.num_rows:
-                yield text_frame({name: batch.column(name) for name in columns})
+                arrays: dict[str, Any] = {name: batch.column(name) for name in columns}
+                yield text_frame(arrays)
 
 
 def copy_in(connection: DriverConnection, table: str, frame: pd.DataFrame) -> None:
@@ -104,3 +105,11 @@ class _Blocks(io.RawIOBase):
         together = b"".join(parts)
         block, self._left = (together, b"") if size < 0 else (together[:size], together[size:])
         return block
+
+
+def counted(connection: DriverConnection, query: LiteralString | sql.SQL, parameters: Mapping[str, object]) -> int:
+    """Return the count that a query of one row and one column finds."""
+    row = connection.execute(query, parameters).fetchone()
+    if row is None or not isinstance(row[0], int):
+        raise TypeError("the query counts nothing")
+    return row[0]

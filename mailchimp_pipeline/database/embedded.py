@@ -64,7 +64,7 @@ class EmbeddedServer:
     def stop(self) -> None:
         """Give the server up, once for each time it was asked for."""
         with _one_at_a_time:
-            _forget_the_dead(self._server)
+            _prepare_to_leave(self._server)
             self._server.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -131,9 +131,8 @@ def _started(server_type: "type[PostgresServer]", data: Path) -> "PostgresServer
             server.ensure_pgdata_inited()
             _configure(data)
         server.start()
-    # Called at the end before the wheel's own, which was registered first: a process that was killed
-    # would otherwise count as a user of the server for ever, and nobody would be the last.
-    atexit.register(_forget_the_dead, server)
+    # Called at the end of the process before the wheel's own, which was registered first.
+    atexit.register(_prepare_to_leave, server)
     return server
 
 
@@ -159,8 +158,21 @@ def _lock(server: "PostgresServer") -> AbstractContextManager[object]:
     return server._lock  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+def _prepare_to_leave(server: "PostgresServer") -> None:
+    """Make sure that the last one can stop the server, and that the server can clear up."""
+    _forget_the_dead(server)
+    socket = server.get_postmaster_info().socket_dir
+    if server.system_user is None or socket is None:
+        return
+    # Directories above the socket may have been closed again since the start. A socket that its server cannot
+    # remove keeps the next one from starting, where nothing reaps the dead.
+    for parent in socket.parents:
+        if parent.exists():
+            parent.chmod(stat.S_IMODE(parent.stat().st_mode) | stat.S_IXGRP | stat.S_IXOTH)
+
+
 def _forget_the_dead(server: "PostgresServer") -> None:
-    """Strike processes off the list of the server's users that ended without doing so themselves."""
+    """Strike processes off the list of the server's users that ended without leaving: nobody would be the last."""
     import psutil  # noqa: PLC0415 - comes with the wheel
 
     users = server.pgdata / ".handle_pids.json"

@@ -9,7 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 from joserfc import jwe
 from joserfc.errors import JoseError
@@ -62,8 +62,7 @@ class Keyring:
 
     def encrypt(self, secret: str, organisation_id: str) -> str:
         """Return a token that only this organisation's rows can hold."""
-        header = {"alg": _ALGORITHMS[0], "enc": _ALGORITHMS[1], "kid": self.current}
-        envelope = jwe.FlattenedJSONEncryption(header, secret.encode(), aad=organisation_id.encode())
+        envelope = jwe.FlattenedJSONEncryption(_header(self.current), secret.encode(), aad=organisation_id.encode())
         envelope.add_recipient({}, self._keys[self.current])
         sealed = jwe.encrypt_json(envelope, None, algorithms=_ALGORITHMS)
         return base64.b64encode(json.dumps(sealed).encode()).decode()
@@ -90,9 +89,17 @@ def key_id_of(token: str) -> str:
     """Return the id of the key that a token was encrypted with. Raises `SecretUnreadable`."""
     protected = _opened(token)["protected"]
     try:
-        return str(json.loads(base64.urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))["kid"])
+        header = json.loads(base64.urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))
+        key_id = str(header["kid"])
     except (ValueError, KeyError, TypeError) as error:
         raise _altered() from error
+    if header != _header(key_id):
+        raise _altered()
+    return key_id
+
+
+def _header(key_id: str) -> dict[str, Any]:
+    return {"alg": "dir", "enc": "A256GCM", "kid": key_id}
 
 
 def _opened(token: str) -> jwe.FlattenedJSONSerialization:

@@ -13,6 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.locks.held import share_for_transaction
+from mailchimp_pipeline.database.locks.keys import erased_lock
 from mailchimp_pipeline.database.pseudonyms import Pseudonyms, pseudonyms
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ErasedContactRow, row_id
@@ -55,6 +57,13 @@ class ErasedContacts:
         """Tell whether anybody was erased."""
         return bool(self._hashes())
 
+    def of_addresses(self, subscriber_hashes: Iterable[str]) -> frozenset[str]:
+        """Return which of the addresses, given as Mailchimp's hashes, are erased."""
+        erased = self._hashes()
+        if not erased:
+            return frozenset()
+        return frozenset(key for key in subscriber_hashes if (_ADDRESS, self._pseudonyms.of_address(key)) in erased)
+
     def among(self, contacts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         """Return whose entity is erased, and whose address: contacts have entity_type, entity_id, subscriber_hash."""
         erased = self._hashes()
@@ -71,20 +80,30 @@ class ErasedContacts:
         ]
         return pd.Series(entities, index=contacts.index), pd.Series(addresses, index=contacts.index)
 
-    def lift(self, entity: tuple[EntityType, str], subscriber_hash: str | None) -> None:
-        """Forget the erasure of this entity and of this address: the contact came back by its own word."""
+    def holds(self, entity: tuple[EntityType, str]) -> bool:
+        """Tell whether the entity is erased."""
+        return (_ENTITY, self._pseudonyms.of_entity(*entity)) in self._hashes()
+
+    def lift(self, entity: tuple[EntityType, str], subscriber_hash: str | None) -> bool:
+        """Forget the erasure of this entity and of this address: the contact came back by its own word.
+
+        Return whether there was one.
+        """
         hashes = [self._pseudonyms.of_entity(*entity)]
         if subscriber_hash is not None:
             hashes.append(self._pseudonyms.of_address(subscriber_hash))
         ours = ErasedContactRow.organisation_id == self._session.organisation_id
         requests = select(ErasedContactRow.erasure_request_id).where(ours, ErasedContactRow.keyed_hash.in_(hashes))
-        self._session.execute(delete(ErasedContactRow).where(ours, ErasedContactRow.erasure_request_id.in_(requests)))
+        lifted = delete(ErasedContactRow).where(ours, ErasedContactRow.erasure_request_id.in_(requests))
+        return bool(self._session.scalars(lifted.returning(ErasedContactRow.kind)).all())
 
     @cached_property
     def _pseudonyms(self) -> Pseudonyms:
         return pseudonyms(self._session, self._keyring)
 
     def _hashes(self) -> frozenset[tuple[str, str]]:
+        # Whoever looks who is erased goes on to write: no erasure may come in between.
+        share_for_transaction(self._session, erased_lock(self._session.organisation_id))
         query = select(ErasedContactRow.kind, ErasedContactRow.keyed_hash).where(
             ErasedContactRow.organisation_id == self._session.organisation_id
         )

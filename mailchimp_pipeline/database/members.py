@@ -10,19 +10,36 @@ from psycopg import sql
 from sqlalchemy import func, select
 
 from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, driver_connection
+from mailchimp_pipeline.database.bulk import copy_in, copy_out, counted, driver_connection
 from mailchimp_pipeline.database.segments.rows import locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentMemberRow, row_id
-from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, is_mass_departure
 
 _COLUMNS = ("subscriber_hash", "entity_type", "entity_id", "email", "first_name", "last_name")
 
 _STAGE = """
 create temporary table wanted_members (
-    subscriber_hash text collate "C" primary key, entity_type text, entity_id text collate "C",
+    subscriber_hash text collate "C", entity_type text, entity_id text collate "C",
     email text, first_name text, last_name text, digest text
 ) on commit drop
+"""
+
+_LEAVING = """
+select count(*) from segment_members as known
+where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
+    and not exists (select from wanted_members as wanted where wanted.subscriber_hash = known.subscriber_hash)
+"""
+
+_MARK_LEAVING = """
+update audience_members as member set leaving = true
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
+    and exists (
+        select from segment_members as known
+        where known.organisation_id = %(organisation_id)s and known.segment_id = %(segment_id)s
+            and known.subscriber_hash = member.subscriber_hash
+            and not exists (select from wanted_members as wanted where wanted.subscriber_hash = known.subscriber_hash)
+    )
 """
 
 _REMOVE = """
@@ -80,11 +97,11 @@ class MemberStore:
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
-    def replace(self, segment: Segment, members: pd.DataFrame) -> MemberChange:
+    def replace(self, segment: Segment, members: pd.DataFrame, *, departures_confirmed: bool = False) -> MemberChange:
         """Make these the segment's members; nobody is where the segment was deleted meanwhile.
 
         `members` has, one row an address, at least subscriber_hash, entity_type, entity_id, email, first_name
-        and last_name.
+        and last_name. Raises `segments.MassDeparture` where too many would leave, unless a person confirmed that.
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
@@ -92,6 +109,11 @@ class MemberStore:
         self._stage(members)
         parameters = self._parameters(segment.id) | {"list_id": segment.mailchimp_list_id}
         connection = driver_connection(self._session)
+        leaving = counted(connection, _LEAVING, parameters)
+        if is_mass_departure(before, leaving) and not departures_confirmed:
+            raise MassDeparture(segment.name, before, leaving)
+        if segment.on_leave is OnLeave.ARCHIVE:
+            connection.execute(_MARK_LEAVING, parameters)
         removed, changed, added = (
             connection.execute(statement, parameters).rowcount for statement in (_REMOVE, _CHANGE, _ADD)
         )

@@ -40,7 +40,7 @@ def read_cursor(cursor: str, key: Callable[[str], KeyT]) -> tuple[datetime, KeyT
     """Return time and key of the row that a cursor names. Raises `CursorInvalid`."""
     try:
         at, _, rest = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        return _with_zone(datetime.fromisoformat(at)), key(rest)
+        return _with_zone(datetime.fromisoformat(at)), key(_storable(rest))
     except ValueError:
         raise CursorInvalid("The cursor is not one of this list. Ask for the first page again.") from None
 
@@ -49,3 +49,9 @@ def _with_zone(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a time without a zone")
     return at
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a character that PostgreSQL does not take")
+    return text

@@ -74,11 +74,11 @@ class PreferenceStore:
         )
         returned = statement.returning(PreferenceRow)
         row = self._session.scalars(returned, execution_options={"populate_existing": True}).one()
-        if word.opted_in:
-            self._erased.lift((word.entity_type, word.entity_id), word.subscriber_hash)
+        lifted = word.opted_in and self._erased.lift((word.entity_type, word.entity_id), word.subscriber_hash)
         action = "preference.opted_in" if word.opted_in else "preference.opted_out"
         entity = audit.Entity(word.entity_type.value, word.entity_id)
-        audit.write(self._session, audit.Entry(by, action, entity, at, {"consent_source": word.source}))
+        details = {"consent_source": word.source} | ({"erasure_lifted": True} if lifted else {})
+        audit.write(self._session, audit.Entry(by, action, entity, at, details))
         return _preference(row)
 
     def get(self, entity_type: EntityType, entity_id: str) -> Preference | None:

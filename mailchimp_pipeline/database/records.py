@@ -24,6 +24,7 @@ from mailchimp_pipeline.database.segments import (
     not_synced_since,
 )
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.unsubscribed import unsubscribed_addresses
 from mailchimp_pipeline.database.violations import violations
 from mailchimp_pipeline.runs.pipeline import SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
@@ -45,12 +46,17 @@ class DatabaseRecords:
         """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only."""
         with self.database.organisation(organisation_id) as session:
             store = PreferenceStore(session, self.keyring)
-            return store.suppressions(contacts), store.consented()
+            told_us = store.suppressions(contacts)
+            addresses = pd.concat([told_us.addresses, unsubscribed_addresses(session)], ignore_index=True)
+            return Suppressions(told_us.entities, addresses), store.consented()
 
-    def replace_members(self, segment: Segment, membership: Membership) -> MembershipCounts:
-        """Make these the segment's members, writing only what differs."""
+    def replace_members(
+        self, segment: Segment, membership: Membership, *, departures_confirmed: bool = False
+    ) -> MembershipCounts:
+        """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
         with self.database.organisation(segment.organisation_id) as session:
-            change = MemberStore(session).replace(segment, membership.members)
+            store = MemberStore(session)
+            change = store.replace(segment, membership.members, departures_confirmed=departures_confirmed)
         return MembershipCounts(
             matching=membership.matching,
             members=len(membership.members),
@@ -68,7 +74,8 @@ class DatabaseRecords:
 
     def ledger(self, segment: Segment) -> DatabaseLedger:
         """Return the ledger of the segment's audience."""
-        return DatabaseLedger(self.database, segment.organisation_id, segment.mailchimp_list_id, self.clock)
+        organisation_id, list_id = segment.organisation_id, segment.mailchimp_list_id
+        return DatabaseLedger(self.database, organisation_id, list_id, self.clock, keyring=self.keyring)
 
     @contextmanager
     def hold_audience(self, segment: Segment) -> Generator[None]:
@@ -84,18 +91,9 @@ class DatabaseRecords:
 
     def mark_synced(self, result: SegmentResult) -> None:
         """Note that the sync ended well, and its figures."""
-        assert result.membership is not None
-        assert result.report is not None
-        counts = result.membership
-        report = {
-            "matching": counts.matching,
-            "excluded": {str(reason): count for reason, count in sorted(counts.excluded.items())},
-            **result.report.as_dict(),
-            "seconds": round(result.seconds, 3),
-        }
         with self.database.organisation(result.segment.organisation_id) as session:
             SegmentProgress(session).mark_synced(
-                result.segment.id, member_count=counts.members, report=report, at=self.clock()
+                result.segment.id, member_count=result.member_count, report=result.figures(), at=self.clock()
             )
 
     def mark_failed(self, segment: Segment, error: str) -> None:
@@ -128,11 +126,16 @@ class DatabaseRecords:
         with self.database.everyone() as session:
             return [SyncRequest(request.id, request.partition_key) for request in waiting_requests(session)]
 
-    def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> None:
-        """Note that the run takes up the request."""
+    def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> frozenset[str]:
+        """Note that the run takes up the request; return the segment in which it confirms departures, if it does."""
+        confirmed: set[str] = set()
         for organisation_id in _organisations(keys):
             with self.database.organisation(organisation_id) as session:
-                SyncRequestStore(session).start(request_id, run_id=run_id, at=self.clock())
+                store = SyncRequestStore(session)
+                store.start(request_id, run_id=run_id, at=self.clock())
+                request = store.get(request_id)
+                confirmed |= {request.segment_id} if request and request.departures_confirmed else set()
+        return frozenset(confirmed)
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:
         """Note how the run that took up the request ended."""

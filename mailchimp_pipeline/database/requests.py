@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Boolean, Select, literal_column, select, text
+from sqlalchemy import Boolean, Select, literal, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -36,6 +36,7 @@ class SyncRequest:
     status: RequestStatus
     requested_by: str
     requested_at: datetime
+    departures_confirmed: bool = False
     run_id: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -53,8 +54,11 @@ class SyncRequestStore:
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
-    def ask(self, segment_id: str, *, by: str, at: datetime) -> SyncRequest | None:
-        """Ask for a sync of the segment, None where there is none; a request that waits already is returned."""
+    def ask(self, segment_id: str, *, by: str, at: datetime, departures_confirmed: bool = False) -> SyncRequest | None:
+        """Ask for a sync of the segment, None where there is none; a request that waits already is returned.
+
+        With `departures_confirmed` the person says that as many members may leave the segment as want to.
+        """
         segment = live_segment(self._session, segment_id)
         if segment is None:
             return None
@@ -63,15 +67,24 @@ class SyncRequestStore:
         statement = (
             insert(SyncRequestRow)
             .values(
-                organisation_id=self._session.organisation_id, segment_id=segment.id, requested_by=by, requested_at=at
+                organisation_id=self._session.organisation_id,
+                segment_id=segment.id,
+                requested_by=by,
+                requested_at=at,
+                departures_confirmed=departures_confirmed,
             )
-            .on_conflict_do_update(index_elements=["segment_id"], index_where=waits, set_={"status": "waiting"})
+            .on_conflict_do_update(
+                index_elements=["segment_id"],
+                index_where=waits,
+                set_={"departures_confirmed": or_(SyncRequestRow.departures_confirmed, literal(departures_confirmed))},
+            )
             .returning(SyncRequestRow, literal_column("xmax = 0", Boolean))  # no transaction before has touched it
         )
         row, is_new = self._session.execute(statement).one()
         if is_new:
             entity = audit.Entity("segment", str(segment.id))
-            audit.write(self._session, audit.Entry(by, "segment.sync_requested", entity, at))
+            details = {"departures_confirmed": departures_confirmed}
+            audit.write(self._session, audit.Entry(by, "segment.sync_requested", entity, at, details))
         return _request(row)
 
     def get(self, request_id: str) -> SyncRequest | None:
@@ -130,6 +143,7 @@ def _request(row: SyncRequestRow) -> SyncRequest:
         status=RequestStatus(row.status),
         requested_by=row.requested_by,
         requested_at=row.requested_at,
+        departures_confirmed=row.departures_confirmed,
         run_id=row.run_id,
         started_at=row.started_at,
         finished_at=row.finished_at,

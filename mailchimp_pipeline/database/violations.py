@@ -5,7 +5,7 @@ What does not belong here: keeping them out in the first place (`mailchimp_pipel
 
 from psycopg import sql
 
-from mailchimp_pipeline.database.bulk import driver_connection
+from mailchimp_pipeline.database.bulk import counted, driver_connection
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.members import MemberStore
@@ -27,8 +27,7 @@ where member.organisation_id = %(organisation_id)s and member.segment_id = %(seg
 def violations(session: OrganisationSession, keyring: Keyring, segment_id: str) -> int:
     """Count the segment's members who opted out, by themselves or at their address, or were erased."""
     parameters = {"organisation_id": session.organisation_id, "segment_id": row_id(segment_id)}
-    row = driver_connection(session).execute(_OPTED_OUT, parameters).fetchone()
-    opted_out = int(row[0]) if row else 0
+    opted_out = counted(driver_connection(session), _OPTED_OUT, parameters)
     erased = ErasedContacts(session, keyring)
     if not erased.any():
         return opted_out

@@ -14,9 +14,6 @@ from mailchimp_pipeline.runs.results import SegmentResult
 MOST_REFUSED = 0.2
 """The share of what was sent that Mailchimp may refuse before a check fails, 0 to 1."""
 
-MOST_LOST = 0.5
-"""The share of its members that a segment may lose at once before a check fails, 0 to 1."""
-
 RUN_CHECKS = [
     dg.AssetCheckSpec(
         "membership_honours_consent",
@@ -26,7 +23,7 @@ RUN_CHECKS = [
     dg.AssetCheckSpec(
         "membership_did_not_collapse",
         asset="segment_membership",
-        description=f"No segment lost more than {MOST_LOST:.0%} of its members at once.",
+        description="No segment would lose more than half of its members at once. One that would keeps them all.",
     ),
     dg.AssetCheckSpec(
         "refusals_are_few",
@@ -42,7 +39,7 @@ def run_checks(
     """Judge a run by the checks selected; the metadata name the segments that fail."""
     failing = {
         "membership_honours_consent": [_key(result) for result in results if result.violations],
-        "membership_did_not_collapse": [_key(result) for result in results if _collapsed(result)],
+        "membership_did_not_collapse": [_key(result) for result in results if result.departures_stopped],
         "refusals_are_few": [_key(result) for result in results if _refused_too_many(result)],
     }
     for check in RUN_CHECKS:
@@ -65,11 +62,6 @@ def last_five(now: datetime) -> datetime:
     """Return the last 05:00 UTC that has passed."""
     five = now.astimezone(UTC).replace(hour=5, minute=0, second=0, microsecond=0)
     return five if five <= now else five - timedelta(days=1)
-
-
-def _collapsed(result: SegmentResult) -> bool:
-    counts = result.membership
-    return counts is not None and counts.removed > MOST_LOST * counts.before > 0
 
 
 def _refused_too_many(result: SegmentResult) -> bool:

@@ -39,6 +39,7 @@ def sync_metadata(result: SegmentResult) -> Metadata:
         "segment": dg.MetadataValue.text(result.segment.name),
         "audience": dg.MetadataValue.text(f"{result.audience.name} ({result.audience.id})"),
         **figures,
+        "read": dg.MetadataValue.int(result.read),
         "seconds": dg.MetadataValue.float(round(result.seconds, 3)),
         **page,
     }

@@ -4,22 +4,19 @@ What does not belong here: what is sent to whom (`sync`), storing anything (`dat
 """
 
 from mailchimp_pipeline.mailchimp.client import MailchimpClient
-from mailchimp_pipeline.mailchimp.members import Deletion, Renaming
-from mailchimp_pipeline.mailchimp.models import Account, Campaign, Member, MergeField, Report, Webhook
+from mailchimp_pipeline.mailchimp.members import Deletion
+from mailchimp_pipeline.mailchimp.models import Account, Member, MergeField, Webhook
 from mailchimp_pipeline.mailchimp.retries import Retries
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots, ThreadSlots
 from mailchimp_pipeline.mailchimp.transport import Timeouts
 
 __all__ = [
     "Account",
-    "Campaign",
     "ConnectionSlots",
     "Deletion",
     "MailchimpClient",
     "Member",
     "MergeField",
-    "Renaming",
-    "Report",
     "Retries",
     "ThreadSlots",
     "Timeouts",

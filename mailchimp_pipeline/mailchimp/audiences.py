@@ -54,7 +54,7 @@ class AudienceCalls:
             raise ValueError(f"a batch has at most {BATCH_SIZE} members, this one has {len(members)}")
         sent = one_each(members)
         if not sent:
-            return BatchAnswer(accepted=frozenset(), existing=frozenset())
+            return BatchAnswer(accepted={}, existing=frozenset())
         body = {"members": [_wire(member) for member in sent.values()], "update_existing": update_existing}
         task = f"sending {len(sent)} contacts to the audience {list_id}"
         call = Call("POST", audience_path(list_id), task, body=body, gone=AudienceGone)

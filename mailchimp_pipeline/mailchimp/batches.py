@@ -29,16 +29,18 @@ def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAns
     to those in a compliance state: it is refused as such.
     """
     found: dict[str, Refusal | Exists | None] = dict.fromkeys(sent, Refusal.COMPLIANCE)
+    contact_ids: dict[str, str | None] = {}
     for member in (*result.new_members, *result.updated_members):
         for key in {member.id, member.subscriber_hash} & sent.keys():
             found[key] = _refusal_of(sent[key].status, member.status)
+            contact_ids[sent[key].subscriber_hash] = member.contact_id or None
     for item in result.errors:
         key = subscriber_hash(item.email_address)
         if key in found:
             found[key] = refusal_of_item(item)
     by_name = {sent[key].subscriber_hash: meaning for key, meaning in found.items()}
     return BatchAnswer(
-        accepted=frozenset(key for key, meaning in by_name.items() if meaning is None),
+        accepted={key: contact_ids.get(key) for key, meaning in by_name.items() if meaning is None},
         existing=frozenset(key for key, meaning in by_name.items() if meaning == EXISTS),
         refused={key: meaning for key, meaning in by_name.items() if isinstance(meaning, Refusal)},
     )

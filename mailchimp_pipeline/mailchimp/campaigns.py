@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport, Sighting
 from mailchimp_pipeline.mailchimp.calls import Call, campaign_path
 from mailchimp_pipeline.mailchimp.errors import CampaignGone
 from mailchimp_pipeline.mailchimp.models import Campaign, Page, Report
@@ -29,34 +30,49 @@ class CampaignCalls:
 
     _transport: Transport
 
-    def campaigns(self, *, list_id: str | None = None, since_create_time: datetime | None = None) -> Iterator[Campaign]:
+    def campaigns(
+        self, *, list_id: str | None = None, since_create_time: datetime | None = None
+    ) -> Iterator[MailchimpCampaign]:
         """Yield the campaigns, the newest first. One may come twice."""
         params = {"fields": _of_each("campaigns", _CAMPAIGN), "sort_field": "create_time", "sort_dir": "DESC"}
         params |= {"list_id": list_id} if list_id is not None else {}
         params |= {"since_create_time": _moment(since_create_time)} if since_create_time else {}
         call = Call("GET", "/campaigns", "listing the campaigns", params)
         for page in read_pages(self._transport, call, Page[Campaign]):
-            yield from page
+            yield from (campaign.described() for campaign in page)
 
-    def campaign(self, campaign_id: str) -> Campaign:
+    def campaign(self, campaign_id: str) -> MailchimpCampaign:
         """Return the campaign; `CampaignGone` where the account has none with this id."""
         task, fields = f"reading the campaign {campaign_id}", {"fields": ",".join(_CAMPAIGN)}
         call = Call("GET", campaign_path(campaign_id), task, fields, gone=CampaignGone)
-        return self._transport.fetch(call, Campaign)
+        return self._transport.fetch(call, Campaign).described()
 
-    def reports(self, *, since_send_time: datetime | None = None) -> Iterator[Report]:
+    def reports(self, *, since_send_time: datetime | None = None) -> Iterator[MailchimpReport]:
         """Yield the reports of the sent campaigns. One may come twice."""
         params = {"fields": _of_each("reports", _REPORT)}
         params |= {"since_send_time": _moment(since_send_time)} if since_send_time else {}
         call = Call("GET", "/reports", "listing the campaign reports", params)
         for page in read_pages(self._transport, call, Page[Report]):
-            yield from page
+            yield from (report.counted() for report in page)
 
-    def report(self, campaign_id: str) -> Report:
+    def report(self, campaign_id: str) -> MailchimpReport:
         """Return the report of a sent campaign; `CampaignGone` where there is none."""
         task, fields = f"reading the report of the campaign {campaign_id}", {"fields": ",".join(_REPORT)}
         call = Call("GET", campaign_path(campaign_id, of="reports"), task, fields, gone=CampaignGone)
-        return self._transport.fetch(call, Report)
+        return self._transport.fetch(call, Report).counted()
+
+    def sighting(self, campaign_id: str) -> Sighting | None:
+        """Return the campaign with its report, if it has one; None where the account has no such campaign."""
+        try:
+            campaign = self.campaign(campaign_id)
+        except CampaignGone:
+            return None
+        if not campaign.may_have_report:
+            return Sighting(campaign)
+        try:
+            return Sighting(campaign, self.report(campaign_id))
+        except CampaignGone:  # it was stopped before any mail went out, or nothing is counted yet
+            return Sighting(campaign)
 
 
 def _of_each(listing: str, fields: tuple[str, ...]) -> str:

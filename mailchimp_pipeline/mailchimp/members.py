@@ -1,9 +1,10 @@
 """Calls about the members of an audience, one by one and as a listing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from urllib.parse import quote
 
+from mailchimp_pipeline.consent import Deletion, Found
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path, member_path
 from mailchimp_pipeline.mailchimp.errors import (
     AudienceGone,
@@ -12,36 +13,19 @@ from mailchimp_pipeline.mailchimp.errors import (
     NotFound,
     NotPossible,
 )
-from mailchimp_pipeline.mailchimp.models import Member, Page
+from mailchimp_pipeline.mailchimp.models import Member, Page, WholeMember
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sync import MemberStatus, Refusal, Standing
+from mailchimp_pipeline.sync import MemberStatus, Refusal, Renaming, Standing
 
-_MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason")
-_STANDING = ("id", "email_address", "status")
+_MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason", "contact_id")
+_IDENTITY = ("id", "email_address", "status", "contact_id")
+_STANDING = ("id", "email_address", "status", "last_changed", "contact_id")
 
 _BEFORE_MAILCHIMP = datetime(2001, 1, 1, tzinfo=UTC)
 
 # A member whose required merge field is blank can still leave or move: those values are not what changes.
 _AS_IT_IS = {"skip_merge_validation": "true"}
-
-
-class Deletion(StrEnum):
-    """What became of a permanent deletion."""
-
-    DELETED = "deleted"
-    UNKNOWN = "unknown"
-    GONE_UNHEARD = "gone_unheard"
-    """Not there, after an attempt whose answer was lost and that may have deleted it."""
-
-
-class Renaming(StrEnum):
-    """What became of the move of a member to another address."""
-
-    RENAMED = "renamed"
-    UNKNOWN = "unknown"
-    TAKEN = "taken"
-    """The audience has the other address already, as a member of its own."""
 
 
 class MemberCalls:
@@ -132,13 +116,48 @@ class MemberCalls:
         `UNKNOWN` says no more than that the audience has no such member, or is gone itself: an address that was
         moved there, or deleted before, looks the same.
         """
-        task = f"deleting a member of the audience {list_id}"
-        path = f"{member_path(list_id, subscriber_hash)}/actions/delete-permanent"
+        return self._delete(list_id, member_path(list_id, subscriber_hash))
+
+    def delete_contact(self, list_id: str, contact_id: str) -> Deletion:
+        """Delete a member as `delete_permanently` does, by its lasting id and whatever its address is now."""
+        return self._delete(list_id, _contact_path(list_id, contact_id))
+
+    def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
+        """Return the member with this address, None where the audience has none, or is gone itself."""
+        return self._find(list_id, member_path(list_id, subscriber_hash))
+
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
+        """Return the member with this lasting id, None where the audience has none, or is gone itself."""
+        return self._find(list_id, _contact_path(list_id, contact_id))
+
+    def whole_member(self, list_id: str, subscriber_hash: str) -> Mapping[str, object] | None:
+        """Return all that Mailchimp says of the member, in its own words; None where the audience has none."""
+        task = f"reading a member of the audience {list_id}"
+        call = Call("GET", member_path(list_id, subscriber_hash), task, {"exclude_fields": "_links"})
         try:
-            self._transport.send(Call("POST", path, task))
+            return self._transport.fetch(call, WholeMember).said
+        except NotFound:
+            return None
+
+    def _delete(self, list_id: str, path: str) -> Deletion:
+        task = f"deleting a member of the audience {list_id}"
+        try:
+            self._transport.send(Call("POST", f"{path}/actions/delete-permanent", task))
         except NotFound as error:
             return Deletion.GONE_UNHEARD if error.after_lost_answer else Deletion.UNKNOWN
         return Deletion.DELETED
+
+    def _find(self, list_id: str, path: str) -> Found | None:
+        call = Call("GET", path, f"reading a member of the audience {list_id}", {"fields": ",".join(_IDENTITY)})
+        try:
+            member = self._transport.fetch(call, Member)
+        except NotFound:
+            return None
+        return Found(member.subscriber_hash, member.contact_id or None)
+
+
+def _contact_path(list_id: str, contact_id: str) -> str:
+    return f"{audience_path(list_id)}/members/{quote(contact_id, safe='')}"
 
 
 def _listing(list_id: str, fields: Sequence[str], status: MemberStatus | None, since: datetime | None) -> Call:

@@ -4,11 +4,13 @@ Left out on purpose: whatever nobody here uses, above all personal data.
 What does not belong here: what a refusal means (`refusals`), which failure an answer is (`verdicts`).
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
 
@@ -111,6 +113,7 @@ class Member(Wire):
     status: Status
     last_changed: Instant = None
     unsubscribe_reason: Text = Field("", repr=False)
+    contact_id: Text = Field("", repr=False)
 
     @property
     def subscriber_hash(self) -> str:
@@ -119,7 +122,23 @@ class Member(Wire):
 
     def standing(self) -> Standing:
         """Return it in the words of a sync."""
-        return Standing(self.subscriber_hash, self.status)
+        return Standing(self.subscriber_hash, self.status, self.last_changed, self.contact_id or None)
+
+
+class WholeMember(Wire):
+    """A member with all that Mailchimp says of it, for who asks what is held of them. Its repr hides it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(repr=False)
+
+    @property
+    def said(self) -> Mapping[str, object]:
+        """All fields, as they came."""
+        return {"id": self.id, **(self.model_extra or {})}
+
+    def __repr__(self) -> str:
+        return "WholeMember(...)"
 
 
 class BatchError(Wire):
@@ -153,6 +172,17 @@ class Campaign(Wire):
     create_time: Instant = None
     send_time: Instant = None
 
+    def described(self) -> MailchimpCampaign:
+        """Return it in the words of a refresh."""
+        return MailchimpCampaign(
+            id=self.id,
+            status=self.status,
+            title=self.title,
+            subject_line=self.subject_line,
+            list_id=self.list_id,
+            send_time=self.send_time,
+        )
+
 
 class Report(Wire):
     """How a sent campaign did. Rates are fractions of the successful deliveries, 0 to 1.
@@ -179,6 +209,25 @@ class Report(Wire):
     unique_clicks: Count = Field(0, validation_alias=AliasPath("clicks", "unique_clicks"))
     subscriber_clicks: Count = Field(0, validation_alias=AliasPath("clicks", "unique_subscriber_clicks"))
     click_rate: Rate = Field(None, validation_alias=AliasPath("clicks", "click_rate"))
+
+    def counted(self) -> MailchimpReport:
+        """Return it in the words of a refresh."""
+        return MailchimpReport(
+            id=self.id,
+            emails_sent=self.emails_sent,
+            hard_bounces=self.hard_bounces,
+            soft_bounces=self.soft_bounces,
+            unsubscribed=self.unsubscribed,
+            opens=self.opens,
+            unique_opens=self.unique_opens,
+            open_rate=self.open_rate,
+            proxy_excluded_unique_opens=self.proxy_excluded_unique_opens,
+            proxy_excluded_open_rate=self.proxy_excluded_open_rate,
+            clicks=self.clicks,
+            unique_clicks=self.unique_clicks,
+            subscriber_clicks=self.subscriber_clicks,
+            click_rate=self.click_rate,
+        )
 
 
 class Webhook(Wire):

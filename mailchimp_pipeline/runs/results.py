@@ -34,8 +34,26 @@ class SegmentResult:
     membership: MembershipCounts | None = None
     audience: "Audience | None" = None
     report: "SyncReport | None" = None
+    read: int = 0
+    """Members whose standing at Mailchimp was read before, for the whole audience."""
     violations: int = 0
+    departures_stopped: int = 0
+    """Members who would have left at once, but did not: too many for nobody to look."""
     seconds: float = 0.0
     error: str | None = None
     defect: str | None = None
     """Where in the code an unforeseen error was raised: a stack without the error's text, which may quote data."""
+
+    @property
+    def member_count(self) -> int:
+        """Return how many members the segment has, as far as its membership was made."""
+        return self.membership.members if self.membership else 0
+
+    def figures(self) -> dict[str, object]:
+        """Return what there is to tell, as JSON values, for the segment's `last_report`."""
+        membership = self.membership and {
+            "matching": self.membership.matching,
+            "excluded": {str(reason): count for reason, count in sorted(self.membership.excluded.items())},
+        }
+        report = self.report.as_dict() if self.report else {}
+        return {**(membership or {}), **report, "read": self.read, "seconds": round(self.seconds, 3)}

@@ -17,8 +17,8 @@ import pandas as pd
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
-from mailchimp_pipeline.segments import Membership, Population, Segment, Suppressions
-from mailchimp_pipeline.sync import Audiences, Ledger, sync_audience
+from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
+from mailchimp_pipeline.sync import Audience, Audiences, Ledger, SyncReport, read_standings, sync_audience
 
 _T = TypeVar("_T")
 
@@ -55,8 +55,10 @@ class Records(Protocol):
         """Return who of the contacts must not be pushed; and who consented, None where that is not asked for."""
         ...
 
-    def replace_members(self, segment: Segment, membership: Membership) -> MembershipCounts:
-        """Make these the segment's members, writing only what differs."""
+    def replace_members(
+        self, segment: Segment, membership: Membership, *, departures_confirmed: bool
+    ) -> MembershipCounts:
+        """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
         ...
 
     def violations(self, segment: Segment) -> int:
@@ -89,14 +91,27 @@ class _Failed:
     error: str
     defect: str | None = None
     violations: int = 0
+    departures_stopped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Audience:
+    """An audience, and how many members' standings were read."""
+
+    audience: Audience
+    read: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Population:
-    """An organisation's contacts out of the relations that could be read, and why the others could not."""
+    """An organisation's contacts out of the relations that could be read, and why the others could not.
+
+    `audiences` are those of its segments, by id, with what Mailchimp says of their members taken over.
+    """
 
     readable: Population
     unread: Mapping[EntityType, _Failed]
+    audiences: "Mapping[str, _Audience | _Failed]"
 
     def of(self, segment: Segment) -> "Membership | _Failed":
         """Return the segment's membership, or why one of its relations could not be read."""
@@ -112,13 +127,17 @@ class _Population:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The parts that a run works with. `audiences` gives an organisation's Mailchimp, by its id."""
+    """The parts that a run works with. `audiences` gives an organisation's Mailchimp, by its id.
+
+    In the segments with these ids a person confirmed that many members leave.
+    """
 
     source: Source
     records: Records
     audiences: Callable[[str], Audiences]
     clock: Callable[[], datetime]
     push: bool = True
+    departures_confirmed: frozenset[str] = frozenset()
     stopping: Event = field(default_factory=Event)
 
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
@@ -148,7 +167,12 @@ class Run:
             raise
 
     def _population(self, segments: Sequence[Segment]) -> "_Population | _Failed":
+        """Return who is there and who may be pushed, after Mailchimp was asked who unsubscribed.
+
+        All audiences are read before anybody is pushed to one of them: a word said in one counts in all.
+        """
         organisation_id = segments[0].organisation_id
+        audiences = self._audiences_read(segments) if self.push else dict[str, "_Audience | _Failed"]()
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
         read = {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in kinds}
         unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
@@ -156,7 +180,20 @@ class Run:
             return unread[kinds[0]]
         contacts = pd.concat([frame for frame in read.values() if not isinstance(frame, _Failed)], ignore_index=True)
         suppressions = self.records.suppressions(organisation_id, contacts)
-        return _Population(Population.prepare(contacts, *suppressions), unread)
+        return _Population(Population.prepare(contacts, *suppressions), unread, audiences)
+
+    def _audiences_read(self, segments: Sequence[Segment]) -> "Mapping[str, _Audience | _Failed]":
+        """Return each audience of the segments, by its id, or why it could not be read."""
+        one_each = {segment.mailchimp_list_id: segment for segment in segments}
+        return {list_id: _guarded(partial(self._audience, segment)) for list_id, segment in one_each.items()}
+
+    def _audience(self, segment: Segment) -> "_Audience":
+        mailchimp = self.audiences(segment.organisation_id)
+        audience = mailchimp.audience(segment.mailchimp_list_id)
+        with self.records.hold_audience(segment):
+            ledger = self.records.ledger(segment)
+            read = read_standings(audience.id, audiences=mailchimp, ledger=ledger, now=self.clock())
+        return _Audience(audience, read)
 
     def _result(self, segment: Segment, population: "_Population | _Failed") -> SegmentResult:
         begun = self.clock()
@@ -168,6 +205,7 @@ class Run:
         return SegmentResult(
             segment,
             violations=outcome.violations,
+            departures_stopped=outcome.departures_stopped,
             seconds=(self.clock() - begun).total_seconds(),
             error=outcome.error + nor,
             defect=outcome.defect,
@@ -178,24 +216,27 @@ class Run:
         membership = population.of(segment)
         if isinstance(membership, _Failed):
             return membership
+        confirmed = segment.id in self.departures_confirmed
         if not self.push:
-            counts = self.records.replace_members(segment, membership)
+            counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
-        audiences = self.audiences(segment.organisation_id)
+        audience = population.audiences[segment.mailchimp_list_id]
+        if isinstance(audience, _Failed):
+            return audience
         with self.records.hold_audience(segment):
             self.records.mark_syncing(segment)
-            counts = self.records.replace_members(segment, membership)
-            if violations := self.records.violations(segment):
-                raise ConsentViolated(segment, violations)
-            audience = audiences.audience(segment.mailchimp_list_id)
-            ledger = self.records.ledger(segment)
-            report = sync_audience(
-                segment.id, audience, audiences=audiences, ledger=ledger, now=begun, stopping=self.stopping.is_set
-            )
+            counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+            report = self._push(segment, audience.audience)
             seconds = (self.clock() - begun).total_seconds()
-            result = SegmentResult(segment, counts, audience, report, seconds=seconds)
+            result = SegmentResult(segment, counts, audience.audience, report, read=audience.read, seconds=seconds)
             self.records.mark_synced(result)
         return result
+
+    def _push(self, segment: Segment, audience: Audience) -> SyncReport:
+        if violations := self.records.violations(segment):
+            raise ConsentViolated(segment, violations)
+        mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
+        return sync_audience(segment.id, audience, audiences=mailchimp, ledger=ledger, stopping=self.stopping.is_set)
 
 
 def _guarded(step: Callable[[], _T]) -> _T | _Failed:
@@ -204,6 +245,8 @@ def _guarded(step: Callable[[], _T]) -> _T | _Failed:
         return step()
     except ConsentViolated as error:
         return _Failed(str(error), violations=error.violations)
+    except MassDeparture as error:
+        return _Failed(str(error), departures_stopped=error.leaving)
     except PipelineError as error:
         return _Failed(str(error))
     except Exception as error:  # noqa: BLE001 - reported as this segment's failure, never passed over

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from mailchimp_pipeline.sandbox.control import Controls
+from mailchimp_pipeline.sandbox.courier import Courier
 from mailchimp_pipeline.sandbox.model.world import Clock, World
 from mailchimp_pipeline.sandbox.server import LOOPBACK, Server, in_thread, listen
 from mailchimp_pipeline.sandbox.setup import Setup
 from mailchimp_pipeline.sandbox.web.app import API_PATH, build_app
-from mailchimp_pipeline.sandbox.web.courier import Courier
 
 
 def utc_now() -> datetime:

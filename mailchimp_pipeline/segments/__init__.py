@@ -3,15 +3,24 @@
 What does not belong here: storing segments (`database`), pushing members (`sync`).
 """
 
-from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType
-from mailchimp_pipeline.segments.members import PRECEDENCE, Exclusion, Membership, Suppressions
+from mailchimp_pipeline.segments.criteria import STORABLE_TEXT, FilterCriteria, SegmentType
+from mailchimp_pipeline.segments.members import (
+    PRECEDENCE,
+    Exclusion,
+    MassDeparture,
+    Membership,
+    Suppressions,
+    is_mass_departure,
+)
 from mailchimp_pipeline.segments.population import Population, membership
 from mailchimp_pipeline.segments.segment import OnLeave, Segment, SegmentStatus
 
 __all__ = [
     "PRECEDENCE",
+    "STORABLE_TEXT",
     "Exclusion",
     "FilterCriteria",
+    "MassDeparture",
     "Membership",
     "OnLeave",
     "Population",
@@ -19,5 +28,6 @@ __all__ = [
     "SegmentStatus",
     "SegmentType",
     "Suppressions",
+    "is_mass_departure",
     "membership",
 ]

@@ -6,7 +6,7 @@ What does not belong here: who of them may be a member (`members`).
 import unicodedata
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -18,6 +18,9 @@ MOST_VALUES = 100
 
 LONGEST_VALUE = 200
 """Characters of a value."""
+
+STORABLE_TEXT = r"^[^\x00]*$"
+"""What texts must match to be stored: PostgreSQL takes every character but NUL."""
 
 
 class SegmentType(StrEnum):
@@ -39,8 +42,11 @@ def folded(value: str) -> str:
     return unicodedata.normalize("NFD", decomposed.casefold())
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+def _as_tuple(value: object) -> object:
+    """Return a tuple also of a list: one that JSON was read into is none, where types are held to strictly."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
 
 
 def _without_repeats(values: Iterable[str]) -> tuple[str, ...]:
@@ -50,9 +56,14 @@ def _without_repeats(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(first_spelling.values())
 
 
-Value = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_VALUE)]
+Value = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_VALUE, pattern=STORABLE_TEXT)
+]
 Values = Annotated[
-    tuple[Value, ...], Field(max_length=MOST_VALUES), BeforeValidator(_as_list), AfterValidator(_without_repeats)
+    tuple[Value, ...],
+    Field(max_length=MOST_VALUES),
+    BeforeValidator(_as_tuple, json_schema_input_type=Value | tuple[Value, ...]),
+    AfterValidator(_without_repeats),
 ]
 
 

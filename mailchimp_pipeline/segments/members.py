@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import pandas as pd
 
+from mailchimp_pipeline.errors import LastingError
+
 
 class Exclusion(StrEnum):
     """Why a contact that matches the criteria is not a member."""
@@ -31,6 +33,26 @@ PRECEDENCE = (
 )
 """The one reason that counts where several apply: what the person said, then what the address lacks, then what
 we were not told. A duplicate is only who could be pushed otherwise."""
+
+
+_FEW = 2
+"""So many people may leave a segment of any size at once."""
+
+
+class MassDeparture(LastingError):
+    """More of a segment's members would leave at once than is plausible."""
+
+    def __init__(self, name: str, before: int, leaving: int) -> None:
+        super().__init__(
+            f"{leaving} of the {before} members of segment {name!r} would leave at once, so nobody does. Look whether "
+            "the source is complete and the filter criteria are right; if they are, sync with the departures confirmed."
+        )
+        self.leaving = leaving
+
+
+def is_mass_departure(before: int, leaving: int) -> bool:
+    """Tell whether so many leave at once that a person should look first: more than half, and not just a few."""
+    return leaving > _FEW and 2 * leaving > before
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from mailchimp_pipeline.sync.model import (
     NewMember,
     Outcome,
     Refusal,
+    Renaming,
     Standing,
     SyncReport,
 )
 from mailchimp_pipeline.sync.plan import Plan, plan
 from mailchimp_pipeline.sync.ports import Audiences, Ledger
-from mailchimp_pipeline.sync.push import sync_audience
+from mailchimp_pipeline.sync.push import sync_audience, withdraw
+from mailchimp_pipeline.sync.reading import read_standings
 
 __all__ = [
     "BATCH_SIZE",
@@ -34,8 +36,11 @@ __all__ = [
     "Outcome",
     "Plan",
     "Refusal",
+    "Renaming",
     "Standing",
     "SyncReport",
     "plan",
+    "read_standings",
     "sync_audience",
+    "withdraw",
 ]

@@ -5,6 +5,7 @@ Values only; what is done with them stands in `plan` and `push`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -52,6 +53,8 @@ class Outcome(StrEnum):
     SEEN = "seen"
     PUSHED = "pushed"
     REFUSED = "refused"
+    ARCHIVED = "archived"
+    """Archived by us, because the contact left every segment of the audience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,15 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A member's status at Mailchimp when it was read."""
+    """A member's status at Mailchimp when it was read, and when the member last changed there.
+
+    `contact_id` is Mailchimp's lasting id of the member, which survives a change of its address.
+    """
 
     subscriber_hash: str
     status: MemberStatus
+    changed_at: datetime | None = None
+    contact_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +93,12 @@ class NewMember:
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """What Mailchimp made of a batch, by subscriber hash: each contact sent stands in exactly one of the three."""
+    """What Mailchimp made of a batch, by subscriber hash: each contact sent stands in exactly one of the three.
 
-    accepted: frozenset[str]
+    `accepted` has each member's contact id, None where Mailchimp gave none.
+    """
+
+    accepted: Mapping[str, str | None]
     existing: frozenset[str]
     refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
 
@@ -100,15 +111,28 @@ class MemberOutcome:
     outcome: Outcome
     status: MemberStatus | None = None
     refusal: Refusal | None = None
+    contact_id: str | None = None
+
+
+class Renaming(StrEnum):
+    """What became of the move of a member to another address."""
+
+    RENAMED = "renamed"
+    UNKNOWN = "unknown"
+    """The audience does not know the former address."""
+    TAKEN = "taken"
+    """The audience has the other address already, as a member of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync of one segment did, in contacts: `wanted` is the sum of all the others but `read` and `calls`.
+    """What a sync of one segment did, in contacts.
 
-    `new` and `changed` were taken by Mailchimp, `refused` were not, `refused_before` were not tried again,
-    `withheld` were not sent because of their standing there. `calls` are the batches sent,
-    `read` the members whose standing was read first.
+    `wanted` is the sum of `new` and `changed`, which Mailchimp took, `refused`, which it did not, `refused_before`,
+    which were not tried again, `withheld`, which were not sent because of their standing there, and `unchanged`.
+    Of those taken `moved` got another address and `returned` are back by their own word. Beside them were
+    `withdrawn`, who opted out, unsubscribed, and `archived`, who left every segment of the audience, archived.
+    `calls` are the calls that changed something at Mailchimp.
     """
 
     wanted: int
@@ -118,8 +142,11 @@ class SyncReport:
     refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
     refused_before: int = 0
     withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
+    moved: int = 0
+    returned: int = 0
+    withdrawn: int = 0
+    archived: int = 0
     calls: int = 0
-    read: int = 0
 
     @property
     def refused_share(self) -> float:
@@ -138,6 +165,9 @@ class SyncReport:
             "refused": {str(reason): count for reason, count in sorted(self.refused.items())},
             "refused_before": self.refused_before,
             "withheld": {str(reason): count for reason, count in sorted(self.withheld.items())},
+            "moved": self.moved,
+            "returned": self.returned,
+            "withdrawn": self.withdrawn,
+            "archived": self.archived,
             "calls": self.calls,
-            "read": self.read,
         }

@@ -19,30 +19,39 @@ WITHHELD: Mapping[str, Refusal] = {
     MemberStatus.TRANSACTIONAL: Refusal.TRANSACTIONAL,
     MemberStatus.PENDING: Refusal.PENDING,
 }
-"""Standings that keep a contact from being sent: whoever is known to be anything but subscribed is left alone."""
+"""Standings that keep a contact from being sent: whoever is not known as subscribed is left alone."""
 
 _MERGE_FIELDS = {"FNAME": "first_name", "LNAME": "last_name"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do about one piece of `Ledger.differences`: rows of it, each in one of the three.
+    """What to do about one piece of `Ledger.differences`: rows of it, each in one of the five.
 
-    `new` are not in the audience as far as we know, `changed` are subscribed there in another form.
+    `new` are not in the audience as far as we know, `moved` neither, but under a former address; `changed` are
+    subscribed there in another form; `returning` unsubscribed there and opted in later.
     """
 
     new: "pd.DataFrame"
+    moved: "pd.DataFrame"
     changed: "pd.DataFrame"
+    returning: "pd.DataFrame"
     withheld: Mapping[Refusal, int]
 
 
 def plan(differences: "pd.DataFrame") -> Plan:
-    """Decide by each contact's known status at Mailchimp."""
+    """Decide by each contact's known status at Mailchimp, and by its own later word."""
     status = differences["known_status"]
-    withheld = status[status.notna() & (status != MemberStatus.SUBSCRIBED.value)].value_counts()
+    unknown = status.isna()
+    subscribed = (status == MemberStatus.SUBSCRIBED.value).fillna(value=False)
+    returning = (status == MemberStatus.UNSUBSCRIBED.value).fillna(value=False) & differences["returns"].notna()
+    moved = unknown & differences["moved_from"].notna()
+    withheld = status[~unknown & ~subscribed & ~returning].value_counts()
     return Plan(
-        new=differences[status.isna()],
-        changed=differences[(status == MemberStatus.SUBSCRIBED.value).fillna(value=False)],
+        new=differences[unknown & ~moved],
+        moved=differences[moved],
+        changed=differences[subscribed],
+        returning=differences[returning],
         withheld={WITHHELD.get(str(value), Refusal.OTHER): int(count) for value, count in withheld.items()},
     )
 

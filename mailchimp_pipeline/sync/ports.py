@@ -4,7 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from mailchimp_pipeline.sync.model import Audience, BatchAnswer, MemberOutcome, MemberStatus, NewMember, Standing
+from mailchimp_pipeline.sync.model import (
+    Audience,
+    BatchAnswer,
+    MemberOutcome,
+    MemberStatus,
+    NewMember,
+    Refusal,
+    Renaming,
+    Standing,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +47,20 @@ class Audiences(Protocol):
         """Return the member's status, None where the audience does not know the address."""
         ...
 
+    def set_member_status(
+        self, list_id: str, subscriber_hash: str, status: MemberStatus
+    ) -> MemberStatus | Refusal | None:
+        """Set the member's status; return what it is then, why Mailchimp refused, or None for an unknown member."""
+        ...
+
+    def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
+        """Move the member to another address; its status stays. Return why not where Mailchimp refuses the address."""
+        ...
+
+    def archive_member(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
+        """Archive the member; return how it stands then, None where the audience does not know it."""
+        ...
+
 
 class Ledger(Protocol):
     """Our own record of what one audience has, by contact (`audience_members`)."""
@@ -47,7 +70,10 @@ class Ledger(Protocol):
         ...
 
     def take_over(self, standings: Sequence[Standing]) -> None:
-        """Write down what Mailchimp says of members, in one transaction; those unknown so far become `SEEN`."""
+        """Write down what Mailchimp says of members, in one transaction; those unknown so far become `SEEN`.
+
+        An unsubscription that is later than the contact's own word to us becomes its withdrawal of consent.
+        """
         ...
 
     def finish_reading(self, through: datetime) -> None:
@@ -62,7 +88,9 @@ class Ledger(Protocol):
         """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted.
 
         Columns (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest,
-        known_status (a `MemberStatus`; null where Mailchimp has no such member as far as we know).
+        known_status (a `MemberStatus`; null where Mailchimp has no such member as far as we know, or one that we
+        archived), returns ("yes" where the contact opted in after it was unsubscribed there, else null),
+        moved_from (the hash of the contact's former address, where that is a member from us and nobody's any more).
         Of several members of the audience's live segments with one address only the first comes
         (employees before vendors, then the lowest id). One that Mailchimp refused comes again only
         when its digest is another than the refused one's, or when Mailchimp has it after all.
@@ -71,6 +99,29 @@ class Ledger(Protocol):
 
     def standing_counts(self, segment_id: str) -> Mapping[str, int]:
         """Count the segment's members that `differences` leaves out: `unchanged` and `refused_before`."""
+        ...
+
+    def withdrawn(self) -> Sequence[str]:
+        """Return the hashes of members subscribed or pending there whose contact opted out."""
+        ...
+
+    def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        """Note how a member stands whose withdrawal was carried to Mailchimp; None where it does not know it."""
+        ...
+
+    def leavers(self) -> Sequence[str]:
+        """Return the hashes of members from us, subscribed or pending there, that are to be archived.
+
+        They left a segment that archives its leavers, and no other live segment of the audience has them.
+        """
+        ...
+
+    def note_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        """Note that a leaver was archived, or how it stands instead; None where the audience does not know it."""
+        ...
+
+    def rename(self, subscriber_hash: str, row: "pd.DataFrame") -> None:
+        """Note that the member has now the address of `row` (one row of `differences`), and keeps its status."""
         ...
 
     def record(self, rows: "pd.DataFrame", outcomes: Sequence[MemberOutcome]) -> None:

@@ -1,29 +1,27 @@
-"""The push: read how the audience's members stand, send what the plan says, write down each answer.
+"""The push: unsubscribe who opted out, send what the plan says, archive who left; write down each answer.
 
-Batches travel at once, as many as the account has connections. A failure ends the sync after the
-batches under way have been written down; what was done stays done, and the next sync goes on from there.
+Calls travel at once, as many as the account has connections. A failure ends the sync after those under way
+have been written down; what was done stays done, and the next sync goes on from there.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.sync.model import (
-    CONNECTIONS,
     Audience,
     BatchAnswer,
     MemberOutcome,
     MemberStatus,
     Outcome,
     Refusal,
+    Renaming,
     Standing,
     SyncReport,
 )
+from mailchimp_pipeline.sync.parallel import in_parallel
 from mailchimp_pipeline.sync.plan import WITHHELD, batches, members, plan
 
 if TYPE_CHECKING:
@@ -31,67 +29,54 @@ if TYPE_CHECKING:
 
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
 
-_T = TypeVar("_T")
-
-_OVERLAP = timedelta(minutes=5)
-"""How far before the last read the next one begins: clocks differ, and `since_last_changed` is exclusive."""
-
-_WATCHED = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
-
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What one batch adds to the report."""
+    """What one task adds to the report; the counts by the names that the report gives them."""
 
-    new: int = 0
-    changed: int = 0
-    calls: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
     refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
     withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
 
 
-def sync_audience(  # noqa: PLR0913 - ports and clock, by name
+def sync_audience(
     segment_id: str,
     audience: Audience,
     *,
     audiences: "Audiences",
     ledger: "Ledger",
-    now: datetime,
     stopping: Callable[[], bool] = lambda: False,
 ) -> SyncReport:
-    """Bring the audience in step with the segment's members, until `stopping` says that no more may be sent.
+    """Bring the audience, whose standings were read, in step with the segment's members.
 
-    Raises `errors.PassingError` and `errors.LastingError` of the audiences.
+    Goes on until `stopping` says that no more may be sent. Raises the errors of the audiences, and `Stopped`.
     """
-    read = read_standings(audience.id, audiences=audiences, ledger=ledger, now=now)
+    withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
     left_out = ledger.standing_counts(segment_id)
     push = _Push(audience, audiences.merge_tags(audience.id), audiences, ledger)
-    results = list(_in_parallel(_until(stopping, push.tasks(segment_id))))
-    return _report(results, left_out, read)
+    results = [*in_parallel(push.tasks(segment_id), stopping), *in_parallel(push.departures(), stopping)]
+    return _report(results, left_out, withdrawn)
 
 
-def read_standings(list_id: str, *, audiences: "Audiences", ledger: "Ledger", now: datetime) -> int:
-    """Take over what changed at Mailchimp since the last read, the first time all. Return how many members came."""
-    through = ledger.read_through()
-    if through is None:
-        pages = (audiences.standings(list_id, status=status) for status in (None, MemberStatus.ARCHIVED))
-    else:
-        # Our own pushes change members too. Those who became subscribed are only of interest
-        # where somebody was known not to be, so that a large push is not read back the next day.
-        statuses = [*_WATCHED, *([MemberStatus.SUBSCRIBED] if ledger.knows_unsubscribed() else [])]
-        since = through - _OVERLAP
-        pages = (audiences.standings(list_id, status=status, since=since) for status in statuses)
-    read = 0
-    for page in (page for reading in pages for page in reading):
-        ledger.take_over(page)
-        read += len(page)
-    ledger.finish_reading(now)
-    return read
+def withdraw(
+    list_id: str, *, audiences: "Audiences", ledger: "Ledger", stopping: Callable[[], bool] = lambda: False
+) -> int:
+    """Unsubscribe at Mailchimp whoever opted out and is subscribed or pending there. Return how many there were."""
+
+    def unsubscribe(subscriber_hash: str) -> None:
+        status = audiences.set_member_status(list_id, subscriber_hash, MemberStatus.UNSUBSCRIBED)
+        if isinstance(status, Refusal):
+            # It would not be changed in its present form; what it is now decides whether it can be mailed.
+            status = audiences.member_status(list_id, subscriber_hash)
+        ledger.note_withdrawn(subscriber_hash, status)
+
+    tasks = (partial(unsubscribe, subscriber_hash) for subscriber_hash in ledger.withdrawn())
+    return sum(1 for _ in in_parallel(tasks, stopping))
 
 
 @dataclass(frozen=True, slots=True)
 class _Push:
-    """Sends batches of one audience and writes down what became of them; its methods run in worker threads."""
+    """Sends one audience what it lacks and writes down what became of it; its methods run in worker threads."""
 
     audience: Audience
     merge_tags: frozenset[str]
@@ -102,25 +87,68 @@ class _Push:
         for piece in self.ledger.differences(segment_id):
             planned = plan(piece)
             yield partial(_Result, withheld=planned.withheld)
-            for rows in batches(planned.changed):
-                yield partial(self.update, rows)
-            for rows in batches(planned.new):
-                yield partial(self.create, rows)
+            yield from (partial(self.update, rows) for rows in batches(planned.changed))
+            yield from (partial(self.create, rows) for rows in batches(planned.new))
+            yield from (partial(self.move, row) for row in _singly(planned.moved))
+            yield from (partial(self.bring_back, row) for row in _singly(planned.returning))
+
+    def departures(self) -> Iterator[Callable[[], _Result]]:
+        return (partial(self.archive, subscriber_hash) for subscriber_hash in self.ledger.leavers())
 
     def create(self, rows: "pd.DataFrame") -> _Result:
         status = MemberStatus.PENDING if self.audience.double_optin else MemberStatus.SUBSCRIBED
         answer = self._send(rows, status, update_existing=False)
-        self._record(rows, answer, status)
-        created = _Result(new=len(answer.accepted), calls=1, refused=Counter(answer.refused.values()))
+        created = self._recorded(rows, answer, status, "new")
         if not answer.existing:
             return created
-        adopted = self._adopt(rows[rows["subscriber_hash"].isin(list(answer.existing))])
-        return _sum([created, adopted])
+        return _sum([created, self._adopt(rows[rows["subscriber_hash"].isin(list(answer.existing))])])
 
     def update(self, rows: "pd.DataFrame") -> _Result:
         answer = self._send(rows, MemberStatus.SUBSCRIBED, update_existing=True)
-        self._record(rows, answer, MemberStatus.SUBSCRIBED)
-        return _Result(changed=len(answer.accepted), calls=1, refused=Counter(answer.refused.values()))
+        return self._recorded(rows, answer, MemberStatus.SUBSCRIBED, "changed")
+
+    def move(self, row: "pd.DataFrame") -> _Result:
+        """Give a member its new address; where that cannot be, treat the contact as a new one."""
+        former = str(row["moved_from"].iloc[0])
+        moved = self.audiences.rename_member(self.audience.id, former, str(row["email"].iloc[0]))
+        one_call = _Result({"calls": 1})
+        if isinstance(moved, Refusal):
+            return _sum([one_call, self._refuse(row, moved)])
+        if moved is not Renaming.RENAMED:
+            return _sum([one_call, self._drop(former, moved), self.create(row)])
+        self.ledger.rename(former, row)
+        key = str(row["subscriber_hash"].iloc[0])
+        if self.audiences.member_status(self.audience.id, key) is not MemberStatus.SUBSCRIBED:
+            return _Result({"moved": 1, "calls": 1}, withheld={Refusal.PENDING: 1})
+        return _sum([_Result({"moved": 1, "calls": 1}), self.update(row)])
+
+    def bring_back(self, row: "pd.DataFrame") -> _Result:
+        """Subscribe who opted in again; where Mailchimp wants to hear it from the contact, let it ask."""
+        key = str(row["subscriber_hash"].iloc[0])
+        asked = MemberStatus.PENDING if self.audience.double_optin else MemberStatus.SUBSCRIBED
+        status = self.audiences.set_member_status(self.audience.id, key, asked)
+        if status is Refusal.COMPLIANCE and asked is MemberStatus.SUBSCRIBED:
+            status = self.audiences.set_member_status(self.audience.id, key, MemberStatus.PENDING)
+        if isinstance(status, Refusal):
+            return _sum([_Result({"calls": 1}), self._refuse(row, status)])
+        if status is None:
+            return self.create(row)
+        self.ledger.take_over([Standing(key, status)])
+        if status is not MemberStatus.SUBSCRIBED:
+            return _Result({"calls": 1}, withheld={WITHHELD.get(status, Refusal.OTHER): 1})
+        return _sum([_Result({"returned": 1, "calls": 1}), self.update(row)])
+
+    def archive(self, subscriber_hash: str) -> _Result:
+        status = self.audiences.archive_member(self.audience.id, subscriber_hash)
+        self.ledger.note_archived(subscriber_hash, status)
+        return _Result({"archived": int(status is MemberStatus.ARCHIVED), "calls": 1})
+
+    def _drop(self, former: str, moved: Renaming) -> _Result:
+        """See to the former address of a contact that could not be moved: nobody is to be mailed twice."""
+        if moved is Renaming.TAKEN:
+            return self.archive(former)
+        self.ledger.note_archived(former, None)
+        return _Result()
 
     def _adopt(self, rows: "pd.DataFrame") -> _Result:
         """Look up members that came to the audience since it was read; only the subscribed are taken over."""
@@ -131,77 +159,60 @@ class _Push:
             for status in found.values()
             if status is not MemberStatus.SUBSCRIBED
         )
-        looked_up = _Result(calls=len(found), withheld=withheld)
         subscribed = [key for key, status in found.items() if status is MemberStatus.SUBSCRIBED]
         if not subscribed:
-            return looked_up
-        return _sum([looked_up, self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
+            return _Result(withheld=withheld)
+        return _sum([_Result(withheld=withheld), self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
 
     def _send(self, rows: "pd.DataFrame", status: MemberStatus, *, update_existing: bool) -> BatchAnswer:
         batch = members(rows, status, self.merge_tags)
         return self.audiences.subscribe(self.audience.id, batch, update_existing=update_existing)
 
-    def _record(self, rows: "pd.DataFrame", answer: BatchAnswer, status: MemberStatus) -> None:
-        outcomes = [MemberOutcome(key, Outcome.PUSHED, status=status) for key in answer.accepted]
+    def _recorded(self, rows: "pd.DataFrame", answer: BatchAnswer, status: MemberStatus, count: str) -> _Result:
+        outcomes = [
+            MemberOutcome(key, Outcome.PUSHED, status, contact_id=contact_id)
+            for key, contact_id in answer.accepted.items()
+        ]
         outcomes += [MemberOutcome(key, Outcome.REFUSED, refusal=why) for key, why in answer.refused.items()]
         self.ledger.record(rows, outcomes)
+        return _Result({count: len(answer.accepted), "calls": 1}, refused=Counter(answer.refused.values()))
+
+    def _refuse(self, row: "pd.DataFrame", why: Refusal) -> _Result:
+        key = str(row["subscriber_hash"].iloc[0])
+        self.ledger.record(row, [MemberOutcome(key, Outcome.REFUSED, refusal=why)])
+        return _Result(refused={why: 1})
 
 
-class Stopped(PassingError):
-    """The sync was told to stop before it was done."""
-
-
-def _until(stopping: Callable[[], bool], tasks: Iterable[_T]) -> Iterator[_T]:
-    for task in tasks:
-        if stopping():
-            raise Stopped("The run was stopped before it was done. What was sent is kept; sync again to go on.")
-        yield task
-
-
-def _in_parallel(tasks: Iterable[Callable[[], _T]]) -> Iterator[_T]:
-    """Run tasks in threads and yield their results, never holding more than two for each connection.
-
-    When one fails those under way finish, those not begun are dropped, and its error is raised.
-    """
-    pending: set[Future[_T]] = set()
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push") as pool:
-        try:
-            for task in tasks:
-                pending.add(pool.submit(task))
-                while len(pending) >= 2 * CONNECTIONS:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        finally:
-            for future in pending:
-                future.cancel()
+def _singly(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
+    return (rows.iloc[place : place + 1] for place in range(len(rows)))
 
 
 def _sum(results: Iterable[_Result]) -> _Result:
-    new = changed = calls = 0
+    counts: Counter[str] = Counter()
     refused: Counter[Refusal] = Counter()
     withheld: Counter[Refusal] = Counter()
     for result in results:
-        new, changed, calls = new + result.new, changed + result.changed, calls + result.calls
+        counts.update(result.counts)
         refused.update(result.refused)
         withheld.update(result.withheld)
-    return _Result(new, changed, calls, refused, withheld)
+    return _Result(counts, refused, withheld)
 
 
-def _report(results: Iterable[_Result], left_out: Mapping[str, int], read: int) -> SyncReport:
+def _report(results: Iterable[_Result], left_out: Mapping[str, int], withdrawn: int) -> SyncReport:
     total = _sum(results)
-    counted = total.new + total.changed + sum(total.refused.values()) + sum(total.withheld.values())
-    unchanged, before = left_out["unchanged"], left_out["refused_before"]
+    counts = Counter(total.counts)
+    touched = counts["new"] + counts["changed"] + sum(total.refused.values()) + sum(total.withheld.values())
     return SyncReport(
-        wanted=counted + unchanged + before,
-        new=total.new,
-        changed=total.changed,
-        unchanged=unchanged,
+        wanted=touched + left_out["unchanged"] + left_out["refused_before"],
+        new=counts["new"],
+        changed=counts["changed"],
+        unchanged=left_out["unchanged"],
         refused=total.refused,
-        refused_before=before,
+        refused_before=left_out["refused_before"],
         withheld=total.withheld,
-        calls=total.calls,
-        read=read,
+        moved=counts["moved"],
+        returned=counts["returned"],
+        withdrawn=withdrawn,
+        archived=counts["archived"],
+        calls=counts["calls"] + withdrawn,
     )

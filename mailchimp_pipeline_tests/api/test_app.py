@@ -16,6 +16,7 @@ from starlette.routing import Route
 from api.health import Readiness
 from api.pages import procedures_page
 from api.trpc import Role, TRPCError
+from mailchimp_pipeline.settings import Settings, SettingsError
 from mailchimp_pipeline_tests.api.served import Api, a_token, an_api, entered, failing_check, finished, known_failure
 from mailchimp_pipeline_tests.api.trpc.sample import sample
 
@@ -180,6 +181,19 @@ def test_a_listed_origin_can_read_failures_and_when_to_come_back(api: Api) -> No
 def test_without_a_list_no_origin_is_allowed() -> None:
     with an_api() as api:
         assert "access-control-allow-origin" not in preflight(api, DASHBOARD)
+
+
+def test_the_settings_list_origins_with_commas_between() -> None:
+    settings = Settings.from_environment({"MAILCHIMP_PIPELINE_CORS_ORIGINS": f"{DASHBOARD}, http://localhost:5173"})
+
+    assert settings.cors_origins == (DASHBOARD, "http://localhost:5173")
+    assert Settings.from_environment(settings.environment()) == settings
+
+
+@pytest.mark.parametrize("origin", ["*", "dashboard.example.com", "https://dashboard.example.com/", "null"])
+def test_what_is_no_origin_is_refused_by_the_settings(origin: str) -> None:
+    with pytest.raises(SettingsError, match="CORS_ORIGINS: must be origins as browsers send them"):
+        Settings.from_environment({"MAILCHIMP_PIPELINE_CORS_ORIGINS": f"{DASHBOARD},{origin}"})
 
 
 def test_a_failure_outside_the_procedures_says_nothing_of_the_inside() -> None:

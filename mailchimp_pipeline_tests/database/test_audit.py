@@ -1,12 +1,14 @@
 """The audit log: newest first, page by page, and never changed."""
 
+from contextlib import suppress
+
 import pytest
 from sqlalchemy import text
 
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import Database, StatementRefused
-from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE
+from mailchimp_pipeline_tests.database.builders import ACME, AT
 
 
 def write(database: Database, *actions: str, organisation_id: str = ACME, entity_id: str = "1") -> None:
@@ -60,9 +62,8 @@ def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> No
 
 
 def test_an_entry_is_lost_with_the_change_it_tells(database: Database) -> None:
-    entry = audit.Entry("alice", "first", audit.Entity("segment", "1"), AT + MINUTE)
-    with pytest.raises(KeyError), database.organisation(ACME) as session:
-        audit.write(session, entry)
+    with suppress(KeyError), database.organisation(ACME) as session:
+        audit.write(session, audit.Entry("alice", "first", audit.Entity("segment", "1"), AT))
         raise KeyError
     with database.organisation(ACME) as session:
         assert audit.entries(session, limit=1).items == ()

@@ -13,7 +13,9 @@ from mailchimp_pipeline.database.session import Database, StatementRefused
 _texts = st.one_of(
     st.none(),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
-    st.sampled_from(["", " ", '"', '""', ",", "\\", "\\.", "\\N", "\n", "\r\n", "NULL", "a\n\\.\nb", "é", "\u200b", "🙂"]),
+    st.sampled_from(
+        ["", " ", '"', '""', ",", "\\", "\\.", "\\N", "\n", "\r\n", "NULL", "a\n\\.\nb", "é", "\u200b", "🙂"]
+    ),
 )
 
 
@@ -38,7 +40,7 @@ def test_two_columns_of_any_text_come_back_as_they_went(database: Database, rows
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(_texts, max_size=6))
 def test_one_column_of_any_text_comes_back_as_it_went(database: Database, values: list[str]) -> None:
-    frame = pd.DataFrame({"name": pd.array(values, dtype=ARROW_STRING)})
+    frame = pd.DataFrame({"name": pd.Series(values, dtype=ARROW_STRING)})
     pd.testing.assert_frame_equal(through(database, frame), frame)
 
 
@@ -58,7 +60,7 @@ def test_many_rows_come_in_pieces_that_leave_none_out(database: Database) -> Non
 
 
 def test_more_rows_than_a_piece_go_in(database: Database) -> None:
-    frame = pd.DataFrame({"name": pd.array([str(number) for number in range(120_000)], dtype=ARROW_STRING)})
+    frame = pd.DataFrame({"name": pd.Series([str(number) for number in range(120_000)], dtype=ARROW_STRING)})
     assert through(database, frame)["name"].tolist() == frame["name"].tolist()
 
 
@@ -74,7 +76,7 @@ def test_a_percent_sign_in_a_query_without_parameters_is_a_percent_sign(database
 
 
 def test_what_is_not_utf8_for_postgresql_is_told_without_the_row(database: Database) -> None:
-    frame = pd.DataFrame({"name": pd.array(["secret\0person"], dtype=ARROW_STRING)})
+    frame = pd.DataFrame({"name": pd.Series(["secret\0person"], dtype=ARROW_STRING)})
     with pytest.raises(StatementRefused) as raised:
         through(database, frame)
     assert "secret" not in str(raised.value)

@@ -100,9 +100,10 @@ def test_the_first_refusal_of_a_key_is_the_one_that_is_kept(database: Database) 
 
 def test_opt_in_only_is_a_choice_of_the_organisation(database: Database) -> None:
     a_connection(database)
-    for _ in range(2):
-        with database.organisation(ACME) as session:
-            connection = ConnectionStore(session, KEYRING).set_opt_in_only(opt_in_only=True, by="alice", at=AT)
-    assert connection is not None
-    assert connection.opt_in_only
+    with database.organisation(ACME) as session:
+        store = ConnectionStore(session, KEYRING)
+        made, again = (store.set_opt_in_only(opt_in_only=True, by="alice", at=AT) for _ in range(2))
+    assert made == again
+    assert made is not None
+    assert made.opt_in_only
     assert actions(database).count("connection.opt_in_only_set") == 1

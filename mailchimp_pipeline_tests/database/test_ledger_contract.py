@@ -1,6 +1,6 @@
 """What a `sync.Ledger` does, held against the real one and the fake alike."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol
 
 import pandas as pd
@@ -44,7 +44,7 @@ def make(request: pytest.FixtureRequest) -> Make:
     return lambda *segments, piece=10_000: real(database, *segments, piece=piece)
 
 
-def differing(ledger: Ledger, segment_id: str) -> list[dict[str, object]]:
+def differing(ledger: Ledger, segment_id: str) -> list[dict[Hashable, object]]:
     rows = pd.concat([pd.DataFrame(), *ledger.differences(segment_id)])
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 

@@ -9,9 +9,14 @@ EDGES = {
     "vendors": set[str](),
     "segment_membership": {"employees", "vendors"},
     "audience_sync": {"segment_membership"},
+    "campaign_stats": set[str](),
 }
 
-SCHEDULES = {"mailchimp_scheduled_sync": "0 5 * * *", "mailchimp_freshness": "0 6 * * *"}
+SCHEDULES = {
+    "mailchimp_scheduled_sync": "0 5 * * *",
+    "mailchimp_freshness": "0 6 * * *",
+    "mailchimp_campaign_stats_refresh": "0 */6 * * *",
+}
 
 
 def test_the_assets_depend_on_each_other_as_drawn() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient, Renaming, ThreadSlots
+from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient, ThreadSlots
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
     CampaignGone,
@@ -16,7 +16,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     Throttled,
 )
 from mailchimp_pipeline.sandbox import CampaignStatus, Fault, FaultKind, Figures, Status
-from mailchimp_pipeline.sync import MemberStatus, Refusal
+from mailchimp_pipeline.sync import MemberStatus, Refusal, Renaming
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, LIST_ID, Time, a_client, a_new_member
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage

@@ -1,6 +1,6 @@
 """One audience's ledger. Threads may share it: each call is a transaction of its own."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -11,6 +11,8 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.database.bulk import copy_out, driver_connection
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
@@ -25,13 +27,14 @@ _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLedger:
-    """The ledger of one organisation's audience; implements `sync.Ledger`."""
+    """The ledger of one organisation's audience; implements `sync.Ledger`. With the keyring it knows the erased."""
 
     database: Database
     organisation_id: str
     list_id: str
     clock: Callable[[], datetime]
     piece: int = PIECE
+    keyring: Keyring | None = None
 
     def read_through(self) -> datetime | None:
         """Return the moment up to which the members' standings were read, None before the first time."""
@@ -54,10 +57,25 @@ class DatabaseLedger:
             )
 
     def take_over(self, standings: Sequence[Standing]) -> None:
-        """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten."""
-        said = {standing.subscriber_hash: standing.status.value for standing in standings}
-        if said:
-            self._execute(statements.TAKE_OVER, {"hashes": list(said), "statuses": list(said.values())})
+        """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten.
+
+        An unsubscription withdraws the consent of every contact with the address. Nothing is written of the erased.
+        """
+        with self.database.organisation(self.organisation_id) as session:
+            said = {standing.subscriber_hash: standing for standing in standings}
+            for subscriber_hash in self._erased(session, said):
+                del said[subscriber_hash]
+            parameters = self._parameters(
+                at=self.clock(),
+                hashes=list(said),
+                statuses=[standing.status.value for standing in said.values()],
+                changed=[standing.changed_at for standing in said.values()],
+                contact_ids=[standing.contact_id for standing in said.values()],
+            )
+            connection = driver_connection(session)
+            connection.execute(statements.TAKE_OVER, parameters)
+            if any(standing.status is MemberStatus.UNSUBSCRIBED for standing in said.values()):
+                connection.execute(statements.WITHDRAW_CONSENT, parameters)
 
     def knows_unsubscribed(self) -> bool:
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
@@ -91,6 +109,31 @@ class DatabaseLedger:
             counts = driver_connection(session).execute(statements.COUNTS, parameters).fetchone()
         return dict(zip(("unchanged", "refused_before"), map(_count, counts or ()), strict=True))
 
+    def withdrawn(self) -> Sequence[str]:
+        """Return the hashes of members subscribed or pending there whose contact opted out."""
+        return self._hashes(statements.WITHDRAWN)
+
+    def leavers(self) -> Sequence[str]:
+        """Return the hashes of members from us, subscribed or pending there, that are to be archived."""
+        return self._hashes(statements.LEAVERS)
+
+    def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        """Note how a member stands whose withdrawal was carried to Mailchimp; None where it does not know it."""
+        self._note(subscriber_hash, status, by_us=False)
+
+    def note_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        """Note that a leaver was archived, or how it stands instead; None where the audience does not know it."""
+        self._note(subscriber_hash, status, by_us=True)
+
+    def rename(self, subscriber_hash: str, row: pd.DataFrame) -> None:
+        """Note that the member has now the address of `row`, and keeps its status."""
+        new, email = str(row["subscriber_hash"].iloc[0]), str(row["email"].iloc[0])
+        parameters = self._parameters(former=subscriber_hash, new=new, email=email)
+        with self.database.organisation(self.organisation_id) as session:
+            connection = driver_connection(session)
+            connection.execute(statements.MAKE_ROOM, parameters)
+            connection.execute(statements.RENAME, parameters)
+
     def record(self, rows: pd.DataFrame, outcomes: Sequence[MemberOutcome]) -> None:
         """Write down what became of a batch, in one transaction. `rows` are rows of `differences`."""
         sent = rows.set_index("subscriber_hash")
@@ -113,9 +156,20 @@ class DatabaseLedger:
             connection = driver_connection(session)
             return list(copy_out(connection, statements.DIFFERENCES, statements.DIFFERENCE_COLUMNS, parameters))
 
-    def _execute(self, statement: sql.SQL | sql.Composed, parameters: Mapping[str, object]) -> None:
+    def _hashes(self, statement: sql.SQL) -> list[str]:
         with self.database.organisation(self.organisation_id) as session:
-            driver_connection(session).execute(statement, self._parameters(at=self.clock(), **parameters))
+            return [str(key) for (key,) in driver_connection(session).execute(statement, self._parameters())]
+
+    def _note(self, subscriber_hash: str, status: MemberStatus | None, *, by_us: bool) -> None:
+        said = status and status.value
+        parameters = self._parameters(subscriber_hash=subscriber_hash, status=said, by_us=by_us, at=self.clock())
+        with self.database.organisation(self.organisation_id) as session:
+            driver_connection(session).execute(statements.NOTE, parameters)
+
+    def _erased(self, session: OrganisationSession, hashes: Iterable[str]) -> frozenset[str]:
+        if self.keyring is None:
+            return frozenset()
+        return ErasedContacts(session, self.keyring).of_addresses(hashes)
 
     def _parameters(self, **more: object) -> dict[str, object]:
         return {"organisation_id": self.organisation_id, "list_id": self.list_id, **more}
@@ -134,6 +188,7 @@ def _arrays(sent: pd.DataFrame, lines: Sequence[MemberOutcome]) -> dict[str, obj
     return {
         "hashes": hashes,
         "statuses": [line.status and line.status.value for line in lines],
+        "contact_ids": [line.contact_id for line in lines],
         "refusals": [line.refusal.value if line.refusal else Refusal.OTHER.value for line in lines],
         **{name: contacts[column].tolist() for name, column in _SENT.items()},
     }

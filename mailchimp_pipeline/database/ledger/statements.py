@@ -38,7 +38,10 @@ with wanted as (
         member.entity_id, member.digest
 ),
 standings as (
-    select wanted.*, known.status as known_status,
+    select wanted.*,
+        -- Whom we archived because it had left is to us as one who was never there.
+        case when known.state <> 'archived' then known.status end as known_status,
+        known.changed_at, known.subscriber_hash is not null as is_known,
         coalesce(known.state = 'refused' and known.attempted_digest = wanted.digest, false) as refused_before,
         coalesce(known.status = 'subscribed' and known.digest = wanted.digest, false) as as_wanted
     from wanted
@@ -57,36 +60,149 @@ DIFFERENCE_COLUMNS = (
     "entity_id",
     "digest",
     "known_status",
+    "returns",
+    "moved_from",
 )
 
-DIFFERENCES = _STANDINGS + sql.SQL("""
-select {} from standings where not refused_before and not as_wanted order by subscriber_hash
-""").format(sql.SQL(", ").join(map(sql.Identifier, DIFFERENCE_COLUMNS)))
+_LIVE_MEMBER = """
+    select from segment_members as member
+    join contact_segments as segment
+        on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
+    where member.organisation_id = known.organisation_id and member.mailchimp_list_id = known.mailchimp_list_id
+        and member.subscriber_hash = known.subscriber_hash and segment.soft_deleted_at is null
+"""
+
+DIFFERENCES = _STANDINGS + sql.SQL(f"""
+select subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest, known_status,
+    case when known_status = 'unsubscribed' and exists (
+        select from email_preferences as said
+        where said.organisation_id = %(organisation_id)s and said.opted_in
+            and said.consent_given_at > standings.changed_at and (
+                (said.entity_type, said.entity_id) = (standings.entity_type, standings.entity_id)
+                or said.subscriber_hash = standings.subscriber_hash
+            )
+    ) then 'yes' end as returns,
+    case when not is_known then (
+        select known.subscriber_hash from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and (known.entity_type, known.entity_id) = (standings.entity_type, standings.entity_id)
+            and known.state = 'pushed' and known.status in ('subscribed', 'pending')
+            and not exists ({_LIVE_MEMBER})
+        order by known.pushed_at desc limit 1
+    ) end as moved_from
+from standings where not refused_before and not as_wanted order by subscriber_hash
+""")  # noqa: S608 - put together of constants
+
+WITHDRAWN = sql.SQL("""
+select known.subscriber_hash from audience_members as known
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.status in ('subscribed', 'pending') and exists (
+        select from email_preferences as said
+        where said.organisation_id = known.organisation_id and not said.opted_in and (
+            (said.entity_type, said.entity_id) = (known.entity_type, known.entity_id)
+            or said.subscriber_hash = known.subscriber_hash
+        )
+    )
+order by known.subscriber_hash
+""")
+
+LEAVERS = sql.SQL(f"""
+select known.subscriber_hash from audience_members as known
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.leaving and known.state = 'pushed' and known.status in ('subscribed', 'pending')
+    and not exists ({_LIVE_MEMBER})
+order by known.subscriber_hash
+""")  # noqa: S608 - put together of constants
+
+NOTE = sql.SQL("""
+update audience_members set
+    status = %(status)s, changed_at = %(at)s, leaving = false,
+    state = case when %(by_us)s and %(status)s = 'archived' then 'archived' else state end,
+    digest = case when %(status)s::text is null then null else digest end
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = %(subscriber_hash)s
+""")
+
+MAKE_ROOM = sql.SQL("""
+delete from audience_members
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(new)s
+""")
+
+RENAME = sql.SQL("""
+update audience_members set subscriber_hash = %(new)s, email = %(email)s, digest = null, leaving = false
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(former)s
+""")
 
 COUNTS = _STANDINGS + sql.SQL("""
 select count(*) filter (where as_wanted and not refused_before), count(*) filter (where refused_before) from standings
 """)
 
-TAKE_OVER = sql.SQL("""
+_SEEN = """
+    select subscriber_hash, status, coalesce(changed_at, %(at)s) as changed_at, contact_id
+    from unnest(%(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[])
+        as seen (subscriber_hash, status, changed_at, contact_id)
+"""
+
+TAKE_OVER = sql.SQL(f"""
 insert into audience_members as known (
-    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at
+    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at, contact_id
 )
-select %(organisation_id)s, %(list_id)s, subscriber_hash, 'seen', status, %(at)s
-from unnest(%(hashes)s::text[], %(statuses)s::text[]) as seen (subscriber_hash, status)
+select %(organisation_id)s, %(list_id)s, subscriber_hash, 'seen', status, changed_at, contact_id
+from ({_SEEN}) as seen
 order by subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     status = excluded.status, changed_at = excluded.changed_at,
+    contact_id = coalesce(excluded.contact_id, known.contact_id),
     -- What was refused is tried again once Mailchimp says something new of the member.
-    state = case when known.state <> 'refused' then known.state when known.digest is null then 'seen' else 'pushed' end,
+    state = case when known.state in ('seen', 'pushed') then known.state
+        when known.digest is null then 'seen' else 'pushed' end,
     refusal = null, attempted_digest = null
 where known.status is distinct from excluded.status
-""")
+""")  # noqa: S608 - put together of constants
+
+WITHDRAW_CONSENT = sql.SQL(f"""
+with gone as (
+    select subscriber_hash, changed_at from ({_SEEN}) as seen where status = 'unsubscribed'
+),
+contacts as (
+    select entity_type, entity_id, subscriber_hash from segment_members where organisation_id = %(organisation_id)s
+        and subscriber_hash in (select subscriber_hash from gone)
+    union
+    select entity_type, entity_id, subscriber_hash from audience_members where organisation_id = %(organisation_id)s
+        and subscriber_hash in (select subscriber_hash from gone) and entity_id is not null
+    union
+    select entity_type, entity_id, subscriber_hash from email_preferences where organisation_id = %(organisation_id)s
+        and subscriber_hash in (select subscriber_hash from gone)
+),
+told as (
+    insert into email_preferences as said (
+        organisation_id, entity_type, entity_id, subscriber_hash, opted_in, consent_withdrawn_at, consent_source,
+        updated_at
+    )
+    select distinct on (entity_type, entity_id)
+        %(organisation_id)s, entity_type, entity_id, subscriber_hash, false, changed_at, 'mailchimp', %(at)s
+    from contacts join gone using (subscriber_hash)
+    order by entity_type, entity_id, changed_at desc
+    on conflict (organisation_id, entity_type, entity_id) do update set
+        subscriber_hash = excluded.subscriber_hash, opted_in = false,
+        consent_withdrawn_at = excluded.consent_withdrawn_at, consent_source = excluded.consent_source,
+        updated_at = excluded.updated_at
+    -- Mailchimp's times have no fractions of a second: within the same one the withdrawal counts.
+    where said.opted_in
+        and date_trunc('second', coalesce(said.consent_given_at, '-infinity')) <= excluded.consent_withdrawn_at
+    returning entity_type, entity_id, consent_withdrawn_at
+)
+insert into audit_log (organisation_id, actor, action, entity_type, entity_id, at, details)
+select %(organisation_id)s, 'mailchimp', 'preference.opted_out', entity_type, entity_id, %(at)s,
+    jsonb_build_object('consent_source', 'mailchimp', 'consent_withdrawn_at', consent_withdrawn_at)
+from told
+""")  # noqa: S608 - put together of constants
 
 _SENT = sql.SQL("""
 from unnest(
     %(hashes)s::text[], %(emails)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[], %(digests)s::text[],
-    %(statuses)s::text[], %(refusals)s::text[]
-) as sent (subscriber_hash, email, entity_type, entity_id, digest, status, refusal)
+    %(statuses)s::text[], %(refusals)s::text[], %(contact_ids)s::text[]
+) as sent (subscriber_hash, email, entity_type, entity_id, digest, status, refusal, contact_id)
 order by subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     status = coalesce(excluded.status, known.status),
@@ -97,15 +213,16 @@ RECORD_PUSHED = (
     sql.SQL("""
 insert into audience_members as known (
     organisation_id, mailchimp_list_id, subscriber_hash, email, entity_type, entity_id,
-    digest, state, status, first_pushed_at, pushed_at, changed_at
+    digest, state, status, first_pushed_at, pushed_at, changed_at, contact_id
 )
 select %(organisation_id)s, %(list_id)s, subscriber_hash, email, entity_type, entity_id,
-    digest, 'pushed', status, %(at)s, %(at)s, %(at)s
+    digest, 'pushed', status, %(at)s, %(at)s, %(at)s, contact_id
 """)
     + _SENT
     + sql.SQL("""
     email = excluded.email, entity_type = excluded.entity_type, entity_id = excluded.entity_id,
     digest = excluded.digest, attempted_digest = null, state = excluded.state, refusal = null,
+    contact_id = coalesce(excluded.contact_id, known.contact_id), leaving = false,
     first_pushed_at = coalesce(known.first_pushed_at, excluded.first_pushed_at), pushed_at = excluded.pushed_at
 """)
 )

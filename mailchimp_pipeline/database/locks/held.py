@@ -78,6 +78,11 @@ def lock_for_transaction(session: Session, lock: Lock) -> None:
     session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock.key})
 
 
+def share_for_transaction(session: Session, lock: Lock) -> None:
+    """Hold the lock together with others who share it, and keep out who wants it alone, until the transaction ends."""
+    session.execute(text("select pg_advisory_xact_lock_shared(:key)"), {"key": lock.key})
+
+
 def try_for_transaction(session: Session, lock: Lock) -> bool:
     """Take the lock until the session's transaction ends, where nobody else holds it."""
     return bool(session.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": lock.key}))

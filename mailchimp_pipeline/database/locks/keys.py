@@ -13,6 +13,8 @@ from enum import StrEnum
 class _Kind(StrEnum):
     AUDIENCE = "audience"
     CONNECTION = "connection"
+    ERASED = "erased"
+    ERASURE = "erasure"
     MIGRATION = "migration"
     RUN = "run"
     SLOT = "slot"
@@ -44,6 +46,16 @@ def audience_lock(organisation_id: str, list_id: str) -> Lock:
 def connection_lock(organisation_id: str) -> Lock:
     """Return the lock of an organisation's connection, held while it is made."""
     return Lock(_Kind.CONNECTION, (organisation_id,))
+
+
+def erased_lock(organisation_id: str) -> Lock:
+    """Return the lock of who is erased: shared by who looks that up before it writes, held alone by an erasure."""
+    return Lock(_Kind.ERASED, (organisation_id,))
+
+
+def erasure_lock(request_id: str) -> Lock:
+    """Return the lock of an erasure, held while somebody carries it out."""
+    return Lock(_Kind.ERASURE, (request_id,))
 
 
 def run_lock(run_id: str) -> Lock:

@@ -6,13 +6,16 @@ What does not belong here: their members (`members`), what was asked to be synce
 from mailchimp_pipeline.database.segments.overview import due_segments, fail_abandoned, not_synced_since
 from mailchimp_pipeline.database.segments.progress import SegmentProgress
 from mailchimp_pipeline.database.segments.store import NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.database.segments.summary import Summary, summary
 
 __all__ = [
     "NewSegment",
     "SegmentChanges",
     "SegmentProgress",
     "SegmentStore",
+    "Summary",
     "due_segments",
     "fail_abandoned",
     "not_synced_since",
+    "summary",
 ]

@@ -85,7 +85,8 @@ class AudienceMemberRow(Row):
     """What an audience has, as far as we know; the ledger says what follows from it.
 
     `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; contact and
-    entity are null for a member that was only seen there.
+    entity are null for a member that was only seen there. `contact_id` is Mailchimp's lasting id of the member.
+    `leaving` is set on who left a segment that archives its leavers. `changed_at` is when the status changed.
     """
 
     __tablename__ = "audience_members"
@@ -116,6 +117,8 @@ class AudienceMemberRow(Row):
     state: Mapped[str]
     status: Mapped[str | None]
     refusal: Mapped[str | None]
+    contact_id: Mapped[str | None]
+    leaving: Mapped[bool] = mapped_column(server_default=text("false"))
     first_pushed_at: Mapped[datetime | None]
     pushed_at: Mapped[datetime | None]
     refused_at: Mapped[datetime | None]
@@ -155,6 +158,7 @@ class SyncRequestRow(Row):
     organisation_id: Mapped[str]
     segment_id: Mapped[UUID]
     status: Mapped[str] = mapped_column(server_default="waiting")
+    departures_confirmed: Mapped[bool] = mapped_column(server_default=text("false"))
     requested_by: Mapped[str]
     requested_at: Mapped[datetime]
     run_id: Mapped[str | None]

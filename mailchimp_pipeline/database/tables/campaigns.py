@@ -6,9 +6,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped
 
+from mailchimp_pipeline.campaigns import CampaignStatus
 from mailchimp_pipeline.database.tables.declarative import Row, RowId, one_of
-
-_STATUSES = ("draft", "scheduled", "sending", "sent", "paused", "cancelled")
 
 
 def _share(column: str) -> CheckConstraint:
@@ -23,7 +22,7 @@ class CampaignRow(Row):
         UniqueConstraint("organisation_id", "mailchimp_campaign_id"),
         UniqueConstraint("organisation_id", "id"),
         Index("ix_campaign_tracking_newest", "organisation_id", text("created_at desc"), text("id desc")),
-        one_of("status", _STATUSES),
+        one_of("status", CampaignStatus),
         _share("open_rate"),
         _share("click_rate"),
     )
@@ -55,7 +54,7 @@ class CampaignStatsRow(Row):
             ["organisation_id", "campaign_id"], ["campaign_tracking.organisation_id", "campaign_tracking.id"]
         ),
         UniqueConstraint("organisation_id", "campaign_id", "refreshed_at"),
-        one_of("status", _STATUSES),
+        one_of("status", CampaignStatus),
         _share("open_rate"),
         _share("open_rate_without_machine_opens"),
         _share("click_rate"),

@@ -3,8 +3,8 @@
 What does not belong here: operations.
 """
 
+from mailchimp_pipeline.sandbox.courier import Courier
 from mailchimp_pipeline.sandbox.model.world import World
-from mailchimp_pipeline.sandbox.web.courier import Courier
 
 
 class Operations:

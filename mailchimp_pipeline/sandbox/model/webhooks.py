@@ -1,6 +1,6 @@
 """Webhooks of an audience: who is told of what, in which form, and how that is signed.
 
-What does not belong here: sending and repeating (`web.courier`).
+What does not belong here: sending and repeating (`courier`).
 """
 
 import hashlib

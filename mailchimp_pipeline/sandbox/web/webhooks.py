@@ -1,6 +1,6 @@
 """Routes of the webhooks of an audience. A URL is asked with GET before it is taken.
 
-What does not belong here: deliveries (`courier`).
+What does not belong here: deliveries (`sandbox.courier`).
 """
 
 import asyncio

@@ -1,0 +1,265 @@
+// The types of the API's procedures, for createTRPCClient<AppRouter>. Generated: change the procedures instead.
+import type {
+  TRPCBuiltRouter,
+  TRPCDefaultErrorData,
+  TRPCDefaultErrorShape,
+  TRPCMutationProcedure,
+  TRPCQueryProcedure,
+} from "@trpc/server";
+
+/** What was wrong with an input, by camelCase field; `formErrors` concern no single field. */
+export interface InputErrors {
+  formErrors: string[];
+  fieldErrors: Record<string, string[] | undefined>;
+}
+
+/** An error as clients get it: `error.data.code` says what kind it is. */
+export interface ErrorShape extends TRPCDefaultErrorShape {
+  data: TRPCDefaultErrorData & { zodError?: InputErrors };
+}
+
+type Query<Input, Output> = TRPCQueryProcedure<{ input: Input; output: Output; meta: object }>;
+type Mutation<Input, Output> = TRPCMutationProcedure<{ input: Input; output: Output; meta: object }>;
+
+/** An audience of the account. */
+export interface Audience {
+  id: string;
+  name: string;
+  memberCount: number;
+  doubleOptin: boolean;
+}
+
+/** One change of state. */
+export interface AuditEntry {
+  /** Who did it: a token's `sub`, or the pipeline itself. */
+  actor: string;
+  /** What was done, such as `segment.created`. */
+  action: string;
+  entityType: string;
+  entityId: string;
+  at: string;
+  details: Record<string, unknown>;
+}
+
+/** Which page of the log: of all of it, or of one thing's entries. */
+export interface AuditInput {
+  /** How many items at most. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the page before; without it the first page. */
+  cursor?: string | null | undefined;
+  /** What kind of thing, such as `segment`; goes with `entityId`. */
+  entityType?: string | null | undefined;
+  entityId?: string | null | undefined;
+}
+
+/** Some entries, newest first. */
+export interface AuditPage {
+  items: AuditEntry[];
+  nextCursor: string | null;
+}
+
+/** The key of the account to connect. */
+export interface ConnectInput {
+  /** Letters and digits, then the account's data centre, such as -us6. */
+  apiKey: string;
+}
+
+/** The organisation's connection to its Mailchimp account. */
+export interface Connection {
+  id: string;
+  organisationId: string;
+  accountId: string;
+  accountName: string;
+  dataCenter: string;
+  /** The last characters of the API key, to tell keys apart by. */
+  apiKeyHint: string;
+  /** The worst of the segments: error, syncing, pending, synced. */
+  syncStatus: SegmentStatus;
+  connectedAt: string;
+  /** When a segment was last synced. */
+  lastSyncedAt: string | null;
+  softDeletedAt: string | null;
+}
+
+/** An employee or vendor. */
+export interface EntityInput {
+  entityId: string;
+  entityType: EntityType;
+}
+
+/** The relation a contact comes from. */
+export type EntityType = "employee" | "vendor";
+
+/** Why a contact that matches the criteria is not a member. */
+export type Exclusion = "missing_address" | "invalid_address" | "duplicate" | "opted_out" | "no_consent" | "erased";
+
+/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and one given twice is kept once. */
+export interface FilterCriteriaInput {
+  department?: string | string[] | undefined;
+  location?: string | string[] | undefined;
+  employmentType?: string | string[] | undefined;
+  employmentStatus?: string | string[] | undefined;
+}
+
+/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and one given twice is kept once. */
+export interface FilterCriteriaOutput {
+  department: string[];
+  location: string[];
+  employmentType: string[];
+  employmentStatus: string[];
+}
+
+/** What a segment is made of. */
+export interface NewSegmentInput {
+  name: string;
+  description?: string | null | undefined;
+  segmentType: SegmentType;
+  /** The id of the audience that its members are sent to. */
+  mailchimpListId: string;
+  filterCriteria?: FilterCriteriaInput | undefined;
+  /** What happens at Mailchimp to members who leave the segment. */
+  onLeave?: OnLeave | undefined;
+}
+
+/** What happens at Mailchimp to a member who left the segment. */
+export type OnLeave = "keep" | "archive";
+
+/** What a contact said, and where. */
+export interface OptStatusInput {
+  entityId: string;
+  entityType: EntityType;
+  optedIn: boolean;
+  /** The channel or mechanism, such as `signup form`; never an address. */
+  consentSource: string;
+}
+
+/** Which page of a list. */
+export interface PageInput {
+  /** How many items at most. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the page before; without it the first page. */
+  cursor?: string | null | undefined;
+}
+
+/** A contact's last word on e-mail; the time of the opposite one stays. */
+export interface Preference {
+  entityId: string;
+  entityType: EntityType;
+  optedIn: boolean;
+  consentGivenAt: string | null;
+  consentWithdrawnAt: string | null;
+  consentSource: string;
+  updatedAt: string;
+}
+
+/** Some preferences, those that changed last first. */
+export interface PreferencePage {
+  items: Preference[];
+  nextCursor: string | null;
+}
+
+/** How many contacts match, and how many of them would be members; the others by what excludes them. */
+export interface Preview {
+  matching: number;
+  members: number;
+  excluded: Partial<Record<Exclusion, number>>;
+}
+
+/** The contacts that a segment would ask for. */
+export interface PreviewInput {
+  segmentType: SegmentType;
+  filterCriteria?: FilterCriteriaInput | undefined;
+}
+
+/** A group of contacts that is kept in step with an audience. */
+export interface Segment {
+  id: string;
+  name: string;
+  description: string | null;
+  segmentType: SegmentType;
+  mailchimpListId: string;
+  mailchimpListName: string | null;
+  filterCriteria: FilterCriteriaOutput;
+  onLeave: OnLeave;
+  status: SegmentStatus;
+  /** Why the last sync failed, and what to do. */
+  lastError: string | null;
+  /** How many members the last sync found; null before the first. */
+  memberCount: number | null;
+  lastSyncedAt: string | null;
+  createdAt: string;
+  updatedAt: string;
+  softDeletedAt: string | null;
+}
+
+/** What to change of a segment; what is left out stays. */
+export interface SegmentChangesInput {
+  id: string;
+  name?: string | undefined;
+  description?: string | null | undefined;
+  filterCriteria?: FilterCriteriaInput | undefined;
+  onLeave?: OnLeave | undefined;
+}
+
+/** A segment, by its id. */
+export interface SegmentInput {
+  id: string;
+}
+
+/** Some segments, newest first. */
+export interface SegmentPage {
+  items: Segment[];
+  nextCursor: string | null;
+}
+
+/** How a segment's last sync went. */
+export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
+
+/** Which contacts a segment draws on. */
+export type SegmentType = "employee" | "vendor" | "mixed";
+
+export type AppRouter = TRPCBuiltRouter<
+  { ctx: object; meta: object; errorShape: ErrorShape; transformer: false },
+  {
+    mailchimp: {
+      connection: {
+        /** Return the organisation's connection, null where it has none. */
+        get: Query<void, Connection | null>;
+        /** Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before. */
+        connect: Mutation<ConnectInput, Connection>;
+        /** End the connection and forget its key; segments and campaigns stay. */
+        disconnect: Mutation<void, Connection>;
+        /** Return all audiences of the account, the oldest first. */
+        listAudiences: Query<void, Audience[]>;
+      };
+      segments: {
+        /** Return a page of segments, newest first. */
+        list: Query<PageInput | null | undefined, SegmentPage>;
+        /** Return one segment. */
+        get: Query<SegmentInput, Segment>;
+        /** Make a segment; it is synced with the next scheduled sync, or when asked. */
+        create: Mutation<NewSegmentInput, Segment>;
+        /** Change a segment's name, description, filter criteria, or what happens to those who leave it. */
+        update: Mutation<SegmentChangesInput, Segment>;
+        /** Delete a segment; who is in its audience stays there. */
+        delete: Mutation<SegmentInput, Segment>;
+        /** Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is. */
+        sync: Mutation<SegmentInput, Segment>;
+        /** Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent. */
+        preview: Query<PreviewInput, Preview>;
+      };
+      preferences: {
+        /** Return a contact's preference, null where it never said anything. */
+        getForEntity: Query<EntityInput, Preference | null>;
+        /** Return a page of all preferences, those that changed last first. */
+        list: Query<PageInput | null | undefined, PreferencePage>;
+        /** Record that a contact opted in or out. */
+        updateOptStatus: Mutation<OptStatusInput, Preference>;
+      };
+      audit: {
+        /** Return a page of the audit log, newest first. */
+        list: Query<AuditInput | null | undefined, AuditPage>;
+      };
+    };
+  }
+>;

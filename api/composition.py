@@ -1,0 +1,64 @@
+"""The API as it runs: the parts from the settings, the procedures over them, and the application around both.
+
+What does not belong here: what the application is (`app`), how it is served (`serving`).
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
+
+from api.app import ApiParts, create_app
+from api.auth import authenticator
+from api.failures import translate
+from api.procedures.context import PATIENCE, Context, Patience
+from api.procedures.registry import PROCEDURES
+from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.database.migrations import current_revision, expected_revision
+from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
+from mailchimp_pipeline.settings import Settings
+
+
+def build_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application for these settings, or the environment's; it closes its parts when it ends.
+
+    Raises `SettingsError` and `KeyringInvalid`. A database that is away is no error here: `/readyz` tells of it.
+    """
+    with ExitStack() as opened:
+        parts = opened.enter_context(open_parts(settings))
+        kept = ExitStack()
+        app = create_app(api_parts(parts, close=kept.close))
+        kept.push(opened.pop_all())
+        return app
+
+
+def api_parts(
+    parts: Parts, *, patience: Patience = PATIENCE, close: Callable[[], None] = lambda: None
+) -> ApiParts[Context]:
+    """Return what the application is made of, over the pipeline's parts; `close` is called after the last call."""
+    authenticate = authenticator(parts.settings)
+    # Made now: a key that cannot be used shows at the start, not at the first call that needs it.
+    _ = parts.keyring
+
+    def make_context(connection: HTTPConnection) -> Context:
+        return Context(authenticate(connection), parts, patience)
+
+    return ApiParts[Context](
+        procedures=PROCEDURES,
+        make_context=make_context,
+        check_ready=lambda: _check_ready(parts.database),
+        translate=translate,
+        close=close,
+        cors_origins=parts.settings.cors_origins or (),
+    )
+
+
+def _check_ready(database: Database) -> None:
+    """Raise where the database is away, or has other tables than those this code works with."""
+    found, expected = current_revision(database), expected_revision()
+    if found != expected:
+        raise DatabaseNotMigrated(
+            f"The database is at revision {found}, this version works with {expected}. "
+            "Run `mailchimp-pipeline migrate`."
+        )

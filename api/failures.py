@@ -1,0 +1,79 @@
+"""How each foreseen failure of the pipeline looks to a client: its code, and the text it may read.
+
+What is not named here is a defect, answered as INTERNAL_SERVER_ERROR without a text. What does not belong here:
+failures that only one procedure can tell apart, such as an audience that is not there.
+"""
+
+import math
+from collections.abc import Sequence
+
+from api.logs import logger
+from api.trpc import Code, TRPCError
+from mailchimp_pipeline.assembly import NoSource, NotConnected
+from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
+from mailchimp_pipeline.database.encryption import SecretUnreadable
+from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
+from mailchimp_pipeline.database.paging import CursorInvalid
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.mailchimp.errors import (
+    KeyRefused,
+    MailchimpAway,
+    NotFound,
+    Redirected,
+    Rejected,
+    Throttled,
+    TimedOut,
+)
+from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, UnreadableSourceError
+
+_SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
+    (NotConnected, "PRECONDITION_FAILED"),
+    (MissingColumnError, "PRECONDITION_FAILED"),
+    (MissingIdError, "PRECONDITION_FAILED"),
+    (KeyRefused, "UNPROCESSABLE_CONTENT"),
+    (Rejected, "UNPROCESSABLE_CONTENT"),
+    (NotFound, "NOT_FOUND"),
+    (Redirected, "BAD_GATEWAY"),
+    (SlotsTaken, "TOO_MANY_REQUESTS"),
+    (Throttled, "TOO_MANY_REQUESTS"),
+    (TimedOut, "GATEWAY_TIMEOUT"),
+    (MailchimpAway, "BAD_GATEWAY"),
+    (LockTaken, "CONFLICT"),
+)
+"""Failures whose own text is for whoever uses the API; the first class that fits counts."""
+
+_OPERATOR = "ask whoever operates the pipeline"
+
+_RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
+    (DatabaseAway, "SERVICE_UNAVAILABLE", "The service is not available now: try again later"),
+    (DatabaseNotMigrated, "SERVICE_UNAVAILABLE", f"The service is being updated: try again later, or {_OPERATOR}"),
+    (SecretUnreadable, "PRECONDITION_FAILED", "The stored API key cannot be read: connect Mailchimp again"),
+    (NoSource, "PRECONDITION_FAILED", f"No source of employees and vendors is set: {_OPERATOR} to set it"),
+    (SourceAwayError, "SERVICE_UNAVAILABLE", "The source of employees and vendors does not answer: try again later"),
+    (SourceChangedError, "SERVICE_UNAVAILABLE", "The source of employees and vendors is being rewritten: try again"),
+    (UnreadableSourceError, "PRECONDITION_FAILED", f"The employees or vendors cannot be read: {_OPERATOR} to mend it"),
+)
+"""Failures whose text is for the operator, since it names hosts, files and settings: it goes to the log instead."""
+
+_log = logger("api.failures")
+
+
+def translate(exception: Exception) -> TRPCError | None:
+    """Return what a client may know of a failure; None for one that nobody foresaw."""
+    if isinstance(exception, CursorInvalid):
+        return TRPCError("BAD_REQUEST", str(exception), {"cursor": [str(exception)]})
+    for kind, code in _SHOWN:
+        if isinstance(exception, kind):
+            return TRPCError(code, str(exception), retry_after=_retry_after(exception))
+    for kind, code, text in _RETOLD:
+        if isinstance(exception, kind):
+            _log.error("unavailable", failure=type(exception).__name__, text=str(exception))
+            return TRPCError(code, text)
+    return None
+
+
+def _retry_after(exception: Exception) -> int | None:
+    """Return the whole seconds that Mailchimp asked us to wait, where it did."""
+    seconds = exception.retry_after if isinstance(exception, MailchimpAway) else None
+    return None if seconds is None else math.ceil(seconds)

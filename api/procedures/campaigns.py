@@ -1,0 +1,162 @@
+"""`mailchimp.campaigns`: campaigns made in Mailchimp, tracked here: how they do, and how that came about.
+
+What does not belong here: the refresh every six hours, which Dagster does.
+"""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from api.procedures.context import Context
+from api.procedures.inputs import PageInput, not_found
+from api.trpc import Router, TRPCError, UtcTime, WireModel
+from mailchimp_pipeline.campaigns import CampaignStatus, Sighting, Stats, refresh
+from mailchimp_pipeline.database.campaigns import CampaignStore
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.mailchimp.errors import KeyRefused
+
+router: Router[Context] = Router("mailchimp.campaigns")
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class CampaignInput(WireModel):
+    """A tracked campaign, by its id."""
+
+    id: str
+
+
+class TrackInput(WireModel):
+    """The campaign to track."""
+
+    mailchimp_campaign_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    """Mailchimp's id of it: the letters and digits that its API uses, not the number in the address of its page."""
+
+
+class HistoryInput(PageInput):
+    """Which page of a campaign's history."""
+
+    id: str
+
+
+class Campaign(WireModel):
+    """A tracked campaign with its latest figures; they are null until mail of it went out."""
+
+    id: str
+    mailchimp_campaign_id: str
+    title: str
+    subject_line: str | None
+    mailchimp_list_id: str | None
+    status: CampaignStatus
+    open_rate: Rate | None
+    """The share of those whom it reached that opened it, 0 to 1, as Mailchimp gives it."""
+    click_rate: Rate | None
+    """The share of those whom it reached that clicked, 0 to 1."""
+    emails_sent: int | None
+    unique_opens: int | None
+    unique_clicks: int | None
+    send_time: UtcTime | None
+    last_refreshed_at: UtcTime | None
+    missing_since: UtcTime | None
+    """When it was found deleted or archived at Mailchimp; the figures stay as they were."""
+    created_at: UtcTime
+
+
+class CampaignPage(WireModel):
+    """Some campaigns, those tracked last first."""
+
+    items: list[Campaign]
+    next_cursor: str | None
+
+
+class CampaignStats(WireModel):
+    """A campaign's figures as one refresh found them."""
+
+    refreshed_at: UtcTime
+    status: CampaignStatus
+    emails_sent: int
+    opens: int
+    unique_opens: int
+    open_rate: Rate
+    open_rate_without_machine_opens: Rate | None
+    """The open rate without what mail programs opened by themselves; null for mail from before 22 June 2024."""
+    clicks: int
+    unique_clicks: int
+    click_rate: Rate
+    bounces: int
+    unsubscribes: int
+
+
+class CampaignHistory(WireModel):
+    """Some of a campaign's figures, the latest first."""
+
+    items: list[CampaignStats]
+    next_cursor: str | None
+
+
+@router.query("list")
+def list_campaigns(context: Context, wanted: PageInput | None) -> CampaignPage:
+    """Return a page of the tracked campaigns, those tracked last first."""
+    asked = wanted or PageInput()
+    with context.session() as session:
+        return CampaignPage.model_validate(CampaignStore(session).list(limit=asked.limit, cursor=asked.cursor))
+
+
+@router.query("get")
+def get(context: Context, wanted: CampaignInput) -> Campaign:
+    """Return one tracked campaign."""
+    with context.session() as session:
+        found = CampaignStore(session).get(wanted.id)
+    if found is None:
+        raise not_found("campaign")
+    return Campaign.model_validate(found)
+
+
+@router.query("history")
+def history(context: Context, wanted: HistoryInput) -> CampaignHistory:
+    """Return a page of a campaign's figures over time, the latest first; each refresh that found any added some."""
+    with context.session() as session:
+        found = CampaignStore(session).history(wanted.id, limit=wanted.limit, cursor=wanted.cursor)
+    if found is None:
+        raise not_found("campaign")
+    return CampaignHistory(items=[_shown(stats) for stats in found.items], next_cursor=found.next_cursor)
+
+
+@router.mutation("trackCampaign")
+def track_campaign(context: Context, wanted: TrackInput) -> Campaign:
+    """Track a campaign of the connected account, with its figures of now; tracked again, it is refreshed."""
+    asked_at = context.clock()
+    sighting = _sighting(context, wanted.mailchimp_campaign_id)
+    if sighting is None:
+        raise TRPCError("NOT_FOUND", "The connected account has no such campaign: copy its id again from Mailchimp")
+    with context.session() as session:
+        store = CampaignStore(session)
+        return Campaign.model_validate(store.track(sighting, seen_at=asked_at, by=context.actor, at=context.clock()))
+
+
+@router.mutation("refreshStats")
+def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
+    """Refresh a campaign now; one that Mailchimp no longer has is marked as missing, and keeps its figures."""
+    tracked, asked_at = get(context, wanted), context.clock()
+    found = refresh(tracked.status, _sighting(context, tracked.mailchimp_campaign_id), asked_at)
+    with context.session() as session:
+        refreshed = CampaignStore(session).write(tracked.id, found, by=context.actor, at=context.clock())
+    if refreshed is None:
+        raise not_found("campaign")
+    return Campaign.model_validate(refreshed)
+
+
+def _sighting(context: Context, mailchimp_campaign_id: str) -> Sighting | None:
+    """Return what Mailchimp says of the campaign, None where it has none with this id."""
+    try:
+        with context.mailchimp() as mailchimp:
+            return mailchimp.sighting(mailchimp_campaign_id)
+    except KeyRefused:
+        with context.session() as session:
+            ConnectionStore(session, context.parts.keyring).mark_key_refused(at=context.clock())
+        raise
+
+
+def _shown(stats: Stats) -> CampaignStats:
+    return CampaignStats(refreshed_at=stats.refreshed_at, status=stats.status, **asdict(stats.figures))

@@ -1,0 +1,111 @@
+"""`mailchimp.connection`: the organisation's account at Mailchimp. The API key comes in and never goes out."""
+
+from pydantic import SecretStr
+
+from api.procedures.context import Context
+from api.trpc import Role, Router, TRPCError, UtcTime, WireModel
+from mailchimp_pipeline.assembly import NotConnected
+from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
+from mailchimp_pipeline.database import connections
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.segments import summary
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.segments import SegmentStatus
+
+router: Router[Context] = Router("mailchimp.connection")
+
+
+class ConnectInput(WireModel):
+    """The key of the account to connect."""
+
+    api_key: SecretStr
+    """Letters and digits, then the account's data centre, such as -us6."""
+
+
+class Connection(WireModel):
+    """The organisation's connection to its Mailchimp account."""
+
+    id: str
+    organisation_id: str
+    account_id: str
+    account_name: str
+    data_center: str
+    api_key_hint: str
+    """The last characters of the API key, to tell keys apart by."""
+    sync_status: SegmentStatus
+    """The worst of the segments: error, syncing, pending, synced."""
+    connected_at: UtcTime
+    last_synced_at: UtcTime | None
+    """When a segment was last synced."""
+    soft_deleted_at: UtcTime | None
+
+
+class Audience(WireModel):
+    """An audience of the account."""
+
+    id: str
+    name: str
+    member_count: int
+    double_optin: bool
+
+
+@router.query("get")
+def get(context: Context) -> Connection | None:
+    """Return the organisation's connection, null where it has none."""
+    with context.session() as session:
+        found = ConnectionStore(session, context.parts.keyring).live()
+        return found and _shown(session, found)
+
+
+@router.mutation("connect", role=Role.ADMIN)
+def connect(context: Context, wanted: ConnectInput) -> Connection:
+    """Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before."""
+    api_key = _parsed(wanted.api_key)
+    with context.mailchimp_of(api_key) as mailchimp:
+        account = mailchimp.account()
+    verified = connections.Account(account.account_id, account.account_name, api_key)
+    with context.session() as session:
+        store = ConnectionStore(session, context.parts.keyring)
+        return _shown(session, store.connect(verified, by=context.actor, at=context.clock()))
+
+
+@router.mutation("disconnect", role=Role.ADMIN)
+def disconnect(context: Context) -> Connection:
+    """End the connection and forget its key; segments and campaigns stay."""
+    with context.session() as session:
+        store = ConnectionStore(session, context.parts.keyring)
+        ended = store.disconnect(by=context.actor, at=context.clock())
+        if ended is None:
+            raise NotConnected(context.organisation_id)
+        return _shown(session, ended)
+
+
+@router.query("listAudiences")
+def list_audiences(context: Context) -> list[Audience]:
+    """Return all audiences of the account, the oldest first."""
+    with context.mailchimp() as mailchimp:
+        return [Audience.model_validate(audience) for audience in mailchimp.audiences()]
+
+
+def _parsed(text: SecretStr) -> ApiKey:
+    try:
+        # Copied from a web page, a key often comes with blanks around it.
+        return ApiKey.parse(text.get_secret_value().strip())
+    except MalformedApiKey as malformed:
+        raise TRPCError("BAD_REQUEST", str(malformed), {"apiKey": [str(malformed)]}) from None
+
+
+def _shown(session: OrganisationSession, connection: connections.Connection) -> Connection:
+    segments = summary(session)
+    return Connection(
+        id=connection.id,
+        organisation_id=connection.organisation_id,
+        account_id=connection.account_id,
+        account_name=connection.account_name,
+        data_center=connection.data_center,
+        api_key_hint=connection.api_key_hint,
+        sync_status=segments.status,
+        connected_at=connection.connected_at,
+        last_synced_at=segments.last_synced_at,
+        soft_deleted_at=connection.soft_deleted_at,
+    )

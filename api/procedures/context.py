@@ -1,0 +1,91 @@
+"""What each procedure is given: who calls, and the parts of the pipeline, narrowed to the caller's organisation.
+
+What does not belong here: what a procedure does.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.auth import Caller
+from api.trpc import Role
+from mailchimp_pipeline.assembly import NotConnected, Parts, utc_now
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
+
+_SLOT_SECONDS = 5.0
+"""How long a call waits while syncs use all of the account's connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call waits for Mailchimp."""
+
+    retries: Retries
+    timeouts: Timeouts
+
+
+PATIENCE = Patience(Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0))
+"""That of a person who waits for the answer, and can ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A call by `caller`, served with `parts`."""
+
+    caller: Caller
+    parts: Parts
+    patience: Patience = PATIENCE
+    clock: Callable[[], datetime] = utc_now
+
+    @property
+    def actor(self) -> str:
+        """Who calls, for the audit log."""
+        return self.caller.actor
+
+    @property
+    def organisation_id(self) -> str:
+        """Whose rows there are."""
+        return self.caller.organisation_id
+
+    @property
+    def role(self) -> Role:
+        """What the caller may do."""
+        return self.caller.role
+
+    def session(self) -> AbstractContextManager[OrganisationSession]:
+        """Open a transaction of the organisation; never around a call to Mailchimp, which may take long."""
+        return self.parts.database.organisation(self.organisation_id)
+
+    @contextmanager
+    def mailchimp(self) -> Generator[MailchimpClient]:
+        """Yield the organisation's Mailchimp. Raises `NotConnected`.
+
+        With the key as it is now: another process may have replaced it since the last call.
+        """
+        with self.session() as session:
+            store = ConnectionStore(session, self.parts.keyring)
+            connection, api_key = store.live(), store.api_key()
+        if connection is None or api_key is None:
+            raise NotConnected(self.organisation_id)
+        slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
+        with closing(slots), self._client(api_key, slots) as client:
+            yield client
+
+    def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
+        """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""
+        return self._client(api_key, ThreadSlots(1))
+
+    def _client(self, api_key: ApiKey, slots: Slots) -> MailchimpClient:
+        return MailchimpClient(
+            api_key,
+            slots=slots,
+            root=self.parts.settings.api_root,
+            retries=self.patience.retries,
+            timeouts=self.patience.timeouts,
+        )

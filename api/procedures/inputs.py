@@ -1,0 +1,48 @@
+"""What inputs of several procedures are made of: texts that can be stored, and which page of a list.
+
+What does not belong here: the input of one procedure, which stands beside it.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from api.trpc import TRPCError, WireModel
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.segments import STORABLE_TEXT
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=STORABLE_TEXT)]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=STORABLE_TEXT)]
+ForeignId = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=STORABLE_TEXT)
+]
+"""An id that another system gave: an employee's, an audience's."""
+
+
+def left_out() -> Any:  # noqa: ANN401 - stands for a value of any field
+    """Return the default of a field that may be left out but not be null; `model_fields_set` tells whether it was.
+
+    A factory, so that no default stands in the documents.
+    """
+    return None
+
+
+class PageInput(WireModel):
+    """Which page of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    """How many items at most."""
+    cursor: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    """The `nextCursor` of the page before; without it the first page."""
+
+
+class EntityInput(WireModel):
+    """An employee or vendor."""
+
+    entity_id: ForeignId
+    entity_type: EntityType
+
+
+def not_found(what: str) -> TRPCError:
+    """Return the refusal of an id: deleted, another organisation's, or of nothing at all."""
+    return TRPCError("NOT_FOUND", f"There is no such {what}: it may have been deleted")

@@ -1,0 +1,78 @@
+"""`mailchimp.preferences`: what contacts said about e-mail."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from api.procedures.context import Context
+from api.procedures.inputs import EntityInput, PageInput
+from api.trpc import Router, UtcTime, WireModel
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.addresses import known_address
+from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+
+router: Router[Context] = Router("mailchimp.preferences")
+
+# The source goes into the audit log, where nothing is ever deleted: what may be an address must not get there.
+ConsentSource = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^@\x00]*$")
+]
+
+
+class OptStatusInput(EntityInput):
+    """What a contact said, and where."""
+
+    opted_in: bool
+    consent_source: ConsentSource
+    """The channel or mechanism, such as `signup form`; never an address."""
+
+
+class Preference(WireModel):
+    """A contact's last word on e-mail; the time of the opposite one stays."""
+
+    entity_id: str
+    entity_type: EntityType
+    opted_in: bool
+    consent_given_at: UtcTime | None
+    consent_withdrawn_at: UtcTime | None
+    consent_source: str
+    updated_at: UtcTime
+
+
+class PreferencePage(WireModel):
+    """Some preferences, those that changed last first."""
+
+    items: list[Preference]
+    next_cursor: str | None
+
+
+@router.query("getForEntity")
+def get_for_entity(context: Context, wanted: EntityInput) -> Preference | None:
+    """Return a contact's preference, null where it never said anything."""
+    with context.session() as session:
+        found = PreferenceStore(session, context.parts.keyring).get(wanted.entity_type, wanted.entity_id)
+        return found and Preference.model_validate(found)
+
+
+@router.query("list")
+def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePage:
+    """Return a page of all preferences, those that changed last first."""
+    asked = wanted or PageInput()
+    with context.session() as session:
+        found = PreferenceStore(session, context.parts.keyring).list(limit=asked.limit, cursor=asked.cursor)
+        return PreferencePage.model_validate(found)
+
+
+@router.mutation("updateOptStatus")
+def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
+    """Record that a contact opted in or out."""
+    with context.session() as session:
+        word = Word(
+            wanted.entity_type,
+            wanted.entity_id,
+            opted_in=wanted.opted_in,
+            source=wanted.consent_source,
+            subscriber_hash=known_address(session, wanted.entity_type, wanted.entity_id),
+        )
+        store = PreferenceStore(session, context.parts.keyring)
+        return Preference.model_validate(store.record(word, by=context.actor, at=context.clock()))

@@ -1,0 +1,200 @@
+"""`mailchimp.segments`: groups of contacts, each mapped to an audience; made, changed, previewed, asked to be synced.
+
+What does not belong here: syncing, which Dagster does once it is asked for.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from api.procedures.context import Context
+from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found
+from api.trpc import Router, TRPCError, UtcTime, WireModel
+from mailchimp_pipeline.assembly import NotConnected
+from mailchimp_pipeline.contacts import read_contacts
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.requests import SyncRequestStore
+from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.mailchimp.errors import AudienceGone
+from mailchimp_pipeline.segments import (
+    Exclusion,
+    FilterCriteria,
+    OnLeave,
+    Population,
+    SegmentStatus,
+    SegmentType,
+)
+from mailchimp_pipeline.sync import Audience
+
+router: Router[Context] = Router("mailchimp.segments")
+
+
+class SegmentInput(WireModel):
+    """A segment, by its id."""
+
+    id: str
+
+
+class NewSegmentInput(WireModel):
+    """What a segment is made of."""
+
+    name: Name
+    description: Description | None = None
+    segment_type: SegmentType
+    mailchimp_list_id: ForeignId
+    """The id of the audience that its members are sent to."""
+    filter_criteria: FilterCriteria = Field(default_factory=FilterCriteria)
+    on_leave: OnLeave = OnLeave.KEEP
+    """What happens at Mailchimp to members who leave the segment."""
+
+
+class SegmentChangesInput(WireModel):
+    """What to change of a segment; what is left out stays."""
+
+    id: str
+    name: Name = Field(default_factory=left_out)
+    description: Description | None = None
+    filter_criteria: FilterCriteria = Field(default_factory=left_out)
+    on_leave: OnLeave = Field(default_factory=left_out)
+
+    @property
+    def changes(self) -> SegmentChanges:
+        """What is to be changed."""
+        given: Any = {name: getattr(self, name) for name in self.model_fields_set - {"id"}}
+        return given
+
+
+class PreviewInput(WireModel):
+    """The contacts that a segment would ask for."""
+
+    segment_type: SegmentType
+    filter_criteria: FilterCriteria = Field(default_factory=FilterCriteria)
+
+
+class Segment(WireModel):
+    """A group of contacts that is kept in step with an audience."""
+
+    id: str
+    name: str
+    description: str | None
+    segment_type: SegmentType
+    mailchimp_list_id: str
+    mailchimp_list_name: str | None
+    filter_criteria: FilterCriteria
+    on_leave: OnLeave
+    status: SegmentStatus
+    last_error: str | None
+    """Why the last sync failed, and what to do."""
+    member_count: int | None
+    """How many members the last sync found; null before the first."""
+    last_synced_at: UtcTime | None
+    created_at: UtcTime
+    updated_at: UtcTime
+    soft_deleted_at: UtcTime | None
+
+
+class SegmentPage(WireModel):
+    """Some segments, newest first."""
+
+    items: list[Segment]
+    next_cursor: str | None
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Preview(WireModel):
+    """How many contacts match, and how many of them would be members; the others by what excludes them."""
+
+    matching: Count
+    members: Count
+    excluded: dict[Exclusion, Count]
+
+
+@router.query("list")
+def list_segments(context: Context, wanted: PageInput | None) -> SegmentPage:
+    """Return a page of segments, newest first."""
+    asked = wanted or PageInput()
+    with context.session() as session:
+        return SegmentPage.model_validate(SegmentStore(session).list(limit=asked.limit, cursor=asked.cursor))
+
+
+@router.query("get")
+def get(context: Context, wanted: SegmentInput) -> Segment:
+    """Return one segment."""
+    with context.session() as session:
+        found = SegmentStore(session).get(wanted.id)
+    if found is None:
+        raise not_found("segment")
+    return Segment.model_validate(found)
+
+
+@router.mutation("create")
+def create(context: Context, wanted: NewSegmentInput) -> Segment:
+    """Make a segment; it is synced with the next scheduled sync, or when asked."""
+    audience = _audience(context, wanted.mailchimp_list_id)
+    new = NewSegment(
+        name=wanted.name,
+        segment_type=wanted.segment_type,
+        mailchimp_list_id=audience.id,
+        description=wanted.description,
+        mailchimp_list_name=audience.name,
+        filter_criteria=wanted.filter_criteria,
+        on_leave=wanted.on_leave,
+    )
+    with context.session() as session:
+        return Segment.model_validate(SegmentStore(session).create(new, by=context.actor, at=context.clock()))
+
+
+@router.mutation("update")
+def update(context: Context, wanted: SegmentChangesInput) -> Segment:
+    """Change a segment's name, description, filter criteria, or what happens to those who leave it."""
+    if not wanted.changes:
+        return get(context, SegmentInput(id=wanted.id))
+    with context.session() as session:
+        changed = SegmentStore(session).update(wanted.id, wanted.changes, by=context.actor, at=context.clock())
+    if changed is None:
+        raise not_found("segment")
+    return Segment.model_validate(changed)
+
+
+@router.mutation("delete")
+def delete(context: Context, wanted: SegmentInput) -> Segment:
+    """Delete a segment; who is in its audience stays there."""
+    with context.session() as session:
+        deleted = SegmentStore(session).delete(wanted.id, by=context.actor, at=context.clock())
+    if deleted is None:
+        raise not_found("segment")
+    return Segment.model_validate(deleted)
+
+
+@router.mutation("sync")
+def sync(context: Context, wanted: SegmentInput) -> Segment:
+    """Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is."""
+    with context.session() as session:
+        found = SegmentStore(session).get(wanted.id)
+        if found is None or SyncRequestStore(session).ask(found.id, by=context.actor, at=context.clock()) is None:
+            raise not_found("segment")
+        if ConnectionStore(session, context.parts.keyring).live() is None:
+            raise NotConnected(context.organisation_id)
+    return Segment.model_validate(found)
+
+
+@router.query("preview")
+def preview(context: Context, wanted: PreviewInput) -> Preview:
+    """Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent."""
+    contacts = read_contacts(context.parts.source, context.organisation_id, wanted.segment_type.entity_types)
+    records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
+    population = Population.prepare(contacts, *records.suppressions(context.organisation_id, contacts))
+    found = population.membership(wanted.segment_type, wanted.filter_criteria)
+    return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
+
+
+def _audience(context: Context, list_id: str) -> Audience:
+    """Return the audience as Mailchimp has it. Raises BAD_REQUEST where the account has none with this id."""
+    with context.mailchimp() as mailchimp:
+        try:
+            return mailchimp.audience(list_id)
+        except AudienceGone as gone:
+            raise TRPCError("BAD_REQUEST", str(gone), {"mailchimpListId": [str(gone)]}) from None

@@ -1,0 +1,33 @@
+"""Campaigns: what a tracked one is, what Mailchimp's words for it mean, and what a refresh changes of it.
+
+Core: values in, values out. What does not belong here: HTTP (`mailchimp`), SQL (`database`), which are refreshed
+together (`runs`).
+"""
+
+from mailchimp_pipeline.campaigns.model import FINAL, Campaign, CampaignStatus, Figures, Stats, settling_since
+from mailchimp_pipeline.campaigns.plot import rates_plot
+from mailchimp_pipeline.campaigns.refresh import Refresh, refresh
+from mailchimp_pipeline.campaigns.sightings import (
+    MailchimpCampaign,
+    MailchimpCampaigns,
+    MailchimpReport,
+    Sighting,
+    sight,
+)
+
+__all__ = [
+    "FINAL",
+    "Campaign",
+    "CampaignStatus",
+    "Figures",
+    "MailchimpCampaign",
+    "MailchimpCampaigns",
+    "MailchimpReport",
+    "Refresh",
+    "Sighting",
+    "Stats",
+    "rates_plot",
+    "refresh",
+    "settling_since",
+    "sight",
+]

@@ -1,0 +1,84 @@
+"""Open and click rates over time as a picture: a small panel a campaign, in SVG, which needs no library.
+
+What does not belong here: where the picture is shown (`defs`).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from html import escape
+from typing import Final
+
+from mailchimp_pipeline.campaigns.model import Campaign, Stats
+
+_COLUMNS: Final = 3
+_WIDTH, _HEIGHT = 250, 150
+"""Of a panel, in pixels."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 34, 24
+_LEGEND_HEIGHT: Final = 26
+_LONGEST_TITLE: Final = 32
+_OPENS, _CLICKS, _INK, _GRID = "#4f43dd", "#d9730d", "#30303a", "#d8d8e0"
+
+
+def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
+    """Return the picture; each history has at least one row, the oldest first."""
+    columns = min(_COLUMNS, max(1, len(histories)))
+    rows = -(-len(histories) // columns)
+    width, height = columns * _WIDTH, _LEGEND_HEIGHT + rows * _HEIGHT
+    size = f'width="{width}" height="{height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="10" fill="{_INK}">',
+        f'<rect {size} fill="#ffffff"/>',
+        f'<text x="10" y="17" fill="{_OPENS}">● open rate</text>',
+        f'<text x="90" y="17" fill="{_CLICKS}">● click rate</text>',
+    ]
+    for number, (campaign, stats) in enumerate(histories):
+        x, y = number % columns * _WIDTH, _LEGEND_HEIGHT + number // columns * _HEIGHT
+        parts += [f'<g transform="translate({x} {y})">', *_panel(campaign.title, stats), "</g>"]
+    return "".join([*parts, "</svg>"])
+
+
+def _panel(title: str, stats: Sequence[Stats]) -> Iterator[str]:
+    shown = title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 1]}…"
+    opens = [row.figures.open_rate for row in stats]
+    clicks = [row.figures.click_rate for row in stats]
+    top = _next_tenth(max(*opens, *clicks))
+    times = [row.refreshed_at for row in stats]
+    yield f'<text x="{_LEFT}" y="20" font-size="11" font-weight="bold">{escape(_printable(shown))}</text>'
+    for share in (0.0, top):
+        y = _y(share, top)
+        yield f'<line x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}" stroke="{_GRID}"/>'
+        yield f'<text x="{_LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{share:.0%}</text>'
+    yield f'<text x="{_LEFT}" y="{_HEIGHT - 8}">{times[0]:%d %b %H:%M}</text>'
+    if times[-1] > times[0]:
+        yield f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">{times[-1]:%d %b %H:%M}</text>'
+    yield from _line(times, opens, top, _OPENS)
+    yield from _line(times, clicks, top, _CLICKS)
+
+
+def _line(times: Sequence[datetime], rates: Sequence[float], top: float, colour: str) -> Iterator[str]:
+    points = [(_x(time, times), _y(rate, top)) for time, rate in zip(times, rates, strict=True)]
+    path = " ".join(f"{x},{y}" for x, y in points)
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    x, y = points[-1]
+    yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>'
+
+
+def _x(time: datetime, times: Sequence[datetime]) -> float:
+    span = (times[-1] - times[0]).total_seconds()
+    share = (time - times[0]).total_seconds() / span if span else 0.0
+    return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
+
+
+def _y(share: float, top: float) -> float:
+    return round(_HEIGHT - _BOTTOM - share / top * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+
+def _next_tenth(share: float) -> float:
+    """Return the share rounded up to a tenth, at least one: the scale that holds it."""
+    return next(tenth / 10 for tenth in range(1, 11) if share <= tenth / 10 or tenth == 10)
+
+
+def _printable(text: str) -> str:
+    """Return the text without what XML forbids; one such character would spoil the whole picture."""
+    return "".join(character if character.isprintable() else " " for character in text)

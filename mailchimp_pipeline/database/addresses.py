@@ -1,0 +1,34 @@
+"""The address that an employee or vendor is known by, as Mailchimp's hash of it.
+
+What does not belong here: addresses in the clear, those of the sources (`contacts`).
+"""
+
+from sqlalchemy import select
+
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SegmentRow
+
+
+def known_address(session: OrganisationSession, entity_type: EntityType, entity_id: str) -> str | None:
+    """Return the contact's latest address; None where it neither is in a segment nor was ever sent to an audience."""
+    wanted = (
+        select(SegmentMemberRow.subscriber_hash)
+        .join(SegmentRow, SegmentRow.id == SegmentMemberRow.segment_id)
+        .where(
+            SegmentMemberRow.organisation_id == session.organisation_id,
+            SegmentMemberRow.entity_type == entity_type.value,
+            SegmentMemberRow.entity_id == entity_id,
+        )
+        .order_by(SegmentRow.status_changed_at.desc(), SegmentMemberRow.subscriber_hash)
+    )
+    sent = (
+        select(AudienceMemberRow.subscriber_hash)
+        .where(
+            AudienceMemberRow.organisation_id == session.organisation_id,
+            AudienceMemberRow.entity_type == entity_type.value,
+            AudienceMemberRow.entity_id == entity_id,
+        )
+        .order_by(AudienceMemberRow.pushed_at.desc().nulls_last(), AudienceMemberRow.subscriber_hash)
+    )
+    return session.scalar(wanted.limit(1)) or session.scalar(sent.limit(1))

@@ -1,0 +1,54 @@
+"""Campaigns over all organisations: which are due for a refresh, and how the figures of some of them moved."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from mailchimp_pipeline.campaigns import FINAL, Campaign, CampaignStatus, Stats
+from mailchimp_pipeline.database.campaigns.rows import campaign_of, stats_of
+from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, ConnectionRow, row_id
+
+
+def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campaign, ...]:
+    """Return the campaigns of connected organisations whose figures may still move, an organisation's side by side.
+
+    Those are the ones that are not over; those sent after the given moment; and those known to be sent whose final
+    counts Mailchimp did not have yet. None that is missing at Mailchimp is among them.
+    """
+    connected = select(ConnectionRow.organisation_id).where(ConnectionRow.soft_deleted_at.is_(None))
+    has_final_counts = (
+        select(CampaignStatsRow.id)
+        .where(
+            CampaignStatsRow.organisation_id == CampaignRow.organisation_id,
+            CampaignStatsRow.campaign_id == CampaignRow.id,
+            CampaignStatsRow.status == CampaignStatus.SENT.value,
+        )
+        .exists()
+    )
+    moves = or_(
+        CampaignRow.status.not_in([status.value for status in FINAL]),
+        and_(
+            CampaignRow.status == CampaignStatus.SENT.value,
+            or_(CampaignRow.send_time > settling_since, ~has_final_counts),
+        ),
+    )
+    query = select(CampaignRow).where(
+        CampaignRow.missing_since.is_(None), CampaignRow.organisation_id.in_(connected), moves
+    )
+    return tuple(map(campaign_of, session.scalars(query.order_by(CampaignRow.organisation_id, CampaignRow.id))))
+
+
+def histories(session: Session, campaign_ids: Collection[str], *, latest: int) -> Mapping[str, Sequence[Stats]]:
+    """Return the campaigns' latest figures, the oldest of them first; campaigns without any are left out."""
+    place = func.row_number().over(
+        partition_by=CampaignStatsRow.campaign_id, order_by=CampaignStatsRow.refreshed_at.desc()
+    )
+    wanted = CampaignStatsRow.campaign_id.in_([row_id(campaign_id) for campaign_id in campaign_ids])
+    numbered = select(CampaignStatsRow, place.label("place")).where(wanted).subquery()
+    stats = aliased(CampaignStatsRow, numbered)
+    query = select(stats).where(numbered.c.place <= latest).order_by(stats.campaign_id, stats.refreshed_at)
+    rows = session.scalars(query)
+    return {str(key): [stats_of(row) for row in group] for key, group in groupby(rows, lambda row: row.campaign_id)}

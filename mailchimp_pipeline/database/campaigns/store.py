@@ -1,0 +1,101 @@
+"""The campaigns of one organisation: tracked, looked at, refreshed."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+
+from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, Refresh, Sighting, Stats, refresh
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.campaigns.rows import campaign_of, is_news, stats_of, stats_row, take_over, told
+from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, row_id
+
+
+class CampaignStore:
+    """The campaigns of the session's organisation."""
+
+    def __init__(self, session: OrganisationSession) -> None:
+        self._session = session
+
+    def track(self, sighting: Sighting, *, seen_at: datetime, by: str, at: datetime) -> Campaign:
+        """Track the campaign as it was just seen; one that is tracked already is refreshed."""
+        first, key = refresh(None, sighting, seen_at), sighting.campaign.id
+        new = insert(CampaignRow).values(
+            organisation_id=self._session.organisation_id,
+            mailchimp_campaign_id=key,
+            title=key,
+            status=first.status.value,
+            created_at=at,
+        )
+        # Two who track it at once make one row: the second waits for the first's, and then finds it.
+        made = self._session.scalar(new.on_conflict_do_nothing().returning(CampaignRow.id))
+        row = self._session.scalars(self._locked(CampaignRow.mailchimp_campaign_id == key)).one()
+        if made is None:
+            return self._refresh(row, refresh(CampaignStatus(row.status), sighting, seen_at), by=by, at=at)
+        self._write(row, first)
+        details = {"mailchimp_campaign_id": key, "status": row.status}
+        audit.write(self._session, told(row, "campaign.tracked", by, at, details))
+        return campaign_of(row)
+
+    def get(self, campaign_id: str) -> Campaign | None:
+        """Return the campaign, None where there is none."""
+        row = self._session.scalar(self._all().where(CampaignRow.id == row_id(campaign_id)))
+        return row and campaign_of(row)
+
+    def list(self, *, limit: int, cursor: str | None = None) -> Page[Campaign]:
+        """Return a page of campaigns, those tracked last first. Raises `paging.CursorInvalid`."""
+        query = self._all()
+        if cursor is not None:
+            query = query.where(tuple_(CampaignRow.created_at, CampaignRow.id) < read_cursor(cursor, UUID))
+        query = query.order_by(CampaignRow.created_at.desc(), CampaignRow.id.desc()).limit(limit + 1)
+        rows = self._session.scalars(query).all()
+        return page(rows, limit, campaign_of, lambda row: cursor_after(row.created_at, row.id))
+
+    def history(self, campaign_id: str, *, limit: int, cursor: str | None = None) -> Page[Stats] | None:
+        """Return a page of the campaign's figures, the latest first; None where there is no such campaign.
+
+        Raises `paging.CursorInvalid`.
+        """
+        if self.get(campaign_id) is None:
+            return None
+        table = CampaignStatsRow
+        query = select(table).where(
+            table.organisation_id == self._session.organisation_id, table.campaign_id == row_id(campaign_id)
+        )
+        if cursor is not None:
+            query = query.where(tuple_(table.refreshed_at, table.id) < read_cursor(cursor, UUID))
+        query = query.order_by(table.refreshed_at.desc(), table.id.desc()).limit(limit + 1)
+        rows = self._session.scalars(query).all()
+        return page(rows, limit, stats_of, lambda row: cursor_after(row.refreshed_at, row.id))
+
+    def write(self, campaign_id: str, found: Refresh, *, by: str, at: datetime) -> Campaign | None:
+        """Write a refresh down, and return the campaign as it is then; None where there is none.
+
+        What another refresh found that looked later stays.
+        """
+        row = self._session.scalar(self._locked(CampaignRow.id == row_id(campaign_id)))
+        return row and self._refresh(row, found, by=by, at=at)
+
+    def _refresh(self, row: CampaignRow, found: Refresh, *, by: str, at: datetime) -> Campaign:
+        before = row.status, row.missing_since
+        if is_news(row, found):
+            self._write(row, found)
+        # What the pipeline finds unchanged every six hours is no change of state; a person's wish is told anyway.
+        if by != audit.PIPELINE or before != (row.status, row.missing_since):
+            details = {"status": row.status, "before": before[0], "missing": row.missing_since is not None}
+            audit.write(self._session, told(row, "campaign.refreshed", by, at, details))
+        return campaign_of(row)
+
+    def _write(self, row: CampaignRow, found: Refresh) -> None:
+        take_over(row, found)
+        if found.figures:
+            self._session.add(stats_row(row, found, found.figures))
+
+    def _all(self) -> Select[CampaignRow]:
+        return select(CampaignRow).where(CampaignRow.organisation_id == self._session.organisation_id)
+
+    def _locked(self, which: ColumnElement[bool]) -> Select[CampaignRow]:
+        return self._all().where(which).with_for_update().execution_options(populate_existing=True)

@@ -1,0 +1,32 @@
+"""How all segments of an organisation are doing, in one word and one time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import SegmentRow
+from mailchimp_pipeline.segments import SegmentStatus
+
+_WORST_FIRST = (SegmentStatus.ERROR, SegmentStatus.SYNCING, SegmentStatus.PENDING, SegmentStatus.SYNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The worst status of the segments, and when one was last synced."""
+
+    status: SegmentStatus
+    last_synced_at: datetime | None
+
+
+def summary(session: OrganisationSession) -> Summary:
+    """Return how the organisation's live segments are doing; `pending` where it has none."""
+    query = (
+        select(SegmentRow.status, func.max(SegmentRow.last_synced_at))
+        .where(SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None))
+        .group_by(SegmentRow.status)
+    )
+    latest = {SegmentStatus(status): at for status, at in session.execute(query).all()}
+    worst = min(latest, key=_WORST_FIRST.index, default=SegmentStatus.PENDING)
+    return Summary(worst, max((at for at in latest.values() if at is not None), default=None))

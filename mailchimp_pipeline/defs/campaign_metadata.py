@@ -1,0 +1,97 @@
+"""What `campaign_stats` says of itself in Dagster's UI: counts, a table of campaigns, a plot of their rates.
+
+What does not belong here: drawing the plot (`mailchimp_pipeline.campaigns`).
+"""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from mailchimp_pipeline.campaigns import Campaign, Stats, rates_plot
+from mailchimp_pipeline.defs.metadata import Metadata
+from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
+
+CAMPAIGNS_LISTED = 50
+CAMPAIGNS_PLOTTED = 6
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_COLUMNS = {
+    "organisation": "string",
+    "campaign": "string",
+    "title": "string",
+    "status": "string",
+    "open_rate": "float",
+    "click_rate": "float",
+    "emails_sent": "int",
+}
+
+
+def refresh_metadata(refreshes: Sequence[OrganisationRefresh], histories: Mapping[str, Sequence[Stats]]) -> Metadata:
+    """Return the figures of a refresh. Rates are fractions, 0 to 1."""
+    campaigns = _refreshed(refreshes)
+    failed = [refresh for refresh in refreshes if refresh.failures]
+    told = {
+        "organisations": dg.MetadataValue.int(len(refreshes)),
+        "refreshed": dg.MetadataValue.int(len(campaigns)),
+        "missing_at_mailchimp": dg.MetadataValue.int(sum(campaign.missing_since is not None for campaign in campaigns)),
+        "statuses": dg.MetadataValue.json(
+            dict(sorted(Counter(campaign.status.value for campaign in campaigns).items()))
+        ),
+        "campaigns": _table(_COLUMNS, map(_record, _latest_sent_first(campaigns)[:CAMPAIGNS_LISTED])),
+        "seconds": dg.MetadataValue.float(round(max((refresh.seconds for refresh in refreshes), default=0.0), 3)),
+        **failures_metadata(failed),
+    }
+    drawn = [(campaign, histories[campaign.id]) for campaign in plotted(refreshes) if histories.get(campaign.id)]
+    return {**told, "rates": _picture(rates_plot(drawn))} if drawn else told
+
+
+def failures_metadata(failed: Sequence[OrganisationRefresh]) -> Metadata:
+    """Return a table of what was not refreshed, and why; nothing where nothing failed."""
+    rows = [
+        {"organisation": refresh.organisation_id, "campaign": campaign, "error": error}
+        for refresh in failed
+        for campaign, error in refresh.failures.items()
+    ]
+    return {"failed": _table(dict.fromkeys(("organisation", "campaign", "error"), "string"), rows)} if rows else {}
+
+
+def plotted(refreshes: Sequence[OrganisationRefresh]) -> Sequence[Campaign]:
+    """Return the campaigns to draw: of those that have figures, the ones sent last."""
+    counted = [campaign for campaign in _refreshed(refreshes) if campaign.open_rate is not None]
+    return _latest_sent_first(counted)[:CAMPAIGNS_PLOTTED]
+
+
+def _refreshed(refreshes: Iterable[OrganisationRefresh]) -> list[Campaign]:
+    return [result.campaign for refresh in refreshes if not refresh.error for result in refresh.campaigns]
+
+
+def _latest_sent_first(campaigns: Iterable[Campaign]) -> list[Campaign]:
+    return sorted(campaigns, key=lambda campaign: (campaign.send_time or _LONG_AGO, campaign.id), reverse=True)
+
+
+def _record(campaign: Campaign) -> Mapping[str, str | int | float]:
+    shown = {
+        "organisation": campaign.organisation_id,
+        "campaign": campaign.mailchimp_campaign_id,
+        "title": campaign.title,
+        "status": campaign.status.value,
+        "open_rate": campaign.open_rate,
+        "click_rate": campaign.click_rate,
+        "emails_sent": campaign.emails_sent,
+    }
+    # A table of Dagster's knows no null; an empty cell says the same.
+    return {name: "" if value is None else value for name, value in shown.items()}
+
+
+def _table(columns: Mapping[str, str], rows: Iterable[Mapping[str, str | int | float]]) -> dg.TableMetadataValue:
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in columns.items()])
+    return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows], schema=schema)
+
+
+def _picture(svg: str) -> dg.MarkdownMetadataValue:
+    """Return the picture as Dagster's UI shows one: inside the markdown itself, so that nothing is fetched for it."""
+    encoded = b64encode(svg.encode()).decode()
+    return dg.MetadataValue.md(f"![Open and click rates over time](data:image/svg+xml;base64,{encoded})")

@@ -1,0 +1,90 @@
+"""Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule that refresh it.
+
+What does not belong here: anything that wants a unit test (`runs`, `campaigns`), what it says of itself
+(`campaign_metadata`).
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from mailchimp_pipeline.defs.campaign_metadata import failures_metadata, plotted, refresh_metadata
+from mailchimp_pipeline.runs.campaigns import CampaignPipeline, OrganisationRefresh
+
+POINTS_PLOTTED = 60
+"""How many of a campaign's latest refreshes the plot shows: a fortnight's."""
+
+_FRESH = dg.AssetCheckSpec(
+    "campaigns_are_fresh",
+    asset="campaign_stats",
+    description=(
+        "Every tracked campaign that still moves was refreshed. The metadata name what was not, and what to do; "
+        "its last figures are kept."
+    ),
+)
+
+
+@dg.asset(
+    name="campaign_stats",
+    group_name="campaigns",
+    check_specs=[_FRESH],
+    description=(
+        "Statuses, opens and clicks of the tracked campaigns, as Mailchimp counts them; in the tables "
+        "`campaign_tracking` (the latest) and `campaign_stats` (the history). Campaigns that were sent or cancelled "
+        "stay as they are; those deleted or archived at Mailchimp too. Did the check fail? The rest is fresh: it names "
+        "what is not. It is always safe to run it again."
+    ),
+)
+def campaign_stats(
+    context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignPipeline]
+) -> dg.MaterializeResult[Any]:
+    """Refresh the campaigns that still move, and tell how they do."""
+    refreshes: list[OrganisationRefresh] = []
+    for refresh in campaigns.refresh():
+        _tell(context, refresh)
+        refreshes.append(refresh)
+    histories = campaigns.histories(plotted(refreshes), latest=POINTS_PLOTTED)
+    return dg.MaterializeResult(metadata=refresh_metadata(refreshes, histories), check_results=[_judged(refreshes)])
+
+
+def _tell(context: dg.AssetExecutionContext, refresh: OrganisationRefresh) -> None:
+    for campaign, error in refresh.failures.items():
+        context.log.error("Campaign %s of organisation %s: %s", campaign, refresh.organisation_id, error)
+    if refresh.defect:
+        context.log.error("Organisation %s: raised at\n%s", refresh.organisation_id, refresh.defect)
+
+
+def _judged(refreshes: Sequence[OrganisationRefresh]) -> dg.AssetCheckResult:
+    failed = [refresh for refresh in refreshes if refresh.failures]
+    return dg.AssetCheckResult(passed=not failed, check_name=_FRESH.name, metadata=failures_metadata(failed))
+
+
+campaign_stats_refresh = dg.define_asset_job(
+    "mailchimp_campaign_stats_refresh",
+    selection=dg.AssetSelection.assets("campaign_stats"),
+    executor_def=dg.in_process_executor,
+    description="Refreshes the figures of all tracked campaigns that still move. Every six hours.",
+)
+
+six_hourly_refresh = dg.ScheduleDefinition(
+    name="mailchimp_campaign_stats_refresh",
+    job=campaign_stats_refresh,
+    cron_schedule="0 */6 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Refreshes the figures of all tracked campaigns that still move.",
+)
+
+
+class CampaignsResource(dg.ConfigurableResource[CampaignPipeline]):
+    """Hands out the `CampaignPipeline`. There is nothing to configure here: all settings come from the environment."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[CampaignPipeline]:  # noqa: ARG002 - Dagster's
+        """Open the campaigns for one run. A secret is read now, not when the code location loads."""
+        from mailchimp_pipeline.assembly import open_campaigns  # noqa: PLC0415 - pandas and SQLAlchemy load here
+
+        with open_campaigns() as campaigns:
+            yield campaigns

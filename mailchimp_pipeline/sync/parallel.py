@@ -1,0 +1,38 @@
+"""Tasks that wait on the network, done side by side: as many as an account has connections."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.sync.model import CONNECTIONS
+
+_T = TypeVar("_T")
+
+
+class Stopped(PassingError):
+    """The sync was told to stop before it was done."""
+
+
+def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool]) -> Iterator[_T]:
+    """Run tasks in threads and yield their results, never holding more than two for each connection.
+
+    When one fails those under way finish, those not begun are dropped, and its error is raised.
+    `stopping` is asked before each task; it ends the work in the same way, with `Stopped`.
+    """
+    pending: set[Future[_T]] = set()
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push") as pool:
+        try:
+            for task in tasks:
+                if stopping():
+                    raise Stopped("The run was stopped before it was done. What was sent is kept; sync again to go on.")
+                pending.add(pool.submit(task))
+                while len(pending) >= 2 * CONNECTIONS:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,39 @@
+"""One API, one sandbox and one database for all tests of the procedures; each test has an organisation of its own."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
+from mailchimp_pipeline_tests.conftest import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Generator[Sandbox]:
+    with Sandbox.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stage(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
+) -> Generator[Stage]:
+    files: Path = tmp_path_factory.mktemp("hr")
+    name = postgres_server.create("migrated")
+    with a_stage(postgres_server.url_of(name), files, sandbox) as served:
+        yield served
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def tenant(stage: Stage) -> Tenant:
+    """Return an organisation that is not connected."""
+    return a_tenant(stage)
+
+
+@pytest.fixture
+def connected(stage: Stage) -> Tenant:
+    """Return an organisation that is connected."""
+    return a_tenant(stage, connected=True)

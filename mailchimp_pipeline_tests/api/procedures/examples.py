@@ -1,0 +1,46 @@
+"""An input of each procedure that is right by its form, and ids of rows that an organisation has.
+
+A procedure that is not here fails the tests that walk the registry.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
+
+NO_ID = "00000000-0000-4000-8000-000000000000"
+_ENTITY = {"entityId": "1", "entityType": "employee"}
+
+EXAMPLES: Mapping[str, Any] = {
+    "mailchimp.connection.get": NOTHING,
+    "mailchimp.connection.connect": {"apiKey": "0123456789abcdef0123456789abcdef-us6"},
+    "mailchimp.connection.disconnect": NOTHING,
+    "mailchimp.connection.listAudiences": NOTHING,
+    "mailchimp.segments.list": {"limit": 1, "cursor": None},
+    "mailchimp.segments.get": {"id": NO_ID},
+    "mailchimp.segments.create": {
+        "name": "Everybody",
+        "description": None,
+        "segmentType": "mixed",
+        "mailchimpListId": "a1b2c3d4e5",
+        "filterCriteria": {"department": "Sales", "location": ["Berlin"]},
+        "onLeave": "keep",
+    },
+    "mailchimp.segments.update": {"id": NO_ID, "name": "Other", "description": "", "onLeave": "archive"},
+    "mailchimp.segments.delete": {"id": NO_ID},
+    "mailchimp.segments.sync": {"id": NO_ID},
+    "mailchimp.segments.preview": {"segmentType": "mixed", "filterCriteria": {"employmentType": []}},
+    "mailchimp.preferences.getForEntity": _ENTITY,
+    "mailchimp.preferences.list": {"limit": 100, "cursor": None},
+    "mailchimp.preferences.updateOptStatus": {**_ENTITY, "optedIn": False, "consentSource": "dashboard"},
+    "mailchimp.audit.list": {"limit": 2, "cursor": None, "entityType": "segment", "entityId": NO_ID},
+}
+
+
+def _segment(tenant: Tenant) -> str:
+    made: str = tenant.create().data["id"]
+    return made
+
+
+OWNED: Mapping[str, Callable[[Tenant], str]] = {"mailchimp.segments": _segment}
+"""What makes a row of the tenant's, and returns its id, by the router whose procedures take it."""

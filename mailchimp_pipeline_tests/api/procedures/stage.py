@@ -1,0 +1,147 @@
+"""The API as it runs, over PostgreSQL, files and the sandbox; and tenants, each an organisation of its own."""
+
+import csv
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from api.app import create_app
+from api.composition import api_parts
+from api.limits import Rate, Rates
+from api.procedures.context import Patience
+from api.serving import in_thread
+from api.trpc import Role
+from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.mailchimp import Retries, Timeouts
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline_tests.api.served import SECRET, a_token
+from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
+
+NOTHING = object()
+"""No input, which is not the same as null."""
+
+IMPATIENT = Patience(Retries(budget=0.5, first_pause=0.05), Timeouts(connect=1, read=0.4))
+_ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
+_COLUMNS = (
+    "organisation_id",
+    "id",
+    "email",
+    "first_name",
+    "last_name",
+    "department",
+    "location",
+    "employment_type",
+    "employment_status",
+)
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An API that runs, and what is behind it."""
+
+    url: str
+    parts: Parts
+    sandbox: Sandbox
+    files: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An organisation, with an account at Mailchimp that has one audience."""
+
+    stage: Stage
+    organisation_id: str
+    api_key: str
+    account_id: str
+    list_id: str
+
+    def ask(self, target: str, *, method: str = "GET", value: object = NOTHING, role: Role = Role.ADMIN) -> Answer:
+        """Send one request under the prefix; a value goes as the body."""
+        body = None if value is NOTHING else json.dumps(value)
+        token = a_token(organisation_id=self.organisation_id, role=role)
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        return send(self.stage.port, f"/api/trpc/mailchimp.{target}", method, body, headers)
+
+    def query(self, path: str, value: object = NOTHING, *, role: Role = Role.VIEWER) -> Answer:
+        suffix = "" if value is NOTHING else f"?input={quote(json.dumps(value))}"
+        return self.ask(path + suffix, role=role)
+
+    def mutate(self, path: str, value: object = NOTHING, *, role: Role = Role.ADMIN) -> Answer:
+        return self.ask(path, method="POST", value=value, role=role)
+
+    def connect(self) -> Answer:
+        return self.mutate("connection.connect", {"apiKey": self.api_key})
+
+    def create(self, **changed: object) -> Answer:
+        wanted = {"name": "Everybody", "segmentType": "mixed", "mailchimpListId": self.list_id}
+        return self.mutate("segments.create", wanted | changed)
+
+    def actions(self) -> list[str]:
+        """Return what the audit log tells, the newest first."""
+        return [entry["action"] for entry in self.query("audit.list").data["items"]]
+
+    def employ(self, *people: Mapping[str, str]) -> None:
+        """Add people to the HR file."""
+        with (self.stage.files / "employees.csv").open("a", encoding="utf-8", newline="") as file:
+            for number, person in enumerate(people, start=1):
+                row = _an_employee(self.organisation_id, number) | dict(person)
+                csv.DictWriter(file, _COLUMNS).writerow(row)
+
+
+def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
+    """Return an organisation that no other test knows."""
+    number = next(_numbers)
+    api_key = f"{number:032x}-us6"
+    account_id = stage.sandbox.add_account(api_key, f"Acme {number}")
+    tenant = Tenant(stage, f"acme-{number}", api_key, account_id, stage.sandbox.add_audience(account_id, "Staff"))
+    if connected:
+        assert tenant.connect().status == 200
+    return tenant
+
+
+@contextmanager
+def a_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generator[Stage]:
+    """Serve the API until the end of the block, with no limit of calls and little patience."""
+    for name in ("employees", "vendors"):
+        with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, _COLUMNS).writeheader()
+    with open_parts(settings_for(database_url, files, sandbox)) as parts:
+        served = replace(api_parts(parts, patience=IMPATIENT), rates=Rates(_ENDLESS, _ENDLESS))
+        with in_thread(create_app(served), grace_seconds=1) as url:
+            yield Stage(url, parts, sandbox, files)
+
+
+def settings_for(database_url: str, files: Path, sandbox: Sandbox, **more: str) -> Settings:
+    environment: dict[str, str] = {
+        "MAILCHIMP_PIPELINE_DATABASE_URL": database_url,
+        "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",
+        "MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET,
+        "MAILCHIMP_PIPELINE_SOURCE": str(files),
+        "MAILCHIMP_API_ROOT": sandbox.api_root,
+    }
+    return Settings.from_environment(environment | more)
+
+
+def _an_employee(organisation_id: str, number: int) -> dict[str, Any]:
+    return {
+        "organisation_id": organisation_id,
+        "id": str(number),
+        "email": f"person{number}@{organisation_id}.test",
+        "first_name": "Ann",
+        "last_name": "Lee",
+        "department": "Sales",
+        "location": "Berlin",
+        "employment_type": "full-time",
+        "employment_status": "active",
+    }

@@ -1,0 +1,55 @@
+"""`mailchimp.audit` over HTTP and the database."""
+
+import pytest
+
+from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant
+
+
+def test_every_mutation_is_told_with_its_actor(connected: Tenant) -> None:
+    segment_id = connected.create().data["id"]
+    connected.mutate("segments.update", {"id": segment_id, "name": "Other"})
+    connected.mutate("segments.sync", {"id": segment_id})
+    connected.mutate("segments.delete", {"id": segment_id})
+    connected.mutate("connection.disconnect")
+    log = connected.query("audit.list").data["items"]
+    assert {entry["actor"] for entry in log} == {"alice"}
+    assert [entry["action"] for entry in log] == [
+        "connection.disconnected",
+        "segment.deleted",
+        "segment.sync_requested",
+        "segment.updated",
+        "segment.created",
+        "connection.connected",
+    ]
+
+
+def test_an_entry_says_what_was_changed_and_how(connected: Tenant) -> None:
+    segment_id = connected.create().data["id"]
+    connected.mutate("segments.update", {"id": segment_id, "name": "Other"})
+    log = connected.query("audit.list", {"entityType": "segment", "entityId": segment_id}).data["items"]
+    assert [entry["action"] for entry in log] == ["segment.updated", "segment.created"]
+    assert (log[0]["entityType"], log[0]["entityId"], log[0]["details"]) == ("segment", segment_id, {"changed": ["name"]})
+    assert log[0]["at"].endswith("Z")
+
+
+def test_pages_follow_each_other(connected: Tenant) -> None:
+    for number in range(4):
+        connected.create(name=str(number))
+    first = connected.query("audit.list", {"limit": 3}).data
+    second = connected.query("audit.list", {"limit": 3, "cursor": first["nextCursor"]}).data
+    assert [entry["action"] for entry in second["items"]] == ["segment.created", "connection.connected"]
+    assert second["nextCursor"] is None
+
+
+def test_another_organisation_reads_none_of_it(connected: Tenant) -> None:
+    segment_id = connected.create().data["id"]
+    other = a_tenant(connected.stage)
+    assert other.query("audit.list").data["items"] == []
+    assert other.query("audit.list", {"entityType": "segment", "entityId": segment_id}).data["items"] == []
+
+
+@pytest.mark.parametrize("asked", [{"entityType": "segment"}, {"entityId": "1"}])
+def test_half_of_an_entity_is_refused(tenant: Tenant, asked: dict[str, str]) -> None:
+    error = tenant.query("audit.list", asked).error
+    assert error["data"]["code"] == "BAD_REQUEST"
+    assert "go together" in error["data"]["zodError"]["formErrors"][0]

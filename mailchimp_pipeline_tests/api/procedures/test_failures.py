@@ -1,0 +1,83 @@
+"""What clients learn of failures, and what stays in the log."""
+
+import pytest
+
+from api.failures import translate
+from mailchimp_pipeline.assembly import NoSource, NotConnected
+from mailchimp_pipeline.contacts import MissingColumnError
+from mailchimp_pipeline.database.encryption import SecretUnreadable
+from mailchimp_pipeline.database.locks import SlotsTaken
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, StatementRefused
+from mailchimp_pipeline.mailchimp.errors import (
+    AccountDisabled,
+    AudienceGone,
+    KeyRefused,
+    NotPermitted,
+    Redirected,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Unavailable,
+)
+from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, UnreadableSourceError
+from mailchimp_pipeline_tests.api.served import logged_lines
+
+INSIDE = "db.internal:5432"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (KeyRefused("said"), "UNPROCESSABLE_CONTENT"),
+        (AccountDisabled("said"), "UNPROCESSABLE_CONTENT"),
+        (NotPermitted("said"), "UNPROCESSABLE_CONTENT"),
+        (Rejected("said"), "UNPROCESSABLE_CONTENT"),
+        (AudienceGone("said"), "NOT_FOUND"),
+        (Unavailable("said"), "BAD_GATEWAY"),
+        (Redirected("said"), "BAD_GATEWAY"),
+        (TimedOut("said"), "GATEWAY_TIMEOUT"),
+        (Throttled("said"), "TOO_MANY_REQUESTS"),
+        (SlotsTaken("said"), "TOO_MANY_REQUESTS"),
+    ],
+)
+def test_what_a_person_can_act_on_is_shown(failure: Exception, code: str) -> None:
+    error = translate(failure)
+    assert error is not None
+    assert (error.code, error.message) == (code, "said")
+
+
+@pytest.mark.parametrize("failure", [NotConnected("acme"), MissingColumnError("employees", "email"), NoSource()])
+def test_what_has_to_be_set_up_first_is_a_precondition(failure: Exception) -> None:
+    error = translate(failure)
+    assert error is not None
+    assert error.code == "PRECONDITION_FAILED"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (DatabaseAway(INSIDE), "SERVICE_UNAVAILABLE"),
+        (DatabaseNotMigrated(INSIDE), "SERVICE_UNAVAILABLE"),
+        (SourceAwayError(INSIDE), "SERVICE_UNAVAILABLE"),
+        (SourceChangedError(INSIDE), "SERVICE_UNAVAILABLE"),
+        (UnreadableSourceError(INSIDE), "PRECONDITION_FAILED"),
+        (SecretUnreadable(INSIDE), "PRECONDITION_FAILED"),
+    ],
+)
+def test_what_only_an_operator_can_mend_goes_to_the_log(failure: Exception, code: str) -> None:
+    with logged_lines() as log:
+        error = translate(failure)
+    assert error is not None
+    assert (error.code, INSIDE in error.message) == (code, False)
+    assert INSIDE in log.getvalue()
+
+
+def test_a_pause_is_rounded_up() -> None:
+    error = translate(Throttled("said", retry_after=1.2))
+    assert error is not None
+    assert error.retry_after == 2
+
+
+@pytest.mark.parametrize("failure", [StatementRefused("refused"), RuntimeError("broken"), KeyError("lost")])
+def test_a_defect_stays_one(failure: Exception) -> None:
+    assert translate(failure) is None

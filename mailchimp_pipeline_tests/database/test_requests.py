@@ -1,0 +1,106 @@
+"""Requests for a sync, from the wish to its end."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, waiting_requests
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment
+
+
+def ask(database: Database, segment: Segment, by: str = "alice") -> SyncRequest:
+    with database.organisation(segment.organisation_id) as session:
+        request = SyncRequestStore(session).ask(segment.id, by=by, at=AT)
+    assert request is not None
+    return request
+
+
+def stored(database: Database, request: SyncRequest) -> SyncRequest:
+    with database.organisation(request.organisation_id) as session:
+        found = SyncRequestStore(session).get(request.id)
+    assert found is not None
+    return found
+
+
+def waiting(database: Database) -> list[str]:
+    with database.everyone() as session:
+        return [request.id for request in waiting_requests(session)]
+
+
+def test_asking_twice_is_asking_once(database: Database) -> None:
+    segment = a_segment(database)
+    first, second = ask(database, segment), ask(database, segment, by="bob")
+    assert first == second
+    assert first.partition_key == segment.partition_key
+    with database.organisation(ACME) as session:
+        asked = [entry.action for entry in audit.entries(session, limit=10).items]
+    assert asked.count("segment.sync_requested") == 1
+
+
+def test_many_who_ask_at_once_get_one_request(database: Database) -> None:
+    segment = a_segment(database)
+    with ThreadPoolExecutor(4) as pool:
+        requests = list(pool.map(ask, [database] * 8, [segment] * 8))
+    assert len({request.id for request in requests}) == 1
+
+
+def test_nobody_can_ask_for_a_segment_that_is_not_theirs_or_is_gone(database: Database) -> None:
+    segment = a_segment(database)
+    with database.organisation("globex") as session:
+        assert SyncRequestStore(session).ask(segment.id, by="mallory", at=AT) is None
+    with database.organisation(ACME) as session:
+        SegmentStore(session).delete(segment.id, by="alice", at=AT)
+        assert SyncRequestStore(session).ask(segment.id, by="alice", at=AT) is None
+
+
+def test_a_request_that_is_taken_up_waits_no_longer_and_another_may_follow(database: Database) -> None:
+    segment = a_segment(database)
+    first = ask(database, segment)
+    with database.organisation(ACME) as session:
+        assert SyncRequestStore(session).start(first.id, run_id="run-1", at=AT + MINUTE)
+    second = ask(database, segment)
+    assert waiting(database) == [second.id]
+    assert (stored(database, first).run_id, stored(database, first).started_at) == ("run-1", AT + MINUTE)
+
+
+def test_a_request_ends_with_its_run(database: Database) -> None:
+    request = ask(database, a_segment(database))
+    with database.organisation(ACME) as session:
+        store = SyncRequestStore(session)
+        store.start(request.id, run_id="run-1", at=AT)
+        store.finish(request.id, at=AT + MINUTE)
+        assert not store.start(request.id, run_id="run-2", at=AT + MINUTE)
+        store.fail(request.id, "Too late to fail.", at=AT + MINUTE)
+    ended = stored(database, request)
+    assert (ended.status, ended.finished_at, ended.error) == ("done", AT + MINUTE, None)
+
+
+def test_a_retried_run_takes_over_a_failed_request(database: Database) -> None:
+    request = ask(database, a_segment(database))
+    with database.organisation(ACME) as session:
+        store = SyncRequestStore(session)
+        store.start(request.id, run_id="run-1", at=AT)
+        store.fail(request.id, "Mailchimp was away.", at=AT)
+        assert store.start(request.id, run_id="run-2", at=AT)
+        store.finish(request.id, at=AT)
+    assert (stored(database, request).status, stored(database, request).run_id) == ("done", "run-2")
+
+
+def test_a_request_that_nobody_took_up_can_fail_but_not_finish(database: Database) -> None:
+    request = ask(database, a_segment(database))
+    with database.organisation(ACME) as session:
+        SyncRequestStore(session).finish(request.id, at=AT)
+    assert waiting(database) == [request.id]
+    with database.organisation(ACME) as session:
+        SyncRequestStore(session).fail(request.id, "The run was cancelled.", at=AT)
+    assert waiting(database) == []
+
+
+def test_a_request_of_another_organisation_is_not_there(database: Database) -> None:
+    request = ask(database, a_segment(database))
+    with database.organisation("globex") as session:
+        store = SyncRequestStore(session)
+        assert store.get(request.id) is None
+        assert not store.start(request.id, run_id="run-1", at=AT)
