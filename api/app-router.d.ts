@@ -58,6 +58,65 @@ export interface AuditPage {
   nextCursor: string | null;
 }
 
+/** A tracked campaign with its latest figures; they are null until mail of it went out. */
+export interface Campaign {
+  id: string;
+  mailchimpCampaignId: string;
+  title: string;
+  subjectLine: string | null;
+  mailchimpListId: string | null;
+  status: CampaignStatus;
+  /** The share of those whom it reached that opened it, 0 to 1, as Mailchimp gives it. */
+  openRate: number | null;
+  /** The share of those whom it reached that clicked, 0 to 1. */
+  clickRate: number | null;
+  emailsSent: number | null;
+  uniqueOpens: number | null;
+  uniqueClicks: number | null;
+  sendTime: string | null;
+  lastRefreshedAt: string | null;
+  /** When it was found deleted or archived at Mailchimp; the figures stay as they were. */
+  missingSince: string | null;
+  createdAt: string;
+}
+
+/** Some of a campaign's figures, the latest first. */
+export interface CampaignHistory {
+  items: CampaignStats[];
+  nextCursor: string | null;
+}
+
+/** A tracked campaign, by its id. */
+export interface CampaignInput {
+  id: string;
+}
+
+/** Some campaigns, those tracked last first. */
+export interface CampaignPage {
+  items: Campaign[];
+  nextCursor: string | null;
+}
+
+/** A campaign's figures as one refresh found them. */
+export interface CampaignStats {
+  refreshedAt: string;
+  status: CampaignStatus;
+  emailsSent: number;
+  opens: number;
+  uniqueOpens: number;
+  openRate: number;
+  /** The open rate without what mail programs opened by themselves; null for mail from before 22 June 2024. */
+  openRateWithoutMachineOpens: number | null;
+  clicks: number;
+  uniqueClicks: number;
+  clickRate: number;
+  bounces: number;
+  unsubscribes: number;
+}
+
+/** How far a campaign has come. */
+export type CampaignStatus = "draft" | "scheduled" | "sending" | "sent" | "paused" | "cancelled";
+
 /** The key of the account to connect. */
 export interface ConnectInput {
   /** Letters and digits, then the account's data centre, such as -us6. */
@@ -107,6 +166,15 @@ export interface FilterCriteriaOutput {
   location: string[];
   employmentType: string[];
   employmentStatus: string[];
+}
+
+/** Which page of a campaign's history. */
+export interface HistoryInput {
+  /** How many items at most. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the page before; without it the first page. */
+  cursor?: string | null | undefined;
+  id: string;
 }
 
 /** What a segment is made of. */
@@ -218,6 +286,12 @@ export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 /** Which contacts a segment draws on. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
+/** The campaign to track. */
+export interface TrackInput {
+  /** Mailchimp's id of it: the letters and digits that its API uses, not the number in the address of its page. */
+  mailchimpCampaignId: string;
+}
+
 export type AppRouter = TRPCBuiltRouter<
   { ctx: object; meta: object; errorShape: ErrorShape; transformer: false },
   {
@@ -247,6 +321,18 @@ export type AppRouter = TRPCBuiltRouter<
         sync: Mutation<SegmentInput, Segment>;
         /** Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent. */
         preview: Query<PreviewInput, Preview>;
+      };
+      campaigns: {
+        /** Return a page of the tracked campaigns, those tracked last first. */
+        list: Query<PageInput | null | undefined, CampaignPage>;
+        /** Return one tracked campaign. */
+        get: Query<CampaignInput, Campaign>;
+        /** Return a page of a campaign's figures over time, the latest first; each refresh that found any added some. */
+        history: Query<HistoryInput, CampaignHistory>;
+        /** Track a campaign of the connected account, with its figures of now; tracked again, it is refreshed. */
+        trackCampaign: Mutation<TrackInput, Campaign>;
+        /** Refresh a campaign now; one that Mailchimp no longer has is marked as missing, and keeps its figures. */
+        refreshStats: Mutation<CampaignInput, Campaign>;
       };
       preferences: {
         /** Return a contact's preference, null where it never said anything. */

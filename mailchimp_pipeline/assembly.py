@@ -4,29 +4,32 @@ What does not belong here: Dagster (`defs`), the API's procedures (`api`), any d
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 
+from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.campaigns import Campaign, Stats, settling_since
 from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
 from mailchimp_pipeline.database.campaign_records import DatabaseCampaignRecords
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.embedded import embedded_server
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.locks import ConnectionSlots, hold, is_held, run_lock
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.mailchimp.errors import KeyRefused
 from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
 from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
-from mailchimp_pipeline.runs.pipeline import SyncRequest
+from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.runs.run import Run
 from mailchimp_pipeline.segments import Segment
@@ -35,6 +38,12 @@ from mailchimp_pipeline.sources import open_source
 
 _POOL = 24
 """Connections to PostgreSQL that a process keeps: each push has ten threads that write, some organisations at once."""
+
+_PATIENT = Retries(budget=60)
+"""For what is tried again later anyway."""
+
+OpenAccount = Callable[[str], AbstractContextManager[MailchimpClient]]
+"""Opens the account of an organisation, by its id."""
 
 
 class NotConnected(LastingError):
@@ -72,15 +81,7 @@ def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
     with embedded_server(settings.home) as server:
         migrate(server.database_url)
         urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
-        yield Settings.from_environment(settings.environment() | urls)
-
-
-def dagster_postgres_url() -> str:
-    """Return the address of Dagster's storage; the embedded server that holds it runs until this process ends."""
-    settings = Settings.from_environment()
-    if settings.dagster_postgres_url is None:
-        return embedded_server(settings.home).dagster_url
-    return settings.dagster_postgres_url.get_secret_value()
+        yield Settings.from_environment(urls | settings.environment())
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,18 @@ class Parts:
         if account_id not in self._slots:
             self._slots[account_id] = ConnectionSlots(self.database, account_id)
         return self._slots[account_id]
+
+    def erasures(self, mailchimp: OpenAccount | None = None) -> Erasures:
+        """Return what erases contacts; `mailchimp` opens an organisation's account, by default patiently."""
+        records = DatabaseErasures(self.database, self.keyring, utc_now)
+        return Erasures(records, lambda: self.source, mailchimp or self._patient_client, utc_now)
+
+    def access(self, mailchimp: OpenAccount | None = None) -> Access:
+        """Return what answers which data of a contact are held; `mailchimp` as for `erasures`."""
+        return Access(self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now)
+
+    def _patient_client(self, organisation_id: str) -> MailchimpClient:
+        return self.client(organisation_id, retries=_PATIENT)
 
     def close(self) -> None:
         """Close every connection."""
@@ -212,9 +225,9 @@ class DatabasePipeline:
         """Put segments that are `syncing` though nothing is at them into `error`."""
         return self._records.fail_abandoned()
 
-    def fail_stopped_run(self, keys: Sequence[str], *, since: datetime, request_id: str | None, reason: str) -> None:
-        """Put what a run that stopped did not come to into `error`, and end the request it served."""
-        self._records.fail_stopped(keys, since=since, request_id=request_id, reason=reason)
+    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
+        """Put what the run did not come to into `error`, and end its request unless another run took that over."""
+        self._records.fail_stopped(run, reason)
 
     def is_alive(self, run_id: str) -> bool:
         """Tell whether the process of a run holds its lock."""

@@ -5,14 +5,16 @@ What does not belong here: what a command does (`demo`, `dev`, `doctor`, `reques
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import wraps
 from typing import Annotated, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.settings import Settings
 
 _P = ParamSpec("_P")
@@ -32,6 +34,24 @@ out = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 err = Console(stderr=True)
 
 
+class Role(StrEnum):
+    """What a token's holder may do: look, also change, also connect and erase."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+
+class NoTokenSecret(LastingError):
+    """There is no secret to sign a token with."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "MAILCHIMP_PIPELINE_TOKEN_SECRET is not set, so tokens cannot be made here. Set it, or get a token from "
+            "the identity provider at MAILCHIMP_PIPELINE_JWKS_URL."
+        )
+
+
 def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
     """Print a foreseen failure as its text, without a stack."""
 
@@ -40,7 +60,7 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
         try:
             command(*args, **kwargs)
         except PipelineError as error:
-            err.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+            err.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
@@ -64,6 +84,49 @@ def dev() -> None:
     from mailchimp_pipeline.dev import run_dev  # noqa: PLC0415
 
     run_dev(Settings.from_environment(), out)
+
+
+@app.command()
+@_explained
+def api(
+    port: Annotated[int | None, typer.Option(help="Port; MAILCHIMP_PIPELINE_API_PORT if left out.")] = None,
+) -> None:
+    """Serve the API that the platform's dashboard calls, until Ctrl-C."""
+    from api.composition import build_app  # noqa: PLC0415
+    from api.logs import configure_logging  # noqa: PLC0415
+    from api.serving import listen, serve  # noqa: PLC0415
+
+    configure_logging()
+    settings = Settings.from_environment()
+    serve(build_app(settings), listen(settings.api_port if port is None else port))
+
+
+@app.command()
+@_explained
+def token(
+    organisation: Annotated[str, typer.Option(help="The organisation's id.")],
+    actor: Annotated[str, typer.Option(help="Who calls, for the audit log.")],
+    role: Annotated[Role, typer.Option(help="What the caller may do.")] = Role.VIEWER,
+    hours: Annotated[int, typer.Option(help="How long the token is good.", min=1)] = 12,
+) -> None:
+    """Print a bearer token for the API, for development."""
+    from api.auth import make_token  # noqa: PLC0415
+    from api.trpc import Role as AuthRole  # noqa: PLC0415
+    from mailchimp_pipeline.local import local_state  # noqa: PLC0415
+
+    secret = local_state(Settings.from_environment()).token_secret
+    if secret is None:
+        raise NoTokenSecret
+    lifetime = timedelta(hours=hours)
+    made = make_token(
+        secret.get_secret_value(),
+        organisation_id=organisation,
+        actor=actor,
+        role=AuthRole(role),
+        now=datetime.now(UTC),
+        lifetime=lifetime,
+    )
+    sys.stdout.write(f"{made}\n")
 
 
 @app.command()
@@ -101,12 +164,17 @@ def sandbox(
 def sync(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     segment: Annotated[str | None, typer.Option(help="One segment's id; all of the organisation if left out.")] = None,
+    confirm_departures: Annotated[
+        bool, typer.Option("--confirm-departures", help="Let members leave even if they are more than half.")
+    ] = False,
     wait: Annotated[int, typer.Option(help="How many seconds to wait for the end.", min=0)] = 600,
 ) -> None:
     """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
     from mailchimp_pipeline.requested_sync import request_and_wait  # noqa: PLC0415
 
-    if not request_and_wait(organisation, segment, wait_seconds=wait, console=out):
+    if not request_and_wait(
+        organisation, segment, wait_seconds=wait, console=out, departures_confirmed=confirm_departures
+    ):
         raise typer.Exit(1)
 
 
@@ -130,8 +198,3 @@ def doctor() -> None:
 
     if not examine(out):
         raise typer.Exit(1)
-
-
-def main() -> None:
-    """Run the command line."""
-    sys.exit(app())

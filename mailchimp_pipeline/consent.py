@@ -34,6 +34,49 @@ class Deletion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """Whom to erase, and who asks for it.
+
+    `addresses` are hashes of those that the source has for the contact now, None where it could not be asked.
+    """
+
+    entity_type: EntityType
+    entity_id: str
+    addresses: tuple[str, ...] | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRequest:
+    """An erasure as it stands. `audiences` counts those where the contact is or was."""
+
+    id: str
+    organisation_id: str
+    status: ErasureStatus
+    audiences: int
+    attempts: int
+    last_tried_at: datetime | None
+    last_error: str | None
+    requested_by: str
+    requested_at: datetime
+    completed_at: datetime | None
+
+    def is_due(self, now: datetime) -> bool:
+        """Tell whether it is pending and should be tried again."""
+        if self.status is not ErasureStatus.PENDING:
+            return False
+        return self.last_tried_at is None or now >= self.last_tried_at + pause_after(self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which accounts at Mailchimp an organisation has: one now, and others that cannot be asked any more."""
+
+    is_connected: bool
+    had_other_accounts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A member as Mailchimp has it now: its address as a hash, and its lasting id where Mailchimp tells one."""
 
@@ -129,6 +172,13 @@ class Targets(BaseModel):
         more = self.model_copy(update={"traces": tuple(known.values()), "settled": settled})
         return more.with_addresses(trace.subscriber_hash for trace in found.values())
 
+    def joined_with(self, stored: Self) -> Self:
+        """Return them with what somebody else wrote down meanwhile, who asked for the same erasure again."""
+        known = {(trace.list_id, trace.subscriber_hash) for trace in self.traces}
+        new = [trace for trace in stored.traces if (trace.list_id, trace.subscriber_hash) not in known]
+        joined = self.with_traces(new).with_addresses(stored.addresses)
+        return joined.model_copy(update={"source_read": self.source_read or stored.source_read})
+
     def with_settled(self, question: Question, *, deleted: bool) -> Self:
         """Return them with the last word on a question."""
         settled = tuple(dict.fromkeys((*self.settled, question.key)))
@@ -139,8 +189,3 @@ class Targets(BaseModel):
 def pause_after(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts: a minute, then twice as long each time, up to six hours."""
     return min(_FIRST_PAUSE * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_PAUSE)
-
-
-def is_due(attempts: int, last_tried_at: datetime | None, now: datetime) -> bool:
-    """Tell whether an erasure that is pending should be tried again."""
-    return last_tried_at is None or now >= last_tried_at + pause_after(attempts)

@@ -5,6 +5,7 @@ What does not belong here: the parts (`local_stack`), the organisations (`playgr
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,7 +16,6 @@ from rich.console import Console
 
 from mailchimp_pipeline import playground
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline, utc_now
-from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
 from mailchimp_pipeline.sample import change_sample, write_sample
@@ -34,11 +34,14 @@ class DemoFailed(LastingError):
 
 def run_demo(console: Console) -> None:
     """Do the main job. Raises `DemoFailed` and whatever a part raises."""
+    # Whoever ends the demo from outside ends it like Ctrl-C: its processes go with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun = time.monotonic()
     settings = _fresh_settings()
-    console.print("Starting PostgreSQL, the Mailchimp sandbox and Dagster's daemon.")
+    console.print("Starting PostgreSQL, the Mailchimp sandbox, the API and Dagster's daemon.")
     with local_stack(settings) as stack:
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
+        stack.start_api()
         sandbox_url = stack.settings.api_root.removesuffix("/3.0")
         with open_pipeline(stack.settings) as pipeline, closing(SandboxControl(sandbox_url)) as sandbox:
             _Demo(console, stack, pipeline, sandbox).run()
@@ -52,7 +55,7 @@ def _fresh_settings() -> Settings:
     home = Settings.from_environment().home / "demo"
     shutil.rmtree(home, ignore_errors=True)
     settings = Settings.from_environment({"MAILCHIMP_PIPELINE_HOME": str(home)})
-    return settings.model_copy(update={"sandbox_port": free_port()})
+    return settings.model_copy(update={"sandbox_port": free_port(), "api_port": free_port()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +66,31 @@ class _Demo:
     sandbox: SandboxControl
 
     def run(self) -> None:
-        segments = self._set_up()
-        self._sync_one(segments[0])
+        self._sync_one(*self._set_up())
         self._sync_all("The scheduled sync, fired as at 05:00 UTC: every segment of every organisation")
         self._show_audiences()
         self._change_and_sync_again()
 
-    def _set_up(self) -> list[Segment]:
-        source = self.stack.settings.home / "sample"
-        size = write_sample(source)
+    def _set_up(self) -> tuple[str, str]:
+        """Make people, accounts, connections and segments; return organisation and id of the first segment."""
+        size = write_sample(self.stack.settings.home / "sample")
         self.console.print(f"Made {size.employees} employees and {size.vendors} vendors of three organisations.")
         playground.open_accounts(self.sandbox)
-        segments: list[Segment] = []
+        segments: list[tuple[str, str]] = []
         for organisation in playground.ORGANISATIONS:
-            playground.connect(self.pipeline.parts, organisation)
-            segments += playground.create_segments(self.pipeline.parts, organisation)
-        self.console.print(f"Connected them to Mailchimp and created {len(segments)} segments.")
-        return segments
+            with self.stack.dashboard(organisation.id) as dashboard:
+                playground.connect(dashboard, organisation)
+                created = playground.create_segments(dashboard, organisation)
+            segments += [(organisation.id, segment_id) for segment_id in created]
+        self.console.print(f"Connected them and created {len(segments)} segments, through the API.")
+        return segments[0]
 
-    def _sync_one(self, segment: Segment) -> None:
-        self.console.print(f"\n[bold]A person asks for a sync of {segment.name!r}[/] ({segment.organisation_id})")
+    def _sync_one(self, organisation_id: str, segment_id: str) -> None:
         begun = utc_now()
-        with self.pipeline.parts.database.organisation(segment.organisation_id) as session:
-            SyncRequestStore(session).ask(segment.id, by="demo", at=begun)
-        seen = self._wait(begun, lambda: [found for found in self._segments() if found.id == segment.id])
+        with self.stack.dashboard(organisation_id) as dashboard:
+            name = dashboard.mutate("mailchimp.segments.sync", id=segment_id)["name"]
+        self.console.print(f"\n[bold]A person asks for a sync of {name!r}[/] ({organisation_id})")
+        seen = self._wait(begun, lambda: [found for found in self._segments() if found.id == segment_id])
         self.console.print(f"{' → '.join(seen)} in {(utc_now() - begun).total_seconds():.1f} s")
 
     def _sync_all(self, title: str) -> None:

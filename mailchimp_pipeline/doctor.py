@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rich.console import Console
+from rich.markup import escape
 
 from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.contacts import EntityType
@@ -40,7 +41,7 @@ def examine(console: Console) -> bool:
     all_well = True
     for finding in findings():
         mark = "[green]well[/]   " if finding.is_well else "[red]missing[/]"
-        console.print(f"{mark} {finding.about}: {finding.says}", highlight=False, soft_wrap=True)
+        console.print(f"{mark} {escape(f'{finding.about}: {finding.says}')}", highlight=False, soft_wrap=True)
         all_well = all_well and finding.is_well
     return all_well
 

@@ -12,19 +12,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailchimp_pipeline.assembly import complete_settings
+from mailchimp_pipeline.assembly import complete_settings, utc_now
+from mailchimp_pipeline.dashboard import Dashboard
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import private_directory
 from mailchimp_pipeline.processes import Children, run
 from mailchimp_pipeline.sample import write_sample
-from mailchimp_pipeline.settings import PROJECT_ROOT, Settings
+from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 
 _START_SECONDS = 60
+_ACTOR = "demo"
 _LOOPBACK = "127.0.0.1"
 
 
 class DidNotStart(LastingError):
     """A part did not come up in time."""
+
+
+class PortTaken(LastingError):
+    """Something listens already where a part is to listen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,31 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which Dagster's commands work on this stack."""
-        return self.settings.environment() | {"DAGSTER_HOME": str(self.dagster_home)}
+        """The environment in which Dagster's commands work on this stack, whatever ours and the file `.env` say."""
+        nothing_else = dict.fromkeys(VARIABLES.values(), "")
+        return nothing_else | self.settings.environment() | {"DAGSTER_HOME": str(self.dagster_home)}
 
     def start(self, name: str, command: str, *arguments: str) -> None:
         """Start one of the installed commands as a child."""
         self.children.start(name, [installed(command), *arguments], self.environment)
+
+    def start_api(self) -> None:
+        """Start the API, and wait until it listens."""
+        self.start("api", "mailchimp-pipeline", "api")
+        wait_for_port(self.settings.api_port, self.children, what="The API")
+
+    def dashboard(self, organisation_id: str) -> Dashboard:
+        """Return the API as an administrator of the organisation calls it."""
+        from api.auth import make_token  # noqa: PLC0415 - the API is an extra
+        from api.trpc import Role  # noqa: PLC0415
+
+        secret = self.settings.token_secret
+        if secret is None:
+            raise LastingError("Tokens are verified by MAILCHIMP_PIPELINE_JWKS_URL; make one where its keys are kept.")
+        token = make_token(
+            secret.get_secret_value(), organisation_id=organisation_id, actor=_ACTOR, role=Role.ADMIN, now=utc_now()
+        )
+        return Dashboard(f"http://{_LOOPBACK}:{self.settings.api_port}", token)
 
     def run(self, command: str, *arguments: str) -> None:
         """Run one of the installed commands to its end. Raises `processes.CommandFailed`."""
@@ -84,6 +109,17 @@ def installed(command: str) -> str:
     return str(path)
 
 
+def expect_free(port: int, *, what: str, setting: str) -> None:
+    """Raise `PortTaken` where somebody listens on the port: what we start there would end, and theirs would answer."""
+    try:
+        socket.create_server((_LOOPBACK, port)).close()
+    except OSError as error:
+        raise PortTaken(
+            f"{what} is to listen on port {port}, where something else does already. Stop that, or set "
+            f"{VARIABLES[setting]} to another port."
+        ) from error
+
+
 def wait_for_port(port: int, children: Children, *, what: str) -> None:
     """Wait until somebody listens on the port. Raises `DidNotStart`, and `ChildEnded` where a child gave up."""
     deadline = time.monotonic() + _START_SECONDS
@@ -103,6 +139,7 @@ def workspace_arguments() -> Sequence[str]:
 
 
 def _start_sandbox(children: Children, port: int) -> str:
+    expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
     children.start("sandbox", [sys.executable, "-m", "mailchimp_pipeline.sandbox", "--port", str(port)], {})
     wait_for_port(port, children, what="The Mailchimp sandbox")
     return f"http://{_LOOPBACK}:{port}"

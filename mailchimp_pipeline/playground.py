@@ -3,19 +3,15 @@
 What does not belong here: their employees and vendors (`sample`), starting anything (`local_stack`).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from mailchimp_pipeline.assembly import Parts, utc_now
-from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.assembly import Parts
+from mailchimp_pipeline.dashboard import Dashboard
 from mailchimp_pipeline.database.ledger import forget_audiences
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
-from mailchimp_pipeline.mailchimp import MailchimpClient
+from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.sandbox import SandboxControl
-from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
-
-_ACTOR = "demo"
+from mailchimp_pipeline.segments import FilterCriteria, SegmentType
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +112,26 @@ def open_accounts(sandbox: SandboxControl) -> None:
             sandbox.add_audience(account_id, audience.name, audience.id, double_optin=audience.double_optin)
 
 
-def settle(parts: Parts, sandbox: SandboxControl) -> None:
+def connect(dashboard: Dashboard, organisation: SampleOrganisation) -> None:
+    """Connect the organisation with its key, which the API verifies at Mailchimp."""
+    dashboard.mutate("mailchimp.connection.connect", apiKey=organisation.api_key)
+
+
+def create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> list[str]:
+    """Create the organisation's segments; return their ids."""
+    return [
+        dashboard.mutate(
+            "mailchimp.segments.create",
+            name=segment.name,
+            segmentType=segment.segment_type,
+            mailchimpListId=segment.mailchimp_list_id,
+            filterCriteria=segment.filter_criteria.model_dump(mode="json", by_alias=True),
+        )["id"]
+        for segment in organisation.segments
+    ]
+
+
+def settle(parts: Parts, sandbox: SandboxControl, dashboard_of: Callable[[str], Dashboard]) -> None:
     """Make an empty sandbox and the database fit each other: the accounts are there and the organisations connected.
 
     A sandbox that was started anew has forgotten its members, so what we know of them is forgotten too.
@@ -124,36 +139,12 @@ def settle(parts: Parts, sandbox: SandboxControl) -> None:
     open_accounts(sandbox)
     for organisation in ORGANISATIONS:
         with parts.database.organisation(organisation.id) as session:
-            is_new = ConnectionStore(session, parts.keyring).live() is None
             forget_audiences(session)
-        connect(parts, organisation)
-        if is_new:
-            create_segments(parts, organisation)
-
-
-def connect(parts: Parts, organisation: SampleOrganisation) -> None:
-    """Verify the organisation's key at Mailchimp, and connect it."""
-    key = ApiKey.parse(organisation.api_key)
-    with MailchimpClient(key, slots=parts.slots(key.hint), root=parts.settings.api_root) as mailchimp:
-        account = mailchimp.account()
-    connected = Account(account.account_id, account.account_name, key)
-    with parts.database.organisation(organisation.id) as session:
-        ConnectionStore(session, parts.keyring).connect(connected, by=_ACTOR, at=utc_now())
-
-
-def create_segments(parts: Parts, organisation: SampleOrganisation) -> list[Segment]:
-    """Create the organisation's segments, with the names that its audiences have at Mailchimp."""
-    names: Mapping[str, str] = {audience.id: audience.name for audience in organisation.audiences}
-    with parts.database.organisation(organisation.id) as session:
-        store = SegmentStore(session)
-        return [
-            store.create(_named(segment, names[segment.mailchimp_list_id]), by=_ACTOR, at=utc_now())
-            for segment in organisation.segments
-        ]
-
-
-def _named(segment: NewSegment, list_name: str) -> NewSegment:
-    return replace(segment, mailchimp_list_name=list_name)
+        with dashboard_of(organisation.id) as dashboard:
+            is_new = not dashboard.query("mailchimp.segments.list")["items"]
+            connect(dashboard, organisation)
+            if is_new:
+                create_segments(dashboard, organisation)
 
 
 def audiences() -> Iterator[tuple[SampleOrganisation, SampleAudience]]:

@@ -19,10 +19,17 @@ class NothingToSync(LastingError):
     """There is no such segment, or no connection to sync over."""
 
 
-def request_and_wait(organisation_id: str, segment_id: str | None, *, wait_seconds: int, console: Console) -> bool:
+def request_and_wait(
+    organisation_id: str,
+    segment_id: str | None,
+    *,
+    wait_seconds: int,
+    console: Console,
+    departures_confirmed: bool = False,
+) -> bool:
     """Ask for one segment or all of the organisation, wait, and print how each ended; tell whether all are synced."""
     with open_parts() as parts:
-        requests = _ask(parts, organisation_id, segment_id)
+        requests = _ask(parts, organisation_id, segment_id, departures_confirmed=departures_confirmed)
         with console.status(f"Waiting for Dagster to sync {len(requests)} segments"):
             ended = _wait(parts, organisation_id, requests, wait_seconds)
         with parts.database.organisation(organisation_id) as session:
@@ -34,7 +41,9 @@ def request_and_wait(organisation_id: str, segment_id: str | None, *, wait_secon
     return ended and all(segment.last_error is None for segment in segments)
 
 
-def _ask(parts: Parts, organisation_id: str, segment_id: str | None) -> list[SyncRequest]:
+def _ask(
+    parts: Parts, organisation_id: str, segment_id: str | None, *, departures_confirmed: bool
+) -> list[SyncRequest]:
     with parts.database.everyone() as session:
         ids = [each.id for each in due_segments(session) if each.organisation_id == organisation_id]
     with parts.database.organisation(organisation_id) as session:
@@ -43,7 +52,10 @@ def _ask(parts: Parts, organisation_id: str, segment_id: str | None) -> list[Syn
         wanted = [each for each in ids if segment_id in (None, each)]
         if not wanted:
             raise NothingToSync(f"Organisation {organisation_id} has no such segment. Create it, or check its id.")
-        asked = [SyncRequestStore(session).ask(each, by="command line", at=utc_now()) for each in wanted]
+        store, at = SyncRequestStore(session), utc_now()
+        asked = [
+            store.ask(each, by="command line", at=at, departures_confirmed=departures_confirmed) for each in wanted
+        ]
     return [request for request in asked if request]
 
 

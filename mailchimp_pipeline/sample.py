@@ -6,7 +6,8 @@ What does not belong here: connections, segments and campaigns of the demo (`cli
 
 import csv
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -101,20 +102,23 @@ def write_sample(directory: Path) -> SampleSize:
 def change_sample(directory: Path) -> SampleChange:
     """Change the sample as a day of HR work does: in acme one marries, two move, one leaves and one is hired.
 
-    Each call changes others than the one before, and the same sample always changes alike.
+    All of them can be mailed, and have an address that nobody else has. Each call changes others than the one
+    before, and the same sample always changes alike.
     """
     path = directory / "employees.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     random = Random(len(rows))  # noqa: S311  # as above
     acme = _ORGANISATIONS[0]
-    staff = [row for row in rows if row["organisation_id"] == acme.id and row["employment_status"] == "active"]
+    addresses = Counter(_folded(row["email"]) for row in rows)
+    staff = [row for row in rows if _is_at_work(row, acme) and addresses[_folded(row["email"])] == 1]
     married, *moving, leaving = random.sample(staff, 4)
     married["last_name"] = random.choice([name for name in _LAST_NAMES if name != married["last_name"]])
     for row in moving:
         row["department"] = random.choice([name for name in _DEPARTMENTS if name.lower() != row["department"].lower()])
     leaving["employment_status"] = "terminated"
-    rows.append(_employee(acme, len(rows), random) | {"department": "Sales", "employment_status": "active"})
+    hired = _employee(acme, len(rows), random) | {"location": "Remote", "employment_status": "active"}
+    rows.append(_with_own_address(hired, len(rows), addresses))
     _write(path, EMPLOYEE_COLUMNS, rows)
     return SampleChange(renamed=1, moved=len(moving), left=1, hired=1)
 
@@ -122,9 +126,7 @@ def change_sample(directory: Path) -> SampleChange:
 def _employees(organisation: _Organisation, random: Random) -> Iterator[Row]:
     seen: set[str] = set()
     for number in range(1, organisation.employees + 1):
-        row = _employee(organisation, number, random)
-        if row["email"] in seen:  # as IT does with the second Anna Müller
-            row["email"] = row["email"].replace("@", f"{number}@")
+        row = _with_own_address(_employee(organisation, number, random), number, seen)
         seen.add(row["email"])
         yield _flawed(row, number, _EMPLOYEE_FLAWS)
 
@@ -143,6 +145,20 @@ def _employee(organisation: _Organisation, number: int, random: Random) -> Row:
         "employment_type": random.choice(_TYPES),
         "employment_status": random.choice(_STATUSES),
     }
+
+
+def _with_own_address(row: Row, number: int, taken: Container[str]) -> Row:
+    """Return the row with a number in its address where somebody has that already, as the second Anna Müller gets."""
+    return row | {"email": row["email"].replace("@", f"{number}@")} if row["email"] in taken else row
+
+
+def _is_at_work(row: Row, organisation: _Organisation) -> bool:
+    has_address = _folded(row["email"]).endswith(f"@{organisation.domain}") and row["email"].count("@") == 1
+    return row["organisation_id"] == organisation.id and row["employment_status"] == "active" and has_address
+
+
+def _folded(address: str) -> str:
+    return address.strip().lower()
 
 
 def _vendors(organisation: _Organisation, random: Random, employees: Sequence[Row]) -> Iterator[Row]:

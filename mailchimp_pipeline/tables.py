@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from mailchimp_pipeline.segments import Segment, SegmentStatus
@@ -16,17 +17,21 @@ _COLOURS = {
 
 
 def segment_table(segments: Iterable[Segment], *, title: str) -> Table:
-    """Return a row a segment: who matched, who was left out and why, what was sent and what came of it."""
+    """Return a row a segment: who matched, who was left out and why, what was sent and what came of it.
+
+    Errors stand below, in full.
+    """
     table = _table(title, "segment", "audience", "status")
     for name in ("matching", "pushed", "unchanged", "calls"):
         table.add_column(name, justify="right")
     table.add_column("excluded")
     table.add_column("not taken")
+    errors: list[str] = []
     for segment in segments:
         report = segment.last_report or {}
         table.add_row(
-            f"{segment.organisation_id}: {segment.name}",
-            segment.mailchimp_list_name or segment.mailchimp_list_id,
+            escape(f"{segment.organisation_id}: {segment.name}"),
+            escape(segment.mailchimp_list_name or segment.mailchimp_list_id),
             f"[{_COLOURS[segment.status]}]{segment.status}[/]",
             _text(report.get("matching")),
             str(_count(report.get("new")) + _count(report.get("changed"))),
@@ -36,7 +41,8 @@ def segment_table(segments: Iterable[Segment], *, title: str) -> Table:
             _reasons(report.get("refused"), report.get("withheld"), {"refused_before": report.get("refused_before")}),
         )
         if segment.last_error:
-            table.add_row(f"[red]{segment.last_error}[/]")
+            errors.append(f"[red]{escape(segment.name)}[/]: {escape(segment.last_error)}")
+    table.caption = "\n".join(errors) or None
     return table
 
 
@@ -47,12 +53,20 @@ def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title:
     for status in statuses:
         table.add_column(status, justify="right")
     for organisation, name, counts in rows:
-        table.add_row(organisation, name, *(str(counts.get(status, 0)) for status in statuses))
+        table.add_row(escape(organisation), escape(name), *(str(counts.get(status, 0)) for status in statuses))
     return table
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE_HEAD)
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        caption_style="",
+        header_style="dim",
+        box=SIMPLE_HEAD,
+    )
     for column in columns:
         table.add_column(column)
     return table

@@ -17,6 +17,7 @@ from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp.errors import KeyRefused
 
 _SLOT_SECONDS = 5.0
 """How long a call waits while syncs use all of the account's connections."""
@@ -64,7 +65,7 @@ class Context:
 
     @contextmanager
     def mailchimp(self) -> Generator[MailchimpClient]:
-        """Yield the organisation's Mailchimp. Raises `NotConnected`.
+        """Yield the organisation's Mailchimp. Raises `NotConnected`. That the key is refused is written down.
 
         With the key as it is now: another process may have replaced it since the last call.
         """
@@ -74,8 +75,13 @@ class Context:
         if connection is None or api_key is None:
             raise NotConnected(self.organisation_id)
         slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
-        with closing(slots), self._client(api_key, slots) as client:
-            yield client
+        try:
+            with closing(slots), self._client(api_key, slots) as client:
+                yield client
+        except KeyRefused:
+            with self.session() as session:
+                ConnectionStore(session, self.parts.keyring).mark_key_refused(at=self.clock())
+            raise
 
     def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
         """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""

@@ -35,8 +35,6 @@ _CONFIGURATION = """\
 # Dagster opens a connection for each event, the pipeline keeps some for its locks.
 max_connections = 300
 shared_buffers = 256MB
-# A crash of the machine loses at most the last moments, never the consistency.
-synchronous_commit = off
 timezone = 'UTC'
 log_timezone = 'UTC'
 # Statements and details of errors quote rows, and rows are people.

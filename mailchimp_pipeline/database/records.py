@@ -26,7 +26,7 @@ from mailchimp_pipeline.database.segments import (
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.unsubscribed import unsubscribed_addresses
 from mailchimp_pipeline.database.violations import violations
-from mailchimp_pipeline.runs.pipeline import SyncRequest
+from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Membership, Segment, Suppressions
 
@@ -149,14 +149,16 @@ class DatabaseRecords:
         """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
         return fail_abandoned(self.database, at=self.clock())
 
-    def fail_stopped(self, keys: Sequence[str], *, since: datetime, request_id: str | None, reason: str) -> None:
-        """Put the segments whose status did not change since then into `error`, and fail the request."""
-        for key in keys:
+    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
+        """Put the segments whose status did not change since the run began into `error`, and fail its request."""
+        for key in run.keys:
             organisation_id, _, segment_id = key.rpartition("/")
             with self.database.organisation(organisation_id) as session:
-                SegmentProgress(session).mark_untouched(segment_id, reason, since=since, at=self.clock())
-                if request_id is not None:
-                    SyncRequestStore(session).fail(request_id, reason, at=self.clock())
+                SegmentProgress(session).mark_untouched(segment_id, reason, since=run.begun, at=self.clock())
+                requests = SyncRequestStore(session)
+                request = requests.get(run.request_id) if run.request_id else None
+                if request and request.run_id in {None, run.id}:
+                    requests.fail(request.id, reason, at=self.clock())
 
 
 def _organisations(keys: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ REQUEST_TAG = "mailchimp/sync_request"
 MEMBERSHIP = dg.AssetKey("segment_membership")
 AUDIENCE = dg.AssetKey("audience_sync")
 
+# In the order of their lineage: an asset that is told before its parent counts as out of step with it.
 _METADATA: dict[dg.AssetKey, Callable[[SegmentResult], Metadata]] = {
     MEMBERSHIP: membership_metadata,
     AUDIENCE: sync_metadata,
@@ -86,7 +87,7 @@ def sync_segments(
         request_id=context.run.tags.get(REQUEST_TAG),
         push=AUDIENCE in selected,
     ):
-        _tell(context, result, sorted(selected & _METADATA.keys()))
+        _tell(context, result, [asset for asset in _METADATA if asset in selected])
         results.append(result)
     yield from run_checks(results, context.op_execution_context.selected_asset_check_keys)
     failed = {result.segment.partition_key: result.error for result in results if result.error}

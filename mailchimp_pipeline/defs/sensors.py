@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.assets import REQUEST_TAG
+from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
 from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START, SEGMENTS
-from mailchimp_pipeline.runs.pipeline import Pipeline
+from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun
 
-_SYNCING_JOBS = [scheduled_sync, segment_sync]
+_SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
+_SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -37,11 +38,12 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
         context.log.warning("%d segments were syncing in a process that is gone; they are in error now.", abandoned)
     requests = pipeline.waiting_requests()
     live = [segment.partition_key for segment in pipeline.due_segments()]
+    ready = set(live)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=request.id, partition_key=request.partition_key, tags={REQUEST_TAG: request.id})
             for request in requests
-            if request.partition_key in set(live)
+            if request.partition_key in ready
         ],
         dynamic_partitions_requests=_partition_changes(context.instance, live),
     )
@@ -70,7 +72,7 @@ def _partition_changes(
 def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
     """Fail a run only when it was found dead at two looks in a row: its connection may just be coming back."""
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
-    runs = [run for run in context.instance.get_runs(started) if run.job_name in _job_names()]
+    runs = [run for run in context.instance.get_runs(started) if _syncs(run)]
     suspects = set((context.cursor or "").split())
     dead = {run.run_id for run in runs if not pipeline.is_alive(run.run_id)}
     for run in runs:
@@ -82,7 +84,6 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
 
 @dg.run_failure_sensor(
     name="failed_runs",
-    monitored_jobs=_SYNCING_JOBS,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Puts the segments that a failed run did not come to into error.",
@@ -95,7 +96,6 @@ def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.CANCELED,
     name="cancelled_runs",
-    monitored_jobs=_SYNCING_JOBS,
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Puts the segments that a cancelled run did not come to into error.",
@@ -107,14 +107,17 @@ def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourcePara
 
 def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> None:
     run = context.dagster_run
+    if not _syncs(run):
+        return
     record = context.instance.get_run_record_by_id(run.run_id)
     begun = datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
-    pipeline.fail_stopped_run(
+    stopped = StoppedRun(
+        run.run_id,
         list(_partition_keys(context.instance, run)),
-        since=begun or (record.create_timestamp if record else pipeline.now()),
-        request_id=run.tags.get(REQUEST_TAG),
-        reason=f"Run {run.run_id} {what}. Ask for a sync again, or wait for the one at 05:00 UTC.",
+        begun or (record.create_timestamp if record else pipeline.now()),
+        run.tags.get(REQUEST_TAG),
     )
+    pipeline.fail_stopped(stopped, f"Run {run.run_id} {what}. Ask for a sync again, or wait for the one at 05:00 UTC.")
 
 
 def _partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
@@ -127,8 +130,9 @@ def _partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterato
             yield from keys[keys.index(first) : keys.index(last) + 1]
 
 
-def _job_names() -> set[str]:
-    return {job.name for job in _SYNCING_JOBS}
+def _syncs(run: dg.DagsterRun) -> bool:
+    """Tell whether it is a run over segments: one of our jobs, or started from the assets' own page."""
+    return run.job_name in _SYNCING_JOBS or bool(_SYNCED_ASSETS & (run.asset_selection or set()))
 
 
 SENSORS = [sync_requests, dead_runs, failed_runs, cancelled_runs]

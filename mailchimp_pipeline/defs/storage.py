@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from dagster_postgres import DagsterPostgresStorage
 
+from mailchimp_pipeline.settings import Settings
+
 
 class PipelineStorage(DagsterPostgresStorage):
     """Takes its address from the settings, never from a file or a command line, where others could read it."""
@@ -20,6 +22,13 @@ class PipelineStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:  # noqa: ANN401 - Dagster's
         """Connect to DAGSTER_POSTGRES_URL, or start the embedded server."""
-        from mailchimp_pipeline.assembly import dagster_postgres_url  # noqa: PLC0415 - only where a storage is made
+        return cls(inst_data=inst_data, postgres_url=_postgres_url(Settings.from_environment()), **config_value)
 
-        return cls(inst_data=inst_data, postgres_url=dagster_postgres_url(), **config_value)
+
+def _postgres_url(settings: Settings) -> str:
+    if settings.dagster_postgres_url is not None:
+        return settings.dagster_postgres_url.get_secret_value()
+    from mailchimp_pipeline.database.embedded import embedded_server  # noqa: PLC0415 - SQLAlchemy, psycopg load here
+
+    # Not stopped: it runs until this process, whose storage is in it, ends.
+    return embedded_server(settings.home).dagster_url

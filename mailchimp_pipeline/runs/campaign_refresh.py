@@ -4,7 +4,7 @@ What does not belong here: which campaigns are due (`database`), what a refresh 
 """
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class CampaignRefresh:
     account: Callable[[str], AbstractContextManager[MailchimpCampaigns]]
     clock: Callable[[], datetime]
 
-    def results(self, due: Iterable[Campaign]) -> Iterator[OrganisationRefresh]:
+    def results(self, due: Iterable[Campaign]) -> Generator[OrganisationRefresh]:
         """Refresh the campaigns, and yield each organisation's result as soon as it is there.
 
         Whoever stops iterating lets those under way finish, and no others begin.

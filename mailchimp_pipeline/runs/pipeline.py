@@ -19,6 +19,16 @@ class SyncRequest:
     partition_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoppedRun:
+    """A run that stopped before it was done with the segments of these keys; `request_id` is what it served, if any."""
+
+    id: str
+    keys: Sequence[str]
+    begun: datetime
+    request_id: str | None = None
+
+
 class Pipeline(Protocol):
     """The whole behind Dagster's assets, schedules and sensors."""
 
@@ -55,8 +65,8 @@ class Pipeline(Protocol):
         """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
         ...
 
-    def fail_stopped_run(self, keys: Sequence[str], *, since: datetime, request_id: str | None, reason: str) -> None:
-        """Put what a run that stopped did not come to into `error`, and end the request it served."""
+    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
+        """Put what the run did not come to into `error`, and end its request unless another run took that over."""
         ...
 
     def is_alive(self, run_id: str) -> bool:

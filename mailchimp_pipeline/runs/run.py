@@ -1,6 +1,7 @@
 """A run: organisations side by side, the segments of one after the other, its sources read once for all of them."""
 
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -143,7 +144,8 @@ class Run:
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
         """Do the segments, and yield each one's result as soon as it is there.
 
-        Whoever stops iterating stops the work: batches under way are finished and written down, no more are sent.
+        Whoever stops iterating stops the work: batches under way are finished and written down, no more are sent,
+        and segments that nothing was begun with are left as they are.
         """
         ordered = sorted(segments, key=lambda segment: (segment.organisation_id, segment.mailchimp_list_id, segment.id))
         finished: SimpleQueue[SegmentResult] = SimpleQueue()
@@ -157,12 +159,14 @@ class Run:
                 self.stopping.set()
 
     def _organisation(self, segments: Sequence[Segment], finish: Callable[[SegmentResult], None]) -> None:
+        undone = deque(segments)
         try:
             population = _guarded(lambda: self._population(segments))
-            for segment in segments:
-                finish(self._result(segment, population))
+            while undone and not self.stopping.is_set():
+                finish(self._result(undone[0], population))
+                undone.popleft()
         except BaseException as error:  # whoever waits for these results would wait for ever
-            for segment in segments:
+            for segment in undone:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
             raise
 

@@ -118,8 +118,10 @@ class _Push:
             return _sum([one_call, self._drop(former, moved), self.create(row)])
         self.ledger.rename(former, row)
         key = str(row["subscriber_hash"].iloc[0])
-        if self.audiences.member_status(self.audience.id, key) is not MemberStatus.SUBSCRIBED:
-            return _Result({"moved": 1, "calls": 1}, withheld={Refusal.PENDING: 1})
+        status = self.audiences.member_status(self.audience.id, key)
+        if status is not MemberStatus.SUBSCRIBED:
+            self.ledger.take_over([Standing(key, status)] if status else [])
+            return _Result({"moved": 1, "calls": 1}, withheld={_why_withheld(status): 1})
         return _sum([_Result({"moved": 1, "calls": 1}), self.update(row)])
 
     def bring_back(self, row: "pd.DataFrame") -> _Result:
@@ -135,7 +137,7 @@ class _Push:
             return self.create(row)
         self.ledger.take_over([Standing(key, status)])
         if status is not MemberStatus.SUBSCRIBED:
-            return _Result({"calls": 1}, withheld={WITHHELD.get(status, Refusal.OTHER): 1})
+            return _Result({"calls": 1}, withheld={_why_withheld(status): 1})
         return _sum([_Result({"returned": 1, "calls": 1}), self.update(row)])
 
     def archive(self, subscriber_hash: str) -> _Result:
@@ -154,11 +156,7 @@ class _Push:
         """Look up members that came to the audience since it was read; only the subscribed are taken over."""
         found = {key: self.audiences.member_status(self.audience.id, key) for key in rows["subscriber_hash"].tolist()}
         self.ledger.take_over([Standing(key, status) for key, status in found.items() if status])
-        withheld = Counter(
-            WITHHELD.get(status, Refusal.OTHER) if status else Refusal.OTHER
-            for status in found.values()
-            if status is not MemberStatus.SUBSCRIBED
-        )
+        withheld = Counter(_why_withheld(status) for status in found.values() if status is not MemberStatus.SUBSCRIBED)
         subscribed = [key for key, status in found.items() if status is MemberStatus.SUBSCRIBED]
         if not subscribed:
             return _Result(withheld=withheld)
@@ -181,6 +179,11 @@ class _Push:
         key = str(row["subscriber_hash"].iloc[0])
         self.ledger.record(row, [MemberOutcome(key, Outcome.REFUSED, refusal=why)])
         return _Result(refused={why: 1})
+
+
+def _why_withheld(status: MemberStatus | None) -> Refusal:
+    """Return why a member with this standing is not sent; None for one that was said to exist, and then does not."""
+    return WITHHELD.get(status, Refusal.OTHER) if status else Refusal.OTHER
 
 
 def _singly(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:

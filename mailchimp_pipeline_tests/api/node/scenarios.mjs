@@ -1,4 +1,5 @@
 // What a client of any version and link is made to do, as a JSON report: { name: outcome }.
+import { tour } from "./pipeline/tour.mjs";
 
 const outcome = async (promise) => {
   try {
@@ -47,19 +48,29 @@ export async function race(makeClient, counter) {
   return { order, requests: counter.requests };
 }
 
-/** A fetch that counts. */
+/** A fetch that counts, and keeps which procedures were called. */
 export function counting() {
-  const counter = { requests: 0 };
+  const counter = { requests: 0, called: new Set() };
   const fetched = (url, options) => {
     counter.requests += 1;
+    new URL(url).pathname.split("/").pop().split(",").forEach((path) => counter.called.add(path));
     return fetch(url, options);
   };
   return { counter, fetched };
 }
 
-/** Runs one scenario and prints its report. */
+const SCENARIOS = {
+  report,
+  race,
+  tour: async (makeClient, counter, given) => {
+    const outcomes = await tour(makeClient, given);
+    return { outcomes, called: [...counter.called].sort() };
+  },
+};
+
+/** Runs one scenario, with what is `given` to it as JSON, and prints its report. */
 export async function main(createClient, links) {
-  const [url, linkName, scenario, methodOverride] = process.argv.slice(2);
+  const [url, linkName, scenario, methodOverride, given] = process.argv.slice(2);
   const { counter, fetched } = counting();
   const makeClient = (token) =>
     createClient({
@@ -72,6 +83,6 @@ export async function main(createClient, links) {
         }),
       ],
     });
-  const result = scenario === "race" ? await race(makeClient, counter) : await report(makeClient);
+  const result = await SCENARIOS[scenario](makeClient, counter, JSON.parse(given || "null"));
   console.log(JSON.stringify(result));
 }

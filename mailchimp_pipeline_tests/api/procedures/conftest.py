@@ -1,7 +1,6 @@
 """One API, one sandbox and one database for all tests of the procedures; each test has an organisation of its own."""
 
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
@@ -20,9 +19,8 @@ def sandbox() -> Generator[Sandbox]:
 def stage(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
 ) -> Generator[Stage]:
-    files: Path = tmp_path_factory.mktemp("hr")
     name = postgres_server.create("migrated")
-    with a_stage(postgres_server.url_of(name), files, sandbox) as served:
+    with a_stage(postgres_server.url_of(name), tmp_path_factory.mktemp("hr"), sandbox) as served:
         yield served
     postgres_server.drop(name)
 

@@ -30,6 +30,11 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.segments.delete": {"id": NO_ID},
     "mailchimp.segments.sync": {"id": NO_ID},
     "mailchimp.segments.preview": {"segmentType": "mixed", "filterCriteria": {"employmentType": []}},
+    "mailchimp.campaigns.list": {"limit": 1, "cursor": None},
+    "mailchimp.campaigns.get": {"id": NO_ID},
+    "mailchimp.campaigns.history": {"id": NO_ID, "limit": 1, "cursor": None},
+    "mailchimp.campaigns.trackCampaign": {"mailchimpCampaignId": "a1b2c3d4e5"},
+    "mailchimp.campaigns.refreshStats": {"id": NO_ID},
     "mailchimp.preferences.getForEntity": _ENTITY,
     "mailchimp.preferences.list": {"limit": 100, "cursor": None},
     "mailchimp.preferences.updateOptStatus": {**_ENTITY, "optedIn": False, "consentSource": "dashboard"},
@@ -42,5 +47,11 @@ def _segment(tenant: Tenant) -> str:
     return made
 
 
-OWNED: Mapping[str, Callable[[Tenant], str]] = {"mailchimp.segments": _segment}
+def _campaign(tenant: Tenant) -> str:
+    at_mailchimp = tenant.stage.sandbox.add_campaign(tenant.list_id)
+    tracked: str = tenant.mutate("campaigns.trackCampaign", {"mailchimpCampaignId": at_mailchimp}).data["id"]
+    return tracked
+
+
+OWNED: Mapping[str, Callable[[Tenant], str]] = {"mailchimp.segments": _segment, "mailchimp.campaigns": _campaign}
 """What makes a row of the tenant's, and returns its id, by the router whose procedures take it."""

@@ -28,7 +28,11 @@ def test_an_entry_says_what_was_changed_and_how(connected: Tenant) -> None:
     connected.mutate("segments.update", {"id": segment_id, "name": "Other"})
     log = connected.query("audit.list", {"entityType": "segment", "entityId": segment_id}).data["items"]
     assert [entry["action"] for entry in log] == ["segment.updated", "segment.created"]
-    assert (log[0]["entityType"], log[0]["entityId"], log[0]["details"]) == ("segment", segment_id, {"changed": ["name"]})
+    assert (log[0]["entityType"], log[0]["entityId"], log[0]["details"]) == (
+        "segment",
+        segment_id,
+        {"changed": ["name"]},
+    )
     assert log[0]["at"].endswith("Z")
 
 

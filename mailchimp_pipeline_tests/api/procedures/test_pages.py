@@ -11,6 +11,7 @@ from sqlalchemy import event, text
 
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.audit import Entity
+from mailchimp_pipeline.database.campaigns import CampaignStore
 from mailchimp_pipeline.database.paging import Page
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.segments import SegmentStore
@@ -18,19 +19,25 @@ from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 from mailchimp_pipeline_tests.database.builders import KEYRING
 
-ROWS = 10_000
 AN_ID = "00000000-0000-4000-8000-000000000000"
 
-_FILLING = (
-    "insert into contact_segments (organisation_id, name, segment_type, mailchimp_list_id, status_changed_at,"
-    " created_at, updated_at) select organisation, 'Everybody', 'mixed', 'a1b2c3d4e5', at, at, at from places",
-    "insert into email_preferences (organisation_id, entity_type, entity_id, opted_in, consent_given_at,"
-    " consent_source, updated_at) select organisation, 'employee', number::text, true, at, 'form', at from places",
-    "insert into audit_log (organisation_id, actor, action, entity_type, entity_id, at)"
-    " select organisation, 'alice', 'segment.updated', 'segment', (number % 7)::text, at from places",
-    "drop table places",
-    "analyze",
-)
+_FILLING = """
+create temporary table places as
+    select organisation, number, timestamptz '2026-01-01' + number * interval '1 minute' as at
+    from generate_series(1, 10000) as number, unnest(array['acme', 'other']) as organisation;
+insert into contact_segments
+    (organisation_id, name, segment_type, mailchimp_list_id, status_changed_at, created_at, updated_at)
+    select organisation, 'Everybody', 'mixed', 'a1b2c3d4e5', at, at, at from places;
+insert into email_preferences
+    (organisation_id, entity_type, entity_id, opted_in, consent_given_at, consent_source, updated_at)
+    select organisation, 'employee', number, true, at, 'form', at from places;
+insert into campaign_tracking (organisation_id, mailchimp_campaign_id, title, status, created_at)
+    select organisation, number, 'News', 'draft', at from places;
+insert into audit_log (organisation_id, actor, action, entity_type, entity_id, at)
+    select organisation, 'alice', 'segment.updated', 'segment', mod(number, 7), at from places;
+drop table places;
+analyze
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,9 @@ class Listing:
 LISTINGS = {
     "segments": Listing(
         "ix_contact_segments_newest", lambda session, cursor: SegmentStore(session).list(limit=20, cursor=cursor)
+    ),
+    "campaigns": Listing(
+        "ix_campaign_tracking_newest", lambda session, cursor: CampaignStore(session).list(limit=20, cursor=cursor)
     ),
     "preferences": Listing(
         "ix_email_preferences_newest",
@@ -61,15 +71,7 @@ LISTINGS = {
 def filled(database: Database) -> Database:
     """Return a database with many rows of two organisations."""
     with database.everyone() as session:
-        session.execute(
-            text(
-                "create temporary table places as select organisation, number,"
-                " timestamptz '2026-01-01' + number * interval '1 minute' as at"
-                " from generate_series(1, :rows) as number, unnest(array['acme', 'other']) as organisation"
-            ),
-            {"rows": ROWS},
-        )
-        for statement in _FILLING:
+        for statement in _FILLING.split(";"):
             session.execute(text(statement))
     return database
 

@@ -78,7 +78,9 @@ def test_every_word_is_in_the_audit_log_with_its_source(tenant: Tenant) -> None:
     ],
 )
 def test_a_wrong_field_is_named(tenant: Tenant, changed: dict[str, object], field: str) -> None:
-    error = tenant.mutate("preferences.updateOptStatus", ANN | {"optedIn": True, "consentSource": "form"} | changed).error
+    error = tenant.mutate(
+        "preferences.updateOptStatus", ANN | {"optedIn": True, "consentSource": "form"} | changed
+    ).error
     assert (error["data"]["code"], list(error["data"]["zodError"]["fieldErrors"])) == ("BAD_REQUEST", [field])
 
 

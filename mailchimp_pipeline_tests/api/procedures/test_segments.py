@@ -143,7 +143,8 @@ def test_pages_follow_each_other_while_segments_come_and_go(connected: Tenant) -
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"), [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"limit": "5"}, "limit"), ({"cursor": "x"}, "cursor")]
+    ("asked", "field"),
+    [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"limit": "5"}, "limit"), ({"cursor": "x"}, "cursor")],
 )
 def test_a_page_that_cannot_be_is_refused(tenant: Tenant, asked: dict[str, object], field: str) -> None:
     error = tenant.query("segments.list", asked).error
@@ -197,7 +198,11 @@ def test_a_preview_keeps_and_sends_nothing(connected: Tenant) -> None:
 
 
 def test_a_preview_of_one_organisation_counts_nobody_of_another(tenant: Tenant) -> None:
-    assert tenant.query("segments.preview", {"segmentType": "mixed"}).data == {"matching": 0, "members": 0, "excluded": {}}
+    assert tenant.query("segments.preview", {"segmentType": "mixed"}).data == {
+        "matching": 0,
+        "members": 0,
+        "excluded": {},
+    }
 
 
 def test_a_batch_in_which_one_call_fails_answers_the_others(connected: Tenant) -> None:
@@ -213,12 +218,15 @@ def test_a_batch_in_which_one_call_fails_answers_the_others(connected: Tenant) -
 def test_a_client_that_goes_away_does_not_undo_its_mutation(connected: Tenant) -> None:
     made = connected.create().data
     body = json.dumps({"id": made["id"], "name": "Renamed"})
-    head = (
-        "POST /api/trpc/mailchimp.segments.update HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {a_token(organisation_id=connected.organisation_id)}\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
+    head = [
+        "POST /api/trpc/mailchimp.segments.update HTTP/1.1",
+        "host: localhost",
+        "content-type: application/json",
+        f"authorization: Bearer {a_token(organisation_id=connected.organisation_id)}",
+        f"content-length: {len(body)}",
+    ]
     with socket.create_connection(("127.0.0.1", connected.stage.port)) as client:
-        client.sendall((head + body).encode())
+        client.sendall("\r\n".join([*head, "", body]).encode())
     deadline = time.monotonic() + 5
     while (name := connected.query("segments.get", {"id": made["id"]}).data["name"]) == "Everybody":
         assert time.monotonic() < deadline

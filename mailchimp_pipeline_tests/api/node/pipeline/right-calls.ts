@@ -1,7 +1,7 @@
 // Calls of the pipeline's procedures that the generated types must let pass; compiled, never run.
 import { createTRPCClient, httpBatchLink, TRPCClientError } from "@trpc/client";
 import type { inferRouterOutputs } from "@trpc/server";
-import type { AppRouter, Audience, Connection, Preference, Segment } from "./app-router.js";
+import type { AppRouter, Audience, Campaign, Connection, Preference, Segment } from "./app-router.js";
 
 const trpc = createTRPCClient<AppRouter>({ links: [httpBatchLink({ url: "/api/trpc" })] });
 
@@ -31,6 +31,16 @@ export async function segments(id: string, mailchimpListId: string): Promise<Seg
   const page = await trpc.mailchimp.segments.list.query({ limit: 10 });
   const next = await trpc.mailchimp.segments.list.query({ cursor: page.nextCursor });
   return [...(await trpc.mailchimp.segments.list.query()).items, ...next.items];
+}
+
+export async function campaigns(mailchimpCampaignId: string): Promise<Campaign[]> {
+  const { id } = await trpc.mailchimp.campaigns.trackCampaign.mutate({ mailchimpCampaignId });
+  const refreshed = await trpc.mailchimp.campaigns.refreshStats.mutate({ id });
+  const status: "draft" | "scheduled" | "sending" | "sent" | "paused" | "cancelled" = refreshed.status;
+  const rate: number | null = (await trpc.mailchimp.campaigns.get.query({ id })).openRate;
+  const history = await trpc.mailchimp.campaigns.history.query({ id, limit: 10 });
+  console.log(status, rate, history.items[0]?.uniqueClicks);
+  return (await trpc.mailchimp.campaigns.list.query()).items;
 }
 
 export async function preferences(entityId: string): Promise<Preference | null> {

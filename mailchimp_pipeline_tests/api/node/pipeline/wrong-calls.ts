@@ -25,6 +25,10 @@ export async function calls(): Promise<void> {
   await trpc.mailchimp.segments.update.mutate({ id: "1", name: null });
   // @ts-expect-error an id is a string
   await trpc.mailchimp.segments.sync.mutate({ id: 1 });
+  // @ts-expect-error Mailchimp's id is not ours
+  await trpc.mailchimp.campaigns.trackCampaign.mutate({ id: "1" });
+  // @ts-expect-error a rate may be missing
+  console.log((await trpc.mailchimp.campaigns.get.query({ id: "1" })).openRate.toFixed());
   // @ts-expect-error the source is required
   await trpc.mailchimp.preferences.updateOptStatus.mutate({ entityId: "1", entityType: "vendor", optedIn: true });
   // @ts-expect-error no such kind of contact

@@ -1,4 +1,4 @@
-// The published client 10: node v10.mjs URL LINK report|race
+// The published client 10: node v10.mjs URL LINK report|race|tour [POST [GIVEN]]
 import { createTRPCProxyClient, httpBatchLink, httpLink, unstable_httpBatchStreamLink } from "@trpc/client";
 import { main } from "../scenarios.mjs";
 

@@ -1,0 +1,105 @@
+"""What is held about one contact, for the contact: our tables, and what Mailchimp holds now or why it did not say.
+
+What does not belong here: erasing it (`erasure`), the queries (`database.holdings`).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from mailchimp_pipeline.consent import Found
+from mailchimp_pipeline.contacts import EntityType, Source
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.erasure import present_addresses
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.sync import Audience
+
+
+class Mailchimp(Protocol):
+    """The audiences of one account, for looking a contact up. Every call may raise a `PipelineError`."""
+
+    def audiences(self) -> Sequence[Audience]:
+        """Return all audiences of the account."""
+        ...
+
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
+        """Return the member with this lasting id, None where the audience has none."""
+        ...
+
+    def whole_member(self, list_id: str, subscriber_hash: str) -> Mapping[str, object] | None:
+        """Return all that Mailchimp says of the member, None where the audience has none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemberThere:
+    """The contact in an audience, in Mailchimp's own words."""
+
+    audience: Audience
+    member: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Everything held about a contact; where the source or Mailchimp could not be asked, why not."""
+
+    entity_type: EntityType
+    entity_id: str
+    at: datetime
+    holdings: Holdings
+    members: tuple[MemberThere, ...]
+    source_problem: PipelineError | None
+    mailchimp_problem: PipelineError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Answers what is held about a contact. `mailchimp` opens an organisation's account."""
+
+    database: Database
+    keyring: Keyring
+    source: Callable[[], Source]
+    mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
+    clock: Callable[[], datetime]
+
+    def disclose(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
+        """Return everything held about the contact, and write down who asked."""
+        addresses, source_problem = self._present_addresses(organisation_id, contact)
+        with self.database.organisation(organisation_id) as session:
+            held = holdings(session, self.keyring, contact, addresses)
+        members: list[MemberThere] = []
+        mailchimp_problem: PipelineError | None = None
+        try:
+            with self.mailchimp(organisation_id) as mailchimp:
+                members += _members(mailchimp, held.audience_members, addresses)
+        except PipelineError as error:
+            mailchimp_problem = error
+        at = self.clock()
+        entry = audit.Entry(by, "contact.exported", audit.Entity(contact[0].value, contact[1]), at)
+        with self.database.organisation(organisation_id) as session:
+            audit.write(session, entry)
+        return Disclosure(*contact, at, held, tuple(members), source_problem, mailchimp_problem)
+
+    def _present_addresses(
+        self, organisation_id: str, contact: tuple[EntityType, str]
+    ) -> tuple[Collection[str], PipelineError | None]:
+        try:
+            return present_addresses(self.source(), organisation_id, *contact), None
+        except PipelineError as error:
+            return (), error
+
+
+def _members(mailchimp: Mailchimp, held: Sequence[HeldMember], addresses: Collection[str]) -> Iterator[MemberThere]:
+    """Yield the contact in each audience: at any address known of it, and where our ledger has its lasting id."""
+    known = {*addresses, *(row.subscriber_hash for row in held)}
+    for audience in mailchimp.audiences():
+        ids = {row.contact_id for row in held if row.mailchimp_list_id == audience.id and row.contact_id}
+        moved = [mailchimp.find_contact(audience.id, contact_id) for contact_id in sorted(ids)]
+        for address in sorted(known | {found.subscriber_hash for found in moved if found}):
+            if (member := mailchimp.whole_member(audience.id, address)) is not None:
+                yield MemberThere(audience, member)

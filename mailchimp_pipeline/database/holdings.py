@@ -1,0 +1,132 @@
+"""What the tables hold about one contact, read for the contact.
+
+What does not belong here: what Mailchimp holds (`mailchimp_pipeline.access`), removing it (`traces`).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, or_, select
+
+from mailchimp_pipeline.consent import ErasureRequest
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erasures import ErasureStore
+from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SegmentRow
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMembership:
+    """The contact in a segment, with what is wanted to be known of it at Mailchimp."""
+
+    segment_id: str
+    segment_name: str
+    mailchimp_list_id: str
+    email: str
+    first_name: str | None
+    last_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMember:
+    """What the ledger says of the contact in an audience: what was sent, when, and what became of it."""
+
+    mailchimp_list_id: str
+    subscriber_hash: str
+    contact_id: str | None
+    email: str | None
+    state: str
+    status: str | None
+    refusal: str | None
+    first_pushed_at: datetime | None
+    pushed_at: datetime | None
+    refused_at: datetime | None
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Everything that the tables hold about a contact; the audit entries newest first."""
+
+    preference: Preference | None
+    memberships: Sequence[HeldMembership]
+    audience_members: Sequence[HeldMember]
+    erasures: Sequence[ErasureRequest]
+    audit_entries: Sequence[audit.Entry]
+
+
+def holdings(
+    session: OrganisationSession,
+    keyring: Keyring,
+    contact: tuple[EntityType, str],
+    addresses: Collection[str] = (),
+) -> Holdings:
+    """Return what is held about the contact, and about these addresses (Mailchimp's hashes) of it."""
+    entity_type, entity_id = contact
+    return Holdings(
+        preference=PreferenceStore(session, keyring).get(entity_type, entity_id),
+        memberships=_memberships(session, contact),
+        audience_members=_members(session, contact, addresses),
+        erasures=ErasureStore(session, keyring).of(entity_type, entity_id),
+        audit_entries=list(_entries(session, contact)),
+    )
+
+
+def _memberships(session: OrganisationSession, contact: tuple[EntityType, str]) -> list[HeldMembership]:
+    query = (
+        select(SegmentMemberRow, SegmentRow.name)
+        .join(SegmentRow, SegmentRow.id == SegmentMemberRow.segment_id)
+        .where(
+            SegmentMemberRow.organisation_id == session.organisation_id,
+            SegmentMemberRow.entity_type == contact[0].value,
+            SegmentMemberRow.entity_id == contact[1],
+        )
+        .order_by(SegmentRow.created_at, SegmentRow.id, SegmentMemberRow.subscriber_hash)
+    )
+    return [
+        HeldMembership(str(row.segment_id), name, row.mailchimp_list_id, row.email, row.first_name, row.last_name)
+        for row, name in session.execute(query)
+    ]
+
+
+def _members(
+    session: OrganisationSession, contact: tuple[EntityType, str], addresses: Collection[str]
+) -> list[HeldMember]:
+    row = AudienceMemberRow
+    of_contact = and_(row.entity_type == contact[0].value, row.entity_id == contact[1])
+    query = select(row).where(
+        row.organisation_id == session.organisation_id, or_(of_contact, row.subscriber_hash.in_(addresses))
+    )
+    found = session.scalars(query.order_by(row.mailchimp_list_id, row.subscriber_hash))
+    return [
+        HeldMember(
+            mailchimp_list_id=one.mailchimp_list_id,
+            subscriber_hash=one.subscriber_hash,
+            contact_id=one.contact_id,
+            email=one.email,
+            state=one.state,
+            status=one.status,
+            refusal=one.refusal,
+            first_pushed_at=one.first_pushed_at,
+            pushed_at=one.pushed_at,
+            refused_at=one.refused_at,
+            changed_at=one.changed_at,
+        )
+        for one in found
+    ]
+
+
+def _entries(session: OrganisationSession, contact: tuple[EntityType, str]) -> Iterator[audit.Entry]:
+    entity, cursor = audit.Entity(contact[0].value, contact[1]), None
+    while True:
+        found = audit.entries(session, limit=_PAGE, cursor=cursor, entity=entity)
+        yield from found.items
+        cursor = found.next_cursor
+        if cursor is None:
+            return

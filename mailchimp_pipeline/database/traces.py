@@ -1,0 +1,109 @@
+"""The rows that hold a contact, in every table: removed for an erasure, by entity, by address and by lasting id.
+
+The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source.
+What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`holdings`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, and_, delete, or_, text, update
+
+from mailchimp_pipeline.consent import Trace
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow, SegmentMemberRow
+from mailchimp_pipeline.sync import Refusal
+
+_MEMBERSHIPS, _LEDGER = "memberships", "audience_members"
+
+
+@dataclass(slots=True)
+class Removed:
+    """What was removed: the contact's addresses as hashes, which audiences had it, and how many rows of what."""
+
+    addresses: set[str]
+    contact_ids: set[str] = field(default_factory=set[str])
+    traces: list[Trace] = field(default_factory=list[Trace])
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("preferences", _MEMBERSHIPS, _LEDGER), 0))
+
+
+class Traces:
+    """One contact's rows in the session's organisation."""
+
+    def __init__(self, session: OrganisationSession, entity_type: EntityType, entity_id: str) -> None:
+        self._session = session
+        self._entity = (entity_type.value, entity_id)
+
+    def remove_preference(self, removed: Removed) -> None:
+        """Remove what the contact said, and its addresses from what others said: their word stays."""
+        ours = PreferenceRow.organisation_id == self._session.organisation_id
+        contact = and_(PreferenceRow.entity_type == self._entity[0], PreferenceRow.entity_id == self._entity[1])
+        gone = self._session.scalars(delete(PreferenceRow).where(ours, contact).returning(PreferenceRow)).all()
+        removed.rows["preferences"] += len(gone)
+        removed.addresses.update(row.subscriber_hash for row in gone if row.subscriber_hash)
+
+    def remove_address_from_others(self, removed: Removed) -> None:
+        """Take the contact's addresses out of what others said of themselves; their word stays."""
+        others = update(PreferenceRow).where(
+            PreferenceRow.organisation_id == self._session.organisation_id,
+            PreferenceRow.subscriber_hash.in_(removed.addresses),
+        )
+        self._session.execute(others.values(subscriber_hash=None))
+
+    def remove_members(self, removed: Removed, *, list_id: str | None = None) -> None:
+        """Remove the contact from segments and from the ledger, of one audience or of all.
+
+        A row found by the contact may tell another address of it: looked for until none is new.
+        """
+        while True:
+            known = (len(removed.addresses), len(removed.contact_ids))
+            self._remove_memberships(removed, list_id)
+            self._remove_from_ledger(removed, list_id)
+            if known == (len(removed.addresses), len(removed.contact_ids)):
+                return
+
+    def _remove_memberships(self, removed: Removed, list_id: str | None) -> None:
+        row = SegmentMemberRow
+        contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
+        where = [row.organisation_id == self._session.organisation_id]
+        where.append(or_(contact, row.subscriber_hash.in_(removed.addresses)))
+        where += [row.mailchimp_list_id == list_id] if list_id else []
+        gone = self._session.scalars(delete(row).where(*where).returning(row.subscriber_hash)).all()
+        removed.rows[_MEMBERSHIPS] += len(gone)
+        removed.addresses.update(gone)
+
+    def _remove_from_ledger(self, removed: Removed, list_id: str | None) -> None:
+        row = AudienceMemberRow
+        contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
+        where = [row.organisation_id == self._session.organisation_id]
+        where.append(or_(contact, row.subscriber_hash.in_(removed.addresses), row.contact_id.in_(removed.contact_ids)))
+        where += [row.mailchimp_list_id == list_id] if list_id else []
+        columns = (row.mailchimp_list_id, row.subscriber_hash, row.contact_id, _was_there())
+        for list_of_row, address, contact_id, was_there in self._session.execute(
+            delete(row).where(*where).returning(*columns)
+        ):
+            removed.rows[_LEDGER] += 1
+            removed.addresses.add(address)
+            removed.contact_ids |= {contact_id} if contact_id else set()
+            if was_there:
+                removed.traces.append(Trace(list_id=list_of_row, subscriber_hash=address, contact_id=contact_id))
+
+
+def removed_by(addresses: Iterable[str], traces: Iterable[Trace]) -> Removed:
+    """Return what to begin a removal with, of a contact that is known by these."""
+    return Removed(set(addresses), {trace.contact_id for trace in traces if trace.contact_id})
+
+
+def forget_statistics(session: OrganisationSession) -> None:
+    """Have PostgreSQL take its samples of the tables anew: they quote addresses, names and hashes."""
+    tables = ", ".join(row.__tablename__ for row in (SegmentMemberRow, AudienceMemberRow, PreferenceRow))
+    session.flush()
+    session.execute(text(f"analyze {tables}"))
+
+
+def _was_there() -> ColumnElement[bool]:
+    """Return whether a row of the ledger says that the audience had the contact, and not that it deleted it."""
+    row = AudienceMemberRow
+    there = or_(row.pushed_at.is_not(None), row.status.is_not(None))
+    return and_(there, row.refusal.is_distinct_from(Refusal.FORGOTTEN.value)).label("was_there")

@@ -1,0 +1,105 @@
+"""Erasures in Dagster: the job that carries on with those that are pending, and the sensor that starts it.
+
+What does not belong here: what an erasure does (`mailchimp_pipeline.erasure`), when one is due (`consent`).
+"""
+
+# Dagster's decorators and makers of jobs have types with unknown parts.
+# pyright: reportUnknownMemberType=false
+
+import hashlib
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.consent import ErasureRequest
+    from mailchimp_pipeline.erasure import Attempt
+
+_URGENT = {"dagster/priority": "10"}
+"""Before syncs, where runs queue."""
+
+
+class ErasuresDue(Protocol):
+    """What the job and the sensor need of `erasure.Erasures`."""
+
+    def due(self) -> "Sequence[ErasureRequest]":
+        """Return the pending erasures that should be tried again now."""
+        ...
+
+    def carry_on(self) -> "Iterator[Attempt]":
+        """Go on with those that are due."""
+        ...
+
+
+@dg.op(
+    name="carry_on_with_erasures",
+    out=dg.Out(dg.Nothing),
+    description=(
+        "Deletes at Mailchimp whoever is to be erased and could not be yet. Failed? An erasure waits for a person: "
+        "the log says which and what to do; `mailchimp-pipeline erasures` lists them. It is always safe to run again."
+    ),
+)
+def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[ErasuresDue]) -> None:
+    """Try each erasure that is due; fail at the end where one needs a person."""
+    counts: Counter[str] = Counter()
+    waiting: list[str] = []
+    for attempt in erasures.carry_on():
+        counts[attempt.request.status.value] += 1
+        waiting += [attempt.request.id] if attempt.needs_person else []
+        for problem in attempt.problems:
+            context.log.warning("Erasure %s: %s", attempt.request.id, problem)
+    figures = {
+        "completed": dg.MetadataValue.int(counts["completed"]),
+        "pending": dg.MetadataValue.int(counts["pending"]),
+        "waiting_for_a_person": dg.MetadataValue.int(len(waiting)),
+    }
+    if waiting:
+        text = f"{len(waiting)} erasures wait for a person: {', '.join(waiting)}. The log says what each needs."
+        raise dg.Failure(text, metadata=figures, allow_retries=False)
+    context.add_output_metadata(figures)
+
+
+@dg.job(
+    name="mailchimp_erasure",
+    executor_def=dg.in_process_executor,
+    description="Carries on with erasures until Mailchimp has confirmed each for every audience.",
+)
+def mailchimp_erasure() -> None:
+    """Run the one op."""
+    carry_on_with_erasures()
+
+
+@dg.sensor(
+    name="erasures_due",
+    job=mailchimp_erasure,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a run where an erasure is to be tried again: after a minute, then after growing pauses.",
+)
+def erasures_due(erasures: dg.ResourceParam[ErasuresDue]) -> dg.SensorResult | dg.SkipReason:
+    """Ask for one run for all that are due; while it has not begun with them, no other is asked for."""
+    due = erasures.due()
+    if not due:
+        return dg.SkipReason("No erasure is due.")
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=_run_key(due), tags=_URGENT)])
+
+
+def _run_key(due: "Sequence[ErasureRequest]") -> str:
+    """Return a key that changes when one of them was tried, and not by who is to be erased."""
+    tried = ",".join(sorted(f"{request.id}:{request.attempts}" for request in due))
+    return hashlib.sha256(tried.encode()).hexdigest()
+
+
+class ErasuresResource(dg.ConfigurableResource[ErasuresDue]):
+    """Hands out the erasures. There is nothing to configure here: all settings come from the environment."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[ErasuresDue]:  # noqa: ARG002 - Dagster's
+        """Open them for one run or tick. A secret is read now, not when the code location loads."""
+        from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415 - pandas and SQLAlchemy load here
+
+        with open_parts() as parts:
+            yield parts.erasures()

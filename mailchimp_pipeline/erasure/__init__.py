@@ -1,0 +1,28 @@
+"""Erasures carried out: removed here at once, then asked of Mailchimp audience by audience until each has answered.
+
+An attempt that ends early leaves its erasure pending with the reason, and the next goes on from there. What does
+not belong here: which answer counts (`consent`), HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
+"""
+
+from mailchimp_pipeline.erasure.erasures import Attempt, Erasures, present_addresses
+from mailchimp_pipeline.erasure.obstacles import (
+    AudienceElsewhere,
+    MovedAtMailchimp,
+    NewTraces,
+    NobodyToAsk,
+    NotAllAsked,
+)
+from mailchimp_pipeline.erasure.ports import Mailchimp, Records
+
+__all__ = [
+    "Attempt",
+    "AudienceElsewhere",
+    "Erasures",
+    "Mailchimp",
+    "MovedAtMailchimp",
+    "NewTraces",
+    "NobodyToAsk",
+    "NotAllAsked",
+    "Records",
+    "present_addresses",
+]

@@ -1,0 +1,112 @@
+"""One attempt at Mailchimp: every address in every audience, until each has answered or something is in the way.
+
+Each audience is asked while no sync is at it, so that none brings the contact back behind the answer. What is
+learnt of the contact is written down before the step after which Mailchimp could not tell it any more.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from mailchimp_pipeline.consent import Deletion, ErasureRequest, Question, Reach, Targets, Trace
+from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
+from mailchimp_pipeline.erasure.ports import Mailchimp, Records
+from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+
+
+class Asking:
+    """What is asked for one erasure: `targets` as they are known by now, `problems` as they were met."""
+
+    def __init__(
+        self, records: Records, request: ErasureRequest, targets: Targets, *, stopping: Callable[[], bool]
+    ) -> None:
+        self.targets = targets
+        self.problems: list[PipelineError] = []
+        self._records = records
+        self._request = request
+        self._stopping = stopping
+
+    @property
+    def organisation_id(self) -> str:
+        """Whose contact it is."""
+        return self._request.organisation_id
+
+    def learn(self, targets: Targets) -> None:
+        """Take over what became known of the contact, and write it down."""
+        if targets != self.targets:
+            self._records.save(self._request, targets)
+            self.targets = targets
+
+    def everywhere(self, mailchimp: Mailchimp, reach: Reach) -> None:
+        """Ask all audiences of the account. Raises what keeps it from going on; other problems are collected."""
+        list_ids = [audience.id for audience in mailchimp.audiences()]
+        self._see_to_missing(list_ids, reach)
+        asked: set[tuple[str, str]] = set()
+        # An address that turns up in one audience is asked for in those before it, too.
+        while list_id := self._next(list_ids, asked):
+            if self._stopping():
+                raise NotAllAsked
+            try:
+                self._audience(mailchimp, list_id)
+            except LastingError as error:
+                self.problems.append(error)
+            asked |= {(list_id, address) for address in self.targets.addresses}
+
+    def _next(self, list_ids: Sequence[str], asked: set[tuple[str, str]]) -> str | None:
+        there = set(list_ids)
+        todo = (question for question in self.targets.questions(list_ids) if question.key not in asked)
+        return next((question.list_id for question in todo if question.list_id in there), None)
+
+    def _see_to_missing(self, list_ids: Sequence[str], reach: Reach) -> None:
+        """Settle what is left of audiences that were deleted; one of another account only a person can see to."""
+        missing = [question for question in self.targets.questions(()) if question.list_id not in list_ids]
+        for question in missing:
+            if not reach.had_other_accounts:
+                self.targets = self.targets.with_settled(question, deleted=False)
+            elif question.was_there:
+                self.problems.append(AudienceElsewhere(question.list_id))
+
+    def _audience(self, mailchimp: Mailchimp, list_id: str) -> None:
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._records.hold_audience(self._request, list_id))
+            except PassingError as busy:
+                self.problems.append(busy)
+                return
+            self.targets = self._records.sweep(self._request, self.targets, list_id)
+            for question in self.targets.questions([list_id]):
+                if question.list_id == list_id:
+                    self._ask(mailchimp, question)
+            self._records.save(self._request, self.targets)
+
+    def _ask(self, mailchimp: Mailchimp, question: Question) -> None:
+        known = self._identified(mailchimp, question)
+        if known is None:
+            self.problems.append(MovedAtMailchimp(question.list_id))
+            return
+        deletion = mailchimp.delete_permanently(*known.key)
+        if known.is_settled_by(deletion):
+            self.targets = self.targets.with_settled(known, deleted=deletion is not Deletion.UNKNOWN)
+        elif known.contact_id is None:
+            self.problems.append(MovedAtMailchimp(question.list_id))
+        else:
+            self._ask_for_contact(mailchimp, known, known.contact_id)
+
+    def _identified(self, mailchimp: Mailchimp, question: Question) -> Question | None:
+        """Return the question with the lasting id of a contact that was there, None where it is not there now."""
+        if not question.was_there or question.contact_id is not None:
+            return question
+        found = mailchimp.find_member(*question.key)
+        if found is None:
+            return None
+        trace = Trace(list_id=question.list_id, subscriber_hash=question.subscriber_hash, contact_id=found.contact_id)
+        self.learn(self.targets.with_traces([trace]))
+        return replace(question, contact_id=found.contact_id)
+
+    def _ask_for_contact(self, mailchimp: Mailchimp, question: Question, contact_id: str) -> None:
+        """Delete the contact by its lasting id; where Mailchimp does not know that either, it is gone."""
+        found = mailchimp.find_contact(question.list_id, contact_id)
+        if found is not None:
+            self.learn(self.targets.with_addresses([found.subscriber_hash]))
+            mailchimp.delete_contact(question.list_id, contact_id)
+        self.targets = self.targets.with_settled(question, deleted=found is not None)

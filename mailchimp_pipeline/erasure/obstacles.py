@@ -1,0 +1,54 @@
+"""What keeps an erasure pending: what a person has to do, or why it goes on by itself.
+
+What does not belong here: what Mailchimp, the source and the database raise.
+"""
+
+from mailchimp_pipeline.errors import LastingError, PassingError
+
+_CONFIRM = "then confirm it with `mailchimp-pipeline erasures confirm`"
+
+
+class MovedAtMailchimp(LastingError):
+    """An audience that had the contact does not know the address any more, and a lasting id was never heard."""
+
+    def __init__(self, list_id: str) -> None:
+        super().__init__(
+            f"Audience {list_id} had the contact, and no longer knows the address: it was deleted there, or changed. "
+            "Look in the audience for the person under another address, delete them permanently there, "
+            f"{_CONFIRM}."
+        )
+
+
+class AudienceElsewhere(LastingError):
+    """An audience that had the contact is not in the connected account."""
+
+    def __init__(self, list_id: str) -> None:
+        super().__init__(
+            f"Audience {list_id} had the contact, and is not in the connected account: it belongs to one that was "
+            "connected before, or is deleted. Connect that account, or delete the person permanently there, "
+            f"{_CONFIRM}."
+        )
+
+
+class NobodyToAsk(LastingError):
+    """The organisation is not connected, though its audiences had the contact."""
+
+    def __init__(self, organisation_id: str) -> None:
+        super().__init__(
+            f"Organisation {organisation_id} is not connected to Mailchimp, and audiences of its account had the "
+            f"contact. Connect it again, or delete the person permanently there, {_CONFIRM}."
+        )
+
+
+class NotAllAsked(PassingError):
+    """The attempt ran out of time."""
+
+    def __init__(self) -> None:
+        super().__init__("Not all audiences could be asked in time. The others are asked by the next attempt.")
+
+
+class NewTraces(PassingError):
+    """While Mailchimp was asked, more became known of the contact."""
+
+    def __init__(self) -> None:
+        super().__init__("More became known of the contact meanwhile. The next attempt sees to it.")

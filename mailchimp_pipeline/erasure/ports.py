@@ -1,0 +1,76 @@
+"""What an erasure needs of the outside: the account's audiences at Mailchimp, and what is kept of erasures."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from mailchimp_pipeline.consent import Deletion, Demand, ErasureRequest, Found, Reach, Targets
+from mailchimp_pipeline.sync import Audience
+
+
+class Mailchimp(Protocol):
+    """The audiences of one account. Every call may raise `errors.PassingError` or `errors.LastingError`."""
+
+    def audiences(self) -> Sequence[Audience]:
+        """Return all audiences of the account."""
+        ...
+
+    def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
+        """Return the member with this address, None where the audience has none."""
+        ...
+
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
+        """Return the member with this lasting id, None where the audience has none."""
+        ...
+
+    def delete_permanently(self, list_id: str, subscriber_hash: str) -> Deletion:
+        """Delete the member with this address for good."""
+        ...
+
+    def delete_contact(self, list_id: str, contact_id: str) -> Deletion:
+        """Delete the member with this lasting id for good."""
+        ...
+
+
+class Records(Protocol):
+    """What is kept of erasures. Every call is a transaction of its own."""
+
+    def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
+        """Remove the contact here, and write down what Mailchimp is to be asked."""
+        ...
+
+    def get(self, request: ErasureRequest) -> ErasureRequest:
+        """Return the erasure as it stands now."""
+        ...
+
+    def pending(self) -> Sequence[ErasureRequest]:
+        """Return the erasures of all organisations that are pending, the oldest first."""
+        ...
+
+    def hold(self, request: ErasureRequest) -> AbstractContextManager[None]:
+        """Keep others from carrying out the same erasure; a passing error where somebody is at it."""
+        ...
+
+    def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
+        """Keep syncs out of the audience; a passing error where one is at it."""
+        ...
+
+    def begin(self, request: ErasureRequest) -> Targets | None:
+        """Count an attempt; return the targets, None where nothing is left to do."""
+        ...
+
+    def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
+        """Keep how far it has come, and why not further."""
+        ...
+
+    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+        """Remove what a sync wrote of the contact in the audience since; return the targets with it."""
+        ...
+
+    def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
+        """Complete it, unless more is known of the contact than was asked for. Tell which."""
+        ...
+
+    def reach(self, organisation_id: str) -> Reach:
+        """Return which accounts the organisation has and had."""
+        ...

@@ -1,0 +1,26 @@
+"""One sandbox for all tests of refreshes; each test has an empty one, and a database of its own."""
+
+from collections.abc import Generator
+
+import pytest
+
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline_tests.campaigns.stage import Stage, a_stage
+from mailchimp_pipeline_tests.mailchimp.stages import Hours
+
+
+@pytest.fixture(scope="session")
+def hours() -> Hours:
+    return Hours()
+
+
+@pytest.fixture(scope="session")
+def sandbox(hours: Hours) -> Generator[Sandbox]:
+    with Sandbox.running(clock=hours) as running:
+        yield running
+
+
+@pytest.fixture
+def stage(database_url: str, sandbox: Sandbox, hours: Hours) -> Generator[Stage]:
+    with a_stage(database_url, sandbox, hours) as stage:
+        yield stage

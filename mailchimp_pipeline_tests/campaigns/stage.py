@@ -1,0 +1,98 @@
+"""Organisations with tracked campaigns, over a real database and the sandbox, by a clock that tests put on."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mailchimp_pipeline.assembly import DatabaseCampaigns, Parts, open_parts
+from mailchimp_pipeline.campaigns import Campaign, Sighting, Stats
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.database.campaigns import CampaignStore
+from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
+from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline_tests.mailchimp.stages import Hours
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is behind a refresh. `lists` has an audience of each organisation."""
+
+    sandbox: Sandbox
+    parts: Parts
+    hours: Hours
+    lists: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def campaigns(self) -> DatabaseCampaigns:
+        return DatabaseCampaigns(self.parts, self.hours)
+
+    def connect(self, organisation_id: str = "acme") -> str:
+        """Connect an organisation to an account of its own; returns the account's id."""
+        key = self.key_of(organisation_id)
+        account_id = self.sandbox.add_account(key, organisation_id)
+        self.lists[organisation_id] = self.sandbox.add_audience(account_id)
+        account = Account(account_id, organisation_id, ApiKey.parse(key))
+        with self.parts.database.organisation(organisation_id) as session:
+            ConnectionStore(session, self.parts.keyring).connect(account, by="alice", at=self.hours())
+        return account_id
+
+    def key_of(self, organisation_id: str) -> str:
+        return f"{organisation_id.encode().hex():0>32}-us6"
+
+    def connection(self, organisation_id: str = "acme") -> Connection:
+        with self.parts.database.organisation(organisation_id) as session:
+            found = ConnectionStore(session, self.parts.keyring).live()
+        assert found is not None
+        return found
+
+    def track(self, organisation_id: str = "acme", title: str = "Spring") -> Campaign:
+        """Make a draft at Mailchimp and track it, without a call to Mailchimp."""
+        return self.track_many(1, organisation_id, title)[0]
+
+    def track_many(self, number: int, organisation_id: str = "acme", title: str = "Spring") -> list[Campaign]:
+        made = [self.sandbox.add_campaign(self.lists[organisation_id], title) for _ in range(number)]
+        with self.parts.database.organisation(organisation_id) as session:
+            store, at = CampaignStore(session), self.hours()
+            account = self.parts.audiences(organisation_id)
+            seen = account.campaigns() if number > 1 else [account.campaign(made[0])]
+            return [
+                store.track(Sighting(campaign), seen_at=at, by="alice", at=at)
+                for campaign in seen
+                if campaign.id in set(made)
+            ]
+
+    def refresh(self) -> list[OrganisationRefresh]:
+        """Let an hour pass and refresh."""
+        self.hours.pass_one()
+        return list(self.campaigns.refresh())
+
+    def now(self, campaign: Campaign) -> Campaign:
+        """Return the campaign as it is stored now."""
+        with self.parts.database.organisation(campaign.organisation_id) as session:
+            found = CampaignStore(session).get(campaign.id)
+        assert found is not None
+        return found
+
+    def history(self, campaign: Campaign) -> Sequence[Stats]:
+        with self.parts.database.organisation(campaign.organisation_id) as session:
+            found = CampaignStore(session).history(campaign.id, limit=100)
+        assert found is not None
+        return found.items
+
+
+@contextmanager
+def a_stage(database_url: str, sandbox: Sandbox, hours: Hours, *, settle_days: int = 0) -> Generator[Stage]:
+    """Set an empty stage until the end of the block."""
+    sandbox.reset()
+    hours.turn_back()
+    environment = {
+        "MAILCHIMP_PIPELINE_DATABASE_URL": database_url,
+        "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",
+        "MAILCHIMP_PIPELINE_TOKEN_SECRET": "a-token-secret-of-more-than-32-characters",
+        "MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS": str(settle_days),
+        "MAILCHIMP_API_ROOT": sandbox.api_root,
+    }
+    with open_parts(Settings.from_environment(environment)) as parts:
+        yield Stage(sandbox, parts, hours)

@@ -1,0 +1,162 @@
+"""Refreshes of whole organisations, over HTTP before the sandbox and into PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailchimp_pipeline.campaigns import Campaign, CampaignStatus
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.sandbox import CampaignStatus as There
+from mailchimp_pipeline.sandbox import Figures, Sandbox
+from mailchimp_pipeline_tests.campaigns.stage import Stage, a_stage
+from mailchimp_pipeline_tests.mailchimp.stages import Hours
+
+FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, clicks=30, unique_clicks=25)
+LATER = FIGURES.model_copy(update={"unique_opens": 60})
+
+
+def send(stage: Stage, campaign: Campaign, figures: Figures = FIGURES, status: There = There.SENT) -> None:
+    stage.sandbox.move_campaign(campaign.mailchimp_campaign_id, status)
+    stage.sandbox.set_figures(campaign.mailchimp_campaign_id, figures)
+
+
+def actions(stage: Stage, campaign: Campaign) -> list[str]:
+    with stage.parts.database.organisation(campaign.organisation_id) as session:
+        told = audit.entries(session, limit=50, entity=audit.Entity("campaign", campaign.id))
+    return [f"{entry.actor} {entry.action}" for entry in told.items]
+
+
+def test_a_campaign_is_followed_from_its_draft_to_its_final_counts(stage: Stage) -> None:
+    stage.connect()
+    campaign, seen = stage.track(), list[str]()
+    for status in (There.SCHEDULE, There.SENDING, There.SENT):
+        send(stage, campaign, status=status)
+        stage.refresh()
+        seen.append(stage.now(campaign).status)
+    after = stage.now(campaign)
+    assert (seen, after.open_rate, after.click_rate) == (["scheduled", "sending", "sent"], 0.4, 0.25)
+    assert [row.status for row in stage.history(campaign)] == ["sent", "sending"]
+
+
+def test_what_was_sent_is_left_alone_by_default(stage: Stage) -> None:
+    stage.connect()
+    campaign = stage.track()
+    send(stage, campaign)
+    stage.refresh()
+    stage.sandbox.set_figures(campaign.mailchimp_campaign_id, LATER)
+    assert stage.refresh() == []
+    assert stage.now(campaign).open_rate == 0.4
+
+
+def test_what_was_sent_lately_is_followed_while_it_settles(database_url: str, sandbox: Sandbox, hours: Hours) -> None:
+    with a_stage(database_url, sandbox, hours, settle_days=2) as stage:
+        stage.connect()
+        campaign = stage.track()
+        send(stage, campaign)
+        stage.refresh()
+        stage.sandbox.set_figures(campaign.mailchimp_campaign_id, LATER)
+        stage.refresh()
+        assert [row.figures.open_rate for row in stage.history(campaign)] == [0.6, 0.4]
+        hours.now += timedelta(days=2)
+        assert stage.refresh() == []
+
+
+def test_final_counts_that_are_not_there_yet_are_waited_for(stage: Stage, hours: Hours) -> None:
+    stage.connect()
+    campaign = stage.track()
+    stage.sandbox.move_campaign(campaign.mailchimp_campaign_id, There.SENT, hours() + timedelta(minutes=90))
+    stage.refresh()
+    assert (stage.now(campaign).status, stage.now(campaign).open_rate) == ("sent", None)
+    stage.sandbox.set_figures(campaign.mailchimp_campaign_id, FIGURES)
+    stage.refresh()
+    assert stage.now(campaign).open_rate == 0.4
+    assert stage.refresh() == []
+
+
+def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(stage: Stage) -> None:
+    organisations = [f"acme{number}" for number in range(20)]
+    accounts = [stage.connect(organisation) for organisation in organisations]
+    tracked = [campaign for organisation in organisations for campaign in stage.track_many(50, organisation)]
+    for campaign in tracked:
+        send(stage, campaign, status=There.SENDING)
+    stage.sandbox.reset_counts()
+    refreshes = stage.refresh()
+    counts = stage.sandbox.counts().accounts
+    assert max(counts[account].calls for account in accounts) <= 3
+    assert sum(len(refresh.campaigns) for refresh in refreshes) == len(tracked) == 1000
+    assert {result.campaign.open_rate for refresh in refreshes for result in refresh.campaigns} == {0.4}
+
+
+def test_a_big_account_costs_at_most_three_requests_a_page(stage: Stage) -> None:
+    account = stage.connect()
+    oldest = stage.track()
+    stage.hours.pass_one()
+    for _ in range(1500):
+        stage.sandbox.add_campaign(stage.lists["acme"])
+    send(stage, oldest)
+    stage.sandbox.reset_counts()
+    stage.refresh()
+    assert stage.sandbox.counts().accounts[account].calls == 3
+    assert stage.now(oldest).open_rate == 0.4
+
+
+def test_an_organisation_whose_key_is_revoked_does_not_stop_the_others(stage: Stage) -> None:
+    for organisation in ("acme", "bolt"):
+        stage.connect(organisation)
+    kept, fresh = stage.track("acme"), stage.track("bolt")
+    for campaign in (kept, fresh):
+        send(stage, campaign, status=There.SENDING)
+    stage.refresh()
+    stage.sandbox.revoke_key(stage.key_of("acme"))
+    stage.sandbox.set_figures(fresh.mailchimp_campaign_id, LATER)
+    refreshes = {refresh.organisation_id: refresh for refresh in stage.refresh()}
+    assert "refused the API key" in refreshes["acme"].failures["*"]
+    assert (stage.now(kept).open_rate, stage.now(fresh).open_rate) == (0.4, 0.6)
+    assert [stage.connection(organisation).key_refused_at is None for organisation in ("acme", "bolt")] == [False, True]
+
+
+@pytest.mark.parametrize("how", ["deleted", "archived"])
+def test_a_campaign_that_is_gone_is_kept_marked_and_left_alone(stage: Stage, how: str) -> None:
+    stage.connect()
+    campaign, other = stage.track(), stage.track()
+    send(stage, campaign, status=There.SENDING)
+    stage.refresh()
+    if how == "deleted":
+        stage.sandbox.delete_campaign(campaign.mailchimp_campaign_id)
+    else:
+        stage.sandbox.move_campaign(campaign.mailchimp_campaign_id, There.ARCHIVED)
+    (refresh,) = stage.refresh()
+    after = stage.now(campaign)
+    assert (refresh.failures, after.status, after.open_rate) == ({}, CampaignStatus.SENDING, 0.4)
+    assert after.missing_since == stage.hours()
+    (again,) = stage.refresh()
+    assert [result.campaign.id for result in again.campaigns] == [other.id]
+
+
+def test_a_campaign_that_cannot_be_written_down_does_not_stop_the_others(stage: Stage) -> None:
+    stage.connect()
+    broken, fine = stage.track(), stage.track()
+    send(stage, broken, FIGURES.model_copy(update={"opens": 3_000_000_000}))
+    send(stage, fine)
+    (refresh,) = stage.refresh()
+    assert list(refresh.failures) == [broken.mailchimp_campaign_id]
+    assert (stage.now(broken), stage.now(fine).open_rate) == (broken, 0.4)
+
+
+def test_organisations_that_are_not_connected_are_left_alone(stage: Stage) -> None:
+    stage.connect()
+    stage.track()
+    with stage.parts.database.organisation("acme") as session:
+        ConnectionStore(session, stage.parts.keyring).disconnect(by="alice", at=stage.hours())
+    assert stage.refresh() == []
+
+
+def test_only_what_changed_is_told_in_the_audit_log(stage: Stage) -> None:
+    stage.connect()
+    campaign = stage.track()
+    stage.refresh()
+    stage.refresh()
+    send(stage, campaign)
+    stage.refresh()
+    assert actions(stage, campaign) == ["mailchimp-pipeline campaign.refreshed", "alice campaign.tracked"]

@@ -1,0 +1,81 @@
+"""A refresh over fakes: what fails stays where it failed, and is told without what may quote a person."""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from time import sleep
+
+from mailchimp_pipeline.campaigns import Campaign, Refresh, Sighting
+from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
+from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
+from mailchimp_pipeline_tests.campaigns.builders import AT, FakeAccount, a_campaign, a_mailchimp_campaign, a_sent_one
+
+
+class FakeRecords:
+    """Takes down what it is given."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, Refresh] = {}
+
+    def write(self, refreshes: Sequence[tuple[Campaign, Refresh]]) -> Mapping[str, CampaignResult]:
+        """See `runs.campaign_refresh.CampaignRecords`."""
+        self.written |= {campaign.id: found for campaign, found in refreshes}
+        return {campaign.id: CampaignResult(campaign, found.problem) for campaign, found in refreshes}
+
+
+def refreshed(
+    accounts: Mapping[str, FakeAccount | Exception], *due: Campaign
+) -> tuple[dict[str, OrganisationRefresh], FakeRecords]:
+    """Refresh over accounts by organisation; an exception is raised by that account."""
+    records = FakeRecords()
+
+    @contextmanager
+    def account(organisation_id: str) -> Generator[FakeAccount]:
+        found = accounts[organisation_id]
+        if isinstance(found, Exception):
+            raise found
+        yield found
+
+    results = CampaignRefresh(records, account, lambda: AT).results(due)
+    return {result.organisation_id: result for result in results}, records
+
+
+def test_an_organisation_that_fails_leaves_the_others_to_theirs() -> None:
+    ours, theirs = a_campaign(1), a_campaign(2, organisation_id="bolt")
+    accounts = {"acme": PassingError("Mailchimp is away. Try later."), "bolt": FakeAccount(a_sent_one("c2"))}
+    results, records = refreshed(accounts, ours, theirs)
+    assert (results["acme"].failures, results["bolt"].failures) == ({"*": "Mailchimp is away. Try later."}, {})
+    assert list(records.written) == [theirs.id]
+
+
+def test_an_unforeseen_error_is_told_by_its_kind_and_place_alone() -> None:
+    results, _ = refreshed({"acme": RuntimeError("ann@acme.test")}, a_campaign())
+    assert results["acme"].failures["*"].startswith("Unforeseen RuntimeError")
+    assert "test_run.py" in (results["acme"].defect or "")
+    assert "ann@" not in str(results)
+
+
+def test_a_campaign_in_a_state_that_nobody_knows_is_named() -> None:
+    strange = Sighting(a_mailchimp_campaign("c1", "resting"))
+    results, records = refreshed({"acme": FakeAccount(strange, a_sent_one("c2"))}, a_campaign(1), a_campaign(2))
+    assert list(results["acme"].failures) == ["c1"]
+    assert len(records.written) == 2
+
+
+def test_nothing_due_asks_nobody() -> None:
+    assert refreshed({})[0] == {}
+
+
+def test_whoever_stops_listening_lets_no_more_organisations_begin() -> None:
+    begun: list[str] = []
+
+    @contextmanager
+    def account(organisation_id: str) -> Generator[FakeAccount]:
+        begun.append(organisation_id)
+        sleep(0.01)
+        yield FakeAccount()
+
+    due = [a_campaign(number, organisation_id=f"acme{number}") for number in range(1000)]
+    with closing(CampaignRefresh(FakeRecords(), account, lambda: AT).results(due)) as results:
+        next(results)
+    assert len(begun) < 100

@@ -1,0 +1,54 @@
+"""How an account is asked about many campaigns: few pages, and nothing taken for gone that is not."""
+
+from datetime import timedelta
+
+from mailchimp_pipeline.campaigns import MailchimpCampaign, Sighting, sight
+from mailchimp_pipeline_tests.campaigns.builders import AT, HOUR, FakeAccount, a_draft, a_mailchimp_campaign, a_sent_one
+
+
+def test_campaigns_are_seen_with_the_reports_they_have() -> None:
+    account = FakeAccount(a_sent_one("c1"), Sighting(a_draft("c2")), a_sent_one("c3"))
+    assert sight(account, {"c1", "c2"}) == {"c1": a_sent_one("c1"), "c2": Sighting(a_draft("c2"))}
+    assert account.asked_singly == []
+
+
+def test_nothing_is_read_beyond_the_last_one_wanted() -> None:
+    account = FakeAccount(a_sent_one("new"), *(a_sent_one(f"c{number}") for number in range(50)))
+    sight(account, {"new"})
+    assert account.entries_read == 2
+
+
+def test_reports_are_asked_for_from_just_before_the_first_sending() -> None:
+    early = Sighting(a_mailchimp_campaign("c1", sent_at=AT - HOUR))
+    account = FakeAccount(early, a_sent_one("c2"), Sighting(a_draft("c3")))
+    sight(account, {"c1", "c2", "c3"})
+    assert account.asked_since == AT - HOUR - timedelta(seconds=1)
+
+
+def test_without_a_time_of_sending_all_reports_are_looked_through() -> None:
+    account = FakeAccount(a_sent_one("c1"), Sighting(a_mailchimp_campaign("c2", sent_at=None)))
+    sight(account, {"c1", "c2"})
+    assert account.asked_since is None
+
+
+def test_drafts_need_no_reports() -> None:
+    account = FakeAccount(Sighting(a_draft("c1")), a_sent_one("c2"))
+    assert sight(account, {"c1"}) == {"c1": Sighting(a_draft("c1"))}
+    assert account.entries_read == 1
+
+
+def test_one_that_no_page_had_is_asked_for_by_itself() -> None:
+    account = FakeAccount(a_sent_one("c1"), a_sent_one("c2"), listed=["c1"])
+    assert sight(account, {"c1", "c2", "c3"}) == {"c1": a_sent_one("c1"), "c2": a_sent_one("c2")}
+    assert account.asked_singly == ["c2", "c3"]
+
+
+def test_an_entry_that_comes_twice_counts_once() -> None:
+    account = FakeAccount(a_sent_one("c1"), a_sent_one("c2"), listed=["c1", "c1", "c2"])
+    assert set(sight(account, {"c1", "c2"})) == {"c1", "c2"}
+
+
+def test_a_campaign_that_was_stopped_before_it_was_sent_has_no_report() -> None:
+    assert not MailchimpCampaign("c1", "canceled").may_have_report
+    assert MailchimpCampaign("c1", "canceled", send_time=AT).may_have_report
+    assert not MailchimpCampaign("c1", "schedule", send_time=AT).may_have_report

@@ -1,0 +1,53 @@
+"""The job as Dagster runs it, over the sandbox and the database: all who tell of a campaign say the same."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from mailchimp_pipeline.campaigns import Campaign
+from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.sandbox import CampaignStatus, Figures
+from mailchimp_pipeline_tests.campaigns.stage import Stage
+
+FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, clicks=30, unique_clicks=25)
+
+
+def run(stage: Stage) -> dg.ExecuteInProcessResult:
+    stage.hours.pass_one()
+    definitions = build_definitions({"pipeline": object(), "campaigns": stage.campaigns})
+    return definitions.resolve_job_def("mailchimp_campaign_stats_refresh").execute_in_process()
+
+
+def rows(result: dg.ExecuteInProcessResult, table: str = "campaigns") -> list[Mapping[str, object]]:
+    (materialization,) = result.asset_materializations_for_node("campaign_stats")
+    told = materialization.metadata[table]
+    assert isinstance(told, dg.TableMetadataValue)
+    return [dict(record.data) for record in told.records]
+
+
+def move(stage: Stage, campaign: Campaign, status: CampaignStatus, figures: Figures) -> None:
+    stage.sandbox.move_campaign(campaign.mailchimp_campaign_id, status)
+    stage.sandbox.set_figures(campaign.mailchimp_campaign_id, figures)
+
+
+def test_what_dagster_shows_is_what_is_stored_and_what_mailchimp_said(stage: Stage) -> None:
+    stage.connect()
+    campaign = stage.track()
+    for status, figures in ((CampaignStatus.SENDING, FIGURES), (CampaignStatus.SENT, FIGURES)):
+        move(stage, campaign, status, figures)
+        (row,) = rows(run(stage))
+        stored = stage.now(campaign)
+        assert (row["status"], row["open_rate"], row["click_rate"]) == (status, figures.open_rate, figures.click_rate)
+        assert (stored.status, stored.open_rate, stored.click_rate) == (status, figures.open_rate, figures.click_rate)
+
+
+def test_a_revoked_key_is_named_by_the_check_and_the_rest_is_fresh(stage: Stage) -> None:
+    for organisation in ("acme", "bolt"):
+        stage.connect(organisation)
+        move(stage, stage.track(organisation), CampaignStatus.SENDING, FIGURES)
+    stage.sandbox.revoke_key(stage.key_of("acme"))
+    result = run(stage)
+    (judged,) = result.get_asset_check_evaluations()
+    assert (result.success, judged.passed) == (True, False)
+    assert [row["organisation"] for row in rows(result)] == ["bolt"]
+    assert [(row["organisation"], row["campaign"]) for row in rows(result, "failed")] == [("acme", "*")]

@@ -1,0 +1,225 @@
+"""A company, the pipeline and Mailchimp, in one: the real database, and the sandbox over real HTTP.
+
+What does not belong here: what may be sent (`words`), what must be true once all is calm (`calm`).
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from mailchimp_pipeline.assembly import NotConnected
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database import preferences
+from mailchimp_pipeline.database.addresses import known_address
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.withdrawals import audiences_to_tell
+from mailchimp_pipeline.erasure import Erasures
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.runs.run import Records, Run
+from mailchimp_pipeline.sandbox import Sandbox, SeenMember
+from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.sync import Audiences, Ledger, withdraw
+from mailchimp_pipeline_tests.consent.company import Company, Entity
+from mailchimp_pipeline_tests.consent.processes import Died, Life, Mortal, MortalRecords, Sent, WatchedClient
+from mailchimp_pipeline_tests.consent.words import Erased, Word, Words
+from mailchimp_pipeline_tests.database.builders import KEYRING
+
+KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
+NEWS, STAFF = "a1b2c3d4e5", "b1b2c3d4e5"
+"""Two audiences; whoever comes to STAFF is asked to confirm."""
+LISTS = (NEWS, STAFF)
+
+
+class Clock:
+    """The time of all parts; it moves when told to, by whole seconds, as Mailchimp's does."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 5, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, seconds: int) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a process did: the segments' results, and whom it sent while Mailchimp had `before`."""
+
+    results: Sequence[SegmentResult]
+    sent: Sequence[Sent]
+    before: Mapping[str, Mapping[str, SeenMember]]
+
+
+@dataclass
+class World:
+    """One organisation from its connection on. Every act takes at least a second."""
+
+    database: Database
+    sandbox: Sandbox
+    clock: Clock
+    organisation_id: str
+    segments: dict[str, Segment] = field(default_factory=dict[str, Segment])
+    is_connected: bool = False
+
+    def __post_init__(self) -> None:
+        self.company = Company(self.organisation_id)
+        self.words = Words(self.company)
+        self.records = DatabaseRecords(self.database, KEYRING, self.clock)
+        self.sandbox.reset()
+        self.account_id = self.sandbox.add_account(KEY.reveal())
+        for list_id in LISTS:
+            self.sandbox.add_audience(self.account_id, "News", list_id, double_optin=list_id == STAFF)
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect the organisation, or connect it again."""
+        self.clock.move(1)
+        with self.database.organisation(self.organisation_id) as session:
+            account = Account(self.account_id, "Acme", KEY)
+            ConnectionStore(session, KEYRING).connect(account, by="alice", at=self.clock())
+        self.is_connected = True
+
+    def disconnect(self) -> None:
+        """End the connection."""
+        self.clock.move(1)
+        with self.database.organisation(self.organisation_id) as session:
+            ConnectionStore(session, KEYRING).disconnect(by="alice", at=self.clock())
+        self.is_connected = False
+
+    def add_segment(self, name: str, new: NewSegment) -> None:
+        """Make a segment."""
+        self.clock.move(1)
+        with self.database.organisation(self.organisation_id) as session:
+            self.segments[name] = SegmentStore(session).create(new, by="alice", at=self.clock())
+
+    def change_segment(self, name: str, changes: SegmentChanges) -> None:
+        """Change a segment."""
+        self.clock.move(1)
+        with self.database.organisation(self.organisation_id) as session:
+            changed = SegmentStore(session).update(self.segments[name].id, changes, by="alice", at=self.clock())
+        self.segments[name] = changed or self.segments[name]
+
+    def delete_segment(self, name: str) -> None:
+        """Delete a segment."""
+        self.clock.move(1)
+        with self.database.organisation(self.organisation_id) as session:
+            SegmentStore(session).delete(self.segments.pop(name).id, by="alice", at=self.clock())
+
+    def say(self, entity: Entity, *, opted_in: bool) -> None:
+        """Let somebody tell us whether they want mail, as the API takes it."""
+        self.clock.move(1)
+        kind, entity_id = entity.entity_type, entity.entity_id
+        with self.database.organisation(self.organisation_id) as session:
+            address = known_address(session, kind, entity_id)
+            word = preferences.Word(kind, entity_id, opted_in=opted_in, source="letter", subscriber_hash=address)
+            PreferenceStore(session, KEYRING).record(word, by="alice", at=self.clock())
+        self.words.here[entity] = Word(opted_in, self.clock(), address)
+
+    def carry_withdrawals(self, life: Life) -> None:
+        """Tell Mailchimp who opted out, as the API does at once."""
+        self.clock.move(1)
+        with self.database.organisation(self.organisation_id) as session:
+            list_ids = audiences_to_tell(session)
+        with self._working(life) as client:
+            for list_id in list_ids:
+                ledger = DatabaseLedger(self.database, self.organisation_id, list_id, self.clock, keyring=KEYRING)
+                withdraw(list_id, audiences=cast("Audiences", Mortal(client, life)), ledger=cast("Ledger", Mortal(ledger, life)))
+
+    def erase(self, entity: Entity, life: Life) -> None:
+        """Erase somebody, and ask Mailchimp at once."""
+        self.clock.move(1)
+        person = self.company.find(entity)
+        self.words.erased.append(Erased(entity, self.clock(), person.address if person else None))
+        self.words.here.pop(entity, None)
+        with self._erasing(life) as erasures:
+            erasures.erase(self.organisation_id, (EntityType(entity.entity_type), entity.entity_id), by="alice")
+
+    def tick(self, life: Life) -> None:
+        """Do what is looked after every so often: abandoned segments, and erasures that are pending."""
+        self.clock.move(1)
+        self.records.fail_abandoned()
+        with self._erasing(life) as erasures:
+            list(erasures.carry_on())
+
+    def act_at_mailchimp(self, act: str, list_id: str, email: str) -> bool:
+        """Let the contact or an administrator do something at Mailchimp; tell whether that was possible."""
+        self.clock.move(1)
+        try:
+            getattr(self.sandbox, act)(list_id, email)
+        except ImpossibleActError:
+            return False
+        return True
+
+    def sync(self, names: Sequence[str], *, confirmed: bool, life: Life) -> Done:
+        """Sync segments, in a process of its own."""
+        self.clock.move(1)
+        before = self.members()
+        segments = [self.segments[name] for name in names]
+        with self._client() as client:
+            run = Run(
+                self.company,
+                cast("Records", MortalRecords(self.records, life)),
+                lambda _: self._audiences(client, life),
+                self.clock,
+                departures_confirmed=frozenset(segment.id for segment in segments if confirmed),
+            )
+            # As stored: what a segment had before is part of what the run looks at.
+            stored = self.records.segments([segment.partition_key for segment in segments])
+            results = list(run.results(stored))
+        return Done(results, client.sent, before)
+
+    def members(self) -> Mapping[str, Mapping[str, SeenMember]]:
+        """Return what Mailchimp has, by audience and address."""
+        return {list_id: {seen.id: seen for seen in self.sandbox.members(list_id)} for list_id in LISTS}
+
+    def _audiences(self, client: MailchimpClient, life: Life) -> Audiences:
+        if not self.is_connected:
+            raise NotConnected(self.organisation_id)
+        return cast("Audiences", Mortal(client, life))
+
+    @contextmanager
+    def _client(self) -> Generator[WatchedClient]:
+        retries = Retries(budget=4, sleep=lambda _: None)
+        timeouts = Timeouts(connect=2, read=5)
+        made = WatchedClient(KEY, slots=ThreadSlots(), root=self.sandbox.api_root, retries=retries, timeouts=timeouts)
+        made.sent = []
+        with closing(made) as client:
+            yield client
+
+    @contextmanager
+    def _working(self, life: Life) -> Generator[MailchimpClient]:
+        """Yield a client to a process that may find Mailchimp away, or die."""
+        with self._client() as client:
+            try:
+                self._audiences(client, life)
+                yield client
+            except (Died, PipelineError):
+                pass
+
+    @contextmanager
+    def _erasing(self, life: Life) -> Generator[Erasures]:
+        @contextmanager
+        def account(_: str) -> Generator[MailchimpClient]:
+            yield cast("MailchimpClient", self._audiences(client, life))
+
+        records = cast("DatabaseErasures", Mortal(DatabaseErasures(self.database, KEYRING, self.clock), life))
+        with self._client() as client:
+            try:
+                yield Erasures(records, lambda: self.company, account, self.clock)
+            except (Died, PipelineError):
+                pass

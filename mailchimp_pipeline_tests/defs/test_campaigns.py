@@ -1,0 +1,103 @@
+"""`campaign_stats` in Dagster: what it says of itself, and what its check fails for."""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from xml.etree import ElementTree as ET
+
+import dagster as dg
+
+from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, Stats
+from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGNS_PLOTTED
+from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
+from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
+
+
+class FakeCampaigns:
+    """A `runs.campaigns.CampaignPipeline` whose refresh is over already."""
+
+    def __init__(self, *refreshes: OrganisationRefresh) -> None:
+        self._refreshes = refreshes
+
+    def refresh(self) -> Iterator[OrganisationRefresh]:
+        """See `runs.campaigns.CampaignPipeline`."""
+        return iter(self._refreshes)
+
+    def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
+        """See `runs.campaigns.CampaignPipeline`."""
+        assert latest > 1
+        return {campaign.id: [some_stats(), some_stats(0.5, after=HOUR)] for campaign in campaigns}
+
+
+def refreshed(*campaigns: Campaign, organisation_id: str = "acme") -> OrganisationRefresh:
+    return OrganisationRefresh(organisation_id, tuple(map(CampaignResult, campaigns)), seconds=1.5)
+
+
+def run(*refreshes: OrganisationRefresh) -> dg.ExecuteInProcessResult:
+    definitions = build_definitions({"pipeline": object(), "campaigns": FakeCampaigns(*refreshes)})
+    return definitions.resolve_job_def("mailchimp_campaign_stats_refresh").execute_in_process()
+
+
+def metadata(result: dg.ExecuteInProcessResult) -> Mapping[str, dg.MetadataValue]:
+    (materialization,) = result.asset_materializations_for_node("campaign_stats")
+    return materialization.metadata
+
+
+def rows(table: dg.MetadataValue) -> list[Mapping[str, object]]:
+    assert isinstance(table, dg.TableMetadataValue)
+    return [dict(record.data) for record in table.records]
+
+
+def test_a_refresh_says_how_the_campaigns_do_in_fractions() -> None:
+    sending, draft = a_campaign(1, open_rate=0.4), a_campaign(2, status=CampaignStatus.DRAFT)
+    told = metadata(run(refreshed(sending, draft)))
+    assert (told["organisations"].value, told["refreshed"].value, told["missing_at_mailchimp"].value) == (1, 2, 0)
+    assert told["statuses"].value == {"draft": 1, "sending": 1}
+    assert [(row["campaign"], row["open_rate"], row["click_rate"]) for row in rows(told["campaigns"])] == [
+        ("c2", "", ""),
+        ("c1", 0.4, 0.2),
+    ]
+
+
+def test_the_rates_over_time_are_a_picture_inside_the_markdown() -> None:
+    picture = metadata(run(refreshed(a_campaign(open_rate=0.4, title="Spring & co"))))["rates"]
+    assert isinstance(picture, dg.MarkdownMetadataValue)
+    assert picture.md_str is not None
+    head, _, encoded = picture.md_str.partition("data:image/svg+xml;base64,")
+    svg = ET.fromstring(base64.b64decode(encoded.removesuffix(")")))  # noqa: S314 - our own text
+    assert head == "![Open and click rates over time]("
+    assert "Spring & co" in [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_nothing_is_drawn_where_nothing_was_sent() -> None:
+    assert "rates" not in metadata(run(refreshed(a_campaign(status=CampaignStatus.DRAFT))))
+    assert metadata(run())["refreshed"].value == 0
+
+
+def test_what_is_shown_has_a_limit() -> None:
+    told = metadata(run(refreshed(*(a_campaign(number, open_rate=0.4) for number in range(1000)))))
+    assert len(rows(told["campaigns"])) == CAMPAIGNS_LISTED
+    assert isinstance(told["rates"], dg.MarkdownMetadataValue)
+    svg = base64.b64decode((told["rates"].md_str or "").partition("base64,")[2].removesuffix(")"))
+    assert (svg.count(b"<g "), len(svg) < 20_000) == (CAMPAIGNS_PLOTTED, True)
+
+
+def test_the_check_passes_where_all_is_fresh() -> None:
+    (judged,) = run(refreshed(a_campaign())).get_asset_check_evaluations()
+    assert (judged.check_name, judged.passed) == ("campaigns_are_fresh", True)
+
+
+def test_an_organisation_that_fails_is_named_and_fails_the_check_but_not_the_run() -> None:
+    failed = OrganisationRefresh("bolt", (CampaignResult(a_campaign(2)),), error="Mailchimp refused the API key.")
+    result = run(refreshed(a_campaign(1)), failed)
+    (judged,) = result.get_asset_check_evaluations()
+    named = [{"organisation": "bolt", "campaign": "*", "error": "Mailchimp refused the API key."}]
+    assert (result.success, judged.passed, rows(judged.metadata["failed"])) == (True, False, named)
+    assert (rows(metadata(result)["failed"]), metadata(result)["refreshed"].value) == (named, 1)
+
+
+def test_a_campaign_that_fails_is_named_too() -> None:
+    told = OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), CampaignResult(a_campaign(2), "Look at it.")))
+    (judged,) = run(told).get_asset_check_evaluations()
+    assert not judged.passed
+    assert rows(judged.metadata["failed"]) == [{"organisation": "acme", "campaign": "c2", "error": "Look at it."}]
