@@ -286,6 +286,13 @@ export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 /** Which contacts a segment draws on. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
+/** Which segment to sync. */
+export interface SyncInput {
+  id: string;
+  /** Let members leave even if they are more than half of the segment. */
+  confirmDepartures?: boolean | undefined;
+}
+
 /** The campaign to track. */
 export interface TrackInput {
   /** Mailchimp's id of it: the letters and digits that its API uses, not the number in the address of its page. */
@@ -318,7 +325,7 @@ export type AppRouter = TRPCBuiltRouter<
         /** Delete a segment; who is in its audience stays there. */
         delete: Mutation<SegmentInput, Segment>;
         /** Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is. */
-        sync: Mutation<SegmentInput, Segment>;
+        sync: Mutation<SyncInput, Segment>;
         /** Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent. */
         preview: Query<PreviewInput, Preview>;
       };
@@ -339,7 +346,7 @@ export type AppRouter = TRPCBuiltRouter<
         getForEntity: Query<EntityInput, Preference | null>;
         /** Return a page of all preferences, those that changed last first. */
         list: Query<PageInput | null | undefined, PreferencePage>;
-        /** Record that a contact opted in or out. */
+        /** Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run. */
         updateOptStatus: Mutation<OptStatusInput, Preference>;
       };
       audit: {

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from api.exchanges import REQUEST_ID, Exchanges, note_call, note_caller
 from api.health import Readiness, alive
@@ -66,7 +66,8 @@ class ApiParts(Generic[ContextT]):
 
     `make_context` says who calls, once a request, and may raise a TRPCError. `check_ready` raises where a request
     could not be served; its text goes to the log. `translate` turns the business's exceptions into what a client
-    sees; what it does not know is a defect. `close` runs once, after the last call is done.
+    sees; what it does not know is a defect. `close` runs once, after the last call is done. `routes` are served
+    beside the procedures.
     """
 
     procedures: Procedures[ContextT]
@@ -74,6 +75,7 @@ class ApiParts(Generic[ContextT]):
     check_ready: Callable[[], None]
     translate: Callable[[Exception], TRPCError | None] = _unknown
     close: Callable[[], None] = _nothing
+    routes: Sequence[BaseRoute] = ()
     cors_origins: Sequence[str] = ()
     rates: Rates = field(default_factory=Rates)
     limits: Limits = field(default_factory=Limits)
@@ -93,7 +95,7 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
         parts.close()
 
     app = FastAPI(title=TITLE, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
-    app.router.routes.extend([server.route, *_routes(parts, metrics)])
+    app.router.routes.extend([server.route, *_routes(parts, metrics), *parts.routes])
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(TRPCError, _answer_error)
     _add_guards(app, parts, metrics)

@@ -14,6 +14,7 @@ from api.auth import authenticator
 from api.failures import translate
 from api.procedures.context import PATIENCE, Context, Patience
 from api.procedures.registry import PROCEDURES
+from api.webhooks import webhook_route
 from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.database.migrations import current_revision, expected_revision
 from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
@@ -50,6 +51,7 @@ def api_parts(
         check_ready=lambda: _check_ready(parts.database),
         translate=translate,
         close=close,
+        routes=(webhook_route(parts),),
         cors_origins=parts.settings.cors_origins or (),
     )
 

@@ -45,6 +45,7 @@ class Exchange:
     request_id: str
     status: int | None = None
     is_complete: bool = False
+    path: str = NO_PROCEDURE
     caller: Identified | None = None
     calls: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
@@ -74,6 +75,12 @@ def note_call(procedure: Procedure | None, code: str, seconds: float) -> None:
     if exchange := _current.get(None):
         path = NO_PROCEDURE if procedure is None else procedure.path
         exchange.calls.append({"procedure": path, "code": code, "ms": _milliseconds(seconds)})
+
+
+def note_path(template: str) -> None:
+    """Keep where the request went for its log line, for a route whose paths must not stand there as they are."""
+    if exchange := _current.get(None):
+        exchange.path = template
 
 
 class Exchanges:
@@ -130,7 +137,7 @@ class Exchanges:
         if exchange.calls:
             line["calls"] = exchange.calls
         else:
-            line["path"] = scope["path"] if scope["path"] in self._pages | self._probes else NO_PROCEDURE
+            line["path"] = scope["path"] if scope["path"] in self._pages | self._probes else exchange.path
         if caller := exchange.caller:
             line |= {"organisation_id": caller.organisation_id, "role": caller.role.value}
         (_log.error if failed else _log.info)("request", **line)

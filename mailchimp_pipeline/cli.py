@@ -164,10 +164,11 @@ def sandbox(
 def sync(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     segment: Annotated[str | None, typer.Option(help="One segment's id; all of the organisation if left out.")] = None,
+    wait: Annotated[int, typer.Option(help="How many seconds to wait for the end.", min=0)] = 600,
+    *,
     confirm_departures: Annotated[
         bool, typer.Option("--confirm-departures", help="Let members leave even if they are more than half.")
     ] = False,
-    wait: Annotated[int, typer.Option(help="How many seconds to wait for the end.", min=0)] = 600,
 ) -> None:
     """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
     from mailchimp_pipeline.requested_sync import request_and_wait  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The API as the platform's dashboard calls it, for one organisation: tRPC over HTTP, for the demo and for tests by hand.
+"""The API as the platform's dashboard calls it, for one organisation: tRPC over HTTP, for the demo.
 
 What does not belong here: what the procedures do (`api`).
 """

@@ -60,12 +60,23 @@ def _token_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _jwks_url(url: str) -> str:
+def _is_guarded(url: str) -> bool:
+    """Tell whether nobody on the way to the URL can read or change what is said, or there is no way."""
     parts = urlsplit(url)
     on_this_machine = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
-    if not parts.hostname or not (parts.scheme == "https" or on_this_machine):
+    return bool(parts.hostname) and (parts.scheme == "https" or on_this_machine)
+
+
+def _jwks_url(url: str) -> str:
+    if not _is_guarded(url):
         raise _invalid("must be an https:// URL: whoever changes its answer on the way can sign tokens")
     return url
+
+
+def _public_url(url: str) -> str:
+    if not _is_guarded(url) or not re.fullmatch(r"[A-Za-z0-9:/.\-_~%\[\]]+", url):
+        raise _invalid("must be an https:// URL without user, query or fragment: what comes there is about people")
+    return url.rstrip("/")
 
 
 def _api_root(template: str) -> str:
@@ -158,6 +169,12 @@ class Settings(BaseModel):
         validation_alias="MAILCHIMP_API_ROOT",
         description="Mailchimp's Marketing API; the sandbox's address makes it the pipeline's Mailchimp.",
         examples=["http://127.0.0.1:8900/3.0"],
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_PUBLIC_URL",
+        description="Where Mailchimp reaches the API over the internet; without it no webhooks are made.",
+        examples=["https://pipeline.example.com"],
     )
     campaign_settle_days: Annotated[int, Field(ge=0, le=365)] = Field(
         default=0,

@@ -3,25 +3,28 @@
 What does not belong here: one audience's part (`sync.withdraw`), which of them are outstanding (`database`).
 """
 
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from mailchimp_pipeline.assembly import Parts, utc_now
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.withdrawals import audiences_to_tell
-from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.sync import withdraw
+from mailchimp_pipeline.sync import Audiences, withdraw
 
 
-def carry_withdrawals(parts: Parts, organisation_id: str, *, retries: Retries | None = None) -> int:
+def carry_withdrawals(
+    parts: Parts, organisation_id: str, open_mailchimp: Callable[[], AbstractContextManager[Audiences]]
+) -> int:
     """Unsubscribe at Mailchimp whoever of the organisation opted out; return how many members that were.
 
-    Raises `assembly.NotConnected` and the errors of Mailchimp; what was not carried then is outstanding still.
+    Mailchimp is opened only where there is something to tell it. Raises its errors, and those of opening it;
+    what was not carried then is outstanding still.
     """
     with parts.database.organisation(organisation_id) as session:
         list_ids = audiences_to_tell(session)
     if not list_ids:
         return 0
-    with closing(parts.client(organisation_id, retries=retries)) as mailchimp:
+    with open_mailchimp() as mailchimp:
         return sum(
             withdraw(list_id, audiences=mailchimp, ledger=_ledger(parts, organisation_id, list_id))
             for list_id in list_ids

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.auth import Caller
+from api.logs import logger
 from api.trpc import Role
 from mailchimp_pipeline.assembly import NotConnected, Parts, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import KeyRefused
+from mailchimp_pipeline.withdrawals import carry_withdrawals
+
+_log = logger("api.procedures")
 
 _SLOT_SECONDS = 5.0
 """How long a call waits while syncs use all of the account's connections."""
@@ -82,6 +87,13 @@ class Context:
             with self.session() as session:
                 ConnectionStore(session, self.parts.keyring).mark_key_refused(at=self.clock())
             raise
+
+    def carry_withdrawals(self) -> None:
+        """Tell Mailchimp at once who opted out. Where it does not answer the next run does: nobody asks again."""
+        try:
+            carry_withdrawals(self.parts, self.organisation_id, self.mailchimp)
+        except PipelineError as error:
+            _log.warning("withdrawal outstanding", organisation=self.organisation_id, failure=type(error).__name__)
 
     def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
         """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""

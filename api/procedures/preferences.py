@@ -65,7 +65,7 @@ def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePa
 
 @router.mutation("updateOptStatus")
 def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
-    """Record that a contact opted in or out."""
+    """Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run."""
     with context.session() as session:
         word = Word(
             wanted.entity_type,
@@ -75,4 +75,7 @@ def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
             subscriber_hash=known_address(session, wanted.entity_type, wanted.entity_id),
         )
         store = PreferenceStore(session, context.parts.keyring)
-        return Preference.model_validate(store.record(word, by=context.actor, at=context.clock()))
+        recorded = store.record(word, by=context.actor, at=context.clock())
+    if not wanted.opted_in:
+        context.carry_withdrawals()
+    return Preference.model_validate(recorded)

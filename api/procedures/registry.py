@@ -1,6 +1,6 @@
 """All procedures of the API: what is not listed here is not served, typed or documented."""
 
-from api.procedures import audit, campaigns, connection, preferences, segments
+from api.procedures import audit, campaigns, connection, erasure, preferences, segments
 from api.procedures.context import Context
 from api.trpc import Procedures
 
@@ -9,5 +9,6 @@ PROCEDURES: Procedures[Context] = Procedures(
     segments.router,
     campaigns.router,
     preferences.router,
+    erasure.router,
     audit.router,
 )

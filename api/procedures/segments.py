@@ -169,13 +169,23 @@ def delete(context: Context, wanted: SegmentInput) -> Segment:
     return Segment.model_validate(deleted)
 
 
+class SyncInput(SegmentInput):
+    """Which segment to sync."""
+
+    confirm_departures: bool = False
+    """Let members leave even if they are more than half of the segment."""
+
+
 @router.mutation("sync")
-def sync(context: Context, wanted: SegmentInput) -> Segment:
+def sync(context: Context, wanted: SyncInput) -> Segment:
     """Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is."""
     with context.session() as session:
         found = SegmentStore(session).get(wanted.id)
-        if found is None or SyncRequestStore(session).ask(found.id, by=context.actor, at=context.clock()) is None:
+        if found is None:
             raise not_found("segment")
+        SyncRequestStore(session).ask(
+            found.id, by=context.actor, at=context.clock(), departures_confirmed=wanted.confirm_departures
+        )
         if ConnectionStore(session, context.parts.keyring).live() is None:
             raise NotConnected(context.organisation_id)
     return Segment.model_validate(found)

@@ -80,6 +80,11 @@ class ErasedContacts:
         ]
         return pd.Series(entities, index=contacts.index), pd.Series(addresses, index=contacts.index)
 
+    def spared(self, contacts: pd.DataFrame) -> pd.DataFrame:
+        """Return the contacts that are not erased, neither by entity nor by address."""
+        entities, addresses = self.among(contacts)
+        return contacts[~(entities | addresses)]
+
     def holds(self, entity: tuple[EntityType, str]) -> bool:
         """Tell whether the entity is erased."""
         return (_ENTITY, self._pseudonyms.of_entity(*entity)) in self._hashes()

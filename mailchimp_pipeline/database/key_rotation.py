@@ -11,14 +11,15 @@ from sqlalchemy.orm import InstrumentedAttribute
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring, key_id_of
 from mailchimp_pipeline.database.session import Database, OrganisationSession
-from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
+from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow, WebhookRow
 
 _Secret = InstrumentedAttribute[str] | InstrumentedAttribute[str | None]
 
-_SECRETS: tuple[tuple[str, type[ConnectionRow | ErasureRequestRow | PseudonymKeyRow], _Secret], ...] = (
+_SECRETS: tuple[tuple[str, type[ConnectionRow | ErasureRequestRow | PseudonymKeyRow | WebhookRow], _Secret], ...] = (
     ("connection", ConnectionRow, ConnectionRow.api_key_encrypted),
     ("erasure_request", ErasureRequestRow, ErasureRequestRow.targets_encrypted),
     ("pseudonym_key", PseudonymKeyRow, PseudonymKeyRow.key_encrypted),
+    ("webhook", WebhookRow, WebhookRow.secret_encrypted),
 )
 
 

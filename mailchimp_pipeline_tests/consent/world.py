@@ -4,14 +4,13 @@ What does not belong here: what may be sent (`words`), what must be true once al
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import preferences
 from mailchimp_pipeline.database.addresses import known_address
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
@@ -135,19 +134,20 @@ class World:
         self.clock.move(1)
         with self.database.organisation(self.organisation_id) as session:
             list_ids = audiences_to_tell(session)
-        with self._working(life) as client:
+        with self._client() as client, suppress(Died, PipelineError):
+            mailchimp = self._audiences(client, life)
             for list_id in list_ids:
-                ledger = DatabaseLedger(self.database, self.organisation_id, list_id, self.clock, keyring=KEYRING)
-                withdraw(list_id, audiences=cast("Audiences", Mortal(client, life)), ledger=cast("Ledger", Mortal(ledger, life)))
+                withdraw(list_id, audiences=mailchimp, ledger=cast("Ledger", Mortal(self.ledger(list_id), life)))
 
     def erase(self, entity: Entity, life: Life) -> None:
         """Erase somebody, and ask Mailchimp at once."""
         self.clock.move(1)
         person = self.company.find(entity)
-        self.words.erased.append(Erased(entity, self.clock(), person.address if person else None))
-        self.words.here.pop(entity, None)
         with self._erasing(life) as erasures:
-            erasures.erase(self.organisation_id, (EntityType(entity.entity_type), entity.entity_id), by="alice")
+            erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")
+        if life.taken:
+            self.words.erased.append(Erased(entity, self.clock(), person.address if person else None))
+            self.words.here.pop(entity, None)
 
     def tick(self, life: Life) -> None:
         """Do what is looked after every so often: abandoned segments, and erasures that are pending."""
@@ -187,6 +187,10 @@ class World:
         """Return what Mailchimp has, by audience and address."""
         return {list_id: {seen.id: seen for seen in self.sandbox.members(list_id)} for list_id in LISTS}
 
+    def ledger(self, list_id: str) -> DatabaseLedger:
+        """Return our ledger of an audience."""
+        return DatabaseLedger(self.database, self.organisation_id, list_id, self.clock, keyring=KEYRING)
+
     def _audiences(self, client: MailchimpClient, life: Life) -> Audiences:
         if not self.is_connected:
             raise NotConnected(self.organisation_id)
@@ -202,24 +206,11 @@ class World:
             yield client
 
     @contextmanager
-    def _working(self, life: Life) -> Generator[MailchimpClient]:
-        """Yield a client to a process that may find Mailchimp away, or die."""
-        with self._client() as client:
-            try:
-                self._audiences(client, life)
-                yield client
-            except (Died, PipelineError):
-                pass
-
-    @contextmanager
     def _erasing(self, life: Life) -> Generator[Erasures]:
         @contextmanager
         def account(_: str) -> Generator[MailchimpClient]:
             yield cast("MailchimpClient", self._audiences(client, life))
 
         records = cast("DatabaseErasures", Mortal(DatabaseErasures(self.database, KEYRING, self.clock), life))
-        with self._client() as client:
-            try:
-                yield Erasures(records, lambda: self.company, account, self.clock)
-            except (Died, PipelineError):
-                pass
+        with self._client() as client, suppress(Died, PipelineError):
+            yield Erasures(records, lambda: self.company, account, self.clock)

@@ -18,6 +18,7 @@ class _Kind(StrEnum):
     MIGRATION = "migration"
     RUN = "run"
     SLOT = "slot"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,8 @@ def run_lock(run_id: str) -> Lock:
 def slot_lock(account_id: str, slot: int) -> Lock:
     """Return the lock of one of the connections that Mailchimp allows an account."""
     return Lock(_Kind.SLOT, (account_id, str(slot)))
+
+
+def webhooks_lock(organisation_id: str) -> Lock:
+    """Return the lock of an organisation's webhooks, held while they are made at Mailchimp."""
+    return Lock(_Kind.WEBHOOKS, (organisation_id,))

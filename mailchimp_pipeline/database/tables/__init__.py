@@ -19,6 +19,7 @@ from mailchimp_pipeline.database.tables.consent import (
 )
 from mailchimp_pipeline.database.tables.declarative import Row, row_id
 from mailchimp_pipeline.database.tables.organisations import AuditRow, ConnectionRow
+from mailchimp_pipeline.database.tables.webhooks import WebhookRow
 
 __all__ = [
     "AudienceMemberRow",
@@ -35,5 +36,6 @@ __all__ = [
     "SegmentMemberRow",
     "SegmentRow",
     "SyncRequestRow",
+    "WebhookRow",
     "row_id",
 ]

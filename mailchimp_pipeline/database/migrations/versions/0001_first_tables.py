@@ -17,6 +17,7 @@ _TABLES = (
     "email_preferences",
     "pseudonym_keys",
     "sync_requests",
+    "audience_webhooks",
     "audience_reads",
     "audience_members",
     "segment_members",

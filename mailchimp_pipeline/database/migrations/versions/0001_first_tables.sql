@@ -114,6 +114,21 @@ create table audience_reads (
     constraint pk_audience_reads primary key (organisation_id, mailchimp_list_id)
 );
 
+create table audience_webhooks (
+    id uuid default gen_random_uuid() not null,
+    organisation_id text not null,
+    mailchimp_list_id text not null,
+    token_hash text collate "C" not null,
+    mailchimp_webhook_id text,
+    secret_encrypted text,
+    created_at timestamptz not null,
+    constraint pk_audience_webhooks primary key (id),
+    constraint uq_audience_webhooks_organisation_id_mailchimp_list_id unique (organisation_id, mailchimp_list_id),
+    constraint uq_audience_webhooks_token_hash unique (token_hash),
+    constraint ck_audience_webhooks_secret_once_made
+        check (secret_encrypted is null or mailchimp_webhook_id is not null)
+);
+
 create table sync_requests (
     id uuid default gen_random_uuid() not null,
     organisation_id text not null,

@@ -1,0 +1,17 @@
+"""Webhooks: where Mailchimp tells of changes as they happen, and having it do so.
+
+What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), what follows from it (`database.ledger`).
+"""
+
+from api.webhooks.receiver import MAX_BODY_BYTES, PATH, webhook_route
+from api.webhooks.registration import Farewell, part, register_webhooks, take_leave
+
+__all__ = [
+    "MAX_BODY_BYTES",
+    "PATH",
+    "Farewell",
+    "part",
+    "register_webhooks",
+    "take_leave",
+    "webhook_route",
+]

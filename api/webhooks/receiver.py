@@ -1,0 +1,122 @@
+"""The address that Mailchimp calls: `/webhooks/mailchimp/` and a token that only it and the audience's webhook know.
+
+Answered is within Mailchimp's ten seconds, and with success only what is written down: it repeats everything else.
+What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), making webhooks (`registration`).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from api.exchanges import note_path
+from api.logs import logger
+from api.trpc import TRPCError
+from api.trpc.requests import ClientLeftError, read_body
+from mailchimp_pipeline.assembly import Parts, utc_now
+from mailchimp_pipeline.database.ledger import take_over_event
+from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
+from mailchimp_pipeline.errors import PassingError, PipelineError
+from mailchimp_pipeline.webhooks import MalformedCall, SignatureRefused, WebhookCall, check_signature, read_call
+
+PATH = "/webhooks/mailchimp"
+
+MAX_BODY_BYTES = 256 * 1024
+"""Far more than a contact with all of Mailchimp's merge fields."""
+
+_FORM = "application/x-www-form-urlencoded"
+_SIGNATURE = "x-mailchimp-signature"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_THREADS = 8
+"""Calls at work at once: as many may come as members change, and the procedures need the database too."""
+
+_log = logger("api.webhooks")
+
+
+class NotMadeYet(PassingError):
+    """The webhook is being made: until its secret is known, nobody can tell whose calls come."""
+
+
+def webhook_route(parts: Parts, *, clock: Callable[[], datetime] = utc_now) -> Route:
+    """Return the route of all webhooks."""
+    # Named by its template in log lines: whoever knows a path can call it.
+    template = f"{PATH}/{{token}}"
+    return Route(template, _Receiver(parts, clock, template).answer, methods=["GET", "POST"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Receiver:
+    """Takes the calls; its blocking parts run in threads."""
+
+    parts: Parts
+    clock: Callable[[], datetime]
+    template: str
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a call, or the GET by which Mailchimp looks whether the address is there."""
+        note_path(self.template)
+        try:
+            webhook = await to_thread.run_sync(self._find, request.path_params["token"], limiter=self.threads)
+            if request.method == "POST":
+                body = await _form(request)
+                signature = request.headers.get(_SIGNATURE)
+                await to_thread.run_sync(self._take, webhook, body, signature, limiter=self.threads)
+        except ClientLeftError:
+            return Response(status_code=400)
+        except PipelineError as failure:
+            raise _as_answered(failure) from failure
+        return JSONResponse({"status": "ok"})
+
+    def _find(self, token: str) -> Webhook:
+        found = webhook_of(self.parts.database, self.parts.keyring, token) if _TOKEN.fullmatch(token) else None
+        if found is None:
+            raise TRPCError("NOT_FOUND", "There is no such webhook")
+        return found
+
+    def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> None:
+        """Check a call and write down what it tells, in one transaction."""
+        now = self.clock()
+        if webhook.mailchimp_webhook_id is None:
+            raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being made. Call again.")
+        if webhook.secret is not None:
+            check_signature(signature, body, webhook.secret, now)
+        call = _read(webhook, body, now)
+        if call.event is not None:
+            with self.parts.database.organisation(webhook.organisation_id) as session:
+                take_over_event(session, self.parts.keyring, webhook.list_id, call.event, at=now)
+        _log.info("webhook", organisation_id=webhook.organisation_id, audience=webhook.list_id, kind=call.kind.value)
+
+
+def _read(webhook: Webhook, body: bytes, now: datetime) -> WebhookCall:
+    call = read_call(body, now)
+    if call.list_id != webhook.list_id:
+        raise MalformedCall("The call is about another audience than the webhook's own. Nothing was done.")
+    return call
+
+
+async def _form(request: Request) -> bytes:
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != _FORM:
+        raise TRPCError("UNSUPPORTED_MEDIA_TYPE", f"A webhook's call is {_FORM}")
+    body = await read_body(request.receive, MAX_BODY_BYTES)
+    if body is None:
+        raise TRPCError("PAYLOAD_TOO_LARGE", "The call's body is too large")
+    return body
+
+
+def _as_answered(failure: PipelineError) -> TRPCError:
+    """Return what the caller learns of a failure; the log learns why."""
+    if isinstance(failure, TRPCError):
+        return failure
+    if isinstance(failure, SignatureRefused | MalformedCall):
+        _log.warning("webhook refused", why=str(failure))
+        code = "UNAUTHORIZED" if isinstance(failure, SignatureRefused) else "BAD_REQUEST"
+        return TRPCError(code, str(failure))
+    _log.error("webhook not taken", failure=type(failure).__name__, text=str(failure))
+    return TRPCError("SERVICE_UNAVAILABLE", "The call cannot be taken now: call again later")

@@ -1,0 +1,30 @@
+"""Webhooks that we have at Mailchimp."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from mailchimp_pipeline.database.tables.declarative import ByteOrdered, Row, RowId
+
+
+class WebhookRow(Row):
+    """The webhook of an audience. Of its path only the hash is kept; Mailchimp has the path itself.
+
+    `mailchimp_webhook_id` is null until Mailchimp has made it, `secret_encrypted` also where it does not sign.
+    """
+
+    __tablename__ = "audience_webhooks"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "mailchimp_list_id"),
+        UniqueConstraint("token_hash"),
+        CheckConstraint("secret_encrypted is null or mailchimp_webhook_id is not null", name="secret_once_made"),
+    )
+
+    id: Mapped[RowId]
+    organisation_id: Mapped[str]
+    mailchimp_list_id: Mapped[str]
+    token_hash: Mapped[ByteOrdered]
+    mailchimp_webhook_id: Mapped[str | None]
+    secret_encrypted: Mapped[str | None]
+    created_at: Mapped[datetime]

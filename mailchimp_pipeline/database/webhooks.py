@@ -1,0 +1,123 @@
+"""Our webhooks at Mailchimp: which audience each is of, and how its calls are known.
+
+The path's token is kept as a hash, the signing secret encrypted: neither can be read from a dump.
+What does not belong here: asking Mailchimp for them (`api.webhooks`), what their calls tell (`ledger`).
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.tables import SegmentRow, WebhookRow
+
+_TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An audience's webhook. `mailchimp_webhook_id` is None until it is made, `secret` also where it is not signed."""
+
+    organisation_id: str
+    list_id: str
+    mailchimp_webhook_id: str | None
+    secret: str | None = field(repr=False)
+
+
+class WebhookStore:
+    """The webhooks of the session's organisation, at most one an audience."""
+
+    def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
+        self._session = session
+        self._keyring = keyring
+
+    def get(self, list_id: str) -> Webhook | None:
+        """Return the audience's webhook. Raises `encryption.SecretUnreadable`."""
+        row = self._session.scalar(
+            select(WebhookRow).where(
+                WebhookRow.organisation_id == self._session.organisation_id, WebhookRow.mailchimp_list_id == list_id
+            )
+        )
+        return row and _webhook(row, self._keyring)
+
+    def begin(self, list_id: str, *, at: datetime) -> str:
+        """Return the token of a webhook that is going to be made; it takes the place of the audience's former one.
+
+        To be committed before Mailchimp is asked: it calls the path while it makes the webhook.
+        """
+        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        row = insert(WebhookRow).values(
+            organisation_id=self._session.organisation_id,
+            mailchimp_list_id=list_id,
+            token_hash=_token_hash(token),
+            mailchimp_webhook_id=None,
+            secret_encrypted=None,
+            created_at=at,
+        )
+        anew = ("token_hash", "mailchimp_webhook_id", "secret_encrypted", "created_at")
+        self._session.execute(
+            row.on_conflict_do_update(
+                index_elements=["organisation_id", "mailchimp_list_id"],
+                set_={name: row.excluded[name] for name in anew},
+            )
+        )
+        return token
+
+    def finish(self, token: str, mailchimp_webhook_id: str, secret: str | None, *, by: str, at: datetime) -> bool:
+        """Keep what Mailchimp made under the token; false where nobody waits for it any more."""
+        sealed = None if secret is None else self._keyring.encrypt(secret, self._session.organisation_id)
+        made = (
+            update(WebhookRow)
+            .where(
+                WebhookRow.organisation_id == self._session.organisation_id,
+                WebhookRow.token_hash == _token_hash(token),
+            )
+            .values(mailchimp_webhook_id=mailchimp_webhook_id, secret_encrypted=sealed)
+            .returning(WebhookRow.mailchimp_list_id)
+        )
+        list_id = self._session.scalar(made)
+        if list_id is None:
+            return False
+        audience = audit.Entity("audience", list_id)
+        details = {"webhook_id": mailchimp_webhook_id, "signed": secret is not None}
+        audit.write(self._session, audit.Entry(by, "webhook.registered", audience, at, details))
+        return True
+
+    def forget_all(self) -> Sequence[tuple[str, str]]:
+        """Forget every webhook, paths and secrets; return audience and Mailchimp's id of those that were made."""
+        ours = WebhookRow.organisation_id == self._session.organisation_id
+        gone = delete(WebhookRow).where(ours).returning(WebhookRow.mailchimp_list_id, WebhookRow.mailchimp_webhook_id)
+        return [(list_id, made) for list_id, made in self._session.execute(gone) if made is not None]
+
+
+def webhook_of(database: Database, keyring: Keyring, token: str) -> Webhook | None:
+    """Return whose path ends with the token, None for nobody's. Raises `encryption.SecretUnreadable`."""
+    with database.everyone() as session:
+        row = session.scalar(select(WebhookRow).where(WebhookRow.token_hash == _token_hash(token)))
+        return row and _webhook(row, keyring)
+
+
+def audiences_in_use(session: OrganisationSession) -> Sequence[str]:
+    """Return the audiences of the organisation's live segments."""
+    live = select(SegmentRow.mailchimp_list_id).where(
+        SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None)
+    )
+    return session.scalars(live.distinct().order_by(SegmentRow.mailchimp_list_id)).all()
+
+
+def _token_hash(token: str) -> str:
+    # It is random and long: nothing is gained by a slow hash, and a lookup by hash tells nothing by its time.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _webhook(row: WebhookRow, keyring: Keyring) -> Webhook:
+    sealed = row.secret_encrypted
+    secret = None if sealed is None else keyring.decrypt(sealed, row.organisation_id)
+    return Webhook(row.organisation_id, row.mailchimp_list_id, row.mailchimp_webhook_id, secret)

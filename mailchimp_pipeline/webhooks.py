@@ -1,0 +1,177 @@
+"""What Mailchimp tells of an audience as it happens: a webhook's call as a typed event, and whether it is genuine.
+
+Core: the time is handed in. What does not belong here: HTTP (`api.webhooks`), what follows from an event
+(`database.ledger`), making webhooks (`mailchimp`).
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl
+
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.contacts.addresses import LONGEST
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.sync import MemberStatus
+
+TOLERANCE: Final = timedelta(seconds=300)
+"""How old a signature may be, or how far ahead: clocks differ, and what was caught long ago must not be sent again."""
+
+_MAX_FIELDS: Final = 2000
+_FIRED_AT: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
+_UNIX: Final = re.compile(r"\d{1,11}", re.ASCII)
+_LIST_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+
+
+class MalformedCall(LastingError):
+    """The call is not one of Mailchimp's. Says which field is at fault, and nothing of what it held."""
+
+
+class SignatureRefused(LastingError):
+    """The call was not signed with the webhook's secret, or too long ago."""
+
+
+class EventKind(StrEnum):
+    """What a call tells of, in Mailchimp's words."""
+
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+    CLEANED = "cleaned"
+    UPEMAIL = "upemail"
+    PROFILE = "profile"
+    CAMPAIGN = "campaign"
+
+
+@dataclass(frozen=True, slots=True)
+class StandingChanged:
+    """A member got another status; None where an administrator deleted it, and the audience knows it no more."""
+
+    subscriber_hash: str
+    status: MemberStatus | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AddressChanged:
+    """A member got another address; its status stayed."""
+
+    former_hash: str
+    subscriber_hash: str
+    email: str = field(repr=False)
+    at: datetime
+
+
+MemberEvent: TypeAlias = StandingChanged | AddressChanged
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCall:
+    """One call. `event` is None where nothing follows for us: a profile that changed, a campaign that was sent."""
+
+    list_id: str
+    kind: EventKind
+    event: MemberEvent | None
+
+
+_ACTIONS: Final[Mapping[str, MemberStatus | None]] = {
+    "unsub": MemberStatus.UNSUBSCRIBED,
+    "archive": MemberStatus.ARCHIVED,
+    "delete": None,
+}
+"""How a member stands after an `unsubscribe`. Only the first is the contact's word on being mailed."""
+
+
+def read_call(body: bytes, now: datetime) -> WebhookCall:
+    """Return what a form-encoded body says. Raises `MalformedCall`."""
+    fields = _fields(body)
+    try:
+        kind = EventKind(fields.get("type", ""))
+    except ValueError:
+        raise _malformed("type") from None
+    list_id = fields.get("data[list_id]", "")
+    if not _LIST_ID.fullmatch(list_id):
+        raise _malformed("data[list_id]")
+    return WebhookCall(list_id, kind, _event(kind, fields, _fired_at(fields, now)))
+
+
+def check_signature(header: str | None, body: bytes, secret: str, now: datetime) -> None:
+    """Raise `SignatureRefused` unless `header` (`t=<unix>,v1=<hex>`) signs the body, as it came, at about this time."""
+    times, digests = _signature(header or "")
+    if len(times) != 1 or not _UNIX.fullmatch(times[0]):
+        raise SignatureRefused("The call carries no signature. Mailchimp signs what this webhook sends.")
+    expected = hmac.new(secret.encode(), f"{times[0]}.".encode() + body, hashlib.sha256).hexdigest()
+    # All of them, also after one that fits: how long it takes says nothing.
+    fits = [hmac.compare_digest(expected.encode(), digest.encode()) for digest in digests]
+    if not any(fits):
+        raise SignatureRefused("The call's signature does not fit it. Whoever sent it does not know the secret.")
+    if abs(now.timestamp() - int(times[0])) > TOLERANCE.total_seconds():
+        raise SignatureRefused(
+            "The call was signed too long ago, or in the future. If Mailchimp's calls come to this, set the clock."
+        )
+
+
+def _signature(header: str) -> tuple[list[str], list[str]]:
+    """Return the times and the digests that the header names."""
+    pairs = [part.strip().partition("=") for part in header.split(",")]
+    return [value for name, _, value in pairs if name == "t"], [value for name, _, value in pairs if name == "v1"]
+
+
+def _fields(body: bytes) -> Mapping[str, str]:
+    try:
+        text = body.decode()
+        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS))
+    except ValueError:
+        raise MalformedCall("The call is no form in UTF-8. Send what Mailchimp sends.") from None
+
+
+def _event(kind: EventKind, fields: Mapping[str, str], at: datetime) -> MemberEvent | None:
+    if kind is EventKind.CAMPAIGN:
+        return None
+    if kind is EventKind.UPEMAIL:
+        return _address_changed(_address(fields, "old_email"), _address(fields, "new_email"), at)
+    key = subscriber_hash(_address(fields, "email"))
+    if kind is EventKind.PROFILE:
+        return None
+    if kind is EventKind.UNSUBSCRIBE:
+        action = fields.get("data[action]", "")
+        if action not in _ACTIONS:
+            raise _malformed("data[action]")
+        return StandingChanged(key, _ACTIONS[action], at)
+    status = MemberStatus.CLEANED if kind is EventKind.CLEANED else MemberStatus.SUBSCRIBED
+    return StandingChanged(key, status, at)
+
+
+def _address_changed(former: str, email: str, at: datetime) -> AddressChanged | None:
+    """Return the change, None where only the spelling differs: then it is the same member to everybody."""
+    changed = AddressChanged(subscriber_hash(former), subscriber_hash(email), email, at)
+    return None if changed.former_hash == changed.subscriber_hash else changed
+
+
+def _address(fields: Mapping[str, str], name: str) -> str:
+    """Return an address. That it looks like one is enough: Mailchimp has members that we would not send."""
+    address = fields.get(f"data[{name}]", "").strip()
+    looks_right = "@" in address[1:-1] and len(address) <= LONGEST
+    if not (looks_right and address.isprintable() and " " not in address):
+        raise _malformed(f"data[{name}]")
+    return address
+
+
+def _fired_at(fields: Mapping[str, str], now: datetime) -> datetime:
+    """Return when it happened, to the second; not in the future, where nothing could be later than it."""
+    text = fields.get("fired_at", "")
+    try:
+        fired_at = datetime.fromisoformat(text).replace(tzinfo=UTC) if _FIRED_AT.fullmatch(text) else None
+    except ValueError:
+        fired_at = None
+    if fired_at is None:
+        raise _malformed("fired_at")
+    return min(fired_at, now.astimezone(UTC).replace(microsecond=0))
+
+
+def _malformed(name: str) -> MalformedCall:
+    return MalformedCall(f"The call's field {name} is missing, or not as Mailchimp sends it. Nothing was done.")

@@ -1,0 +1,125 @@
+"""An organisation with three audiences whose contacts are erased: its HR file, the API, the sandbox, the job.
+
+What does not belong here: looking for what was left behind (`remains`).
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from mailchimp_pipeline.assembly import DatabasePipeline, Parts
+from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database.erasures import pending_erasures
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
+from mailchimp_pipeline.erasure import Attempt, Erasures
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.sandbox import Sandbox, SeenMember
+from mailchimp_pipeline.segments import Segment, SegmentType
+from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
+from mailchimp_pipeline_tests.conftest import PostgresServer
+
+ADDRESS = "zebulon.quixley@leaver.test"
+FIRST_NAME, LAST_NAME = "Zebulon", "Quixley"
+HASH = subscriber_hash(ADDRESS)
+CONTACT = (EntityType.EMPLOYEE, "1")
+ENTITY = {"entityId": "1", "entityType": "employee"}
+
+_runs = count(1)
+
+
+@dataclass(frozen=True)
+class Office:
+    """The organisation; `lists` are its audiences. HR has a leaver with id 1, and somebody else with id 2."""
+
+    tenant: Tenant
+    lists: tuple[str, str, str]
+
+    @property
+    def parts(self) -> Parts:
+        return self.tenant.stage.parts
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.tenant.stage.sandbox
+
+    @property
+    def organisation_id(self) -> str:
+        return self.tenant.organisation_id
+
+    def segment(self, place: int = 0, name: str = "Everybody") -> Segment:
+        """Return a new segment of everybody into one of the audiences."""
+        with self.parts.database.organisation(self.organisation_id) as session:
+            new = NewSegment(name, SegmentType.MIXED, self.lists[place])
+            return SegmentStore(session).create(new, by="alice", at=datetime.now(UTC))
+
+    def sync(self, *segments: Segment, parts: Parts | None = None) -> Sequence[SegmentResult]:
+        """Sync as the schedule does."""
+        keys = [segment.partition_key for segment in segments]
+        pipeline = DatabasePipeline(parts or self.parts)
+        return list(pipeline.sync(keys, run_id=f"{self.organisation_id}-{next(_runs)}", request_id=None, push=True))
+
+    def erase(self, entity: dict[str, str] = ENTITY) -> Any:  # noqa: ANN401 - JSON
+        """Call `gdprDelete`, and return what it answers."""
+        return self.tenant.mutate("preferences.gdprDelete", entity).data
+
+    def status(self) -> str:
+        """Erase, and return the status."""
+        status: str = self.erase()["status"]
+        return status
+
+    def carry_on(self, parts: Parts | None = None) -> list[Attempt]:
+        """Let a day pass, and do what the job does."""
+        later = datetime.now(UTC) + timedelta(days=1)
+        erasures = replace(impatient(parts or self.parts), clock=lambda: later)
+        return [attempt for attempt in erasures.carry_on() if attempt.request.organisation_id == self.organisation_id]
+
+    def pending(self) -> list[str | None]:
+        """Return why each pending erasure is pending."""
+        with self.parts.database.organisation(self.organisation_id) as session:
+            return [request.last_error for request in pending_erasures(session, self.organisation_id)]
+
+    def there(self, place: int = 0, address: str = ADDRESS) -> SeenMember | None:
+        """Return the member at Mailchimp."""
+        return self.sandbox.member(self.lists[place], address)
+
+    def known(self) -> list[str]:
+        """Return the addresses, as hashes, of all rows of the organisation."""
+        with self.parts.database.organisation(self.organisation_id) as session:
+            return [
+                str(key)
+                for row in (SegmentMemberRow, AudienceMemberRow)
+                for key in session.scalars(
+                    select(row.subscriber_hash).where(row.organisation_id == self.organisation_id)
+                )
+            ]
+
+
+def impatient(parts: Parts) -> Erasures:
+    """Return the erasures as the job has them, but for its patience with Mailchimp."""
+    return parts.erasures(lambda organisation_id: parts.client(organisation_id, retries=Retries(budget=0)))
+
+
+def an_office(stage: Stage) -> Office:
+    """Return an organisation that no other test knows, connected."""
+    tenant = a_tenant(stage, connected=True)
+    others = (stage.sandbox.add_audience(tenant.account_id, name) for name in ("Partners", "News"))
+    office = Office(tenant, (tenant.list_id, *others))
+    tenant.employ({"email": ADDRESS, "first_name": FIRST_NAME, "last_name": LAST_NAME}, {})
+    return office
+
+
+@contextmanager
+def a_stage_for_erasing(server: PostgresServer, files: Path) -> Generator[Stage]:
+    """Serve an API over a database of its own."""
+    name = server.create("migrated")
+    with Sandbox.running() as sandbox, a_stage(server.url_of(name), files, sandbox) as stage:
+        yield stage
+    server.drop(name)

@@ -1,0 +1,206 @@
+"""Whatever happens in whatever order, and wherever a process dies: nobody who said no is mailed by us.
+
+`make test` plays some histories, the same ones each time. With another profile of hypothesis than `ci` it plays
+new ones, and many more: `pytest --hypothesis-profile=default mailchimp_pipeline_tests/consent/test_histories.py`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from mailchimp_pipeline.database.segments import NewSegment
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
+from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.consent.calm import wrongs_of, wrongs_when_calm
+from mailchimp_pipeline_tests.consent.company import ADDRESSES, DEPARTMENTS, PEOPLE, Entity, Person
+from mailchimp_pipeline_tests.consent.processes import Life
+from mailchimp_pipeline_tests.consent.world import LISTS, Clock, Done, World
+from mailchimp_pipeline.contacts import subscriber_hash
+
+ACTS = (
+    "unsubscribe_by_link",
+    "sign_up",
+    "confirm",
+    "bounce",
+    "archive_as_admin",
+    "unsubscribe_as_admin",
+)
+NAMES = ("first", "second", "third")
+_CASES = (str, str.upper, str.title)
+
+entities = st.sampled_from(PEOPLE)
+addresses = st.sampled_from(ADDRESSES)
+departments = st.sampled_from(DEPARTMENTS)
+lists = st.sampled_from(LISTS)
+names = st.sampled_from(NAMES)
+deaths = st.none() | st.integers(0, 60)
+criteria = st.sampled_from([FilterCriteria(), *(FilterCriteria(department=(name,)) for name in DEPARTMENTS)])
+
+
+class Histories(RuleBasedStateMachine):
+    """One organisation from its first segment on."""
+
+    database: Database
+    sandbox: Sandbox
+    clock: Clock
+    numbers: "count[int]"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.database, self.sandbox, self.clock, f"organisation-{next(self.numbers)}")
+        self.is_sound = True
+
+    @initialize(list_id=lists, staff=st.lists(st.tuples(entities, addresses, departments), max_size=4))
+    def begin(self, list_id: str, staff: list[tuple[Entity, str, str]]) -> None:
+        for entity, email, department in staff:
+            self.world.company.put(Person(entity, email, department))
+        self.world.add_segment("first", NewSegment("first", SegmentType.MIXED, list_id))
+
+    @rule(entity=entities, email=addresses, department=departments)
+    def somebody_is_hired(self, entity: Entity, email: str, department: str) -> None:
+        self.world.company.put(Person(entity, email, department))
+
+    @rule(entity=entities)
+    def somebody_leaves(self, entity: Entity) -> None:
+        self.world.company.leave(entity)
+
+    @rule(entity=entities, email=addresses, case=st.sampled_from(_CASES))
+    def an_address_changes(self, entity: Entity, email: str, case: "type[str]") -> None:
+        self.world.company.change(entity, email=case(email))
+
+    @rule(entity=entities, department=departments, first_name=st.sampled_from(["Ada", "Eva"]))
+    def somebody_moves_on(self, entity: Entity, department: str, first_name: str) -> None:
+        self.world.company.change(entity, department=department, first_name=first_name)
+
+    @rule(entity=entities, opted_in=st.booleans(), carried=st.booleans(), steps=deaths)
+    def somebody_tells_us(self, entity: Entity, steps: int | None, *, opted_in: bool, carried: bool) -> None:
+        self.world.say(entity, opted_in=opted_in)
+        if carried:
+            self.world.carry_withdrawals(Life(steps))
+
+    @rule(act=st.sampled_from(ACTS), list_id=lists, email=addresses)
+    def somebody_acts_at_mailchimp(self, act: str, list_id: str, email: str) -> None:
+        self.world.act_at_mailchimp(act, list_id, email)
+
+    @rule(entity=entities, steps=deaths)
+    def somebody_is_erased(self, entity: Entity, steps: int | None) -> None:
+        self.world.erase(entity, Life(steps))
+
+    @rule(
+        name=names,
+        kind=st.sampled_from(SegmentType),
+        list_id=lists,
+        asked=criteria,
+        on_leave=st.sampled_from(OnLeave),
+    )
+    def a_segment_is_made_or_changed(
+        self, name: str, kind: SegmentType, list_id: str, asked: FilterCriteria, on_leave: OnLeave
+    ) -> None:
+        if name in self.world.segments:
+            self.world.change_segment(name, {"filter_criteria": asked, "on_leave": on_leave})
+        else:
+            new = NewSegment(name, kind, list_id, filter_criteria=asked, on_leave=on_leave)
+            self.world.add_segment(name, new)
+
+    @precondition(lambda self: len(self.world.segments) > 1)
+    @rule(data=st.data())
+    def a_segment_is_deleted(self, data: st.DataObject) -> None:
+        self.world.delete_segment(data.draw(st.sampled_from(sorted(self.world.segments)), label="segment"))
+
+    @rule()
+    def the_connection_ends_or_comes_back(self) -> None:
+        if self.world.is_connected:
+            self.world.disconnect()
+        else:
+            self.world.connect()
+
+    @rule(kind=st.sampled_from([None, FaultKind.CUT, FaultKind.BAD_GATEWAY, FaultKind.BLOCKED]))
+    def mailchimp_goes_away_or_comes_back(self, kind: FaultKind | None) -> None:
+        if kind is None:
+            self.sandbox.end_outage()
+        else:
+            self.sandbox.start_outage(kind)
+
+    @rule(
+        kind=st.sampled_from([FaultKind.CUT, FaultKind.BAD_GATEWAY, FaultKind.MALFORMED]),
+        method=st.sampled_from(["POST", "PATCH", "DELETE", "*"]),
+        skip=st.integers(0, 3),
+        times=st.sampled_from([1, 5]),
+    )
+    def an_answer_will_be_lost(self, kind: FaultKind, method: str, skip: int, times: int) -> None:
+        self.sandbox.add_fault(Fault(kind=kind, method=method, skip=skip, times=times, applied=True))
+
+    @rule(minutes=st.sampled_from([4, 10, 1440]))
+    def time_passes(self, minutes: int) -> None:
+        self.clock.move(60 * minutes)
+
+    @rule(steps=deaths)
+    def what_was_left_is_looked_after(self, steps: int | None) -> None:
+        self.world.tick(Life(steps))
+
+    @rule(confirmed=st.booleans(), steps=deaths)
+    def everything_is_synced(self, steps: int | None, *, confirmed: bool) -> None:
+        self.judge(self.world.sync(sorted(self.world.segments), confirmed=confirmed, life=Life(steps)))
+
+    @rule(data=st.data(), confirmed=st.booleans(), steps=deaths)
+    def one_segment_is_synced(self, data: st.DataObject, steps: int | None, *, confirmed: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.world.segments)), label="segment")
+        self.judge(self.world.sync([name], confirmed=confirmed, life=Life(steps)))
+
+    @rule()
+    def all_becomes_calm(self) -> None:
+        with self.unless_wrong():
+            self.sandbox.clear_faults()
+            if not self.world.is_connected:
+                self.world.connect()
+        for _ in range(3):
+            self.clock.move(24 * 3600)
+            self.world.tick(Life())
+            self.world.carry_withdrawals(Life())
+            done = self.world.sync(sorted(self.world.segments), confirmed=True, life=Life())
+            self.judge(done)
+            self.expect_none([result.error for result in done.results if result.error])
+        self.expect_none(wrongs_when_calm(self.world))
+
+    def teardown(self) -> None:
+        if self.is_sound:
+            self.all_becomes_calm()
+
+    def judge(self, done: Done) -> None:
+        for result in done.results:
+            note(f"{result.segment.name}: {result.error or (result.report and result.report.as_dict())}")
+            self.expect_none([result.defect] if result.defect and "Died" not in str(result.error) else [])
+        self.expect_none(wrongs_of(self.world, done))
+
+    def expect_none(self, wrongs: "Iterator[str] | list[str]") -> None:
+        with self.unless_wrong():
+            assert list(wrongs) == []
+
+    @contextmanager
+    def unless_wrong(self) -> Iterator[None]:
+        """Note that something is wrong: then calm would not come, and hide what it was."""
+        try:
+            yield
+        except BaseException:
+            self.is_sound = False
+            raise
+
+
+def test_nobody_who_said_no_is_mailed(postgres_server: PostgresServer, database_url: str) -> None:
+    is_brief = settings.get_current_profile_name() == "ci"
+    bounds = settings(
+        max_examples=60 if is_brief else 2_000,
+        stateful_step_count=30 if is_brief else 50,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    clock = Clock()
+    with Database(database_url, pool_size=20) as database, Sandbox.running(clock=clock) as sandbox:
+        parts = {"database": database, "sandbox": sandbox, "clock": clock, "numbers": count()}
+        run_state_machine_as_test(type("History", (Histories,), parts), settings=bounds)

@@ -1,0 +1,68 @@
+"""Tasks side by side: no more at once than there are connections, and nothing begun is lost."""
+
+from collections.abc import Callable, Iterator
+from threading import Barrier, Event, Lock
+
+import pytest
+
+from mailchimp_pipeline.sync import CONNECTIONS
+from mailchimp_pipeline.sync.parallel import Stopped, in_parallel
+
+
+def never() -> bool:
+    return False
+
+
+def test_every_task_is_done_once() -> None:
+    tasks = (lambda number=number: number for number in range(100))
+    assert sorted(in_parallel(tasks, never)) == list(range(100))
+
+
+def test_as_many_run_at_once_as_there_are_connections() -> None:
+    meeting = Barrier(CONNECTIONS)  # breaks where not all of them are here at once
+
+    def meet() -> int:
+        return meeting.wait(timeout=10)
+
+    assert len(list(in_parallel([meet] * CONNECTIONS, never))) == CONNECTIONS
+
+
+def test_tasks_are_not_made_long_before_they_are_done() -> None:
+    made, done, lock = [0], [0], Lock()
+
+    def do() -> int:
+        with lock:
+            done[0] += 1
+            return made[0] - done[0]
+
+    def tasks() -> Iterator[Callable[[], int]]:
+        for _ in range(500):
+            made[0] += 1
+            yield do
+
+    assert max(in_parallel(tasks(), never)) <= 2 * CONNECTIONS
+
+
+def test_a_failure_waits_for_those_under_way_and_drops_the_rest() -> None:
+    begun, failed, finished = Event(), Event(), list[int]()
+
+    def slow() -> None:
+        begun.set()
+        assert failed.wait(10)
+        finished.append(1)
+
+    def fail() -> None:
+        assert begun.wait(10)
+        failed.set()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_parallel([slow, fail, *[lambda: finished.append(2)] * 0], never))
+    assert finished == [1]
+
+
+def test_stopping_is_asked_before_each_task() -> None:
+    done: list[int] = []
+    with pytest.raises(Stopped):
+        list(in_parallel((lambda: done.append(1) for _ in range(3)), lambda: len(done) == 1))
+    assert done == [1]
