@@ -110,13 +110,16 @@ class FakeLedger:
         return any(known.status not in {None, MemberStatus.SUBSCRIBED} for known in self.known.values())
 
     def differences(self, segment_id: str) -> Iterator[pd.DataFrame]:
-        differing = [
-            wanted
-            for wanted in self._wanted(segment_id)
-            if not self._was_refused(wanted) and not self._is_as_wanted(wanted)
-        ]
+        with self._lock:
+            differing = [
+                wanted
+                for wanted in self._wanted(segment_id)
+                if not self._was_refused(wanted) and not self._is_as_wanted(wanted)
+            ]
         for start in range(0, len(differing), self._piece):
-            yield self._frame(differing[start : start + self._piece])
+            with self._lock:
+                frame = self._frame(differing[start : start + self._piece])
+            yield frame
 
     def standing_counts(self, segment_id: str) -> Mapping[str, int]:
         members = self._wanted(segment_id)
@@ -194,7 +197,11 @@ class FakeLedger:
         statuses = [None if each.state is Outcome.ARCHIVED else each.status for each in known]
         columns["known_status"] = [status and status.value for status in statuses]
         columns["returns"] = [self._returns(*pair) for pair in zip(members, known, strict=True)]
-        columns["moved_from"] = [self._moved_from(member) for member in members]
+        former = self._former()
+        columns["moved_from"] = [
+            None if member.subscriber_hash in self.known else former.get((member.entity_type, member.entity_id))
+            for member in members
+        ]
         return pd.DataFrame(columns, dtype=ARROW_STRING)
 
     def _returns(self, member: Wanted, known: Known) -> str | None:
@@ -202,19 +209,14 @@ class FakeLedger:
         is_later = said and said.opted_in and known.changed_at and said.at > known.changed_at
         return "yes" if known.status is MemberStatus.UNSUBSCRIBED and is_later else None
 
-    def _moved_from(self, member: Wanted) -> str | None:
-        if member.subscriber_hash in self.known:
-            return None
+    def _former(self) -> dict[tuple[str, str], str]:
+        """Return, by entity, the hash of a member from us that nobody has as an address any more."""
         wanted = {each.subscriber_hash for members in self._segments.values() for each in members}
-        former = [
-            key
+        return {
+            known.entity: key
             for key, known in self.known.items()
-            if known.entity == (member.entity_type, member.entity_id)
-            and known.state is Outcome.PUSHED
-            and known.status in _MAILED
-            and key not in wanted
-        ]
-        return former[-1] if former else None
+            if known.entity and known.state is Outcome.PUSHED and known.status in _MAILED and key not in wanted
+        }
 
     def _note(self, subscriber_hash: str, status: MemberStatus | None, state: Outcome) -> None:
         with self._lock:

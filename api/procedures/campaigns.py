@@ -13,8 +13,6 @@ from api.procedures.inputs import PageInput, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.campaigns import CampaignStatus, Sighting, Stats, refresh
 from mailchimp_pipeline.database.campaigns import CampaignStore
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.mailchimp.errors import KeyRefused
 
 router: Router[Context] = Router("mailchimp.campaigns")
 
@@ -149,13 +147,8 @@ def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
 
 def _sighting(context: Context, mailchimp_campaign_id: str) -> Sighting | None:
     """Return what Mailchimp says of the campaign, None where it has none with this id."""
-    try:
-        with context.mailchimp() as mailchimp:
-            return mailchimp.sighting(mailchimp_campaign_id)
-    except KeyRefused:
-        with context.session() as session:
-            ConnectionStore(session, context.parts.keyring).mark_key_refused(at=context.clock())
-        raise
+    with context.mailchimp() as mailchimp:
+        return mailchimp.sighting(mailchimp_campaign_id)
 
 
 def _shown(stats: Stats) -> CampaignStats:

@@ -4,6 +4,7 @@ from pydantic import SecretStr
 
 from api.procedures.context import Context
 from api.trpc import Role, Router, TRPCError, UtcTime, WireModel
+from api.webhooks.registration import register_webhooks, remove_webhooks, take_leave
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
 from mailchimp_pipeline.database import connections
@@ -65,19 +66,26 @@ def connect(context: Context, wanted: ConnectInput) -> Connection:
         account = mailchimp.account()
     verified = connections.Account(account.account_id, account.account_name, api_key)
     with context.session() as session:
+        farewell = take_leave(context, session, of_all_but=verified.id)
         store = ConnectionStore(session, context.parts.keyring)
-        return _shown(session, store.connect(verified, by=context.actor, at=context.clock()))
+        made = _shown(session, store.connect(verified, by=context.actor, at=context.clock()))
+    remove_webhooks(context, farewell)
+    register_webhooks(context)
+    return made
 
 
 @router.mutation("disconnect", role=Role.ADMIN)
 def disconnect(context: Context) -> Connection:
     """End the connection and forget its key; segments and campaigns stay."""
     with context.session() as session:
+        farewell = take_leave(context, session)
         store = ConnectionStore(session, context.parts.keyring)
         ended = store.disconnect(by=context.actor, at=context.clock())
         if ended is None:
             raise NotConnected(context.organisation_id)
-        return _shown(session, ended)
+        shown = _shown(session, ended)
+    remove_webhooks(context, farewell)
+    return shown
 
 
 @router.query("listAudiences")

@@ -4,14 +4,5 @@ What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), wha
 """
 
 from api.webhooks.receiver import MAX_BODY_BYTES, PATH, webhook_route
-from api.webhooks.registration import Farewell, part, register_webhooks, take_leave
 
-__all__ = [
-    "MAX_BODY_BYTES",
-    "PATH",
-    "Farewell",
-    "part",
-    "register_webhooks",
-    "take_leave",
-    "webhook_route",
-]
+__all__ = ["MAX_BODY_BYTES", "PATH", "webhook_route"]

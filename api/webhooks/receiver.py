@@ -74,7 +74,7 @@ class _Receiver:
         return JSONResponse({"status": "ok"})
 
     def _find(self, token: str) -> Webhook:
-        found = webhook_of(self.parts.database, self.parts.keyring, token) if _TOKEN.fullmatch(token) else None
+        found = webhook_of(self.parts.database, token) if _TOKEN.fullmatch(token) else None
         if found is None:
             raise TRPCError("NOT_FOUND", "There is no such webhook")
         return found
@@ -82,10 +82,11 @@ class _Receiver:
     def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> None:
         """Check a call and write down what it tells, in one transaction."""
         now = self.clock()
-        if webhook.mailchimp_webhook_id is None:
+        if not webhook.is_made:
             raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being made. Call again.")
-        if webhook.secret is not None:
-            check_signature(signature, body, webhook.secret, now)
+        secret = webhook.secret(self.parts.keyring)
+        if secret is not None:
+            check_signature(signature, body, secret, now)
         call = _read(webhook, body, now)
         if call.event is not None:
             with self.parts.database.organisation(webhook.organisation_id) as session:

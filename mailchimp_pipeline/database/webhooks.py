@@ -23,12 +23,26 @@ _TOKEN_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """An audience's webhook. `mailchimp_webhook_id` is None until it is made, `secret` also where it is not signed."""
+    """An audience's webhook; `mailchimp_webhook_id` is None until Mailchimp has made it."""
 
     organisation_id: str
     list_id: str
     mailchimp_webhook_id: str | None
-    secret: str | None = field(repr=False)
+    _sealed: str | None = field(repr=False)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether Mailchimp has it, and its secret is here if it has one."""
+        return self.mailchimp_webhook_id is not None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether its calls carry a signature."""
+        return self._sealed is not None
+
+    def secret(self, keyring: Keyring) -> str | None:
+        """Return what its calls are signed with. Raises `encryption.SecretUnreadable`."""
+        return self._sealed and keyring.decrypt(self._sealed, self.organisation_id)
 
 
 class WebhookStore:
@@ -39,13 +53,13 @@ class WebhookStore:
         self._keyring = keyring
 
     def get(self, list_id: str) -> Webhook | None:
-        """Return the audience's webhook. Raises `encryption.SecretUnreadable`."""
+        """Return the audience's webhook."""
         row = self._session.scalar(
             select(WebhookRow).where(
                 WebhookRow.organisation_id == self._session.organisation_id, WebhookRow.mailchimp_list_id == list_id
             )
         )
-        return row and _webhook(row, self._keyring)
+        return row and _webhook(row)
 
     def begin(self, list_id: str, *, at: datetime) -> str:
         """Return the token of a webhook that is going to be made; it takes the place of the audience's former one.
@@ -97,11 +111,11 @@ class WebhookStore:
         return [(list_id, made) for list_id, made in self._session.execute(gone) if made is not None]
 
 
-def webhook_of(database: Database, keyring: Keyring, token: str) -> Webhook | None:
-    """Return whose path ends with the token, None for nobody's. Raises `encryption.SecretUnreadable`."""
+def webhook_of(database: Database, token: str) -> Webhook | None:
+    """Return the webhook whose path ends with the token, of whatever organisation."""
     with database.everyone() as session:
         row = session.scalar(select(WebhookRow).where(WebhookRow.token_hash == _token_hash(token)))
-        return row and _webhook(row, keyring)
+        return row and _webhook(row)
 
 
 def audiences_in_use(session: OrganisationSession) -> Sequence[str]:
@@ -117,7 +131,5 @@ def _token_hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _webhook(row: WebhookRow, keyring: Keyring) -> Webhook:
-    sealed = row.secret_encrypted
-    secret = None if sealed is None else keyring.decrypt(sealed, row.organisation_id)
-    return Webhook(row.organisation_id, row.mailchimp_list_id, row.mailchimp_webhook_id, secret)
+def _webhook(row: WebhookRow) -> Webhook:
+    return Webhook(row.organisation_id, row.mailchimp_list_id, row.mailchimp_webhook_id, row.secret_encrypted)

@@ -40,7 +40,7 @@ class Office:
     """The organisation; `lists` are its audiences. HR has a leaver with id 1, and somebody else with id 2."""
 
     tenant: Tenant
-    lists: tuple[str, str, str]
+    lists: tuple[str, ...]
 
     @property
     def parts(self) -> Parts:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Generator
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -10,13 +9,10 @@ import pytest
 from api.trpc import Role
 from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.consent import ErasureStatus
-from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
-from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
-from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Seed, Status
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import (

@@ -8,13 +8,18 @@ from mailchimp_pipeline.contacts import ARROW_STRING
 from mailchimp_pipeline.sync import MemberStatus, Refusal, plan
 from mailchimp_pipeline.sync.plan import batches, members
 
-COLUMNS = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
+CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
+COLUMNS = (*CONTACT, "known_status", "returns", "moved_from")
 
 
-def differences(*statuses: str | None) -> pd.DataFrame:
+def differences(*statuses: str | None, returns: str | None = None, moved_from: str | None = None) -> pd.DataFrame:
     """Return a row for each known status, as the ledger yields them."""
-    rows = [{**{name: f"{name}-{place}" for name in COLUMNS}, "known_status": s} for place, s in enumerate(statuses)]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "known_status"], dtype=ARROW_STRING)
+    rest = {"returns": returns, "moved_from": moved_from}
+    rows = [
+        {**{name: f"{name}-{place}" for name in CONTACT}, "known_status": status, **rest}
+        for place, status in enumerate(statuses)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=ARROW_STRING)
 
 
 def test_a_contact_that_mailchimp_does_not_know_is_new() -> None:
@@ -27,6 +32,22 @@ def test_a_subscribed_member_is_changed() -> None:
     assert (len(planned.new), len(planned.changed), planned.withheld) == (0, 1, {})
 
 
+def test_who_has_a_member_at_a_former_address_is_moved() -> None:
+    planned = plan(differences(None, moved_from="former"))
+    assert (len(planned.moved), len(planned.new)) == (1, 0)
+
+
+def test_a_former_address_does_not_matter_where_the_new_one_is_known() -> None:
+    planned = plan(differences("subscribed", "cleaned", moved_from="former"))
+    assert (len(planned.moved), len(planned.changed), planned.withheld) == (0, 1, {Refusal.CLEANED: 1})
+
+
+def test_who_opted_in_after_unsubscribing_returns_and_nobody_else_does() -> None:
+    planned = plan(differences("unsubscribed", "cleaned", "pending", returns="yes"))
+    assert planned.returning["known_status"].tolist() == ["unsubscribed"]
+    assert planned.withheld == {Refusal.CLEANED: 1, Refusal.PENDING: 1}
+
+
 @given(st.lists(st.sampled_from([None, *(status.value for status in MemberStatus)]), max_size=30))
 def test_nobody_with_another_standing_than_subscribed_is_ever_sent(statuses: list[str | None]) -> None:
     frame = differences(*statuses)
@@ -34,6 +55,8 @@ def test_nobody_with_another_standing_than_subscribed_is_ever_sent(statuses: lis
     sent = {*planned.new["known_status"].dropna(), *planned.changed["known_status"].dropna()}
     assert sent <= {"subscribed"}
     assert len(planned.new) + len(planned.changed) + sum(planned.withheld.values()) == len(frame)
+    assert planned.moved.empty
+    assert planned.returning.empty
 
 
 def test_each_standing_is_counted_under_its_own_reason() -> None:
