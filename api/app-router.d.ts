@@ -29,6 +29,14 @@ export interface Audience {
   doubleOptin: boolean;
 }
 
+/** The contact in an audience, now. */
+export interface AudienceEntry {
+  mailchimpListId: string;
+  mailchimpListName: string;
+  /** All that Mailchimp says of it, in its own words. */
+  member: Record<string, unknown>;
+}
+
 /** One change of state. */
 export interface AuditEntry {
   /** Who did it: a token's `sub`, or the pipeline itself. */
@@ -140,6 +148,30 @@ export interface Connection {
   softDeletedAt: string | null;
 }
 
+/** A change of what is kept about the contact. */
+export interface ContactAuditEntry {
+  actor: string;
+  action: string;
+  at: string;
+  details: Record<string, unknown>;
+}
+
+/** Everything held about a contact. */
+export interface ContactExport {
+  entityId: string;
+  entityType: EntityType;
+  exportedAt: string;
+  preference: Preference | null;
+  memberships: Membership[];
+  sent: Sending[];
+  erasures: PastErasure[];
+  /** The entries about the contact, newest first. */
+  audit: ContactAuditEntry[];
+  mailchimp: MailchimpHoldings;
+  /** Whether the contact's present address was known; without it Mailchimp was asked for the former ones alone. */
+  sourceAsked: boolean;
+}
+
 /** An employee or vendor. */
 export interface EntityInput {
   entityId: string;
@@ -148,6 +180,19 @@ export interface EntityInput {
 
 /** The relation a contact comes from. */
 export type EntityType = "employee" | "vendor";
+
+/** How far the erasure of a contact has come. */
+export interface Erasure {
+  entityId: string;
+  entityType: EntityType;
+  /** Completed once Mailchimp has confirmed it for every audience; until then it goes on by itself. */
+  status: ErasureStatus;
+  /** In how many audiences the contact is or was. */
+  audiences: number;
+}
+
+/** How far an erasure has come. Completed is only what Mailchimp confirmed for every audience. */
+export type ErasureStatus = "pending" | "completed";
 
 /** Why a contact that matches the criteria is not a member. */
 export type Exclusion = "missing_address" | "invalid_address" | "duplicate" | "opted_out" | "no_consent" | "erased";
@@ -175,6 +220,23 @@ export interface HistoryInput {
   /** The `nextCursor` of the page before; without it the first page. */
   cursor?: string | null | undefined;
   id: string;
+}
+
+/** What Mailchimp holds now. */
+export interface MailchimpHoldings {
+  entries: AudienceEntry[];
+  /** Why not all audiences could be asked, null where all were. */
+  incompleteBecause: string | null;
+}
+
+/** The contact in a segment. */
+export interface Membership {
+  segmentId: string;
+  segmentName: string;
+  mailchimpListId: string;
+  email: string;
+  firstName: string | null;
+  lastName: string | null;
 }
 
 /** What a segment is made of. */
@@ -207,6 +269,13 @@ export interface PageInput {
   limit?: number | undefined;
   /** The `nextCursor` of the page before; without it the first page. */
   cursor?: string | null | undefined;
+}
+
+/** An erasure that was asked for. */
+export interface PastErasure {
+  status: ErasureStatus;
+  requestedAt: string;
+  completedAt: string | null;
 }
 
 /** A contact's last word on e-mail; the time of the opposite one stays. */
@@ -286,6 +355,23 @@ export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 /** Which contacts a segment draws on. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
+/** What was sent of the contact to an audience, when, and what became of it. */
+export interface Sending {
+  mailchimpListId: string;
+  email: string | null;
+  subscriberHash: string;
+  contactId: string | null;
+  /** Pushed by us, refused by Mailchimp, archived by us, or only seen there. */
+  state: string;
+  /** What Mailchimp last said of the contact. */
+  status: string | null;
+  refusal: string | null;
+  firstPushedAt: string | null;
+  pushedAt: string | null;
+  refusedAt: string | null;
+  changedAt: string | null;
+}
+
 /** Which segment to sync. */
 export interface SyncInput {
   id: string;
@@ -348,6 +434,10 @@ export type AppRouter = TRPCBuiltRouter<
         list: Query<PageInput | null | undefined, PreferencePage>;
         /** Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run. */
         updateOptStatus: Mutation<OptStatusInput, Preference>;
+        /** Erase a contact here and in every audience; pending until Mailchimp has confirmed it for each of them. */
+        gdprDelete: Mutation<EntityInput, Erasure>;
+        /** Return everything held about a contact: here, and at Mailchimp as far as it answers. Noted in the audit log. */
+        export: Mutation<EntityInput, ContactExport>;
       };
       audit: {
         /** Return a page of the audit log, newest first. */

@@ -4,7 +4,7 @@ Best effort: without them an audience is read before each push all the same. Wha
 audit log, and is tried again when the organisation connects again. What does not belong here: taking calls.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -179,7 +179,7 @@ def _noted(
             _tell(context, action, left, details)
 
 
-def _tell(context: Context, action: str, list_ids: Sequence[str], details: dict[str, object]) -> None:
+def _tell(context: Context, action: str, list_ids: Sequence[str], details: Mapping[str, object]) -> None:
     with context.session() as session:
         for list_id in list_ids:
             entity = audit.Entity("audience", list_id)

@@ -83,7 +83,7 @@ def sync_segments(
     results: list[SegmentResult] = []
     for result in pipeline.sync(
         context.partition_keys,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         request_id=context.run.tags.get(REQUEST_TAG),
         push=AUDIENCE in selected,
     ):

@@ -71,8 +71,8 @@ def wrongs_when_calm(world: World) -> Iterator[str]:
 def _wrongs_of_word(
     world: World, books: Books, members: Mapping[str, Mapping[str, SeenMember]], said: PreferenceRow
 ) -> Iterator[str]:
-    entity = next(each for each in world.company.had if repr(each) == f"{said.entity_type}/{said.entity_id}")
-    had = world.company.had[entity]
+    entity = _entity(said)
+    had = world.company.had.get(entity, set[str]())
     if said.consent_source == "mailchimp" and not said.opted_in and not had & world.words.left:
         yield f"{entity} is said to have left at Mailchimp, and did not"
     if said.opted_in:
@@ -108,6 +108,8 @@ def _wrongs_of_member(
         yield f"{who} is wanted in {list_id}, but {row.state} and {row.status}"
     if not mailed and row.status == "archived" and row.state == "archived":
         yield f"{who} is wanted in {list_id}, but archived by us"
+    if (row.entity_type, row.entity_id) != (person.entity.entity_type, person.entity.entity_id):
+        return  # somebody else is mailed at the address that they share
     for other in world.company.sole_addresses(person.entity) - {address}:
         before, there = books.ledger.get((list_id, other)), members[list_id].get(other)
         if mailed and before and before.pushed_at and there and there.status in _MAILED:
@@ -119,18 +121,19 @@ def _must_stay_out(
 ) -> bool:
     """Tell whether anything stands against mailing somebody, or might: their word, that of others of the address."""
     address, words = person.address, books.preferences
-    about = [said for said in words if said.subscriber_hash == address or address in world.company.had[_entity(world, said)]]
-    erased = any(world.words.is_erased(entity) for entity in world.company.had if address in world.company.had[entity])
+    had = {entity for entity, addresses in world.company.had.items() if address in addresses}
+    about = [said for said in words if said.subscriber_hash == address or _entity(said) in had]
+    erased = any(world.words.is_erased(entity) for entity in had)
     erased = erased or any(each.address == address for each in world.words.erased)
     if erased or any(not said.opted_in for said in about):
         return True
-    own = next((said.consent_given_at for said in about if _entity(world, said) == person.entity), None)
+    own = next((said.consent_given_at for said in about if _entity(said) == person.entity), None)
     gone = [seen for each in members.values() if (seen := each.get(address)) and seen.status is Status.UNSUBSCRIBED]
     return any(own is None or own <= seen.last_changed for seen in gone)
 
 
-def _entity(world: World, said: PreferenceRow) -> Entity:
-    return next(each for each in world.company.had if repr(each) == f"{said.entity_type}/{said.entity_id}")
+def _entity(said: PreferenceRow) -> Entity:
+    return Entity(f"{said.entity_type}/{said.entity_id}")
 
 
 def _name(address: str) -> str:

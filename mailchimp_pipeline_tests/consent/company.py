@@ -17,20 +17,25 @@ ADDRESSES = tuple(f"{name}@acme.test" for name in ("ann", "bob", "cat", "dan", "
 """Fewer than there are people: addresses are shared, and taken over from who had them before."""
 
 
-@dataclass(frozen=True, order=True)
-class Entity:
-    """Who somebody is, whatever their address."""
+class Entity(str):
+    """Who somebody is, whatever their address: `employee/1`."""
 
-    entity_type: EntityType
-    entity_id: str
+    __slots__ = ()
 
-    def __repr__(self) -> str:
-        return f"{self.entity_type}/{self.entity_id}"
+    @property
+    def entity_type(self) -> EntityType:
+        """Which relation they are in."""
+        return EntityType(self.partition("/")[0])
+
+    @property
+    def entity_id(self) -> str:
+        """Their id there."""
+        return self.partition("/")[2]
 
 
-PEOPLE = tuple(Entity(EntityType.EMPLOYEE, str(number)) for number in range(1, 6)) + (Entity(EntityType.VENDOR, "1"),)
+PEOPLE = tuple(map(Entity, ("employee/1", "employee/2", "employee/3", "employee/4", "employee/5", "vendor/1")))
 
-_KEEPERS = (Entity(EntityType.EMPLOYEE, "90"), Entity(EntityType.VENDOR, "90"))
+_KEEPERS = tuple(map(Entity, ("employee/90", "vendor/90")))
 """They never leave: a source with nobody in it is another story."""
 
 

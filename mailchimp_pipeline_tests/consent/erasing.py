@@ -32,6 +32,9 @@ HASH = subscriber_hash(ADDRESS)
 CONTACT = (EntityType.EMPLOYEE, "1")
 ENTITY = {"entityId": "1", "entityType": "employee"}
 
+LATER = datetime.now(UTC) + timedelta(days=1)
+"""A time at which every pending erasure is due."""
+
 _runs = count(1)
 
 
@@ -77,8 +80,7 @@ class Office:
 
     def carry_on(self, parts: Parts | None = None) -> list[Attempt]:
         """Let a day pass, and do what the job does."""
-        later = datetime.now(UTC) + timedelta(days=1)
-        erasures = replace(impatient(parts or self.parts), clock=lambda: later)
+        erasures = replace(impatient(parts or self.parts), clock=lambda: LATER)
         return [attempt for attempt in erasures.carry_on() if attempt.request.organisation_id == self.organisation_id]
 
     def pending(self) -> list[str | None]:
@@ -107,12 +109,12 @@ def impatient(parts: Parts) -> Erasures:
     return parts.erasures(lambda organisation_id: parts.client(organisation_id, retries=Retries(budget=0)))
 
 
-def an_office(stage: Stage) -> Office:
+def an_office(stage: Stage, *, entity_id: str = "1") -> Office:
     """Return an organisation that no other test knows, connected."""
     tenant = a_tenant(stage, connected=True)
     others = (stage.sandbox.add_audience(tenant.account_id, name) for name in ("Partners", "News"))
     office = Office(tenant, (tenant.list_id, *others))
-    tenant.employ({"email": ADDRESS, "first_name": FIRST_NAME, "last_name": LAST_NAME}, {})
+    tenant.employ({"id": entity_id, "email": ADDRESS, "first_name": FIRST_NAME, "last_name": LAST_NAME}, {})
     return office
 
 

@@ -159,7 +159,7 @@ class Histories(RuleBasedStateMachine):
             self.sandbox.clear_faults()
             if not self.world.is_connected:
                 self.world.connect()
-        for _ in range(3):
+        for _ in range(2):
             self.clock.move(24 * 3600)
             self.world.tick(Life())
             self.world.carry_withdrawals(Life())
@@ -180,7 +180,8 @@ class Histories(RuleBasedStateMachine):
 
     def expect_none(self, wrongs: "Iterator[str] | list[str]") -> None:
         with self.unless_wrong():
-            assert list(wrongs) == []
+            found = list(wrongs)
+            assert not found, "\n".join(found)
 
     @contextmanager
     def unless_wrong(self) -> Iterator[None]:

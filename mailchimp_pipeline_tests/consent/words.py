@@ -46,6 +46,14 @@ class Words:
     left: set[str] = field(default_factory=set[str])
     """Addresses that the contact or an administrator ever unsubscribed, in whichever audience."""
 
+    def note_change(self, list_id: str, member: SeenMember) -> None:
+        """Note what the contact or an administrator made of a member at Mailchimp."""
+        self.archived.discard((list_id, member.id))
+        if member.status is Status.ARCHIVED:
+            self.archived.add((list_id, member.id))
+        if member.status is Status.UNSUBSCRIBED:
+            self.left.add(member.id)
+
     def why_not(self, address: str, list_id: str, members: Members, read: set[str]) -> str | None:
         """Return why an address may not be mailed in an audience, None where it may.
 

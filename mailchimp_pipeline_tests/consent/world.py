@@ -36,7 +36,7 @@ from mailchimp_pipeline_tests.consent.words import Erased, Word, Words
 from mailchimp_pipeline_tests.database.builders import KEYRING
 
 KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
-NEWS, STAFF = "a1b2c3d4e5", "b1b2c3d4e5"
+NEWS, STAFF = "news", "staff"
 """Two audiences; whoever comes to STAFF is asked to confirm."""
 LISTS = (NEWS, STAFF)
 
@@ -156,14 +156,17 @@ class World:
         with self._erasing(life) as erasures:
             list(erasures.carry_on())
 
-    def act_at_mailchimp(self, act: str, list_id: str, email: str) -> bool:
-        """Let the contact or an administrator do something at Mailchimp; tell whether that was possible."""
+    def act_at_mailchimp(self, act: str, list_id: str, email: str) -> None:
+        """Let the contact or an administrator do something at Mailchimp, where their state allows it."""
         self.clock.move(1)
+        before = self.sandbox.member(list_id, email)
         try:
             getattr(self.sandbox, act)(list_id, email)
         except ImpossibleActError:
-            return False
-        return True
+            return
+        after = self.sandbox.member(list_id, email)
+        if after and not (before and before.status is after.status):
+            self.words.note_change(list_id, after)
 
     def sync(self, names: Sequence[str], *, confirmed: bool, life: Life) -> Done:
         """Sync segments, in a process of its own."""

@@ -2,15 +2,20 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import dagster as dg
+import pytest
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, Stats
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGNS_PLOTTED
+from mailchimp_pipeline.defs.campaigns import CampaignsResource
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
+
+JOB = "mailchimp_campaign_stats_refresh"
 
 
 class FakeCampaigns:
@@ -33,9 +38,9 @@ def refreshed(*campaigns: Campaign, organisation_id: str = "acme") -> Organisati
     return OrganisationRefresh(organisation_id, tuple(map(CampaignResult, campaigns)), seconds=1.5)
 
 
-def run(*refreshes: OrganisationRefresh) -> dg.ExecuteInProcessResult:
+def run(*refreshes: OrganisationRefresh, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
     definitions = build_definitions({"pipeline": object(), "campaigns": FakeCampaigns(*refreshes)})
-    return definitions.resolve_job_def("mailchimp_campaign_stats_refresh").execute_in_process()
+    return definitions.resolve_job_def(JOB).execute_in_process(instance=instance)
 
 
 def metadata(result: dg.ExecuteInProcessResult) -> Mapping[str, dg.MetadataValue]:
@@ -101,3 +106,21 @@ def test_a_campaign_that_fails_is_named_too() -> None:
     (judged,) = run(told).get_asset_check_evaluations()
     assert not judged.passed
     assert rows(judged.metadata["failed"]) == [{"organisation": "acme", "campaign": "c2", "error": "Look at it."}]
+
+
+def test_an_unforeseen_error_leaves_its_place_in_the_log_of_the_run() -> None:
+    failed = OrganisationRefresh("acme", (), error="Unforeseen KeyError.", defect='File "sightings.py", line 1')
+    with dg.DagsterInstance.ephemeral() as instance:  # pyright: ignore[reportUnknownMemberType] - Dagster's
+        result = run(failed, instance=instance)
+        logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any("sightings.py" in text for text in logged)
+
+
+def test_the_campaigns_are_opened_from_the_environment_when_a_run_begins(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=")
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path))
+    job = build_definitions({"pipeline": object(), "campaigns": CampaignsResource()}).resolve_job_def(JOB)
+    assert metadata(job.execute_in_process())["refreshed"].value == 0

@@ -1,6 +1,8 @@
 """What is sent to an audience, what is not, and what is written down of it."""
 
+import time
 from collections.abc import Sequence
+from itertools import count
 
 import pandas as pd
 import pytest
@@ -124,12 +126,20 @@ def test_a_failure_drops_what_has_not_begun() -> None:
 
 
 def test_a_sync_that_is_told_to_stop_sends_no_more() -> None:
-    stage = a_stage(*people(500 * 25))
+    stage = a_stage(*people(1500))
+    asked = count()
+
+    def after_the_first_batch() -> bool:
+        if next(asked) < 2:
+            return False
+        while not stage.audiences.batches:
+            time.sleep(0.001)
+        return True
+
     with pytest.raises(Stopped, match="sync again"):
-        stage.sync(lambda: bool(stage.audiences.batches))
-    sent = len(stage.sent())
-    assert 0 < sent < 500 * 25
-    assert stage.sync().unchanged == sent
+        stage.sync(after_the_first_batch)
+    assert len(stage.sent()) == 500
+    assert stage.sync().unchanged == 500
 
 
 class Forgetful(FakeLedger):

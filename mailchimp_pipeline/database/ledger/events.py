@@ -4,6 +4,7 @@ Calls come late, twice and in any order. The latest of them decides how a member
 contact's own word to us, whatever came in between. What does not belong here: reading whole audiences (`ledger`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,7 +43,7 @@ on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     refusal = case when known.status is not distinct from excluded.status then known.refusal end,
     attempted_digest = case when known.status is not distinct from excluded.status then known.attempted_digest end
 where {_IS_LATER}
-""")
+""")  # noqa: S608 - put together of constants
 
 # That somebody unsubscribed stays known after a deletion: it keeps the address out of the other audiences too.
 _TELL_DELETED = sql.SQL(f"""
@@ -104,7 +105,7 @@ def take_over_event(
         _move(connection, event, place)
 
 
-def _tell(connection: DriverConnection, event: StandingChanged, place: dict[str, object]) -> None:
+def _tell(connection: DriverConnection, event: StandingChanged, place: Mapping[str, object]) -> None:
     status = event.status and event.status.value
     member = {"subscriber_hash": event.subscriber_hash, "status": status, "changed_at": event.at}
     connection.execute(_TELL if event.status else _TELL_DELETED, {**place, **member})
@@ -112,7 +113,7 @@ def _tell(connection: DriverConnection, event: StandingChanged, place: dict[str,
         _withdraw_consent(connection, event.subscriber_hash, event.at, place)
 
 
-def _move(connection: DriverConnection, event: AddressChanged, place: dict[str, object]) -> None:
+def _move(connection: DriverConnection, event: AddressChanged, place: Mapping[str, object]) -> None:
     """Move the row to the new address, where what came under that since then counts."""
     hashes = {"former": event.former_hash, "subscriber_hash": event.subscriber_hash}
     parameters = {**place, **hashes, "changed_at": event.at}
@@ -138,7 +139,7 @@ def _standing(former: _Known, there: _Known | None) -> tuple[str | None, datetim
 
 
 def _withdraw_consent(
-    connection: DriverConnection, subscriber_hash: str, withdrawn_at: datetime, place: dict[str, object]
+    connection: DriverConnection, subscriber_hash: str, withdrawn_at: datetime, place: Mapping[str, object]
 ) -> None:
     gone = {"hashes": [subscriber_hash], "statuses": [MemberStatus.UNSUBSCRIBED.value], "contact_ids": [None]}
     connection.execute(WITHDRAW_CONSENT, {**place, **gone, "changed": [withdrawn_at]})

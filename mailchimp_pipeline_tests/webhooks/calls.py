@@ -1,0 +1,30 @@
+"""Calls as Mailchimp makes them: the forms, and their signatures."""
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from mailchimp_pipeline_tests.database.builders import LIST
+
+ANN, BOB = "ann@acme.test", "bob@acme.test"
+SECRET = "5ecret"
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def a_form(kind: str = "unsubscribe", *, at: datetime = NOW, list_id: str = LIST, **data: str) -> bytes:
+    """Return a call's body; `data` are the fields below `data[...]`, by themselves Ann's address."""
+    fired_at = at.strftime("%Y-%m-%d %H:%M:%S")
+    known = {"list_id": list_id, "email": ANN, "action": "unsub", "id": "8a25ff1d98", "merges][EMAIL": ANN}
+    return a_body(type=kind, fired_at=fired_at, **{f"data[{name}]": text for name, text in (known | data).items()})
+
+
+def a_body(**fields: str) -> bytes:
+    return urlencode(fields).encode()
+
+
+def signed(body: bytes, *, at: datetime = NOW, secret: str = SECRET) -> str:
+    """Return the header that signs a body."""
+    unix = int(at.timestamp())
+    digest = hmac.new(secret.encode(), f"{unix}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={unix},v1={digest}"

@@ -1,0 +1,279 @@
+"""What becomes of events in the ledger: late, twice, out of order, of strangers and of the erased."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database.erased import ErasedContacts
+from mailchimp_pipeline.database.ledger import DatabaseLedger, take_over_event
+from mailchimp_pipeline.database.preferences import Preference, PreferenceStore, Word
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import AudienceMemberRow, AuditRow, ErasureRequestRow
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
+from mailchimp_pipeline.webhooks import AddressChanged, MemberEvent, StandingChanged
+from mailchimp_pipeline_tests.database.builders import (
+    ACME,
+    AT,
+    KEYRING,
+    LIST,
+    MINUTE,
+    a_member,
+    a_segment,
+    put_members,
+)
+from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB
+
+SECOND = timedelta(seconds=1)
+OTHER_LIST = "f6e5d4c3b2"
+SUBSCRIBED, UNSUBSCRIBED, CLEANED, ARCHIVED = (
+    MemberStatus.SUBSCRIBED,
+    MemberStatus.UNSUBSCRIBED,
+    MemberStatus.CLEANED,
+    MemberStatus.ARCHIVED,
+)
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An organisation whose audience has Ann, employee 1, from us since `AT`."""
+
+    database: Database
+    organisation_id: str
+    segment: Segment
+
+    def tell(self, *events: MemberEvent, list_id: str = LIST) -> None:
+        for event in events:
+            with self.database.organisation(self.organisation_id) as session:
+                take_over_event(session, KEYRING, list_id, event, at=AT + 60 * MINUTE)
+
+    @property
+    def ledger(self) -> DatabaseLedger:
+        return DatabaseLedger(self.database, self.organisation_id, LIST, lambda: AT, keyring=KEYRING)
+
+    def rows(self) -> list[AudienceMemberRow]:
+        ours = AudienceMemberRow.organisation_id == self.organisation_id
+        with self.database.organisation(self.organisation_id) as session:
+            return list(session.scalars(select(AudienceMemberRow).where(ours)))
+
+    def standings(self) -> dict[str, str | None]:
+        """Return how members stand, by who they are where they are known."""
+        names = {subscriber_hash(address): address.partition("@")[0] for address in (ANN, BOB)}
+        return {names[row.subscriber_hash]: row.status for row in self.rows()}
+
+    def preference(self) -> Preference | None:
+        with self.database.organisation(self.organisation_id) as session:
+            return PreferenceStore(session, KEYRING).get(EntityType.EMPLOYEE, "1")
+
+    def opt_in(self, at: datetime) -> None:
+        word = Word(EntityType.EMPLOYEE, "1", opted_in=True, source="form", subscriber_hash=subscriber_hash(ANN))
+        with self.database.organisation(self.organisation_id) as session:
+            PreferenceStore(session, KEYRING).record(word, by="alice", at=at)
+
+    def audited(self) -> Sequence[tuple[str, str]]:
+        with self.database.organisation(self.organisation_id) as session:
+            ours = AuditRow.organisation_id == self.organisation_id
+            return [(row.actor, row.action) for row in session.scalars(select(AuditRow).where(ours))]
+
+    def push(self, outcome: Outcome = Outcome.PUSHED, refusal: Refusal | None = None) -> None:
+        for piece in self.ledger.differences(self.segment.id):
+            lines = [MemberOutcome(key, outcome, SUBSCRIBED, refusal) for key in piece["subscriber_hash"]]
+            self.ledger.record(piece, lines)
+
+
+def a_scene(database: Database, organisation_id: str = ACME) -> Scene:
+    segment = a_segment(database, organisation_id)
+    put_members(database, segment, a_member(ANN))
+    scene = Scene(database, organisation_id, segment)
+    scene.push()
+    return scene
+
+
+@pytest.fixture
+def scene(database: Database) -> Scene:
+    return a_scene(database)
+
+
+def stands(status: MemberStatus | None, at: datetime, address: str = ANN) -> StandingChanged:
+    return StandingChanged(subscriber_hash(address), status, at)
+
+
+def moved(former: str, address: str, at: datetime) -> AddressChanged:
+    return AddressChanged(subscriber_hash(former), subscriber_hash(address), address, at)
+
+
+def erase(scene: Scene, address: str) -> None:
+    """Remember the address as erased, as an erasure does."""
+    with scene.database.organisation(scene.organisation_id) as session:
+        row = {"organisation_id": scene.organisation_id, "entity_hash": "0", "requested_by": "alice"}
+        request = insert(ErasureRequestRow).values(**row, requested_at=AT).returning(ErasureRequestRow.id)
+        request_id = str(session.scalars(request).one())
+        entity = (EntityType.VENDOR, "9")
+        hashes = [subscriber_hash(address)]
+        ErasedContacts(session, KEYRING).add(entity, hashes, erasure_request_id=request_id, at=AT)
+
+
+def test_who_unsubscribes_withdraws_consent(scene: Scene) -> None:
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE))
+    said = scene.preference()
+    assert said is not None
+    assert (said.opted_in, said.consent_withdrawn_at, said.consent_source) == (False, AT + MINUTE, "mailchimp")
+    assert scene.standings() == {"ann": "unsubscribed"}
+
+
+def test_an_unsubscription_told_again_changes_nothing(scene: Scene) -> None:
+    scene.tell(*[stands(UNSUBSCRIBED, AT + MINUTE)] * 3)
+    assert scene.audited().count(("mailchimp", "preference.opted_out")) == 1
+    assert scene.standings() == {"ann": "unsubscribed"}
+
+
+@pytest.mark.parametrize("status", [ARCHIVED, CLEANED, None])
+def test_archived_cleaned_and_deleted_are_no_word_on_consent(scene: Scene, status: MemberStatus | None) -> None:
+    scene.tell(stands(status, AT + MINUTE))
+    assert (scene.standings(), scene.preference()) == ({"ann": status}, None)
+
+
+def test_an_unsubscription_before_a_later_opt_in_does_not_withdraw_it(scene: Scene) -> None:
+    scene.opt_in(AT + 2 * MINUTE)
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE))
+    said = scene.preference()
+    assert said is not None
+    assert said.opted_in
+
+
+def test_who_subscribes_at_mailchimp_did_not_opt_in_to_us(scene: Scene) -> None:
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE), stands(SUBSCRIBED, AT + 2 * MINUTE))
+    said = scene.preference()
+    assert said is not None
+    assert (scene.standings(), said.opted_in) == ({"ann": "subscribed"}, False)
+
+
+def test_an_older_event_does_not_turn_back_a_newer_standing(scene: Scene) -> None:
+    scene.tell(stands(SUBSCRIBED, AT + 3 * MINUTE), stands(CLEANED, AT + 2 * MINUTE))
+    assert scene.standings() == {"ann": "subscribed"}
+
+
+def test_an_event_from_before_the_push_does_not_turn_it_back(scene: Scene) -> None:
+    scene.tell(stands(ARCHIVED, AT - SECOND))
+    assert scene.standings() == {"ann": "subscribed"}
+
+
+def test_within_one_second_the_withdrawal_counts(scene: Scene) -> None:
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE), stands(SUBSCRIBED, AT + MINUTE))
+    assert scene.standings() == {"ann": "unsubscribed"}
+
+
+def test_a_deletion_lets_nobody_forget_an_unsubscription(scene: Scene) -> None:
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE), stands(None, AT + 2 * MINUTE))
+    assert scene.standings() == {"ann": "unsubscribed"}
+
+
+def test_a_stranger_who_unsubscribes_is_remembered_by_the_hash(scene: Scene) -> None:
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE, BOB))
+    (row,) = [row for row in scene.rows() if row.subscriber_hash == subscriber_hash(BOB)]
+    assert (row.status, row.state, row.email, row.entity_id) == ("unsubscribed", "seen", None, None)
+
+
+def test_the_deletion_of_a_stranger_leaves_nothing(scene: Scene) -> None:
+    scene.tell(stands(None, AT + MINUTE, BOB))
+    assert scene.standings() == {"ann": "subscribed"}
+
+
+def test_a_refusal_is_lifted_by_news_and_by_nothing_else(scene: Scene) -> None:
+    put_members(scene.database, scene.segment, a_member(ANN, first_name="Anna"))
+    scene.push(Outcome.REFUSED, Refusal.MERGE_FIELD)
+    scene.tell(stands(SUBSCRIBED, AT + MINUTE))
+    assert [row.refusal for row in scene.rows()] == ["merge_field"]
+    scene.tell(stands(CLEANED, AT + 2 * MINUTE))
+    assert [(row.refusal, row.state) for row in scene.rows()] == [(None, "pushed")]
+
+
+def test_another_audience_stays_as_it_is(scene: Scene) -> None:
+    scene.tell(stands(CLEANED, AT + MINUTE), list_id=OTHER_LIST)
+    assert {(row.mailchimp_list_id, row.status) for row in scene.rows()} == {
+        (LIST, "subscribed"),
+        (OTHER_LIST, "cleaned"),
+    }
+
+
+def test_another_organisation_with_the_same_address_stays_as_it_is(scene: Scene) -> None:
+    other = a_scene(scene.database, "globex")
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE))
+    assert (other.standings(), other.preference()) == ({"ann": "subscribed"}, None)
+
+
+def test_a_new_address_takes_standing_and_contact_along(scene: Scene) -> None:
+    scene.tell(moved(ANN, BOB, AT + MINUTE))
+    (row,) = scene.rows()
+    assert (row.subscriber_hash, row.email, row.status) == (subscriber_hash(BOB), BOB, "subscribed")
+    assert (row.entity_type, row.entity_id, row.digest) == ("employee", "1", None)
+
+
+def test_a_change_of_address_told_again_changes_nothing(scene: Scene) -> None:
+    scene.tell(*[moved(ANN, BOB, AT + MINUTE)] * 2, stands(CLEANED, AT + 2 * MINUTE, BOB), moved(ANN, BOB, AT + MINUTE))
+    assert scene.standings() == {"bob": "cleaned"}
+
+
+def test_an_unsubscription_at_a_new_address_that_was_not_told_of_yet_is_the_contacts(scene: Scene) -> None:
+    scene.tell(stands(UNSUBSCRIBED, AT + 2 * MINUTE, BOB))
+    assert scene.preference() is None
+    scene.tell(moved(ANN, BOB, AT + MINUTE))
+    said = scene.preference()
+    assert said is not None
+    assert (scene.standings(), said.consent_withdrawn_at) == ({"bob": "unsubscribed"}, AT + 2 * MINUTE)
+
+
+def test_a_stranger_who_changes_the_address_becomes_nobody(scene: Scene) -> None:
+    scene.tell(moved(BOB, "cy@acme.test", AT + MINUTE))
+    assert scene.standings() == {"ann": "subscribed"}
+
+
+def test_a_stranger_that_was_seen_keeps_no_address_in_the_clear(scene: Scene) -> None:
+    scene.ledger.take_over([Standing(subscriber_hash(BOB), CLEANED, AT)])
+    scene.tell(stands(None, AT + MINUTE), moved(BOB, ANN, AT + MINUTE))
+    assert [(row.email, row.entity_id, row.status) for row in scene.rows()] == [(ANN, "1", None)]
+
+
+def test_who_came_to_the_former_address_since_then_stays_there(scene: Scene) -> None:
+    scene.tell(moved(ANN, BOB, AT - 10 * MINUTE))
+    assert scene.standings() == {"ann": "subscribed"}
+
+
+def test_of_the_erased_nothing_is_written(scene: Scene) -> None:
+    erase(scene, BOB)
+    scene.tell(stands(UNSUBSCRIBED, AT + MINUTE, BOB), stands(SUBSCRIBED, AT + MINUTE, BOB))
+    scene.tell(moved(ANN, BOB, AT + MINUTE), moved(BOB, ANN, AT + MINUTE))
+    assert scene.standings() == {"ann": "subscribed"}
+
+
+_events = st.lists(
+    st.builds(
+        lambda status, seconds: stands(status, AT + seconds * SECOND),
+        st.sampled_from([SUBSCRIBED, UNSUBSCRIBED, CLEANED, ARCHIVED]),
+        st.integers(min_value=0, max_value=4),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=_events, random=st.randoms(use_true_random=False))
+def test_in_whatever_order_and_how_often_events_come_the_end_is_the_same(
+    database: Database, events: list[MemberEvent], random: Random
+) -> None:
+    in_order, mixed = (a_scene(database, f"organisation-{next(_numbers)}") for _ in range(2))
+    some_twice = [*events, *events[::2]]
+    random.shuffle(some_twice)
+    in_order.tell(*events)
+    mixed.tell(*some_twice)
+    assert in_order.standings() == mixed.standings()
+    assert (in_order.preference() is None) == (mixed.preference() is None)
