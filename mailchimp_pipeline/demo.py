@@ -3,6 +3,7 @@
 What does not belong here: the parts (`local_stack`), the organisations (`playground`), how it is printed (`tables`).
 """
 
+import csv
 import json
 import shutil
 import signal
@@ -19,11 +20,12 @@ from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline, utc_now
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
 from mailchimp_pipeline.sample import change_sample, write_sample
-from mailchimp_pipeline.sandbox import SandboxControl
+from mailchimp_pipeline.sandbox import CampaignStatus, Figures, SandboxControl, Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.tables import audience_table, segment_table
 
+_FIGURES = Figures(emails_sent=1106, opens=812, unique_opens=514, clicks=140, unique_clicks=121, subscriber_clicks=98)
 _PATIENCE_SECONDS = 180
 _LOOK_EVERY_SECONDS = 0.25
 
@@ -69,7 +71,12 @@ class _Demo:
         self._sync_one(*self._set_up())
         self._sync_all("The scheduled sync, fired as at 05:00 UTC: every segment of every organisation")
         self._show_audiences()
+        opted_out, erased = self._two_people()
+        self._opt_out(opted_out)
+        self._erase(erased)
         self._change_and_sync_again()
+        self._show_standing(opted_out, erased)
+        self._refresh_a_campaign()
 
     def _set_up(self) -> tuple[str, str]:
         """Make people, accounts, connections and segments; return organisation and id of the first segment."""
@@ -120,6 +127,57 @@ class _Demo:
             f"It was asked {total.calls} times, and took {total.contacts_processed} contacts in batches; "
             f"never more than {max(each.peak_connections for each in self.sandbox.counts().accounts.values())} "
             "connections of one account at once."
+        )
+
+    def _two_people(self) -> list[tuple[str, str]]:
+        """Return two employees of the first organisation whom its first audience has: id and address."""
+        organisation, audience = next(playground.audiences())
+        with (self.stack.settings.home / "sample" / "employees.csv").open(encoding="utf-8", newline="") as file:
+            staff = [row for row in csv.DictReader(file) if row["organisation_id"] == organisation.id]
+        listed = {member.email_address for member in self.sandbox.members(audience.id)}
+        return [(row["id"], row["email"]) for row in staff if row["email"] in listed][:2]
+
+    def _opt_out(self, person: tuple[str, str]) -> None:
+        organisation, audience = next(playground.audiences())
+        said = {"entityId": person[0], "entityType": "employee", "optedIn": False, "consentSource": "demo"}
+        with self.stack.dashboard(organisation.id) as dashboard:
+            dashboard.mutate("mailchimp.preferences.updateOptStatus", **said)
+        member = self.sandbox.member(audience.id, person[1])
+        self.console.print(
+            f"\n[bold]Employee {person[0]} opts out.[/] At Mailchimp, at once: {member.status if member else 'gone'}."
+        )
+
+    def _erase(self, person: tuple[str, str]) -> None:
+        organisation, audience = next(playground.audiences())
+        with self.stack.dashboard(organisation.id) as dashboard:
+            done = dashboard.mutate("mailchimp.preferences.gdprDelete", entityId=person[0], entityType="employee")
+        self.console.print(
+            f"[bold]Employee {person[0]} asks to be erased.[/] {done['status']}, from {done['audiences']} audiences; "
+            f"at Mailchimp: {'still there' if self.sandbox.member(audience.id, person[1]) else 'gone'}."
+        )
+
+    def _show_standing(self, opted_out: tuple[str, str], erased: tuple[str, str]) -> None:
+        _, audience = next(playground.audiences())
+        left, gone = (self.sandbox.member(audience.id, person[1]) for person in (opted_out, erased))
+        if gone or not left or left.status is Status.SUBSCRIBED:
+            raise DemoFailed("The sync brought somebody back who had said no. Please report this.")
+        self.console.print(
+            f"Both are still in HR, and neither came back: employee {opted_out[0]} is {left.status}, "
+            f"employee {erased[0]} is not there."
+        )
+
+    def _refresh_a_campaign(self) -> None:
+        organisation, audience = next(playground.audiences())
+        campaign_id = self.sandbox.add_campaign(audience.id, "Autumn news", "What is new in autumn")
+        with self.stack.dashboard(organisation.id) as dashboard:
+            tracked = dashboard.mutate("mailchimp.campaigns.trackCampaign", mailchimpCampaignId=campaign_id)
+            self.sandbox.move_campaign(campaign_id, CampaignStatus.SENT)
+            self.sandbox.set_figures(campaign_id, _FIGURES)
+            fresh = dashboard.mutate("mailchimp.campaigns.refreshStats", id=tracked["id"])
+        self.console.print(
+            f"\n[bold]A campaign is imported[/] ({tracked['title']}, {tracked['status']}) and sent; refreshed it is "
+            f"{fresh['status']}, {fresh['emailsSent']} mails, {fresh['openRate']:.1%} opened, "
+            f"{fresh['clickRate']:.1%} clicked."
         )
 
     def _change_and_sync_again(self) -> None:

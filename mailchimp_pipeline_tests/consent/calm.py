@@ -56,6 +56,12 @@ class Books:
         return cls(list(words), ledger, {row.name: row.status for row in segments if row.soft_deleted_at is None})
 
 
+    def addresses(self, entity: Entity) -> set[str]:
+        """Return the addresses at which somebody was sent."""
+        ours = (entity.entity_type, entity.entity_id)
+        return {row.subscriber_hash for row in self.ledger.values() if (row.entity_type, row.entity_id) == ours}
+
+
 def wrongs_when_calm(world: World) -> Iterator[str]:
     """Yield what must not be once Mailchimp answers and everything was synced."""
     books, members = Books.of(world), world.members()
@@ -78,7 +84,7 @@ def _wrongs_of_word(
     if said.opted_in:
         return
     person = world.company.find(entity)
-    addresses = world.company.sole_addresses(entity) | {said.subscriber_hash or ""} | ({person.address} if person else set())
+    addresses = books.addresses(entity) | {said.subscriber_hash or ""} | ({person.address} if person else set())
     for list_id in {segment.mailchimp_list_id for segment in world.segments.values()}:
         for address in addresses:
             member = members[list_id].get(address)
@@ -110,7 +116,7 @@ def _wrongs_of_member(
         yield f"{who} is wanted in {list_id}, but archived by us"
     if (row.entity_type, row.entity_id) != (person.entity.entity_type, person.entity.entity_id):
         return  # somebody else is mailed at the address that they share
-    for other in world.company.sole_addresses(person.entity) - {address}:
+    for other in books.addresses(person.entity) & world.company.sole_addresses(person.entity) - {address}:
         before, there = books.ledger.get((list_id, other)), members[list_id].get(other)
         if mailed and before and before.pushed_at and there and there.status in _MAILED:
             yield f"{who} is also {there.status} in {list_id} as {_name(other)}"

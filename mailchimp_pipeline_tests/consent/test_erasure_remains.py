@@ -1,11 +1,13 @@
 """After an erasure: no table of the whole server, Dagster's included, no log and no file holds the person."""
 
+import io
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import dagster as dg
 import pytest
@@ -38,6 +40,9 @@ ENTITY_ID = "hr-4711-0815"
 _HEADER = "organisation_id,id,email,first_name,last_name,department,location,employment_type,employment_status\n"
 PERSON = (ADDRESS, FIRST_NAME, LAST_NAME, HASH, ADDRESS.encode().hex())
 
+Places: TypeAlias = Mapping[str, set[str]]
+"""What was found where."""
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -65,7 +70,7 @@ class Whole:
         job = mailchimp_erasure.execute_in_process(instance=self.instance, resources={"erasures": erasures})
         assert job.success
 
-    def places(self, *needles: str) -> dict[str, set[str]]:
+    def places(self, *needles: str) -> Places:
         """Return which needles stand where."""
         data = self.home / "postgresql"
         in_files = places_in_files(self.home, needles, leaving_out=data)
@@ -77,45 +82,69 @@ class Whole:
             session.connection().exec_driver_sql("analyze")
 
 
-@pytest.fixture
-def whole(tmp_path: Path) -> Generator[Whole]:
+@dataclass(frozen=True)
+class Aftermath:
+    """Where the person and its id stood before the erasure, and where they stand after it."""
+
+    before: Places
+    after: Places
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
+    """Play it through: synced, asked for, erased while Mailchimp is away, carried on with, synced again."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed), a_whole(tmp_path_factory.mktemp("hr")) as whole:
+        office, entity = whole.office, {"entityId": ENTITY_ID, "entityType": "employee"}
+        segment = office.segment()
+        whole.sync(segment)
+        said = {**entity, "optedIn": True, "consentSource": "form"}
+        for path, value in (("updateOptStatus", said), ("export", entity)):
+            assert office.tenant.mutate(f"preferences.{path}", value).status == 200
+        whole.analyze()
+        before = whole.places(*PERSON, ENTITY_ID)
+        office.sandbox.start_outage()
+        assert office.erase(entity)["status"] == "pending"
+        office.sandbox.end_outage()
+        whole.carry_on()
+        whole.sync(segment)
+        return Aftermath(before, whole.places(*PERSON, ENTITY_ID), printed.getvalue())
+
+
+def test_before_the_erasure_the_person_is_found_where_it_is_known_to_be(aftermath: Aftermath) -> None:
+    assert {"segment_members", "audience_members", "email_preferences", "pg_statistic"} <= tables(
+        aftermath.before, HASH
+    )
+    assert {"segment_members", "pg_statistic"} <= tables(aftermath.before, LAST_NAME)
+
+
+@pytest.mark.parametrize("trait", PERSON)
+def test_after_it_no_table_no_log_and_no_file_holds_the_person(aftermath: Aftermath, trait: str) -> None:
+    assert tables(aftermath.after, trait) == set()
+    assert trait.lower() not in aftermath.printed.lower()
+
+
+def test_the_id_in_the_source_stays_in_the_audit_log_alone(aftermath: Aftermath) -> None:
+    assert tables(aftermath.after, ENTITY_ID) == {"audit_log", "pg_statistic"}
+
+
+def tables(places: Places, needle: str) -> set[str]:
+    """Return the names of the tables, or files, that hold it."""
+    return {place.split(".")[-1] for place, held in places.items() if needle in held}
+
+
+@contextmanager
+def a_whole(files: Path) -> Generator[Whole]:
     with (
         TemporaryDirectory(prefix="pipeline-", ignore_cleanup_errors=True) as directory,
         Sandbox.running() as sandbox,
-        a_pipeline(Path(directory), tmp_path, sandbox) as (parts, dagster_url),
+        a_pipeline(Path(directory), files, sandbox) as (parts, dagster_url),
         an_instance(Path(directory) / "dagster", dagster_url) as instance,
         in_thread(create_app(api_parts(parts, patience=IMPATIENT)), grace_seconds=1) as url,
     ):
-        stage = Stage(url, parts, sandbox, tmp_path)
-        yield Whole(Path(directory), an_office(stage, entity_id=ENTITY_ID), instance)
-
-
-def test_nothing_of_the_person_is_left(whole: Whole, capfd: pytest.CaptureFixture[str]) -> None:
-    office, entity = whole.office, {"entityId": ENTITY_ID, "entityType": "employee"}
-    segment = office.segment()
-    whole.sync(segment)
-    said = {**entity, "optedIn": True, "consentSource": "form"}
-    for path, value in (("updateOptStatus", said), ("export", entity)):
-        assert office.tenant.mutate(f"preferences.{path}", value).status == 200
-    whole.analyze()
-    before = whole.places(*PERSON)
-    office.sandbox.start_outage()
-    assert office.erase(entity)["status"] == "pending"
-    office.sandbox.end_outage()
-    whole.carry_on()
-    whole.sync(segment)
-    assert {"segment_members", "audience_members", "pg_statistic"} <= {place.split(".")[-1] for place in before}
-    assert whole.places(*PERSON) == {}
-    assert not [needle for needle in PERSON if needle in "".join(capfd.readouterr())]
-
-
-def test_the_id_in_the_source_stays_in_the_audit_log_alone(whole: Whole) -> None:
-    office, entity = whole.office, {"entityId": ENTITY_ID, "entityType": "employee"}
-    whole.sync(office.segment())
-    office.tenant.mutate("preferences.updateOptStatus", {**entity, "optedIn": True, "consentSource": "form"})
-    whole.analyze()
-    assert office.erase(entity)["status"] == "completed"
-    assert {place.split(".")[-1] for place in whole.places(ENTITY_ID)} == {"audit_log", "pg_statistic"}
+        office = an_office(Stage(url, parts, sandbox, files), entity_id=ENTITY_ID)
+        yield Whole(Path(directory), office, instance)
 
 
 @contextmanager

@@ -189,7 +189,7 @@ class Waiting(FakeRecords):
 
 def test_whoever_stops_iterating_stops_the_work() -> None:
     records = Waiting()
-    segments = [a_segment("1"), a_segment("2"), a_segment("3")]
+    segments = [a_segment("1"), a_segment("2", list_id=PARTNERS), a_segment("3", list_id=PARTNERS)]
     run = replace(Stage(records=records).run(), stopping=records.stopping)
     for first in run.results(segments):
         assert (first.segment.id, first.error) == ("1", None)

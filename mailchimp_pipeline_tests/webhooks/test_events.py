@@ -255,14 +255,9 @@ def test_of_the_erased_nothing_is_written(scene: Scene) -> None:
     assert scene.standings() == {"ann": "subscribed"}
 
 
-_events = st.lists(
-    st.builds(
-        lambda status, seconds: stands(status, AT + seconds * SECOND),
-        st.sampled_from([SUBSCRIBED, UNSUBSCRIBED, CLEANED, ARCHIVED]),
-        st.integers(min_value=0, max_value=4),
-    ),
-    max_size=6,
-)
+_statuses = st.sampled_from([SUBSCRIBED, UNSUBSCRIBED, CLEANED, ARCHIVED])
+_times = st.sampled_from([AT + number * SECOND for number in range(5)])
+_events = st.lists(st.builds(stands, _statuses, _times), max_size=6)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

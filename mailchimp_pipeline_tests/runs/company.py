@@ -1,0 +1,96 @@
+"""A company with its own database, files of employees and vendors, and an account at the sandbox."""
+
+import csv
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
+from mailchimp_pipeline.contacts import RELATION_COLUMNS
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
+from mailchimp_pipeline_tests.source_fake import Row, an_employee
+
+KEYS = "1:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
+
+
+@dataclass(frozen=True)
+class Company:
+    """Acme, connected, with one audience and what is needed to sync it."""
+
+    pipeline: DatabasePipeline
+    sandbox: Sandbox
+    files: Path
+    segment: Segment
+    run_ids: list[str] = field(default_factory=list[str])
+
+    def staff(self, *employees: Row) -> None:
+        """Make these all the employees."""
+        write_relations(self.files, employees)
+
+    def sync(self, request: SyncRequest | None = None, *, push: bool = True) -> SegmentResult:
+        """Do a run over the segment."""
+        self.run_ids.append(f"run-{len(self.run_ids) + 1}")
+        keys, request_id = [self.segment.partition_key], request and request.id
+        (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], request_id=request_id, push=push)
+        return result
+
+    def ask(self) -> SyncRequest:
+        """Ask for a sync, as a person does."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            request = SyncRequestStore(session).ask(self.segment.id, by="alice", at=AT)
+        assert request
+        return request
+
+    def stored(self) -> Segment:
+        """Return the segment as it is now."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            segment = SegmentStore(session).get(self.segment.id)
+        assert segment
+        return segment
+
+    def request(self, request: SyncRequest) -> SyncRequest:
+        """Return the request as it is now."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            found = SyncRequestStore(session).get(request.id)
+        assert found
+        return found
+
+
+@contextmanager
+def a_company(database_url: str, files: Path) -> Generator[Company]:
+    """Yield the company."""
+    write_relations(files, [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(3)])
+    with Sandbox.running() as sandbox:
+        account_id = sandbox.add_account(API_KEY.reveal())
+        sandbox.add_audience(account_id, "Staff", LIST)
+        settings = Settings.from_environment(
+            {
+                "MAILCHIMP_PIPELINE_DATABASE_URL": database_url,
+                "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS,
+                "MAILCHIMP_PIPELINE_SOURCE": str(files),
+                "MAILCHIMP_API_ROOT": sandbox.api_root,
+            }
+        )
+        with open_pipeline(settings) as pipeline:
+            with pipeline.parts.database.organisation(ACME) as session:
+                account = Account(account_id, "Acme Ltd", API_KEY)
+                ConnectionStore(session, pipeline.parts.keyring).connect(account, by="alice", at=AT)
+            yield Company(pipeline, sandbox, files, a_segment(pipeline.parts.database))
+
+
+def write_relations(files: Path, employees: Sequence[Row], vendors: Sequence[Row] = ()) -> None:
+    """Write the files of employees and vendors."""
+    files.mkdir(exist_ok=True)
+    for name, rows in (("employees.csv", employees), ("vendors.csv", vendors)):
+        with (files / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, RELATION_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)

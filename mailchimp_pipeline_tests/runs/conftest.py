@@ -1,0 +1,14 @@
+"""A company on a database and a sandbox of its own."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from mailchimp_pipeline_tests.runs.company import Company, a_company
+
+
+@pytest.fixture
+def company(database_url: str, tmp_path: Path) -> Generator[Company]:
+    with a_company(database_url, tmp_path / "files") as made:
+        yield made

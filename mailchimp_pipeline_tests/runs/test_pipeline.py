@@ -1,0 +1,189 @@
+"""The whole behind Dagster: PostgreSQL, files and Mailchimp's sandbox, without Dagster."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.erased import ErasedContacts
+from mailchimp_pipeline.database.locks import hold_audience
+from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.requests import RequestStatus
+from mailchimp_pipeline.database.tables import ErasureRequestRow
+from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline_tests.database.builders import ACME, AT, LIST, MINUTE, a_segment
+from mailchimp_pipeline_tests.runs.company import Company
+from mailchimp_pipeline_tests.source_fake import an_employee
+
+P0 = subscriber_hash("p0@acme.test")
+
+
+def records(company: Company) -> DatabaseRecords:
+    parts = company.pipeline.parts
+    return DatabaseRecords(parts.database, parts.keyring, lambda: AT)
+
+
+def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> None:
+    first, second = company.sync(), company.sync()
+    assert (first.error, first.report and first.report.new) == (None, 3)
+    assert (second.error, second.report and (second.report.unchanged, second.report.calls)) == (None, (3, 0))
+    assert set(company.sandbox.sent(LIST).values()) == {1}
+
+
+def test_a_changed_row_pushes_that_contact_alone(company: Company) -> None:
+    company.sync()
+    staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(3)]
+    company.staff({**staff[0], "last_name": "King"}, *staff[1:])
+    report, member = company.sync().report, company.sandbox.member(LIST, P0)
+    assert (report and (report.changed, report.unchanged), company.sandbox.sent(LIST)[P0]) == ((1, 2), 2)
+    assert member
+    assert member.merge_fields["LNAME"] == "King"
+
+
+def test_a_sync_that_ended_well_says_what_it_did(company: Company) -> None:
+    company.sync()
+    segment = company.stored()
+    assert (segment.status, segment.member_count, segment.last_error) == (SegmentStatus.SYNCED, 3, None)
+    assert segment.last_report is not None
+    assert {name: segment.last_report[name] for name in ("matching", "new", "calls", "read")} == {
+        "matching": 3,
+        "new": 3,
+        "calls": 1,
+        "read": 0,
+    }
+
+
+def test_without_a_push_the_members_are_made_and_nothing_is_sent(company: Company) -> None:
+    result = company.sync(push=False)
+    assert (result.member_count, company.sandbox.counts().total.calls) == (3, 0)
+    assert company.stored().status is SegmentStatus.PENDING
+
+
+def test_an_audience_that_is_gone_is_named_on_the_segment(company: Company) -> None:
+    gone = a_segment(company.pipeline.parts.database, list_id="0123456789")
+    (result,) = company.pipeline.sync([gone.partition_key], run_id="run", request_id=None, push=True)
+    assert "0123456789" in (result.error or "")
+    (stored,) = records(company).segments([gone.partition_key])
+    assert (stored.status, stored.last_error) == (SegmentStatus.ERROR, result.error)
+
+
+def test_a_key_that_was_revoked_is_told_without_the_key(company: Company) -> None:
+    company.sandbox.revoke_key("0123456789abcdef0123456789abcdef-us6")
+    error = company.sync().error or ""
+    assert "key" in error
+    assert "0123456789abcdef" not in error
+
+
+def test_a_file_that_is_not_there_is_named_on_the_segment(company: Company) -> None:
+    (company.files / "employees.csv").unlink()
+    assert "There is no employees.csv" in (company.sync().error or "")
+    assert company.stored().status is SegmentStatus.ERROR
+
+
+def test_an_organisation_that_was_disconnected_is_told_so(company: Company) -> None:
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="alice", at=AT)
+    assert "is not connected to Mailchimp" in (company.sync().error or "")
+
+
+def test_segments_that_are_gone_are_passed_over(company: Company) -> None:
+    keys = [f"{ACME}/5b0e3b5c-0000-4000-8000-000000000000", f"{ACME}/nonsense"]
+    assert list(company.pipeline.sync(keys, run_id="run", request_id=None, push=True)) == []
+
+
+def test_a_request_ends_with_its_run(company: Company) -> None:
+    asked = company.ask()
+    assert company.pipeline.waiting_requests() == [SyncRequest(asked.id, company.segment.partition_key)]
+    company.sync(asked)
+    assert company.pipeline.waiting_requests() == []
+    assert (company.request(asked).status, company.request(asked).run_id) == (RequestStatus.DONE, "run-1")
+
+
+def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
+    (company.files / "vendors.csv").unlink()
+    asked = company.ask()
+    error = company.sync(asked).error
+    assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.FAILED, error)
+
+
+def test_a_run_is_alive_while_it_syncs(company: Company) -> None:
+    running = company.pipeline.sync([company.segment.partition_key], run_id="run", request_id=None, push=True)
+    assert not company.pipeline.is_alive("run")
+    next(running)
+    assert company.pipeline.is_alive("run")
+    list(running)
+    assert not company.pipeline.is_alive("run")
+
+
+def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) -> None:
+    records(company).mark_syncing(company.segment)
+    with hold_audience(company.pipeline.parts.database, ACME, LIST):
+        assert company.pipeline.fail_abandoned() == 0
+    assert company.pipeline.fail_abandoned() == 1
+    assert "stopped before it finished" in (company.stored().last_error or "")
+    assert company.sync().error is None
+
+
+def test_what_a_stopped_run_did_not_come_to_is_put_into_error(company: Company) -> None:
+    asked = company.ask()
+    records(company).start_request([company.segment.partition_key], asked.id, "run-1")
+    stopped = StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE, asked.id)
+    company.pipeline.fail_stopped(stopped, "The run was cancelled.")
+    assert (company.stored().last_error, company.request(asked).error) == ("The run was cancelled.",) * 2
+
+
+def test_what_a_stopped_run_did_stays_as_it_is(company: Company) -> None:
+    company.sync()
+    company.pipeline.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
+    assert company.stored().status is SegmentStatus.SYNCED
+
+
+def test_a_request_that_a_retry_took_over_does_not_fail_with_the_first_run(company: Company) -> None:
+    asked = company.ask()
+    for run_id in ("run-1", "run-2"):
+        records(company).start_request([company.segment.partition_key], asked.id, run_id)
+    stopped = StoppedRun("run-1", [company.segment.partition_key], AT, asked.id)
+    company.pipeline.fail_stopped(stopped, "The process is gone.")
+    assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.RUNNING, None)
+
+
+def test_segments_are_due_until_they_were_synced(company: Company) -> None:
+    now = company.pipeline.now()
+    assert [segment.id for segment in company.pipeline.due_segments()] == [company.segment.id]
+    assert [segment.id for segment in company.pipeline.not_synced_since(now)] == [company.segment.id]
+    company.sync()
+    assert company.pipeline.not_synced_since(now - timedelta(minutes=1)) == ()
+
+
+def test_the_source_can_be_described(company: Company) -> None:
+    assert company.pipeline.describe("employee").rows == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [
+        (Word(EntityType.EMPLOYEE, "0", opted_in=False, source="form"), 1),
+        (Word(EntityType.VENDOR, "77", opted_in=False, source="form", subscriber_hash=P0), 1),
+        (Word(EntityType.EMPLOYEE, "0", opted_in=True, source="form"), 0),
+        (Word(EntityType.EMPLOYEE, "99", opted_in=False, source="form"), 0),
+    ],
+)
+def test_a_member_who_opted_out_meanwhile_is_found_before_the_push(company: Company, word: Word, count: int) -> None:
+    company.sync(push=False)
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        PreferenceStore(session, company.pipeline.parts.keyring).record(word, by="alice", at=AT)
+    assert records(company).violations(company.segment) == count
+
+
+def test_a_member_who_was_erased_meanwhile_is_found_before_the_push(company: Company) -> None:
+    company.sync(push=False)
+    request = {"organisation_id": ACME, "entity_hash": "0", "requested_by": "alice", "requested_at": AT}
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        request_id = session.scalars(insert(ErasureRequestRow).values(request).returning(ErasureRequestRow.id)).one()
+        erased = ErasedContacts(session, company.pipeline.parts.keyring)
+        erased.add((EntityType.EMPLOYEE, "0"), [P0], erasure_request_id=str(request_id), at=AT)
+    assert records(company).violations(company.segment) == 1
