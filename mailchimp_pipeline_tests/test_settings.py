@@ -16,6 +16,7 @@ A_SECRET = "a-token-secret-of-more-than-32-characters"
 DATABASE_URL = "MAILCHIMP_PIPELINE_DATABASE_URL"
 CORS_ORIGINS = "MAILCHIMP_PIPELINE_CORS_ORIGINS"
 ENCRYPTION_KEYS = "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS"
+PUBLIC_URL = "MAILCHIMP_PIPELINE_PUBLIC_URL"
 TOKEN_SECRET = "MAILCHIMP_PIPELINE_TOKEN_SECRET"
 
 
@@ -74,6 +75,9 @@ def test_each_database_url_gets_the_driver_of_those_who_use_it(scheme: str) -> N
         (DATABASE_URL, "sesame", "For example: postgresql://"),
         (TOKEN_SECRET, "sesame", "at least 32 characters; `openssl rand -base64 32` makes one"),
         ("MAILCHIMP_PIPELINE_JWKS_URL", "http://login.example.com/sesame", "must be an https:// URL"),
+        (PUBLIC_URL, "http://sesame.example.com", "must be an https:// URL"),
+        (PUBLIC_URL, "https://sesame@example.com", "without user, query or fragment"),
+        (PUBLIC_URL, "https://example.com/?sesame=1", "without user, query or fragment"),
         ("MAILCHIMP_API_ROOT", "http://sesame.example.com/3.0", "must begin with https://"),
         ("MAILCHIMP_API_ROOT", "sesame", "it is not a URL"),
         (CORS_ORIGINS, "https://a.org,https://b.org/sesame", "must be origins"),
@@ -100,6 +104,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 def test_tokens_are_verified_in_one_way() -> None:
     with pytest.raises(SettingsError, match="exclude each other: set one"):
         Settings.from_environment({TOKEN_SECRET: A_SECRET, "MAILCHIMP_PIPELINE_JWKS_URL": "https://login.example.com"})
+
+
+@pytest.mark.parametrize("url", ["https://pipeline.example.com/mail", "http://127.0.0.1:8000"])
+def test_a_public_address_is_kept_without_the_slash_at_its_end(url: str) -> None:
+    assert Settings.from_environment({PUBLIC_URL: f"{url}/"}).public_url == url
 
 
 def test_a_sandbox_may_speak_plain_http() -> None:

@@ -8,8 +8,9 @@ What does not belong here: what an erasure does (`mailchimp_pipeline.erasure`), 
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
@@ -24,6 +25,11 @@ _URGENT = {"dagster/priority": "10"}
 
 class ErasuresDue(Protocol):
     """What the job and the sensor need of `erasure.Erasures`."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Tells the time."""
+        ...
 
     def due(self) -> "Sequence[ErasureRequest]":
         """Return the pending erasures that should be tried again now."""
@@ -84,13 +90,13 @@ def erasures_due(erasures: dg.ResourceParam[ErasuresDue]) -> dg.SensorResult | d
     due = erasures.due()
     if not due:
         return dg.SkipReason("No erasure is due.")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=_run_key(due), tags=_URGENT)])
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=_run_key(due, erasures.clock()), tags=_URGENT)])
 
 
-def _run_key(due: "Sequence[ErasureRequest]") -> str:
-    """Return a key that changes when one of them was tried, and not by who is to be erased."""
-    tried = ",".join(sorted(f"{request.id}:{request.attempts}" for request in due))
-    return hashlib.sha256(tried.encode()).hexdigest()
+def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
+    """Return a key that changes when one of them was tried, and each hour: a run that died tried none."""
+    tried = sorted(f"{request.id}:{request.attempts}" for request in due)
+    return hashlib.sha256(",".join([now.strftime("%Y-%m-%d %H"), *tried]).encode()).hexdigest()
 
 
 class ErasuresResource(dg.ConfigurableResource[ErasuresDue]):

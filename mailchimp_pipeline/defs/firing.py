@@ -14,7 +14,8 @@ from mailchimp_pipeline.runs.pipeline import Pipeline
 def daily_sync_runs(pipeline: Pipeline, dagster_home: str) -> list[Mapping[str, str]]:
     """Return the tags of the runs of `mailchimp_scheduled_sync` that a tick at this moment asks for."""
     with dg.DagsterInstance.from_config(dagster_home) as instance:
-        context = dg.build_schedule_context(
-            instance=instance, scheduled_execution_time=pipeline.now(), resources={"pipeline": pipeline}
-        )
-        return [request.tags for request in daily_sync.evaluate_tick(context).run_requests or []]
+        resources = {"pipeline": pipeline}
+        with dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=pipeline.now(), resources=resources
+        ) as context:
+            return [request.tags for request in daily_sync.evaluate_tick(context).run_requests or []]

@@ -55,7 +55,6 @@ class Books:
         ledger = {(row.mailchimp_list_id, row.subscriber_hash): row for row in rows}
         return cls(list(words), ledger, {row.name: row.status for row in segments if row.soft_deleted_at is None})
 
-
     def addresses(self, entity: Entity) -> set[str]:
         """Return the addresses at which somebody was sent."""
         ours = (entity.entity_type, entity.entity_id)
@@ -122,9 +121,7 @@ def _wrongs_of_member(
             yield f"{who} is also {there.status} in {list_id} as {_name(other)}"
 
 
-def _must_stay_out(
-    world: World, books: Books, members: Mapping[str, Mapping[str, SeenMember]], person: Person
-) -> bool:
+def _must_stay_out(world: World, books: Books, members: Mapping[str, Mapping[str, SeenMember]], person: Person) -> bool:
     """Tell whether anything stands against mailing somebody, or might: their word, that of others of the address."""
     address, words = person.address, books.preferences
     had = {entity for entity, addresses in world.company.had.items() if address in addresses}

@@ -96,7 +96,9 @@ class Words:
 
     def _opted_in_since(self, address: str, moment: datetime, holders: set[Entity]) -> bool:
         return any(
-            word.opted_in and word.at > moment and (entity in holders or word.address == address or self._had(entity, address))
+            word.opted_in
+            and word.at > moment
+            and (entity in holders or word.address == address or self._had(entity, address))
             for entity, word in self.here.items()
         )
 

@@ -13,7 +13,9 @@ def _held(keys: list[str], ranges: list[tuple[str, str]]) -> list[str]:
 
 
 @given(KEYS, st.data(), st.integers(1, 8))
-def test_ranges_hold_all_that_is_wanted_once_and_nothing_else(keys: list[str], data: st.DataObject, longest: int) -> None:
+def test_ranges_hold_all_that_is_wanted_once_and_nothing_else(
+    keys: list[str], data: st.DataObject, longest: int
+) -> None:
     wanted = data.draw(st.sets(st.sampled_from(keys))) if keys else set[str]()
     ranges = list(contiguous_ranges(keys, wanted, longest))
     assert _held(keys, ranges) == [key for key in keys if key in wanted]

@@ -6,7 +6,7 @@ import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.sync import BATCH_SIZE, BatchAnswer, MemberStatus, Refusal, Standing
+from mailchimp_pipeline.sync import BATCH_SIZE, BatchAnswer, MemberStatus, Refusal, Renaming, Standing
 from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, a_new_member
 from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, FakeStage, Stage
 
@@ -63,7 +63,7 @@ def test_the_merge_tags_of_a_new_audience_are_mailchimps(stage: Stage) -> None:
 @pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING])
 def test_a_new_contact_is_accepted_with_the_status_asked_for(stage: Stage, status: MemberStatus) -> None:
     answer = push(stage, ADA, "Bob@Acme.Test", status=status)
-    assert answer.accepted == hashes(ADA, BOB)
+    assert answer.accepted.keys() == hashes(ADA, BOB)
     assert stage.audiences.member_status(LIST_ID, subscriber_hash(BOB)) is status
 
 
@@ -71,13 +71,13 @@ def test_a_new_contact_is_accepted_with_the_status_asked_for(stage: Stage, statu
 def test_one_that_exists_is_left_as_it_is(stage: Stage, status: MemberStatus) -> None:
     stage.put(ADA, status)
     answer = push(stage, ADA, BOB)
-    assert (answer.existing, answer.accepted, answer.refused) == (hashes(ADA), hashes(BOB), {})
+    assert (answer.existing, answer.accepted.keys(), answer.refused) == (hashes(ADA), hashes(BOB), {})
     assert stage.audiences.member_status(LIST_ID, subscriber_hash(ADA)) is status
 
 
 def test_one_that_exists_is_updated_when_that_is_asked_for(stage: Stage) -> None:
     push(stage, ADA)
-    assert push(stage, ADA, BOB, update_existing=True).accepted == hashes(ADA, BOB)
+    assert push(stage, ADA, BOB, update_existing=True).accepted.keys() == hashes(ADA, BOB)
 
 
 def test_the_same_batch_again_changes_nothing(stage: Stage) -> None:
@@ -95,17 +95,17 @@ def test_one_who_left_is_not_brought_back(stage: Stage) -> None:
 
 def test_refusals_of_some_do_not_keep_out_the_others(stage: Stage) -> None:
     answer = push(stage, ADA, FORGOTTEN, FAKE)
-    assert answer.accepted == hashes(ADA)
+    assert answer.accepted.keys() == hashes(ADA)
     assert answer.refused == {subscriber_hash(FORGOTTEN): Refusal.FORGOTTEN, subscriber_hash(FAKE): Refusal.FAKE}
     assert stage.audiences.member_status(LIST_ID, subscriber_hash(FORGOTTEN)) is None
 
 
 def test_an_address_that_stands_twice_in_a_batch_counts_once(stage: Stage) -> None:
-    assert push(stage, ADA, "ADA@acme.test").accepted == hashes(ADA)
+    assert push(stage, ADA, "ADA@acme.test").accepted.keys() == hashes(ADA)
 
 
 def test_an_empty_batch_is_answered_at_once(stage: Stage) -> None:
-    assert push(stage) == BatchAnswer(frozenset(), frozenset())
+    assert push(stage) == BatchAnswer({}, frozenset())
 
 
 def test_a_batch_beyond_mailchimps_limit_is_a_defect(stage: Stage) -> None:
@@ -138,3 +138,75 @@ def test_standings_can_be_asked_for_by_their_change(stage: Stage) -> None:
     stage.put(BOB, MemberStatus.SUBSCRIBED)
     assert standings(stage, since=between).keys() == hashes(BOB)
     assert standings(stage, since=stage.hours.pass_one()) == {}
+
+
+@pytest.mark.parametrize("before", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING])
+def test_a_member_is_unsubscribed_and_brought_back(stage: Stage, before: MemberStatus) -> None:
+    stage.put(ADA, before)
+    key = subscriber_hash(ADA)
+    changes = (MemberStatus.UNSUBSCRIBED, MemberStatus.SUBSCRIBED)
+    assert tuple(stage.audiences.set_member_status(LIST_ID, key, status) for status in changes) == changes
+    assert stage.audiences.member_status(LIST_ID, key) is MemberStatus.SUBSCRIBED
+
+
+def test_one_who_left_may_only_be_asked(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.leave(ADA)
+    key = subscriber_hash(ADA)
+    assert stage.audiences.set_member_status(LIST_ID, key, MemberStatus.SUBSCRIBED) is Refusal.COMPLIANCE
+    assert stage.audiences.set_member_status(LIST_ID, key, MemberStatus.PENDING) is MemberStatus.PENDING
+
+
+def test_the_status_of_somebody_unknown_is_not_set(stage: Stage) -> None:
+    assert stage.audiences.set_member_status(LIST_ID, subscriber_hash(EVE), MemberStatus.SUBSCRIBED) is None
+    assert standings(stage) == {}
+
+
+@pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.UNSUBSCRIBED])
+def test_a_member_moves_to_another_address_and_keeps_its_status(stage: Stage, status: MemberStatus) -> None:
+    stage.put(ADA, status)
+    assert stage.audiences.rename_member(LIST_ID, subscriber_hash(ADA), EVE) is Renaming.RENAMED
+    assert standings(stage) == {subscriber_hash(EVE): status}
+
+
+def test_one_who_left_and_moved_is_still_not_brought_back(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.leave(ADA)
+    assert stage.audiences.rename_member(LIST_ID, subscriber_hash(ADA), EVE) is Renaming.RENAMED
+    assert push(stage, EVE, update_existing=True).refused == {subscriber_hash(EVE): Refusal.COMPLIANCE}
+
+
+def test_a_member_does_not_move_where_it_cannot(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.put(BOB, MemberStatus.SUBSCRIBED)
+    rename = stage.audiences.rename_member
+    assert rename(LIST_ID, subscriber_hash(EVE), "eva@acme.test") is Renaming.UNKNOWN
+    assert rename(LIST_ID, subscriber_hash(ADA), BOB) is Renaming.TAKEN
+    assert [rename(LIST_ID, subscriber_hash(ADA), to) for to in (FORGOTTEN, FAKE)] == [Refusal.FORGOTTEN, Refusal.FAKE]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (MemberStatus.SUBSCRIBED, MemberStatus.ARCHIVED),
+        (MemberStatus.UNSUBSCRIBED, MemberStatus.ARCHIVED),
+        (MemberStatus.ARCHIVED, MemberStatus.ARCHIVED),
+        (MemberStatus.PENDING, MemberStatus.PENDING),
+        (MemberStatus.CLEANED, MemberStatus.CLEANED),
+    ],
+)
+def test_archiving_tells_how_the_member_stands_then(stage: Stage, before: MemberStatus, after: MemberStatus) -> None:
+    stage.put(ADA, before)
+    assert stage.audiences.archive_member(LIST_ID, subscriber_hash(ADA)) is after
+    assert stage.audiences.member_status(LIST_ID, subscriber_hash(ADA)) is after
+
+
+def test_nobody_unknown_is_archived(stage: Stage) -> None:
+    assert stage.audiences.archive_member(LIST_ID, subscriber_hash(EVE)) is None
+
+
+def test_one_who_was_archived_comes_back_with_the_next_batch(stage: Stage) -> None:
+    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.audiences.archive_member(LIST_ID, subscriber_hash(ADA))
+    assert push(stage, ADA).accepted.keys() == hashes(ADA)
+    assert standings(stage) == {subscriber_hash(ADA): MemberStatus.SUBSCRIBED}

@@ -18,14 +18,14 @@ def answered(result: dict[str, object], status: MemberStatus = MemberStatus.SUBS
 
 
 def test_a_member_that_comes_back_as_it_was_sent_is_accepted() -> None:
-    assert answered(a_batch_result(new=(a_member(),))).accepted == {A_HASH}
-    assert answered(a_batch_result(updated=(a_member(),))).accepted == {A_HASH}
-    assert answered(a_batch_result(new=(a_member(status="pending"),)), MemberStatus.PENDING).accepted == {A_HASH}
+    assert answered(a_batch_result(new=(a_member(),))).accepted.keys() == {A_HASH}
+    assert answered(a_batch_result(updated=(a_member(),))).accepted.keys() == {A_HASH}
+    assert answered(a_batch_result(new=(a_member(status="pending"),)), MemberStatus.PENDING).accepted.keys() == {A_HASH}
 
 
 def test_a_member_that_comes_back_unsubscribed_is_not_accepted() -> None:
     answer = answered(a_batch_result(updated=(a_member(status="unsubscribed"),)))
-    assert answer.accepted == frozenset()
+    assert answer.accepted == {}
     assert answer.refused == {A_HASH: Refusal.UNSUBSCRIBED}
 
 
@@ -34,12 +34,12 @@ def test_a_member_that_must_confirm_first_is_not_accepted() -> None:
 
 
 def test_a_member_that_has_confirmed_already_is_accepted() -> None:
-    assert answered(a_batch_result(updated=(a_member(),)), MemberStatus.PENDING).accepted == {A_HASH}
+    assert answered(a_batch_result(updated=(a_member(),)), MemberStatus.PENDING).accepted.keys() == {A_HASH}
 
 
 def test_a_contact_that_exists_is_neither_accepted_nor_refused() -> None:
     answer = answered(a_batch_result(errors=(an_item("X is known.", code="ERROR_CONTACT_EXISTS"),)))
-    assert answer == BatchAnswer(frozenset(), frozenset({A_HASH}))
+    assert answer == BatchAnswer({}, frozenset({A_HASH}))
 
 
 def test_an_error_outweighs_a_member_that_came_back() -> None:
@@ -53,14 +53,15 @@ def test_a_contact_that_was_left_out_in_silence_is_refused() -> None:
 
 def test_contacts_are_matched_however_their_address_is_written() -> None:
     shouted = ADDRESS.upper()
-    assert answered(a_batch_result(new=(a_member(f" {shouted} "),))).accepted == {A_HASH}
+    assert answered(a_batch_result(new=(a_member(f" {shouted} "),))).accepted.keys() == {A_HASH}
     assert answered(a_batch_result(errors=(an_item("X looks fake", shouted),))).refused == {A_HASH: Refusal.FAKE}
 
 
 def test_members_nobody_sent_are_left_alone() -> None:
     answer = answered(a_batch_result(new=(a_member("eve@x.test"),), errors=(an_item("X?", "mallory@x.test"),)))
     assert answer.refused == {A_HASH: Refusal.COMPLIANCE}
-    assert not answer.accepted | answer.existing
+    assert not answer.accepted
+    assert not answer.existing
 
 
 def test_of_two_contacts_with_one_address_the_first_is_sent() -> None:

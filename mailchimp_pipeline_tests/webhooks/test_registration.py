@@ -1,15 +1,253 @@
 """Webhooks made and removed at Mailchimp, and its own calls that come of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import select, update
 
+from api.webhooks import PATH
+from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.preferences import PreferenceStore
-from mailchimp_pipeline.database.tables import AudienceMemberRow
-from mailchimp_pipeline.database.webhooks import WebhookStore
+from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.tables import AudienceMemberRow, ConnectionRow, WebhookRow
+from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
+from mailchimp_pipeline.mailchimp.models import Webhook
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed
-from mailchimp_pipeline.sandbox.model.webhooks import Webhook
-from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
+from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.database.builders import a_member, put_members
 from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB
+from mailchimp_pipeline_tests.webhooks.stage import a_public_stage
+
+WEBHOOKS = "/lists/{list_id}/webhooks*"
+
+
+@contextmanager
+def mailchimp_of(tenant: Tenant, api_key: str = "") -> Generator[MailchimpClient]:
+    key = ApiKey.parse(api_key or tenant.api_key)
+    with MailchimpClient(key, slots=ThreadSlots(1), root=tenant.stage.sandbox.api_root) as client:
+        yield client
+
+
+def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[Webhook]:
+    """Return the webhooks that an audience has at Mailchimp."""
+    with mailchimp_of(tenant, api_key) as client:
+        return client.webhooks(list_id or tenant.list_id)
+
+
+def kept(tenant: Tenant) -> list[WebhookRow]:
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        ours = WebhookRow.organisation_id == tenant.organisation_id
+        return list(session.scalars(select(WebhookRow).where(ours)))
+
+
+@pytest.fixture
+def faults(sandbox: Sandbox) -> Generator[Callable[[Fault], None]]:
+    """Return what plans a fault until the end of the test."""
+    yield sandbox.add_fault
+    sandbox.clear_faults()
+
+
+def test_a_segment_in_a_new_audience_has_a_webhook_made(tenant: Tenant) -> None:
+    (made,) = there(tenant)
+    (row,) = kept(tenant)
+    assert made.url.startswith(f"{tenant.stage.url}{PATH}/")
+    assert (made.id, made.signing_enabled) == (row.mailchimp_webhook_id, True)
+    assert tenant.actions()[0] == "webhook.registered"
+
+
+def test_a_second_segment_of_the_audience_needs_no_other(tenant: Tenant) -> None:
+    before = there(tenant)
+    assert tenant.create(name="Others").status == 200
+    assert there(tenant) == before
+
+
+def test_connecting_makes_one_for_each_audience_in_use(stage: Stage) -> None:
+    tenant = a_tenant(stage, connected=True)
+    other = stage.sandbox.add_audience(tenant.account_id, "Vendors")
+    for list_id in (tenant.list_id, other):
+        tenant.create(mailchimpListId=list_id)
+    tenant.mutate("connection.disconnect")
+    assert tenant.connect().status == 200
+    assert [len(there(tenant, list_id)) for list_id in (tenant.list_id, other)] == [1, 1]
+
+
+def test_connecting_again_makes_no_second_one(tenant: Tenant) -> None:
+    before = there(tenant)
+    assert tenant.connect().status == 200
+    assert there(tenant) == before
+
+
+def test_a_webhook_that_somebody_removed_there_is_made_anew(tenant: Tenant) -> None:
+    with mailchimp_of(tenant) as client:
+        client.remove_webhook(tenant.list_id, there(tenant)[0].id)
+    tenant.connect()
+    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
+
+
+def test_a_webhook_whose_secret_was_lost_is_made_anew(tenant: Tenant) -> None:
+    (before,) = there(tenant)
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        ours = WebhookRow.organisation_id == tenant.organisation_id
+        session.execute(update(WebhookRow).where(ours).values(secret_encrypted=None))
+    tenant.connect()
+    (after,) = there(tenant)
+    assert after.id != before.id
+    assert kept(tenant)[0].secret_encrypted is not None
+
+
+def test_a_webhook_whose_answer_was_lost_is_made_anew(stage: Stage, faults: Callable[[Fault], None]) -> None:
+    tenant = a_tenant(stage, connected=True)
+    faults(Fault(kind=FaultKind.CUT, method="POST", route=WEBHOOKS, applied=True, times=1))
+    assert tenant.create().status == 200
+    assert [row.mailchimp_webhook_id for row in kept(tenant)] == [None]
+    tenant.connect()
+    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
+
+
+def test_webhooks_of_others_stay(tenant: Tenant, stage: Stage) -> None:
+    sharing = a_tenant(stage)
+    with mailchimp_of(tenant) as client:
+        client.add_webhook(tenant.list_id, f"{stage.url}/healthz")
+    assert sharing.mutate("connection.connect", {"apiKey": tenant.api_key}).status == 200
+    assert sharing.create(mailchimpListId=tenant.list_id).status == 200
+    tenant.connect()
+    assert len(there(tenant)) == 3
+    tenant.mutate("connection.disconnect")
+    assert {found.id for found in there(tenant)} > {kept(sharing)[0].mailchimp_webhook_id}
+
+
+def test_what_the_api_left_at_its_former_address_is_made_anew(tenant: Tenant, sandbox: Sandbox) -> None:
+    (before,) = there(tenant)
+    database_url, files = tenant.stage.parts.database_url, tenant.stage.files
+    with a_public_stage(database_url, files, sandbox) as elsewhere:
+        moved = Tenant(elsewhere, tenant.organisation_id, tenant.api_key, tenant.account_id, tenant.list_id)
+        assert moved.connect().status == 200
+        (after,) = there(tenant)
+    assert before.id != after.id
+    assert after.url.startswith(elsewhere.url)
+
+
+def test_disconnecting_removes_them_there_and_forgets_their_secrets(tenant: Tenant) -> None:
+    assert tenant.mutate("connection.disconnect").status == 200
+    assert (there(tenant), kept(tenant)) == ((), [])
+    assert tenant.actions()[:2] == ["webhook.removed", "connection.disconnected"]
+
+
+def test_another_account_takes_no_webhooks_over(tenant: Tenant, stage: Stage) -> None:
+    other_key = f"{tenant.account_id}{'f' * 16}-us6"
+    stage.sandbox.add_account(other_key, "Other")
+    assert tenant.mutate("connection.connect", {"apiKey": other_key}).status == 200
+    assert (there(tenant), kept(tenant)) == ((), [])
+    assert "webhook.not_registered" in tenant.actions()
+
+
+def test_a_mailchimp_that_refuses_webhooks_stops_no_connecting(stage: Stage, faults: Callable[[Fault], None]) -> None:
+    tenant = a_tenant(stage, connected=True)
+    faults(Fault(kind=FaultKind.UNAVAILABLE, route=WEBHOOKS))
+    assert tenant.create().status == 200
+    assert tenant.connect().status == 200
+    newest = tenant.query("audit.list").data["items"][0]
+    assert (newest["action"], newest["entityId"]) == ("webhook.not_registered", tenant.list_id)
+    assert "Mailchimp was not available" in newest["details"]["reason"]
+
+
+def test_a_mailchimp_that_is_away_stops_no_disconnecting(tenant: Tenant, faults: Callable[[Fault], None]) -> None:
+    faults(Fault(kind=FaultKind.CUT))
+    assert tenant.mutate("connection.disconnect").status == 200
+    assert (kept(tenant), tenant.actions()[0]) == ([], "webhook.not_removed")
+
+
+def test_what_could_not_be_removed_goes_when_the_organisation_comes_back(
+    tenant: Tenant, sandbox: Sandbox, faults: Callable[[Fault], None]
+) -> None:
+    (left,) = there(tenant)
+    faults(Fault(kind=FaultKind.CUT, method="DELETE"))
+    tenant.mutate("connection.disconnect")
+    sandbox.clear_faults()
+    tenant.connect()
+    (found,) = there(tenant)
+    assert found.id != left.id
+
+
+def test_a_key_that_can_no_longer_be_read_stops_no_disconnecting(tenant: Tenant) -> None:
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        ours = ConnectionRow.organisation_id == tenant.organisation_id
+        session.execute(update(ConnectionRow).where(ours).values(api_key_encrypted="lost"))
+    assert tenant.mutate("connection.disconnect").status == 200
+    assert kept(tenant) == []
+
+
+def test_without_a_public_address_none_is_made(stage: Stage, sandbox: Sandbox) -> None:
+    with a_stage(stage.parts.database_url, stage.files, sandbox) as hidden:
+        tenant = a_tenant(hidden, connected=True)
+        assert tenant.create().status == 200
+        assert tenant.actions() == ["segment.created", "connection.connected"]
+    assert (there(tenant), kept(tenant)) == ((), [])
+
+
+def preference(tenant: Tenant) -> Preference | None:
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        return PreferenceStore(session, tenant.stage.parts.keyring).get(EntityType.EMPLOYEE, "1")
+
+
+def standing(tenant: Tenant, address: str = ANN) -> str | None:
+    """Return how our ledger has the member once Mailchimp has delivered all."""
+    assert tenant.stage.sandbox.wait_for_deliveries()
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        key = (tenant.organisation_id, tenant.list_id, subscriber_hash(address))
+        row = session.get(AudienceMemberRow, key)
+        return row and row.status
+
+
+@pytest.fixture
+def populated(tenant: Tenant) -> Tenant:
+    """Return an organisation with Ann, employee 1, in its segment and in its audience."""
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        (segment,) = SegmentStore(session).list(limit=1).items
+    put_members(tenant.stage.parts.database, segment, a_member(ANN))
+    tenant.stage.sandbox.add_members(tenant.list_id, [Seed(email_address=ANN)])
+    assert standing(tenant) == "subscribed"
+    return tenant
+
+
+def test_mailchimp_tells_of_who_unsubscribes_by_the_link(populated: Tenant) -> None:
+    populated.stage.sandbox.unsubscribe_by_link(populated.list_id, ANN)
+    assert standing(populated) == "unsubscribed"
+    said = preference(populated)
+    assert said is not None
+    assert (said.opted_in, said.consent_source) == (False, "mailchimp")
+
+
+@pytest.mark.parametrize(
+    ("act", "status"),
+    [(Sandbox.bounce, "cleaned"), (Sandbox.archive_as_admin, "archived"), (Sandbox.delete_as_admin, None)],
+)
+def test_mailchimp_tells_of_what_is_no_word_on_consent(
+    populated: Tenant, act: Callable[[Sandbox, str, str], None], status: str | None
+) -> None:
+    act(populated.stage.sandbox, populated.list_id, ANN)
+    assert (standing(populated), preference(populated)) == (status, None)
+
+
+def test_mailchimp_tells_of_a_new_address(populated: Tenant) -> None:
+    populated.stage.sandbox.change_address(populated.list_id, ANN, BOB)
+    assert (standing(populated, BOB), standing(populated, ANN)) == ("subscribed", None)
+
+
+def test_a_changed_profile_brings_nobody_back(populated: Tenant) -> None:
+    populated.stage.sandbox.unsubscribe_by_link(populated.list_id, ANN)
+    assert standing(populated) == "unsubscribed"
+    populated.stage.sandbox.update_profile(populated.list_id, ANN, {"FNAME": "Anna"})
+    assert standing(populated) == "unsubscribed"
+
+
+def test_without_signing_mailchimps_calls_are_taken_by_their_path(stage: Stage, sandbox: Sandbox) -> None:
+    sandbox.configure(sign_webhooks=False)
+    tenant = a_tenant(stage, connected=True)
+    tenant.create()
+    sandbox.configure(sign_webhooks=True)
+    sandbox.add_members(tenant.list_id, [Seed(email_address=ANN)])
+    assert standing(tenant) == "subscribed"
+    assert kept(tenant)[0].secret_encrypted is None

@@ -14,10 +14,21 @@ from mailchimp_pipeline.database.erasures.store import ErasureStore, as_request
 from mailchimp_pipeline.database.locks import hold, hold_audience
 from mailchimp_pipeline.database.locks.keys import erasure_lock
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow
+from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, row_id
+from mailchimp_pipeline.errors import LastingError
 
 _AUDIENCE_WAIT_SECONDS = 2.0
 """How long to wait for a sync that is at the audience: the job comes back later."""
+
+
+class NoSuchErasure(LastingError):
+    """There is no pending erasure with this id."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"No erasure {request_id} is pending: it was completed, or the id is another. "
+            "`mailchimp-pipeline erasures` lists those that are."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,19 @@ class DatabaseErasures:
             ).all()
         live = {account for account, ended_at in accounts if ended_at is None}
         return Reach(is_connected=bool(live), had_other_accounts=bool({account for account, _ in accounts} - live))
+
+    def confirm(self, request_id: str, *, by: str) -> ErasureRequest:
+        """Complete a pending erasure on the word of a person who saw to it at Mailchimp. Raises `NoSuchErasure`."""
+        with self.database.everyone() as session:
+            query = select(ErasureRequestRow.organisation_id).where(ErasureRequestRow.id == row_id(request_id))
+            organisation_id = session.scalar(query)
+        if organisation_id is None:
+            raise NoSuchErasure(request_id)
+        with self.database.organisation(organisation_id) as session:
+            confirmed = ErasureStore(session, self.keyring).confirm(request_id, by=by, at=self.clock())
+        if confirmed is None:
+            raise NoSuchErasure(request_id)
+        return confirmed
 
 
 def pending_erasures(session: Session, organisation_id: str | None = None) -> tuple[ErasureRequest, ...]:

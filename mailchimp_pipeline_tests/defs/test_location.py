@@ -1,0 +1,75 @@
+"""The code location as Dagster's processes meet it: loaded without settings, opened by the environment of a run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.defs.firing import daily_sync_runs
+from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
+from mailchimp_pipeline.defs.resources import PipelineResource
+from mailchimp_pipeline.defs.storage import PipelineStorage
+from mailchimp_pipeline.settings import PROJECT_ROOT
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline
+
+HEAVY = ("pandas", "pyarrow", "numpy", "sqlalchemy", "psycopg", "requests")
+LOOK = f"""
+import sys
+import mailchimp_pipeline.definitions
+print(*(name for name in {HEAVY!r} if name in sys.modules))
+"""
+
+
+def in_a_fresh_interpreter(code: str, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, env=environment or {}, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def test_nothing_heavy_is_loaded_before_a_run() -> None:
+    assert in_a_fresh_interpreter(LOOK) == ""
+
+
+def test_the_pipeline_is_opened_from_the_environment_when_a_run_begins(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=")
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path))
+    definitions = build_definitions({"pipeline": PipelineResource(), "campaigns": object(), "erasures": object()})
+    result = definitions.resolve_job_def("mailchimp_freshness").execute_in_process()
+    assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+
+
+def test_dagsters_storage_is_where_the_settings_say(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_server.url_of("somewhere"))
+    storage = PipelineStorage.from_config_value(None, {"should_autocreate_tables": False})
+    assert storage.postgres_url.startswith("postgresql+psycopg2://")
+    assert "/somewhere" in storage.postgres_url
+    assert PipelineStorage.config_type() == {}
+
+
+def test_dagsters_storage_is_embedded_where_the_settings_say_nothing(postgres_home: Path) -> None:
+    code = """
+from mailchimp_pipeline.defs.storage import PipelineStorage
+print(PipelineStorage.from_config_value(None, {"should_autocreate_tables": False}).postgres_url)
+"""
+    environment = {"MAILCHIMP_PIPELINE_HOME": str(postgres_home), "HOME": os.environ.get("HOME", "/")}
+    assert "/dagster" in in_a_fresh_interpreter(code, environment)
+
+
+def test_the_schedule_can_be_fired_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    pipeline = FakePipeline(["acme/1", "acme/2"])
+    (tags,) = daily_sync_runs(pipeline, str(tmp_path))
+    assert (tags[RANGE_START], tags[RANGE_END]) == ("acme/1", "acme/2")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert list(instance.get_dynamic_partitions("segments")) == ["acme/1", "acme/2"]

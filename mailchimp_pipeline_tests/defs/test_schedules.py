@@ -1,0 +1,76 @@
+"""The daily ticks: which runs they ask for, and the look at six."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.defs.assets import SEGMENTS_A_RUN
+from mailchimp_pipeline.defs.checks import last_five
+from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
+from mailchimp_pipeline.defs.schedules import daily_sync
+from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Generator[dg.DagsterInstance]:
+    """Return an instance that a tick can open anew, by where it is kept."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
+        yield made
+
+
+def tick(instance: dg.DagsterInstance, pipeline: FakePipeline) -> list[dg.RunRequest]:
+    resources = {"pipeline": pipeline}
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=AT, resources=resources) as context:
+        return list(daily_sync.evaluate_tick(context).run_requests or [])
+
+
+def test_the_morning_asks_for_one_run_of_many_segments(instance: dg.DagsterInstance) -> None:
+    keys = [f"acme/{number}" for number in range(100)]
+    (request,) = tick(instance, FakePipeline(keys))
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("acme/0", "acme/99")
+    assert list(instance.get_dynamic_partitions("segments")) == keys
+
+
+def test_no_run_takes_more_segments_than_it_should(instance: dg.DagsterInstance) -> None:
+    requests = tick(instance, FakePipeline([f"acme/{number}" for number in range(SEGMENTS_A_RUN + 1)]))
+    assert len(requests) == len({request.run_key for request in requests}) == 2
+
+
+def test_partitions_of_segments_that_are_gone_are_left_out(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("segments", ["acme/1", "acme/gone", "acme/2"])
+    requests = tick(instance, FakePipeline(["acme/1", "acme/2"]))
+    assert [(each.tags[RANGE_START], each.tags[RANGE_END]) for each in requests] == [
+        ("acme/1", "acme/1"),
+        ("acme/2", "acme/2"),
+    ]
+
+
+def test_the_same_tick_asks_for_the_same_runs(instance: dg.DagsterInstance) -> None:
+    first, second = (tick(instance, FakePipeline(["acme/1"])) for _ in range(2))
+    assert [request.run_key for request in first] == [request.run_key for request in second]
+
+
+def test_where_nobody_is_connected_no_run_is_asked_for(instance: dg.DagsterInstance) -> None:
+    assert tick(instance, FakePipeline()) == []
+
+
+@pytest.mark.parametrize("late", [(), ("acme/2",)])
+def test_the_look_at_six_names_the_segments_that_are_late(instance: dg.DagsterInstance, late: tuple[str, ...]) -> None:
+    pipeline = FakePipeline(["acme/1", "acme/2"], late=late, time=AT.replace(hour=6))
+    job = build_definitions({"pipeline": pipeline, "campaigns": object()}).resolve_job_def("mailchimp_freshness")
+    (evaluation,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    assert (evaluation.passed, evaluation.metadata["failing"].value) == (not late, list(late))
+    assert pipeline.looked_since == [AT]
+
+
+@pytest.mark.parametrize(
+    ("now", "five"),
+    [("2026-03-01T05:00", "2026-03-01"), ("2026-03-01T04:59", "2026-02-28"), ("2026-03-01T23:59", "2026-03-01")],
+)
+def test_the_last_five_is_the_one_that_has_passed(now: str, five: str) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    assert last_five(moment) == datetime.fromisoformat(f"{five}T05:00").replace(tzinfo=UTC)

@@ -1,0 +1,180 @@
+"""Requests become runs, and runs that stopped leave nothing behind."""
+
+from collections.abc import Generator, Mapping, Sequence
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.defs.assets import AUDIENCE, REQUEST_TAG
+from mailchimp_pipeline.defs.partitions import range_tags
+from mailchimp_pipeline.defs.sensors import cancelled_runs, dead_runs, failed_runs, sync_requests
+from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline
+
+JOB = "mailchimp_segment_sync"
+REQUEST = SyncRequest("request-1", "acme/1")
+STARTED, STARTING, FAILURE = (
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.FAILURE,
+)
+
+
+@pytest.fixture
+def instance() -> Generator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:  # pyright: ignore[reportUnknownMemberType] - Dagster's
+        made.add_dynamic_partitions("segments", ["acme/1", "acme/2", "acme/3"])
+        yield made
+
+
+def a_run(
+    instance: dg.DagsterInstance,
+    status: dg.DagsterRunStatus = STARTED,
+    *,
+    job: str = JOB,
+    tags: Mapping[str, str] | None = None,
+    assets: frozenset[dg.AssetKey] | None = None,
+) -> dg.DagsterRun:
+    definitions = build_definitions({"pipeline": FakePipeline(), "campaigns": object()})
+    return instance.create_run_for_job(
+        definitions.resolve_job_def(job), status=status, tags=tags or {}, asset_selection=assets
+    )
+
+
+def ask(instance: dg.DagsterInstance, pipeline: FakePipeline) -> dg.SensorResult:
+    with dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}) as context:
+        result = sync_requests(context)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+def look(instance: dg.DagsterInstance, pipeline: FakePipeline, cursor: str | None = None) -> str:
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"pipeline": pipeline}) as context:
+        dead_runs(context)
+        return context.cursor or ""
+
+
+def statuses(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> list[dg.DagsterRunStatus]:
+    found = [instance.get_run_by_id(run.run_id) for run in runs]
+    return [run.status for run in found if run]
+
+
+def test_a_request_becomes_a_run_for_its_segment(instance: dg.DagsterInstance) -> None:
+    (request,) = ask(instance, FakePipeline(["acme/1"], requests=[REQUEST])).run_requests or []
+    assert (request.run_key, request.partition_key) == ("request-1", "acme/1")
+    assert request.tags[REQUEST_TAG] == "request-1"
+
+
+def test_a_request_that_still_waits_is_the_same_run_at_the_next_tick(instance: dg.DagsterInstance) -> None:
+    pipeline = FakePipeline(["acme/1"], requests=[REQUEST])
+    keys = [[each.run_key for each in ask(instance, pipeline).run_requests or []] for _ in range(2)]
+    assert keys == [["request-1"], ["request-1"]]
+
+
+def test_a_request_of_an_organisation_that_is_not_connected_waits(instance: dg.DagsterInstance) -> None:
+    result = ask(instance, FakePipeline(["acme/2"], requests=[REQUEST]))
+    assert result.run_requests == []
+
+
+def test_new_segments_become_partitions_before_their_runs(instance: dg.DagsterInstance) -> None:
+    result = ask(instance, FakePipeline(["acme/1", "acme/2", "acme/3", "acme/4"]))
+    (change,) = result.dynamic_partitions_requests or []
+    assert isinstance(change, dg.AddDynamicPartitionsRequest)
+    assert change.partition_keys == ["acme/4"]
+
+
+def test_partitions_of_segments_that_are_gone_go(instance: dg.DagsterInstance) -> None:
+    (change,) = ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests or []
+    assert isinstance(change, dg.DeleteDynamicPartitionsRequest)
+    assert change.partition_keys == ["acme/1", "acme/3"]
+
+
+def test_no_partition_goes_from_under_a_run(instance: dg.DagsterInstance) -> None:
+    a_run(instance, STARTING)
+    assert ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests == []
+
+
+def test_a_tick_tells_of_segments_whose_process_is_gone(
+    instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = ask(instance, FakePipeline(["acme/1", "acme/2", "acme/3"], abandoned=2))
+    assert "2 segments were syncing in a process that is gone" in capsys.readouterr().err
+    assert result.run_requests == []
+
+
+def test_a_run_without_a_process_fails_at_the_second_look(instance: dg.DagsterInstance) -> None:
+    run, pipeline = a_run(instance), FakePipeline()
+    cursor = look(instance, pipeline)
+    assert (cursor, statuses(instance, [run])) == (run.run_id, [STARTED])
+    assert look(instance, pipeline, cursor) == ""
+    assert statuses(instance, [run]) == [FAILURE]
+
+
+def test_a_run_whose_process_came_back_between_two_looks_goes_on(instance: dg.DagsterInstance) -> None:
+    run, pipeline = a_run(instance), FakePipeline()
+    cursor = look(instance, pipeline)
+    pipeline.alive.add(run.run_id)
+    assert look(instance, pipeline, cursor) == ""
+    assert statuses(instance, [run]) == [STARTED]
+
+
+def test_a_run_from_the_page_of_the_assets_is_looked_at_as_well(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance, job="__ASSET_JOB", assets=frozenset({AUDIENCE}))
+    assert look(instance, FakePipeline()) == run.run_id
+
+
+def test_runs_of_other_jobs_and_runs_that_have_not_begun_are_left_alone(instance: dg.DagsterInstance) -> None:
+    a_run(instance, job="mailchimp_freshness")
+    a_run(instance, STARTING)
+    assert look(instance, FakePipeline()) == ""
+
+
+def stopped(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, sensor: dg.RunStatusSensorDefinition
+) -> list[tuple[StoppedRun, str]]:
+    pipeline = FakePipeline()
+    event = (
+        dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, run.job_name)
+        if sensor is failed_runs
+        else dg.DagsterEvent(dg.DagsterEventType.RUN_CANCELED.value, run.job_name)
+    )
+    context = dg.build_run_status_sensor_context(
+        sensor.name, event, instance, run, resources={"pipeline": pipeline}
+    )
+    sensor(context.for_run_failure() if sensor is failed_runs else context)
+    return pipeline.stopped
+
+
+def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance, tags=range_tags("acme/1", "acme/2"))
+    ((told, reason),) = stopped(instance, run, failed_runs)
+    record = instance.get_run_record_by_id(run.run_id)
+    assert record
+    assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, None)
+    assert abs(told.begun - record.create_timestamp) < timedelta(seconds=1)
+    assert reason.startswith(f"Run {run.run_id} failed before it came to this segment.")
+
+
+def test_a_cancelled_run_ends_the_request_that_it_served(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance, tags={"dagster/partition": "acme/2", REQUEST_TAG: "request-1"})
+    ((told, reason),) = stopped(instance, run, cancelled_runs)
+    assert (told.id, told.keys, told.request_id) == (run.run_id, ["acme/2"], "request-1")
+    assert "was cancelled" in reason
+
+
+def test_a_failed_run_of_another_job_is_not_about_segments(instance: dg.DagsterInstance) -> None:
+    assert stopped(instance, a_run(instance, job="mailchimp_freshness"), failed_runs) == []
+
+
+def test_a_range_whose_partitions_are_gone_has_no_segments(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance, tags=range_tags("acme/1", "acme/2"))
+    instance.delete_dynamic_partition("segments", "acme/2")
+    ((told, _),) = stopped(instance, run, failed_runs)
+    assert told.keys == []
+
+
+def test_a_run_without_partitions_has_no_segments(instance: dg.DagsterInstance) -> None:
+    ((told, _),) = stopped(instance, a_run(instance), cancelled_runs)
+    assert told.keys == []
