@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="Encryption keys of the API keys at rest.")
 app.add_typer(keys, name="keys")
+erasures = typer.Typer(no_args_is_help=True, help="Erasures that Mailchimp has not confirmed yet.")
+app.add_typer(erasures, name="erasures")
 
 _WIDTH_OF_A_FILE = 160
 
@@ -189,6 +191,30 @@ def rotate() -> None:
     with open_parts() as parts:
         count = rotate_keys(parts.database, parts.keyring, by="command line", at=datetime.now(UTC))
     out.print(f"{count} secrets were encrypted anew; keys after the first are no longer needed.")
+
+
+@erasures.command("list")
+@_explained
+def list_erasures() -> None:
+    """List the pending erasures, and what each waits for."""
+    from mailchimp_pipeline.assembly import open_parts, utc_now  # noqa: PLC0415
+    from mailchimp_pipeline.database.erasures import DatabaseErasures  # noqa: PLC0415
+    from mailchimp_pipeline.tables import erasure_table  # noqa: PLC0415
+
+    with open_parts() as parts:
+        out.print(erasure_table(DatabaseErasures(parts.database, parts.keyring, utc_now).pending()))
+
+
+@erasures.command("confirm")
+@_explained
+def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
+    """Say that you deleted the contact at Mailchimp by hand, where it could not be found by itself."""
+    from mailchimp_pipeline.assembly import open_parts, utc_now  # noqa: PLC0415
+    from mailchimp_pipeline.database.erasures import DatabaseErasures  # noqa: PLC0415
+
+    with open_parts() as parts:
+        DatabaseErasures(parts.database, parts.keyring, utc_now).confirm(erasure_id, by="command line")
+    out.print(f"Erasure {erasure_id} is completed.")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from mailchimp_pipeline.defs.campaigns import (
     six_hourly_refresh,
 )
 from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
+from mailchimp_pipeline.defs.erasure import ErasuresResource, erasures_due, mailchimp_erasure
 from mailchimp_pipeline.defs.jobs import JOBS
 from mailchimp_pipeline.defs.resources import PipelineResource
 from mailchimp_pipeline.defs.schedules import SCHEDULES
@@ -21,17 +22,20 @@ from mailchimp_pipeline.defs.sensors import SENSORS
 def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
     """Return the definitions over these resources, or what makes them.
 
-    `pipeline` is a `runs.pipeline.Pipeline`, `campaigns` a `runs.campaigns.CampaignPipeline`.
+    `pipeline` is a `runs.pipeline.Pipeline`, `campaigns` a `runs.campaigns.CampaignPipeline`,
+    `erasures` a `defs.erasure.ErasuresDue`.
     """
     return dg.Definitions(
         assets=[*ASSETS, campaign_stats],
         asset_checks=[segments_are_synced_by_six],
-        jobs=[*JOBS, campaign_stats_refresh],
+        jobs=[*JOBS, campaign_stats_refresh, mailchimp_erasure],
         schedules=[*SCHEDULES, six_hourly_refresh],
-        sensors=SENSORS,
+        sensors=[*SENSORS, erasures_due],
         resources=resources,
         executor=dg.in_process_executor,
     )
 
 
-defs = build_definitions({"pipeline": PipelineResource(), "campaigns": CampaignsResource()})
+defs = build_definitions(
+    {"pipeline": PipelineResource(), "campaigns": CampaignsResource(), "erasures": ErasuresResource()}
+)

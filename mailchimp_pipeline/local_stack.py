@@ -54,6 +54,7 @@ class LocalStack:
 
     def start_api(self) -> None:
         """Start the API, and wait until it listens."""
+        expect_free(self.settings.api_port, what="The API", setting="api_port")
         self.start("api", "mailchimp-pipeline", "api")
         wait_for_port(self.settings.api_port, self.children, what="The API")
 

@@ -6,6 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from mailchimp_pipeline.consent import ErasureRequest
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 
 _COLOURS = {
@@ -54,6 +55,17 @@ def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title:
         table.add_column(status, justify="right")
     for organisation, name, counts in rows:
         table.add_row(escape(organisation), escape(name), *(str(counts.get(status, 0)) for status in statuses))
+    return table
+
+
+def erasure_table(pending: Iterable[ErasureRequest]) -> Table:
+    """Return a row a pending erasure."""
+    table = _table(
+        "Erasures that Mailchimp has not confirmed", "id", "organisation", "asked for at", "tried", "waits for"
+    )
+    for request in pending:
+        at = f"{request.requested_at:%Y-%m-%d %H:%M} UTC"
+        table.add_row(request.id, request.organisation_id, at, str(request.attempts), request.last_error or "")
     return table
 
 

@@ -5,31 +5,32 @@ What does not belong here: one audience's part (`sync.withdraw`), which of them 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import datetime
 
-from mailchimp_pipeline.assembly import Parts, utc_now
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.withdrawals import audiences_to_tell
 from mailchimp_pipeline.sync import Audiences, withdraw
 
 
 def carry_withdrawals(
-    parts: Parts, organisation_id: str, open_mailchimp: Callable[[], AbstractContextManager[Audiences]]
+    organisation_id: str,
+    open_mailchimp: Callable[[], AbstractContextManager[Audiences]],
+    *,
+    database: Database,
+    keyring: Keyring,
+    clock: Callable[[], datetime],
 ) -> int:
     """Unsubscribe at Mailchimp whoever of the organisation opted out; return how many members that were.
 
     Mailchimp is opened only where there is something to tell it. Raises its errors, and those of opening it;
     what was not carried then is outstanding still.
     """
-    with parts.database.organisation(organisation_id) as session:
+    with database.organisation(organisation_id) as session:
         list_ids = audiences_to_tell(session)
     if not list_ids:
         return 0
+    ledgers = [DatabaseLedger(database, organisation_id, list_id, clock, keyring=keyring) for list_id in list_ids]
     with open_mailchimp() as mailchimp:
-        return sum(
-            withdraw(list_id, audiences=mailchimp, ledger=_ledger(parts, organisation_id, list_id))
-            for list_id in list_ids
-        )
-
-
-def _ledger(parts: Parts, organisation_id: str, list_id: str) -> DatabaseLedger:
-    return DatabaseLedger(parts.database, organisation_id, list_id, utc_now, keyring=parts.keyring)
+        return sum(withdraw(ledger.list_id, audiences=mailchimp, ledger=ledger) for ledger in ledgers)

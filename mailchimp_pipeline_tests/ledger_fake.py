@@ -78,6 +78,7 @@ class FakeLedger:
         self._piece = piece
         self._lock = RLock()
         self._read_through: datetime | None = None
+        self._push_unfinished = False
         self.known: dict[str, Known] = {}
 
     def replace_members(self, segment_id: str, members: pd.DataFrame) -> None:
@@ -89,6 +90,7 @@ class FakeLedger:
 
     def finish_reading(self, through: datetime) -> None:
         self._read_through = through
+        self._push_unfinished = False
 
     def take_over(self, standings: Sequence[Standing]) -> None:
         with self._lock:
@@ -108,6 +110,15 @@ class FakeLedger:
 
     def knows_unsubscribed(self) -> bool:
         return any(known.status not in {None, MemberStatus.SUBSCRIBED} for known in self.known.values())
+
+    def begin_push(self) -> None:
+        self._push_unfinished = True
+
+    def end_push(self) -> None:
+        self._push_unfinished = False
+
+    def push_is_unfinished(self) -> bool:
+        return self._push_unfinished
 
     def differences(self, segment_id: str) -> Iterator[pd.DataFrame]:
         with self._lock:

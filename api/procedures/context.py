@@ -91,7 +91,13 @@ class Context:
     def carry_withdrawals(self) -> None:
         """Tell Mailchimp at once who opted out. Where it does not answer the next run does: nobody asks again."""
         try:
-            carry_withdrawals(self.parts, self.organisation_id, self.mailchimp)
+            carry_withdrawals(
+                self.organisation_id,
+                self.mailchimp,
+                database=self.parts.database,
+                keyring=self.parts.keyring,
+                clock=self.clock,
+            )
         except PipelineError as error:
             _log.warning("withdrawal outstanding", organisation=self.organisation_id, failure=type(error).__name__)
 

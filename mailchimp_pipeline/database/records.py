@@ -11,6 +11,7 @@ from datetime import datetime
 import pandas as pd
 
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.members import MemberStore
@@ -26,9 +27,10 @@ from mailchimp_pipeline.database.segments import (
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.unsubscribed import unsubscribed_addresses
 from mailchimp_pipeline.database.violations import violations
+from mailchimp_pipeline.database.withdrawals import claim_members
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
-from mailchimp_pipeline.segments import Membership, Segment, Suppressions
+from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
 
 _AUDIENCE_WAIT_SECONDS = 900
 """How long a sync waits for another that is at the same audience."""
@@ -43,10 +45,15 @@ class DatabaseRecords:
     clock: Callable[[], datetime]
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
-        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only."""
+        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only.
+
+        Members with the present address of somebody who opted out are known as theirs from then on.
+        """
         with self.database.organisation(organisation_id) as session:
             store = PreferenceStore(session, self.keyring)
             told_us = store.suppressions(contacts)
+            opted_out = told_us.entities["reason"] == Exclusion.OPTED_OUT.value
+            claim_members(session, contacts, told_us.entities[opted_out])
             addresses = pd.concat([told_us.addresses, unsubscribed_addresses(session)], ignore_index=True)
             return Suppressions(told_us.entities, addresses), store.consented()
 
@@ -55,11 +62,12 @@ class DatabaseRecords:
     ) -> MembershipCounts:
         """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
         with self.database.organisation(segment.organisation_id) as session:
-            store = MemberStore(session)
-            change = store.replace(segment, membership.members, departures_confirmed=departures_confirmed)
+            # Somebody may have been erased since the membership was made.
+            members = ErasedContacts(session, self.keyring).spared(membership.members)
+            change = MemberStore(session).replace(segment, members, departures_confirmed=departures_confirmed)
         return MembershipCounts(
             matching=membership.matching,
-            members=len(membership.members),
+            members=len(members),
             excluded=membership.excluded,
             before=change.before,
             added=change.added,

@@ -84,6 +84,18 @@ class Ledger(Protocol):
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
         ...
 
+    def begin_push(self) -> None:
+        """Note that contacts are about to be sent: until `end_push` the audience may have more than is written down."""
+        ...
+
+    def end_push(self) -> None:
+        """Note that every answer is written down."""
+        ...
+
+    def push_is_unfinished(self) -> bool:
+        """Tell whether a push began and did not end since the members were read."""
+        ...
+
     def differences(self, segment_id: str) -> "Iterator[pd.DataFrame]":
         """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted.
 

@@ -54,7 +54,9 @@ def sync_audience(
     withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
     left_out = ledger.standing_counts(segment_id)
     push = _Push(audience, audiences.merge_tags(audience.id), audiences, ledger)
+    ledger.begin_push()
     results = [*in_parallel(push.tasks(segment_id), stopping), *in_parallel(push.departures(), stopping)]
+    ledger.end_push()
     return _report(results, left_out, withdrawn)
 
 

@@ -16,6 +16,8 @@ _OVERLAP = timedelta(minutes=5)
 
 _WATCHED = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
 
+_MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
+
 
 def read_standings(list_id: str, *, audiences: "Audiences", ledger: "Ledger", now: datetime) -> int:
     """Take over what changed at Mailchimp since the last read, the first time all. Return how many members came.
@@ -26,9 +28,10 @@ def read_standings(list_id: str, *, audiences: "Audiences", ledger: "Ledger", no
     if through is None:
         pages = (audiences.standings(list_id, status=status) for status in (None, MemberStatus.ARCHIVED))
     else:
-        # Our own pushes change members too. Those who became subscribed are only of interest
-        # where somebody was known not to be, so that a large push is not read back the next day.
-        statuses = [*_WATCHED, *([MemberStatus.SUBSCRIBED] if ledger.knows_unsubscribed() else [])]
+        # Our own pushes change members too, and a large one is not to be read back the next day. Those who became
+        # subscribed are of interest where somebody was known not to be, or where answers of a push were lost.
+        are_mailed_read = ledger.knows_unsubscribed() or ledger.push_is_unfinished()
+        statuses = [*_WATCHED, *(_MAILED if are_mailed_read else [])]
         since = through - _OVERLAP
         pages = (audiences.standings(list_id, status=status, since=since) for status in statuses)
     read = 0

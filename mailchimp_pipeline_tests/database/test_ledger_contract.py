@@ -1,6 +1,6 @@
 """What a `sync.Ledger` does, held against the real one and the fake alike."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from typing import Protocol
 
 import pandas as pd
@@ -11,29 +11,26 @@ from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sync import Ledger, MemberOutcome, MemberStatus, Outcome, Refusal, Standing
-from mailchimp_pipeline_tests.database.builders import ACME, AT, LIST, MINUTE, a_member, a_segment, members, put_members
-from mailchimp_pipeline_tests.ledger_fake import FakeLedger
+from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_member, a_segment, put_members
+from mailchimp_pipeline_tests.database.ledger_stages import FakeStage, Member, Members, RealStage
 
 ANN, BOB = subscriber_hash("ann@acme.test"), subscriber_hash("bob@acme.test")
-Member = dict[str, str | None]
 
 
 class Make(Protocol):
     """Makes a ledger of an audience with these segments; returns it and their ids."""
 
-    def __call__(self, *segments: Sequence[Member], piece: int = 10_000) -> tuple[Ledger, list[str]]: ...
+    def __call__(self, *segments: Members, piece: int = 10_000) -> tuple[Ledger, list[str]]: ...
 
 
-def real(database: Database, *segments: Sequence[Member], piece: int = 10_000) -> tuple[Ledger, list[str]]:
-    made = [a_segment(database) for _ in segments]
-    for segment, rows in zip(made, segments, strict=True):
-        put_members(database, segment, *rows)
-    return DatabaseLedger(database, ACME, LIST, lambda: AT, piece), [segment.id for segment in made]
+def real(database: Database, *segments: Members, piece: int = 10_000) -> tuple[Ledger, list[str]]:
+    stage = RealStage(database, *segments, piece=piece)
+    return stage.ledger, stage.segment_ids
 
 
-def fake(*segments: Sequence[Member], piece: int = 10_000) -> tuple[Ledger, list[str]]:
-    by_id = {f"segment-{place}": members(*rows) for place, rows in enumerate(segments)}
-    return FakeLedger(by_id, piece=piece), list(by_id)
+def fake(*segments: Members, piece: int = 10_000) -> tuple[Ledger, list[str]]:
+    stage = FakeStage(*segments, piece=piece)
+    return stage.ledger, stage.segment_ids
 
 
 @pytest.fixture(params=["real", "fake"])
@@ -77,7 +74,7 @@ def test_everybody_differs_from_an_audience_that_has_nobody(make: Make) -> None:
 def test_differences_are_arrow_text_in_the_columns_of_the_port(make: Make) -> None:
     ledger, [segment] = make([a_member()])
     [piece] = ledger.differences(segment)
-    names = "subscriber_hash email first_name last_name entity_type entity_id digest known_status"
+    names = "subscriber_hash email first_name last_name entity_type entity_id digest known_status returns moved_from"
     assert set(piece.columns) == set(names.split())
     assert {str(kind) for kind in piece.dtypes} == {str(ARROW_STRING)}
 
@@ -186,6 +183,17 @@ def test_nobody_has_been_read_before_the_first_time(make: Make) -> None:
     ledger.finish_reading(AT)
     ledger.finish_reading(AT + MINUTE)
     assert ledger.read_through() == AT + MINUTE
+
+
+def test_a_push_is_unfinished_until_it_ends_or_the_audience_is_read_again(make: Make) -> None:
+    ledger, _ = make([])
+    ledger.finish_reading(AT)
+    assert not ledger.push_is_unfinished()
+    for end in (ledger.end_push, lambda: ledger.finish_reading(AT + MINUTE)):
+        ledger.begin_push()
+        assert ledger.push_is_unfinished()
+        end()
+        assert not ledger.push_is_unfinished()
 
 
 def test_a_segment_that_is_not_there_has_no_differences(make: Make) -> None:

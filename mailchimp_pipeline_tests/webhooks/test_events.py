@@ -183,6 +183,13 @@ def test_a_stranger_who_unsubscribes_is_remembered_by_the_hash(scene: Scene) -> 
     assert (row.status, row.state, row.email, row.entity_id) == ("unsubscribed", "seen", None, None)
 
 
+def test_a_contact_who_comes_by_itself_is_known_as_the_contact(scene: Scene) -> None:
+    put_members(scene.database, scene.segment, a_member(ANN), a_member(BOB, entity_id="2"))
+    scene.tell(stands(SUBSCRIBED, AT + MINUTE, BOB))
+    (row,) = [row for row in scene.rows() if row.subscriber_hash == subscriber_hash(BOB)]
+    assert (row.entity_type, row.entity_id, row.state) == ("employee", "2", "seen")
+
+
 def test_the_deletion_of_a_stranger_leaves_nothing(scene: Scene) -> None:
     scene.tell(stands(None, AT + MINUTE, BOB))
     assert scene.standings() == {"ann": "subscribed"}

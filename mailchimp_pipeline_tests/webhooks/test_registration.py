@@ -1,6 +1,8 @@
 """Webhooks made and removed at Mailchimp, and its own calls that come of them."""
 
+import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -177,6 +179,21 @@ def test_a_key_that_can_no_longer_be_read_stops_no_disconnecting(tenant: Tenant)
         session.execute(update(ConnectionRow).where(ours).values(api_key_encrypted="lost"))
     assert tenant.mutate("connection.disconnect").status == 200
     assert kept(tenant) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_organisation_that_leaves_while_a_webhook_is_made_has_none(
+    stage: Stage, faults: Callable[[Fault], None], method: str
+) -> None:
+    tenant = a_tenant(stage, connected=True)
+    faults(Fault(kind=FaultKind.LATE, method=method, route=WEBHOOKS, delay_seconds=0.5, times=1))
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(tenant.create)
+        while not (kept(tenant) if method == "POST" else tenant.actions()[0] == "segment.created"):
+            time.sleep(0.02)
+        assert tenant.mutate("connection.disconnect").status == 200
+        assert made.result().status == 200
+    assert (there(tenant), kept(tenant)) == ((), [])
 
 
 def test_without_a_public_address_none_is_made(stage: Stage, sandbox: Sandbox) -> None:

@@ -32,9 +32,16 @@ _IS_LATER = f"""(
 
 _TELL = sql.SQL(f"""
 insert into audience_members as known (
-    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at
+    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at, entity_type, entity_id
 )
-values (%(organisation_id)s, %(list_id)s, %(subscriber_hash)s, 'seen', %(status)s, %(changed_at)s)
+select %(organisation_id)s, %(list_id)s, %(subscriber_hash)s, 'seen', %(status)s, %(changed_at)s,
+    ours.entity_type, ours.entity_id
+from (select) as told
+left join (
+    select entity_type, entity_id from segment_members
+    where organisation_id = %(organisation_id)s and subscriber_hash = %(subscriber_hash)s
+    order by entity_type, entity_id limit 1
+) as ours on true
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     status = excluded.status, changed_at = excluded.changed_at,
     -- What was refused is tried again once Mailchimp says something new of the member.

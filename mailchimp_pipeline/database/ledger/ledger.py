@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.database.bulk import copy_out, driver_connection
@@ -38,23 +38,34 @@ class DatabaseLedger:
 
     def read_through(self) -> datetime | None:
         """Return the moment up to which the members' standings were read, None before the first time."""
-        read = select(AudienceReadRow.read_through).where(
-            AudienceReadRow.organisation_id == self.organisation_id, AudienceReadRow.mailchimp_list_id == self.list_id
-        )
         with self.database.organisation(self.organisation_id) as session:
-            return session.scalar(read)
+            return session.scalar(select(AudienceReadRow.read_through).where(*self._its_read()))
 
     def finish_reading(self, through: datetime) -> None:
         """Note that all standings up to this moment are taken over."""
         row = insert(AudienceReadRow).values(
             organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through
         )
+        # What a push that did not end has sent was among what was read.
+        now_known = {"read_through": through, "push_unfinished": False}
+        statement = row.on_conflict_do_update(
+            index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known
+        )
         with self.database.organisation(self.organisation_id) as session:
-            session.execute(
-                row.on_conflict_do_update(
-                    index_elements=["organisation_id", "mailchimp_list_id"], set_={"read_through": through}
-                )
-            )
+            session.execute(statement)
+
+    def begin_push(self) -> None:
+        """Note that contacts are about to be sent."""
+        self._note_push(unfinished=True)
+
+    def end_push(self) -> None:
+        """Note that every answer is written down."""
+        self._note_push(unfinished=False)
+
+    def push_is_unfinished(self) -> bool:
+        """Tell whether a push began and did not end since the members were read."""
+        with self.database.organisation(self.organisation_id) as session:
+            return bool(session.scalar(select(AudienceReadRow.push_unfinished).where(*self._its_read())))
 
     def take_over(self, standings: Sequence[Standing]) -> None:
         """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten.
@@ -144,6 +155,14 @@ class DatabaseLedger:
                 if lines:
                     parameters = self._parameters(at=at, **_arrays(sent, lines))
                     driver_connection(session).execute(statement, parameters)
+
+    def _note_push(self, *, unfinished: bool) -> None:
+        with self.database.organisation(self.organisation_id) as session:
+            session.execute(update(AudienceReadRow).where(*self._its_read()).values(push_unfinished=unfinished))
+
+    def _its_read(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        row = AudienceReadRow
+        return row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
 
     def _bounds(self, segment_id: str) -> list[str]:
         parameters = self._parameters(segment_id=row_id(segment_id), piece=self.piece)

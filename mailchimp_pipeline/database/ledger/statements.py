@@ -145,11 +145,18 @@ _SEEN = """
 
 TAKE_OVER = sql.SQL(f"""
 insert into audience_members as known (
-    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at, contact_id
+    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at, contact_id, entity_type, entity_id
 )
-select %(organisation_id)s, %(list_id)s, subscriber_hash, 'seen', status, changed_at, contact_id
+select %(organisation_id)s, %(list_id)s, seen.subscriber_hash, 'seen', status, changed_at, contact_id,
+    ours.entity_type, ours.entity_id
 from ({_SEEN}) as seen
-order by subscriber_hash
+-- Whose it is: that of a contact who was sent, and whose answer was lost, must be known when the contact opts out.
+left join lateral (
+    select entity_type, entity_id from segment_members as member
+    where member.organisation_id = %(organisation_id)s and member.subscriber_hash = seen.subscriber_hash
+    order by entity_type, entity_id limit 1
+) as ours on true
+order by seen.subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     status = excluded.status, changed_at = excluded.changed_at,
     contact_id = coalesce(excluded.contact_id, known.contact_id),

@@ -84,8 +84,8 @@ class SegmentMemberRow(Row):
 class AudienceMemberRow(Row):
     """What an audience has, as far as we know; the ledger says what follows from it.
 
-    `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; contact and
-    entity are null for a member that was only seen there. `contact_id` is Mailchimp's lasting id of the member.
+    `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; the contact is null
+    for a member that was only seen there, and so is the entity where nobody of ours had the address. `contact_id` is Mailchimp's lasting id of the member.
     `leaving` is set on who left a segment that archives its leavers. `changed_at` is when the status changed.
     """
 
@@ -126,7 +126,10 @@ class AudienceMemberRow(Row):
 
 
 class AudienceReadRow(Row):
-    """Up to when an audience's members were read from Mailchimp."""
+    """Up to when an audience's members were read from Mailchimp.
+
+    `push_unfinished` is set while contacts are sent; where it stays set, answers were lost.
+    """
 
     __tablename__ = "audience_reads"
     __table_args__ = (PrimaryKeyConstraint("organisation_id", "mailchimp_list_id"),)
@@ -134,6 +137,7 @@ class AudienceReadRow(Row):
     organisation_id: Mapped[str]
     mailchimp_list_id: Mapped[str]
     read_through: Mapped[datetime]
+    push_unfinished: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class SyncRequestRow(Row):

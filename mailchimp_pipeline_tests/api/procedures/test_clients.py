@@ -75,4 +75,6 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     assert values["history"]["nextCursor"] is None
     assert values["preview"] == {"matching": 0, "members": 0, "excluded": {}}
     assert values["preference"] == values["optedOut"] == values["preferences"]["items"][0]
+    assert values["exported"]["preference"] == values["preference"]
+    assert (values["erased"]["status"], values["erased"]["audiences"]) == ("completed", 0)
     assert [entry["action"] for entry in values["audit"]["items"]][-1] == "segment.created"

@@ -111,6 +111,7 @@ create table audience_reads (
     organisation_id text not null,
     mailchimp_list_id text not null,
     read_through timestamptz not null,
+    push_unfinished boolean default false not null,
     constraint pk_audience_reads primary key (organisation_id, mailchimp_list_id)
 );
 

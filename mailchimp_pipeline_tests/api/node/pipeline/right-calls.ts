@@ -54,6 +54,14 @@ export async function preferences(entityId: string): Promise<Preference | null> 
   return trpc.mailchimp.preferences.getForEntity.query(entity);
 }
 
+export async function erase(entityId: string): Promise<"pending" | "completed"> {
+  const entity = { entityId, entityType: "employee" } as const;
+  const held = await trpc.mailchimp.preferences.export.mutate(entity);
+  const address: unknown = held.mailchimp.entries[0]?.member["email_address"];
+  console.log(address, held.mailchimp.incompleteBecause);
+  return (await trpc.mailchimp.preferences.gdprDelete.mutate(entity)).status;
+}
+
 export function wrongField(error: unknown): string | undefined {
   const known = error instanceof TRPCClientError ? (error as TRPCClientError<AppRouter>) : undefined;
   return known?.data?.zodError?.fieldErrors["apiKey"]?.[0];

@@ -1,9 +1,6 @@
-"""Makes the parts from the settings and puts them together: the only place that knows every adapter.
+"""The adapters, made from the settings when they are first needed."""
 
-What does not belong here: Dagster (`defs`), the API's procedures (`api`), any decision.
-"""
-
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,28 +8,18 @@ from functools import cached_property
 from threading import Lock
 
 from mailchimp_pipeline.access import Access
-from mailchimp_pipeline.campaigns import Campaign, Stats, settling_since
-from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
-from mailchimp_pipeline.database.campaign_records import DatabaseCampaignRecords
+from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.embedded import embedded_server
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.locks import ConnectionSlots, hold, is_held, run_lock
+from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
-from mailchimp_pipeline.mailchimp.errors import KeyRefused
-from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
-from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
-from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.runs.run import Run
-from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import open_source
 
@@ -168,109 +155,3 @@ def _database_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise ValueError("the settings are not complete: see `complete_settings`")
     return settings.database_url.get_secret_value()
-
-
-@contextmanager
-def open_pipeline(settings: Settings | None = None) -> Generator["DatabasePipeline"]:
-    """Yield the pipeline behind Dagster, and close its parts."""
-    with open_parts(settings) as parts:
-        yield DatabasePipeline(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class DatabasePipeline:
-    """`runs.pipeline.Pipeline` over the database, the source and Mailchimp."""
-
-    parts: Parts
-
-    def now(self) -> datetime:
-        """Return the time."""
-        return utc_now()
-
-    def describe(self, relation: str) -> RelationVersion:
-        """Return what a source relation, employee or vendor, holds."""
-        return self.parts.source.describe(EntityType(relation))
-
-    def due_segments(self) -> Sequence[Segment]:
-        """Return the live segments of connected organisations."""
-        return self._records.due_segments()
-
-    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
-        """Return those of the due segments whose last sync did not end well after the moment."""
-        return self._records.not_synced_since(moment)
-
-    def waiting_requests(self) -> Sequence[SyncRequest]:
-        """Return the requests that no run has taken up."""
-        return self._records.waiting_requests()
-
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
-        """Do the segments with these partition keys."""
-        with hold(self.parts.database, run_lock(run_id), what=f"run {run_id}"):
-            segments = self._records.segments(keys)
-            confirmed = self._records.start_request(keys, request_id, run_id) if request_id else frozenset[str]()
-            run = Run(
-                self.parts.source,
-                self._records,
-                self.parts.audiences,
-                utc_now,
-                push=push,
-                departures_confirmed=confirmed,
-            )
-            for result in run.results(segments):
-                if request_id is not None:
-                    self._records.end_request(result, request_id)
-                yield result
-
-    def fail_abandoned(self) -> int:
-        """Put segments that are `syncing` though nothing is at them into `error`."""
-        return self._records.fail_abandoned()
-
-    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
-        """Put what the run did not come to into `error`, and end its request unless another run took that over."""
-        self._records.fail_stopped(run, reason)
-
-    def is_alive(self, run_id: str) -> bool:
-        """Tell whether the process of a run holds its lock."""
-        with self.parts.database.everyone() as session:
-            return is_held(session, run_lock(run_id))
-
-    @property
-    def _records(self) -> DatabaseRecords:
-        return DatabaseRecords(self.parts.database, self.parts.keyring, utc_now)
-
-
-@contextmanager
-def open_campaigns(settings: Settings | None = None) -> Generator["DatabaseCampaigns"]:
-    """Yield the campaigns behind Dagster, and close their parts."""
-    with open_parts(settings) as parts:
-        yield DatabaseCampaigns(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseCampaigns:
-    """`runs.campaigns.CampaignPipeline` over the database and Mailchimp."""
-
-    parts: Parts
-    clock: Callable[[], datetime] = utc_now
-
-    def refresh(self) -> Iterator[OrganisationRefresh]:
-        """Refresh the campaigns that still move, of all connected organisations."""
-        since = settling_since(self.clock(), self.parts.settings.campaign_settle_days)
-        due = self._records.due(settling_since=since)
-        return CampaignRefresh(self._records, self._account, self.clock).results(due)
-
-    def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
-        """Return the campaigns' latest figures by our ids."""
-        return self._records.histories(campaigns, latest=latest)
-
-    @contextmanager
-    def _account(self, organisation_id: str) -> Generator[MailchimpClient]:
-        try:
-            yield self.parts.audiences(organisation_id)
-        except KeyRefused:
-            self._records.mark_key_refused(organisation_id)
-            raise
-
-    @property
-    def _records(self) -> DatabaseCampaignRecords:
-        return DatabaseCampaignRecords(self.parts.database, self.parts.keyring, self.clock)

@@ -1,0 +1,110 @@
+"""The pipeline behind Dagster's segments, over the parts."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailchimp_pipeline.assembly.parts import Parts, open_parts, utc_now
+from mailchimp_pipeline.contacts import EntityType, RelationVersion
+from mailchimp_pipeline.database.locks import hold, is_held, run_lock
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.withdrawals import organisations_to_tell
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.runs.run import Run
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.withdrawals import carry_withdrawals
+
+_ONE_TRY = Retries(budget=10)
+"""For what the next run does again anyway."""
+
+
+@contextmanager
+def open_pipeline(settings: Settings | None = None) -> Generator["DatabasePipeline"]:
+    """Yield the pipeline behind Dagster, and close its parts."""
+    with open_parts(settings) as parts:
+        yield DatabasePipeline(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePipeline:
+    """`runs.pipeline.Pipeline` over the database, the source and Mailchimp."""
+
+    parts: Parts
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return utc_now()
+
+    def describe(self, relation: str) -> RelationVersion:
+        """Return what a source relation, employee or vendor, holds."""
+        return self.parts.source.describe(EntityType(relation))
+
+    def due_segments(self) -> Sequence[Segment]:
+        """Return the live segments of connected organisations."""
+        return self._records.due_segments()
+
+    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
+        """Return those of the due segments whose last sync did not end well after the moment."""
+        return self._records.not_synced_since(moment)
+
+    def waiting_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests that no run has taken up."""
+        return self._records.waiting_requests()
+
+    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+        """Do the segments with these partition keys."""
+        with hold(self.parts.database, run_lock(run_id), what=f"run {run_id}"):
+            if push and request_id is None:
+                self._carry_withdrawals()
+            segments = self._records.segments(keys)
+            confirmed = self._records.start_request(keys, request_id, run_id) if request_id else frozenset[str]()
+            run = Run(
+                self.parts.source,
+                self._records,
+                self.parts.audiences,
+                utc_now,
+                push=push,
+                departures_confirmed=confirmed,
+            )
+            for result in run.results(segments):
+                if request_id is not None:
+                    self._records.end_request(result, request_id)
+                yield result
+
+    def _carry_withdrawals(self) -> None:
+        """Tell every organisation's Mailchimp who opted out while it did not answer, also where nothing is synced."""
+        parts = self.parts
+        with parts.database.everyone() as session:
+            organisation_ids = organisations_to_tell(session)
+        for organisation_id in organisation_ids:
+            # Where it still does not answer they stay outstanding, and the segments say what is wrong.
+            with suppress(PipelineError):
+                carry_withdrawals(
+                    organisation_id,
+                    lambda each=organisation_id: closing(parts.client(each, retries=_ONE_TRY)),
+                    database=parts.database,
+                    keyring=parts.keyring,
+                    clock=utc_now,
+                )
+
+    def fail_abandoned(self) -> int:
+        """Put segments that are `syncing` though nothing is at them into `error`."""
+        return self._records.fail_abandoned()
+
+    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
+        """Put what the run did not come to into `error`, and end its request unless another run took that over."""
+        self._records.fail_stopped(run, reason)
+
+    def is_alive(self, run_id: str) -> bool:
+        """Tell whether the process of a run holds its lock."""
+        with self.parts.database.everyone() as session:
+            return is_held(session, run_lock(run_id))
+
+    @property
+    def _records(self) -> DatabaseRecords:
+        return DatabaseRecords(self.parts.database, self.parts.keyring, utc_now)
