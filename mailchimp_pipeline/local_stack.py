@@ -121,9 +121,9 @@ def expect_free(port: int, *, what: str, setting: str) -> None:
         ) from error
 
 
-def wait_for_port(port: int, children: Children, *, what: str) -> None:
+def wait_for_port(port: int, children: Children, *, what: str, seconds: float = _START_SECONDS) -> None:
     """Wait until somebody listens on the port. Raises `DidNotStart`, and `ChildEnded` where a child gave up."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         children.check()
         with socket.socket() as probe:
@@ -131,7 +131,7 @@ def wait_for_port(port: int, children: Children, *, what: str) -> None:
             if probe.connect_ex((_LOOPBACK, port)) == 0:
                 return
         time.sleep(0.05)
-    raise DidNotStart(f"{what} did not listen on port {port} within {_START_SECONDS} s; see its log under `logs`.")
+    raise DidNotStart(f"{what} did not listen on port {port} within {seconds:g} s; see its log under `logs`.")
 
 
 def workspace_arguments() -> Sequence[str]:

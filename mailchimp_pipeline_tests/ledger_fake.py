@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import RLock
 
 import pandas as pd
@@ -14,6 +14,7 @@ from mailchimp_pipeline.contacts import ARROW_STRING, EntityType, content_digest
 from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
 
 _MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id")
 
 
@@ -95,8 +96,8 @@ class FakeLedger:
     def take_over(self, standings: Sequence[Standing]) -> None:
         with self._lock:
             for standing in standings:
-                known = self.known.get(standing.subscriber_hash, Known())
-                if known.status is standing.status:
+                known = self.known.get(standing.subscriber_hash) or Known(entity=self._owner(standing.subscriber_hash))
+                if known.status is standing.status and not _is_news(known, standing):
                     continue
                 state = known.state
                 if state in {Outcome.REFUSED, Outcome.ARCHIVED}:
@@ -238,14 +239,27 @@ class FakeLedger:
             )
             self.leaving.discard(subscriber_hash)
 
+    def _owner(self, subscriber_hash: str) -> tuple[str, str] | None:
+        members = [member for members in self._segments.values() for member in members]
+        owners = [(each.entity_type, each.entity_id) for each in members if each.subscriber_hash == subscriber_hash]
+        return min(owners, default=None)
+
     def _withdraw_consent(self, subscriber_hash: str, at: datetime) -> None:
         members = [member for members in self._segments.values() for member in members]
         entities = {(each.entity_type, each.entity_id) for each in members if each.subscriber_hash == subscriber_hash}
         known = self.known[subscriber_hash].entity
-        for entity in entities | ({known} if known else set()):
+        for entity in entities | ({known} if known else set[tuple[str, str]]()):
             said = self.said.get(entity)
             if said is None or (said.opted_in and said.at.replace(microsecond=0) <= at):
                 self.said[entity] = Said(opted_in=False, at=at)
+
+
+def _is_news(known: Known, standing: Standing) -> bool:
+    if standing.status not in {MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED}:
+        return False
+    if standing.changed_at is None or known.changed_at is None:
+        return False
+    return standing.changed_at > known.changed_at + _CLOCKS_DIFFER
 
 
 def _wanted(members: pd.DataFrame) -> list[Wanted]:

@@ -1,6 +1,5 @@
 """The whole pipeline with Dagster's daemon, and a run that is killed in the middle of its push."""
 
-import csv
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ import pytest
 from sqlalchemy import select
 
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
-from mailchimp_pipeline.contacts import RELATION_COLUMNS
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
@@ -23,6 +21,7 @@ from mailchimp_pipeline.sandbox import SandboxControl, Status
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
+from mailchimp_pipeline_tests.runs.company import write_relations
 from mailchimp_pipeline_tests.source_fake import an_employee
 
 PEOPLE = 2100
@@ -75,7 +74,7 @@ class Running:
 
 @contextmanager
 def running(home: Path) -> Generator[Running]:
-    write_people(home / "files")
+    write_relations(home / "files", [an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)])
     settings = Settings.from_environment(
         {
             "MAILCHIMP_PIPELINE_HOME": str(home),
@@ -87,15 +86,6 @@ def running(home: Path) -> Generator[Running]:
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
         with SandboxControl(stack.sandbox_url or "") as sandbox:
             yield Running(stack, pipeline, sandbox, *ask(pipeline, sandbox))
-
-
-def write_people(files: Path) -> None:
-    files.mkdir()
-    for name, count in (("employees.csv", PEOPLE), ("vendors.csv", 0)):
-        with (files / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, RELATION_COLUMNS)
-            writer.writeheader()
-            writer.writerows(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(count))
 
 
 def ask(pipeline: DatabasePipeline, sandbox: SandboxControl) -> tuple[str, str]:

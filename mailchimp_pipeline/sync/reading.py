@@ -30,8 +30,8 @@ def read_standings(list_id: str, *, audiences: "Audiences", ledger: "Ledger", no
     else:
         # Our own pushes change members too, and a large one is not to be read back the next day. Those who became
         # subscribed are of interest where somebody was known not to be, or where answers of a push were lost.
-        are_mailed_read = ledger.knows_unsubscribed() or ledger.push_is_unfinished()
-        statuses = [*_WATCHED, *(_MAILED if are_mailed_read else [])]
+        mailed = _MAILED if ledger.knows_unsubscribed() or ledger.push_is_unfinished() else ()
+        statuses = (*_WATCHED, *mailed)
         since = through - _OVERLAP
         pages = (audiences.standings(list_id, status=status, since=since) for status in statuses)
     read = 0

@@ -116,3 +116,8 @@ class Company:
             first_name=person.first_name,
             department=person.department,
         )
+
+
+def readable(address: str) -> str:
+    """Return the address that a hash is of."""
+    return next((email for email in ADDRESSES if subscriber_hash(email) == address), address)

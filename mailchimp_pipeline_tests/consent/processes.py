@@ -49,9 +49,9 @@ class Mortal:
 
     def _call(self, method: Callable[..., object], *arguments: object, **named: object) -> object:
         result = self._life.step(partial(method, *arguments, **named))
-        return self._pieces(result) if isinstance(result, Iterator) else result
+        return self._pieces(cast("Iterator[object]", result)) if isinstance(result, Iterator) else result
 
-    def _pieces(self, pieces: Iterator[Any]) -> Iterator[Any]:
+    def _pieces(self, pieces: Iterator[object]) -> Iterator[object]:
         nothing = object()
         while (piece := self._life.step(partial(next, pieces, nothing))) is not nothing:
             yield piece

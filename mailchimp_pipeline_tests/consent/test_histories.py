@@ -4,11 +4,11 @@
 new ones, and many more: `pytest --hypothesis-profile=default mailchimp_pipeline_tests/consent/test_histories.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
@@ -16,12 +16,10 @@ from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
-from mailchimp_pipeline_tests.conftest import PostgresServer
-from mailchimp_pipeline_tests.consent.calm import wrongs_of, wrongs_when_calm
+from mailchimp_pipeline_tests.consent.calm import wrongs_when_calm
 from mailchimp_pipeline_tests.consent.company import ADDRESSES, DEPARTMENTS, PEOPLE, Entity, Person
 from mailchimp_pipeline_tests.consent.processes import Life
 from mailchimp_pipeline_tests.consent.world import LISTS, Clock, Done, World
-from mailchimp_pipeline.contacts import subscriber_hash
 
 ACTS = (
     "unsubscribe_by_link",
@@ -88,7 +86,7 @@ class Histories(RuleBasedStateMachine):
     def somebody_acts_at_mailchimp(self, act: str, list_id: str, email: str) -> None:
         self.world.act_at_mailchimp(act, list_id, email)
 
-    @rule(entity=entities, steps=deaths)
+    @rule(entity=st.sampled_from(PEOPLE[-2:]), steps=deaths)
     def somebody_is_erased(self, entity: Entity, steps: int | None) -> None:
         self.world.erase(entity, Life(steps))
 
@@ -113,14 +111,14 @@ class Histories(RuleBasedStateMachine):
     def a_segment_is_deleted(self, data: st.DataObject) -> None:
         self.world.delete_segment(data.draw(st.sampled_from(sorted(self.world.segments)), label="segment"))
 
-    @rule()
-    def the_connection_ends_or_comes_back(self) -> None:
-        if self.world.is_connected:
-            self.world.disconnect()
-        else:
+    @rule(is_connected=st.sampled_from([True, True, False]))
+    def the_connection_ends_or_comes_back(self, *, is_connected: bool) -> None:
+        if is_connected and not self.world.is_connected:
             self.world.connect()
+        if self.world.is_connected and not is_connected:
+            self.world.disconnect()
 
-    @rule(kind=st.sampled_from([None, FaultKind.CUT, FaultKind.BAD_GATEWAY, FaultKind.BLOCKED]))
+    @rule(kind=st.sampled_from([None, None, FaultKind.CUT, FaultKind.BLOCKED]))
     def mailchimp_goes_away_or_comes_back(self, kind: FaultKind | None) -> None:
         if kind is None:
             self.sandbox.end_outage()
@@ -176,7 +174,7 @@ class Histories(RuleBasedStateMachine):
         for result in done.results:
             note(f"{result.segment.name}: {result.error or (result.report and result.report.as_dict())}")
             self.expect_none([result.defect] if result.defect and "Died" not in str(result.error) else [])
-        self.expect_none(wrongs_of(self.world, done))
+        self.expect_none(self.world.wrongs_of(done))
 
     def expect_none(self, wrongs: "Iterator[str] | list[str]") -> None:
         with self.unless_wrong():
@@ -184,7 +182,7 @@ class Histories(RuleBasedStateMachine):
             assert not found, "\n".join(found)
 
     @contextmanager
-    def unless_wrong(self) -> Iterator[None]:
+    def unless_wrong(self) -> Generator[None]:
         """Note that something is wrong: then calm would not come, and hide what it was."""
         try:
             yield
@@ -193,13 +191,13 @@ class Histories(RuleBasedStateMachine):
             raise
 
 
-def test_nobody_who_said_no_is_mailed(postgres_server: PostgresServer, database_url: str) -> None:
+def test_nobody_who_said_no_is_mailed(database_url: str) -> None:
     is_brief = settings.get_current_profile_name() == "ci"
     bounds = settings(
         max_examples=60 if is_brief else 2_000,
         stateful_step_count=30 if is_brief else 50,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     clock = Clock()
     with Database(database_url, pool_size=20) as database, Sandbox.running(clock=clock) as sandbox:

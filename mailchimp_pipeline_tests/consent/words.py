@@ -12,6 +12,9 @@ from typing import TypeAlias
 from mailchimp_pipeline.sandbox import SeenMember, Status
 from mailchimp_pipeline_tests.consent.company import Company, Entity
 
+MAILED = (Status.SUBSCRIBED, Status.PENDING)
+"""Statuses of members who get mail, or are asked whether they want it."""
+
 Members: TypeAlias = Mapping[str, Mapping[str, SeenMember]]
 """What Mailchimp has: members by address, by audience."""
 

@@ -3,7 +3,7 @@
 What does not belong here: what may be sent (`words`), what must be true once all is calm (`calm`).
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,13 +26,13 @@ from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.runs.run import Records, Run
-from mailchimp_pipeline.sandbox import Sandbox, SeenMember
+from mailchimp_pipeline.sandbox import Sandbox, Status
 from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline.segments import Segment
-from mailchimp_pipeline.sync import Audiences, Ledger, withdraw
-from mailchimp_pipeline_tests.consent.company import Company, Entity
+from mailchimp_pipeline.sync import Audiences, Ledger, MemberStatus, withdraw
+from mailchimp_pipeline_tests.consent.company import Company, Entity, readable
 from mailchimp_pipeline_tests.consent.processes import Died, Life, Mortal, MortalRecords, Sent, WatchedClient
-from mailchimp_pipeline_tests.consent.words import Erased, Word, Words
+from mailchimp_pipeline_tests.consent.words import MAILED, Erased, Members, Word, Words
 from mailchimp_pipeline_tests.database.builders import KEYRING
 
 KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
@@ -61,7 +61,7 @@ class Done:
 
     results: Sequence[SegmentResult]
     sent: Sequence[Sent]
-    before: Mapping[str, Mapping[str, SeenMember]]
+    before: Members
 
 
 @dataclass
@@ -186,7 +186,23 @@ class World:
             results = list(run.results(stored))
         return Done(results, client.sent, before)
 
-    def members(self) -> Mapping[str, Mapping[str, SeenMember]]:
+    def wrongs_of(self, done: Done) -> Iterator[str]:
+        """Yield whom a process sent, or brought to be mailed, though it must not, as a person reads it."""
+        read = {list_id for list_id in LISTS if self.ledger(list_id).read_through() == self.clock()}
+        for sent in done.sent:
+            if why := self.words.why_not(sent.address, sent.list_id, done.before, read):
+                yield f"{readable(sent.address)} was sent to {sent.list_id} as {sent.status}: {why}"
+            had = done.before[sent.list_id].get(sent.address)
+            if had and had.status is Status.PENDING and sent.status is MemberStatus.SUBSCRIBED:
+                yield f"{readable(sent.address)} was subscribed in {sent.list_id} without having confirmed"
+        for list_id, there in self.members().items():
+            for address, member in there.items():
+                had = done.before[list_id].get(address)
+                is_newly_mailed = member.status in MAILED and not (had and had.status in MAILED)
+                if is_newly_mailed and (why := self.words.why_not(address, list_id, done.before, read)):
+                    yield f"{readable(address)} came to be {member.status} in {list_id}: {why}"
+
+    def members(self) -> Members:
         """Return what Mailchimp has, by audience and address."""
         return {list_id: {seen.id: seen for seen in self.sandbox.members(list_id)} for list_id in LISTS}
 

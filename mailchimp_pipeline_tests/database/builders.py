@@ -65,6 +65,8 @@ def members(*rows: dict[str, str | None]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(a_member()), dtype=ARROW_STRING)
 
 
-def put_members(database: Database, segment: Segment, *rows: dict[str, str | None]) -> MemberChange:
+def put_members(
+    database: Database, segment: Segment, *rows: dict[str, str | None], departures_confirmed: bool = False
+) -> MemberChange:
     with database.organisation(segment.organisation_id) as session:
-        return MemberStore(session).replace(segment, members(*rows))
+        return MemberStore(session).replace(segment, members(*rows), departures_confirmed=departures_confirmed)

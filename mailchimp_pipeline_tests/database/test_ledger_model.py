@@ -96,11 +96,11 @@ def test_the_ledger_and_the_fake_never_disagree(
     organisation_id = f"organisation-{next(_numbers)}"
     first, second = (a_segment(database, organisation_id) for _ in range(2))
     real = DatabaseLedger(database, organisation_id, LIST, lambda: AT, piece=2)
-    fake = FakeLedger({first.id: members(), second.id: members(*other)})
+    fake = FakeLedger({first.id: members(), second.id: members(*other)}, clock=lambda: AT)
     put_members(database, second, *other)
     for step in (Replace(mine), *steps):
         if isinstance(step, Replace):
-            put_members(database, first, *step.members)
+            put_members(database, first, *step.members, departures_confirmed=True)
             fake.replace_members(first.id, members(*step.members))
         else:
             do(step, real, first)

@@ -1,13 +1,13 @@
 """What a `sync.Ledger` makes of people who opt out, come back, move and leave: the real one and the fake alike."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import pandas as pd
 import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline.sync import Ledger, MemberOutcome, MemberStatus, Outcome, Refusal, Standing
 from mailchimp_pipeline_tests.database.builders import AT, MINUTE, a_member
@@ -28,8 +28,7 @@ class Set(Protocol):
 def stage(request: pytest.FixtureRequest) -> Set:
     if request.param == "fake":
         return FakeStage
-    database: Database = request.getfixturevalue("database")
-    return lambda *segments: RealStage(database, *segments)
+    return partial(RealStage, request.getfixturevalue("database"))
 
 
 def differing(stage: Stage) -> dict[str, dict[str, object]]:

@@ -1,6 +1,5 @@
 """The code location as Dagster's processes meet it: loaded without settings, opened by the environment of a run."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,13 +26,18 @@ print(*(name for name in {HEAVY!r} if name in sys.modules))
 
 def in_a_fresh_interpreter(code: str, environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT_ROOT, env=environment or {}, check=True, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 
 
 def test_nothing_heavy_is_loaded_before_a_run() -> None:
-    assert in_a_fresh_interpreter(LOOK) == ""
+    assert in_a_fresh_interpreter(LOOK, {}) == ""
 
 
 def test_the_pipeline_is_opened_from_the_environment_when_a_run_begins(
@@ -57,13 +61,16 @@ def test_dagsters_storage_is_where_the_settings_say(
     assert PipelineStorage.config_type() == {}
 
 
-def test_dagsters_storage_is_embedded_where_the_settings_say_nothing(postgres_home: Path) -> None:
+def test_dagsters_storage_is_embedded_where_the_settings_say_nothing(
+    postgres_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = """
 from mailchimp_pipeline.defs.storage import PipelineStorage
 print(PipelineStorage.from_config_value(None, {"should_autocreate_tables": False}).postgres_url)
 """
-    environment = {"MAILCHIMP_PIPELINE_HOME": str(postgres_home), "HOME": os.environ.get("HOME", "/")}
-    assert "/dagster" in in_a_fresh_interpreter(code, environment)
+    monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(postgres_home))
+    monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+    assert "/dagster" in in_a_fresh_interpreter(code)
 
 
 def test_the_schedule_can_be_fired_by_hand(tmp_path: Path) -> None:

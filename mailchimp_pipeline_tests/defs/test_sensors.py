@@ -132,7 +132,7 @@ def test_runs_of_other_jobs_and_runs_that_have_not_begun_are_left_alone(instance
 
 
 def stopped(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, sensor: dg.RunStatusSensorDefinition
+    instance: dg.DagsterInstance, run: dg.DagsterRun, sensor: dg.SensorDefinition
 ) -> list[tuple[StoppedRun, str]]:
     pipeline = FakePipeline()
     event = (
@@ -140,9 +140,7 @@ def stopped(
         if sensor is failed_runs
         else dg.DagsterEvent(dg.DagsterEventType.RUN_CANCELED.value, run.job_name)
     )
-    context = dg.build_run_status_sensor_context(
-        sensor.name, event, instance, run, resources={"pipeline": pipeline}
-    )
+    context = dg.build_run_status_sensor_context(sensor.name, event, instance, run, resources={"pipeline": pipeline})
     sensor(context.for_run_failure() if sensor is failed_runs else context)
     return pipeline.stopped
 

@@ -91,6 +91,6 @@ def write_relations(files: Path, employees: Sequence[Row], vendors: Sequence[Row
     files.mkdir(exist_ok=True)
     for name, rows in (("employees.csv", employees), ("vendors.csv", vendors)):
         with (files / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, RELATION_COLUMNS)
+            writer: csv.DictWriter[str] = csv.DictWriter(file, RELATION_COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -28,12 +29,15 @@ from mailchimp_pipeline_tests.source_fake import an_employee, rows
 Make = Callable[[], tuple[Records, Segment]]
 
 
+def real(database: Database) -> tuple[Records, Segment]:
+    return DatabaseRecords(database, KEYRING, lambda: datetime.now(UTC)), stored_segment(database)
+
+
 @pytest.fixture(params=["real", "fake"])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "fake":
         return lambda: (FakeRecords(), a_segment())
-    database: Database = request.getfixturevalue("database")
-    return lambda: (DatabaseRecords(database, KEYRING, lambda: datetime.now(UTC)), stored_segment(database))
+    return partial(real, request.getfixturevalue("database"))
 
 
 def of(*emails: str, last_name: str = "Byron") -> Membership:

@@ -10,8 +10,7 @@ import pytest
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import LastingError, PassingError
-from mailchimp_pipeline.runs.results import MembershipCounts
-from mailchimp_pipeline.segments import Membership, Segment, SegmentType
+from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.sync import Audiences, MemberStatus, Refusal
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
 from mailchimp_pipeline_tests.runs.records_fake import FakeRecords
@@ -140,9 +139,7 @@ class Away(FakeRecords):
     def mark_failed(self, segment: Segment, error: str) -> None:  # noqa: ARG002
         raise PassingError("PostgreSQL is away.")
 
-    def replace_members(
-        self, segment: Segment, membership: Membership, *, departures_confirmed: bool = False
-    ) -> MembershipCounts:
+    def mark_syncing(self, segment: Segment) -> None:  # noqa: ARG002
         raise PassingError("PostgreSQL went away.")
 
 

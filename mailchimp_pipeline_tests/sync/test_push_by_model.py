@@ -1,4 +1,4 @@
-"""Whatever an audience holds and refuses: everybody is accounted for, nobody is mailed who must not be, twice is once."""
+"""Whatever an audience holds and refuses: all are accounted for, nobody is mailed who must not be, twice is once."""
 
 from dataclasses import dataclass
 

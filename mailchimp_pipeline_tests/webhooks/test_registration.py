@@ -189,7 +189,7 @@ def test_an_organisation_that_leaves_while_a_webhook_is_made_has_none(
     faults(Fault(kind=FaultKind.LATE, method=method, route=WEBHOOKS, delay_seconds=0.5, times=1))
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(tenant.create)
-        while not (kept(tenant) if method == "POST" else tenant.actions()[0] == "segment.created"):
+        while not (kept(tenant) if method == "POST" else "segment.created" in tenant.actions()):
             time.sleep(0.02)
         assert tenant.mutate("connection.disconnect").status == 200
         assert made.result().status == 200

@@ -115,9 +115,10 @@ def take_over_event(
 def _tell(connection: DriverConnection, event: StandingChanged, place: Mapping[str, object]) -> None:
     status = event.status and event.status.value
     member = {"subscriber_hash": event.subscriber_hash, "status": status, "changed_at": event.at}
-    connection.execute(_TELL if event.status else _TELL_DELETED, {**place, **member})
     if event.status is MemberStatus.UNSUBSCRIBED:
+        # Before the ledger has it: an unsubscription that is known is taken for one of those that we carried there.
         _withdraw_consent(connection, event.subscriber_hash, event.at, place)
+    connection.execute(_TELL if event.status else _TELL_DELETED, {**place, **member})
 
 
 def _move(connection: DriverConnection, event: AddressChanged, place: Mapping[str, object]) -> None:
@@ -129,14 +130,14 @@ def _move(connection: DriverConnection, event: AddressChanged, place: Mapping[st
     former, there = known.get(event.former_hash), known.get(event.subscriber_hash)
     if former is None or former.stands_later:
         return
+    status, since = _standing(former, there)
+    if status == MemberStatus.UNSUBSCRIBED != former.status:
+        _withdraw_consent(connection, event.former_hash, since or event.at, place)
     if there is not None and there.is_from_us:
         connection.execute(_REMOVE, {**parameters, "removed": event.former_hash})
         return
-    status, since = _standing(former, there)
     connection.execute(_REMOVE, {**parameters, "removed": event.subscriber_hash})
     connection.execute(_MOVE, {**parameters, "status": status, "stands_since": since, "email": event.email})
-    if status == MemberStatus.UNSUBSCRIBED:
-        _withdraw_consent(connection, event.subscriber_hash, since or event.at, place)
 
 
 def _standing(former: _Known, there: _Known | None) -> tuple[str | None, datetime | None]:

@@ -48,9 +48,7 @@ class DatabaseLedger:
         )
         # What a push that did not end has sent was among what was read.
         now_known = {"read_through": through, "push_unfinished": False}
-        statement = row.on_conflict_do_update(
-            index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known
-        )
+        statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
         with self.database.organisation(self.organisation_id) as session:
             session.execute(statement)
 
@@ -70,7 +68,8 @@ class DatabaseLedger:
     def take_over(self, standings: Sequence[Standing]) -> None:
         """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten.
 
-        An unsubscription withdraws the consent of every contact with the address. Nothing is written of the erased.
+        An unsubscription that is news withdraws the consent of every contact with the address. Nothing is written of
+        the erased.
         """
         with self.database.organisation(self.organisation_id) as session:
             said = {standing.subscriber_hash: standing for standing in standings}
@@ -84,9 +83,10 @@ class DatabaseLedger:
                 contact_ids=[standing.contact_id for standing in said.values()],
             )
             connection = driver_connection(session)
-            connection.execute(statements.TAKE_OVER, parameters)
+            # First the words: what is news of them shows in what was known before.
             if any(standing.status is MemberStatus.UNSUBSCRIBED for standing in said.values()):
                 connection.execute(statements.WITHDRAW_CONSENT, parameters)
+            connection.execute(statements.TAKE_OVER, parameters)
 
     def knows_unsubscribed(self) -> bool:
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""

@@ -16,6 +16,8 @@ select subscriber_hash from (
 ) as numbered where place %% %(piece)s = 0 order by subscriber_hash
 """)
 
+# What is looked up for each contact ends with `limit 1` or `offset 0`: so PostgreSQL takes the index by the contact.
+# As a join it would be free to read the whole table for each where it has no statistics yet, as in a first sync.
 _STANDINGS = sql.SQL("""
 with wanted as (
     select distinct on (member.subscriber_hash)
@@ -24,15 +26,16 @@ with wanted as (
     from segment_members as member
     join contact_segments as segment
         on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
+    cross join lateral (
+        select from segment_members as ours
+        where ours.organisation_id = %(organisation_id)s and ours.segment_id = %(segment_id)s
+            and ours.subscriber_hash = member.subscriber_hash
+        limit 1
+    ) as ours
     cross join lateral (select member.entity_id ~ '^[0-9]+$' as is_whole, ltrim(member.entity_id, '0') as digits) as id
     where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
         and segment.soft_deleted_at is null
         and member.subscriber_hash > %(after)s and member.subscriber_hash <= %(through)s
-        and exists (
-            select from segment_members as ours
-            where ours.organisation_id = %(organisation_id)s and ours.segment_id = %(segment_id)s
-                and ours.subscriber_hash = member.subscriber_hash
-        )
     order by member.subscriber_hash, member.entity_type = 'vendor',
         not is_whole, case when is_whole then length(digits) end, case when is_whole then digits end,
         member.entity_id, member.digest
@@ -45,9 +48,12 @@ standings as (
         coalesce(known.state = 'refused' and known.attempted_digest = wanted.digest, false) as refused_before,
         coalesce(known.status = 'subscribed' and known.digest = wanted.digest, false) as as_wanted
     from wanted
-    left join audience_members as known
-        on known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-        and known.subscriber_hash = wanted.subscriber_hash
+    left join lateral (
+        select * from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and known.subscriber_hash = wanted.subscriber_hash
+        limit 1
+    ) as known on true
 )
 """)
 
@@ -83,9 +89,13 @@ select subscriber_hash, email, first_name, last_name, entity_type, entity_id, di
             )
     ) then 'yes' end as returns,
     case when not is_known then (
-        select known.subscriber_hash from audience_members as known
-        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-            and (known.entity_type, known.entity_id) = (standings.entity_type, standings.entity_id)
+        select known.subscriber_hash from (
+            select * from audience_members as every
+            where every.organisation_id = %(organisation_id)s
+                and (every.entity_type, every.entity_id) = (standings.entity_type, standings.entity_id)
+            offset 0
+        ) as known
+        where known.mailchimp_list_id = %(list_id)s
             and known.state = 'pushed' and known.status in ('subscribed', 'pending')
             and not exists ({_LIVE_MEMBER})
         order by known.pushed_at desc limit 1
@@ -137,6 +147,8 @@ COUNTS = _STANDINGS + sql.SQL("""
 select count(*) filter (where as_wanted and not refused_before), count(*) filter (where refused_before) from standings
 """)
 
+_CLOCKS_DIFFER = "interval '5 minutes'"
+
 _SEEN = """
     select subscriber_hash, status, coalesce(changed_at, %(at)s) as changed_at, contact_id
     from unnest(%(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[])
@@ -153,7 +165,8 @@ from ({_SEEN}) as seen
 -- Whose it is: that of a contact who was sent, and whose answer was lost, must be known when the contact opts out.
 left join lateral (
     select entity_type, entity_id from segment_members as member
-    where member.organisation_id = %(organisation_id)s and member.subscriber_hash = seen.subscriber_hash
+    where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
+        and member.subscriber_hash = seen.subscriber_hash
     order by entity_type, entity_id limit 1
 ) as ours on true
 order by seen.subscriber_hash
@@ -164,12 +177,22 @@ on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     state = case when known.state in ('seen', 'pushed') then known.state
         when known.digest is null then 'seen' else 'pushed' end,
     refusal = null, attempted_digest = null
-where known.status is distinct from excluded.status
+where known.status is distinct from excluded.status or (
+    -- Archived by us, by somebody else the next time: that counts. Clocks differ, so not what is hardly later.
+    known.status in ('archived', 'unsubscribed') and excluded.changed_at > known.changed_at + {_CLOCKS_DIFFER}
+)
 """)  # noqa: S608 - put together of constants
 
 WITHDRAW_CONSENT = sql.SQL(f"""
 with gone as (
-    select subscriber_hash, changed_at from ({_SEEN}) as seen where status = 'unsubscribed'
+    select subscriber_hash, changed_at from ({_SEEN}) as seen
+    where status = 'unsubscribed' and not exists (
+        -- What is known already is no new word; where we carried a withdrawal there, it was none of others' at all.
+        select from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and known.subscriber_hash = seen.subscriber_hash and known.status = 'unsubscribed'
+            and seen.changed_at <= known.changed_at + {_CLOCKS_DIFFER}
+    )
 ),
 contacts as (
     select entity_type, entity_id, subscriber_hash from segment_members where organisation_id = %(organisation_id)s

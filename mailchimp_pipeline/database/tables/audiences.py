@@ -84,9 +84,10 @@ class SegmentMemberRow(Row):
 class AudienceMemberRow(Row):
     """What an audience has, as far as we know; the ledger says what follows from it.
 
-    `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; the contact is null
-    for a member that was only seen there, and so is the entity where nobody of ours had the address. `contact_id` is Mailchimp's lasting id of the member.
-    `leaving` is set on who left a segment that archives its leavers. `changed_at` is when the status changed.
+    `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; the contact is null for
+    a member that was only seen there, and so is the entity where nobody of ours had the address. `contact_id` is
+    Mailchimp's lasting id of the member. `leaving` is set on who left a segment that archives its leavers.
+    `changed_at` is when the status changed.
     """
 
     __tablename__ = "audience_members"

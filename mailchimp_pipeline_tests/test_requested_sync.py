@@ -1,0 +1,82 @@
+"""`mailchimp-pipeline sync`: asks, waits for Dagster, and tells how it ended."""
+
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+from threading import Event
+
+import pytest
+from rich.console import Console
+
+from mailchimp_pipeline.requested_sync import NothingToSync, request_and_wait
+from mailchimp_pipeline_tests.database.builders import ACME
+from mailchimp_pipeline_tests.runs.company import Company, a_company
+
+
+@pytest.fixture
+def company(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Company]:
+    with a_company(database_url, tmp_path / "files") as made:
+        variables: Mapping[str, str] = made.pipeline.parts.settings.environment()
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield made
+
+
+@pytest.fixture
+def dagster(company: Company) -> Generator[None]:
+    """Serve requests as Dagster does, until the end of the test."""
+    over = Event()
+
+    def serve() -> None:
+        while not over.wait(0.05):
+            for number, request in enumerate(company.pipeline.waiting_requests()):
+                keys, run_id = [request.partition_key], f"run-{number}"
+                list(company.pipeline.sync(keys, run_id=run_id, request_id=request.id, push=True))
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(serve)
+        yield
+        over.set()
+
+
+def ask(segment_id: str | None = None, *, organisation_id: str = ACME, wait: int = 20) -> tuple[bool, str]:
+    text = StringIO()
+    console = Console(file=text, width=200)
+    return request_and_wait(organisation_id, segment_id, wait_seconds=wait, console=console), text.getvalue()
+
+
+@pytest.mark.usefixtures("dagster")
+def test_a_sync_that_ends_well_is_told_with_its_figures(company: Company) -> None:
+    is_well, shown = ask(company.segment.id)
+    assert is_well
+    assert "acme: Everybody" in shown
+    assert "synced" in shown
+
+
+@pytest.mark.usefixtures("dagster")
+def test_a_sync_that_fails_is_told_with_its_reason(company: Company) -> None:
+    (company.files / "employees.csv").unlink()
+    is_well, shown = ask()
+    assert not is_well
+    assert "There is no employees.csv" in shown
+
+
+def test_a_sync_that_nobody_serves_is_told_after_the_wait(company: Company) -> None:
+    is_well, shown = ask(wait=0)
+    assert not is_well
+    assert "as long as Dagster's daemon runs" in shown
+    assert [request.partition_key for request in company.pipeline.waiting_requests()] == [company.segment.partition_key]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: ask("5b0e3b5c-0000-4000-8000-000000000000"), "has no such segment"),
+        (lambda: ask(organisation_id="globex"), "globex is not connected to Mailchimp"),
+    ],
+)
+@pytest.mark.usefixtures("company")
+def test_what_cannot_be_synced_is_told_at_once(wrong: Callable[[], object], message: str) -> None:
+    with pytest.raises(NothingToSync, match=message):
+        wrong()

@@ -1,0 +1,60 @@
+"""Tables at a terminal: every figure is there, and no text of a user's is taken for markup."""
+
+from dataclasses import replace
+from io import StringIO
+
+from rich.console import Console, RenderableType
+
+from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.tables import audience_table, segment_table
+from mailchimp_pipeline_tests.runs.stage import a_segment
+
+REPORT = {
+    "matching": 12,
+    "excluded": {"invalid_address": 2, "duplicate": 0},
+    "new": 3,
+    "changed": 4,
+    "unchanged": 5,
+    "calls": 6,
+    "refused": {"looks_fake": 1},
+    "withheld": {"awaiting_confirmation": 7},
+    "refused_before": 8,
+}
+
+
+def printed(table: RenderableType) -> str:
+    text = StringIO()
+    Console(file=text, width=160).print(table)
+    return text.getvalue()
+
+
+def test_a_segment_shows_what_its_last_sync_did() -> None:
+    segment = replace(a_segment(), status=SegmentStatus.SYNCED, last_report=REPORT, mailchimp_list_name="Staff")
+    shown = printed(segment_table([segment], title="All"))
+    assert "acme: Everybody" in shown
+    row = next(line for line in shown.splitlines() if "acme" in line).split()
+    assert [word for word in row if word.isdigit()] == ["12", "7", "5", "6", "2", "1"]
+    assert all(reason in shown for reason in ("2 invalid address", "1 looks fake", "7 awaiting", "8 refused before"))
+    assert "duplicate" not in shown
+
+
+def test_a_segment_that_was_never_synced_has_no_figures() -> None:
+    shown = printed(segment_table([a_segment()], title="All"))
+    assert "pending" in shown
+    assert "None" not in shown
+
+
+def test_errors_stand_below_in_full_and_brackets_in_them_stay() -> None:
+    error = "Install it with `pip install 'mailchimp-pipeline[local]'`. " * 4
+    segment = replace(a_segment(name="[bold]Staff"), status=SegmentStatus.ERROR, last_error=error)
+    shown = printed(segment_table([segment], title="Segments [of] acme"))
+    assert "mailchimp-pipeline[local]" in shown
+    assert "acme: [bold]Staff" in shown
+    assert "Segments [of] acme" in shown
+
+
+def test_audiences_show_their_members_by_status() -> None:
+    rows = [("acme", "Staff", {"subscribed": 3, "pending": 1}), ("globex", "All", {"subscribed": 2})]
+    shown = [line.split() for line in printed(audience_table(rows, title="Audiences")).splitlines()]
+    assert ["organisation", "audience", "pending", "subscribed"] in shown
+    assert ["globex", "All", "0", "2"] in shown
