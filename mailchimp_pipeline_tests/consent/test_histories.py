@@ -194,7 +194,7 @@ class Histories(RuleBasedStateMachine):
 def test_nobody_who_said_no_is_mailed(database_url: str) -> None:
     is_brief = settings.get_current_profile_name() == "ci"
     bounds = settings(
-        max_examples=60 if is_brief else 2_000,
+        max_examples=12 if is_brief else 2_000,
         stateful_step_count=30 if is_brief else 50,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import dagster as dg
+
 from mailchimp_pipeline.contacts import RelationVersion
+from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
@@ -31,6 +34,11 @@ def a_result(partition_key: str, report: SyncReport = REPORT, *, web_id: int | N
     """Return the result of a sync that went well."""
     audience = Audience("a1b2c3d4e5", "Staff", 4, double_optin=False, web_id=web_id)
     return SegmentResult(a_segment(partition_key), COUNTS, audience, report, seconds=1.5)
+
+
+def location(pipeline: object) -> dg.Definitions:
+    """Return the code location over a pipeline, and over nothing where it needs something else."""
+    return build_definitions({"pipeline": pipeline, "campaigns": object(), "erasures": object()})
 
 
 @dataclass(frozen=True)

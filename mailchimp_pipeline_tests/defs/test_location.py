@@ -7,14 +7,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.firing import daily_sync_runs
 from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
 from mailchimp_pipeline.defs.resources import PipelineResource
 from mailchimp_pipeline.defs.storage import PipelineStorage
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.conftest import PostgresServer
-from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
 
 HEAVY = ("pandas", "pyarrow", "numpy", "sqlalchemy", "psycopg", "requests")
 LOOK = f"""
@@ -46,7 +45,7 @@ def test_the_pipeline_is_opened_from_the_environment_when_a_run_begins(
     monkeypatch.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
     monkeypatch.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=")
     monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path))
-    definitions = build_definitions({"pipeline": PipelineResource(), "campaigns": object(), "erasures": object()})
+    definitions = location(PipelineResource())
     result = definitions.resolve_job_def("mailchimp_freshness").execute_in_process()
     assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
 

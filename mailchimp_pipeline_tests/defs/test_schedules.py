@@ -7,12 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.assets import SEGMENTS_A_RUN
 from mailchimp_pipeline.defs.checks import last_five
 from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
 from mailchimp_pipeline.defs.schedules import daily_sync
-from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline
+from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, location
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_where_nobody_is_connected_no_run_is_asked_for(instance: dg.DagsterInsta
 @pytest.mark.parametrize("late", [(), ("acme/2",)])
 def test_the_look_at_six_names_the_segments_that_are_late(instance: dg.DagsterInstance, late: tuple[str, ...]) -> None:
     pipeline = FakePipeline(["acme/1", "acme/2"], late=late, time=AT.replace(hour=6))
-    job = build_definitions({"pipeline": pipeline, "campaigns": object()}).resolve_job_def("mailchimp_freshness")
+    job = location(pipeline).resolve_job_def("mailchimp_freshness")
     (evaluation,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
     assert (evaluation.passed, evaluation.metadata["failing"].value) == (not late, list(late))
     assert pipeline.looked_since == [AT]

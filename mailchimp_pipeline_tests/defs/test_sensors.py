@@ -6,12 +6,11 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.assets import AUDIENCE, REQUEST_TAG
 from mailchimp_pipeline.defs.partitions import range_tags
 from mailchimp_pipeline.defs.sensors import cancelled_runs, dead_runs, failed_runs, sync_requests
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
-from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
 
 JOB = "mailchimp_segment_sync"
 REQUEST = SyncRequest("request-1", "acme/1")
@@ -37,7 +36,7 @@ def a_run(
     tags: Mapping[str, str] | None = None,
     assets: frozenset[dg.AssetKey] | None = None,
 ) -> dg.DagsterRun:
-    definitions = build_definitions({"pipeline": FakePipeline(), "campaigns": object()})
+    definitions = location(FakePipeline())
     return instance.create_run_for_job(
         definitions.resolve_job_def(job), status=status, tags=tags or {}, asset_selection=assets
     )

@@ -6,12 +6,11 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
 from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.sync import Refusal, SyncReport
-from mailchimp_pipeline_tests.defs.pipeline_fake import Asked, FakePipeline, a_result, a_segment
+from mailchimp_pipeline_tests.defs.pipeline_fake import Asked, FakePipeline, a_result, a_segment, location
 
 KEYS = ("acme/1", "acme/2", "globex/3")
 EVERY_KEY = range_tags(KEYS[0], KEYS[-1])
@@ -31,7 +30,7 @@ def run(
     *,
     only: dg.AssetKey | None = None,
 ) -> dg.ExecuteInProcessResult:
-    definitions = build_definitions({"pipeline": pipeline, "campaigns": object()})
+    definitions = location(pipeline)
     job = definitions.resolve_job_def("mailchimp_scheduled_sync")
     return job.execute_in_process(
         instance=instance, tags=dict(tags), raise_on_error=False, asset_selection=[only] if only else None

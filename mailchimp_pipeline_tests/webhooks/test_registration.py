@@ -201,7 +201,7 @@ def test_without_a_public_address_none_is_made(stage: Stage, sandbox: Sandbox) -
         tenant = a_tenant(hidden, connected=True)
         assert tenant.create().status == 200
         assert tenant.actions() == ["segment.created", "connection.connected"]
-    assert (there(tenant), kept(tenant)) == ((), [])
+        assert (there(tenant), kept(tenant)) == ((), [])
 
 
 def preference(tenant: Tenant) -> Preference | None:
