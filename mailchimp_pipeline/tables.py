@@ -65,7 +65,8 @@ def erasure_table(pending: Iterable[ErasureRequest]) -> Table:
     )
     for request in pending:
         at = f"{request.requested_at:%Y-%m-%d %H:%M} UTC"
-        table.add_row(request.id, request.organisation_id, at, str(request.attempts), request.last_error or "")
+        waits_for = escape(request.last_error or "")
+        table.add_row(request.id, escape(request.organisation_id), at, str(request.attempts), waits_for)
     return table
 
 

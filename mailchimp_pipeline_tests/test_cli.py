@@ -94,6 +94,16 @@ def test_keys_are_rotated_to_the_first(environment: pytest.MonkeyPatch, database
         assert ConnectionStore(session, Keyring.parse(OTHER_KEYS)).api_key() == API_KEY
 
 
+def test_erasures_that_wait_are_listed_and_an_unknown_one_cannot_be_confirmed(
+    environment: pytest.MonkeyPatch, database_url: str
+) -> None:
+    environment.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
+    listed, confirmed = call("erasures", "list"), call("erasures", "confirm", "nonsense")
+    assert (listed.exit_code, confirmed.exit_code) == (0, 1)
+    assert "Erasures that Mailchimp has not confirmed" in listed.stdout
+    assert "nonsense" in confirmed.stderr
+
+
 def test_ctrl_c_ends_a_command_without_a_stack() -> None:
     @_explained
     def interrupted() -> None:

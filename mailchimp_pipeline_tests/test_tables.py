@@ -5,9 +5,10 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
+from mailchimp_pipeline.consent import ErasureRequest, ErasureStatus
 from mailchimp_pipeline.segments import SegmentStatus
-from mailchimp_pipeline.tables import audience_table, segment_table
-from mailchimp_pipeline_tests.runs.stage import a_segment
+from mailchimp_pipeline.tables import audience_table, erasure_table, segment_table
+from mailchimp_pipeline_tests.runs.stage import AT, a_segment
 
 REPORT = {
     "matching": 12,
@@ -51,6 +52,23 @@ def test_errors_stand_below_in_full_and_brackets_in_them_stay() -> None:
     assert "mailchimp-pipeline[local]" in shown
     assert "acme: [bold]Staff" in shown
     assert "Segments [of] acme" in shown
+
+
+def test_an_erasure_shows_what_it_waits_for() -> None:
+    request = ErasureRequest(
+        id="erasure-1",
+        organisation_id="acme",
+        status=ErasureStatus.PENDING,
+        audiences=1,
+        attempts=3,
+        last_tried_at=AT,
+        last_error="Mailchimp [us6] is away.",
+        requested_by="alice",
+        requested_at=AT,
+        completed_at=None,
+    )
+    shown = printed(erasure_table([request]))
+    assert all(text in shown for text in ("erasure-1", "2026-03-01 05:00 UTC", " 3 ", "Mailchimp [us6] is away."))
 
 
 def test_audiences_show_their_members_by_status() -> None:

@@ -14,9 +14,6 @@ from mailchimp_pipeline_tests.consent.company import Entity, Person, readable
 from mailchimp_pipeline_tests.consent.words import MAILED, Members
 from mailchimp_pipeline_tests.consent.world import World
 
-_REASONS = {"cleaned", "archived", "transactional"}
-"""Statuses that say by themselves why somebody is not mailed."""
-
 
 def wrongs_when_calm(world: World) -> Iterator[str]:
     """Yield what is wrong, as a person reads it."""
@@ -83,8 +80,8 @@ class Calm:
             return
         if row.status != status:
             yield f"{who} is {status} in {list_id}, and we believe {row.status}"
-        is_by_us = row.state == "archived"
-        if row.status not in MAILED and row.state != "refused" and (row.status not in _REASONS or is_by_us):
+        has_reason = row.status == "cleaned" or (list_id, person.address) in self.world.words.archived
+        if row.status not in MAILED and row.state != "refused" and not has_reason:
             yield f"{who} is wanted in {list_id}, but {row.state} and {row.status}"
         if (row.entity_type, row.entity_id) == (person.entity.entity_type, person.entity.entity_id):
             yield from (f"{who} is also {other}" for other in self._others(person, list_id) if status in MAILED)
@@ -113,11 +110,11 @@ class Calm:
         return {row.subscriber_hash for row in self.ledger if (row.entity_type, row.entity_id) == ours}
 
     def _others(self, person: Person, list_id: str) -> Iterator[str]:
-        """Yield the other addresses at which we subscribed somebody and they still are mailed."""
+        """Yield the other addresses at which somebody is mailed as well, as our ledger knows."""
         own = self.world.company.sole_addresses(person.entity) & self._sent_to(person.entity)
         for address in own - {person.address}:
-            row, member = self._row(list_id, address), self.members[list_id].get(address)
-            if row and row.pushed_at and member and member.status in MAILED:
+            member = self.members[list_id].get(address)
+            if self._row(list_id, address) and member and member.status in MAILED:
                 yield f"{member.status} there as {member.email_address}"
 
 

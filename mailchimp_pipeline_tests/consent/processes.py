@@ -9,8 +9,9 @@ from functools import partial
 from threading import Lock
 from typing import Any, TypeVar, cast
 
+from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.sync import BatchAnswer, Ledger, MemberStatus, NewMember, Refusal
+from mailchimp_pipeline.sync import BatchAnswer, Ledger, MemberStatus, NewMember, Refusal, Renaming
 
 _T = TypeVar("_T")
 _MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
@@ -79,6 +80,8 @@ class WatchedClient(MailchimpClient):
     """The client, noting whom it was told to sign up before it does so."""
 
     sent: list[Sent]
+    moved: dict[tuple[str, str], str]
+    """Former addresses of members by audience and present address."""
 
     def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
         """Note the members, and send them."""
@@ -92,3 +95,9 @@ class WatchedClient(MailchimpClient):
         if status in _MAILED:
             self.sent.append(Sent(list_id, subscriber_hash, status))
         return super().set_member_status(list_id, subscriber_hash, status)
+
+    def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
+        """Move the member, and note where it was first."""
+        new = hash_of(new_email)
+        self.moved[list_id, new] = self.moved.get((list_id, subscriber_hash), subscriber_hash)
+        return super().rename_member(list_id, subscriber_hash, new_email)

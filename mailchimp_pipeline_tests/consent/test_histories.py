@@ -6,7 +6,7 @@ new ones, and many more: `pytest --hypothesis-profile=default mailchimp_pipeline
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, cycle
 
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
@@ -54,11 +54,12 @@ class Histories(RuleBasedStateMachine):
         self.world = World(self.database, self.sandbox, self.clock, f"organisation-{next(self.numbers)}")
         self.is_sound = True
 
-    @initialize(list_id=lists, staff=st.lists(st.tuples(entities, addresses, departments), max_size=4))
-    def begin(self, list_id: str, staff: list[tuple[Entity, str, str]]) -> None:
-        for entity, email, department in staff:
+    @initialize(list_id=lists, on_leave=st.sampled_from(OnLeave), staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE)))
+    def begin(self, list_id: str, on_leave: OnLeave, staff: list[str]) -> None:
+        for entity, email, department in zip(PEOPLE, staff, cycle(DEPARTMENTS)):
             self.world.company.put(Person(entity, email, department))
-        self.world.add_segment("first", NewSegment("first", SegmentType.MIXED, list_id))
+        self.world.add_segment("first", NewSegment("first", SegmentType.MIXED, list_id, on_leave=on_leave))
+        self.judge(self.world.sync(["first"], confirmed=False, life=Life()))
 
     @rule(entity=entities, email=addresses, department=departments)
     def somebody_is_hired(self, entity: Entity, email: str, department: str) -> None:

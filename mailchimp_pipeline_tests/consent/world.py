@@ -3,7 +3,7 @@
 What does not belong here: what may be sent (`words`), what must be true once all is calm (`calm`).
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,11 +57,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Done:
-    """What a process did: the segments' results, and whom it sent while Mailchimp had `before`."""
+    """What a process did: the segments' results, whom it sent while Mailchimp had `before`, and whom it moved.
+
+    `moved` has former addresses by audience and present address.
+    """
 
     results: Sequence[SegmentResult]
     sent: Sequence[Sent]
     before: Members
+    moved: Mapping[tuple[str, str], str]
 
 
 @dataclass
@@ -184,7 +188,7 @@ class World:
             # As stored: what a segment had before is part of what the run looks at.
             stored = self.records.segments([segment.partition_key for segment in segments])
             results = list(run.results(stored))
-        return Done(results, client.sent, before)
+        return Done(results, client.sent, before, client.moved)
 
     def wrongs_of(self, done: Done) -> Iterator[str]:
         """Yield whom a process sent, or brought to be mailed, though it must not, as a person reads it."""
@@ -197,10 +201,13 @@ class World:
                 yield f"{readable(sent.address)} was subscribed in {sent.list_id} without having confirmed"
         for list_id, there in self.members().items():
             for address, member in there.items():
-                had = done.before[list_id].get(address)
-                is_newly_mailed = member.status in MAILED and not (had and had.status in MAILED)
-                if is_newly_mailed and (why := self.words.why_not(address, list_id, done.before, read)):
+                had = done.before[list_id].get(done.moved.get((list_id, address), address))
+                if member.status not in MAILED or (had and had.status in MAILED):
+                    continue
+                if why := self.words.why_not(address, list_id, done.before, read):
                     yield f"{readable(address)} came to be {member.status} in {list_id}: {why}"
+                if list_id == STAFF and member.status is Status.SUBSCRIBED:
+                    yield f"{readable(address)} came to be subscribed in {list_id} without having been asked"
 
     def members(self) -> Members:
         """Return what Mailchimp has, by audience and address."""
@@ -220,7 +227,7 @@ class World:
         retries = Retries(budget=4, sleep=lambda _: None)
         timeouts = Timeouts(connect=2, read=5)
         made = WatchedClient(KEY, slots=ThreadSlots(), root=self.sandbox.api_root, retries=retries, timeouts=timeouts)
-        made.sent = []
+        made.sent, made.moved = [], {}
         with closing(made) as client:
             yield client
 

@@ -83,6 +83,7 @@ class DatabaseLedger:
                 contact_ids=[standing.contact_id for standing in said.values()],
             )
             connection = driver_connection(session)
+            connection.execute(statements.MOVE_THERE, parameters)
             # First the words: what is news of them shows in what was known before.
             if any(standing.status is MemberStatus.UNSUBSCRIBED for standing in said.values()):
                 connection.execute(statements.WITHDRAW_CONSENT, parameters)

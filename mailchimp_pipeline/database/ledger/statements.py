@@ -96,25 +96,27 @@ select subscriber_hash, email, first_name, last_name, entity_type, entity_id, di
             offset 0
         ) as known
         where known.mailchimp_list_id = %(list_id)s
-            and known.state = 'pushed' and known.status in ('subscribed', 'pending')
+            and known.state in ('seen', 'pushed') and known.status in ('subscribed', 'pending')
             and not exists ({_LIVE_MEMBER})
         order by known.pushed_at desc limit 1
     ) end as moved_from
 from standings where not refused_before and not as_wanted order by subscriber_hash
 """)  # noqa: S608 - put together of constants
 
-WITHDRAWN = sql.SQL("""
+_HAS_OPTED_OUT = """exists (
+    select from email_preferences as said
+    where said.organisation_id = known.organisation_id and not said.opted_in and (
+        (said.entity_type, said.entity_id) = (known.entity_type, known.entity_id)
+        or said.subscriber_hash = known.subscriber_hash
+    )
+)"""
+
+WITHDRAWN = sql.SQL(f"""
 select known.subscriber_hash from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-    and known.status in ('subscribed', 'pending') and exists (
-        select from email_preferences as said
-        where said.organisation_id = known.organisation_id and not said.opted_in and (
-            (said.entity_type, said.entity_id) = (known.entity_type, known.entity_id)
-            or said.subscriber_hash = known.subscriber_hash
-        )
-    )
+    and known.status in ('subscribed', 'pending') and {_HAS_OPTED_OUT}
 order by known.subscriber_hash
-""")
+""")  # noqa: S608 - put together of constants
 
 LEAVERS = sql.SQL(f"""
 select known.subscriber_hash from audience_members as known
@@ -155,6 +157,28 @@ _SEEN = """
         as seen (subscriber_hash, status, changed_at, contact_id)
 """
 
+MOVE_THERE = sql.SQL(f"""
+with unknown as (
+    select seen.subscriber_hash, seen.contact_id from ({_SEEN}) as seen
+    where seen.contact_id is not null and not exists (
+        select from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and known.subscriber_hash = seen.subscriber_hash
+    )
+),
+moved as (
+    select distinct on (contact_id) known.subscriber_hash as former, unknown.subscriber_hash
+    from unknown join audience_members as known using (contact_id)
+    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    order by contact_id, known.pushed_at desc nulls last
+)
+update audience_members as known set subscriber_hash = moved.subscriber_hash, email = null, digest = null
+from moved
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.subscriber_hash = moved.former
+""")  # noqa: S608 - put together of constants
+"""Members that are now under another address, by their lasting id: ours whose answer was lost, or the contact's."""
+
 TAKE_OVER = sql.SQL(f"""
 insert into audience_members as known (
     organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at, contact_id, entity_type, entity_id
@@ -174,8 +198,11 @@ on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     status = excluded.status, changed_at = excluded.changed_at,
     contact_id = coalesce(excluded.contact_id, known.contact_id),
     -- What was refused is tried again once Mailchimp says something new of the member.
-    state = case when known.state in ('seen', 'pushed') then known.state
+    -- A leaver who is found archived is one whom we archived, and the answer was lost.
+    state = case when known.leaving and excluded.status = 'archived' then 'archived'
+        when known.state in ('seen', 'pushed') then known.state
         when known.digest is null then 'seen' else 'pushed' end,
+    leaving = known.leaving and excluded.status <> 'archived',
     refusal = null, attempted_digest = null
 where known.status is distinct from excluded.status or (
     -- Archived by us, by somebody else the next time: that counts. Clocks differ, so not what is hardly later.
@@ -190,8 +217,11 @@ with gone as (
         -- What is known already is no new word; where we carried a withdrawal there, it was none of others' at all.
         select from audience_members as known
         where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-            and known.subscriber_hash = seen.subscriber_hash and known.status = 'unsubscribed'
-            and seen.changed_at <= known.changed_at + {_CLOCKS_DIFFER}
+            and known.subscriber_hash = seen.subscriber_hash and (
+                known.status = 'unsubscribed' and seen.changed_at <= known.changed_at + {_CLOCKS_DIFFER}
+                -- So it is where we were about to, and the answer was lost.
+                or known.status in ('subscribed', 'pending') and {_HAS_OPTED_OUT}
+            )
     )
 ),
 contacts as (
