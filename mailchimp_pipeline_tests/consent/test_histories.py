@@ -54,7 +54,9 @@ class Histories(RuleBasedStateMachine):
         self.world = World(self.database, self.sandbox, self.clock, f"organisation-{next(self.numbers)}")
         self.is_sound = True
 
-    @initialize(list_id=lists, on_leave=st.sampled_from(OnLeave), staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE)))
+    @initialize(
+        list_id=lists, on_leave=st.sampled_from(OnLeave), staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE))
+    )
     def begin(self, list_id: str, on_leave: OnLeave, staff: list[str]) -> None:
         for entity, email, department in zip(PEOPLE, staff, cycle(DEPARTMENTS)):
             self.world.company.put(Person(entity, email, department))
