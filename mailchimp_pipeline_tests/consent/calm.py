@@ -111,8 +111,8 @@ class Calm:
 
     def _others(self, person: Person, list_id: str) -> Iterator[str]:
         """Yield the other addresses at which somebody is mailed as well, as our ledger knows."""
-        own = self.world.company.sole_addresses(person.entity) & self._sent_to(person.entity)
-        for address in own - {person.address}:
+        former = {address for address in self._sent_to(person.entity) if not self.world.company.holders(address)}
+        for address in former:
             member = self.members[list_id].get(address)
             if self._row(list_id, address) and member and member.status in MAILED:
                 yield f"{member.status} there as {member.email_address}"

@@ -85,7 +85,7 @@ def test_members_are_those_that_were_wanted_last(
 ) -> None:
     segment = a_segment(database)
     put_members(database, segment, *before)
-    change = put_members(database, segment, *after)
+    change = put_members(database, segment, *after, departures_confirmed=True)
     wanted = members(*after).sort_values("subscriber_hash", ignore_index=True)
     kept = of(database, segment)
     pd.testing.assert_frame_equal(kept[list(wanted.columns)], wanted)

@@ -1,0 +1,40 @@
+"""Who is to be told to Mailchimp apart from the push, and what became of one member."""
+
+from psycopg import sql
+
+from mailchimp_pipeline.database.ledger.statements.consent import HAS_OPTED_OUT
+from mailchimp_pipeline.database.ledger.statements.differences import LIVE_MEMBER
+
+WITHDRAWN = sql.SQL(f"""
+select known.subscriber_hash from audience_members as known
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.status in ('subscribed', 'pending') and {HAS_OPTED_OUT}
+order by known.subscriber_hash
+""")  # noqa: S608 - put together of constants
+
+LEAVERS = sql.SQL(f"""
+select known.subscriber_hash from audience_members as known
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.leaving and known.state = 'pushed' and known.status in ('subscribed', 'pending')
+    and not exists ({LIVE_MEMBER})
+order by known.subscriber_hash
+""")  # noqa: S608 - put together of constants
+
+NOTE = sql.SQL("""
+update audience_members set
+    status = %(status)s, changed_at = %(at)s, leaving = false,
+    state = case when %(by_us)s and %(status)s = 'archived' then 'archived' else state end,
+    digest = case when %(status)s::text is null then null else digest end
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = %(subscriber_hash)s
+""")
+
+MAKE_ROOM = sql.SQL("""
+delete from audience_members
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(new)s
+""")
+
+RENAME = sql.SQL("""
+update audience_members set subscriber_hash = %(new)s, email = %(email)s, digest = null, leaving = false
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(former)s
+""")

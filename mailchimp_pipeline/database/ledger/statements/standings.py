@@ -1,0 +1,66 @@
+"""Taking over how members stand at Mailchimp."""
+
+from psycopg import sql
+
+CLOCKS_DIFFER = "interval '5 minutes'"
+
+SEEN = """
+    select subscriber_hash, status, coalesce(changed_at, %(at)s) as changed_at, contact_id
+    from unnest(%(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[])
+        as seen (subscriber_hash, status, changed_at, contact_id)
+"""
+
+MOVE_THERE = sql.SQL(f"""
+with unknown as (
+    select seen.subscriber_hash, seen.contact_id from ({SEEN}) as seen
+    where seen.contact_id is not null and not exists (
+        select from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and known.subscriber_hash = seen.subscriber_hash
+    )
+),
+moved as (
+    select distinct on (contact_id) known.subscriber_hash as former, unknown.subscriber_hash
+    from unknown join audience_members as known using (contact_id)
+    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    order by contact_id, known.pushed_at desc nulls last
+)
+update audience_members as known set subscriber_hash = moved.subscriber_hash, email = null, digest = null
+from moved
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.subscriber_hash = moved.former
+""")  # noqa: S608 - put together of constants
+"""Members that are now under another address, by their lasting id: ours whose answer was lost, or the contact's."""
+
+TAKE_OVER = sql.SQL(f"""
+insert into audience_members as known (
+    organisation_id, mailchimp_list_id, subscriber_hash, state, status, changed_at, contact_id, entity_type, entity_id
+)
+select %(organisation_id)s, %(list_id)s, seen.subscriber_hash, 'seen', status, changed_at, contact_id,
+    ours.entity_type, ours.entity_id
+from ({SEEN}) as seen
+-- Whose it is: that of a contact who was sent, and whose answer was lost, must be known when the contact opts out.
+left join lateral (
+    select entity_type, entity_id from segment_members as member
+    where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
+        and member.subscriber_hash = seen.subscriber_hash
+    order by entity_type, entity_id limit 1
+) as ours on true
+order by seen.subscriber_hash
+on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
+    status = excluded.status, changed_at = excluded.changed_at,
+    contact_id = coalesce(excluded.contact_id, known.contact_id),
+    -- What was refused is tried again once Mailchimp says something new of the member.
+    -- A leaver who was mailed and is found archived is one whom we archived, and the answer was lost.
+    state = case
+        when known.leaving and known.status in ('subscribed', 'pending') and excluded.status = 'archived'
+            then 'archived'
+        when known.state in ('seen', 'pushed') then known.state
+        when known.digest is null then 'seen' else 'pushed' end,
+    leaving = known.leaving and excluded.status <> 'archived',
+    refusal = null, attempted_digest = null
+where known.status is distinct from excluded.status or (
+    -- Archived by us, by somebody else the next time: that counts. Clocks differ, so not what is hardly later.
+    known.status in ('archived', 'unsubscribed') and excluded.changed_at > known.changed_at + {CLOCKS_DIFFER}
+)
+""")  # noqa: S608 - put together of constants

@@ -1,0 +1,58 @@
+"""`mailchimp-pipeline dev` as a whole: everything comes up, and Ctrl-C ends all of it."""
+
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from mailchimp_pipeline.local_stack import free_port, installed
+
+PATIENCE_SECONDS = 120
+
+
+@contextmanager
+def developing(home: Path) -> Generator[subprocess.Popen[bytes]]:
+    """Run the command; what it prints is in `home/printed`."""
+    with (home / "printed").open("wb") as printed:
+        process = subprocess.Popen([installed("mailchimp-pipeline"), "dev"], stdout=printed, stderr=printed)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def printed_before_it_stays(home: Path, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "Ctrl-C ends all of it." not in (text := (home / "printed").read_text()):
+        assert process.poll() is None, text
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)
+    return text
+
+
+@pytest.mark.slow
+def test_everything_comes_up_and_ctrl_c_ends_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = {name: free_port() for name in ("UI", "API", "SANDBOX")}
+    with TemporaryDirectory(prefix="dev-", ignore_cleanup_errors=True) as directory:
+        home = Path(directory)
+        monkeypatch.chdir(home)
+        monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", directory)
+        for name, port in ports.items():
+            monkeypatch.setenv(f"MAILCHIMP_PIPELINE_{name}_PORT", str(port))
+        with developing(home) as process:
+            text = printed_before_it_stays(home, process)
+            children = psutil.Process(process.pid).children(recursive=True)
+            assert [name for name, port in ports.items() if f"http://127.0.0.1:{port}" not in text] == []
+            urllib.request.urlopen(f"http://127.0.0.1:{ports['UI']}/server_info", timeout=30).close()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+    assert len(children) >= 4
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
