@@ -9,8 +9,15 @@ STAMP := $(VENV)/.installed
 # More arguments for pytest, as in `make test PYTEST_ARGS="-k consent"`.
 PYTEST_ARGS ?=
 
+# A process a core, each with a PostgreSQL of its own; more than four only heat the room.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
+
 # Which version of uv writes the lock; nothing else uses it.
 UV_VERSION := 0.13.9
+
+# Which version of pip-audit looks for vulnerabilities, and how many seconds it may take.
+AUDIT_VERSION := 2.10.1
+AUDIT_SECONDS := 120
 
 # A child of make must find the tools of .venv, also where it starts others by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -19,7 +26,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test check format lint types imports coverage location lock clean
+.PHONY: help demo dev test check format lint types imports audit coverage location lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,9 +38,9 @@ dev: $(STAMP) ## Bring up the API, Dagster with its UI and the sandbox, until Ct
 	$(BIN)/mailchimp-pipeline dev
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-check: lint types imports location coverage ## Everything that CI checks
+check: lint types imports location audit coverage ## Everything that CI checks
 
 format: $(STAMP) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix
@@ -56,7 +63,16 @@ location: $(STAMP)
 
 coverage: $(STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(PYTEST_ARGS)
+
+# In an environment of its own: what it needs is not what the pipeline needs. Only a vulnerability that is known fails.
+audit: $(STAMP) ## Look for known vulnerabilities in what requirements.lock pins
+	$(PYTHON) -m venv $(VENV)/audit
+	report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && \
+	{ timeout $(AUDIT_SECONDS) sh -c '$(VENV)/audit/bin/pip install --quiet pip-audit==$(AUDIT_VERSION) && \
+		$(VENV)/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off \
+		--format json --output "$$0"' "$$report" 2>/dev/null || true; } && \
+	$(BIN)/python .ci/audit.py "$$report"
 
 lock: $(STAMP) ## Pin every dependency anew, with its hashes
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)

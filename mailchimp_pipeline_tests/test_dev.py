@@ -14,7 +14,7 @@ import pytest
 
 from mailchimp_pipeline.local_stack import free_port, installed
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 
 
 @contextmanager

@@ -29,7 +29,7 @@ PEOPLE = 2100
 
 UNDER_WAY = 4 * 500
 
-PATIENCE_SECONDS = 80
+PATIENCE_SECONDS = 240
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mailchimp_pipeline.processes import ChildEnded, Children, CommandFailed, ru
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,5 +1,6 @@
 """Node and the packages of `node/`, installed once; tests that need them are skipped where there is no Node."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -21,9 +22,12 @@ def installed() -> Path:
         pytest.skip(f"{' and '.join(missing)} not found: install Node.js 20 or newer to test with the real clients")
     wanted = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     stamp = NODE / "node_modules" / ".installed"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        _run(["npm", "ci", "--ignore-scripts"], timeout=300)
-        stamp.write_text(wanted)
+    # Several processes test side by side, and one of them installs.
+    with (NODE / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            _run(["npm", "ci", "--ignore-scripts"], timeout=300)
+            stamp.write_text(wanted)
     return NODE
 
 

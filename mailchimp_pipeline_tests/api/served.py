@@ -15,10 +15,10 @@ from starlette.routing import Route
 
 from api.app import ApiParts, create_app
 from api.auth import Authenticator, Caller, SharedSecret, make_token
-from api.logs import json_handler
 from api.serving import in_thread
 from api.trpc import Procedures, Role, Router, TRPCError, WireModel
 from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 
 SECRET = "a-token-secret-of-more-than-32-characters"
@@ -103,7 +103,7 @@ class Api:
 
     def line(self, event: str) -> dict[str, Any]:
         """Return the last log line of an event; it is written just after the answer was sent."""
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 20
         while not (found := self.lines(event)) and time.monotonic() < deadline:
             time.sleep(0.005)
         return found[-1]

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert
 
+from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
@@ -16,10 +17,11 @@ from mailchimp_pipeline.database.requests import RequestStatus
 from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.segments import SegmentStatus
-from mailchimp_pipeline_tests.database.builders import ACME, AT, LIST, MINUTE, a_segment
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, MINUTE, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.source_fake import an_employee
 
+OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us6")
 P0 = subscriber_hash("p0@acme.test")
 
 
@@ -111,13 +113,11 @@ def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
     assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.FAILED, error)
 
 
-def test_a_run_is_alive_while_it_syncs(company: Company) -> None:
-    running = company.pipeline.sync([company.segment.partition_key], run_id="run", request_id=None, push=True)
+def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
     assert not company.pipeline.is_alive("run")
-    next(running)
-    assert company.pipeline.is_alive("run")
-    list(running)
-    deadline = time.monotonic() + 10
+    with company.pipeline.at_work("run"):
+        assert company.pipeline.is_alive("run")
+    deadline = time.monotonic() + 60
     while company.pipeline.is_alive("run"):  # PostgreSQL ends a session a moment after we do
         assert time.monotonic() < deadline
 
@@ -190,3 +190,19 @@ def test_a_member_who_was_erased_meanwhile_is_found_before_the_push(company: Com
         erased = ErasedContacts(session, company.pipeline.parts.keyring)
         erased.add((EntityType.EMPLOYEE, "0"), [P0], erasure_request_id=str(request_id), at=AT)
     assert records(company).violations(company.segment) == 1
+
+
+def test_a_key_that_is_refused_during_a_sync_shows_on_the_connection(company: Company) -> None:
+    company.sandbox.revoke_key(API_KEY.reveal())
+    assert "refused the API key" in (company.sync().error or "")
+    assert company.connection().key_refused_at
+
+
+def test_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_refused_one(company: Company) -> None:
+    company.pipeline.parts.audiences(ACME)
+    company.sandbox.revoke_key(API_KEY.reveal())
+    account = Account(company.connection().account_id, "Acme Ltd", OTHER_KEY)
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.parts.keyring).connect(account, by="alice", at=AT)
+    assert "refused the API key" in (company.sync().error or "")
+    assert company.connection().key_refused_at is None

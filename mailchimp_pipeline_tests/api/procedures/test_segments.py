@@ -227,7 +227,7 @@ def test_a_client_that_goes_away_does_not_undo_its_mutation(connected: Tenant) -
     ]
     with socket.create_connection(("127.0.0.1", connected.stage.port)) as client:
         client.sendall("\r\n".join([*head, "", body]).encode())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (name := connected.query("segments.get", {"id": made["id"]}).data["name"]) == "Everybody":
         assert time.monotonic() < deadline
     assert name == "Renamed"
