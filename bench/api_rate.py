@@ -1,0 +1,105 @@
+"""The API on one core, asked over 16 connections, beside the reference server whose procedures do nothing."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from api.auth import make_token
+from api.trpc import Role
+from bench import peers
+from bench.figures import Figure, Scale, script
+from bench.stage import Stage, stage
+from mailchimp_pipeline.assembly import utc_now
+from mailchimp_pipeline.local_stack import free_port, installed, wait_for_port
+from mailchimp_pipeline.processes import run
+
+CONNECTIONS = 16
+SEGMENTS = 20
+CALLERS = 128
+"""Each with an organisation of its own: what one may ask in a second is limited."""
+
+_SECONDS = 10
+_REFERENCE = "@trpc/server@11.25.2"
+_SCRIPTS = Path(__file__).parent / "peer_scripts"
+_PROCEDURES = ("segments.list", "connection.get")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """Requests a second, and milliseconds within which 99 of 100 were answered."""
+
+    rate: float
+    p99: float
+
+
+def _measure(scale: Scale) -> Sequence[Figure]:
+    seconds = _SECONDS if scale.is_full else 1
+    with stage() as here:
+        tokens = here.stack.dagster_home / "tokens.json"
+        tokens.write_text(json.dumps([_caller(here, f"org{number:03}") for number in range(scale.of(CALLERS))]))
+        ours = _start_ours(here)
+        theirs = _start_reference(here) if scale.is_full else ours
+        return [
+            _beside(name, *(_asked(port, name, tokens, seconds) for port in (ours, theirs))) for name in _PROCEDURES
+        ]
+
+
+def _caller(stage: Stage, organisation_id: str) -> str:
+    """Make a connected organisation with segments; return a token for it."""
+    stage.connect(organisation_id, [])
+    for number in range(SEGMENTS):
+        stage.segment(organisation_id, f"{organisation_id}a{number}")
+    secret = stage.stack.settings.token_secret
+    return make_token(
+        secret.get_secret_value() if secret else "",
+        organisation_id=organisation_id,
+        actor="bench",
+        role=Role.VIEWER,
+        now=utc_now(),
+        lifetime=timedelta(hours=1),
+    )
+
+
+def _start_ours(stage: Stage) -> int:
+    port = stage.stack.settings.api_port
+    command = [*_on_core(0), installed("mailchimp-pipeline"), "api"]
+    stage.stack.children.start("api", command, stage.stack.environment)
+    wait_for_port(port, stage.stack.children, what="The API")
+    return port
+
+
+def _start_reference(stage: Stage) -> int:
+    port, home = free_port(), peers.node_modules("trpc", _REFERENCE)
+    there = home / "nothing.mjs"
+    shutil.copyfile(_SCRIPTS / "nothing.mjs", there)
+    stage.stack.children.start("reference", [*_on_core(0), "node", str(there), str(port)], {})
+    wait_for_port(port, stage.stack.children, what="The reference server")
+    return port
+
+
+def _asked(port: int, procedure: str, tokens: Path, seconds: int) -> _Rate:
+    url = f"http://127.0.0.1:{port}/api/trpc/mailchimp.{procedure}"
+    load = [*_on_core(1), "node", str(_SCRIPTS / "load.mjs"), url, str(tokens), str(seconds), str(CONNECTIONS)]
+    return _Rate(**json.loads(run(load, {})))
+
+
+def _on_core(core: int) -> list[str]:
+    """Return what keeps a command to one core, where this machine has it."""
+    return ["taskset", "--cpu-list", str(core % (os.cpu_count() or 1))] if shutil.which("taskset") else []
+
+
+def _beside(procedure: str, ours: _Rate, theirs: _Rate) -> Figure:
+    beside = (
+        f"{ours.rate:,.0f} a second, p99 {ours.p99:.0f} ms; the reference, doing nothing, "
+        f"{theirs.rate:,.0f} a second, p99 {theirs.p99:.0f} ms"
+    )
+    what = f"requests a second at {CONNECTIONS} connections on one core ÷ those of @trpc/server doing nothing"
+    return Figure(f"API: `{procedure}`", what, ours.rate / theirs.rate, "", "≥", 0.3, 0.6, beside)
+
+
+if __name__ == "__main__":
+    script(_measure)

@@ -1,0 +1,51 @@
+"""The first push: a whole `audience_sync` of new contacts, beside what ten connections allow, and how it grows."""
+
+from collections.abc import Mapping, Sequence
+
+from bench import bare
+from bench.figures import Figure, Scale, exponent, script
+from bench.materialize import AUDIENCE, Cost, materialize
+from bench.stage import Stage, stage
+from mailchimp_pipeline.segments import Segment
+
+CONTACTS = 100_000
+_OTHER_SIZES = (CONTACTS // 4, 4 * CONTACTS)
+
+
+def first_push(stage: Stage, organisation_id: str, contacts: int) -> tuple[Segment, Cost]:
+    """Make an organisation with so many employees, sync them all into an empty audience, and check that they came."""
+    stage.hr.hire([organisation_id], contacts)
+    stage.connect(organisation_id, [f"{organisation_id}1"])
+    segment = stage.segment(organisation_id, f"{organisation_id}1")
+    cost = materialize(stage, AUDIENCE, [segment])
+    stage.expect_subscribed(segment.mailchimp_list_id, contacts)
+    return segment, cost
+
+
+def _measure(scale: Scale) -> Sequence[Figure]:
+    contacts = scale.of(CONTACTS)
+    with stage() as here:
+        here.connect("bare", ["bare1"])
+        threads = bare.push(here.stack.settings.api_root, "bare", "bare1", bare.batches(contacts))
+        _, cost = first_push(here, "size1", contacts)
+        others = {size: first_push(here, f"size{size}", size)[1] for size in _OTHER_SIZES if scale.is_full}
+    bound = bare.bound_seconds(contacts)
+    beside = (
+        f"{cost.seconds:.1f} s; ten connections and nothing but latency {bound:.1f} s, ten bare threads against this "
+        f"sandbox {threads:.1f} s"
+    )
+    what = f"`audience_sync` of {contacts:,} new contacts, time ÷ bound"
+    pushed = Figure("first push", what, cost.seconds / bound, "", "≤", 1.5, 1.15, beside)
+    return [pushed, _growth({contacts: cost, **others})] if others else [pushed]
+
+
+def _growth(costs: Mapping[int, Cost]) -> Figure:
+    sizes = sorted(costs)
+    took = [costs[size].seconds for size in sizes]
+    each = ", ".join(f"{size:,}: {seconds:.1f} s" for size, seconds in zip(sizes, took, strict=True))
+    what = "exponent over 1, 4 and 16 times the contacts"
+    return Figure("growth of the first push", what, exponent(sizes, took), "", "≤", 1.05, 1.05, each)
+
+
+if __name__ == "__main__":
+    script(_measure)
