@@ -1,5 +1,6 @@
 """The Marketing API of one account, as one object. It fulfils the port `sync.Audiences`."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -18,9 +19,10 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
     """One account at Mailchimp; threads may share it. Every call may raise the errors of `mailchimp.errors`.
 
     `slots` are the account's connections: each request holds one, a pause before a retry holds none.
+    `key_refused` is told when Mailchimp does not accept the key. `proxy` is the URL of one that leads to Mailchimp.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that a caller may choose
         self,
         api_key: ApiKey,
         *,
@@ -28,6 +30,8 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
         root: str = API_ROOT,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
+        proxy: str | None = None,
+        key_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._transport = Transport(
             api_key,
@@ -35,6 +39,8 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
             slots=slots,
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
+            proxy=proxy,
+            key_refused=key_refused,
         )
 
     def close(self) -> None:

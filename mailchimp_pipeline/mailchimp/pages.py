@@ -46,10 +46,17 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[Page[Item]]) -> Iterato
 
 
 def _read_page(fetcher: Fetcher, call: Call, model: type[Page[Item]], sizes: list[int], offset: int) -> Page[Item]:
-    """Return a page of the first size that comes through; sizes that did not are dropped for the pages after it."""
+    """Return a page of the first size that comes through; sizes that did not are dropped for the pages after it.
+
+    An answer that broke off gets a second chance: more often it has nothing to do with the size.
+    """
     while len(sizes) > 1:
-        try:
-            return fetcher.fetch(call.page(sizes[0], offset, repeat_when_lost=False), model)
-        except (TimedOut, Unavailable):
-            del sizes[0]
+        for _ in range(2):
+            try:
+                return fetcher.fetch(call.page(sizes[0], offset, repeat_when_lost=False), model)
+            except TimedOut:
+                break
+            except Unavailable:
+                continue
+        del sizes[0]
     return fetcher.fetch(call.page(sizes[0], offset, repeat_when_lost=True), model)

@@ -15,15 +15,19 @@ from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 
 from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import MailchimpAway, NotFound, Throttled
+from mailchimp_pipeline.mailchimp.errors import KeyRefused, MailchimpAway, NotFound, Throttled
 from mailchimp_pipeline.mailchimp.models import Wire
 from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
 from mailchimp_pipeline.sync import CONNECTIONS
+from mailchimp_pipeline.tracing import count_retry
 
 USER_AGENT: Final = "mailchimp-pipeline"
+
+_log = logger("mailchimp_pipeline.mailchimp")
 
 _Model = TypeVar("_Model", bound=Wire)
 _T = TypeVar("_T")
@@ -42,16 +46,31 @@ class Timeouts:
 
 
 class Transport:
-    """Sends calls for one account over at most ten pooled connections; threads may share it."""
+    """Sends calls for one account over at most ten pooled connections; threads may share it.
 
-    def __init__(
-        self, api_key: ApiKey, root: str, *, slots: ConnectionSlots, timeouts: Timeouts, retries: Retries
+    `key_refused` is told when Mailchimp does not accept the key, before whoever called is.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing that the client is given for it
+        self,
+        api_key: ApiKey,
+        root: str,
+        *,
+        slots: ConnectionSlots,
+        timeouts: Timeouts,
+        retries: Retries,
+        proxy: str | None = None,
+        key_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._root = root
         self._slots = slots
         self._timeouts = (timeouts.connect, timeouts.read)
         self._retries = retries
-        self._session = _session(api_key)
+        self._key_refused = key_refused
+        self._session = _session(api_key, proxy)
+        # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
+        # that is away would each wait as long.
+        self._in_vain = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
         """Return the answer's body as a `model`. Raises the errors of `mailchimp.errors`."""
@@ -80,7 +99,7 @@ class Transport:
             try:
                 with self._slots.slot(), patience.attempt():
                     answer = self._exchange(call)
-                return read(answer)
+                done = read(answer)
             except NotFound as error:
                 error.after_lost_answer = answer_lost
                 raise
@@ -88,8 +107,18 @@ class Transport:
                 answer_lost = answer_lost or not isinstance(error, Throttled)
                 if answer_lost and not call.repeat_when_lost:
                     raise
-                if not patience.rest(error.retry_after):
+                if self._in_vain or not patience.rest(error.retry_after):
+                    self._in_vain = True
                     raise
+                count_retry()
+                # Not where to: a member's path holds the hash of the address.
+                _log.info("mailchimp call tried again", task=call.task, after=type(error).__name__)
+            except KeyRefused:
+                self._key_refused()
+                raise
+            else:
+                self._in_vain = False
+                return done
 
     def _exchange(self, call: Call) -> Answer:
         # Errors are raised outside the handler: requests' own, with the URL in its text, is then not their context.
@@ -112,10 +141,12 @@ class Transport:
         raise failure
 
 
-def _session(api_key: ApiKey) -> requests.Session:
+def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
     session = requests.Session()
     # No proxy, netrc or certificates from the environment: the key goes where the settings say, or nowhere.
     session.trust_env = False
+    # Encrypted calls alone: those in the clear go to this machine itself.
+    session.proxies = {"https": proxy} if proxy else {}
     session.auth = (USER_AGENT, api_key.reveal())
     session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

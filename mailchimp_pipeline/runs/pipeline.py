@@ -1,6 +1,7 @@
 """The port behind Dagster's assets, schedules and sensors. `assembly` makes the real one."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -52,6 +53,10 @@ class Pipeline(Protocol):
         """Return the requests that no run has taken up."""
         ...
 
+    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+        """Show, for the block, that the process of this run is alive; a passing error where another one is it."""
+        ...
+
     def sync(
         self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool
     ) -> "Iterator[SegmentResult]":
@@ -70,5 +75,5 @@ class Pipeline(Protocol):
         ...
 
     def is_alive(self, run_id: str) -> bool:
-        """Tell whether the process of a run that began to sync still has its connection to the database."""
+        """Tell whether the process of a run that began its work still has its connection to the database."""
         ...

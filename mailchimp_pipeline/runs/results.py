@@ -39,6 +39,8 @@ class SegmentResult:
     violations: int = 0
     departures_stopped: int = 0
     """Members who would have left at once, but did not: too many for nobody to look."""
+    retries: int = 0
+    """How many calls to Mailchimp were tried again."""
     seconds: float = 0.0
     error: str | None = None
     defect: str | None = None
@@ -56,4 +58,10 @@ class SegmentResult:
             "excluded": {str(reason): count for reason, count in sorted(self.membership.excluded.items())},
         }
         report = self.report.as_dict() if self.report else {}
-        return {**(membership or {}), **report, "read": self.read, "seconds": round(self.seconds, 3)}
+        return {
+            **(membership or {}),
+            **report,
+            "read": self.read,
+            "retries": self.retries,
+            "seconds": round(self.seconds, 3),
+        }

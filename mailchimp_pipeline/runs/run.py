@@ -3,27 +3,32 @@
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
 from threading import Event
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.errors import LastingError, PipelineError
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
-from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
-from mailchimp_pipeline.sync import Audience, Audiences, Ledger, SyncReport, read_standings, sync_audience
+from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.runs.ports import Hold, Records
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment
+from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, read_standings, sync_audience
+from mailchimp_pipeline.tracing import carried, tallied, working_for
 
 _T = TypeVar("_T")
 
 ORGANISATIONS_AT_ONCE = 8
+
+_AUDIENCES_AT_ONCE = 4
+"""Audiences of one organisation that are read at once, while its source is; each holds a connection to PostgreSQL."""
 
 
 class SourceIsEmpty(LastingError):
@@ -47,44 +52,6 @@ class ConsentViolated(LastingError):
             "defect, or somebody opted out this very moment: sync again, and report it if it stays."
         )
         self.violations = violations
-
-
-class Records(Protocol):
-    """The database, as a run needs it."""
-
-    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
-        """Return who of the contacts must not be pushed; and who consented, None where that is not asked for."""
-        ...
-
-    def replace_members(
-        self, segment: Segment, membership: Membership, *, departures_confirmed: bool
-    ) -> MembershipCounts:
-        """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
-        ...
-
-    def violations(self, segment: Segment) -> int:
-        """Count the segment's members who opted out or were erased: none, unless something is wrong."""
-        ...
-
-    def ledger(self, segment: Segment) -> Ledger:
-        """Return the ledger of the segment's audience."""
-        ...
-
-    def hold_audience(self, segment: Segment) -> AbstractContextManager[None]:
-        """Wait for the audience and keep others from syncing it meanwhile; a passing error where it stays taken."""
-        ...
-
-    def mark_syncing(self, segment: Segment) -> None:
-        """Note that a run is at it."""
-        ...
-
-    def mark_synced(self, result: SegmentResult) -> None:
-        """Note that the sync ended well, and its figures."""
-        ...
-
-    def mark_failed(self, segment: Segment, error: str) -> None:
-        """Note why the sync did not end well."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +107,7 @@ class Run:
     push: bool = True
     departures_confirmed: frozenset[str] = frozenset()
     stopping: Event = field(default_factory=Event)
+    persistence: Persistence = field(default_factory=Persistence)
 
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
         """Do the segments, and yield each one's result as soon as it is there.
@@ -152,19 +120,22 @@ class Run:
         with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="organisation") as pool:
             try:
                 for _, group in groupby(ordered, key=lambda segment: segment.organisation_id):
-                    pool.submit(self._organisation, list(group), finished.put)
+                    pool.submit(carried(self._organisation), list(group), finished.put)
                 for _ in ordered:
                     yield finished.get()
             finally:
                 self.stopping.set()
+                self.persistence.over.set()
 
     def _organisation(self, segments: Sequence[Segment], finish: Callable[[SegmentResult], None]) -> None:
         undone = deque(segments)
         try:
-            population = _guarded(lambda: self._population(segments))
-            while undone and not self.stopping.is_set():
-                finish(self._result(undone[0], population))
-                undone.popleft()
+            with working_for(organisation_id=segments[0].organisation_id):
+                population = self._persistently(lambda: self._population(segments))
+                while undone and not self.stopping.is_set():
+                    with working_for(segment_id=undone[0].id):
+                        finish(self._result(undone[0], population))
+                    undone.popleft()
         except BaseException as error:  # whoever waits for these results would wait for ever
             for segment in undone:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
@@ -176,9 +147,11 @@ class Run:
         All audiences are read before anybody is pushed to one of them: a word said in one counts in all.
         """
         organisation_id = segments[0].organisation_id
-        audiences = self._audiences_read(segments) if self.push else dict[str, "_Audience | _Failed"]()
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
-        read = {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in kinds}
+        with ThreadPoolExecutor(_AUDIENCES_AT_ONCE, thread_name_prefix="audience") as pool:
+            reading = self._reading(segments, pool) if self.push else dict[str, "Future[_Audience | _Failed]"]()
+            read = {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in kinds}
+            audiences = {list_id: audience.result() for list_id, audience in reading.items()}
         unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
         if len(unread) == len(kinds):
             return unread[kinds[0]]
@@ -186,10 +159,15 @@ class Run:
         suppressions = self.records.suppressions(organisation_id, contacts)
         return _Population(Population.prepare(contacts, *suppressions), unread, audiences)
 
-    def _audiences_read(self, segments: Sequence[Segment]) -> "Mapping[str, _Audience | _Failed]":
-        """Return each audience of the segments, by its id, or why it could not be read."""
+    def _reading(
+        self, segments: Sequence[Segment], pool: ThreadPoolExecutor
+    ) -> "Mapping[str, Future[_Audience | _Failed]]":
+        """Begin to read each audience of the segments; return by its id what it will be, or why it cannot be read."""
         one_each = {segment.mailchimp_list_id: segment for segment in segments}
-        return {list_id: _guarded(partial(self._audience, segment)) for list_id, segment in one_each.items()}
+        return {
+            list_id: pool.submit(carried(self._persistently), partial(self._audience, segment))
+            for list_id, segment in one_each.items()
+        }
 
     def _audience(self, segment: Segment) -> "_Audience":
         mailchimp = self.audiences(segment.organisation_id)
@@ -201,10 +179,14 @@ class Run:
 
     def _result(self, segment: Segment, population: "_Population | _Failed") -> SegmentResult:
         begun = self.clock()
-        outcome = population if isinstance(population, _Failed) else _guarded(lambda: self._sync(segment, population))
+        outcome = (
+            population
+            if isinstance(population, _Failed)
+            else self._persistently(lambda: self._sync(segment, population))
+        )
         if isinstance(outcome, SegmentResult):
             return outcome
-        unwritten = _guarded(lambda: self.records.mark_failed(segment, outcome.error))
+        unwritten = self._persistently(lambda: self.records.mark_failed(segment, outcome.error))
         nor = f" (Nor could that be written down: {unwritten.error})" if unwritten else ""
         return SegmentResult(
             segment,
@@ -227,20 +209,35 @@ class Run:
         audience = population.audiences[segment.mailchimp_list_id]
         if isinstance(audience, _Failed):
             return audience
-        with self.records.hold_audience(segment):
+        with self.records.hold_audience(segment) as hold, tallied() as tally:
             self.records.mark_syncing(segment)
             counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
-            report = self._push(segment, audience.audience)
-            seconds = (self.clock() - begun).total_seconds()
-            result = SegmentResult(segment, counts, audience.audience, report, read=audience.read, seconds=seconds)
+            report = self._push(segment, audience.audience, hold)
+            result = SegmentResult(
+                segment,
+                counts,
+                audience.audience,
+                report,
+                read=audience.read,
+                retries=tally.retries,
+                seconds=(self.clock() - begun).total_seconds(),
+            )
             self.records.mark_synced(result)
         return result
 
-    def _push(self, segment: Segment, audience: Audience) -> SyncReport:
+    def _push(self, segment: Segment, audience: Audience, hold: Hold) -> SyncReport:
+        def stopping() -> bool:
+            hold.require()
+            return self.stopping.is_set()
+
         if violations := self.records.violations(segment):
             raise ConsentViolated(segment, violations)
         mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
-        return sync_audience(segment.id, audience, audiences=mailchimp, ledger=ledger, stopping=self.stopping.is_set)
+        return sync_audience(segment.id, audience, audiences=mailchimp, ledger=ledger, stopping=stopping)
+
+    def _persistently(self, step: Callable[[], _T]) -> _T | _Failed:
+        """Do a step, again where it is cut off; what it raises then becomes a value."""
+        return _guarded(partial(self.persistence.do, step))
 
 
 def _guarded(step: Callable[[], _T]) -> _T | _Failed:

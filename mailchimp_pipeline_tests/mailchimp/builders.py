@@ -1,7 +1,7 @@
 """What tests of the client are made of: a client, time that passes when told to, and Mailchimp's answers."""
 
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -56,12 +56,14 @@ class CountingSlots:
             self.held -= 1
 
 
-def a_client(
+def a_client(  # noqa: PLR0913 - a builder
     root: str,
     *,
     retries: Retries | None = None,
     timeouts: Timeouts | None = None,
     slots: ConnectionSlots | None = None,
+    proxy: str | None = None,
+    key_refused: Callable[[], None] = lambda: None,
 ) -> MailchimpClient:
     """Return a client that does not retry unless it is told to."""
     return MailchimpClient(
@@ -70,6 +72,8 @@ def a_client(
         slots=slots or ThreadSlots(),
         retries=retries or Time().retries(budget=0),
         timeouts=timeouts or Timeouts(connect=2, read=5),
+        proxy=proxy,
+        key_refused=key_refused,
     )
 
 

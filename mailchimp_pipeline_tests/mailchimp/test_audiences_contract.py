@@ -132,6 +132,14 @@ def test_standings_can_be_asked_for_by_status(stage: Stage) -> None:
     assert standings(stage, status=MemberStatus.UNSUBSCRIBED) == {}
 
 
+def test_those_that_changed_last_stand_first(stage: Stage) -> None:
+    for email in (BOB, ADA, EVE):
+        stage.put(email, MemberStatus.SUBSCRIBED)
+        stage.hours.pass_one()
+    came = [standing.subscriber_hash for page in stage.audiences.standings(LIST_ID) for standing in page]
+    assert came == [subscriber_hash(email) for email in (EVE, ADA, BOB)]
+
+
 def test_standings_can_be_asked_for_by_their_change(stage: Stage) -> None:
     stage.put(ADA, MemberStatus.SUBSCRIBED)
     between = stage.hours.pass_one()

@@ -69,12 +69,25 @@ def test_all_audiences_are_read_not_the_first_ten() -> None:
     assert [(asked.query["count"], asked.query["offset"]) for asked in script.asked] == [("1000", "0"), ("1000", "10")]
 
 
-@pytest.mark.parametrize("failure", [Reply(504, b"<html>"), Reply(cut=True), Reply(200, b'{"lists":')])
-def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(failure: Reply) -> None:
+BROKEN_OFF = (Reply(cut=True), Reply(200, b'{"lists":'))
+
+
+def sizes_asked_for(*failures: Reply) -> list[str]:
+    """Return the sizes of the pages that are asked for until there are two."""
     pages = [Reply(body={"lists": [a_list(name)], "total_items": 2}) for name in ("l1", "l2")]
-    with scripted(failure, *pages) as script, a_client(script.root) as client:
+    with scripted(*failures, *pages) as script, a_client(script.root) as client:
         assert [audience.id for audience in client.audiences()] == ["l1", "l2"]
-    assert [asked.query["count"] for asked in script.asked] == ["1000", "500", "500"]
+    return [asked.query["count"] for asked in script.asked]
+
+
+@pytest.mark.parametrize("failures", [[Reply(504, b"<html>")], [*BROKEN_OFF]])
+def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(failures: list[Reply]) -> None:
+    assert sizes_asked_for(*failures) == ["1000"] * len(failures) + ["500", "500"]
+
+
+@pytest.mark.parametrize("failure", BROKEN_OFF)
+def test_an_answer_that_broke_off_once_makes_no_page_smaller(failure: Reply) -> None:
+    assert sizes_asked_for(failure) == ["1000", "1000", "1000"]
 
 
 def test_the_smallest_page_is_tried_with_all_patience() -> None:

@@ -40,14 +40,6 @@ def test_the_key_goes_along_as_a_password() -> None:
     assert script.only.headers["User-Agent"] == "mailchimp-pipeline"
 
 
-def test_the_environment_redirects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with scripted(AN_ACCOUNT) as script, a_client(script.root) as client:
-        assert client.account().account_name == "Acme"
-
-
 def test_a_redirect_is_not_followed() -> None:
     with scripted(AN_ACCOUNT) as elsewhere:
         reply = Reply(302, headers={"Location": f"{elsewhere.root}/"})
@@ -110,6 +102,37 @@ def test_pauses_grow_until_the_budget_is_spent() -> None:
     assert when.pauses == sorted(when.pauses)
     assert 10 < sum(when.pauses) <= 30
     assert len(script.asked) == len(when.pauses) + 1
+
+
+def test_once_patience_was_spent_in_vain_the_next_call_is_tried_once() -> None:
+    when = Time()
+    with scripted(THROTTLED) as script, a_client(script.root, retries=when.retries(budget=1.2)) as client:
+        for asked in (2, 3):
+            with pytest.raises(Throttled):
+                client.account()
+            assert len(script.asked) == asked
+
+
+def test_an_answer_brings_patience_back() -> None:
+    when = Time()
+    replies = (THROTTLED, THROTTLED, AN_ACCOUNT, THROTTLED, AN_ACCOUNT)
+    with scripted(*replies) as script, a_client(script.root, retries=when.retries(budget=1.2)) as client:
+        with pytest.raises(Throttled):
+            client.account()
+        client.account()
+        assert client.account().account_name == "Acme"
+    assert len(script.asked) == len(replies)
+
+
+def test_a_refused_key_is_told_of_before_the_error_is() -> None:
+    told = list[str]()
+    with (
+        scripted(Reply(401, a_problem(401, "API Key Invalid"))) as script,
+        a_client(script.root, key_refused=lambda: told.append("refused")) as client,
+        pytest.raises(KeyRefused),
+    ):
+        client.account()
+    assert told == ["refused"]
 
 
 def test_a_retry_after_is_waited_for() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.runs.results import SegmentResult
@@ -55,6 +55,13 @@ class Company:
             segment = SegmentStore(session).get(self.segment.id)
         assert segment
         return segment
+
+    def connection(self) -> Connection:
+        """Return the connection as it is now."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            found = ConnectionStore(session, self.pipeline.parts.keyring).live()
+        assert found
+        return found
 
     def request(self, request: SyncRequest) -> SyncRequest:
         """Return the request as it is now."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from mailchimp_pipeline.contacts import content_digest
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import Interrupted, PassingError
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import MassDeparture, Membership, Segment, Suppressions, is_mass_departure
 from mailchimp_pipeline_tests.ledger_fake import FakeLedger
@@ -16,6 +16,24 @@ from mailchimp_pipeline_tests.populations import suppressing
 
 class Taken(PassingError):
     """Another is at the audience."""
+
+
+class Lost(Interrupted):
+    """An audience is not held any more."""
+
+
+@dataclass
+class FakeHold:
+    """A hold that is lost when it is looked after for the n-th time, each n in `lost_at`."""
+
+    lost_at: frozenset[int] = frozenset()
+    looked_after: int = 0
+
+    def require(self) -> None:
+        """See `runs.ports.Hold`."""
+        self.looked_after += 1
+        if self.looked_after in self.lost_at:
+            raise Lost("The audience is not held any more.")
 
 
 @dataclass
@@ -30,6 +48,7 @@ class FakeRecords:
     members: dict[str, pd.DataFrame] = field(default_factory=dict[str, pd.DataFrame])
     marks: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     held: set[str] = field(default_factory=set[str])
+    hold: FakeHold = field(default_factory=FakeHold)
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:  # noqa: ARG002
         out = [entity for ledger in self.ledgers.values() for entity, said in ledger.said.items() if not said.opted_in]
@@ -61,12 +80,12 @@ class FakeRecords:
         return self._ledger(segment)
 
     @contextmanager
-    def hold_audience(self, segment: Segment) -> Generator[None]:
+    def hold_audience(self, segment: Segment) -> Generator[FakeHold]:
         if segment.mailchimp_list_id in self.held:
             raise Taken(f"Somebody is at audience {segment.mailchimp_list_id}.")
         self.held.add(segment.mailchimp_list_id)
         try:
-            yield
+            yield self.hold
         finally:
             self.held.remove(segment.mailchimp_list_id)
 

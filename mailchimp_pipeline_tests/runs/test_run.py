@@ -10,10 +10,11 @@ import pytest
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.sync import Audiences, MemberStatus, Refusal
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
-from mailchimp_pipeline_tests.runs.records_fake import FakeRecords
+from mailchimp_pipeline_tests.runs.records_fake import FakeHold, FakeRecords
 from mailchimp_pipeline_tests.runs.stage import AT, PARTNERS, STAFF, Stage, a_segment, a_source, employees
 from mailchimp_pipeline_tests.source_fake import FakeSource
 
@@ -170,6 +171,18 @@ def test_without_a_push_only_the_membership_is_made() -> None:
     result = stage.results(segment, push=False)["1"]
     assert (result.error, result.member_count, result.report) == (None, 1, None)
     assert stage.records.marks_of(segment) == []
+
+
+def test_a_sync_that_lost_its_audience_stops_at_once_and_begins_again() -> None:
+    stage, segment = Stage(records=FakeRecords(hold=FakeHold(lost_at=frozenset({1})))), a_segment()
+    (result,) = replace(stage.run(), persistence=Persistence((0,))).results([segment])
+    assert (result.error, stage.records.marks_of(segment)) == (None, ["syncing", "syncing", "synced"])
+
+
+def test_a_sync_that_loses_its_audience_again_and_again_says_so() -> None:
+    stage, segment = Stage(records=FakeRecords(hold=FakeHold(lost_at=frozenset(range(99))))), a_segment()
+    (result,) = replace(stage.run(), persistence=Persistence((0, 0))).results([segment])
+    assert (result.error, stage.mailchimp.batches) == ("The audience is not held any more.", [])
 
 
 @dataclass

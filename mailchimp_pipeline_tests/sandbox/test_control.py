@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_people_can_act_over_http(control: SandboxControl) -> None:
     control.bounce(list_id, ANN)
     control.archive_as_admin(list_id, BOB)
     assert [member.status for member in control.members(list_id)] == [Status.CLEANED, Status.ARCHIVED]
+
+
+def test_a_day_can_pass_for_members(control: SandboxControl) -> None:
+    list_id = control.add_audience(control.add_account(KEY))
+    control.add_members(list_id, [Seed(email_address=ANN)])
+    (before,) = control.members(list_id)
+    control.call("let_time_pass", list_id=list_id, seconds=86400)
+    (after,) = control.members(list_id)
+    assert before.last_changed - after.last_changed == timedelta(days=1)
 
 
 def test_campaigns_can_be_moved_over_http(control: SandboxControl, sandbox: Sandbox) -> None:

@@ -112,6 +112,13 @@ def test_a_share_of_requests_fails_the_same_way_each_time(sandbox: Sandbox, api:
     assert 5 <= runs[0].count(500) <= 25
 
 
+def test_faults_are_counted_by_their_kind(sandbox: Sandbox, api: AudienceApi) -> None:
+    sandbox.add_fault(Fault(kind=FaultKind.BROKEN, times=2))
+    for _ in range(3):
+        api.get("/ping")
+    assert sandbox.faults_struck() == {FaultKind.BROKEN: 2}
+
+
 def test_an_outage_befalls_everything_until_it_ends(sandbox: Sandbox, api: AudienceApi) -> None:
     sandbox.start_outage()
     for _ in range(2):

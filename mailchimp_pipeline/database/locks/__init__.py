@@ -3,12 +3,23 @@
 Each needs a session of its own to PostgreSQL: a connection pooler between must pool sessions, not transactions.
 """
 
-from mailchimp_pipeline.database.locks.held import LockTaken, hold, hold_audience, is_held, lock_for_transaction
+from mailchimp_pipeline.database.locks.held import (
+    Hold,
+    HoldLost,
+    LockTaken,
+    hold,
+    hold_audience,
+    is_held,
+    keep,
+    lock_for_transaction,
+)
 from mailchimp_pipeline.database.locks.keys import Lock, audience_lock, run_lock
 from mailchimp_pipeline.database.locks.slots import ConnectionSlots, SlotsTaken
 
 __all__ = [
     "ConnectionSlots",
+    "Hold",
+    "HoldLost",
     "Lock",
     "LockTaken",
     "SlotsTaken",
@@ -16,6 +27,7 @@ __all__ = [
     "hold",
     "hold_audience",
     "is_held",
+    "keep",
     "lock_for_transaction",
     "run_lock",
 ]

@@ -3,9 +3,10 @@
 What does not belong here: the slots of an account (`slots`), which are many locks on one connection.
 """
 
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
@@ -13,28 +14,48 @@ from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.locks.keys import Lock, audience_lock
 from mailchimp_pipeline.database.session import Database, has_lock_timed_out, is_connection_lost
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import Interrupted, PassingError, PipelineError
+
+_LOOK_SECONDS = 5.0
 
 
 class LockTaken(PassingError):
     """Another process holds the lock, and did not give it back in time."""
 
 
+class HoldLost(Interrupted):
+    """A lock is not held any more: it went with its connection, and another process may have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A lock that is held."""
+    """A lock that is held; threads may share it. `what` is the thing locked."""
 
+    what: str
     _connection: Connection
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def is_kept(self) -> bool:
         """Tell whether the lock is still ours: it is gone with the connection, when PostgreSQL restarts."""
-        try:
-            self._connection.execute(text("select 1"))
-        except OperationalError as error:
-            if is_connection_lost(error):
+        with self._one_at_a_time:
+            # Once it is lost the driver would connect anew, and that connection holds nothing.
+            if self._connection.invalidated:
                 return False
-            raise
-        return True
+            try:
+                self._connection.execute(text("select 1"))
+            except OperationalError as error:
+                if is_connection_lost(error):
+                    return False
+                raise
+            return True
+
+    def require(self) -> None:
+        """Raise `HoldLost` where the lock is not ours any more."""
+        if not self.is_kept():
+            raise HoldLost(
+                f"PostgreSQL ended the connection that kept others from {self.what}, so no more was done there. "
+                "What was sent is kept; sync again to go on, and look why PostgreSQL restarted if that was not planned."
+            )
 
 
 @contextmanager
@@ -48,7 +69,34 @@ def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) 
             acquired = _acquire(connection, lock, wait_seconds)
         if not acquired:
             raise LockTaken(f"Another process is working at {what}. Try again when it is done.")
-        yield Hold(connection)
+        yield Hold(what, connection)
+
+
+@contextmanager
+def keep(database: Database, lock: Lock, *, what: str, look_seconds: float = _LOOK_SECONDS) -> Generator[None]:
+    """Hold the lock for the block, and take it again where its connection was lost. Raises `LockTaken`.
+
+    For a lock that only shows that somebody is there: what it would keep others from is not protected meanwhile.
+    """
+    with ExitStack() as connections:
+        first, over = connections.enter_context(hold(database, lock, what=what)), threading.Event()
+
+        def look_after() -> None:
+            held = first
+            while not over.wait(look_seconds):
+                if held.is_kept():
+                    continue
+                connections.close()
+                with suppress(PipelineError):  # PostgreSQL is not back yet, or has not noticed that we went
+                    held = connections.enter_context(hold(database, lock, what=what))
+
+        looking = threading.Thread(target=look_after, name="lock-keeper", daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
 
 
 @contextmanager

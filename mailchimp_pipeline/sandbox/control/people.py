@@ -4,7 +4,7 @@ What does not belong here: what such an act does (`model.acts`).
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
@@ -76,6 +76,11 @@ class PeopleControls(Operations):
         """Return whether the address was deleted permanently and did not come back."""
         with self._world.lock:
             return address_hash(address) in self._world.audience(list_id).forgotten
+
+    def let_time_pass(self, list_id: str, seconds: float) -> None:
+        """Let the last changes of the members be so much longer ago, as if this was a later day."""
+        with self._world.lock:
+            self._world.audience(list_id).age(timedelta(seconds=seconds))
 
     def unsubscribe_by_link(self, list_id: str, address: str, reason: str = "None given") -> None:
         """Let the contact unsubscribe by the link in a mail: nobody else can subscribe them again."""

@@ -44,6 +44,11 @@ class TrafficControls(Operations):
         with self._world.lock:
             self._world.faults.clear()
 
+    def faults_struck(self) -> dict[FaultKind, int]:
+        """Return how often each kind of fault happened since the start or the last reset of everything."""
+        with self._world.lock:
+            return dict(self._world.faults.struck)
+
     def counts(self) -> Counts:
         """Return what was asked since the start or the last reset."""
         with self._world.lock:

@@ -6,7 +6,7 @@ It does what it is told. What does not belong here: whether it may be done (`enr
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
@@ -130,6 +130,12 @@ class Audience:
         self.forgotten.add(member.id)
         self.version += 1
         self._tell("unsubscribe", member, deed, action="delete", reason="manual")
+
+    def age(self, by: timedelta) -> None:
+        """Let all that happened to the members have happened so much earlier."""
+        for member in self.members.values():
+            member.last_changed -= by
+        self.version += 1
 
     def touch(self, member: Member, now: datetime) -> None:
         """Note that a member changed."""

@@ -3,6 +3,7 @@
 What does not belong here: what a failure looks like on the wire (`web.failures`).
 """
 
+from collections import Counter
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from random import Random
@@ -83,6 +84,8 @@ class FaultPlan:
         self._planned: list[_Planned] = []
         self.outage: Fault | None = None
         """Befalls every request, before all that is planned."""
+        self.struck: Counter[FaultKind] = Counter()
+        """How often each kind happened."""
 
     def add(self, fault: Fault) -> None:
         """Plan one more fault."""
@@ -94,7 +97,13 @@ class FaultPlan:
         self.outage = None
 
     def strike(self, method: str, route: str) -> Fault | None:
-        """Return the fault that befalls this request, if any."""
+        """Return the fault that befalls this request, if any, and count it."""
+        fault = self._befalling(method, route)
+        if fault is not None:
+            self.struck[fault.kind] += 1
+        return fault
+
+    def _befalling(self, method: str, route: str) -> Fault | None:
         if self.outage is not None:
             return self.outage
         for planned in self._planned:

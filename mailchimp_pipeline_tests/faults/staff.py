@@ -1,0 +1,172 @@
+"""Twenty thousand contacts, some of whom must not be mailed; what they do between two syncs, and who should be where.
+
+What does not belong here: what goes wrong meanwhile (`mixes`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.erasure import Erasures
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.runs.run import Run
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
+from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
+from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
+
+Numbers = Sequence[int]
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def address(number: int) -> str:
+    """Return the first address of an employee."""
+    return f"p{number}@acme.test"
+
+
+@dataclass
+class Staff:
+    """The employees of one organisation and their one audience. `expected` is how each address should stand there."""
+
+    database: Database
+    sandbox: Sandbox
+    client: MailchimpClient
+    people: dict[int, Row]
+    segment: Segment
+    expected: dict[str, Status] = field(default_factory=dict[str, Status])
+    clock: Callable[[], datetime] = utc_now
+    finished: list[bool] = field(default_factory=list[bool])
+
+    def sync(self) -> SegmentResult:
+        """Sync as a run does."""
+        records = DatabaseRecords(self.database, KEYRING, self.clock)
+        stored = records.segments([self.segment.partition_key])
+        (result,) = Run(self.source(), records, lambda _: self.client, self.clock).results(stored)
+        self.finished.append(result.error is None)
+        return result
+
+    def stored(self) -> Segment:
+        """Return the segment as it is now."""
+        (segment,) = DatabaseRecords(self.database, KEYRING, utc_now).segments([self.segment.partition_key])
+        return segment
+
+    def go_away_after_batches(self, count: int) -> None:
+        """Let Mailchimp answer no batch after so many."""
+        self.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST", route="/lists/{list_id}", skip=count))
+
+    def source(self) -> FakeSource:
+        """Return the relations as they are now."""
+        return FakeSource({EntityType.EMPLOYEE: rows(*self.people.values()), EntityType.VENDOR: rows(a_vendor(id="v"))})
+
+    def opt_out(self, numbers: Numbers, *, known_there: bool) -> None:
+        """Let employees say that they want no mail."""
+        with self.database.organisation(ACME) as session:
+            store = PreferenceStore(session, KEYRING)
+            for number in numbers:
+                word = Word(EntityType.EMPLOYEE, str(number), opted_in=False, source="letter")
+                store.record(word, by="alice", at=utc_now())
+        self._expect(numbers, Status.UNSUBSCRIBED if known_there else None)
+
+    def unsubscribe(self, numbers: Numbers) -> None:
+        """Let employees unsubscribe at Mailchimp."""
+        for number in numbers:
+            self.sandbox.unsubscribe_by_link(LIST, address(number))
+        self._expect(numbers, Status.UNSUBSCRIBED)
+
+    def bounce(self, numbers: Numbers) -> None:
+        """Let mail to employees come back for good."""
+        for number in numbers:
+            self.sandbox.bounce(LIST, address(number))
+        self._expect(numbers, Status.CLEANED)
+
+    def archive(self, numbers: Numbers) -> None:
+        """Let an administrator archive employees at Mailchimp."""
+        for number in numbers:
+            self.sandbox.archive_as_admin(LIST, address(number))
+        self._expect(numbers, Status.ARCHIVED)
+
+    def erase(self, numbers: Numbers) -> list[str]:
+        """Erase employees, and carry on until Mailchimp has confirmed it; return how each ended."""
+        records = DatabaseErasures(self.database, KEYRING, utc_now)
+        erasures = Erasures(records, self.source, lambda _: nullcontext(self.client), utc_now)
+        ends: list[str] = []
+        for number in numbers:
+            attempt = erasures.erase(ACME, (EntityType.EMPLOYEE, str(number)), by="alice")
+            ends.append(attempt.request.status.value)
+        self._expect(numbers, None)
+        return ends
+
+    def rename(self, numbers: Numbers) -> None:
+        """Give employees another address."""
+        for number in numbers:
+            self.people[number] = {**self.people[number], "email": f"new{number}@acme.test"}
+            self.expected[f"new{number}@acme.test"] = self.expected.pop(address(number))
+
+    def marry(self, numbers: Numbers) -> None:
+        """Give employees another name."""
+        for number in numbers:
+            self.people[number] = {**self.people[number], "last_name": "King"}
+
+    def leave(self, numbers: Numbers) -> None:
+        """Let employees go: they are archived."""
+        for number in numbers:
+            del self.people[number]
+        self._expect(numbers, Status.ARCHIVED)
+
+    def wrongs(self) -> Counter[str]:
+        """Count who is lost, let in against their word, or otherwise not as expected."""
+        there = {member.email_address: member.status for member in self.sandbox.members(LIST)}
+        counted: Counter[str] = Counter(lost=0, let_in=0, doubled=0, otherwise=0)
+        for email in there.keys() | self.expected.keys():
+            is_, should_be = there.get(email), self.expected.get(email)
+            if is_ is should_be:
+                continue
+            moved = email.startswith("p") and email.replace("p", "new", 1) in self.expected
+            kind = "lost" if should_be is Status.SUBSCRIBED else "doubled" if moved else "otherwise"
+            counted["let_in" if is_ is Status.SUBSCRIBED and not moved else kind] += 1
+        return counted
+
+    def repeated(self) -> int:
+        """Count the contacts that Mailchimp took more often than they changed: their answers were lost."""
+        return sum(count - 1 for count in self.sandbox.carried_out(LIST).values())
+
+    def _expect(self, numbers: Numbers, status: Status | None) -> None:
+        for number in numbers:
+            self.expected.pop(address(number), None)
+            if status:
+                self.expected[address(number)] = status
+
+
+@contextmanager
+def a_staff(database: Database, count: int, retries: Retries, read_seconds: float) -> Generator[Staff]:
+    """Yield so many employees, of whom some are at Mailchimp already."""
+    people = {n: an_employee(id=str(n), email=address(n), last_name=f"Nr {n}") for n in range(count)}
+    with Sandbox.running() as sandbox:
+        account_id = sandbox.add_account(API_KEY.reveal())
+        sandbox.add_audience(account_id, "Staff", LIST)
+        sandbox.add_members(LIST, [Seed(email_address=address(number)) for number in range(300)])
+        with database.organisation(ACME) as session:
+            ConnectionStore(session, KEYRING).connect(Account(account_id, "Acme", API_KEY), by="alice", at=utc_now())
+            new = NewSegment("Everybody", SegmentType.MIXED, LIST, on_leave=OnLeave.ARCHIVE)
+            segment = SegmentStore(session).create(new, by="alice", at=utc_now())
+        slots = ConnectionSlots(database, account_id)
+        timeouts = Timeouts(connect=5, read=read_seconds)
+        client = MailchimpClient(API_KEY, slots=slots, root=sandbox.api_root, retries=retries, timeouts=timeouts)
+        with closing(slots), client:
+            expected = dict.fromkeys([*map(address, people), "orders@bolts.test"], Status.SUBSCRIBED)
+            yield Staff(database, sandbox, client, dict(people), segment, expected)

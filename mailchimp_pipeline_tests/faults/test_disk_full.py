@@ -1,0 +1,100 @@
+"""PostgreSQL has no room for a membership, or for what became of a batch: a clear failure, and nothing half done.
+
+The full disk is a small file system in memory, which only root can make.
+"""
+
+import os
+import subprocess
+from collections.abc import Generator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import func, select, text
+
+from mailchimp_pipeline.database.session import Database, DatabaseFull
+from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.sync import Outcome
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.database.builders import ACME, LIST
+from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
+
+PEOPLE = 6000
+ROOM = "512k"
+TEMPORARY_TABLES = "alter database %I set temp_tablespaces = %I"
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file system")
+
+
+@pytest.fixture
+def small_disk(postgres_server: PostgresServer, postgres_home: Path, database: Database) -> Generator[str]:
+    """Return a tablespace with little room."""
+    owner = (postgres_home / "postgresql").stat()
+    name = sql.Identifier("small")
+    with ExitStack() as stack:
+        place = stack.enter_context(TemporaryDirectory(prefix="small-disk-"))
+        Path(place).chmod(0o755)
+        options = f"size={ROOM},mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+        made = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+        if subprocess.run(made, check=False, capture_output=True).returncode:
+            pytest.skip("root may make no file system here")
+        stack.callback(subprocess.run, ["umount", place], check=True)
+        postgres_server.execute(sql.SQL("create tablespace {} location {}").format(name, sql.Literal(place)))
+        stack.callback(postgres_server.execute, sql.SQL("drop tablespace {}").format(name))
+        postgres_server.execute(sql.SQL("grant create on tablespace {} to public").format(name))
+        yield "small"
+        database.close()
+        run(database, "alter table audience_members set tablespace pg_default")
+
+
+def run(database: Database, statement: str) -> None:
+    """Run a statement of the server's owner."""
+    with database.unrestricted() as connection:
+        connection.execute(text(statement))
+        connection.commit()
+
+
+def members(staff: Staff) -> int:
+    """Count the segment's members as they are written down."""
+    with staff.database.organisation(ACME) as session:
+        return session.scalars(select(func.count()).select_from(SegmentMemberRow)).one()
+
+
+def pushed(staff: Staff) -> int:
+    """Count whom the ledger has as pushed."""
+    query = select(func.count()).select_from(AudienceMemberRow).where(AudienceMemberRow.state == Outcome.PUSHED.value)
+    with staff.database.organisation(ACME) as session:
+        return session.scalars(query).one()
+
+
+@only_root
+def test_a_membership_that_finds_no_room_leaves_the_one_of_before(database: Database, small_disk: str) -> None:
+    with a_staff(database, 300, Retries(), 5) as staff:
+        assert staff.sync().error is None
+        before = members(staff)
+        staff.people |= {n: {**staff.people[0], "id": str(n), "email": f"q{n}@acme.test"} for n in range(1000, PEOPLE)}
+        run(database, f"do $$ begin execute format({TEMPORARY_TABLES!r}, current_database(), '{small_disk}'); end $$")
+        database.close()
+        assert "no room left on its disk" in (staff.sync().error or "")
+        assert (members(staff), len(staff.sandbox.members(LIST))) == (before, before)
+
+
+@only_root
+def test_outcomes_that_find_no_room_stop_the_push_and_the_next_one_finishes(
+    database: Database, small_disk: str
+) -> None:
+    with a_staff(database, PEOPLE, Retries(), 5) as staff:
+        run(database, f"alter table audience_members set tablespace {small_disk}")
+        assert "no room left on its disk" in (staff.sync().error or "")
+        assert pushed(staff) < PEOPLE
+        run(database, "alter table audience_members set tablespace pg_default")
+        assert (staff.sync().error, not +staff.wrongs()) == (None, True)
+
+
+def test_a_full_disk_is_told_by_its_name(database: Database) -> None:
+    with pytest.raises(DatabaseFull, match="no room left on its disk"), database.explained():
+        raise psycopg.errors.DiskFull("could not extend file")

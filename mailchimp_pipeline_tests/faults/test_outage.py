@@ -1,0 +1,39 @@
+"""Mailchimp is away altogether: the segment says so in time, and the next run does the work."""
+
+import time
+
+import pytest
+
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.sandbox import FaultKind, Status
+from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline_tests.faults.staff import LIST, a_staff
+
+PEOPLE = 1200
+BUDGET_SECONDS = 2.0
+
+
+@pytest.mark.parametrize("kind", [FaultKind.CUT, FaultKind.BAD_GATEWAY, FaultKind.BLOCKED, FaultKind.EMPTY])
+def test_during_an_outage_the_segment_ends_in_error_in_time_and_the_next_run_finishes(
+    database: Database, kind: FaultKind
+) -> None:
+    with a_staff(database, PEOPLE, Retries(budget=BUDGET_SECONDS, first_pause=0.2), 5) as staff:
+        staff.sandbox.start_outage(kind)
+        begun = time.monotonic()
+        failed = staff.sync()
+        assert time.monotonic() - begun < 3 * BUDGET_SECONDS
+        assert "Mailchimp" in (failed.error or "")
+        assert "Try again later" in (failed.error or "")
+        staff.sandbox.end_outage()
+        assert (staff.sync().error, not +staff.wrongs()) == (None, True)
+
+
+def test_an_outage_in_the_middle_of_a_push_keeps_what_was_sent(database: Database) -> None:
+    with a_staff(database, PEOPLE, Retries(budget=BUDGET_SECONDS, first_pause=0.2), 5) as staff:
+        staff.go_away_after_batches(2)
+        failed = staff.sync()
+        assert (staff.stored().status, staff.stored().last_error) == (SegmentStatus.ERROR, failed.error)
+        assert 0 < staff.sandbox.statuses(LIST)[Status.SUBSCRIBED] - 300 < PEOPLE
+        staff.sandbox.clear_faults()
+        assert (staff.sync().error, not +staff.wrongs()) == (None, True)

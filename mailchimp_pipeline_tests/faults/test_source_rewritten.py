@@ -1,0 +1,85 @@
+"""Files that are rewritten while they are read: a clear failure, and the audience stays as it was."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from mailchimp_pipeline.assembly import DatabasePipeline
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.sandbox import Status
+from mailchimp_pipeline.sources import FileSource
+from mailchimp_pipeline.sources.files import Stamp
+from mailchimp_pipeline_tests.database.builders import LIST
+from mailchimp_pipeline_tests.runs.company import Company, a_company
+from mailchimp_pipeline_tests.source_fake import an_employee
+
+PEOPLE = 200
+
+
+@pytest.fixture
+def company(database_url: str, tmp_path: Path) -> Generator[Company]:
+    """Return a company whose people were synced."""
+    with a_company(database_url, tmp_path) as made:
+        made.staff(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
+        assert made.sync().error is None
+        yield made
+
+
+def cut_in_a_row(text: bytes) -> bytes:
+    return text[: len(text) * 7 // 10 - 20]
+
+
+def cut_between_rows(text: bytes) -> bytes:
+    return b"".join(text.splitlines(keepends=True)[: PEOPLE // 3])
+
+
+def nothing_yet(text: bytes) -> bytes:
+    return text[:0]
+
+
+def header_alone(text: bytes) -> bytes:
+    return text.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("part", [cut_in_a_row, cut_between_rows, nothing_yet, header_alone])
+def test_half_a_file_fails_the_segment_and_the_whole_one_mends_it(
+    company: Company, part: Callable[[bytes], bytes]
+) -> None:
+    file = company.files / "employees.csv"
+    whole = file.read_bytes()
+    file.write_bytes(part(whole))
+    assert company.sync().error
+    assert (company.stored().member_count, company.sandbox.statuses(LIST)) == (PEOPLE, {Status.SUBSCRIBED: PEOPLE})
+    file.write_bytes(whole)
+    assert (company.sync().error, company.sandbox.statuses(LIST)) == (None, {Status.SUBSCRIBED: PEOPLE})
+
+
+@dataclass
+class Rewriting:
+    """Has the file written anew between two looks at it."""
+
+    file: Path
+    text: bytes
+
+    def stamp(self, path: Path) -> Stamp:
+        """Return the stamp, and write the file if it is the one."""
+        stamp = Stamp.of(path)
+        if path == self.file:
+            path.write_bytes(self.text)
+        return stamp
+
+
+def test_a_file_that_is_rewritten_while_it_is_read_is_read_by_the_next_sync(company: Company) -> None:
+    file = company.files / "employees.csv"
+    *others, last = file.read_bytes().splitlines(keepends=True)
+    rewriting = Rewriting(file, b"".join([*others, last, last.replace(b"199", b"999")]))
+    source = FileSource(company.files, stamp=rewriting.stamp)
+    parts = replace(company.pipeline.parts)
+    vars(parts)["source"] = source
+    result = replace(company, pipeline=DatabasePipeline(parts)).sync()
+    assert "was rewritten while it was read" in (result.error or "")
+    assert company.sandbox.statuses(LIST) == {Status.SUBSCRIBED: PEOPLE}
+    assert source.read(EntityType.VENDOR, "acme").empty
+    assert (company.sync().error, company.sandbox.statuses(LIST)) == (None, {Status.SUBSCRIBED: PEOPLE + 1})

@@ -1,0 +1,50 @@
+"""What is done in processes of its own, to be killed in the middle: a run, an erasure, a refresh, the API.
+
+They are forked off one that has imported everything, since a run that starts in seconds could not be killed often.
+"""
+
+from collections.abc import Callable, Mapping
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+
+from api.composition import build_app
+from api.serving import listen, serve
+from mailchimp_pipeline.assembly import open_campaigns, open_parts, open_pipeline
+from mailchimp_pipeline.settings import Settings
+
+Environment = Mapping[str, str]
+
+
+def start(work: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Do the work in a new process."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=work, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def sync(environment: Environment, key: str, run_id: str, request_id: str | None) -> None:
+    """Do a run over one segment, as Dagster's process does."""
+    with open_pipeline(Settings.from_environment(environment)) as pipeline, pipeline.at_work(run_id):
+        for _ in pipeline.sync([key], run_id=run_id, request_id=request_id, push=True):
+            pass
+
+
+def erase(environment: Environment) -> None:
+    """Carry on with the erasures that are due."""
+    with open_parts(Settings.from_environment(environment)) as parts:
+        for _ in parts.erasures().carry_on():
+            pass
+
+
+def refresh(environment: Environment) -> None:
+    """Refresh the campaigns."""
+    with open_campaigns(Settings.from_environment(environment)) as campaigns:
+        for _ in campaigns.refresh():
+            pass
+
+
+def api(environment: Environment, port: int) -> None:
+    """Serve the API."""
+    serve(build_app(Settings.from_environment(environment)), listen(port))

@@ -1,0 +1,61 @@
+"""Work that is cut off: begun again after pauses, given up in the end, and not waited for by everybody anew."""
+
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+import pytest
+
+from mailchimp_pipeline.errors import Interrupted, PassingError
+from mailchimp_pipeline.runs.persistence import Persistence
+
+
+class Step:
+    """Is cut off so many times before it is done."""
+
+    def __init__(self, cut_off: int, kind: Callable[[], Exception] = Interrupted) -> None:
+        self.left = cut_off
+        self.kind = kind
+        self.begun = 0
+
+    def __call__(self) -> str:
+        self.begun += 1
+        if self.begun <= self.left:
+            raise self.kind()
+        return "done"
+
+
+def test_what_is_cut_off_is_begun_again() -> None:
+    step = Step(cut_off=2)
+    assert (Persistence((0, 0)).do(step), step.begun) == ("done", 3)
+
+
+def test_what_stays_cut_off_is_given_up() -> None:
+    step = Step(cut_off=9)
+    with pytest.raises(Interrupted):
+        Persistence((0, 0)).do(step)
+    assert step.begun == 3
+
+
+def test_after_waiting_in_vain_nothing_else_is_waited_for() -> None:
+    persistence, second = Persistence((0, 0)), Step(cut_off=9)
+    for step in (Step(cut_off=9), second):
+        with pytest.raises(Interrupted):
+            persistence.do(step)
+    assert second.begun == 1
+
+
+def test_any_other_failure_is_told_at_once() -> None:
+    step = Step(cut_off=1, kind=PassingError)
+    with pytest.raises(PassingError):
+        Persistence((0,)).do(step)
+    assert step.begun == 1
+
+
+def test_whoever_is_told_to_stop_waits_no_longer() -> None:
+    over = Event()
+    Thread(target=over.set).start()
+    begun = time.monotonic()
+    with pytest.raises(Interrupted):
+        Persistence((60,), over).do(Step(cut_off=9))
+    assert time.monotonic() - begun < 30
