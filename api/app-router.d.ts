@@ -148,6 +148,12 @@ export interface Connection {
   softDeletedAt: string | null;
 }
 
+/** Whom the organisation sends to Mailchimp. */
+export interface ConsentRule {
+  /** Only contacts who opted in; otherwise everybody who did not opt out. */
+  optInOnly: boolean;
+}
+
 /** A change of what is kept about the contact. */
 export interface ContactAuditEntry {
   actor: string;
@@ -259,7 +265,7 @@ export interface OptStatusInput {
   entityId: string;
   entityType: EntityType;
   optedIn: boolean;
-  /** The channel or mechanism, such as `signup form`; never an address. */
+  /** The channel or mechanism, such as `signup form`; never an address. `mailchimp` is what was said there. */
   consentSource: string;
 }
 
@@ -434,6 +440,10 @@ export type AppRouter = TRPCBuiltRouter<
         list: Query<PageInput | null | undefined, PreferencePage>;
         /** Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run. */
         updateOptStatus: Mutation<OptStatusInput, Preference>;
+        /** Return whom the organisation sends to Mailchimp. Raises PRECONDITION_FAILED where it is not connected. */
+        getConsentRule: Query<void, ConsentRule>;
+        /** Choose whom the organisation sends to Mailchimp, from the next sync on, and also after it connects again. */
+        setConsentRule: Mutation<ConsentRule, ConsentRule>;
         /** Erase a contact here and in every audience; pending until Mailchimp has confirmed it for each of them. */
         gdprDelete: Mutation<EntityInput, Erasure>;
         /** Return everything held about a contact: here, and at Mailchimp as far as it answers. Noted in the audit log. */

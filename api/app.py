@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from api.exchanges import REQUEST_ID, Exchanges, note_call, note_caller
+from api.figures import READ_SECONDS, Figures
 from api.health import Readiness, alive
 from api.limits import Identified, RateLimit, Rates
 from api.logs import log_failure
@@ -27,6 +28,7 @@ from api.openapi import openapi
 from api.pages import procedures_page
 from api.slow_clients import BODY_SECONDS, BodyTimeout
 from api.trpc import Code, Hooks, Limits, Procedure, Procedures, TRPCError, TrpcServer
+from mailchimp_pipeline.database.figures import PipelineFigures
 
 PREFIX = "/api/trpc"
 TITLE = "Mailchimp pipeline"
@@ -66,26 +68,28 @@ class ApiParts(Generic[ContextT]):
 
     `make_context` says who calls, once a request, and may raise a TRPCError. `check_ready` raises where a request
     could not be served; its text goes to the log. `translate` turns the business's exceptions into what a client
-    sees; what it does not know is a defect. `close` runs once, after the last call is done. `routes` are served
-    beside the procedures.
+    sees; what it does not know is a defect. `read_figures` reads what `/metrics` tells of the pipeline. `close` runs
+    once, after the last call is done. `routes` are served beside the procedures.
     """
 
     procedures: Procedures[ContextT]
     make_context: Callable[[HTTPConnection], ContextT]
     check_ready: Callable[[], None]
     translate: Callable[[Exception], TRPCError | None] = _unknown
+    read_figures: Callable[[], PipelineFigures] | None = None
     close: Callable[[], None] = _nothing
     routes: Sequence[BaseRoute] = ()
     cors_origins: Sequence[str] = ()
     rates: Rates = field(default_factory=Rates)
     limits: Limits = field(default_factory=Limits)
     body_seconds: float = BODY_SECONDS
+    figures_seconds: float = READ_SECONDS
     clock: Callable[[], float] = time.monotonic
 
 
 def create_app(parts: ApiParts[ContextT]) -> FastAPI:
     """Return the application; further routes may be added to it."""
-    metrics = Metrics()
+    metrics = Metrics(_figures(parts))
     server = _trpc_server(parts, metrics)
 
     @asynccontextmanager
@@ -100,6 +104,12 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
     app.add_exception_handler(TRPCError, _answer_error)
     _add_guards(app, parts, metrics)
     return app
+
+
+def _figures(parts: ApiParts[ContextT]) -> Figures | None:
+    if parts.read_figures is None:
+        return None
+    return Figures(parts.read_figures, clock=parts.clock, seconds=parts.figures_seconds)
 
 
 def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[ContextT]:

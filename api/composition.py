@@ -5,6 +5,7 @@ What does not belong here: what the application is (`app`), how it is served (`s
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
@@ -16,8 +17,8 @@ from api.procedures.context import PATIENCE, Context, Patience
 from api.procedures.registry import PROCEDURES
 from api.webhooks import webhook_route
 from mailchimp_pipeline.assembly import Parts, open_parts
-from mailchimp_pipeline.database.migrations import current_revision, expected_revision
-from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
+from mailchimp_pipeline.database.figures import pipeline_figures
+from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.settings import Settings
 
 
@@ -48,19 +49,10 @@ def api_parts(
     return ApiParts[Context](
         procedures=PROCEDURES,
         make_context=make_context,
-        check_ready=lambda: _check_ready(parts.database),
+        check_ready=partial(require_tables, parts.database),
         translate=translate,
+        read_figures=partial(pipeline_figures, parts.database),
         close=close,
         routes=(webhook_route(parts),),
         cors_origins=parts.settings.cors_origins or (),
     )
-
-
-def _check_ready(database: Database) -> None:
-    """Raise where the database is away, or has other tables than those this code works with."""
-    found, expected = current_revision(database), expected_revision()
-    if found != expected:
-        raise DatabaseNotMigrated(
-            f"The database is at revision {found}, this version works with {expected}. "
-            "Run `mailchimp-pipeline migrate`."
-        )

@@ -7,15 +7,15 @@ failures that only one procedure can tell apart, such as an audience that is not
 import math
 from collections.abc import Sequence
 
-from api.logs import logger
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
-from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, RoleNotGranted
 from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.errors import (
     KeyRefused,
     MailchimpAway,
@@ -48,6 +48,7 @@ _OPERATOR = "ask whoever operates the pipeline"
 _RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
     (DatabaseAway, "SERVICE_UNAVAILABLE", "The service is not available now: try again later"),
     (DatabaseNotMigrated, "SERVICE_UNAVAILABLE", f"The service is being updated: try again later, or {_OPERATOR}"),
+    (RoleNotGranted, "SERVICE_UNAVAILABLE", f"The service is not set up: {_OPERATOR}"),
     (SecretUnreadable, "PRECONDITION_FAILED", "The stored API key cannot be read: connect Mailchimp again"),
     (NoSource, "PRECONDITION_FAILED", f"No source of employees and vendors is set: {_OPERATOR} to set it"),
     (SourceAwayError, "SERVICE_UNAVAILABLE", "The source of employees and vendors does not answer: try again later"),

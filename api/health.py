@@ -11,8 +11,8 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.logs import logger
 from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
 
 CHECK_SECONDS = 5.0
 KEPT_SECONDS = 1.0

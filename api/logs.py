@@ -1,101 +1,10 @@
-"""Log lines as JSON, one an event, from structlog and from the standard library's loggers alike.
+"""How the API tells of a defect. What does not belong here: how a line is written (`mailchimp_pipeline.logs`)."""
 
-Of an exception a line holds types and frames, and the text only of our own errors: other texts, and tracebacks,
-may quote an address, a name or a key. What does not belong here: which events there are.
-"""
+from mailchimp_pipeline.logs import logger
 
-import logging
-import sys
-from collections.abc import Generator, Iterator
-from types import TracebackType
-from typing import Any, TextIO, cast
-
-import structlog
-from structlog.stdlib import ProcessorFormatter
-from structlog.types import EventDict, Processor
-
-from mailchimp_pipeline.errors import PipelineError
-
-_MAX_CAUSES = 5
-_MAX_FRAMES = 25
-
-_SHARED: tuple[Processor, ...] = (
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-)
-
-
-def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger whose lines go where the standard library's logger of that name sends them."""
-    processors = [structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter]
-    wrapped = structlog.wrap_logger(
-        logging.getLogger(name), processors=processors, wrapper_class=structlog.stdlib.BoundLogger
-    )
-    return cast("structlog.stdlib.BoundLogger", wrapped)
-
-
-def json_handler(stream: TextIO) -> logging.Handler:
-    """Return a handler that writes JSON lines."""
-    handler = logging.StreamHandler(stream)
-    renderers: list[Processor] = [
-        ProcessorFormatter.remove_processors_meta,
-        _without_texts,
-        structlog.processors.JSONRenderer(),
-    ]
-    handler.setFormatter(ProcessorFormatter(processors=renderers, foreign_pre_chain=_SHARED))
-    return handler
-
-
-def configure_logging(stream: TextIO | None = None) -> None:
-    """Send all log lines of this process to the stream (standard error), as JSON."""
-    logging.basicConfig(handlers=[json_handler(stream or sys.stderr)], level=logging.INFO, force=True)
-    # Its warnings of retries quote paths, which hold the hashes of addresses.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-
-
-_failures = logger("api.failures")
+_log = logger("api.failures")
 
 
 def log_failure(where: str, exception: BaseException) -> None:
     """Log a defect: where it showed, and what was raised."""
-    _failures.error("failure", where=where, exc_info=exception)
-
-
-def _without_texts(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Put what is safe to read in an exception's place."""
-    raised = event.pop("exc_info", None)
-    event.pop("stack_info", None)
-    exception = raised if isinstance(raised, BaseException) else _exception(raised)
-    if exception is not None:
-        event["raised"] = [_described(one) for _, one in zip(range(_MAX_CAUSES), _chain(exception), strict=False)]
-    return event
-
-
-def _exception(info: object) -> BaseException | None:
-    """Return the exception of a logging call's `exc_info`: a triple, or true for the one being handled."""
-    if isinstance(info, tuple):
-        return cast("tuple[object, BaseException | None, object]", info)[1]
-    return sys.exc_info()[1] if info else None
-
-
-def _chain(exception: BaseException) -> Generator[BaseException]:
-    """Yield an exception, and what it was raised from."""
-    current: BaseException | None = exception
-    while current is not None:
-        yield current
-        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-
-
-def _described(exception: BaseException) -> dict[str, Any]:
-    text = {"text": str(exception)} if isinstance(exception, PipelineError) else {}
-    frames = list(_frames(exception.__traceback__))[-_MAX_FRAMES:]
-    return {"type": type(exception).__qualname__, **text, "frames": frames}
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[str]:
-    while traceback is not None:
-        frame = traceback.tb_frame
-        yield f"{frame.f_globals.get('__name__')}:{traceback.tb_lineno} {frame.f_code.co_name}"
-        traceback = traceback.tb_next
+    _log.error("failure", where=where, exc_info=exception)

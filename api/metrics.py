@@ -1,6 +1,6 @@
 """What Prometheus is told: calls by procedure and code, how long they took, requests under way, the process.
 
-No label names an organisation or a person. What does not belong here: log lines.
+Beside them the pipeline's `figures`. No label names an organisation or a person. What does not belong here: log lines.
 """
 
 from collections.abc import Generator
@@ -19,6 +19,7 @@ from prometheus_client import (
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.figures import Figures
 from api.trpc import Procedure
 
 NO_PROCEDURE = "none"
@@ -30,8 +31,12 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Metrics:
     """The metrics of one application, in a registry of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, figures: Figures | None = None) -> None:
+        """Tell the pipeline's figures too, where there are any."""
+        self._figures = figures
         self._registry = CollectorRegistry()
+        if figures is not None:
+            self._registry.register(figures)
         self._calls = Counter(
             "mailchimp_pipeline_api_calls",
             "Calls answered, by procedure and code (OK or the error's).",
@@ -63,6 +68,8 @@ class Metrics:
         with self._requests.track_inprogress():
             yield
 
-    def page(self, _request: Request) -> Response:
+    async def page(self, _request: Request) -> Response:
         """Answer Prometheus."""
+        if self._figures is not None:
+            await self._figures.refresh()
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,6 +1,7 @@
 """Clients that take their time, or never end: what they may hold, and for how long.
 
-`BodyTimeout` answers a body that does not come; `PatientProtocol` cuts connections on which no whole request comes.
+`BodyTimeout` answers a body that does not come; `PatientProtocol` cuts connections on which no whole request comes,
+and those whose client does not take its answer.
 What does not belong here: how large a request may be (`trpc.Limits`).
 """
 
@@ -15,6 +16,7 @@ from api.trpc import TRPCError
 
 BODY_SECONDS = 15.0
 REQUEST_SECONDS = 30.0
+SEND_SECONDS = 30.0
 MAX_HEAD_BYTES = 64 * 1024
 
 
@@ -64,14 +66,21 @@ class _Body:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP with what it lacks: a time by which a request is whole, a size of its head, errors in JSON."""
+    """uvicorn's HTTP with what it lacks: times for a request to come and for an answer to go, errors in JSON.
+
+    Also a size of a request's head.
+    """
 
     request_seconds = REQUEST_SECONDS
+    send_seconds = SEND_SECONDS
     _timer: TimerHandle | None = None
+    _sending: TimerHandle | None = None
     _head_bytes: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Wait for the first request."""
+        # Whatever the client has not taken yet counts, not only what is more than the usual 64 KiB.
+        transport.set_write_buffer_limits(high=0)
         super().connection_made(transport)
         self._wait()
 
@@ -102,7 +111,19 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop_waiting()
+        self._stop_sending()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Give the client a time to take what is sent. To close would not do: that waits for the client too."""
+        super().pause_writing()
+        self._stop_sending()
+        self._sending = self.loop.call_later(self.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client took it."""
+        self._stop_sending()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as the clients can read it, and hang up."""
@@ -114,6 +135,11 @@ class PatientProtocol(HttpToolsProtocol):
     def _wait(self) -> None:
         self._stop_waiting()
         self._timer = self.loop.call_later(self.request_seconds, self.transport.close)
+
+    def _stop_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

@@ -25,8 +25,12 @@ def _utc_now() -> datetime:
 class Authenticator:
     """Says who calls, by the request's bearer token."""
 
-    def __init__(self, keys: VerificationKeys, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self, keys: VerificationKeys, *, issuer: str | None = None, now: Callable[[], datetime] = _utc_now
+    ) -> None:
+        """Take the keys, and who must have issued tokens where that matters."""
         self._keys = keys
+        self._issuer = issuer
         self._now = now
 
     def __call__(self, connection: HTTPConnection) -> Caller:
@@ -37,13 +41,19 @@ class Authenticator:
         bearer = _BEARER.fullmatch(given[0])
         if len(given) > 1 or bearer is None:
             raise Unauthenticated("The Authorization header must be one: `Bearer`, a space, and the token")
-        return read_token(bearer[1], self._keys, self._now())
+        return read_token(bearer[1], self._keys, self._now(), issuer=self._issuer)
 
 
 def authenticator(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> Authenticator:
     """Return what verifies tokens as the settings say. Raises `SettingsError` where they do not say how."""
+    return Authenticator(_keys(settings), issuer=settings.token_issuer, now=now)
+
+
+def _keys(settings: Settings) -> VerificationKeys:
     if settings.jwks_url:
-        return Authenticator(PublishedKeys(settings.jwks_url), now=now)
-    if settings.token_secret:
-        return Authenticator(SharedSecret(settings.token_secret.get_secret_value()), now=now)
-    raise SettingsError(f"The API cannot verify tokens: set {VARIABLES['token_secret']} or {VARIABLES['jwks_url']}.")
+        return PublishedKeys(settings.jwks_url)
+    if settings.token_secret is None:
+        raise SettingsError(
+            f"The API cannot verify tokens: set {VARIABLES['token_secret']} or {VARIABLES['jwks_url']}."
+        )
+    return SharedSecret(settings.token_secret.get_secret_value())

@@ -42,6 +42,7 @@ class _Claims(BaseModel):
     sub: str
     org: str
     role: Role
+    iss: str | None = None
     aud: str | list[str]
     exp: FiniteFloat
     nbf: FiniteFloat | None = None
@@ -56,6 +57,7 @@ def make_token(  # noqa: PLR0913 - a token is made of these, all of them named
     role: Role,
     now: datetime,
     lifetime: timedelta = DEFAULT_LIFETIME,
+    issuer: str | None = None,
 ) -> str:
     """Return a token signed with the shared secret. Raises `TokenNotMade`."""
     if not is_organisation_id(organisation_id):
@@ -73,20 +75,24 @@ def make_token(  # noqa: PLR0913 - a token is made of these, all of them named
         "aud": AUDIENCE,
         "iat": int(now.timestamp()),
         "exp": int((now + lifetime).timestamp()),
+        **({} if issuer is None else {"iss": issuer}),
     }
     keys = SharedSecret(secret)
     return jwt.encode({"alg": keys.algorithms[0]}, claims, keys.find(None), keys.algorithms)
 
 
-def read_token(token: str, keys: VerificationKeys, now: datetime) -> Caller:
+def read_token(token: str, keys: VerificationKeys, now: datetime, *, issuer: str | None = None) -> Caller:
     """Return who calls, by a token whose signature, times and audience are right. Raises `Unauthenticated`.
 
-    What the keys raise passes: that keys cannot be fetched is nothing the caller could mend.
+    Where an issuer is given, nobody else's tokens are good. What the keys raise passes: that keys cannot be
+    fetched is nothing the caller could mend.
     """
     claims = _claims(_verified_payload(token, keys))
     _check_times(claims, now)
     if AUDIENCE not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
         raise Unauthenticated(f"The token is for another service: its audience (aud) must be {AUDIENCE}")
+    if issuer is not None and claims.iss != issuer:
+        raise Unauthenticated("The token's issuer (iss) is not the one whose tokens are accepted here")
     if not is_organisation_id(claims.org):
         raise Unauthenticated("The token's organisation (org) is no organisation's id: letters, digits and . _ : -")
     if not is_actor(claims.sub):

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from api.procedures.context import Context
 from api.trpc import Role, Router, TRPCError, UtcTime, WireModel
-from api.webhooks.registration import register_webhooks, remove_webhooks, take_leave
+from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
 from mailchimp_pipeline.database import connections
@@ -65,26 +65,28 @@ def connect(context: Context, wanted: ConnectInput) -> Connection:
     with context.mailchimp_of(api_key) as mailchimp:
         account = mailchimp.account()
     verified = connections.Account(account.account_id, account.account_name, api_key)
+    webhooks = registration(context)
     with context.session() as session:
-        farewell = take_leave(context, session, of_all_but=verified.id)
+        farewell = webhooks.take_leave(session, of_all_but=verified.id)
         store = ConnectionStore(session, context.parts.keyring)
         made = _shown(session, store.connect(verified, by=context.actor, at=context.clock()))
-    remove_webhooks(context, farewell)
-    register_webhooks(context)
+    webhooks.remove(farewell, context.mailchimp_of)
+    webhooks.register_all()
     return made
 
 
 @router.mutation("disconnect", role=Role.ADMIN)
 def disconnect(context: Context) -> Connection:
     """End the connection and forget its key; segments and campaigns stay."""
+    webhooks = registration(context)
     with context.session() as session:
-        farewell = take_leave(context, session)
+        farewell = webhooks.take_leave(session)
         store = ConnectionStore(session, context.parts.keyring)
         ended = store.disconnect(by=context.actor, at=context.clock())
         if ended is None:
             raise NotConnected(context.organisation_id)
         shown = _shown(session, ended)
-    remove_webhooks(context, farewell)
+    webhooks.remove(farewell, context.mailchimp_of)
     return shown
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.auth import Caller
-from api.logs import logger
 from api.trpc import Role
 from mailchimp_pipeline.assembly import NotConnected, Parts, utc_now
 from mailchimp_pipeline.connections import ApiKey
@@ -17,6 +16,7 @@ from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import KeyRefused
@@ -99,7 +99,7 @@ class Context:
                 clock=self.clock,
             )
         except PipelineError as error:
-            _log.warning("withdrawal outstanding", organisation=self.organisation_id, failure=type(error).__name__)
+            _log.warning("withdrawal outstanding", organisation_id=self.organisation_id, failure=type(error).__name__)
 
     def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
         """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""
@@ -112,4 +112,5 @@ class Context:
             root=self.parts.settings.api_root,
             retries=self.patience.retries,
             timeouts=self.patience.timeouts,
+            proxy=self.parts.settings.proxy,
         )

@@ -6,9 +6,11 @@ from pydantic import StringConstraints
 
 from api.procedures.context import Context
 from api.procedures.inputs import EntityInput, PageInput
-from api.trpc import Router, UtcTime, WireModel
+from api.trpc import Role, Router, UtcTime, WireModel
+from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.addresses import known_address
+from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 
 router: Router[Context] = Router("mailchimp.preferences")
@@ -24,7 +26,7 @@ class OptStatusInput(EntityInput):
 
     opted_in: bool
     consent_source: ConsentSource
-    """The channel or mechanism, such as `signup form`; never an address."""
+    """The channel or mechanism, such as `signup form`; never an address. `mailchimp` is what was said there."""
 
 
 class Preference(WireModel):
@@ -44,6 +46,13 @@ class PreferencePage(WireModel):
 
     items: list[Preference]
     next_cursor: str | None
+
+
+class ConsentRule(WireModel):
+    """Whom the organisation sends to Mailchimp."""
+
+    opt_in_only: bool
+    """Only contacts who opted in; otherwise everybody who did not opt out."""
 
 
 @router.query("getForEntity")
@@ -79,3 +88,25 @@ def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
     if not wanted.opted_in:
         context.carry_withdrawals()
     return Preference.model_validate(recorded)
+
+
+@router.query("getConsentRule")
+def get_consent_rule(context: Context) -> ConsentRule:
+    """Return whom the organisation sends to Mailchimp. Raises PRECONDITION_FAILED where it is not connected."""
+    with context.session() as session:
+        return _rule(context, ConnectionStore(session, context.parts.keyring).live())
+
+
+@router.mutation("setConsentRule", role=Role.ADMIN)
+def set_consent_rule(context: Context, wanted: ConsentRule) -> ConsentRule:
+    """Choose whom the organisation sends to Mailchimp, from the next sync on, and also after it connects again."""
+    with context.session() as session:
+        store = ConnectionStore(session, context.parts.keyring)
+        chosen = store.set_opt_in_only(opt_in_only=wanted.opt_in_only, by=context.actor, at=context.clock())
+        return _rule(context, chosen)
+
+
+def _rule(context: Context, connection: Connection | None) -> ConsentRule:
+    if connection is None:
+        raise NotConnected(context.organisation_id)
+    return ConsentRule(opt_in_only=connection.opt_in_only)

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
-from api.webhooks.registration import register_webhook
+from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import read_contacts
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -146,7 +146,7 @@ def create(context: Context, wanted: NewSegmentInput) -> Segment:
     )
     with context.session() as session:
         made = SegmentStore(session).create(new, by=context.actor, at=context.clock())
-    register_webhook(context, audience.id)
+    registration(context).register(audience.id)
     return Segment.model_validate(made)
 
 

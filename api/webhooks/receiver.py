@@ -15,16 +15,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.exchanges import note_path
-from api.logs import logger
 from api.trpc import TRPCError
 from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.assembly import Parts, utc_now
 from mailchimp_pipeline.database.ledger import take_over_event
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
 from mailchimp_pipeline.errors import PassingError, PipelineError
-from mailchimp_pipeline.webhooks import MalformedCall, SignatureRefused, WebhookCall, check_signature, read_call
-
-PATH = "/webhooks/mailchimp"
+from mailchimp_pipeline.logs import logger
+from mailchimp_pipeline.webhooks import PATH, MalformedCall, SignatureRefused, WebhookCall, check_signature, read_call
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than a contact with all of Mailchimp's merge fields."""

@@ -1,5 +1,8 @@
 """Who is calling: tokens that are good, tokens that are not, and text that is no token at all."""
 
+import hmac
+import inspect
+from base64 import urlsafe_b64encode
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
+from joserfc._rfc7518.jws_algs import HMACAlgorithm
 from joserfc.jwk import OctKey
 from starlette.requests import HTTPConnection
 
@@ -167,6 +171,42 @@ def test_no_token_is_made_for_no_time_or_too_long(days: int) -> None:
 
 def test_the_longest_life_of_a_token_is_accepted() -> None:
     assert authenticate(signed(exp=at(days=MAX_LIFETIME.days)))
+
+
+def test_where_an_issuer_is_set_nobody_elses_tokens_are_good() -> None:
+    settings = Settings.from_environment(
+        {"MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET, "MAILCHIMP_PIPELINE_TOKEN_ISSUER": "https://login.example.com/"}
+    )
+    choosy = authenticator(settings, now=lambda: NOW)
+
+    assert choosy(signed(iss="https://login.example.com/")).actor == "alice"
+    for issuer in (None, "", "https://login.example.com", "https://evil.example.com/"):
+        with pytest.raises(Unauthenticated, match=r"issuer \(iss\) is not the one"):
+            choosy(signed(iss=issuer))
+
+
+def test_where_no_issuer_is_set_any_will_do_and_one_that_is_no_text_will_not() -> None:
+    assert authenticate(signed(iss="anybody")).actor == "alice"
+    assert "iss are missing or wrong" in refusal(signed(iss=["anybody"]))
+
+
+def test_the_token_that_is_made_says_its_issuer() -> None:
+    token = make_token(SECRET, organisation_id="acme", actor="a", role=Role.ADMIN, now=NOW, issuer="us")
+
+    assert Authenticator(SharedSecret(SECRET), issuer="us", now=lambda: NOW)(asked_with(f"Bearer {token}"))
+
+
+def test_a_header_parameter_that_must_be_understood_and_is_not_makes_the_token_bad() -> None:
+    parts = [
+        urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256","crit":["x"],"x":1}', b'{"sub":"alice"}')
+    ]
+    signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), b".".join(parts), "sha256")).rstrip(b"=")
+
+    assert "cannot be read" in refusal(asked_with(f"Bearer {b'.'.join([*parts, signature]).decode()}"))
+
+
+def test_signatures_are_compared_in_constant_time() -> None:
+    assert "hmac.compare_digest" in inspect.getsource(HMACAlgorithm.verify)
 
 
 def test_settings_without_a_secret_or_url_are_an_error_that_names_both() -> None:

@@ -131,6 +131,15 @@ def test_a_public_key_is_no_shared_secret() -> None:
     assert provider.asked == 0
 
 
+def test_a_key_that_the_token_brings_along_is_not_taken() -> None:
+    mine = ECKey.generate_key("P-256")
+    header = {"alg": "ES256", "jwk": mine.as_dict(private=False), "jku": "https://evil.example.com/jwks.json"}
+    registry = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
+
+    with a_provider(EC) as (_, authenticate), pytest.raises(Unauthenticated, match="signed with another key"):
+        authenticate(sent(jwt.encode(header, CLAIMS, mine, registry=registry).encode()))
+
+
 def test_a_key_of_another_kind_than_the_token_says_is_refused() -> None:
     with a_provider(RSA, EC) as (_, authenticate), pytest.raises(Unauthenticated, match="cannot be read"):
         authenticate(signed(EC, "ES256", "rsa"))

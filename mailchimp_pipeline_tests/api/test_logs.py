@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
-from api.logs import json_handler, log_failure
+from api.logs import log_failure
 from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.served import PERSON, an_api, logged_lines
 
 

@@ -16,7 +16,7 @@ from mailchimp_pipeline_tests.api.served import a_token
 
 PROGRAM = """
 from api.app import create_app
-from api.logs import configure_logging
+from mailchimp_pipeline.logs import configure_logging
 from api.serving import listen, serve
 from mailchimp_pipeline_tests.api.served import entered, parts
 

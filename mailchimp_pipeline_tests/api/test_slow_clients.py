@@ -2,11 +2,15 @@
 
 import json
 import socket
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from api.slow_clients import PatientProtocol
 from mailchimp_pipeline_tests.api.served import Api, a_token, an_api
@@ -24,6 +28,31 @@ def impatient() -> Generator[None]:
     usual, PatientProtocol.request_seconds = PatientProtocol.request_seconds, 0.2
     yield
     PatientProtocol.request_seconds = usual
+
+
+@pytest.fixture
+def in_a_hurry() -> Generator[None]:
+    """Have connections cut soon whose client does not take its answer."""
+    usual, PatientProtocol.send_seconds = PatientProtocol.send_seconds, 0.3
+    yield
+    PatientProtocol.send_seconds = usual
+
+
+LONG = 16 * 1024 * 1024
+
+
+def long_answer(_request: Request) -> Response:
+    """Answer more than the buffers of both sockets hold."""
+    return PlainTextResponse("x" * LONG)
+
+
+def asked_for_the_long_answer(api: Api) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    client.settimeout(5)
+    client.connect(("127.0.0.1", api.port))
+    client.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
+    return client
 
 
 def heard(client: socket.socket) -> bytes:
@@ -92,3 +121,38 @@ def test_what_is_no_http_is_answered_in_json(sent: bytes) -> None:
         client.sendall(sent)
 
         assert error_in(heard(client))["code"] == "BAD_REQUEST"
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_a_client_that_does_not_take_its_answer_is_hung_up_on() -> None:
+    with an_api(Route("/long", long_answer)) as api, asked_for_the_long_answer(api) as client:
+        time.sleep(0.8)
+        taken = 0
+        with suppress(ConnectionResetError):
+            while piece := client.recv(1 << 20):
+                taken += len(piece)
+
+    assert 0 < taken < LONG
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_a_client_that_takes_its_answer_gets_all_of_it_and_may_ask_again() -> None:
+    with an_api(Route("/long", long_answer)) as api, asked_for_the_long_answer(api) as client:
+        taken = 0
+        while taken < LONG:
+            taken += len(client.recv(1 << 20))
+        time.sleep(0.5)
+        client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+
+        assert b'{"status":"ok"}' in client.recv(65536)
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_the_server_ends_though_a_client_does_not_take_its_answer() -> None:
+    begun = time.monotonic()
+    with an_api(Route("/long", long_answer)) as api:
+        client = asked_for_the_long_answer(api)
+        time.sleep(0.1)
+    client.close()
+
+    assert time.monotonic() - begun < 5

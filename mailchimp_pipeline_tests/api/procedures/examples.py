@@ -38,6 +38,8 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.preferences.getForEntity": _ENTITY,
     "mailchimp.preferences.list": {"limit": 100, "cursor": None},
     "mailchimp.preferences.updateOptStatus": {**_ENTITY, "optedIn": False, "consentSource": "dashboard"},
+    "mailchimp.preferences.getConsentRule": NOTHING,
+    "mailchimp.preferences.setConsentRule": {"optInOnly": True},
     "mailchimp.preferences.gdprDelete": _ENTITY,
     "mailchimp.preferences.export": _ENTITY,
     "mailchimp.audit.list": {"limit": 2, "cursor": None, "entityType": "segment", "entityId": NO_ID},

@@ -129,3 +129,19 @@ def an_audience_member(tenant: Tenant, email: str) -> AudienceMemberRow:
         entity_id="1",
         state="pushed",
     )
+
+
+def test_an_organisation_asks_for_opt_ins_where_it_chooses_to(connected: Tenant) -> None:
+    assert connected.query("preferences.getConsentRule").data == {"optInOnly": False}
+    chosen = connected.mutate("preferences.setConsentRule", {"optInOnly": True})
+    connected.mutate("connection.disconnect")
+    connected.connect()
+    assert chosen.data == connected.query("preferences.getConsentRule").data == {"optInOnly": True}
+    assert connected.actions().count("connection.opt_in_only_set") == 1
+
+
+def test_who_is_not_connected_chooses_nothing(tenant: Tenant) -> None:
+    assert tenant.query("preferences.getConsentRule").error["data"]["code"] == "PRECONDITION_FAILED"
+    assert (
+        tenant.mutate("preferences.setConsentRule", {"optInOnly": True}).error["data"]["code"] == "PRECONDITION_FAILED"
+    )

@@ -36,7 +36,7 @@ def test_each_procedure_has_an_example() -> None:
 
 def test_the_roles_are_those_of_the_contract() -> None:
     admins = {f"mailchimp.{path}" for path in ("connection.connect", "connection.disconnect")}
-    admins |= {f"mailchimp.preferences.{name}" for name in ("gdprDelete", "export")}
+    admins |= {f"mailchimp.preferences.{name}" for name in ("setConsentRule", "gdprDelete", "export")}
     expected = {Kind.QUERY: VIEWER, Kind.MUTATION: EDITOR}
     for procedure in ALL:
         assert procedure.role is (ADMIN if procedure.path in admins else expected[procedure.kind]), procedure.path

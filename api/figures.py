@@ -1,0 +1,128 @@
+"""The pipeline's figures for Prometheus: read from the database when it asks, and kept for some seconds.
+
+Runs are processes of a few seconds that nobody could scrape; what they did stands in the tables. So every process of
+the API tells the same figures: take their maximum, not their sum. What does not belong here: the API's own figures
+(`metrics`), the queries (`database.figures`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+
+from anyio import to_thread
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from mailchimp_pipeline.database.figures import PipelineFigures, Queue
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
+from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.sync import Refusal
+
+KEPT_SECONDS = 5.0
+READ_SECONDS = 5.0
+
+_PREFIX = "mailchimp_pipeline_"
+
+_log = logger("api.figures")
+
+
+class Figures(Collector):
+    """Tells the figures that were read last; where they could not be, that, and nothing that may be out of date."""
+
+    def __init__(
+        self,
+        read: Callable[[], PipelineFigures],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        seconds: float = READ_SECONDS,
+    ) -> None:
+        """Take what reads them; it may take so many seconds."""
+        self._read = read
+        self._clock = clock
+        self._seconds = seconds
+        self._reading = asyncio.Lock()
+        self._read_at = float("-inf")
+        self._figures: PipelineFigures | None = None
+
+    async def refresh(self) -> None:
+        """Read the figures, unless that was done just now."""
+        async with self._reading:
+            if self._clock() - self._read_at >= KEPT_SECONDS:
+                self._figures = await self._figures_or_none()
+                self._read_at = self._clock()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        figures = self._figures
+        yield _gauge("database_up", "Whether the figures of the pipeline could be read, 1 or 0.", figures is not None)
+        if figures is not None:
+            yield from _of_segments(figures)
+            yield from _of_syncs(figures)
+            yield from _of_queues(figures)
+
+    async def _figures_or_none(self) -> PipelineFigures | None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await to_thread.run_sync(self._read, abandon_on_cancel=True)
+        except TimeoutError:
+            _log.warning("no figures", why=f"They took longer than {self._seconds:g} s")
+        except PipelineError as error:
+            _log.warning("no figures", why=str(error))
+        except Exception as error:  # noqa: BLE001 - the API's own figures must be told all the same
+            _log.error("no figures", exc_info=error)
+        return None
+
+
+def _of_segments(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
+    statuses = {status.value: figures.segments.get(status.value, 0) for status in SegmentStatus}
+    yield _gauges("segments", "Live segments of connected organisations, by status.", "status", statuses)
+    states = {"live": figures.connections, "key_refused": figures.keys_refused}
+    yield _gauges("connections", "Connections to Mailchimp; of the live ones, whose key is refused.", "state", states)
+    if figures.newest_sync_at:
+        text = "When a sync of a segment last ended well."
+        yield _gauge("newest_sync_timestamp_seconds", text, _moment(figures.newest_sync_at))
+    if figures.oldest_sync_at:
+        text = "When the segment whose last good sync is longest ago was synced, or made where it never was."
+        yield _gauge("oldest_sync_timestamp_seconds", text, _moment(figures.oldest_sync_at))
+
+
+def _of_syncs(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
+    text = "Contacts in the last good sync of each segment, by what became of them."
+    yield _gauges("last_sync_contacts", text, "outcome", figures.contacts)
+    refused = {reason.value: figures.refused.get(reason.value, 0) for reason in Refusal}
+    text = "Contacts that Mailchimp refused in the last good sync of each segment, by reason."
+    yield _gauges("last_sync_refused", text, "reason", refused)
+    yield _gauge("last_sync_pushes", "Calls that changed something, in the last good sync of each.", figures.calls)
+    yield _gauge("last_sync_retries", "Calls that were tried again, in the last good sync of each.", figures.retries)
+    text = "Seconds that the longest of the last good syncs took."
+    yield _gauge("last_sync_longest_seconds", text, figures.longest_sync_seconds)
+
+
+def _of_queues(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
+    yield from _queue("sync_requests_waiting", "Requests for a sync that no run has taken up", figures.waiting)
+    yield from _queue("sync_requests_running", "Requests for a sync that a run is at", figures.running)
+    yield from _queue("erasures_pending", "Erasures that Mailchimp has not confirmed", figures.erasures)
+
+
+def _queue(name: str, text: str, queue: Queue) -> Iterator[GaugeMetricFamily]:
+    yield _gauge(name, f"{text}.", queue.size)
+    yield _gauge(
+        f"{name}_oldest_seconds", f"{text}: the age of the oldest, 0 where there is none.", queue.oldest_seconds
+    )
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(_PREFIX + name, text, value=float(value))
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(_PREFIX + name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], float(value))
+    return family
+
+
+def _moment(at: datetime) -> float:
+    return at.timestamp()

@@ -1,0 +1,128 @@
+"""The looks, one after the other: settings, database, login, keys, Dagster, sources, and each organisation's Mailchimp.
+
+What does not belong here: how what is found is shown (`report`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.connections import connected_organisations
+from mailchimp_pipeline.database.key_rotation import held_secrets
+from mailchimp_pipeline.database.login import login
+from mailchimp_pipeline.database.migrations import current_revision, expected_revision
+from mailchimp_pipeline.database.roles import DatabaseRole
+from mailchimp_pipeline.doctor.daemon import heartbeat
+from mailchimp_pipeline.doctor.findings import Doubtful, Finding, Level, Missing
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.settings import VARIABLES, Settings
+
+_IMPATIENT = Retries(budget=5)
+"""A person waits for the answer."""
+
+_Look = Callable[[], str]
+
+
+def findings(settings: Settings | None = None) -> Iterator[Finding]:
+    """Yield what is found, one thing after the other; a thing that all others need ends it when it is missing."""
+    try:
+        given = settings or Settings.from_environment()
+        with open_parts(given) as parts:
+            yield Finding("settings", Level.WELL, _database_kind(given))
+            for about, look in _looks(parts, is_local=given.database_url is None):
+                yield _found(about, look)
+    except PipelineError as error:
+        yield Finding("settings and database", Level.MISSING, str(error))
+
+
+def _looks(parts: Parts, *, is_local: bool) -> Iterator[tuple[str, _Look]]:
+    yield "database", partial(_migrated, parts)
+    yield "database role", partial(_bound, parts, is_local=is_local)
+    yield "encryption keys", partial(_keys, parts)
+    yield "tokens", partial(_tokens, parts)
+    yield "Dagster", partial(heartbeat, parts.settings)
+    for relation in EntityType:
+        yield f"source of {relation.value}s", partial(_rows, parts, relation)
+    with parts.database.everyone() as session:
+        organisations = connected_organisations(session)
+    if not organisations:
+        yield "connections", _nobody_connected
+    for organisation_id in organisations:
+        yield f"Mailchimp for {organisation_id}", partial(_account, parts, organisation_id)
+
+
+def _found(about: str, look: _Look) -> Finding:
+    try:
+        return Finding(about, Level.WELL, look())
+    except Doubtful as doubt:
+        return Finding(about, Level.WARNING, str(doubt))
+    except PipelineError as error:
+        return Finding(about, Level.MISSING, str(error))
+
+
+def _database_kind(settings: Settings) -> str:
+    return "all can be used" if settings.database_url else f"all can be used; local state in {settings.home}"
+
+
+def _migrated(parts: Parts) -> str:
+    current, expected = current_revision(parts.database), expected_revision()
+    if current != expected:
+        raise Missing(f"at revision {current}, this version needs {expected}. Run `mailchimp-pipeline migrate`.")
+    return f"reachable, at revision {current}"
+
+
+def _bound(parts: Parts, *, is_local: bool) -> str:
+    who = login(parts.database)
+    if who.tables_open:
+        raise Missing(f"{', '.join(who.tables_open)} have no policies on rows. Run `mailchimp-pipeline migrate`.")
+    if who.roles_lacking:
+        roles = ", ".join(who.roles_lacking)
+        raise Missing(f"{who.user} may not take on {roles}. As the tables' owner run: grant {roles} to {who.user}.")
+    if who.powers and not is_local:
+        raise Doubtful(
+            f"{who.user} {' and '.join(who.powers)}. Sessions take on a role that the policies on rows bind, but who "
+            f"has this password is bound by none. Give the API and the runs a login of their own that is granted "
+            f"{' and '.join(DatabaseRole)}; keep this one for `mailchimp-pipeline migrate`."
+        )
+    return f"{who.user} works under the policies on rows"
+
+
+def _keys(parts: Parts) -> str:
+    held = held_secrets(parts.database, parts.keyring)
+    if held.unreadable:
+        raise Missing(
+            f"{sum(held.unreadable.values())} stored secrets cannot be read: their keys are "
+            f"{', '.join(sorted(held.unreadable))}. Add these to {VARIABLES['encryption_keys']} again, as they were."
+        )
+    if former := sorted(set(held.readable) - {parts.keyring.current}):
+        raise Doubtful(
+            f"{sum(held.readable[key_id] for key_id in former)} stored secrets are still under {', '.join(former)}. "
+            "Run `mailchimp-pipeline keys rotate`; then these keys may be taken away."
+        )
+    return f"new secrets are encrypted with {parts.keyring.current!r}, as all {sum(held.readable.values())} stored are"
+
+
+def _tokens(parts: Parts) -> str:
+    settings = parts.settings
+    if settings.jwks_url:
+        return "verified with the keys that the identity provider publishes"
+    if settings.token_secret:
+        return "verified with the shared secret"
+    names = f"{VARIABLES['jwks_url']} or {VARIABLES['token_secret']}"
+    raise Missing(f"the API cannot tell who calls, and does not start. Set {names}.")
+
+
+def _rows(parts: Parts, relation: EntityType) -> str:
+    return f"{parts.source.describe(relation).rows} rows"
+
+
+def _nobody_connected() -> str:
+    raise Missing("no organisation is connected. Connect one with its API key, by the API.")
+
+
+def _account(parts: Parts, organisation_id: str) -> str:
+    with closing(parts.client(organisation_id, retries=_IMPATIENT)) as mailchimp:
+        return f"the key opens the account {mailchimp.account().account_name!r}"

@@ -1,0 +1,32 @@
+"""The findings as lines for people, or as one JSON document for scripts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.markup import escape
+
+from mailchimp_pipeline.doctor.findings import Finding, Level
+from mailchimp_pipeline.doctor.looks import findings
+from mailchimp_pipeline.settings import Settings
+
+_MARKS = {Level.WELL: "[green]well[/]   ", Level.WARNING: "[yellow]warning[/]", Level.MISSING: "[red]missing[/]"}
+
+
+def examine(console: Console, settings: Settings | None = None, *, as_json: bool = False) -> bool:
+    """Look at everything, print what is found, and tell whether nothing is missing."""
+    found: list[Finding] = []
+    for finding in findings(settings):
+        found.append(finding)
+        if not as_json:
+            text = escape(f"{finding.about}: {finding.says}")
+            console.print(f"{_MARKS[finding.level]} {text}", highlight=False, soft_wrap=True)
+    if as_json:
+        console.print(_document(found), highlight=False, soft_wrap=True, markup=False)
+    return all(finding.is_well for finding in found)
+
+
+def _document(found: Sequence[Finding]) -> str:
+    is_well = all(finding.is_well for finding in found)
+    return json.dumps({"is_well": is_well, "findings": [asdict(finding) for finding in found]}, indent=2)

@@ -1,0 +1,111 @@
+"""What `/metrics` tells of the pipeline: every figure, and what where the database is away."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from mailchimp_pipeline.database.figures import PipelineFigures, Queue
+from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline_tests.api.served import Api, an_api
+
+AT = datetime(2026, 3, 1, 5, tzinfo=UTC)
+
+
+def some_figures(**changed: Any) -> PipelineFigures:  # noqa: ANN401 - as `PipelineFigures` takes them
+    usual: dict[str, Any] = {
+        "segments": {"synced": 3, "error": 1},
+        "newest_sync_at": AT,
+        "oldest_sync_at": AT,
+        "contacts": {"new": 7},
+        "refused": {"looks_fake": 2},
+        "calls": 4,
+        "retries": 5,
+        "longest_sync_seconds": 1.5,
+        "waiting": Queue(2, 30.5),
+        "running": Queue(),
+        "erasures": Queue(1, 90000),
+        "connections": 2,
+        "keys_refused": 1,
+    }
+    return PipelineFigures(**{**usual, **changed})
+
+
+def told(api: Api) -> dict[str, float]:
+    """Return the pipeline's samples."""
+    lines = api.ask("/metrics").body.decode().splitlines()
+    ours = (line.rpartition(" ") for line in lines if line.startswith("mailchimp_pipeline_"))
+    return {name.removeprefix("mailchimp_pipeline_"): float(value) for name, _, value in ours}
+
+
+def test_every_figure_is_told() -> None:
+    with an_api(read_figures=some_figures) as api:
+        samples = told(api)
+
+    expected = {
+        "database_up": 1,
+        'segments{status="error"}': 1,
+        'segments{status="pending"}': 0,
+        'connections{state="key_refused"}': 1,
+        "newest_sync_timestamp_seconds": AT.timestamp(),
+        'last_sync_contacts{outcome="new"}': 7,
+        'last_sync_refused{reason="looks_fake"}': 2,
+        'last_sync_refused{reason="compliance_state"}': 0,
+        "last_sync_pushes": 4,
+        "last_sync_retries": 5,
+        "sync_requests_waiting_oldest_seconds": 30.5,
+        "erasures_pending": 1,
+        "erasures_pending_oldest_seconds": 90000,
+    }
+    assert {name: samples[name] for name in expected} == expected
+
+
+def test_a_pipeline_that_never_synced_tells_no_time_of_a_sync() -> None:
+    with an_api(read_figures=lambda: some_figures(newest_sync_at=None, oldest_sync_at=None)) as api:
+        assert not [name for name in told(api) if "timestamp" in name]
+
+
+def test_where_the_database_is_away_that_is_told_and_nothing_out_of_date() -> None:
+    seconds, is_up = [0.0], [True]
+
+    def read() -> PipelineFigures:
+        if is_up[0]:
+            return some_figures()
+        raise PassingError("PostgreSQL (db.internal:5432) cannot be reached: start it")
+
+    with an_api(read_figures=read, clock=lambda: seconds[0]) as api:
+        before, is_up[0], seconds[0] = told(api), False, 60.0
+        after = told(api)
+        why = api.line("no figures")["why"]
+
+    assert (before["database_up"], after["database_up"], "db.internal" in why) == (1, 0, True)
+    assert not [name for name in after if name.startswith(("segments", "last_sync", "erasures"))]
+    assert "api_requests_in_flight" in after
+
+
+def test_a_defect_in_the_figures_leaves_the_apis_own() -> None:
+    with an_api(read_figures=lambda: cast("PipelineFigures", 1 / 0)) as api:
+        assert told(api)["database_up"] == 0
+    assert api.line("no figures")["raised"][0]["type"] == "ZeroDivisionError"
+
+
+def test_figures_are_read_once_in_five_seconds_however_often_they_are_asked_for() -> None:
+    reads: list[int] = []
+    seconds = [0.0]
+
+    def read() -> PipelineFigures:
+        reads.append(1)
+        return some_figures()
+
+    with an_api(read_figures=read, clock=lambda: seconds[0]) as api:
+        for second in (0.0, 1.0, 4.9, 5.1):
+            seconds[0] = second
+            told(api)
+    assert len(reads) == 2
+
+
+def test_figures_that_hang_do_not_keep_the_page() -> None:
+    gone_on = threading.Event()
+    with an_api(read_figures=lambda: cast("PipelineFigures", gone_on.wait(30)), figures_seconds=0.05) as api:
+        assert told(api)["database_up"] == 0
+        gone_on.set()
+    assert "longer than 0.05 s" in api.line("no figures")["why"]

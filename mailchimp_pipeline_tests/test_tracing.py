@@ -1,0 +1,102 @@
+"""Ids on log lines: whoever is worked for is known in every thread that is handed work, and nowhere else."""
+
+import io
+import json
+import logging
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailchimp_pipeline.logs import json_handler, log_our_lines, logger
+from mailchimp_pipeline.sandbox import Fault, FaultKind
+from mailchimp_pipeline.sync.parallel import in_parallel
+from mailchimp_pipeline.tracing import carried, count_retry, each_working_for, ids, tallied, working_for
+from mailchimp_pipeline_tests.runs.company import a_company
+
+
+@contextmanager
+def lines() -> Generator[list[dict[str, Any]]]:
+    """Collect what our own loggers say."""
+    stream, log, written = io.StringIO(), logging.getLogger("mailchimp_pipeline"), list[dict[str, Any]]()
+    handler, level = json_handler(stream), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield written
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        written += [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_ids_add_up_and_end_with_the_block() -> None:
+    with working_for(organisation_id="acme"), working_for(segment_id="s", run_id=None):
+        assert ids() == {"organisation_id": "acme", "segment_id": "s"}
+    assert ids() == {}
+
+
+def test_threads_that_are_handed_work_take_the_ids_along() -> None:
+    with ThreadPoolExecutor() as pool, working_for(run_id="r"):
+        assert pool.submit(carried(ids)).result() == {"run_id": "r"}
+        assert list(in_parallel([ids, ids], lambda: False)) == [{"run_id": "r"}] * 2
+
+
+def test_who_waits_for_work_does_not_get_its_ids() -> None:
+    def work() -> Iterator[str]:
+        for _ in range(2):
+            yield ids()["run_id"]
+
+    assert [(run_id, dict(ids())) for run_id in each_working_for(work(), run_id="r")] == [("r", {})] * 2
+
+
+def test_retries_are_counted_for_who_asked_also_in_threads() -> None:
+    count_retry()
+    with tallied() as tally:
+        list(in_parallel([count_retry] * 5, lambda: False))
+
+    assert tally.retries == 5
+
+
+def test_our_lines_go_to_standard_error_as_it_is_at_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    log_our_lines()
+    log_our_lines()
+    with working_for(run_id="r"):
+        logger("mailchimp_pipeline.here").info("said")
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["run_id"]) == ("said", "r")
+
+
+def test_a_synced_segment_is_a_line_with_its_ids_and_figures(database_url: str, tmp_path: Path) -> None:
+    with a_company(database_url, tmp_path / "files") as company, lines() as told:
+        company.sync(request := company.ask())
+    (line,) = [line for line in told if line["event"] == "segment synced"]
+
+    assert (line["organisation_id"], line["segment_id"]) == ("acme", company.segment.id)
+    assert (line["run_id"], line["request_id"]) == ("run-1", request.id)
+    assert (line["new"], line["retries"]) == (3, 0)
+
+
+def test_a_retried_call_is_told_with_the_ids_of_its_segment_and_counted(database_url: str, tmp_path: Path) -> None:
+    with a_company(database_url, tmp_path / "files") as company, lines() as told:
+        company.sandbox.add_fault(Fault(kind=FaultKind.THROTTLED, method="POST", times=1))
+        result = company.sync()
+    (line,) = [line for line in told if line["event"] == "mailchimp call tried again"]
+
+    assert (line["after"], line["run_id"], line["organisation_id"]) == ("Throttled", "run-1", "acme")
+    assert (line["segment_id"], result.retries) == (company.segment.id, 1)
+    assert "@" not in json.dumps(told)
+
+
+def test_a_segment_that_failed_is_a_line_that_says_why(database_url: str, tmp_path: Path) -> None:
+    with a_company(database_url, tmp_path / "files") as company, lines() as told:
+        (company.files / "employees.csv").unlink()
+        company.sync()
+    (line,) = [line for line in told if line["event"] == "segment failed"]
+
+    assert "There is no employees.csv" in line["why"]
+    assert (line["level"], line["segment_id"]) == ("error", company.segment.id)
