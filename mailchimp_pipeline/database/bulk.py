@@ -5,7 +5,7 @@ nothing at all, an empty text is two quotes. What does not belong here: which ro
 """
 
 import io
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, LiteralString, cast
 
 import pandas as pd
@@ -105,6 +105,15 @@ class _Blocks(io.RawIOBase):
         together = b"".join(parts)
         block, self._left = (together, b"") if size < 0 else (together[:size], together[size:])
         return block
+
+
+def text_array(values: Iterable[str | None]) -> str:
+    """Return the values as PostgreSQL reads an array of text: the driver takes ten times as long for large ones."""
+    return "{" + ",".join("NULL" if value is None else f'"{_escaped(value)}"' for value in values) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def counted(connection: DriverConnection, query: LiteralString | sql.SQL, parameters: Mapping[str, object]) -> int:

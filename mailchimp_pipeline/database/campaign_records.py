@@ -10,7 +10,6 @@ from datetime import datetime
 from mailchimp_pipeline.campaigns import Campaign, Refresh, Stats
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
-from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline.runs.campaigns import CampaignResult
@@ -51,8 +50,3 @@ class DatabaseCampaignRecords:
         """Return the campaigns' latest figures by our ids."""
         with self.database.everyone() as session:
             return histories(session, [campaign.id for campaign in campaigns], latest=latest)
-
-    def mark_key_refused(self, organisation_id: str) -> None:
-        """Note on the organisation's connection that Mailchimp refused its key."""
-        with self.database.organisation(organisation_id) as session:
-            ConnectionStore(session, self.keyring).mark_key_refused(at=self.clock())

@@ -76,6 +76,7 @@ class ConnectionStore:
         action = "connection.connected" if row is None else "connection.key_replaced"
         if row is None:
             row = ConnectionRow(organisation_id=self._session.organisation_id, account_id=account.id)
+            row.opt_in_only = self._was_opt_in_only()
             self._session.add(row)
         row.account_name, row.data_center = account.name, account.api_key.data_center
         row.api_key_encrypted = self._keyring.encrypt(account.api_key.reveal(), self._session.organisation_id)
@@ -109,6 +110,11 @@ class ConnectionStore:
         if row is not None and row.key_refused_at is None:
             row.key_refused_at = at
             self._tell(row, "connection.key_refused", audit.PIPELINE, at)
+
+    def _was_opt_in_only(self) -> bool:
+        """Return what the organisation chose last: it holds for every account."""
+        latest = select(ConnectionRow.opt_in_only).where(ConnectionRow.organisation_id == self._session.organisation_id)
+        return bool(self._session.scalar(latest.order_by(ConnectionRow.connected_at.desc()).limit(1)))
 
     def _live(self, *, lock: bool = False) -> ConnectionRow | None:
         query = select(ConnectionRow).where(

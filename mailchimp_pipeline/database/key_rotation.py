@@ -3,13 +3,15 @@
 After it, the other keys may be taken off the ring. May be run again, and while the pipeline works.
 """
 
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, union
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.encryption import Keyring, key_id_of
+from mailchimp_pipeline.database.encryption import Keyring, SecretUnreadable, key_id_of
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow, WebhookRow
 
@@ -21,6 +23,42 @@ _SECRETS: tuple[tuple[str, type[ConnectionRow | ErasureRequestRow | PseudonymKey
     ("pseudonym_key", PseudonymKeyRow, PseudonymKeyRow.key_encrypted),
     ("webhook", WebhookRow, WebhookRow.secret_encrypted),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSecrets:
+    """How many stored secrets the ring can read and cannot, by the ids of their keys; `?` where they name none."""
+
+    readable: Counter[str]
+    unreadable: Counter[str]
+
+
+def held_secrets(database: Database, keyring: Keyring) -> HeldSecrets:
+    """Try every stored secret, and change none."""
+    held = HeldSecrets(Counter(), Counter())
+    with database.everyone() as session:
+        for _, row, secret in _SECRETS:
+            for organisation_id, token in session.execute(
+                select(row.organisation_id, secret).where(secret.is_not(None))
+            ):
+                count = held.readable if _reads(keyring, str(token), organisation_id) else held.unreadable
+                count[_key_id(str(token))] += 1
+    return held
+
+
+def _reads(keyring: Keyring, token: str, organisation_id: str) -> bool:
+    try:
+        keyring.decrypt(token, organisation_id)
+    except SecretUnreadable:
+        return False
+    return True
+
+
+def _key_id(token: str) -> str:
+    try:
+        return key_id_of(token)
+    except SecretUnreadable:
+        return "?"
 
 
 def rotate(database: Database, keyring: Keyring, *, by: str, at: datetime) -> int:

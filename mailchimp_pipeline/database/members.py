@@ -3,19 +3,25 @@
 What does not belong here: who belongs in a segment (`mailchimp_pipeline.segments`), what audiences have (`ledger`).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, LiteralString
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy import func, select
 
 from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, counted, driver_connection
+from mailchimp_pipeline.contacts.arrow import pc, text_column
+from mailchimp_pipeline.database.bulk import copy_in, copy_out, driver_connection
 from mailchimp_pipeline.database.segments.rows import locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentMemberRow, row_id
 from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, is_mass_departure
 
+_COMPARED = ("subscriber_hash", "digest", "entity_type", "entity_id")
 _COLUMNS = ("subscriber_hash", "entity_type", "entity_id", "email", "first_name", "last_name")
 
 _STAGE = """
@@ -25,28 +31,31 @@ create temporary table wanted_members (
 ) on commit drop
 """
 
-_LEAVING = """
-select count(*) from segment_members as known
-where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
-    and not exists (select from wanted_members as wanted where wanted.subscriber_hash = known.subscriber_hash)
-"""
+_LEFT = "string_to_array(%(left)s, ',')"
+"""Hashes are hex: as one text they travel faster than as an array."""
 
-_MARK_LEAVING = """
+_MARK_LEAVING = f"""
 update audience_members as member set leaving = true
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
-    and exists (
+    and subscriber_hash = any ({_LEFT})
+"""  # noqa: S608 - put together of constants
+
+_MARK_LEAVING_ELSEWHERE = f"""
+update audience_members as member set leaving = true
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
+    and replaced_hash = any ({_LEFT}) and exists (
         select from segment_members as known
         where known.organisation_id = %(organisation_id)s and known.segment_id = %(segment_id)s
-            and known.subscriber_hash = member.subscriber_hash
-            and not exists (select from wanted_members as wanted where wanted.subscriber_hash = known.subscriber_hash)
+            and known.subscriber_hash = member.replaced_hash
+            and (known.entity_type, known.entity_id) = (member.entity_type, member.entity_id)
     )
-"""
+"""  # noqa: S608 - put together of constants
+"""The same for those who gave Mailchimp another address than the source has."""
 
-_REMOVE = """
-delete from segment_members as known
-where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
-    and not exists (select from wanted_members as wanted where wanted.subscriber_hash = known.subscriber_hash)
-"""
+_REMOVE = f"""
+delete from segment_members
+where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s and subscriber_hash = any ({_LEFT})
+"""  # noqa: S608 - put together of constants
 
 _CHANGE = """
 update segment_members as known
@@ -55,8 +64,6 @@ set entity_type = wanted.entity_type, entity_id = wanted.entity_id, email = want
 from wanted_members as wanted
 where known.organisation_id = %(organisation_id)s and known.segment_id = %(segment_id)s
     and wanted.subscriber_hash = known.subscriber_hash
-    and (known.digest, known.entity_type, known.entity_id)
-        is distinct from (wanted.digest, wanted.entity_type, wanted.entity_id)
 """
 
 _ADD = """
@@ -66,12 +73,21 @@ insert into segment_members (
 )
 select %(organisation_id)s, %(segment_id)s, %(list_id)s,
     subscriber_hash, entity_type, entity_id, email, first_name, last_name, digest
+from wanted_members as wanted order by subscriber_hash
+"""
+
+_CLAIM = """
+update audience_members as known set entity_type = wanted.entity_type, entity_id = wanted.entity_id
 from wanted_members as wanted
-where not exists (
-    select from segment_members as known
-    where known.segment_id = %(segment_id)s and known.subscriber_hash = wanted.subscriber_hash
-)
-order by subscriber_hash
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.subscriber_hash = wanted.subscriber_hash and known.entity_id is not null
+    and (known.entity_type, known.entity_id) is distinct from (wanted.entity_type, wanted.entity_id)
+"""
+"""Whoever is new at an address is who is mailed there: their opt-out is that member's."""
+
+_KNOWN = """
+select subscriber_hash, digest, entity_type, entity_id from segment_members
+where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
 """
 
 _OF_SEGMENT = """
@@ -105,20 +121,17 @@ class MemberStore:
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
-        before = self.count(segment.id)
-        self._stage(members)
         parameters = self._parameters(segment.id) | {"list_id": segment.mailchimp_list_id}
-        connection = driver_connection(self._session)
-        leaving = counted(connection, _LEAVING, parameters)
-        if is_mass_departure(before, leaving) and not departures_confirmed:
-            raise MassDeparture(segment.name, before, leaving)
-        if segment.on_leave is OnLeave.ARCHIVE:
-            connection.execute(_MARK_LEAVING, parameters)
-        removed, changed, added = (
-            connection.execute(statement, parameters).rowcount for statement in (_REMOVE, _CHANGE, _ADD)
-        )
-        connection.execute("drop table wanted_members")
-        return MemberChange(before, added, changed, removed)
+        wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members))
+        # Compared here: in the database it would all have to be written down first, also where nothing changed.
+        known = self._read(_KNOWN, _COMPARED, parameters)
+        found = _difference(known, wanted)
+        if is_mass_departure(len(known), len(found.left)) and not departures_confirmed:
+            raise MassDeparture(segment.name, len(known), len(found.left))
+        self._remove(found.left, parameters, archive=segment.on_leave is OnLeave.ARCHIVE)
+        self._write(_CHANGE, found.changed, parameters)
+        self._write(_ADD, found.added, parameters)
+        return MemberChange(len(known), len(found.added), len(found.changed), len(found.left))
 
     def count(self, segment_id: str) -> int:
         """Count the segment's members."""
@@ -130,17 +143,54 @@ class MemberStore:
 
     def of(self, segment_id: str) -> pd.DataFrame:
         """Return the segment's members by hash, with the columns that `replace` asks for, as `ARROW_STRING`."""
-        nobody = pd.DataFrame({name: pd.Series(dtype=ARROW_STRING) for name in _COLUMNS})
-        connection = driver_connection(self._session)
-        pieces = copy_out(connection, sql.SQL(_OF_SEGMENT), _COLUMNS, self._parameters(segment_id))
+        return self._read(_OF_SEGMENT, _COLUMNS, self._parameters(segment_id))
+
+    def _read(self, query: LiteralString, columns: Sequence[str], parameters: Mapping[str, object]) -> pd.DataFrame:
+        nobody = pd.DataFrame({name: pd.Series(dtype=ARROW_STRING) for name in columns})
+        pieces = copy_out(driver_connection(self._session), sql.SQL(query), columns, parameters)
         return pd.concat([nobody, *pieces], ignore_index=True)
 
-    def _stage(self, members: pd.DataFrame) -> None:
-        connection = driver_connection(self._session)
-        connection.execute(_STAGE)
-        wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members))
-        copy_in(connection, "wanted_members", wanted)
-        connection.execute("analyze wanted_members")
+    def _remove(self, left: Sequence[str], parameters: Mapping[str, object], *, archive: bool) -> None:
+        if left:
+            statements = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE, _REMOVE) if archive else (_REMOVE,)
+            for statement in statements:
+                driver_connection(self._session).execute(statement, {**parameters, "left": ",".join(left)})
+
+    def _write(self, statement: LiteralString, rows: pd.DataFrame, parameters: Mapping[str, object]) -> None:
+        if not rows.empty:
+            connection = driver_connection(self._session)
+            connection.execute(_STAGE)
+            copy_in(connection, "wanted_members", rows)
+            connection.execute(statement, parameters)
+            connection.execute(_CLAIM, parameters)
+            connection.execute("drop table wanted_members")
 
     def _parameters(self, segment_id: str) -> dict[str, object]:
         return {"organisation_id": self._session.organisation_id, "segment_id": row_id(segment_id)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Rows of the wanted members that are new or not as they were, and the hashes of those who are no more."""
+
+    added: pd.DataFrame
+    changed: pd.DataFrame
+    left: Sequence[str]
+
+
+def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> _Difference:
+    """Compare members by hash; both frames have `_COMPARED`."""
+    before = {name: text_column(known[name]) for name in _COMPARED}
+    now = {name: text_column(wanted[name]) for name in _COMPARED}
+    hashes, hashes_before = now["subscriber_hash"], before["subscriber_hash"]
+    place = pc.index_in(hashes, value_set=hashes_before)
+    differs = np.zeros(len(wanted), dtype=np.bool_)
+    for name in _COMPARED[1:]:
+        differs |= _flags(pc.fill_null(pc.not_equal(now[name], pc.take(before[name], place)), fill_value=False))
+    gone = pc.invert(pc.is_in(hashes_before, value_set=hashes))
+    left: list[str] = pc.filter(hashes_before, gone).to_pylist()
+    return _Difference(added=wanted[_flags(pc.is_null(place))], changed=wanted[differs], left=left)
+
+
+def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array of booleans
+    return column.to_numpy(zero_copy_only=False)

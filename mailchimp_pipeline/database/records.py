@@ -13,7 +13,7 @@ import pandas as pd
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.locks import hold_audience
+from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.requests import SyncRequestStore, waiting_requests
@@ -86,11 +86,11 @@ class DatabaseRecords:
         return DatabaseLedger(self.database, organisation_id, list_id, self.clock, keyring=self.keyring)
 
     @contextmanager
-    def hold_audience(self, segment: Segment) -> Generator[None]:
+    def hold_audience(self, segment: Segment) -> Generator[Hold]:
         """Wait for the audience and keep others from syncing it meanwhile."""
-        wait = _AUDIENCE_WAIT_SECONDS
-        with hold_audience(self.database, segment.organisation_id, segment.mailchimp_list_id, wait_seconds=wait):
-            yield
+        organisation_id, list_id = segment.organisation_id, segment.mailchimp_list_id
+        with hold_audience(self.database, organisation_id, list_id, wait_seconds=_AUDIENCE_WAIT_SECONDS) as held:
+            yield held
 
     def mark_syncing(self, segment: Segment) -> None:
         """Note that a run is at it."""

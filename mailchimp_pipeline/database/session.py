@@ -1,7 +1,7 @@
 """The way into the database: transactions scoped to one organisation, and what can go wrong on the way.
 
 Stores take an `OrganisationSession`, so no query of theirs can forget the organisation; PostgreSQL is told it too,
-in `mailchimp_pipeline.organisation_id`, for policies on rows. What does not belong here: queries.
+and its policies on rows stand behind the stores (`roles`). What does not belong here: queries.
 """
 
 from collections.abc import Generator
@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+from mailchimp_pipeline.database.roles import DatabaseRole, look_across, see_nobody, work_for
+from mailchimp_pipeline.errors import Interrupted, LastingError, PipelineError
 
 _CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -23,12 +24,20 @@ _AWAY_STATES = ("08", "57P", "53300")
 """SQLSTATEs of a server that is gone, going, starting or full; an error without any is the connection's."""
 
 
-class DatabaseAway(PassingError):
+class DatabaseAway(Interrupted):
     """PostgreSQL cannot be reached, or ended the connection."""
 
 
 class DatabaseNotMigrated(LastingError):
     """The database has not the tables that this version works with."""
+
+
+class DatabaseFull(LastingError):
+    """PostgreSQL has no room for what was to be written."""
+
+
+class RoleNotGranted(LastingError):
+    """Who logged in may not take on the roles that work with the tables."""
 
 
 class StatementRefused(LastingError):
@@ -82,16 +91,21 @@ class Database:
         if not organisation_id:
             raise ValueError("A transaction needs the id of an organisation.")
         with self.explained(), OrganisationSession(self._engine, organisation_id) as session, session.begin():
-            session.execute(
-                text("select set_config('mailchimp_pipeline.organisation_id', :id, true)"), {"id": organisation_id}
-            )
+            work_for(session, organisation_id)
             yield session
 
     @contextmanager
     def everyone(self) -> Generator[Session]:
-        """Open a transaction over all organisations, for what looks across them: sensors, schedules, key rotation."""
+        """Open a transaction that only reads, over all organisations: for sensors, schedules, key rotation."""
         with self.explained(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            look_across(session)
             yield session
+
+    @contextmanager
+    def unrestricted(self) -> Generator[Connection]:
+        """Open a connection as whom the URL names, bound by no policy: for migrations. It commits when it is told."""
+        with self.explained(), self._engine.connect() as connection:
+            yield connection
 
     @contextmanager
     def dedicated(self) -> Generator[Connection]:
@@ -100,6 +114,7 @@ class Database:
             connection = self._dedicated.connect()
         with connection:
             with self.explained():
+                see_nobody(connection)
                 # A machine that vanishes cannot end its sessions: the server looks after it, or the locks would stay.
                 for name, value in _KEEPALIVES.items():
                     connection.execute(
@@ -141,6 +156,17 @@ class Database:
                 f"The tables in the database ({self._place}) are not those of this version. "
                 "Run `mailchimp-pipeline migrate`."
             )
+        if isinstance(cause, psycopg.errors.DiskFull):
+            return DatabaseFull(
+                f"PostgreSQL ({self._place}) has no room left on its disk; nothing of what was to be written was. "
+                "Make room there, then sync again."
+            )
+        if _is_about_role(cause):
+            return RoleNotGranted(
+                f"The user that MAILCHIMP_PIPELINE_DATABASE_URL names may not work with the tables ({self._place}). "
+                f"Have an administrator of the server make the roles {' and '.join(DatabaseRole)}, where they are "
+                f"missing (`create role ... nologin`), and run `grant {', '.join(DatabaseRole)} to` that user."
+            )
         return StatementRefused(f"PostgreSQL ({self._place}) refused a statement: {_without_values(cause)}.")
 
 
@@ -159,6 +185,13 @@ def has_lock_timed_out(error: DBAPIError) -> bool:
 
 def _driver_error(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _is_about_role(cause: BaseException | None) -> bool:
+    # PostgreSQL has no code of its own for it, and says it in the language that it is set to.
+    if not isinstance(cause, psycopg.errors.InsufficientPrivilege | psycopg.errors.InvalidParameterValue):
+        return False
+    return any(f'"{role}"' in (cause.diag.message_primary or "") for role in DatabaseRole)
 
 
 def _without_values(cause: BaseException | None) -> str:

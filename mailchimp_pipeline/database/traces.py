@@ -44,12 +44,17 @@ class Traces:
         removed.addresses.update(row.subscriber_hash for row in gone if row.subscriber_hash)
 
     def remove_address_from_others(self, removed: Removed) -> None:
-        """Take the contact's addresses out of what others said of themselves; their word stays."""
+        """Take the contact's addresses out of what others said, to us or at Mailchimp; their word stays."""
         others = update(PreferenceRow).where(
             PreferenceRow.organisation_id == self._session.organisation_id,
             PreferenceRow.subscriber_hash.in_(removed.addresses),
         )
         self._session.execute(others.values(subscriber_hash=None))
+        replaced = update(AudienceMemberRow).where(
+            AudienceMemberRow.organisation_id == self._session.organisation_id,
+            AudienceMemberRow.replaced_hash.in_(removed.addresses),
+        )
+        self._session.execute(replaced.values(replaced_hash=None))
 
     def remove_members(self, removed: Removed, *, list_id: str | None = None) -> None:
         """Remove the contact from segments and from the ledger, of one audience or of all.
@@ -79,12 +84,12 @@ class Traces:
         where = [row.organisation_id == self._session.organisation_id]
         where.append(or_(contact, row.subscriber_hash.in_(removed.addresses), row.contact_id.in_(removed.contact_ids)))
         where += [row.mailchimp_list_id == list_id] if list_id else []
-        columns = (row.mailchimp_list_id, row.subscriber_hash, row.contact_id, _was_there())
-        for list_of_row, address, contact_id, was_there in self._session.execute(
+        columns = (row.mailchimp_list_id, row.subscriber_hash, row.replaced_hash, row.contact_id, _was_there())
+        for list_of_row, address, replaced, contact_id, was_there in self._session.execute(
             delete(row).where(*where).returning(*columns)
         ):
             removed.rows[_LEDGER] += 1
-            removed.addresses.add(address)
+            removed.addresses |= {address, replaced or address}
             removed.contact_ids |= {contact_id} if contact_id else set()
             if was_there:
                 removed.traces.append(Trace(list_id=list_of_row, subscriber_hash=address, contact_id=contact_id))
@@ -97,9 +102,13 @@ def removed_by(addresses: Iterable[str], traces: Iterable[Trace]) -> Removed:
 
 def forget_statistics(session: OrganisationSession) -> None:
     """Have PostgreSQL take its samples of the tables anew: they quote addresses, names and hashes."""
-    tables = ", ".join(row.__tablename__ for row in (SegmentMemberRow, AudienceMemberRow, PreferenceRow))
     session.flush()
-    session.execute(text(f"analyze {tables}"))
+    # Only who owns the tables may do it, and by this function it does. It comes with the role that needs it.
+    if session.scalar(text("select to_regprocedure('forget_samples_of_people()') is not null")):
+        session.execute(text("select forget_samples_of_people()"))
+    else:
+        tables = ", ".join(row.__tablename__ for row in (SegmentMemberRow, AudienceMemberRow, PreferenceRow))
+        session.execute(text(f"analyze {tables}"))
 
 
 def _was_there() -> ColumnElement[bool]:

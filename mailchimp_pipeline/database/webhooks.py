@@ -1,7 +1,7 @@
 """Our webhooks at Mailchimp: which audience each is of, and how its calls are known.
 
 The path's token is kept as a hash, the signing secret encrypted: neither can be read from a dump.
-What does not belong here: asking Mailchimp for them (`api.webhooks`), what their calls tell (`ledger`).
+What does not belong here: asking Mailchimp for them (`registration`), what their calls tell (`ledger`).
 """
 
 import hashlib
@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database, OrganisationSession
-from mailchimp_pipeline.database.tables import SegmentRow, WebhookRow
+from mailchimp_pipeline.database.tables import ConnectionRow, SegmentRow, WebhookRow
 
 _TOKEN_BYTES = 32
 
@@ -124,6 +125,29 @@ def audiences_in_use(session: OrganisationSession) -> Sequence[str]:
         SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None)
     )
     return session.scalars(live.distinct().order_by(SegmentRow.mailchimp_list_id)).all()
+
+
+def audiences_without_webhook(session: OrganisationSession) -> Sequence[str]:
+    """Return those of the audiences in use whose webhook Mailchimp has not made."""
+    made = select(WebhookRow.mailchimp_list_id).where(
+        WebhookRow.organisation_id == session.organisation_id, WebhookRow.mailchimp_webhook_id.is_not(None)
+    )
+    has_webhook = set(session.scalars(made))
+    return [list_id for list_id in audiences_in_use(session) if list_id not in has_webhook]
+
+
+def organisations_without_webhook(session: Session) -> Sequence[str]:
+    """Return the connected organisations with such audiences."""
+    made = exists().where(
+        WebhookRow.organisation_id == SegmentRow.organisation_id,
+        WebhookRow.mailchimp_list_id == SegmentRow.mailchimp_list_id,
+        WebhookRow.mailchimp_webhook_id.is_not(None),
+    )
+    connected = exists().where(
+        ConnectionRow.organisation_id == SegmentRow.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
+    )
+    query = select(SegmentRow.organisation_id).where(SegmentRow.soft_deleted_at.is_(None), connected, ~made)
+    return session.scalars(query.distinct().order_by(SegmentRow.organisation_id)).all()
 
 
 def _token_hash(token: str) -> str:

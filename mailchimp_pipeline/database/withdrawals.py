@@ -26,7 +26,8 @@ where known.status in ('subscribed', 'pending') and exists (
 """
 
 _CLAIM = sql.SQL("""
-update audience_members as known set entity_type = told.entity_type, entity_id = told.entity_id
+update audience_members as known set entity_type = told.entity_type, entity_id = told.entity_id,
+    replaced_hash = null
 from unnest(%(hashes)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[])
     as told (subscriber_hash, entity_type, entity_id)
 where known.organisation_id = %(organisation_id)s and known.subscriber_hash = told.subscriber_hash

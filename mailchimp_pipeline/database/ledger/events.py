@@ -13,7 +13,7 @@ from psycopg import sql
 from mailchimp_pipeline.database.bulk import DriverConnection, driver_connection
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
-from mailchimp_pipeline.database.ledger.statements import WITHDRAW_CONSENT
+from mailchimp_pipeline.database.ledger.statements import WITHDRAW_CONSENT, giving, replaced_hash
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.sync import MemberStatus
 from mailchimp_pipeline.webhooks import AddressChanged, MemberEvent, StandingChanged
@@ -74,12 +74,34 @@ delete from audience_members
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(removed)s
 """)
 
-_MOVE = sql.SQL("""
-update audience_members set
+_MOVE = sql.SQL(f"""
+update audience_members as known set
+    replaced_hash = {replaced_hash("known", "%(subscriber_hash)s")},
     subscriber_hash = %(subscriber_hash)s, status = %(status)s, changed_at = %(stands_since)s,
     email = case when email is not null then %(email)s end, digest = null
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(former)s
+""")  # noqa: S608 - put together of constants
+
+
+# We asked not to be told of what programs do: coming back is the doing of the contact or an administrator, wherever
+# the withdrawal was made.
+_COMES_BACK = giving("""
+    select known.subscriber_hash, %(changed_at)s::timestamptz as changed_at, known.entity_type, known.entity_id,
+        null::timestamptz as left_at
+    from audience_members as known
+    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+        and known.subscriber_hash = %(subscriber_hash)s and known.status = 'unsubscribed'
+        and date_trunc('second', known.changed_at) < %(changed_at)s
 """)
+
+_CAME_BACK_BEFORE = giving("""
+    select known.subscriber_hash, known.changed_at, known.entity_type, known.entity_id, null::timestamptz as left_at
+    from audience_members as known
+    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+        and known.subscriber_hash = %(subscriber_hash)s and known.status = 'subscribed'
+        and known.changed_at > %(changed_at)s and (known.pushed_at is null or known.pushed_at < %(changed_at)s)
+""")
+"""The same where the call about leaving comes after the one about coming back; unless we may have brought it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +120,7 @@ def take_over_event(
 ) -> None:
     """Write down what Mailchimp told of a member at `at`. Once more, or late, changes nothing. Nothing of the erased.
 
-    An unsubscription withdraws the consent of every contact with the address.
+    An unsubscription withdraws the consent of every contact with the address; who subscribes there again gives it.
     """
     connection = driver_connection(session)
     connection.execute(_LOCK_TIMEOUT)
@@ -114,11 +136,14 @@ def take_over_event(
 
 def _tell(connection: DriverConnection, event: StandingChanged, place: Mapping[str, object]) -> None:
     status = event.status and event.status.value
-    member = {"subscriber_hash": event.subscriber_hash, "status": status, "changed_at": event.at}
+    member = {**place, "subscriber_hash": event.subscriber_hash, "status": status, "changed_at": event.at}
     if event.status is MemberStatus.UNSUBSCRIBED:
         # Before the ledger has it: an unsubscription that is known is taken for one of those that we carried there.
         _withdraw_consent(connection, event.subscriber_hash, event.at, place)
-    connection.execute(_TELL if event.status else _TELL_DELETED, {**place, **member})
+        connection.execute(_CAME_BACK_BEFORE, member)
+    if event.status is MemberStatus.SUBSCRIBED:
+        connection.execute(_COMES_BACK, member)
+    connection.execute(_TELL if event.status else _TELL_DELETED, member)
 
 
 def _move(connection: DriverConnection, event: AddressChanged, place: Mapping[str, object]) -> None:

@@ -1,16 +1,17 @@
 """One audience's ledger. Threads may share it: each call is a transaction of its own."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from mailchimp_pipeline.database.bulk import copy_out, driver_connection
+from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.database.bulk import copy_out, driver_connection, text_array
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
@@ -68,26 +69,25 @@ class DatabaseLedger:
     def take_over(self, standings: Sequence[Standing]) -> None:
         """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten.
 
-        An unsubscription that is news withdraws the consent of every contact with the address. Nothing is written of
-        the erased.
+        An unsubscription that is news withdraws the consent of every contact with the address, and who then comes back
+        gives it again. Nothing is written of the erased.
         """
         with self.database.organisation(self.organisation_id) as session:
             said = {standing.subscriber_hash: standing for standing in standings}
             for subscriber_hash in self._erased(session, said):
                 del said[subscriber_hash]
-            parameters = self._parameters(
-                at=self.clock(),
-                hashes=list(said),
-                statuses=[standing.status.value for standing in said.values()],
-                changed=[standing.changed_at for standing in said.values()],
-                contact_ids=[standing.contact_id for standing in said.values()],
-            )
-            connection = driver_connection(session)
+            parameters, connection = self._seen(said.values()), driver_connection(session)
             connection.execute(statements.MOVE_THERE, parameters)
             # First the words: what is news of them shows in what was known before.
-            if any(standing.status is MemberStatus.UNSUBSCRIBED for standing in said.values()):
+            statuses = {standing.status for standing in said.values()}
+            if MemberStatus.UNSUBSCRIBED in statuses:
                 connection.execute(statements.WITHDRAW_CONSENT, parameters)
-            connection.execute(statements.TAKE_OVER, parameters)
+            if MemberStatus.SUBSCRIBED in statuses:
+                connection.execute(statements.GIVE_CONSENT, parameters)
+            if MemberStatus.PENDING in statuses:
+                for (subscriber_hash,) in connection.execute(statements.AWAITED, parameters).fetchall():
+                    del said[str(subscriber_hash)]
+            connection.execute(statements.TAKE_OVER, self._seen(said.values()))
 
     def knows_unsubscribed(self) -> bool:
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
@@ -98,6 +98,13 @@ class DatabaseLedger:
         )
         with self.database.organisation(self.organisation_id) as session:
             return bool(session.scalar(select(known)))
+
+    def last_pushed_at(self) -> datetime | None:
+        """Return when a contact was last sent, and taken, None where none was."""
+        row = AudienceMemberRow
+        ours = row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
+        with self.database.organisation(self.organisation_id) as session:
+            return session.scalar(select(func.max(row.pushed_at)).where(*ours))
 
     def differences(self, segment_id: str) -> Iterator[pd.DataFrame]:
         """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted, by hash.
@@ -148,13 +155,12 @@ class DatabaseLedger:
 
     def record(self, rows: pd.DataFrame, outcomes: Sequence[MemberOutcome]) -> None:
         """Write down what became of a batch, in one transaction. `rows` are rows of `differences`."""
-        sent = rows.set_index("subscriber_hash")
         at = self.clock()
         with self.database.organisation(self.organisation_id) as session:
             for outcome, statement in _RECORDS.items():
                 lines = [line for line in outcomes if line.outcome is outcome]
                 if lines:
-                    parameters = self._parameters(at=at, **_arrays(sent, lines))
+                    parameters = self._parameters(at=at, **_arrays(rows, lines))
                     driver_connection(session).execute(statement, parameters)
 
     def _note_push(self, *, unfinished: bool) -> None:
@@ -191,6 +197,15 @@ class DatabaseLedger:
             return frozenset()
         return ErasedContacts(session, self.keyring).of_addresses(hashes)
 
+    def _seen(self, standings: Collection[Standing]) -> dict[str, object]:
+        return self._parameters(
+            at=self.clock(),
+            hashes=[standing.subscriber_hash for standing in standings],
+            statuses=[standing.status.value for standing in standings],
+            changed=[standing.changed_at for standing in standings],
+            contact_ids=[standing.contact_id for standing in standings],
+        )
+
     def _parameters(self, **more: object) -> dict[str, object]:
         return {"organisation_id": self.organisation_id, "list_id": self.list_id, **more}
 
@@ -201,17 +216,19 @@ def forget_audiences(session: OrganisationSession) -> None:
         session.execute(delete(row).where(row.organisation_id == session.organisation_id))
 
 
-def _arrays(sent: pd.DataFrame, lines: Sequence[MemberOutcome]) -> dict[str, object]:
+def _arrays(rows: pd.DataFrame, lines: Sequence[MemberOutcome]) -> dict[str, object]:
     """Return the lines as arrays of equal length, with what was sent of each contact."""
-    hashes = [line.subscriber_hash for line in lines]
-    contacts = sent.loc[hashes]
-    return {
-        "hashes": hashes,
+    place = {key: row for row, key in enumerate(text_column(rows["subscriber_hash"]).to_pylist())}
+    sent = [place[line.subscriber_hash] for line in lines]
+    columns = {name: text_column(rows[column]).take(sent).to_pylist() for name, column in _SENT.items()}
+    told: Mapping[str, Iterable[str | None]] = {
+        "hashes": [line.subscriber_hash for line in lines],
         "statuses": [line.status and line.status.value for line in lines],
         "contact_ids": [line.contact_id for line in lines],
         "refusals": [line.refusal.value if line.refusal else Refusal.OTHER.value for line in lines],
-        **{name: contacts[column].tolist() for name, column in _SENT.items()},
+        **columns,
     }
+    return {name: text_array(values) for name, values in told.items()}
 
 
 def _count(value: object) -> int:

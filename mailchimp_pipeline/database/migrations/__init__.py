@@ -9,23 +9,29 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import MIGRATION_LOCK
-from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.migrations.patience import wait_for_lock
+from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
 
 VERSION_TABLE = "mailchimp_pipeline_revision"
 
 
-def migrate(url: str) -> None:
-    """Bring the database to the version that this code works with; does nothing where it has it.
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database to the version that this code works with, or an earlier one; does nothing where it has it.
 
-    One transaction: what fails changes nothing. Processes that migrate at once do so one after the other.
+    May be run while the pipeline works. A revision is one transaction, or says that it can be run again where it
+    failed. Processes that migrate at once do so one after the other. Raises `patience.TableInUse`.
     """
-    with Database(url, pool_size=1) as database, database.everyone() as session:
-        lock_for_transaction(session, MIGRATION_LOCK)
-        command.upgrade(migrations(session.connection()), "head")
+    with Database(url, pool_size=1) as database, database.unrestricted() as connection:
+        # Held by the session: a revision may need several transactions.
+        wait_for_lock(connection, MIGRATION_LOCK.key)
+        try:
+            command.upgrade(migrations(connection), revision)
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK.key})
 
 
 def current_revision(database: Database) -> str | None:
@@ -33,6 +39,20 @@ def current_revision(database: Database) -> str | None:
     with database.everyone() as session:
         context = MigrationContext.configure(session.connection(), opts={"version_table": VERSION_TABLE})
         return context.get_current_revision()
+
+
+def require_tables(database: Database) -> None:
+    """Raise `DatabaseNotMigrated` where the database lacks what this code works with.
+
+    A version that this code does not know is a later one: each leaves to the code before it what that needs.
+    """
+    found, expected = current_revision(database), expected_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is None or (found != expected and found in known):
+        raise DatabaseNotMigrated(
+            f"The database is at revision {found}, this version works with {expected}. "
+            "Run `mailchimp-pipeline migrate`."
+        )
 
 
 def expected_revision() -> str:
@@ -44,7 +64,7 @@ def expected_revision() -> str:
 
 
 def migrations(connection: Connection) -> Config:
-    """Return the configuration of alembic's commands on this connection, in its transaction."""
+    """Return the configuration of alembic's commands on this connection."""
     config = _config()
     config.attributes["connection"] = connection
     return config

@@ -9,5 +9,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Row.metadata,
     version_table=VERSION_TABLE,
+    transaction_per_migration=True,
 )
-context.run_migrations()
+with context.begin_transaction():
+    context.run_migrations()

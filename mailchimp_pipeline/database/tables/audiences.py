@@ -86,7 +86,8 @@ class AudienceMemberRow(Row):
 
     `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; the contact is null for
     a member that was only seen there, and so is the entity where nobody of ours had the address. `contact_id` is
-    Mailchimp's lasting id of the member. `leaving` is set on who left a segment that archives its leavers.
+    Mailchimp's lasting id of the member. `replaced_hash` is the address in whose place the contact gave this one there.
+    `leaving` is set on who left a segment that archives its leavers.
     `changed_at` is when the status changed.
     """
 
@@ -94,6 +95,7 @@ class AudienceMemberRow(Row):
     __table_args__ = (
         PrimaryKeyConstraint("organisation_id", "mailchimp_list_id", "subscriber_hash"),
         Index("ix_audience_members_entity", "organisation_id", "entity_type", "entity_id"),
+        Index("ix_audience_members_contact", "organisation_id", "contact_id"),
         Index(
             "ix_audience_members_unsubscribed",
             "organisation_id",
@@ -119,6 +121,7 @@ class AudienceMemberRow(Row):
     status: Mapped[str | None]
     refusal: Mapped[str | None]
     contact_id: Mapped[str | None]
+    replaced_hash: Mapped[ByteOrdered | None]
     leaving: Mapped[bool] = mapped_column(server_default=text("false"))
     first_pushed_at: Mapped[datetime | None]
     pushed_at: Mapped[datetime | None]

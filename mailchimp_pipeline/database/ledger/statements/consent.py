@@ -1,4 +1,6 @@
-"""What an unsubscribed member says of consent."""
+"""What members say of consent by leaving an audience, and by coming back to one that they left."""
+
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -59,3 +61,65 @@ select %(organisation_id)s, 'mailchimp', 'preference.opted_out', entity_type, en
     jsonb_build_object('consent_source', 'mailchimp', 'consent_withdrawn_at', consent_withdrawn_at)
 from told
 """)  # noqa: S608 - put together of constants
+
+
+CAME_BACK = f"""
+    select seen.subscriber_hash, seen.status, seen.changed_at, known.entity_type, known.entity_id,
+        known.changed_at as left_at
+    from ({SEEN}) as seen
+    join audience_members as known on known.organisation_id = %(organisation_id)s
+        and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = seen.subscriber_hash
+    where seen.status in ('subscribed', 'pending') and known.status = 'unsubscribed'
+        and (seen.contact_id is null or known.contact_id is null or seen.contact_id = known.contact_id)
+        and seen.changed_at > known.changed_at
+        -- We may have subscribed them ourselves, and the answer was lost.
+        and not exists (
+            select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
+                and reading.mailchimp_list_id = %(list_id)s and reading.push_unfinished
+        )
+"""  # noqa: S608 - put together of constants
+"""Members that left the audience and are there again, by nobody's doing that we know of."""
+
+TOLD_AT_MAILCHIMP = """(
+    said.organisation_id = %(organisation_id)s and not said.opted_in and said.consent_source = 'mailchimp'
+    and date_trunc('second', said.consent_withdrawn_at) < back.changed_at
+    -- Where we carried the withdrawal, any program may undo it; whom Mailchimp heard of leaving, it lets nobody else
+    -- bring back.
+    and coalesce(date_trunc('second', back.left_at) = date_trunc('second', said.consent_withdrawn_at), true)
+    and (
+        said.subscriber_hash = back.subscriber_hash
+        or (said.entity_type, said.entity_id) = (back.entity_type, back.entity_id)
+    )
+)"""
+"""A withdrawal `said` to which coming `back` is the later word. One that we were told ourselves stays."""
+
+
+def giving(back: LiteralString) -> sql.SQL:
+    """Return the statement that takes it for consent to be `back`; a query like `CAME_BACK`, without the pending."""
+    return sql.SQL(f"""
+with back as ({back}),
+told as (
+    update email_preferences as said set opted_in = true, consent_given_at = latest.changed_at, updated_at = %(at)s
+    from (
+        select said.entity_type, said.entity_id, max(back.changed_at) as changed_at
+        from back join email_preferences as said on {TOLD_AT_MAILCHIMP}
+        group by said.entity_type, said.entity_id
+    ) as latest
+    where said.organisation_id = %(organisation_id)s
+        and (said.entity_type, said.entity_id) = (latest.entity_type, latest.entity_id)
+    returning said.entity_type, said.entity_id, said.consent_given_at
+)
+insert into audit_log (organisation_id, actor, action, entity_type, entity_id, at, details)
+select %(organisation_id)s, 'mailchimp', 'preference.opted_in', entity_type, entity_id, %(at)s,
+    jsonb_build_object('consent_source', 'mailchimp', 'consent_given_at', consent_given_at)
+from told
+""")  # noqa: S608 - put together of constants
+
+
+GIVE_CONSENT = giving(f"select * from ({CAME_BACK}) as came_back where status = 'subscribed'")  # noqa: S608 - of constants
+
+AWAITED = sql.SQL(f"""
+select back.subscriber_hash from ({CAME_BACK}) as back
+where back.status = 'pending' and exists (select from email_preferences as said where {TOLD_AT_MAILCHIMP})
+""")  # noqa: S608 - put together of constants
+"""Members who are coming back, and whom Mailchimp asked to confirm: until they do, they have left."""

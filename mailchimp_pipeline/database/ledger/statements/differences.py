@@ -16,8 +16,9 @@ select subscriber_hash from (
 ) as numbered where place %% %(piece)s = 0 order by subscriber_hash
 """)
 
-# What is looked up for each contact ends with `limit 1` or `offset 0`: so PostgreSQL takes the index by the contact.
-# As a join it would be free to read the whole table for each where it has no statistics yet, as in a first sync.
+# What is looked up for each contact is asked for in an order that only the index by the contact has, so PostgreSQL
+# takes that. Where its statistics know little of an organisation, as in a first sync, all indexes seem equally good,
+# and one that reads the whole organisation for each contact costs minutes.
 _STANDINGS = sql.SQL("""
 with wanted as (
     select distinct on (member.subscriber_hash)
@@ -29,8 +30,8 @@ with wanted as (
     cross join lateral (
         select from segment_members as ours
         where ours.organisation_id = %(organisation_id)s and ours.segment_id = %(segment_id)s
-            and ours.subscriber_hash = member.subscriber_hash
-        limit 1
+            and ours.subscriber_hash between member.subscriber_hash and member.subscriber_hash
+        order by ours.subscriber_hash limit 1
     ) as ours
     cross join lateral (select member.entity_id ~ '^[0-9]+$' as is_whole, ltrim(member.entity_id, '0') as digits) as id
     where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
@@ -51,8 +52,8 @@ standings as (
     left join lateral (
         select * from audience_members as known
         where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-            and known.subscriber_hash = wanted.subscriber_hash
-        limit 1
+            and known.subscriber_hash between wanted.subscriber_hash and wanted.subscriber_hash
+        order by known.subscriber_hash limit 1
     ) as known on true
 )
 """)
@@ -68,6 +69,7 @@ DIFFERENCE_COLUMNS = (
     "known_status",
     "returns",
     "moved_from",
+    "own_address",
 )
 
 LIVE_MEMBER = """
@@ -75,11 +77,14 @@ LIVE_MEMBER = """
     join contact_segments as segment
         on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
     where member.organisation_id = known.organisation_id and member.mailchimp_list_id = known.mailchimp_list_id
-        and member.subscriber_hash = known.subscriber_hash and segment.soft_deleted_at is null
+        and member.subscriber_hash in (known.subscriber_hash, known.replaced_hash)
+        and (member.subscriber_hash = known.subscriber_hash
+            or (member.entity_type, member.entity_id) = (known.entity_type, known.entity_id))
+        and segment.soft_deleted_at is null
 """
 
 DIFFERENCES = _STANDINGS + sql.SQL(f"""
-select subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest, known_status,
+select standings.subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest, known_status,
     case when known_status = 'unsubscribed' and exists (
         select from email_preferences as said
         where said.organisation_id = %(organisation_id)s and said.opted_in
@@ -88,19 +93,27 @@ select subscriber_hash, email, first_name, last_name, entity_type, entity_id, di
                 or said.subscriber_hash = standings.subscriber_hash
             )
     ) then 'yes' end as returns,
-    case when not is_known then (
-        select known.subscriber_hash from (
-            select * from audience_members as every
-            where every.organisation_id = %(organisation_id)s
-                and (every.entity_type, every.entity_id) = (standings.entity_type, standings.entity_id)
-            offset 0
-        ) as known
-        where known.mailchimp_list_id = %(list_id)s
-            and known.state in ('seen', 'pushed') and known.status in ('subscribed', 'pending')
+    case when not former.is_own then former.subscriber_hash end as moved_from,
+    case when former.is_own then 'yes' end as own_address
+from standings
+left join lateral (
+    select known.subscriber_hash, known.replaced_hash is not distinct from standings.subscriber_hash as is_own
+    from (
+        select * from audience_members as every
+        where every.organisation_id = %(organisation_id)s
+            and every.entity_type = standings.entity_type
+            and every.entity_id between standings.entity_id and standings.entity_id
+        order by every.entity_id offset 0
+    ) as known
+    where known.mailchimp_list_id = %(list_id)s and (
+        -- Whatever became of it there, and whoever is there at this one: the contact gave it in place of this one.
+        known.replaced_hash = standings.subscriber_hash and known.state <> 'archived' and known.status is not null
+        or not standings.is_known and known.state in ('seen', 'pushed') and known.status in ('subscribed', 'pending')
             and not exists ({LIVE_MEMBER})
-        order by known.pushed_at desc limit 1
-    ) end as moved_from
-from standings where not refused_before and not as_wanted order by subscriber_hash
+    )
+    order by is_own desc, known.pushed_at desc limit 1
+) as former on true
+where not refused_before and not as_wanted order by standings.subscriber_hash
 """)  # noqa: S608 - put together of constants
 
 COUNTS = _STANDINGS + sql.SQL("""

@@ -35,6 +35,7 @@ where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s 
 """)
 
 RENAME = sql.SQL("""
-update audience_members set subscriber_hash = %(new)s, email = %(email)s, digest = null, leaving = false
+update audience_members set subscriber_hash = %(new)s, email = %(email)s, digest = null, leaving = false,
+    replaced_hash = null
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(former)s
 """)

@@ -26,7 +26,7 @@ select %(organisation_id)s, %(list_id)s, subscriber_hash, email, entity_type, en
     + sql.SQL("""
     email = excluded.email, entity_type = excluded.entity_type, entity_id = excluded.entity_id,
     digest = excluded.digest, attempted_digest = null, state = excluded.state, refusal = null,
-    contact_id = coalesce(excluded.contact_id, known.contact_id), leaving = false,
+    contact_id = coalesce(excluded.contact_id, known.contact_id), leaving = false, replaced_hash = null,
     first_pushed_at = coalesce(known.first_pushed_at, excluded.first_pushed_at), pushed_at = excluded.pushed_at
 """)
 )

@@ -1,5 +1,7 @@
 """Taking over how members stand at Mailchimp."""
 
+from typing import LiteralString
+
 from psycopg import sql
 
 CLOCKS_DIFFER = "interval '5 minutes'"
@@ -9,6 +11,19 @@ SEEN = """
     from unnest(%(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[])
         as seen (subscriber_hash, status, changed_at, contact_id)
 """
+
+
+def replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
+    """Return which address the contact replaced with a new one at Mailchimp: the one that the source has.
+
+    None where nobody of ours is known there, or the source has the new address as well.
+    """
+    return f"""case when {known}.entity_id is not null and not exists (
+        select from segment_members as wanted where wanted.organisation_id = {known}.organisation_id
+            and wanted.mailchimp_list_id = {known}.mailchimp_list_id and wanted.subscriber_hash = {new}
+            and (wanted.entity_type, wanted.entity_id) = ({known}.entity_type, {known}.entity_id)
+    ) then nullif(coalesce({known}.replaced_hash, {known}.subscriber_hash), {new}) end"""
+
 
 MOVE_THERE = sql.SQL(f"""
 with unknown as (
@@ -25,12 +40,17 @@ moved as (
     where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     order by contact_id, known.pushed_at desc nulls last
 )
-update audience_members as known set subscriber_hash = moved.subscriber_hash, email = null, digest = null
+update audience_members as known set subscriber_hash = moved.subscriber_hash, email = null, digest = null,
+    replaced_hash = case when not exists (
+        select from audience_reads as reading where reading.organisation_id = known.organisation_id
+            and reading.mailchimp_list_id = known.mailchimp_list_id and reading.push_unfinished
+    ) then {replaced_hash("known", "moved.subscriber_hash")} end
 from moved
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash = moved.former
 """)  # noqa: S608 - put together of constants
-"""Members that are now under another address, by their lasting id: ours whose answer was lost, or the contact's."""
+"""Members that are now under another address, by their lasting id: the contact changed it, or we, where the answer to
+that was lost."""
 
 TAKE_OVER = sql.SQL(f"""
 insert into audience_members as known (

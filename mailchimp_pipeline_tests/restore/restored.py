@@ -1,0 +1,117 @@
+"""A company that goes on after its backup, loses its database, and has the backup restored.
+
+Before the backup everybody is subscribed. After it some leave in each way there is, and somebody new comes.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import text
+
+from mailchimp_pipeline.assembly import DatabasePipeline, Parts, open_parts
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.reconcile import Reconciliation
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline.segments import Segment, SegmentType
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sync.mending import Mending
+from mailchimp_pipeline_tests.api.procedures.stage import a_stage, a_tenant, settings_for
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.consent.erasing import Office
+from mailchimp_pipeline_tests.database.builders import AT
+from mailchimp_pipeline_tests.restore.dumps import back_up, restore
+
+PEOPLE = ("stays", "unsubscribes", "opts-out", "erased", "archived", "bounces")
+NEW = "comes"
+
+
+def address(person: str) -> str:
+    return f"{person}@restored.test"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The pipeline over the restored database; `office` is the company as it was until then."""
+
+    office: Office
+    parts: Parts
+    settings: Settings
+    segment: Segment
+
+    def reconcile(self, *, dry_run: bool = False) -> Mending:
+        """Mend the ledger of the audience that everybody was in."""
+        return next(each for each in self._reconciliation(dry_run).mendings() if each.list_id == self.list_id)
+
+    @property
+    def list_id(self) -> str:
+        return self.segment.mailchimp_list_id
+
+    def segment_into_another_audience(self) -> Segment:
+        new = NewSegment("Elsewhere", SegmentType.EMPLOYEE, self.office.lists[1])
+        with self.parts.database.organisation(self.office.organisation_id) as session:
+            return SegmentStore(session).create(new, by="alice", at=AT)
+
+    def sync(self, *segments: Segment) -> Sequence[str | None]:
+        """Sync as the schedule does, and return the errors."""
+        keys = [segment.partition_key for segment in segments]
+        results = DatabasePipeline(self.parts).sync(keys, run_id="restored", request_id=None, push=True)
+        return [result.error for result in results]
+
+    def there(self, list_id: str) -> dict[str, str]:
+        """Return how people stand at Mailchimp."""
+        members = self.office.sandbox.members(list_id)
+        return {member.email_address.partition("@")[0]: member.status.value for member in members}
+
+    def known(self) -> dict[str, str]:
+        """Return how the ledger says that members stand, by hash, of those that are there."""
+        query = "select subscriber_hash, status from audience_members where mailchimp_list_id = :id and status <> ''"
+        with self.parts.database.organisation(self.office.organisation_id) as session:
+            return {row.subscriber_hash: row.status for row in session.execute(text(query), {"id": self.list_id})}
+
+    def rows(self) -> list[str]:
+        """Return all that the tables say of members and consent, as text."""
+        with self.parts.database.organisation(self.office.organisation_id) as session:
+            tables = ("audience_members", "audience_reads", "email_preferences", "audit_log")
+            return [row for table in tables for row in session.scalars(text(f"select t::text from {table} t"))]  # noqa: S608
+
+    def _reconciliation(self, dry_run: bool) -> Reconciliation:  # noqa: FBT001
+        organisation_id = self.office.organisation_id
+        client = lambda: closing(self.parts.client(organisation_id, retries=Retries(budget=0)))  # noqa: E731
+        return Reconciliation(self.parts, organisation_id, client, dry_run=dry_run)
+
+
+@contextmanager
+def a_restored_company(server: PostgresServer, files: Path) -> Generator[Restored]:
+    """Yield the company after all of it happened, and before anything was reconciled."""
+    lost, found = server.create("migrated"), server.create()
+    backup = files / "backup"
+    with Sandbox.running() as sandbox:
+        with a_stage(server.url_of(lost), files, sandbox) as stage:
+            tenant = a_tenant(stage, connected=True)
+            office = Office(tenant, (tenant.list_id, sandbox.add_audience(tenant.account_id, "Elsewhere")))
+            tenant.employ(*({"id": person, "email": address(person)} for person in PEOPLE))
+            segment = office.segment()
+            assert office.sync(segment)[0].error is None
+            back_up(server.url_of(lost), backup)
+            go_on(office, segment)
+        server.drop(lost)
+        restore(backup, server.url_of(found))
+        settings = settings_for(server.url_of(found), files, sandbox)
+        with open_parts(settings) as parts:
+            yield Restored(office, parts, settings, segment)
+    server.drop(found)
+
+
+def go_on(office: Office, segment: Segment) -> None:
+    """Let happen what the backup knows nothing of."""
+    office.tenant.employ({"id": NEW, "email": address(NEW)})
+    said = {"entityId": "opts-out", "entityType": "employee", "optedIn": False, "consentSource": "form"}
+    assert office.tenant.mutate("preferences.updateOptStatus", said).status == 200
+    office.sandbox.unsubscribe_by_link(segment.mailchimp_list_id, address("unsubscribes"))
+    office.sandbox.archive_as_admin(segment.mailchimp_list_id, address("archived"))
+    office.sandbox.bounce(segment.mailchimp_list_id, address("bounces"))
+    assert office.erase({"entityId": "erased", "entityType": "employee"})["status"] == "completed"
+    assert office.sync(segment)[0].error is None

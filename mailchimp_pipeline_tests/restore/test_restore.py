@@ -1,0 +1,100 @@
+"""A restored database and what happened at Mailchimp meanwhile: nobody who left is brought back."""
+
+import io
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database.migrations import require_tables
+from mailchimp_pipeline.reconcile import NotReconciled, reconcile
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.isolation.tenants import ROLES
+from mailchimp_pipeline_tests.restore.restored import NEW, Restored, a_restored_company, address
+
+STANDING = {
+    "stays": "subscribed",
+    "unsubscribes": "unsubscribed",
+    "opts-out": "unsubscribed",
+    "archived": "archived",
+    "bounces": "cleaned",
+    NEW: "subscribed",
+}
+"""Who is there, and how, when the backup is restored; whoever was erased is not."""
+
+
+@pytest.fixture
+def restored(postgres_server: PostgresServer, tmp_path: Path) -> Generator[Restored]:
+    with a_restored_company(postgres_server, tmp_path) as company:
+        yield company
+
+
+def test_nobody_who_left_or_opted_out_since_the_backup_is_pushed_and_the_ledger_says_what_is(
+    restored: Restored,
+) -> None:
+    assert restored.there(restored.list_id) == STANDING
+    restored.reconcile()
+    elsewhere = restored.segment_into_another_audience()
+    assert restored.sync(restored.segment, elsewhere) == [None, None]
+    assert restored.there(restored.list_id) == STANDING
+    # Who said no, or is deleted for good, counts in every audience; archived and bounced are of one alone.
+    assert set(restored.there(elsewhere.mailchimp_list_id)) == {"stays", NEW, "archived", "bounces"}
+    by_hash = {subscriber_hash(address(person)): status for person, status in STANDING.items()}
+    assert restored.known() == by_hash
+
+
+def test_what_was_found_is_counted_and_once_more_changes_nothing(restored: Restored) -> None:
+    before = restored.rows()
+    would = restored.reconcile(dry_run=True)
+    assert restored.rows() == before
+    did = restored.reconcile()
+    assert (would.read, would.unknown, would.changed, would.unsubscribed, would.deleted) == (6, 1, 4, 2, 1)
+    assert (did.deleted, did.withdrawn) == (1, 1)
+    again = restored.reconcile()
+    assert (again.read, again.unknown, again.changed, again.deleted, again.withdrawn) == (6, 0, 0, 0, 0)
+
+
+def test_an_erasure_is_asked_for_again_and_ends_though_mailchimp_knows_nobody(restored: Restored) -> None:
+    restored.reconcile()
+    contact = (EntityType.EMPLOYEE, "erased")
+    attempt = restored.parts.erasures().erase(restored.office.organisation_id, contact, by="alice")
+    assert attempt.request.status.value == "completed"
+    kept = [row for row in restored.rows() if subscriber_hash(address("erased")) in row]
+    assert (kept, restored.sync(restored.segment)) == ([], [None])
+    assert "erased" not in restored.there(restored.list_id)
+
+
+def test_without_reconciling_opt_outs_at_mailchimp_still_count_and_mailchimp_refuses_the_deleted(
+    restored: Restored,
+) -> None:
+    assert restored.sync(restored.segment) == [None]
+    assert restored.there(restored.list_id) == STANDING
+
+
+def test_the_command_prints_what_it_did_and_names_nobody(restored: Restored) -> None:
+    printed = io.StringIO()
+    assert reconcile(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
+    assert "docs/backup.md" in printed.getvalue()
+    assert restored.list_id in printed.getvalue()
+    assert "@" not in printed.getvalue()
+    with pytest.raises(NotReconciled, match="Organisation nobody is not connected"):
+        reconcile(Console(file=printed), "nobody", dry_run=True, settings=restored.settings)
+
+
+def test_an_organisation_that_cannot_be_read_is_told_and_its_ledger_left_as_it_was(restored: Restored) -> None:
+    before = restored.known()
+    restored.office.sandbox.revoke_key(restored.office.tenant.api_key)
+    printed = io.StringIO()
+    assert not reconcile(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
+    assert "API key" in printed.getvalue()
+    assert restored.known() == before
+
+
+def test_a_restored_database_has_its_tables_its_policies_and_works_under_the_roles(restored: Restored) -> None:
+    require_tables(restored.parts.database)
+    with restored.parts.database.organisation("another") as session:
+        connection = session.connection()
+        assert connection.exec_driver_sql("select current_user").scalar() == ROLES[0]
+        assert connection.exec_driver_sql("select count(*) from audience_members").scalar() == 0

@@ -1,0 +1,157 @@
+"""Everything the pipeline does, done once with marked secrets and people: each job, each procedure, what fails too.
+
+Jobs and procedures are those that are listed: one that comes new is done as well.
+"""
+
+import io
+from collections.abc import Callable, Container, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from api.procedures.registry import PROCEDURES
+from api.trpc import Kind
+from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline
+from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.doctor import examine
+from mailchimp_pipeline.reconcile import reconcile
+from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, OWNED
+from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
+from mailchimp_pipeline_tests.api.trpc.wire import send
+from mailchimp_pipeline_tests.consent.erasing import LATER, impatient
+from mailchimp_pipeline_tests.consent.whole import Places, Whole, a_whole
+from mailchimp_pipeline_tests.secrets import marked
+
+LAST = ("mailchimp.preferences.gdprDelete", "mailchimp.connection.disconnect")
+"""After these there is nothing left for the others to do."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of it: what was answered by whom, what was printed, and what stands where."""
+
+    answers: list[tuple[str, int, str]]
+    jobs: dict[str, bool]
+    printed: str
+    places: Places
+    stored_keys: list[str]
+
+
+def everything_done(files: Path) -> Done:
+    """Do it, with the tables as full as they get before anybody is erased."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed), a_whole(files) as whole:
+        tenant = a_marked_tenant(whole)
+        answers = list(connected(tenant))
+        segment_id = tenant.create().data["id"]
+        jobs = dict(jobs_run(whole, f"{tenant.organisation_id}/{segment_id}"))
+        answers += [answer for path in ordered() for answer in called(tenant, path, segment_id)]
+        commands_run(whole)
+        whole.analyze()
+        places = whole.places(*marked.KEYS, *marked.TRAITS, *marked.HASHES)
+        stored = keys_stored(whole)
+        answers += [answer for path in LAST for answer in called(tenant, path, segment_id)]
+        answers += list(while_mailchimp_fails(whole, tenant, jobs, segment_id))
+        after = whole.places(*marked.KEYS)
+    everywhere = {place: {*places.get(place, ()), *after.get(place, ())} for place in {*places, *after}}
+    return Done(answers, jobs, printed.getvalue(), everywhere, stored)
+
+
+def a_marked_tenant(whole: Whole) -> Tenant:
+    """Return an organisation with the marked key and people, not connected yet."""
+    stage = whole.office.tenant.stage
+    account_id = stage.sandbox.add_account(marked.API_KEY, "Marked")
+    tenant = Tenant(stage, "marked", marked.API_KEY, account_id, stage.sandbox.add_audience(account_id, "Staff"))
+    tenant.employ(*marked.PEOPLE, {})
+    return tenant
+
+
+def connected(tenant: Tenant) -> Iterator[tuple[str, int, str]]:
+    """Connect, at first with keys that are none, or that Mailchimp refuses."""
+    for key in (marked.MISSHAPEN_KEY, marked.REFUSED_KEY, marked.API_KEY):
+        answer = tenant.mutate("connection.connect", {"apiKey": key})
+        yield "mailchimp.connection.connect", answer.status, answer.body.decode()
+
+
+def ordered() -> list[str]:
+    """Return the paths of all procedures but the last."""
+    return [procedure.path for procedure in PROCEDURES if procedure.path not in LAST]
+
+
+def called(tenant: Tenant, path: str, segment_id: str) -> Iterator[tuple[str, int, str]]:
+    """Call a procedure rightly, and with what it does not take: addresses where others belong."""
+    procedure = PROCEDURES.get(path)
+    assert procedure is not None
+    ask = tenant.query if procedure.kind is Kind.QUERY else tenant.mutate
+    for value in (right_input(tenant, path, segment_id), {"id": 1, "entityType": 7, "limit": "many"}):
+        answer = ask(path.removeprefix("mailchimp."), value)
+        yield path, answer.status, answer.body.decode()
+
+
+def right_input(tenant: Tenant, path: str, segment_id: str) -> Any:  # noqa: ANN401 - JSON
+    example = EXAMPLES[path]
+    if example is NOTHING or not isinstance(example, dict):
+        return example
+    given: dict[str, Any] = dict(example)  # pyright: ignore[reportUnknownArgumentType]
+    own: dict[str, Callable[[], str]] = {
+        "apiKey": lambda: marked.API_KEY,
+        "mailchimpListId": lambda: tenant.list_id,
+        "mailchimpCampaignId": lambda: tenant.stage.sandbox.add_campaign(tenant.list_id),
+        "id": lambda: segment_id if path == "mailchimp.segments.sync" else OWNED[path.rpartition(".")[0]](tenant),
+    }
+    given |= {name: make() for name, make in own.items() if name in given}
+    return given | {"entityId": "2"} if path == LAST[0] else given
+
+
+def jobs_run(whole: Whole, partition_key: str, but: Container[str] = ()) -> Iterator[tuple[str, bool]]:
+    """Run every job but these, and yield whether it succeeded."""
+    parts = whole.office.parts
+    resources = {
+        "pipeline": DatabasePipeline(parts),
+        "campaigns": DatabaseCampaigns(parts),
+        "erasures": replace(impatient(parts), clock=lambda: LATER),
+    }
+    definitions = build_definitions(resources)
+    whole.instance.add_dynamic_partitions(SEGMENTS.name or "", [partition_key])
+    for name in sorted({str(job.name) for job in definitions.jobs or () if job.name not in but}):
+        job = definitions.resolve_job_def(name)
+        key = partition_key if job.partitions_def else None
+        result = job.execute_in_process(instance=whole.instance, partition_key=key, raise_on_error=False)
+        yield name, result.success
+
+
+def while_mailchimp_fails(
+    whole: Whole, tenant: Tenant, jobs: dict[str, bool], segment_id: str
+) -> Iterator[tuple[str, int, str]]:
+    """Ask while Mailchimp is away; then run the jobs that ask it with a key that it refuses."""
+    yield from connected(tenant)
+    tenant.stage.sandbox.start_outage()
+    for path in ("mailchimp.connection.listAudiences", "mailchimp.connection.connect", LAST[0]):
+        yield from called(tenant, path, segment_id)
+    tenant.stage.sandbox.end_outage()
+    tenant.stage.sandbox.revoke_key(marked.API_KEY)
+    without = {"mailchimp_freshness", "mailchimp_segment_sync"}
+    for name, success in jobs_run(whole, f"{tenant.organisation_id}/{segment_id}", without):
+        jobs[f"{name} with a refused key"] = success
+    for target in ("/metrics", "/readyz", "/healthz"):
+        answer = send(tenant.stage.port, target, "GET", None, {})
+        yield target, answer.status, answer.body.decode()
+
+
+def commands_run(whole: Whole) -> None:
+    """Run the commands that look at everything, and print."""
+    console = Console(width=200)
+    settings = whole.office.parts.settings
+    examine(console, settings)
+    reconcile(console, None, dry_run=True, settings=settings)
+
+
+def keys_stored(whole: Whole) -> list[str]:
+    """Return what is stored in place of API keys."""
+    with whole.office.parts.database.everyone() as session:
+        stored = session.connection().exec_driver_sql("select api_key_encrypted from mailchimp_connections")
+        return [str(key) for (key,) in stored if key]

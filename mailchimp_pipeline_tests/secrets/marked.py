@@ -1,0 +1,40 @@
+"""Secrets and people that are told apart from all else, and where people may stand."""
+
+from base64 import b64encode
+
+from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline_tests.api.served import SECRET, a_token
+
+API_KEY = "5ec7e7a9d15ea5e0badc0ffee0ddf00d-us6"
+REFUSED_KEY = "5ec7e7bead1efacedecade0ff1ceb00c-us6"
+MISSHAPEN_KEY = "5ec7e7-of-no-form-at-all"
+
+
+def in_base64(text: str) -> tuple[str, ...]:
+    """Return what the text looks like within something longer that is in base64, as in a header of HTTP's."""
+    return tuple(b64encode(bytes(shift) + text.encode()).decode()[4:-4] for shift in range(3))
+
+
+KEYS = (
+    *(key.removesuffix("-us6") for key in (API_KEY, REFUSED_KEY, MISSHAPEN_KEY)),
+    *(in_base64(API_KEY)),
+    # The ring's only key, as the environment has it and as it is; of tokens the head that all have.
+    "MTExMTExMTExMTEx",
+    SECRET,
+    a_token().partition(".")[0] + ".",
+)
+
+KNOWN = {"email": "zebulon.quixley@marked.test", "first_name": "Zebulon", "last_name": "Quixley"}
+REFUSED = {"email": "xanthippe.vroomfondel@example.com", "first_name": "Xanthippe", "last_name": "Vroomfondel"}
+MISWRITTEN = {"email": "not-at-all-an-address-of-ozymandias", "first_name": "Ozymandias", "last_name": "Wimbleworth"}
+PEOPLE = (KNOWN, REFUSED, MISWRITTEN)
+
+TRAITS = tuple(trait for person in PEOPLE for trait in person.values())
+HASHES = tuple(subscriber_hash(person["email"]) for person in PEOPLE)
+
+PLACES_OF_TRAITS = {"segment_members", "audience_members", "pg_statistic"}
+"""Where addresses and names stand. PostgreSQL's statistics are samples of the tables; an erasure has them renewed."""
+PLACES_OF_HASHES = {*PLACES_OF_TRAITS, "email_preferences"}
+
+ANSWERS_ABOUT_PEOPLE = {"mailchimp.preferences.export"}
+"""The procedures whose answers are meant to hold addresses and names."""

@@ -1,0 +1,54 @@
+"""All that the pipeline does, and what fails in it, leaves keys nowhere, and people in the tables meant for them."""
+
+import pytest
+
+from api.procedures.registry import PROCEDURES
+from mailchimp_pipeline.database.encryption import key_id_of
+from mailchimp_pipeline.definitions import defs
+from mailchimp_pipeline_tests.consent.whole import tables
+from mailchimp_pipeline_tests.secrets import marked
+from mailchimp_pipeline_tests.secrets.everything import Done, everything_done
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    return everything_done(tmp_path_factory.mktemp("hr"))
+
+
+def test_every_procedure_and_every_job_was_done_and_some_failed(done: Done) -> None:
+    assert {path for path, _, _ in done.answers} >= {procedure.path for procedure in PROCEDURES}
+    assert {path for path, status, _ in done.answers if status == 200} >= {procedure.path for procedure in PROCEDURES}
+    assert {status for _, status, _ in done.answers} >= {200, 400, 422, 502}
+    assert {str(job.name) for job in defs.jobs or ()} <= {name for name, success in done.jobs.items() if success}
+    assert False in done.jobs.values()
+
+
+@pytest.mark.parametrize("key", marked.KEYS)
+def test_a_key_stands_nowhere(done: Done, key: str) -> None:
+    assert tables(done.places, key) == set()
+    assert key not in done.printed
+    assert [path for path, _, body in done.answers if key in body] == []
+
+
+def test_what_is_stored_of_an_api_key_names_ours_and_is_no_key(done: Done) -> None:
+    assert {key_id_of(stored) for stored in done.stored_keys} == {"test"}
+    assert not any(marked.API_KEY[:8] in stored for stored in done.stored_keys)
+
+
+@pytest.mark.parametrize("trait", marked.TRAITS)
+def test_an_address_or_a_name_stands_in_the_tables_meant_for_it_alone(done: Done, trait: str) -> None:
+    assert tables(done.places, trait) <= marked.PLACES_OF_TRAITS
+    assert trait.lower() not in done.printed.lower()
+    assert {path for path, _, body in done.answers if trait in body} <= marked.ANSWERS_ABOUT_PEOPLE
+
+
+@pytest.mark.parametrize("subscriber_hash", marked.HASHES)
+def test_a_hash_stands_in_the_tables_meant_for_it_alone(done: Done, subscriber_hash: str) -> None:
+    assert tables(done.places, subscriber_hash) <= marked.PLACES_OF_HASHES
+    assert subscriber_hash not in done.printed
+
+
+def test_whoever_is_pushed_is_found_where_they_are_known_to_be(done: Done) -> None:
+    """Otherwise the search would find nothing for other reasons."""
+    assert {"segment_members", "audience_members"} <= tables(done.places, marked.KNOWN["email"])
+    assert {path for path, _, body in done.answers if marked.KNOWN["email"] in body} == marked.ANSWERS_ABOUT_PEOPLE

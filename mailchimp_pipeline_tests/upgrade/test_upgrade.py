@@ -1,0 +1,131 @@
+"""Migrating while the pipeline works: no request is lost, none waits long, syncs go on."""
+
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from mailchimp_pipeline.database.migrations import (
+    current_revision,
+    expected_revision,
+    migrate,
+    require_tables,
+)
+from mailchimp_pipeline.database.migrations.patience import TableInUse, run_briefly
+from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
+from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline_tests.api.procedures.stage import Stage, a_stage, a_tenant
+from mailchimp_pipeline_tests.api.trpc.wire import send
+from mailchimp_pipeline_tests.database.builders import ACME
+from mailchimp_pipeline_tests.upgrade.traffic import Traffic, reading_for
+
+FORMER = "0001"
+LONGEST_WAIT_SECONDS = 10.0
+
+
+@pytest.fixture
+def former(empty_database_url: str, tmp_path: Path) -> Generator[Stage]:
+    """Return an API over the tables of the first version."""
+    migrate(empty_database_url, FORMER)
+    with Sandbox.running() as sandbox, a_stage(empty_database_url, tmp_path, sandbox) as stage:
+        yield stage
+
+
+def test_no_request_is_lost_and_syncs_go_on_while_the_tables_change(former: Stage) -> None:
+    tenant = a_tenant(former, connected=True)
+    tenant.employ(*({"department": "Sales"} for _ in range(20)))
+    segment_id = tenant.create().data["id"]
+    traffic = Traffic(tenant, f"{tenant.organisation_id}/{segment_id}")
+    with traffic.going_on():
+        time.sleep(1)
+        with reading_for(former.parts.database_url, seconds=1.5):
+            migrate(former.parts.database_url)
+        time.sleep(1)
+    assert current_revision(former.parts.database) == expected_revision()
+    assert (traffic.lost, traffic.slowest < LONGEST_WAIT_SECONDS) == ([], True)
+    assert_all_is_there(traffic)
+
+
+def assert_all_is_there(traffic: Traffic) -> None:
+    tenant = traffic.tenant
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        made = {str(row) for row in session.scalars(text("select id from contact_segments"))}
+        withdrawn = set(session.scalars(text("select entity_id from email_preferences where not opted_in")))
+    assert traffic.made < made
+    assert traffic.withdrawn <= withdrawn
+    assert len(traffic.made) > 5
+    assert len(traffic.withdrawn) > 5
+    # Before the tables are there, a sync may say so, and nothing else.
+    assert all(error is None or "mailchimp-pipeline migrate" in error for error in traffic.errors)
+    assert traffic.sync_once("last") is None
+    assert len(tenant.stage.sandbox.members(tenant.list_id)) == 20
+
+
+def test_before_its_tables_are_there_the_api_is_not_ready_and_answers_all_the_same(former: Stage) -> None:
+    assert send(former.port, "/readyz", "GET", None, {}).status == 503
+    assert send(former.port, "/healthz", "GET", None, {}).status == 200
+    assert a_tenant(former, connected=True).create().status == 200
+    migrate(former.parts.database_url)
+    time.sleep(1.1)
+    assert send(former.port, "/readyz", "GET", None, {}).status == 200
+
+
+def test_tables_of_a_later_version_serve_and_those_of_an_earlier_one_do_not(empty_database_url: str) -> None:
+    with Database(empty_database_url) as database:
+        for revision in (None, FORMER):
+            if revision:
+                migrate(empty_database_url, revision)
+            with pytest.raises(DatabaseNotMigrated, match="mailchimp-pipeline migrate"):
+                require_tables(database)
+        migrate(empty_database_url)
+        with database.unrestricted() as connection, connection.begin():
+            connection.execute(text("update mailchimp_pipeline_revision set version_num = '9999'"))
+        require_tables(database)
+
+
+def test_a_table_that_stays_in_use_is_given_up_and_the_migration_goes_on_later(empty_database_url: str) -> None:
+    migrate(empty_database_url, FORMER)
+    change = "alter table audience_reads add column more text"
+    with Database(empty_database_url) as database, database.unrestricted() as reader:
+        reader.execute(text("select 1 from audience_reads"))
+        with database.dedicated() as connection, pytest.raises(TableInUse, match="audience_reads in use for 0 s"):
+            run_briefly(connection, change, what="the table audience_reads", seconds=0)
+        reader.rollback()
+    migrate(empty_database_url)
+    with Database(empty_database_url) as database:
+        require_tables(database)
+
+
+def test_an_interrupted_migration_is_run_again(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    with Database(empty_database_url) as database:
+        with database.unrestricted() as connection, connection.begin():
+            connection.execute(text("update mailchimp_pipeline_revision set version_num = '0001'"))
+            connection.execute(text("alter table audit_log disable row level security"))
+        migrate(empty_database_url)
+        require_tables(database)
+        with database.organisation(ACME) as session:
+            assert session.scalar(text("select current_user")) == "mailchimp_pipeline_app"
+
+
+def test_who_comes_behind_a_waiting_migration_waits_no_longer_than_it_does(database: Database) -> None:
+    waited: list[float] = []
+
+    def change() -> None:
+        with database.dedicated() as connection, pytest.raises(TableInUse):
+            run_briefly(connection, "lock table audience_reads in access exclusive mode", what="it", seconds=0)
+
+    with database.organisation(ACME) as reader:
+        reader.execute(text("select 1 from audience_reads"))
+        changing = threading.Thread(target=change)
+        changing.start()
+        time.sleep(0.1)
+        begun = time.monotonic()
+        with database.organisation(ACME) as session:
+            session.execute(text("select 1 from audience_reads"))
+        waited.append(time.monotonic() - begun)
+        changing.join()
+    assert waited[0] < 3
