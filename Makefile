@@ -26,7 +26,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test check format lint types imports audit coverage location lock clean
+.PHONY: help demo dev test histories ordeal check format lint types imports audit coverage location lock bench bench-scripts clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,7 +40,16 @@ dev: $(STAMP) ## Bring up the API, Dagster with its UI and the sandbox, until Ct
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-check: lint types imports location audit coverage ## Everything that CI checks
+# How many; several of these may run side by side, each draws others.
+HISTORIES ?= 2000
+histories: $(STAMP) ## Play HISTORIES new random histories of consent and say what happened in them: hours
+	$(BIN)/python -m pytest mailchimp_pipeline_tests/consent/test_histories.py --histories=$(HISTORIES) $(PYTEST_ARGS)
+
+ordeal: $(STAMP) ## Kill a hundred processes, and try twenty mixes of faults: twenty minutes
+	$(BIN)/python -m pytest mailchimp_pipeline_tests/faults mailchimp_pipeline_tests/killed \
+		mailchimp_pipeline_tests/contention --kills 100 --mixes 20 $(PYTEST_ARGS)
+
+check: lint types imports location audit coverage bench-scripts ## Everything that CI checks
 
 format: $(STAMP) ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix
@@ -67,17 +76,27 @@ coverage: $(STAMP)
 
 # In an environment of its own: what it needs is not what the pipeline needs. Only a vulnerability that is known fails.
 audit: $(STAMP) ## Look for known vulnerabilities in what requirements.lock pins
-	$(PYTHON) -m venv $(VENV)/audit
+	test -x $(VENV)/audit/bin/pip || $(PYTHON) -m venv $(VENV)/audit
 	report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && \
 	{ timeout $(AUDIT_SECONDS) sh -c '$(VENV)/audit/bin/pip install --quiet pip-audit==$(AUDIT_VERSION) && \
 		$(VENV)/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off \
 		--format json --output "$$0"' "$$report" 2>/dev/null || true; } && \
 	$(BIN)/python .ci/audit.py "$$report"
 
+bench: $(STAMP) ## Measure what it costs, beside the bound and the peers; about 20 minutes, on a machine that does nothing else
+	$(BIN)/python -m bench.report
+
+# At 1/20 of the size, to see that the scripts work: what they measure then says nothing.
+bench-scripts: $(STAMP)
+	$(BIN)/python -m bench.report --scale 1/20
+
 lock: $(STAMP) ## Pin every dependency anew, with its hashes
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra container --universal --python-version 3.11 --generate-hashes \
+		--constraint requirements.lock --no-annotate --no-header --no-emit-index-url --quiet \
+		--output-file deploy/requirements.lock
 
 clean: ## Remove .venv and what the tools keep; .local, with its database and keys, stays
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """The command `mailchimp-pipeline`. Each command parses, calls, prints; a foreseen failure prints its text, exit 1.
 
-What does not belong here: what a command does (`demo`, `dev`, `doctor`, `requested_sync`, `database`).
+What does not belong here: what a command does (`demo`, `dev`, `doctor`, `reconcile`, `requested_sync`, `database`).
 """
 
 import sys
@@ -92,15 +92,16 @@ def dev() -> None:
 @_explained
 def api(
     port: Annotated[int | None, typer.Option(help="Port; MAILCHIMP_PIPELINE_API_PORT if left out.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1",
 ) -> None:
     """Serve the API that the platform's dashboard calls, until Ctrl-C."""
     from api.composition import build_app  # noqa: PLC0415
-    from api.logs import configure_logging  # noqa: PLC0415
     from api.serving import listen, serve  # noqa: PLC0415
+    from mailchimp_pipeline.logs import configure_logging  # noqa: PLC0415
 
     configure_logging()
     settings = Settings.from_environment()
-    serve(build_app(settings), listen(settings.api_port if port is None else port))
+    serve(build_app(settings), listen(settings.api_port if port is None else port, host))
 
 
 @app.command()
@@ -116,7 +117,8 @@ def token(
     from api.trpc import Role as AuthRole  # noqa: PLC0415
     from mailchimp_pipeline.local import local_state  # noqa: PLC0415
 
-    secret = local_state(Settings.from_environment()).token_secret
+    settings = local_state(Settings.from_environment())
+    secret = settings.token_secret
     if secret is None:
         raise NoTokenSecret
     lifetime = timedelta(hours=hours)
@@ -127,6 +129,7 @@ def token(
         role=AuthRole(role),
         now=datetime.now(UTC),
         lifetime=lifetime,
+        issuer=settings.token_issuer,
     )
     sys.stdout.write(f"{made}\n")
 
@@ -181,6 +184,20 @@ def sync(
         raise typer.Exit(1)
 
 
+@app.command()
+@_explained
+def reconcile(
+    organisation: Annotated[str | None, typer.Option(help="The organisation's id; all of them if left out.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be mended.")] = False,
+) -> None:
+    """After a restore: read every audience whole, and mend what the database has of it. Nobody is pushed."""
+    from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences  # noqa: PLC0415
+
+    if not reconcile_audiences(out, organisation, dry_run=dry_run):
+        raise typer.Exit(1)
+
+
 @keys.command()
 @_explained
 def rotate() -> None:
@@ -219,9 +236,11 @@ def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure'
 
 @app.command()
 @_explained
-def doctor() -> None:
-    """Look at everything the pipeline needs, and say what is missing and what to do."""
+def doctor(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False
+) -> None:
+    """Look at everything the pipeline needs, and say what is missing and what to do; exit code 1 if anything is."""
     from mailchimp_pipeline.doctor import examine  # noqa: PLC0415
 
-    if not examine(out):
+    if not examine(out, as_json=as_json):
         raise typer.Exit(1)

@@ -14,5 +14,9 @@ class PassingError(PipelineError):
     """May go away by itself: asking again later is worth it."""
 
 
+class Interrupted(PassingError):
+    """Our own work was cut off, such as by a restart of the database: it can begin again as soon as that is back."""
+
+
 class LastingError(PipelineError):
     """Stays until a person changes something: asking again is not worth it."""

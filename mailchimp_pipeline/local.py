@@ -37,7 +37,9 @@ def local_state(settings: Settings) -> Settings:
 
 def private_directory(path: Path) -> Path:
     """Return the directory, made if need be, for its owner alone; one that is there keeps its mode."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One by one: of what `parents=True` makes, only the last has the mode.
+    for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
     return path
 
 

@@ -46,7 +46,7 @@ class LocalStack:
     def environment(self) -> dict[str, str]:
         """The environment in which Dagster's commands work on this stack, whatever ours and the file `.env` say."""
         nothing_else = dict.fromkeys(VARIABLES.values(), "")
-        return nothing_else | self.settings.environment() | {"DAGSTER_HOME": str(self.dagster_home)}
+        return nothing_else | self.settings.environment()
 
     def start(self, name: str, command: str, *arguments: str) -> None:
         """Start one of the installed commands as a child."""
@@ -67,7 +67,12 @@ class LocalStack:
         if secret is None:
             raise LastingError("Tokens are verified by MAILCHIMP_PIPELINE_JWKS_URL; make one where its keys are kept.")
         token = make_token(
-            secret.get_secret_value(), organisation_id=organisation_id, actor=_ACTOR, role=Role.ADMIN, now=utc_now()
+            secret.get_secret_value(),
+            organisation_id=organisation_id,
+            actor=_ACTOR,
+            role=Role.ADMIN,
+            now=utc_now(),
+            issuer=self.settings.token_issuer,
         )
         return Dashboard(f"http://{_LOOPBACK}:{self.settings.api_port}", token)
 
@@ -92,8 +97,10 @@ def local_stack(settings: Settings) -> Generator[LocalStack]:
         if "api_root" not in settings.model_fields_set:
             sandbox_url = _start_sandbox(children, settings.sandbox_port)
             extra["MAILCHIMP_API_ROOT"] = f"{sandbox_url}/3.0"
+        dagster_home = _dagster_home(settings.home / "dagster")
+        extra["DAGSTER_HOME"] = str(dagster_home)
         ready = Settings.from_environment(complete.environment() | extra)
-        yield LocalStack(ready, children, _dagster_home(settings.home / "dagster"), sandbox_url)
+        yield LocalStack(ready, children, dagster_home, sandbox_url)
 
 
 def free_port() -> int:
@@ -148,7 +155,7 @@ def _start_sandbox(children: Children, port: int) -> str:
 
 def _sample(directory: Path) -> Path:
     if not (directory / "employees.csv").exists():
-        write_sample(directory)
+        write_sample(private_directory(directory))
     return directory
 
 

@@ -26,14 +26,18 @@ class CommandFailed(LastingError):
     """A command did not do what it was to do."""
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run a command to its end, beside this process's environment in that one. Raises `CommandFailed`."""
+def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a command to its end, beside this process's environment in that one; return what it wrote.
+
+    Raises `CommandFailed`.
+    """
     done = subprocess.run(  # noqa: S603 - the commands are ours, no shell is involved
         command, env=os.environ | environment, check=False, capture_output=True, text=True
     )
     if done.returncode:
         last_lines = "\n".join(done.stderr.splitlines()[-_LAST_LINES:])
         raise CommandFailed(f"`{command[0]}` ended with exit code {done.returncode}. Its last lines:\n{last_lines}")
+    return done.stdout
 
 
 class Children:

@@ -57,6 +57,9 @@ def _database_url(driver: str) -> AfterValidator:
 def _token_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < TOKEN_SECRET_LENGTH:
         raise _invalid(f"must have at least {TOKEN_SECRET_LENGTH} characters; `openssl rand -base64 32` makes one")
+    # Whoever has a public key could sign with it, if it were taken for a secret.
+    if re.search(r"-- ?BEGIN |\b(ssh|ecdsa|sk)-[\w@.-]+ AAAA", secret.get_secret_value()):
+        raise _invalid("must be a secret, not a key pair or certificate: publish the keys, and set the URL of the JWKS")
     return secret
 
 
@@ -85,6 +88,13 @@ def _api_root(template: str) -> str:
     except UnusableApiRoot as error:
         raise _invalid(str(error).removesuffix(".")) from None
     return template.rstrip("/")
+
+
+def _proxy(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise _invalid("must be the URL of a proxy: http:// or https://, its host and port, and nothing after them")
+    return url
 
 
 def _separated(origins: object) -> object:
@@ -140,6 +150,12 @@ class Settings(BaseModel):
         description="Where the public keys of your identity provider's tokens are (RS256, ES256).",
         examples=["https://login.example.com/.well-known/jwks.json"],
     )
+    token_issuer: str | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_TOKEN_ISSUER",
+        description="Who must have issued the bearer tokens, as their `iss` says it; anybody with the key if not set.",
+        examples=["https://login.example.com/"],
+    )
     cors_origins: Annotated[tuple[_Origin, ...], BeforeValidator(_separated)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_CORS_ORIGINS",
@@ -170,6 +186,12 @@ class Settings(BaseModel):
         description="Mailchimp's Marketing API; the sandbox's address makes it the pipeline's Mailchimp.",
         examples=["http://127.0.0.1:8900/3.0"],
     )
+    mailchimp_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PROXY",
+        description="A proxy that leads to Mailchimp; the variables of other programs, as HTTPS_PROXY, are not heeded.",
+        examples=["http://proxy.example.com:3128"],
+    )
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_PUBLIC_URL",
@@ -180,6 +202,12 @@ class Settings(BaseModel):
         default=0,
         validation_alias="MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS",
         description="Days that a campaign is still refreshed after it was sent; 0 stops at its first final counts.",
+    )
+    dagster_home: Path | None = Field(
+        default=None,
+        validation_alias="DAGSTER_HOME",
+        description="Directory with Dagster's dagster.yaml; `mailchimp-pipeline doctor` looks there for its daemon.",
+        examples=["/opt/dagster"],
     )
     home: Annotated[Path, AfterValidator(_home)] = Field(
         default=Path(".local"),
@@ -213,6 +241,11 @@ class Settings(BaseModel):
     def environment(self) -> dict[str, str]:
         """Return the variables that make equal settings, secrets in the clear: for child processes only."""
         return {VARIABLES[name]: _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
+
+    @property
+    def proxy(self) -> str | None:
+        """The URL of the proxy that leads to Mailchimp, with its password."""
+        return self.mailchimp_proxy.get_secret_value() if self.mailchimp_proxy else None
 
     @model_validator(mode="after")
     def _one_way_to_verify_tokens(self) -> Self:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from mailchimp_pipeline.consent import ErasureRequest
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.sync.mending import Mending
 
 _COLOURS = {
     SegmentStatus.SYNCED: "green",
@@ -67,6 +68,21 @@ def erasure_table(pending: Iterable[ErasureRequest]) -> Table:
         at = f"{request.requested_at:%Y-%m-%d %H:%M} UTC"
         waits_for = escape(request.last_error or "")
         table.add_row(request.id, escape(request.organisation_id), at, str(request.attempts), waits_for)
+    return table
+
+
+def mending_table(mendings: Iterable[Mending], *, title: str) -> Table:
+    """Return a row an audience: how its ledger differed. Errors stand below, in full."""
+    table = _table(title, "organisation", "audience")
+    names = ("read", "unknown", "changed", "unsubscribed", "deleted", "withdrawn")
+    for name in names:
+        table.add_column(name, justify="right")
+    errors: list[str] = []
+    for mending in mendings:
+        counts = (str(getattr(mending, name)) for name in names)
+        table.add_row(escape(mending.organisation_id), escape(mending.list_id), *counts)
+        errors += [f"[red]{escape(mending.list_id)}[/]: {escape(mending.error)}"] if mending.error else []
+    table.caption = "\n".join(errors) or None
     return table
 
 

@@ -19,6 +19,9 @@ from mailchimp_pipeline.contacts.addresses import LONGEST
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.sync import MemberStatus
 
+PATH: Final = "/webhooks/mailchimp"
+"""Below which the API takes calls; a webhook's own token follows."""
+
 TOLERANCE: Final = timedelta(seconds=300)
 """How old a signature may be, or how far ahead: clocks differ, and what was caught long ago must not be sent again."""
 

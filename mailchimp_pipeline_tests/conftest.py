@@ -1,10 +1,12 @@
 """PostgreSQL for tests: one server a session, and for each test a database of its own with all tables.
 
+Also how much the suites of faults and kills try, and the figures that they tell at the end.
 What does not belong here: rows; each test makes its own.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from shutil import disk_usage
@@ -20,8 +22,33 @@ from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
 
 _TEMPLATE = "migrated"
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux keeps it in memory; the directory made there is nobody else's
 _ROOM_BYTES = 4 * 2**30
+_FIGURES = "figures"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make ordeal` try more than every other run does."""
+    group = parser.getgroup("ordeal", "how much the suites of faults and kills try")
+    group.addoption("--mixes", type=int, default=1, help="Mixes of faults at Mailchimp, 20,000 contacts each.")
+    group.addoption("--kills", type=int, default=8, help="Processes that are killed at random moments.")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures, which pytest would keep to itself where all went well."""
+    reports = (report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind))
+    lines = [line for report in reports for name, line in report.user_properties if name == _FIGURES]
+    if lines:
+        terminalreporter.section(_FIGURES)
+        for line in lines:
+            terminalreporter.write_line(str(line))
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return what shows a line of figures at the end."""
+    return partial(record_property, _FIGURES)
 
 
 @dataclass(frozen=True)
@@ -37,7 +64,11 @@ class PostgresServer:
     def create(self, template: str = "template1") -> str:
         """Make a database and return its name."""
         name = f"test_{next(self.numbers)}"
-        self.execute(sql.SQL("create database {} template {} strategy file_copy").format(sql.Identifier(name), sql.Identifier(template)))
+        self.execute(
+            sql.SQL("create database {} template {} strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
         return name
 
     def drop(self, name: str) -> None:

@@ -93,6 +93,10 @@ class FakeAudiences:
             email, status, self._clock(), barred=barred
         )
 
+    def described(self) -> tuple[FakeAudience, ...]:
+        """Return the audiences themselves, to be handed to another fake."""
+        return tuple(self._audiences.values())
+
     def member(self, list_id: str, email: str) -> FakeMember | None:
         """Return a member as it is now."""
         return self._audiences[list_id].members.get(subscriber_hash(email))
@@ -115,6 +119,7 @@ class FakeAudiences:
             if (member.status is status or (status is None and member.status is not MemberStatus.ARCHIVED))
             and (since is None or member.changed_at > since)
         ]
+        found.sort(key=lambda member: member.changed_at or self._clock(), reverse=True)
         for start in range(0, len(found), self._page_size):
             yield found[start : start + self._page_size]
 

@@ -53,10 +53,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Said:
-    """A contact's word to us about e-mail."""
+    """A contact's word about e-mail, to us or at Mailchimp."""
 
     opted_in: bool
     at: datetime
+    at_mailchimp: bool = False
 
 
 class FakeLedger:
@@ -80,11 +81,16 @@ class FakeLedger:
         self._lock = RLock()
         self._read_through: datetime | None = None
         self._push_unfinished = False
+        self._last_pushed_at: datetime | None = None
         self.known: dict[str, Known] = {}
 
     def replace_members(self, segment_id: str, members: pd.DataFrame) -> None:
-        """Make these the members of a segment."""
-        self._segments[segment_id] = _wanted(members)
+        """Make these the members of a segment. Whoever is new at an address is who is mailed there."""
+        before, self._segments[segment_id] = set(self._segments.get(segment_id, [])), _wanted(members)
+        for member in self._segments[segment_id]:
+            known = self.known.get(member.subscriber_hash)
+            if known and known.entity and member not in before:
+                self.known[member.subscriber_hash] = replace(known, entity=(member.entity_type, member.entity_id))
 
     def read_through(self) -> datetime | None:
         return self._read_through
@@ -99,10 +105,14 @@ class FakeLedger:
                 known = self.known.get(standing.subscriber_hash) or Known(entity=self._owner(standing.subscriber_hash))
                 if known.status is standing.status and not _is_news(known, standing):
                     continue
+                if self._came_back(known, standing) and standing.status is MemberStatus.PENDING:
+                    continue
                 state = known.state
                 if state in {Outcome.REFUSED, Outcome.ARCHIVED}:
                     state = Outcome.PUSHED if known.digest else Outcome.SEEN
                 changed_at = standing.changed_at or self._clock()
+                if self._came_back(known, standing) and known.entity:
+                    self.said[known.entity] = Said(opted_in=True, at=changed_at, at_mailchimp=True)
                 self.known[standing.subscriber_hash] = Known(
                     state, standing.status, known.digest, entity=known.entity, changed_at=changed_at
                 )
@@ -111,6 +121,9 @@ class FakeLedger:
 
     def knows_unsubscribed(self) -> bool:
         return any(known.status not in {None, MemberStatus.SUBSCRIBED} for known in self.known.values())
+
+    def last_pushed_at(self) -> datetime | None:
+        return self._last_pushed_at
 
     def begin_push(self) -> None:
         self._push_unfinished = True
@@ -172,6 +185,8 @@ class FakeLedger:
                 digest, entity = str(row["digest"]), (str(row["entity_type"]), str(row["entity_id"]))
                 status = line.status or before.status
                 self.leaving.discard(line.subscriber_hash)
+                if line.outcome is Outcome.PUSHED:
+                    self._last_pushed_at = self._clock()
                 self.known[line.subscriber_hash] = (
                     Known(Outcome.PUSHED, status, digest, entity=entity, changed_at=self._clock())
                     if line.outcome is Outcome.PUSHED
@@ -214,6 +229,8 @@ class FakeLedger:
             None if member.subscriber_hash in self.known else former.get((member.entity_type, member.entity_id))
             for member in members
         ]
+        # No standing here tells of a member that has another address now.
+        columns["own_address"] = [None] * len(members)
         return pd.DataFrame(columns, dtype=ARROW_STRING)
 
     def _returns(self, member: Wanted, known: Known) -> str | None:
@@ -251,7 +268,16 @@ class FakeLedger:
         for entity in entities | ({known} if known else set[tuple[str, str]]()):
             said = self.said.get(entity)
             if said is None or (said.opted_in and said.at.replace(microsecond=0) <= at):
-                self.said[entity] = Said(opted_in=False, at=at)
+                self.said[entity] = Said(opted_in=False, at=at, at_mailchimp=True)
+
+    def _came_back(self, known: Known, standing: Standing) -> bool:
+        """Tell whether a member who left there is back, or about to be, and nobody but we was told otherwise."""
+        if known.status is not MemberStatus.UNSUBSCRIBED or standing.status not in _MAILED or self._push_unfinished:
+            return False
+        said, changed_at = known.entity and self.said.get(known.entity), standing.changed_at or self._clock()
+        if not said or said.opted_in or not said.at_mailchimp:
+            return False
+        return known.changed_at == said.at and said.at.replace(microsecond=0) < changed_at
 
 
 def _is_news(known: Known, standing: Standing) -> bool:

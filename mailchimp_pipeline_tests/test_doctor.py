@@ -1,38 +1,104 @@
 """`mailchimp-pipeline doctor`: each thing is looked at, and what is missing is told with what to do."""
 
-from collections.abc import Mapping
+import json
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo  # pyright: ignore[reportPrivateImportUsage] - of a part of it
+from psycopg import sql
 from rich.console import Console
+from sqlalchemy import make_url
 
 from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.doctor import examine, findings
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.migrations import migrate
+from mailchimp_pipeline.database.roles import DatabaseRole
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.doctor import Finding, Level, examine, findings
+from mailchimp_pipeline.doctor.daemon import heartbeat
+from mailchimp_pipeline.doctor.findings import Doubtful, Missing
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline_tests.database.builders import ACME, AT
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.database.builders import ACME, AT, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS, Company, a_company
+
+SECRET = "a-token-secret-of-more-than-32-characters"
+NEWER_KEYS = "2:" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=," + KEYS
+
+
+def a_dagster_home(home: Path, *, age: float = 0, errors: bool = False, stopped: str | None = None) -> Path:
+    """Return the directory of an instance whose daemons gave a sign of life so many seconds ago."""
+    home.mkdir()
+    reported = [SerializableErrorInfo("broken", [], None)] if errors else []
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for daemon in instance.get_required_daemon_types():
+            instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - age, daemon, "one", reported))
+        if stopped:
+            repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("mailchimp_pipeline"), "here")
+            origin = repository.get_instigator_origin(stopped)
+            state = (InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, ScheduleInstigatorData("0 5 * * *"))
+            instance.add_instigator_state(InstigatorState(origin, *state))
+    return home
+
+
+def settings_of(database_url: str, **more: str) -> Settings:
+    # Not that of the checkout: whoever ran `make dev` has an instance of Dagster's there.
+    usual = {
+        "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS,
+        "MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET,
+        "MAILCHIMP_PIPELINE_HOME": "nowhere",
+    }
+    return Settings.from_environment({"MAILCHIMP_PIPELINE_DATABASE_URL": database_url, **usual, **more})
+
+
+def at(level: Level, settings: Settings) -> Mapping[str, str]:
+    return {finding.about: finding.says for finding in findings(settings) if finding.level is level}
 
 
 def missing(settings: Settings) -> Mapping[str, str]:
-    return {finding.about: finding.says for finding in findings(settings) if not finding.is_well}
+    return at(Level.MISSING, settings)
 
 
-def of(company: Company, **changes: object) -> Settings:
-    return company.pipeline.parts.settings.model_copy(update=changes)
+def of(company: Company, dagster_home: Path) -> Settings:
+    environment = company.pipeline.parts.settings.environment()
+    return Settings.from_environment(
+        environment | {"MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET, "DAGSTER_HOME": str(dagster_home)}
+    )
+
+
+@contextmanager
+def a_login(server: PostgresServer, database_url: str, *, roles: Sequence[str]) -> Generator[str]:
+    """Make a user that owns nothing and may take on these roles; yield the database's URL for it."""
+    user = f"worker_{next(server.numbers)}"
+    server.execute(sql.SQL("create role {} login").format(sql.Identifier(user)))
+    for role in roles:
+        server.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), sql.Identifier(user)))
+    yield make_url(database_url).set(username=user).render_as_string(hide_password=False)
+    server.execute(sql.SQL("drop role {}").format(sql.Identifier(user)))
 
 
 def test_everything_is_looked_at(database_url: str, tmp_path: Path) -> None:
     with a_company(database_url, tmp_path / "files") as company:
-        found = list(findings(of(company)))
-    assert all(finding.is_well for finding in found)
-    assert [finding.about for finding in found] == [
-        "settings",
-        "database",
-        "encryption keys",
-        "source of employees",
-        "source of vendors",
-        "Mailchimp for acme",
+        found = list(findings(of(company, a_dagster_home(tmp_path / "dagster"))))
+    assert [(finding.about, finding.level.value) for finding in found] == [
+        ("settings", "well"),
+        ("database", "well"),
+        ("database role", "warning"),
+        ("encryption keys", "well"),
+        ("tokens", "well"),
+        ("Dagster", "well"),
+        ("source of employees", "well"),
+        ("source of vendors", "well"),
+        ("Mailchimp for acme", "well"),
     ]
 
 
@@ -40,7 +106,7 @@ def test_what_is_missing_does_not_hide_the_rest(database_url: str, tmp_path: Pat
     with a_company(database_url, tmp_path / "files") as company:
         (company.files / "vendors.csv").unlink()
         company.sandbox.revoke_key("0123456789abcdef0123456789abcdef-us6")
-        found = missing(of(company))
+        found = missing(of(company, a_dagster_home(tmp_path / "dagster")))
     assert found.keys() == {"source of vendors", "Mailchimp for acme"}
     assert "There is no vendors.csv" in found["source of vendors"]
 
@@ -49,20 +115,107 @@ def test_where_nobody_is_connected_it_says_so(database_url: str, tmp_path: Path)
     with a_company(database_url, tmp_path / "files") as company:
         with company.pipeline.parts.database.organisation(ACME) as session:
             ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="alice", at=AT)
-        assert "Connect one with its API key" in missing(of(company))["connections"]
+        found = missing(of(company, tmp_path / "dagster"))
+    assert "Connect one with its API key" in found["connections"]
 
 
 def test_a_database_without_tables_is_told_what_to_run(empty_database_url: str) -> None:
-    environment = {"MAILCHIMP_PIPELINE_DATABASE_URL": empty_database_url, "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS}
-    found = missing(Settings.from_environment(environment))
+    found = missing(settings_of(empty_database_url))
     assert "mailchimp-pipeline migrate" in found["database"]
     assert "MAILCHIMP_PIPELINE_SOURCE is not set" in found["source of employees"]
 
 
+def test_tables_without_policies_are_named_with_what_to_run(empty_database_url: str) -> None:
+    migrate(empty_database_url, "0001")
+    found = missing(settings_of(empty_database_url))
+    assert "audit_log" in found["database role"]
+    assert "mailchimp-pipeline migrate" in found["database role"]
+
+
 def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
-    url = f"postgresql://postgres@/pipeline?host={tmp_path}"
-    environment = {"MAILCHIMP_PIPELINE_DATABASE_URL": url, "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS}
-    assert "Check that the server runs" in missing(Settings.from_environment(environment))["database"]
+    found = missing(settings_of(f"postgresql://postgres@/pipeline?host={tmp_path}"))
+    assert "Check that the server runs" in found["database"]
+
+
+def test_a_login_that_no_policy_binds_is_a_warning(database_url: str) -> None:
+    says = at(Level.WARNING, settings_of(database_url))["database role"]
+    assert "is a superuser" in says
+    assert "a login of their own that is granted mailchimp_pipeline_app" in says
+
+
+def test_a_login_that_owns_nothing_is_well(postgres_server: PostgresServer, database_url: str) -> None:
+    with a_login(postgres_server, database_url, roles=list(DatabaseRole)) as url:
+        says = at(Level.WELL, settings_of(url))["database role"]
+    assert "works under the policies" in says
+
+
+def test_a_login_that_may_not_take_on_the_roles_is_told_what_to_grant(
+    postgres_server: PostgresServer, database_url: str
+) -> None:
+    with a_login(postgres_server, database_url, roles=[]) as url:
+        says = missing(settings_of(url))["database role"]
+    assert "grant mailchimp_pipeline_app, mailchimp_pipeline_overview to worker_" in says
+
+
+def test_secrets_whose_key_is_gone_are_counted_and_their_key_is_named(database_url: str, database: Database) -> None:
+    a_connection(database, keyring=Keyring.parse(KEYS))
+    says = missing(settings_of(database_url, MAILCHIMP_PIPELINE_ENCRYPTION_KEYS=NEWER_KEYS.split(",")[0]))
+    assert "1 stored secrets cannot be read: their keys are 1." in says["encryption keys"]
+
+
+def test_secrets_under_a_former_key_are_a_warning_that_says_how_to_rotate(
+    database_url: str, database: Database
+) -> None:
+    a_connection(database, keyring=Keyring.parse(KEYS))
+    says = at(Level.WARNING, settings_of(database_url, MAILCHIMP_PIPELINE_ENCRYPTION_KEYS=NEWER_KEYS))
+    assert "mailchimp-pipeline keys rotate" in says["encryption keys"]
+
+
+def test_keys_that_cannot_be_used_are_told_without_them(database_url: str) -> None:
+    says = missing(settings_of(database_url, MAILCHIMP_PIPELINE_ENCRYPTION_KEYS="1:sesame"))["encryption keys"]
+    assert "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS" in says
+    assert "sesame" not in says
+
+
+def test_without_a_way_to_verify_tokens_the_api_cannot_start(database_url: str) -> None:
+    says = missing(settings_of(database_url, MAILCHIMP_PIPELINE_TOKEN_SECRET=""))["tokens"]
+    assert "MAILCHIMP_PIPELINE_JWKS_URL or MAILCHIMP_PIPELINE_TOKEN_SECRET" in says
+
+
+def dagster_finding(home: Path) -> Finding:
+    try:
+        return Finding("Dagster", Level.WELL, heartbeat(Settings.from_environment({"DAGSTER_HOME": str(home)})))
+    except (Missing, Doubtful) as error:
+        return Finding("Dagster", Level.WARNING if isinstance(error, Doubtful) else Level.MISSING, str(error))
+
+
+def test_a_daemon_that_is_silent_is_missing(tmp_path: Path) -> None:
+    found = dagster_finding(a_dagster_home(tmp_path / "dagster", age=600))
+    assert (found.level, "Start `dagster-daemon run`" in found.says) == (Level.MISSING, True)
+    assert "SCHEDULER" in found.says
+
+
+def test_a_schedule_that_somebody_switched_off_is_a_warning(tmp_path: Path) -> None:
+    found = dagster_finding(a_dagster_home(tmp_path / "dagster", stopped="mailchimp_scheduled_sync"))
+    assert (found.level, "mailchimp_scheduled_sync are switched off" in found.says) == (Level.WARNING, True)
+
+
+def test_a_daemon_that_reports_errors_is_a_warning_that_does_not_quote_them(tmp_path: Path) -> None:
+    found = dagster_finding(a_dagster_home(tmp_path / "dagster", errors=True))
+    assert (found.level, "broken" in found.says) == (Level.WARNING, False)
+
+
+def test_a_home_of_dagsters_that_is_not_there_is_told_which_variable_to_set(tmp_path: Path) -> None:
+    assert "Set DAGSTER_HOME" in dagster_finding(tmp_path / "nowhere").says
+
+
+def test_a_storage_of_dagsters_that_cannot_be_read_is_told_by_its_kind(tmp_path: Path) -> None:
+    home = tmp_path / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("storage: {custom: {module: nowhere, class: Sesame, config: {}}}")
+    found = dagster_finding(home)
+    assert "its storage cannot be read" in found.says
+    assert "Sesame" not in found.says
 
 
 def test_settings_that_cannot_be_used_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +224,15 @@ def test_settings_that_cannot_be_used_are_told(monkeypatch: pytest.MonkeyPatch) 
     assert not examine(Console(file=text, width=200))
     assert "MAILCHIMP_PIPELINE_UI_PORT" in text.getvalue()
     assert "missing" in text.getvalue()
+
+
+def test_for_scripts_it_is_one_document(tmp_path: Path) -> None:
+    text = StringIO()
+    url = f"postgresql://postgres@/pipeline?host={tmp_path}"
+    assert not examine(Console(file=text, width=40), settings_of(url), as_json=True)
+    document = json.loads(text.getvalue())
+    assert document["is_well"] is False
+    assert document["findings"][0] == {"about": "settings", "level": "well", "says": "all can be used"}
 
 
 def test_local_state_is_named_where_no_database_is_set(postgres_home: Path) -> None:

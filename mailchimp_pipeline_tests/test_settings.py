@@ -74,6 +74,10 @@ def test_each_database_url_gets_the_driver_of_those_who_use_it(scheme: str) -> N
         (DATABASE_URL, "mysql://root:sesame@db/x", "must be the URL of a PostgreSQL database"),
         (DATABASE_URL, "sesame", "For example: postgresql://"),
         (TOKEN_SECRET, "sesame", "at least 32 characters; `openssl rand -base64 32` makes one"),
+        (TOKEN_SECRET, "-----BEGIN PUBLIC KEY-----\nsesame\n-----END PUBLIC KEY-----", "not a key pair"),
+        (TOKEN_SECRET, "---- BEGIN SSH2 PUBLIC KEY ----\nsesame", "not a key pair"),
+        (TOKEN_SECRET, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 sesame", "publish the keys"),
+        (TOKEN_SECRET, "sk-ssh-ed25519@openssh.com AAAAGnNr sesame", "publish the keys"),
         ("MAILCHIMP_PIPELINE_JWKS_URL", "http://login.example.com/sesame", "must be an https:// URL"),
         (PUBLIC_URL, "http://sesame.example.com", "must be an https:// URL"),
         (PUBLIC_URL, "https://sesame@example.com", "without user, query or fragment"),
@@ -171,6 +175,14 @@ def test_a_machine_makes_its_keys_once_and_for_its_owner_alone(tmp_path: Path) -
     assert first.encryption_keys != local_state(settings_at(tmp_path / "other")).encryption_keys
 
 
+def test_directories_made_on_the_way_are_for_the_owner_alone_too(tmp_path: Path) -> None:
+    home = tmp_path / "one" / "two"
+
+    local_state(settings_at(home))
+
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (home, home.parent)] == [0o700, 0o700]
+
+
 def test_what_is_set_is_not_made(tmp_path: Path) -> None:
     settings = settings_at(tmp_path, **{ENCRYPTION_KEYS: "1:abc", TOKEN_SECRET: A_SECRET})
 
@@ -229,3 +241,15 @@ def test_next_to_a_database_of_ones_own_no_key_is_made(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="openssl rand -base64 32"):
         local_state(settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_proxy_is_one_by_its_url() -> None:
+    settings = Settings.from_environment({"MAILCHIMP_PROXY": "http://user:pa55word@proxy.example.com:3128"})
+    assert settings.proxy == "http://user:pa55word@proxy.example.com:3128"
+    assert "pa55word" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", ["proxy.example.com:3128", "socks5://proxy.example.com", "http://proxy/path?q"])
+def test_what_is_no_proxy_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="MAILCHIMP_PROXY"):
+        Settings.from_environment({"MAILCHIMP_PROXY": text})

@@ -1,7 +1,7 @@
 """The campaigns behind Dagster, over the parts."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +9,6 @@ from mailchimp_pipeline.assembly.parts import Parts, open_parts, utc_now
 from mailchimp_pipeline.campaigns import Campaign, Stats, settling_since
 from mailchimp_pipeline.database.campaign_records import DatabaseCampaignRecords
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.mailchimp.errors import KeyRefused
 from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
 from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
 from mailchimp_pipeline.settings import Settings
@@ -39,13 +38,8 @@ class DatabaseCampaigns:
         """Return the campaigns' latest figures by our ids."""
         return self._records.histories(campaigns, latest=latest)
 
-    @contextmanager
-    def _account(self, organisation_id: str) -> Generator[MailchimpClient]:
-        try:
-            yield self.parts.audiences(organisation_id)
-        except KeyRefused:
-            self._records.mark_key_refused(organisation_id)
-            raise
+    def _account(self, organisation_id: str) -> AbstractContextManager[MailchimpClient]:
+        return nullcontext(self.parts.audiences(organisation_id))
 
     @property
     def _records(self) -> DatabaseCampaignRecords:

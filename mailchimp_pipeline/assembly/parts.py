@@ -1,13 +1,14 @@
 """The adapters, made from the settings when they are first needed."""
 
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 
 from mailchimp_pipeline.access import Access
+from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.embedded import embedded_server
@@ -17,7 +18,7 @@ from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.settings import Settings
@@ -116,7 +117,21 @@ class Parts:
         if connection is None or api_key is None:
             raise NotConnected(organisation_id)
         slots = self.slots(connection.account_id)
-        return MailchimpClient(api_key, slots=slots, root=self.settings.api_root, retries=retries)
+        return MailchimpClient(
+            api_key,
+            slots=slots,
+            root=self.settings.api_root,
+            retries=retries,
+            proxy=self.settings.proxy,
+            key_refused=lambda: self._note_refused(organisation_id, api_key),
+        )
+
+    def _note_refused(self, organisation_id: str, api_key: ApiKey) -> None:
+        """Note on the connection that its key was refused, unless another one took its place meanwhile."""
+        with suppress(PipelineError), self.database.organisation(organisation_id) as session:
+            store = ConnectionStore(session, self.keyring)
+            if store.api_key() == api_key:
+                store.mark_key_refused(at=utc_now())
 
     def slots(self, account_id: str) -> ConnectionSlots:
         """Return the connections that Mailchimp allows the account, counted over all processes."""

@@ -1,26 +1,35 @@
 """The pipeline behind Dagster's segments, over the parts."""
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from mailchimp_pipeline.assembly.parts import Parts, open_parts, utc_now
 from mailchimp_pipeline.contacts import EntityType, RelationVersion
-from mailchimp_pipeline.database.locks import hold, is_held, run_lock
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.locks import is_held, keep, run_lock
 from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.webhooks import organisations_without_webhook
 from mailchimp_pipeline.database.withdrawals import organisations_to_tell
 from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.registration import Registration
+from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.runs.run import Run
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.tracing import each_working_for, working_for
 from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 _ONE_TRY = Retries(budget=10)
 """For what the next run does again anyway."""
+
+_log = logger("mailchimp_pipeline.runs")
 
 
 @contextmanager
@@ -56,25 +65,40 @@ class DatabasePipeline:
         """Return the requests that no run has taken up."""
         return self._records.waiting_requests()
 
+    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+        """Hold the lock by which a run's process is known to be alive, also over a restart of PostgreSQL."""
+        return keep(self.parts.database, run_lock(run_id), what=f"run {run_id}")
+
     def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
         """Do the segments with these partition keys."""
-        with hold(self.parts.database, run_lock(run_id), what=f"run {run_id}"):
-            if push and request_id is None:
-                self._carry_withdrawals()
-            segments = self._records.segments(keys)
-            confirmed = self._records.start_request(keys, request_id, run_id) if request_id else frozenset[str]()
-            run = Run(
-                self.parts.source,
-                self._records,
-                self.parts.audiences,
-                utc_now,
-                push=push,
-                departures_confirmed=confirmed,
-            )
-            for result in run.results(segments):
-                if request_id is not None:
-                    self._records.end_request(result, request_id)
-                yield result
+        persistence = Persistence()
+        if push and request_id is None:
+            persistence.do(self._carry_withdrawals)
+            persistence.do(self._register_webhooks)
+        segments, confirmed = persistence.do(partial(self._taken_up, keys, run_id, request_id))
+        run = Run(
+            self.parts.source,
+            self._records,
+            self.parts.audiences,
+            utc_now,
+            push=push,
+            departures_confirmed=confirmed,
+            persistence=persistence,
+        )
+        for result in each_working_for(run.results(segments), run_id=run_id, request_id=request_id):
+            if request_id is not None:
+                persistence.do(partial(self._records.end_request, result, request_id))
+            _tell(result, run_id, request_id)
+            yield result
+
+    def _taken_up(
+        self, keys: Sequence[str], run_id: str, request_id: str | None
+    ) -> tuple[Sequence[Segment], frozenset[str]]:
+        """Return the segments, and in which of them the request confirms departures."""
+        segments = self._records.segments(keys)
+        if request_id is None:
+            return segments, frozenset()
+        return segments, self._records.start_request(keys, request_id, run_id)
 
     def _carry_withdrawals(self) -> None:
         """Tell every organisation's Mailchimp who opted out while it did not answer, also where nothing is synced."""
@@ -92,6 +116,24 @@ class DatabasePipeline:
                     clock=utc_now,
                 )
 
+    def _register_webhooks(self) -> None:
+        """Make the webhooks that could not be made when an organisation connected, or made a segment."""
+        parts = self.parts
+        if parts.settings.public_url is None:
+            return
+        with parts.database.everyone() as session:
+            organisation_ids = organisations_without_webhook(session)
+        for organisation_id in organisation_ids:
+            Registration(
+                organisation_id=organisation_id,
+                actor=audit.PIPELINE,
+                public_url=parts.settings.public_url,
+                database=parts.database,
+                keyring=parts.keyring,
+                clock=utc_now,
+                mailchimp=lambda each=organisation_id: closing(parts.client(each, retries=_ONE_TRY)),
+            ).register_missing()
+
     def fail_abandoned(self) -> int:
         """Put segments that are `syncing` though nothing is at them into `error`."""
         return self._records.fail_abandoned()
@@ -108,3 +150,14 @@ class DatabasePipeline:
     @property
     def _records(self) -> DatabaseRecords:
         return DatabaseRecords(self.parts.database, self.parts.keyring, utc_now)
+
+
+def _tell(result: SegmentResult, run_id: str, request_id: str | None) -> None:
+    """Log how a segment ended, in figures; an error's text holds nothing about anybody."""
+    segment = result.segment
+    ids = {"organisation_id": segment.organisation_id, "segment_id": segment.id}
+    with working_for(**ids, run_id=run_id, request_id=request_id):
+        if result.error:
+            _log.error("segment failed", why=result.error, seconds=round(result.seconds, 3))
+        else:
+            _log.info("segment synced", members=result.member_count, **result.figures())

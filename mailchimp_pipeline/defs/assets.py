@@ -78,21 +78,29 @@ def sync_segments(
     context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[dg.AssetCheckResult]:
     """Sync the run's segments, each for itself; fail at the end where one did not end well."""
-    _observe(context, pipeline)
     selected = context.op_execution_context.selected_asset_keys
+    with pipeline.at_work(context.run.run_id):
+        _observe(context, pipeline)
+        results = _synced(context, pipeline, [asset for asset in _METADATA if asset in selected])
+    yield from run_checks(results, context.op_execution_context.selected_asset_check_keys)
+    failed = {result.segment.partition_key: result.error for result in results if result.error}
+    if failed:
+        raise dg.Failure(_summary(failed, results), metadata=failure_metadata(failed), allow_retries=False)
+
+
+def _synced(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, assets: Sequence[dg.AssetKey]
+) -> list[SegmentResult]:
     results: list[SegmentResult] = []
     for result in pipeline.sync(
         context.partition_keys,
         run_id=context.run.run_id,
         request_id=context.run.tags.get(REQUEST_TAG),
-        push=AUDIENCE in selected,
+        push=AUDIENCE in assets,
     ):
-        _tell(context, result, [asset for asset in _METADATA if asset in selected])
+        _tell(context, result, assets)
         results.append(result)
-    yield from run_checks(results, context.op_execution_context.selected_asset_check_keys)
-    failed = {result.segment.partition_key: result.error for result in results if result.error}
-    if failed:
-        raise dg.Failure(_summary(failed, results), metadata=failure_metadata(failed), allow_retries=False)
+    return results
 
 
 def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequence[dg.AssetKey]) -> None:

@@ -13,10 +13,14 @@ from typing import Any
 import dagster as dg
 
 from mailchimp_pipeline.defs.campaign_metadata import failures_metadata, plotted, refresh_metadata
+from mailchimp_pipeline.logs import log_our_lines, logger
 from mailchimp_pipeline.runs.campaigns import CampaignPipeline, OrganisationRefresh
+from mailchimp_pipeline.tracing import each_working_for
 
 POINTS_PLOTTED = 60
 """How many of a campaign's latest refreshes the plot shows: a fortnight's."""
+
+_log = logger("mailchimp_pipeline.campaigns")
 
 _FRESH = dg.AssetCheckSpec(
     "campaigns_are_fresh",
@@ -44,7 +48,7 @@ def campaign_stats(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Refresh the campaigns that still move, and tell how they do."""
     refreshes: list[OrganisationRefresh] = []
-    for refresh in campaigns.refresh():
+    for refresh in each_working_for(campaigns.refresh(), run_id=context.run.run_id):
         _tell(context, refresh)
         refreshes.append(refresh)
     histories = campaigns.histories(plotted(refreshes), latest=POINTS_PLOTTED)
@@ -56,6 +60,8 @@ def _tell(context: dg.AssetExecutionContext, refresh: OrganisationRefresh) -> No
         context.log.error("Campaign %s of organisation %s: %s", campaign, refresh.organisation_id, error)
     if refresh.defect:
         context.log.error("Organisation %s: raised at\n%s", refresh.organisation_id, refresh.defect)
+    ids = {"organisation_id": refresh.organisation_id, "run_id": context.run.run_id}
+    _log.info("campaigns", **ids, refreshed=len(refresh.campaigns), failed=len(refresh.failures))
 
 
 def _judged(refreshes: Sequence[OrganisationRefresh]) -> dg.AssetCheckResult:
@@ -88,5 +94,6 @@ class CampaignsResource(dg.ConfigurableResource[CampaignPipeline]):
         """Open the campaigns for one run. A secret is read now, not when the code location loads."""
         from mailchimp_pipeline.assembly import open_campaigns  # noqa: PLC0415 - pandas and SQLAlchemy load here
 
+        log_our_lines()
         with open_campaigns() as campaigns:
             yield campaigns

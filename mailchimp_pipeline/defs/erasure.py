@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 
+from mailchimp_pipeline.logs import log_our_lines, logger
+from mailchimp_pipeline.tracing import each_working_for
+
 if TYPE_CHECKING:
     from mailchimp_pipeline.consent import ErasureRequest
     from mailchimp_pipeline.erasure import Attempt
 
 _URGENT = {"dagster/priority": "10"}
 """Before syncs, where runs queue."""
+
+_log = logger("mailchimp_pipeline.erasures")
 
 
 class ErasuresDue(Protocol):
@@ -52,11 +57,12 @@ def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.Resource
     """Try each erasure that is due; fail at the end where one needs a person."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
-    for attempt in erasures.carry_on():
+    for attempt in each_working_for(erasures.carry_on(), run_id=context.run.run_id):
         counts[attempt.request.status.value] += 1
         waiting += [attempt.request.id] if attempt.needs_person else []
         for problem in attempt.problems:
             context.log.warning("Erasure %s: %s", attempt.request.id, problem)
+        _tell(attempt, context.run.run_id)
     figures = {
         "completed": dg.MetadataValue.int(counts["completed"]),
         "pending": dg.MetadataValue.int(counts["pending"]),
@@ -66,6 +72,12 @@ def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.Resource
         text = f"{len(waiting)} erasures wait for a person: {', '.join(waiting)}. The log says what each needs."
         raise dg.Failure(text, metadata=figures, allow_retries=False)
     context.add_output_metadata(figures)
+
+
+def _tell(attempt: "Attempt", run_id: str) -> None:
+    request = attempt.request
+    ids = {"organisation_id": request.organisation_id, "erasure_id": request.id, "run_id": run_id}
+    _log.info("erasure", **ids, status=request.status.value, attempts=request.attempts, problems=len(attempt.problems))
 
 
 @dg.job(
@@ -80,7 +92,7 @@ def mailchimp_erasure() -> None:
 
 @dg.sensor(
     name="erasures_due",
-    job=mailchimp_erasure,
+    job_name="mailchimp_erasure",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a run where an erasure is to be tried again: after a minute, then after growing pauses.",
@@ -107,5 +119,6 @@ class ErasuresResource(dg.ConfigurableResource[ErasuresDue]):
         """Open them for one run or tick. A secret is read now, not when the code location loads."""
         from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415 - pandas and SQLAlchemy load here
 
+        log_our_lines()
         with open_parts() as parts:
             yield parts.erasures()

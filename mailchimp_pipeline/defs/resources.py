@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from mailchimp_pipeline.logs import log_our_lines
 from mailchimp_pipeline.runs.pipeline import Pipeline
 
 
@@ -16,5 +17,6 @@ class PipelineResource(dg.ConfigurableResource[Pipeline]):
         """Open the pipeline for one run or tick. A secret is read now, not when the code location loads."""
         from mailchimp_pipeline.assembly import open_pipeline  # noqa: PLC0415 - pandas and SQLAlchemy load here
 
+        log_our_lines()
         with open_pipeline() as pipeline:
             yield pipeline

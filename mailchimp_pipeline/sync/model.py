@@ -44,6 +44,7 @@ class Refusal(StrEnum):
     ARCHIVED = "archived_at_mailchimp"
     TRANSACTIONAL = "transactional_at_mailchimp"
     PENDING = "awaiting_confirmation"
+    OWN_ADDRESS = "address_changed_at_mailchimp"
     OTHER = "other"
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.sync.model import CONNECTIONS
+from mailchimp_pipeline.tracing import carried
 
 _T = TypeVar("_T")
 
@@ -18,15 +19,20 @@ def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool])
     """Run tasks in threads and yield their results, never holding more than two for each connection.
 
     When one fails those under way finish, those not begun are dropped, and its error is raised.
-    `stopping` is asked before each task; it ends the work in the same way, with `Stopped`.
+    `stopping` is asked as each task begins, in its thread; it ends the work in the same way, with `Stopped`, or
+    with what it raises.
     """
+
+    def begin(task: Callable[[], _T]) -> _T:
+        if stopping():
+            raise Stopped("The run was stopped before it was done. What was sent is kept; sync again to go on.")
+        return task()
+
     pending: set[Future[_T]] = set()
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push") as pool:
         try:
             for task in tasks:
-                if stopping():
-                    raise Stopped("The run was stopped before it was done. What was sent is kept; sync again to go on.")
-                pending.add(pool.submit(task))
+                pending.add(pool.submit(carried(begin), task))
                 while len(pending) >= 2 * CONNECTIONS:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)

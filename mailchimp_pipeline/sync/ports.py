@@ -35,6 +35,7 @@ class Audiences(Protocol):
     ) -> Iterator[Sequence[Standing]]:
         """Yield the members in pages, all of them or those with one status, that changed after `since`.
 
+        Those that changed last come first.
         Without a status archived members are left out, as Mailchimp does.
         """
         ...
@@ -72,7 +73,8 @@ class Ledger(Protocol):
     def take_over(self, standings: Sequence[Standing]) -> None:
         """Write down what Mailchimp says of members, in one transaction; those unknown so far become `SEEN`.
 
-        An unsubscription that is later than the contact's own word to us becomes its withdrawal of consent.
+        An unsubscription that is later than the contact's own word to us becomes its withdrawal of consent. Who then
+        subscribes there again, and we had no part in it, consents again; a withdrawal told to us stays.
         """
         ...
 
@@ -82,6 +84,10 @@ class Ledger(Protocol):
 
     def knows_unsubscribed(self) -> bool:
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
+        ...
+
+    def last_pushed_at(self) -> datetime | None:
+        """Return when a contact was last sent, and taken, None where none was."""
         ...
 
     def begin_push(self) -> None:
@@ -102,7 +108,8 @@ class Ledger(Protocol):
         Columns (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest,
         known_status (a `MemberStatus`; null where Mailchimp has no such member as far as we know, or one that we
         archived), returns ("yes" where the contact opted in after it was unsubscribed there, else null),
-        moved_from (the hash of the contact's former address, where that is a member from us and nobody's any more).
+        moved_from (the hash of the contact's former address, where that is a member from us and nobody's any more),
+        own_address ("yes" where the contact itself changed this address at Mailchimp for another, else null).
         Of several members of the audience's live segments with one address only the first comes
         (employees before vendors, then the lowest id). One that Mailchimp refused comes again only
         when its digest is another than the refused one's, or when Mailchimp has it after all.

@@ -5,9 +5,10 @@ have been written down; what was done stays done, and the next sync goes on from
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.sync.model import (
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
+
+
+_LOOKED_UP_SINGLY = 10
+"""So many members cost fewer calls one by one than by pages of the audience."""
+
+_LATEST = 50_000
+"""So many of the latest changes are read for more: fifty pages, against a call for each of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +61,14 @@ def sync_audience(
     """
     withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
     left_out = ledger.standing_counts(segment_id)
-    push = _Push(audience, audiences.merge_tags(audience.id), audiences, ledger)
+    pieces = ledger.differences(segment_id)
+    first = next(pieces, None)
+    # What its merge fields are is asked only where somebody is to be sent: on most days nobody is.
+    merge_tags = frozenset[str]() if first is None else audiences.merge_tags(audience.id)
+    push = _Push(audience, merge_tags, audiences, ledger, stopping)
     ledger.begin_push()
-    results = [*in_parallel(push.tasks(segment_id), stopping), *in_parallel(push.departures(), stopping)]
+    differences = pieces if first is None else chain([first], pieces)
+    results = [*in_parallel(push.tasks(differences), stopping), *in_parallel(push.departures(), stopping)]
     ledger.end_push()
     return _report(results, left_out, withdrawn)
 
@@ -84,9 +97,10 @@ class _Push:
     merge_tags: frozenset[str]
     audiences: "Audiences"
     ledger: "Ledger"
+    stopping: Callable[[], bool]
 
-    def tasks(self, segment_id: str) -> Iterator[Callable[[], _Result]]:
-        for piece in self.ledger.differences(segment_id):
+    def tasks(self, differences: "Iterable[pd.DataFrame]") -> Iterator[Callable[[], _Result]]:
+        for piece in differences:
             planned = plan(piece)
             yield partial(_Result, withheld=planned.withheld)
             yield from (partial(self.update, rows) for rows in batches(planned.changed))
@@ -156,13 +170,33 @@ class _Push:
 
     def _adopt(self, rows: "pd.DataFrame") -> _Result:
         """Look up members that came to the audience since it was read; only the subscribed are taken over."""
-        found = {key: self.audiences.member_status(self.audience.id, key) for key in rows["subscriber_hash"].tolist()}
+        found = self._statuses(rows["subscriber_hash"].tolist())
         self.ledger.take_over([Standing(key, status) for key, status in found.items() if status])
         withheld = Counter(_why_withheld(status) for status in found.values() if status is not MemberStatus.SUBSCRIBED)
         subscribed = [key for key, status in found.items() if status is MemberStatus.SUBSCRIBED]
         if not subscribed:
             return _Result(withheld=withheld)
         return _sum([_Result(withheld=withheld), self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
+
+    def _statuses(self, keys: Sequence[str]) -> Mapping[str, MemberStatus | None]:
+        """Return how members stand; after a lost answer they are a whole batch, and among the latest to have changed.
+
+        Those who are not are looked up one by one, several at once.
+        """
+        found: dict[str, MemberStatus | None] = {}
+        if len(keys) > _LOOKED_UP_SINGLY:
+            wanted, read = set(keys), 0
+            for page in self.audiences.standings(self.audience.id, since=self.ledger.read_through()):
+                found |= {member.subscriber_hash: member.status for member in page if member.subscriber_hash in wanted}
+                read += len(page)
+                if len(found) == len(wanted) or read >= _LATEST:
+                    break
+
+        def look_up(key: str) -> tuple[str, MemberStatus | None]:
+            return key, self.audiences.member_status(self.audience.id, key)
+
+        tasks = (partial(look_up, key) for key in keys if key not in found)
+        return {**found, **dict(in_parallel(tasks, self.stopping))}
 
     def _send(self, rows: "pd.DataFrame", status: MemberStatus, *, update_existing: bool) -> BatchAnswer:
         batch = members(rows, status, self.merge_tags)

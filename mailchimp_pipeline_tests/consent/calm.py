@@ -60,13 +60,19 @@ class Calm:
         had = self.world.company.had.get(entity, set[str]())
         if said.consent_source == "mailchimp" and not said.opted_in and not had & self.world.words.left:
             yield f"{entity} is said to have left at Mailchimp, and did not"
+        if said.consent_source == "mailchimp" and said.opted_in and not had & self.world.words.came.keys():
+            yield f"{entity} is said to have come back at Mailchimp, and did not"
         if said.opted_in:
             return
+        if entity in self.world.words.returned:
+            yield f"{entity} came back at Mailchimp, and is still said to have left"
         person = self.world.company.find(entity)
         addresses = {said.subscriber_hash, person and person.address, *self._sent_to(entity)}
         for list_id in {segment.mailchimp_list_id for segment in self.world.segments.values()}:
             for address in addresses - {None}:
                 member = self.members[list_id].get(address or "")
+                if member and (list_id, member.id) in self.world.words.asked and said.consent_source == "mailchimp":
+                    continue
                 if member and member.status in MAILED:
                     yield f"{entity} opted out and is {member.status} in {list_id} as {member.email_address}"
 
@@ -76,7 +82,8 @@ class Calm:
         row, member = self._row(list_id, person.address), self.members[list_id].get(person.address)
         status = member.status.value if member else None
         if row is None:
-            yield f"{who} is unknown in {list_id}, and nothing says why"
+            if not self._has_own_address(person, list_id) or member is not None:
+                yield f"{who} is unknown in {list_id}, and nothing says why"
             return
         if row.status != status:
             yield f"{who} is {status} in {list_id}, and we believe {row.status}"
@@ -91,6 +98,8 @@ class Calm:
         address, words = person.address, self.world.words
         had = {entity for entity, addresses in self.world.company.had.items() if address in addresses}
         about = [said for said in self.preferences if said.subscriber_hash == address or _entity(said) in had]
+        if words.opt_in_only and not any(said.opted_in and _entity(said) == person.entity for said in self.preferences):
+            return True
         if any(map(words.is_erased, had)) or any(each.address == address for each in words.erased):
             return True
         if any(not said.opted_in for said in about):
@@ -103,6 +112,11 @@ class Calm:
     def _row(self, list_id: str, address: str) -> AudienceMemberRow | None:
         key = (list_id, address)
         return next((row for row in self.ledger if (row.mailchimp_list_id, row.subscriber_hash) == key), None)
+
+    def _has_own_address(self, person: Person, list_id: str) -> bool:
+        """Tell whether somebody gave the audience another address in place of the one that HR has."""
+        rows = [row for row in self.ledger if (row.mailchimp_list_id, row.replaced_hash) == (list_id, person.address)]
+        return any(row.subscriber_hash in self.members[list_id] for row in rows)
 
     def _sent_to(self, entity: Entity) -> set[str]:
         """Return the addresses that our ledgers know as somebody's."""

@@ -15,6 +15,8 @@ from mailchimp_pipeline_tests.source_fake import an_employee, rows
 DEPARTMENTS = ("Sales", "Works")
 ADDRESSES = tuple(f"{name}@acme.test" for name in ("ann", "bob", "cat", "dan", "eve"))
 """Fewer than there are people: addresses are shared, and taken over from who had them before."""
+OWN_ADDRESSES = ("fay@own.test", "gil@own.test")
+"""Addresses that contacts give to Mailchimp, and that HR does not know."""
 
 
 class Entity(str):
@@ -90,6 +92,12 @@ class Company:
         """Let somebody go."""
         self._people.pop(entity, None)
 
+    def note_own_address(self, former: str, address: str) -> None:
+        """Note that whoever had an address has another as well, which they gave to Mailchimp."""
+        for had in self.had.values():
+            if former in had:
+                had.add(address)
+
     def holders(self, address: str) -> set[Entity]:
         """Return who has the address now."""
         return {person.entity for person in self if person.address == address}
@@ -120,4 +128,4 @@ class Company:
 
 def readable(address: str) -> str:
     """Return the address that a hash is of."""
-    return next((email for email in ADDRESSES if subscriber_hash(email) == address), address)
+    return next((email for email in (*ADDRESSES, *OWN_ADDRESSES) if subscriber_hash(email) == address), address)

@@ -1,25 +1,35 @@
 """Whatever happens in whatever order, and wherever a process dies: nobody who said no is mailed by us.
 
-`make test` plays some histories, the same ones each time. With another profile of hypothesis than `ci` it plays
-new ones, and many more: `pytest --hypothesis-profile=default mailchimp_pipeline_tests/consent/test_histories.py`.
+`make test` plays some histories, the same ones each time; `make histories HISTORIES=2000` plays so many new ones,
+longer ones, and says what happened in them.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import count, cycle
 
+import pytest
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.calm import wrongs_when_calm
-from mailchimp_pipeline_tests.consent.company import ADDRESSES, DEPARTMENTS, PEOPLE, Entity, Person
+from mailchimp_pipeline_tests.consent.company import ADDRESSES, DEPARTMENTS, OWN_ADDRESSES, PEOPLE, Entity, Person
+from mailchimp_pipeline_tests.consent.happenings import Clock, Done
 from mailchimp_pipeline_tests.consent.processes import Life
-from mailchimp_pipeline_tests.consent.world import LISTS, Clock, Done, World
+from mailchimp_pipeline_tests.consent.world import LISTS, World
 
 ACTS = (
     "unsubscribe_by_link",
@@ -30,6 +40,10 @@ ACTS = (
     "unsubscribe_as_admin",
 )
 NAMES = ("first", "second", "third")
+_BRIEFLY = 16
+"""Histories in `make test`."""
+_RESTLESS = 8
+"""Steps between two calms at least: calm costs as much as all of them, and comes at the end anyway."""
 _CASES = (str, str.upper, str.title)
 
 entities = st.sampled_from(PEOPLE)
@@ -48,11 +62,15 @@ class Histories(RuleBasedStateMachine):
     sandbox: Sandbox
     clock: Clock
     numbers: "count[int]"
+    tally: "Counter[str]"
+    """What happened in all histories."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World(self.database, self.sandbox, self.clock, f"organisation-{next(self.numbers)}")
         self.is_sound = True
+        self.restless = 0
+        self.tally["histories"] += 1
 
     @initialize(
         list_id=lists, on_leave=st.sampled_from(OnLeave), staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE))
@@ -88,6 +106,22 @@ class Histories(RuleBasedStateMachine):
     @rule(act=st.sampled_from(ACTS), list_id=lists, email=addresses)
     def somebody_acts_at_mailchimp(self, act: str, list_id: str, email: str) -> None:
         self.world.act_at_mailchimp(act, list_id, email)
+
+    @rule(list_id=lists, email=addresses, new_email=st.sampled_from([*OWN_ADDRESSES, *ADDRESSES[:1]]))
+    def somebody_gives_mailchimp_another_address(self, list_id: str, email: str, new_email: str) -> None:
+        self.world.change_address_at_mailchimp(list_id, email, new_email)
+
+    @precondition(lambda self: self.world.calls)
+    @rule(data=st.data(), is_repeated=st.booleans())
+    def mailchimp_calls(self, data: st.DataObject, *, is_repeated: bool) -> None:
+        call = data.draw(st.sampled_from(self.world.calls), label="call")
+        if not is_repeated:
+            self.world.calls.remove(call)
+        self.world.be_called(call)
+
+    @rule(opt_in_only=st.booleans())
+    def the_organisation_asks_for_opt_ins(self, *, opt_in_only: bool) -> None:
+        self.world.ask_for_opt_ins(opt_in_only=opt_in_only)
 
     @rule(entity=st.sampled_from(PEOPLE[-2:]), steps=deaths)
     def somebody_is_erased(self, entity: Entity, steps: int | None) -> None:
@@ -154,8 +188,11 @@ class Histories(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.world.segments)), label="segment")
         self.judge(self.world.sync([name], confirmed=confirmed, life=Life(steps)))
 
+    @precondition(lambda self: self.restless > _RESTLESS)
     @rule()
     def all_becomes_calm(self) -> None:
+        self.restless = 0
+        self.tally["calms"] += 1
         with self.unless_wrong():
             self.sandbox.clear_faults()
             if not self.world.is_connected:
@@ -169,11 +206,19 @@ class Histories(RuleBasedStateMachine):
             self.expect_none([result.error for result in done.results if result.error])
         self.expect_none(wrongs_when_calm(self.world))
 
+    @invariant()
+    def time_goes_on(self) -> None:
+        self.restless += 1
+        self.tally["steps"] += 1
+
     def teardown(self) -> None:
         if self.is_sound:
             self.all_becomes_calm()
 
     def judge(self, done: Done) -> None:
+        self.tally["segments synced"] += sum(not result.error for result in done.results)
+        self.tally["segments whose sync failed or died"] += sum(bool(result.error) for result in done.results)
+        self.tally["members sent"] += len(done.sent)
         for result in done.results:
             note(f"{result.segment.name}: {result.error or (result.report and result.report.as_dict())}")
             self.expect_none([result.defect] if result.defect and "Died" not in str(result.error) else [])
@@ -194,15 +239,25 @@ class Histories(RuleBasedStateMachine):
             raise
 
 
-def test_nobody_who_said_no_is_mailed(database_url: str) -> None:
-    is_brief = settings.get_current_profile_name() == "ci"
+def test_nobody_who_said_no_is_mailed(
+    database_url: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: int | None = request.config.getoption("--histories", None)
     bounds = settings(
-        max_examples=12 if is_brief else 2_000,
-        stateful_step_count=30 if is_brief else 50,
+        max_examples=asked or _BRIEFLY,
+        stateful_step_count=50 if asked else 30,
+        derandomize=not asked,
+        database=None,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
-    clock = Clock()
+    clock, tally = Clock(), Counter[str]()
     with Database(database_url, pool_size=20) as database, Sandbox.running(clock=clock) as sandbox:
-        parts = {"database": database, "sandbox": sandbox, "clock": clock, "numbers": count()}
-        run_state_machine_as_test(type("History", (Histories,), parts), settings=bounds)
+        parts = {"database": database, "sandbox": sandbox, "clock": clock, "numbers": count(), "tally": tally}
+        try:
+            run_state_machine_as_test(type("History", (Histories,), parts), settings=bounds)
+        finally:
+            with capsys.disabled():
+                terminal = request.config.get_terminal_writer()
+                for what, times in sorted(tally.items() if asked else ()):
+                    terminal.line(f"{times:12,}  {what}")

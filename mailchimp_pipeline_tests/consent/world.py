@@ -3,35 +3,39 @@
 What does not belong here: what may be sent (`words`), what must be true once all is calm (`calm`).
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import cast
+
+from sqlalchemy import select
 
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database import preferences
 from mailchimp_pipeline.database.addresses import known_address
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.ledger import DatabaseLedger, take_over_event
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow
 from mailchimp_pipeline.database.withdrawals import audiences_to_tell
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.runs.run import Records, Run
-from mailchimp_pipeline.sandbox import Sandbox, Status
+from mailchimp_pipeline.sandbox import Sandbox, SeenMember, Status
 from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.sync import Audiences, Ledger, MemberStatus, withdraw
+from mailchimp_pipeline.webhooks import AddressChanged
 from mailchimp_pipeline_tests.consent.company import Company, Entity, readable
-from mailchimp_pipeline_tests.consent.processes import Died, Life, Mortal, MortalRecords, Sent, WatchedClient
+from mailchimp_pipeline_tests.consent.happenings import Call, Clock, Done, standing_event
+from mailchimp_pipeline_tests.consent.processes import Died, Life, Mortal, MortalRecords, WatchedClient
 from mailchimp_pipeline_tests.consent.words import MAILED, Erased, Members, Word, Words
 from mailchimp_pipeline_tests.database.builders import KEYRING
 
@@ -39,33 +43,6 @@ KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
 NEWS, STAFF = "news", "staff"
 """Two audiences; whoever comes to STAFF is asked to confirm."""
 LISTS = (NEWS, STAFF)
-
-
-class Clock:
-    """The time of all parts; it moves when told to, by whole seconds, as Mailchimp's does."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, 5, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def move(self, seconds: int) -> None:
-        """Let time pass."""
-        self.now += timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a process did: the segments' results, whom it sent while Mailchimp had `before`, and whom it moved.
-
-    `moved` has former addresses by audience and present address.
-    """
-
-    results: Sequence[SegmentResult]
-    sent: Sequence[Sent]
-    before: Members
-    moved: Mapping[tuple[str, str], str]
 
 
 @dataclass
@@ -78,6 +55,8 @@ class World:
     organisation_id: str
     segments: dict[str, Segment] = field(default_factory=dict[str, Segment])
     is_connected: bool = False
+    calls: list[Call] = field(default_factory=list[Call])
+    """What Mailchimp tells by webhooks, and may have told already."""
 
     def __post_init__(self) -> None:
         self.company = Company(self.organisation_id)
@@ -131,6 +110,7 @@ class World:
             address = known_address(session, kind, entity_id)
             word = preferences.Word(kind, entity_id, opted_in=opted_in, source="letter", subscriber_hash=address)
             PreferenceStore(session, KEYRING).record(word, by="alice", at=self.clock())
+        self.words.returned.discard(entity)
         self.words.here[entity] = Word(opted_in, self.clock(), address)
 
     def carry_withdrawals(self, life: Life) -> None:
@@ -150,6 +130,7 @@ class World:
         with self._erasing(life) as erasures:
             erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")
         if life.taken:
+            self.words.returned.clear()
             self.words.erased.append(Erased(entity, self.clock(), person.address if person else None))
             self.words.here.pop(entity, None)
 
@@ -170,7 +151,37 @@ class World:
             return
         after = self.sandbox.member(list_id, email)
         if after and not (before and before.status is after.status):
+            must_know = self._left_for_good(list_id, after)
             self.words.note_change(list_id, after)
+            self.words.returned |= must_know
+            if event := standing_event(after):
+                self.calls.append(Call(list_id, event))
+
+    def change_address_at_mailchimp(self, list_id: str, email: str, new_email: str) -> None:
+        """Let the contact give Mailchimp another address."""
+        self.clock.move(1)
+        try:
+            self.sandbox.change_address(list_id, email, new_email)
+        except ImpossibleActError:
+            return
+        if after := self.sandbox.member(list_id, new_email):
+            former = subscriber_hash(email)
+            self.words.note_own_address(list_id, former, after)
+            self.calls.append(Call(list_id, AddressChanged(former, after.id, new_email, self.clock())))
+
+    def be_called(self, call: Call) -> None:
+        """Take a webhook's call, whichever comes first. Who is not connected has no webhooks."""
+        self.clock.move(1)
+        if self.is_connected:
+            with self.database.organisation(self.organisation_id) as session:
+                take_over_event(session, KEYRING, call.list_id, call.event, at=self.clock())
+
+    def ask_for_opt_ins(self, *, opt_in_only: bool) -> None:
+        """Choose whether only who opted in is pushed."""
+        with self.database.organisation(self.organisation_id) as session:
+            store = ConnectionStore(session, KEYRING)
+            if store.set_opt_in_only(opt_in_only=opt_in_only, by="alice", at=self.clock()):
+                self.words.opt_in_only = opt_in_only
 
     def sync(self, names: Sequence[str], *, confirmed: bool, life: Life) -> Done:
         """Sync segments, in a process of its own."""
@@ -188,6 +199,9 @@ class World:
             # As stored: what a segment had before is part of what the run looks at.
             stored = self.records.segments([segment.partition_key for segment in segments])
             results = list(run.results(stored))
+        if any(self.ledger(list_id).push_is_unfinished() for list_id in LISTS):
+            # What is read next may be our own doing.
+            self.words.returned.clear()
         return Done(results, client.sent, before, client.moved)
 
     def wrongs_of(self, done: Done) -> Iterator[str]:
@@ -216,6 +230,23 @@ class World:
     def ledger(self, list_id: str) -> DatabaseLedger:
         """Return our ledger of an audience."""
         return DatabaseLedger(self.database, self.organisation_id, list_id, self.clock, keyring=KEYRING)
+
+    def _left_for_good(self, list_id: str, member: SeenMember) -> set[Entity]:
+        """Return who comes back by this to an audience that we know they left, with nothing else in the way."""
+        if member.status is not Status.SUBSCRIBED or self.ledger(list_id).push_is_unfinished():
+            return set()
+        ledger, said = AudienceMemberRow, PreferenceRow
+        left = select(said).join(ledger, ledger.changed_at == said.consent_withdrawn_at)
+        ours = (
+            said.organisation_id == self.organisation_id,
+            ledger.organisation_id == self.organisation_id,
+            ledger.mailchimp_list_id == list_id,
+        )
+        hers = ledger.subscriber_hash == member.id, said.subscriber_hash == member.id
+        known = ledger.status == "unsubscribed", said.consent_source == "mailchimp", ~said.opted_in
+        with self.database.organisation(self.organisation_id) as session:
+            rows = session.scalars(left.where(*ours, *hers, *known))
+            return {Entity(f"{row.entity_type}/{row.entity_id}") for row in rows}
 
     def _audiences(self, client: MailchimpClient, life: Life) -> Audiences:
         if not self.is_connected:

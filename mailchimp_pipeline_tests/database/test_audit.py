@@ -51,7 +51,9 @@ def test_entries_of_one_entity_and_organisation_only(database: Database) -> None
 )
 def test_what_is_written_stays_as_it_is(database: Database, statement: str) -> None:
     write(database, "first")
-    with pytest.raises(StatementRefused, match="audit_log is append-only"), database.everyone() as session:
+    with pytest.raises(StatementRefused, match="audit_log is append-only"), database.unrestricted() as connection:
+        connection.execute(text(statement))
+    with pytest.raises(StatementRefused, match="permission denied"), database.organisation(ACME) as session:
         session.execute(text(statement))
 
 

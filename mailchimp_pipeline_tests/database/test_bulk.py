@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from mailchimp_pipeline.contacts import ARROW_STRING
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, driver_connection
+from mailchimp_pipeline.database.bulk import copy_in, copy_out, driver_connection, text_array
 from mailchimp_pipeline.database.session import Database, StatementRefused
 
 _texts = st.one_of(
@@ -80,3 +80,11 @@ def test_what_is_not_utf8_for_postgresql_is_told_without_the_row(database: Datab
     with pytest.raises(StatementRefused) as raised:
         through(database, frame)
     assert "secret" not in str(raised.value)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(_texts, max_size=6))
+def test_an_array_of_any_text_arrives_as_it_is(database: Database, texts: list[str | None]) -> None:
+    with database.everyone() as session:
+        query, given_texts = "select %(texts)s::text[]", {"texts": text_array(texts)}
+        assert driver_connection(session).execute(query, given_texts).fetchone() == (texts,)

@@ -189,5 +189,5 @@ def test_a_refresh_that_cannot_be_written_leaves_no_trace(database: Database) ->
 def test_the_database_takes_no_rate_that_is_no_fraction(database: Database, rate: float) -> None:
     campaign = track(database)
     statement = update(CampaignRow).where(CampaignRow.id == row_id(campaign.id)).values(open_rate=rate)
-    with database.everyone() as session, pytest.raises(IntegrityError):
+    with database.organisation(ACME) as session, pytest.raises(IntegrityError):
         session.execute(statement)

@@ -1,5 +1,11 @@
 """Rotation of keys over all that is stored."""
 
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
 from sqlalchemy import insert, select
 
 from mailchimp_pipeline.contacts import EntityType
@@ -14,6 +20,13 @@ from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, MINUTE
 
 OLD, NEW = b"1" * 32, b"2" * 32
 BEFORE, BOTH, AFTER = Keyring({"old": OLD}), Keyring({"new": NEW, "old": OLD}), Keyring({"new": NEW})
+PREPARED = Keyring({"old": OLD, "new": NEW})
+"""The new key can be read before anybody writes with it."""
+
+STEPS = (BEFORE, PREPARED, BOTH, AFTER)
+"""The rings of one rotation. While one is rolled out there are processes with it and with the one before."""
+
+ORGANISATIONS = [f"acme-{number}" for number in range(20)]
 
 
 def stored_keys(database: Database) -> list[str]:
@@ -65,3 +78,49 @@ def test_a_secret_of_a_disconnected_organisation_is_gone_and_needs_no_rotation(d
         ConnectionStore(session, BEFORE).disconnect(by="alice", at=AT)
     assert rotate(database, BOTH, by="admin", at=AT) == 0
     assert stored_keys(database) == []
+
+
+@pytest.mark.parametrize("ring", range(len(STEPS) - 1))
+def test_whatever_is_written_during_a_roll_out_is_read_by_both_sides(database: Database, ring: int) -> None:
+    sides = STEPS[ring : ring + 2]
+    for writer in sides:
+        a_connection(database, keyring=writer)
+        # Keys after the first go when all was encrypted anew: before that, the last step is not taken.
+        if sides == (BOTH, AFTER):
+            rotate(database, BOTH, by="admin", at=AT)
+        for reader in sides:
+            with database.organisation(ACME) as session:
+                assert ConnectionStore(session, reader).api_key() == API_KEY
+
+
+def test_nobody_notices_while_secrets_are_encrypted_anew(database: Database) -> None:
+    """Processes of both rings read and connect while keys are rotated; a second rotation finds what they wrote."""
+    for organisation_id in ORGANISATIONS:
+        a_connection(database, organisation_id, PREPARED)
+    over, seen = threading.Event(), Counter[str]()
+    with ThreadPoolExecutor(4) as pool:
+        working = [pool.submit(work, database, ring, over, seen) for ring in (PREPARED, BOTH, PREPARED)]
+        try:
+            while len(seen) < 1:
+                assert not any(each.done() for each in working)
+            rotated = rotate(database, BOTH, by="admin", at=AT)
+        finally:
+            over.set()
+        assert [each.result() for each in working] == [None] * 3
+    rotate(database, BOTH, by="admin", at=AT)
+    assert rotated > 0
+    assert set(stored_keys(database)) == {"new"}
+
+
+def work(database: Database, ring: Keyring, over: threading.Event, seen: "Counter[str]") -> None:
+    """Read one organisation's key after the other, and connect one anew now and then, until it is over."""
+    for number in count():
+        organisation_id = ORGANISATIONS[number % len(ORGANISATIONS)]
+        if number % 7 == 0:
+            a_connection(database, organisation_id, ring)
+        with database.organisation(organisation_id) as session:
+            assert ConnectionStore(session, ring).api_key() == API_KEY
+            assert pseudonyms(session, ring).of_entity(EntityType.EMPLOYEE, "1")
+        seen["reads"] += 1
+        if over.is_set():
+            return

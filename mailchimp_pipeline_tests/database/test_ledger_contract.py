@@ -75,7 +75,7 @@ def test_differences_are_arrow_text_in_the_columns_of_the_port(make: Make) -> No
     ledger, [segment] = make([a_member()])
     [piece] = ledger.differences(segment)
     names = "subscriber_hash email first_name last_name entity_type entity_id digest known_status returns moved_from"
-    assert set(piece.columns) == set(names.split())
+    assert set(piece.columns) == {*names.split(), "own_address"}
     assert {str(kind) for kind in piece.dtypes} == {str(ARROW_STRING)}
 
 
@@ -183,6 +183,15 @@ def test_nobody_has_been_read_before_the_first_time(make: Make) -> None:
     ledger.finish_reading(AT)
     ledger.finish_reading(AT + MINUTE)
     assert ledger.read_through() == AT + MINUTE
+
+
+def test_it_knows_when_it_last_pushed(make: Make) -> None:
+    ledger, [segment] = make([a_member()])
+    refuse(ledger, segment)
+    assert ledger.last_pushed_at() is None
+    ledger, [segment] = make([a_member("bob@acme.test", entity_id="2")])
+    push(ledger, segment)
+    assert ledger.last_pushed_at() is not None
 
 
 def test_a_push_is_unfinished_until_it_ends_or_the_audience_is_read_again(make: Make) -> None:

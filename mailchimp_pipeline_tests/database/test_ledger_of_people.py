@@ -103,6 +103,57 @@ def test_an_unsubscription_that_we_carried_there_is_nobody_elses_word(stage: Set
     assert (made.has_opted_out("1"), made.has_opted_out("3")) == (True, False)
 
 
+def left(stage: Stage) -> Stage:
+    """Return the stage after Ann unsubscribed at Mailchimp by herself."""
+    stage.ledger.take_over([Standing(ANN, UNSUBSCRIBED, AT + MINUTE)])
+    return stage
+
+
+def test_who_left_and_subscribes_there_again_consents(stage: Set) -> None:
+    made = left(pushed(stage([a_member()])))
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + DAY)])
+    assert not made.has_opted_out("1")
+    assert list(made.ledger.withdrawn()) == []
+
+
+def test_who_opted_out_to_us_stays_so_whatever_happens_there(stage: Set) -> None:
+    made = pushed(stage([a_member()]))
+    made.say("1", opted_in=False)
+    made.ledger.note_withdrawn(ANN, UNSUBSCRIBED)
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + DAY)])
+    assert made.has_opted_out("1")
+    assert list(made.ledger.withdrawn()) == [ANN]
+
+
+def test_whom_we_may_have_subscribed_ourselves_did_not_consent(stage: Set) -> None:
+    made = left(pushed(stage([a_member()])))
+    made.ledger.finish_reading(AT)
+    made.ledger.begin_push()
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + DAY)])
+    assert made.has_opted_out("1")
+
+
+def test_who_is_subscribed_elsewhere_did_not_come_back(stage: Set) -> None:
+    made = pushed(stage([a_member()]))
+    made.say("1", opted_in=False)
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + DAY)])
+    assert made.has_opted_out("1")
+
+
+def test_within_one_second_leaving_counts(stage: Set) -> None:
+    made = left(pushed(stage([a_member()])))
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + MINUTE)])
+    assert made.has_opted_out("1")
+
+
+def test_who_comes_back_and_has_to_confirm_is_left_alone_until_then(stage: Set) -> None:
+    made = left(pushed(stage([a_member()])))
+    made.ledger.take_over([Standing(ANN, PENDING, AT + DAY)])
+    assert (made.has_opted_out("1"), list(made.ledger.withdrawn())) == (True, [])
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + DAY + MINUTE)])
+    assert not made.has_opted_out("1")
+
+
 def test_who_opted_in_after_leaving_there_returns(stage: Set) -> None:
     made = pushed(stage([a_member()]))
     made.ledger.take_over([Standing(ANN, UNSUBSCRIBED, AT)])
@@ -147,6 +198,16 @@ def test_a_moved_member_keeps_its_status_and_is_sent_again(stage: Set, status: M
     made.ledger.rename(ANN, piece)
     [row] = differing(made).values()
     assert (row["subscriber_hash"], row["known_status"], row["moved_from"]) == (EVA, status.value, None)
+
+
+def test_somebody_hired_again_is_who_is_mailed_at_the_address(stage: Set) -> None:
+    made = pushed(stage([a_member()]))
+    made.replace(made.segment_ids[0], a_member(entity_id="7"))
+    assert differing(made) == {}
+    made.replace(made.segment_ids[0], a_member("eva@acme.test", entity_id="7"))
+    assert differing(made)[EVA]["moved_from"] == ANN
+    made.say("7", opted_in=False)
+    assert list(made.ledger.withdrawn()) == [ANN]
 
 
 def test_who_left_a_segment_that_archives_is_a_leaver(stage: Set) -> None:

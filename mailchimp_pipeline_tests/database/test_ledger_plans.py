@@ -41,6 +41,27 @@ def touched(node: dict[str, Any]) -> Iterator[float]:
         yield from touched(step)
 
 
+def lookups(node: dict[str, Any]) -> Iterator[str]:
+    """Yield by what a plan looks up members of the audience."""
+    if node.get("Relation Name") == "audience_members":
+        yield node.get("Index Cond", "")
+    for step in node.get("Plans", []):
+        yield from lookups(step)
+
+
+def test_an_audience_that_is_empty_yet_is_searched_by_the_contact(database: Database) -> None:
+    # It fills while it is searched: by the organisation alone, each contact would cost all who came meanwhile.
+    segment = a_segment(database)
+    put_members(database, segment, *people("n", 0))
+    parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, "after": "", "through": "~"}
+    explained = sql.SQL("explain (format json) ") + statements.DIFFERENCES
+    with database.organisation(ACME) as session:
+        ((plan,),) = driver_connection(session).execute(explained, parameters).fetchall()
+    found = list(lookups(cast("list[dict[str, Any]]", plan)[0]["Plan"]))
+    assert len(found) == 2
+    assert all("subscriber_hash" in condition or "entity_id" in condition for condition in found)
+
+
 @pytest.mark.parametrize("statement", [statements.COUNTS, statements.DIFFERENCES], ids=["counts", "differences"])
 def test_no_contact_is_compared_with_all_others(database: Database, statement: sql.Composed) -> None:
     segment = two_segments(database)

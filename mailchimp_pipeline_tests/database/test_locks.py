@@ -12,12 +12,14 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.database.locks import (
     ConnectionSlots,
+    HoldLost,
     LockTaken,
     SlotsTaken,
     audience_lock,
     hold,
     hold_audience,
     is_held,
+    keep,
     run_lock,
 )
 from mailchimp_pipeline.database.locks.keys import MIGRATION_LOCK, Lock, connection_lock, slot_lock
@@ -41,8 +43,8 @@ def held(database: Database, lock: Lock) -> bool:
 
 
 def end_other_sessions(database: Database) -> None:
-    with database.everyone() as session:
-        session.execute(
+    with database.unrestricted() as connection:
+        connection.execute(
             text(
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
@@ -108,6 +110,40 @@ def test_a_lock_whose_connection_was_ended_is_no_longer_kept(database: Database)
         end_other_sessions(database)
         assert not kept.is_kept()
     assert not held(database, run_lock("run-1"))
+
+
+def test_who_lost_a_lock_is_told_before_going_on(database: Database) -> None:
+    with hold_audience(database, ACME, LIST) as taken:
+        taken.require()
+        end_other_sessions(database)
+        with pytest.raises(HoldLost, match=f"audience {LIST} of organisation {ACME}"):
+            taken.require()
+        # A connection that came back would hold nothing.
+        assert not taken.is_kept()
+
+
+def test_threads_may_ask_at_once_whether_a_lock_is_kept(database: Database) -> None:
+    with hold_audience(database, ACME, LIST) as taken, ThreadPoolExecutor(8) as pool:
+        assert all(asking.result() for asking in [pool.submit(taken.is_kept) for _ in range(200)])
+
+
+def test_a_lock_that_is_kept_is_taken_again_after_its_connection_was_ended(database: Database) -> None:
+    with keep(database, run_lock("run-1"), what="run run-1", look_seconds=0.02):
+        end_other_sessions(database)
+        deadline = time.monotonic() + 60
+        while not held(database, run_lock("run-1")):
+            assert time.monotonic() < deadline
+    with hold(database, run_lock("run-1"), what="run run-1", wait_seconds=20):
+        pass
+
+
+def test_a_lock_that_is_kept_is_nobody_elses(database: Database) -> None:
+    with (
+        keep(database, run_lock("run-1"), what="run run-1"),
+        pytest.raises(LockTaken),
+        keep(database, run_lock("run-1"), what="run run-1"),
+    ):
+        pass
 
 
 def test_no_two_locks_have_one_number() -> None:

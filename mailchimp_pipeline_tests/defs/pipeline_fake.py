@@ -3,7 +3,8 @@
 It stands for `assembly.DatabasePipeline`; what that does is tested in `runs/test_pipeline.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -62,6 +63,7 @@ class FakePipeline:
     unreadable: frozenset[str] = frozenset()
     time: datetime = AT
     alive: set[str] = field(default_factory=set[str])
+    alive_when_described: list[bool] = field(default_factory=list[bool])
     asked: list[Asked] = field(default_factory=list[Asked])
     looked_since: list[datetime] = field(default_factory=list[datetime])
     stopped: list[tuple[StoppedRun, str]] = field(default_factory=list[tuple[StoppedRun, str]])
@@ -70,6 +72,7 @@ class FakePipeline:
         return self.time
 
     def describe(self, relation: str) -> RelationVersion:
+        self.alive_when_described.append(bool(self.alive))
         if relation in self.unreadable:
             raise LastingError(f"There is no {relation}s.csv.")
         return RelationVersion(rows=12, version=f"{relation}-1")
@@ -84,8 +87,16 @@ class FakePipeline:
     def waiting_requests(self) -> Sequence[SyncRequest]:
         return self.requests
 
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+    @contextmanager
+    def at_work(self, run_id: str) -> Generator[None]:
         self.alive.add(run_id)
+        try:
+            yield
+        finally:
+            self.alive.remove(run_id)
+
+    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+        assert run_id in self.alive, "a run syncs while it is known to be at work"
         self.asked.append(Asked(tuple(keys), request_id, push))
         return (self.results.get(key, a_result(key)) for key in keys)
 

@@ -165,3 +165,10 @@ def test_checks_name_the_segments_that_fail_them(instance: dg.DagsterInstance) -
 def test_no_event_holds_a_person(instance: dg.DagsterInstance) -> None:
     result = run(instance, FakePipeline(results=failed("acme/2")))
     assert "@" not in "".join(map(str, result.all_events))
+
+
+def test_a_run_is_at_work_before_it_describes_the_sources(instance: dg.DagsterInstance) -> None:
+    pipeline = FakePipeline(segments=KEYS)
+    assert run(instance, pipeline).success
+    assert pipeline.alive_when_described == [True, True]
+    assert not pipeline.alive

@@ -61,8 +61,24 @@ def test_a_failure_waits_for_those_under_way() -> None:
     assert finished == [1]
 
 
-def test_stopping_is_asked_before_each_task() -> None:
-    done: list[int] = []
+def test_what_waits_for_its_turn_does_not_begin_once_it_is_stopped() -> None:
+    all_begun, done, stopped = Barrier(CONNECTIONS), list[int](), Event()
+
+    def do() -> None:
+        done.append(all_begun.wait(10))
+        stopped.set()
+
     with pytest.raises(Stopped):
-        list(in_parallel((lambda: done.append(1) for _ in range(3)), lambda: len(done) == 1))
-    assert done == [1]
+        list(in_parallel([do] * 3 * CONNECTIONS, stopped.is_set))
+    assert sorted(done) == list(range(CONNECTIONS))
+
+
+def test_what_the_question_raises_ends_the_work() -> None:
+    done = list[int]()
+
+    def stopping() -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(in_parallel([lambda: done.append(1)], stopping))
+    assert done == []

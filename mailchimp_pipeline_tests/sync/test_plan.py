@@ -1,6 +1,7 @@
 """Who is sent and as what: decided by how Mailchimp knows the contact, by nothing else."""
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from mailchimp_pipeline.sync import MemberStatus, Refusal, plan
 from mailchimp_pipeline.sync.plan import batches, members
 
 CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
-COLUMNS = (*CONTACT, "known_status", "returns", "moved_from")
+COLUMNS = (*CONTACT, "known_status", "returns", "moved_from", "own_address")
 
 
 def differences(*statuses: str | None, returns: str | None = None, moved_from: str | None = None) -> pd.DataFrame:
@@ -46,6 +47,13 @@ def test_who_opted_in_after_unsubscribing_returns_and_nobody_else_does() -> None
     planned = plan(differences("unsubscribed", "cleaned", "pending", returns="yes"))
     assert planned.returning["known_status"].tolist() == ["unsubscribed"]
     assert planned.withheld == {Refusal.CLEANED: 1, Refusal.PENDING: 1}
+
+
+@pytest.mark.parametrize("status", [None, *MemberStatus])
+def test_who_gave_mailchimp_another_address_is_left_alone_at_this_one(status: MemberStatus | None) -> None:
+    planned = plan(differences(status, returns="yes").assign(own_address="yes"))
+    assert (len(planned.new), len(planned.moved), len(planned.changed), len(planned.returning)) == (0, 0, 0, 0)
+    assert planned.withheld == {Refusal.OWN_ADDRESS: 1}
 
 
 @given(st.lists(st.sampled_from([None, *(status.value for status in MemberStatus)]), max_size=30))

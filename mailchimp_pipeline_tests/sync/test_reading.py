@@ -7,8 +7,8 @@ import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.errors import PassingError
-from mailchimp_pipeline.sync import MemberStatus, Standing, read_standings
-from mailchimp_pipeline_tests.database.builders import AT, LIST
+from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Standing, read_standings
+from mailchimp_pipeline_tests.database.builders import AT, LIST, a_member, members
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
 from mailchimp_pipeline_tests.ledger_fake import FakeLedger
 
@@ -46,15 +46,35 @@ def test_the_first_time_all_are_read_the_archived_too() -> None:
     assert ledger.read_through() == AT
 
 
-def test_then_only_those_who_stopped_being_subscribed_since() -> None:
+def test_after_a_clock_that_was_ahead_all_are_read_again() -> None:
     audiences, ledger = Listening(), FakeLedger({})
+    ledger.finish_reading(AT + timedelta(days=400))
+    audiences.put(LIST, "ann@acme.test", UNSUBSCRIBED)
     read(audiences, ledger)
+    assert ledger.known[subscriber_hash("ann@acme.test")].status is UNSUBSCRIBED
+    assert ledger.read_through() == AT
+
+
+def test_then_only_what_changed_since() -> None:
+    audiences, ledger = Listening(), FakeLedger({})
+    audiences.put(LIST, "ann@acme.test", SUBSCRIBED)
     audiences.at += HOUR
-    audiences.put(LIST, "new@acme.test", SUBSCRIBED)
+    read(audiences, ledger)
     audiences.put(LIST, "gone@acme.test", UNSUBSCRIBED)
     assert read(audiences, ledger) == 1
-    since = AT - OVERLAP
-    assert audiences.asked[2:] == [(UNSUBSCRIBED, since), (MemberStatus.CLEANED, since), (ARCHIVED, since)]
+    watched = (UNSUBSCRIBED, MemberStatus.CLEANED, ARCHIVED, SUBSCRIBED)
+    assert audiences.asked[2:] == [(status, AT + HOUR - OVERLAP) for status in watched]
+
+
+def test_what_we_pushed_ourselves_is_not_read_back() -> None:
+    audiences = Listening()
+    ledger = FakeLedger({"segment": members(a_member())}, clock=lambda: AT + HOUR)
+    read(audiences, ledger)
+    audiences.at += 2 * HOUR
+    for piece in ledger.differences("segment"):
+        ledger.record(piece, [MemberOutcome(key, Outcome.PUSHED, SUBSCRIBED) for key in piece["subscriber_hash"]])
+    read(audiences, ledger)
+    assert audiences.asked[-2:] == [(ARCHIVED, AT - OVERLAP), (SUBSCRIBED, AT + HOUR - OVERLAP)]
 
 
 def test_what_changed_while_it_was_read_is_read_again() -> None:

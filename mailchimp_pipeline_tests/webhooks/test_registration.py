@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from api.webhooks import PATH
+from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
@@ -153,6 +154,19 @@ def test_a_mailchimp_that_refuses_webhooks_stops_no_connecting(stage: Stage, fau
     newest = tenant.query("audit.list").data["items"][0]
     assert (newest["action"], newest["entityId"]) == ("webhook.not_registered", tenant.list_id)
     assert "Mailchimp was not available" in newest["details"]["reason"]
+
+
+def test_what_could_not_be_made_is_made_with_the_next_scheduled_run(
+    stage: Stage, sandbox: Sandbox, faults: Callable[[Fault], None]
+) -> None:
+    tenant = a_tenant(stage, connected=True)
+    faults(Fault(kind=FaultKind.UNAVAILABLE, route=WEBHOOKS))
+    tenant.create()
+    sandbox.clear_faults()
+    for _ in range(2):
+        list(DatabasePipeline(stage.parts).sync([], run_id="run", request_id=None, push=True))
+    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
+    assert tenant.actions()[0] == "webhook.registered"
 
 
 def test_a_mailchimp_that_is_away_stops_no_disconnecting(tenant: Tenant, faults: Callable[[Fault], None]) -> None:
