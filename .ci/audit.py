@@ -44,7 +44,7 @@ def _told(dependency: Mapping[str, Any]) -> str:
 def _not_audited(why: str) -> int:
     sys.stdout.write(
         f"{_LOUD}\nDEPENDENCIES NOT AUDITED: {why}.\n"
-        f"Run `make audit` again where the package index can be reached. Until then nobody knows of vulnerabilities.\n{_LOUD}\n"
+        f"Run `make audit` where the package index can be reached: nobody knows of vulnerabilities now.\n{_LOUD}\n"
     )
     return 0
 
