@@ -11,6 +11,13 @@ from mailchimp_pipeline.sync import BATCH_SIZE
 
 _CHANGED_IN = 100
 
+_WHERE = (
+    "Latency alone is longer: reading the audience and, one after the other, who unsubscribed, bounced, was "
+    "archived or changed there, then the merge fields and one batch are seven calls, 2.2 s, where the whole first "
+    "push is 8 s of latency. The rest is what every run costs: loading pandas and SQLAlchemy, Dagster's events, "
+    "and reading the source to compare it."
+)
+
 
 def _measure(scale: Scale) -> Sequence[Figure]:
     contacts = scale.of(CONTACTS)
@@ -44,6 +51,7 @@ def _measure(scale: Scale) -> Sequence[Figure]:
             10,
             10,
             f"{cost.seconds:.1f} s; first push {first.seconds:.1f} s",
+            _WHERE,
         ),
     ]
 

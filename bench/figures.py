@@ -32,6 +32,8 @@ class Figure:
     aim: float
     beside: str = ""
     """What was measured in the same run, for who wants to judge the number."""
+    where: str = ""
+    """Where the time goes by a profile, for a figure that may not be reached."""
 
     @property
     def is_reached(self) -> bool:

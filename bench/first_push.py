@@ -9,6 +9,14 @@ from bench.stage import Stage, stage
 from mailchimp_pipeline.segments import Segment
 
 CONTACTS = 100_000
+
+_WHERE = (
+    "One machine of two cores is Mailchimp, PostgreSQL and the pipeline. Of 100,000 contacts each costs the "
+    "sandbox 0.05 ms of a core, PostgreSQL 0.09 ms (half of it rows and indexes of the ledger, a quarter those of "
+    "the membership) and the run 0.08 ms: 22 s of two cores' time for 8 s of latency. Before the first batch pass "
+    "3 to 4 s in which nothing can be sent: three reads of the audience, one after the other, beside which the "
+    "source is read, and the writing of the membership, which has to stand before anybody is pushed."
+)
 _OTHER_SIZES = (CONTACTS // 4, 4 * CONTACTS)
 
 
@@ -35,7 +43,7 @@ def _measure(scale: Scale) -> Sequence[Figure]:
         f"sandbox {threads:.1f} s"
     )
     what = f"`audience_sync` of {contacts:,} new contacts, time ÷ bound"
-    pushed = Figure("first push", what, cost.seconds / bound, "", "≤", 1.5, 1.15, beside)
+    pushed = Figure("first push", what, cost.seconds / bound, "", "≤", 1.5, 1.15, beside, _WHERE)
     return [pushed, _growth({contacts: cost, **others})] if others else [pushed]
 
 

@@ -81,7 +81,9 @@ def _table(figures: Sequence[Figure], *, is_full: bool) -> Table:
 def _page(figures: Sequence[Figure]) -> str:
     """Return the page: when and where it was measured, and the figures as a table."""
     about = _ABOUT.format(at=datetime.now(UTC), machine=_machine())
-    return "\n".join(["# What it costs", "", about, "", *_markdown(_TITLES, map(_row, figures)), ""])
+    why = [f"- {figure.name}: {figure.where}" for figure in figures if figure.where and not figure.is_reached]
+    told = ["## Not reached, and where the time goes", "", *why, ""] if why else []
+    return "\n".join(["# What it costs", "", about, "", *_markdown(_TITLES, map(_row, figures)), "", *told])
 
 
 def _in_readme(readme: str, figures: Sequence[Figure]) -> str:

@@ -101,11 +101,18 @@ class _Demo:
         self.console.print(f"{' → '.join(seen)} in {(utc_now() - begun).total_seconds():.1f} s")
 
     def _sync_all(self, title: str) -> None:
-        from mailchimp_pipeline.defs.firing import daily_sync_runs  # noqa: PLC0415 - Dagster takes seconds to import
+        from mailchimp_pipeline.defs.firing import (  # noqa: PLC0415 - Dagster takes seconds to import
+            daily_sync_runs,
+            opened_instance,
+        )
 
+        storage = self.stack.settings.dagster_postgres_url
+        if storage is None:
+            raise DemoFailed("The demo's database did not say where Dagster's storage is.")
         begun = utc_now()
         with self.console.status(title):
-            runs = daily_sync_runs(self.pipeline, str(self.stack.dagster_home))
+            with opened_instance(str(self.stack.dagster_home), storage.get_secret_value()) as instance:
+                runs = daily_sync_runs(self.pipeline, instance)
             for tags in runs:
                 launch = ("job", "launch", *workspace_arguments(), "-j", "mailchimp_scheduled_sync")
                 self.stack.run("dagster", *launch, "--tags", json.dumps(dict(tags)))

@@ -4,60 +4,19 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import RLock
 
 import pandas as pd
 
-from mailchimp_pipeline.contacts import ARROW_STRING, EntityType, content_digest
+from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
 from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
+from mailchimp_pipeline_tests.ledger_values import Known, Said, Wanted
 
 _MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A member of a segment; a missing name is None."""
-
-    subscriber_hash: str
-    email: str
-    first_name: str | None
-    last_name: str | None
-    entity_type: str
-    entity_id: str
-    digest: str
-
-    @property
-    def place(self) -> tuple[object, ...]:
-        """Employees before vendors, whole numbers by value before other ids."""
-        is_whole = self.entity_id.isascii() and self.entity_id.isdigit()
-        number = int(self.entity_id) if is_whole else 0
-        return (self.entity_type == EntityType.VENDOR, not is_whole, number, self.entity_id.encode(), self.digest)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the audience has of a contact."""
-
-    state: Outcome = Outcome.SEEN
-    status: MemberStatus | None = None
-    digest: str | None = None
-    attempted_digest: str | None = None
-    refusal: Refusal | None = None
-    entity: tuple[str, str] | None = None
-    changed_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Said:
-    """A contact's word about e-mail, to us or at Mailchimp."""
-
-    opted_in: bool
-    at: datetime
-    at_mailchimp: bool = False
 
 
 class FakeLedger:
@@ -91,6 +50,11 @@ class FakeLedger:
             known = self.known.get(member.subscriber_hash)
             if known and known.entity and member not in before:
                 self.known[member.subscriber_hash] = replace(known, entity=(member.entity_type, member.entity_id))
+        now = self._segments[segment_id]
+        entities = {(member.entity_type, member.entity_id) for member in now}
+        for key in {member.subscriber_hash for member in before} - {member.subscriber_hash for member in now}:
+            if (known := self.known.get(key)) and known.state is Outcome.PUSHED and known.entity in entities:
+                self.leaving.add(key)
 
     def read_through(self) -> datetime | None:
         return self._read_through
@@ -157,11 +121,20 @@ class FakeLedger:
         return sorted(key for key, known in self.known.items() if known.status in _MAILED and known.entity in out)
 
     def leavers(self) -> Sequence[str]:
-        wanted = {member.subscriber_hash for members in self._segments.values() for member in members}
+        everybody = [member for members in self._segments.values() for member in members]
+        # Who only has another address keeps the former one until Mailchimp mails the other.
+        unmailed = {
+            (member.entity_type, member.entity_id)
+            for member in everybody
+            if self.known.get(member.subscriber_hash, Known()).status is not MemberStatus.SUBSCRIBED
+        }
         return sorted(
             key
-            for key in self.leaving - wanted
-            if (known := self.known.get(key)) and known.state is Outcome.PUSHED and known.status in _MAILED
+            for key in self.leaving - {member.subscriber_hash for member in everybody}
+            if (known := self.known.get(key))
+            and known.state is Outcome.PUSHED
+            and known.status is MemberStatus.SUBSCRIBED
+            if known.entity not in unmailed
         )
 
     def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:
@@ -254,7 +227,8 @@ class FakeLedger:
             self.known[subscriber_hash] = replace(
                 known, status=status, state=state, digest=digest, changed_at=self._clock()
             )
-            self.leaving.discard(subscriber_hash)
+            if status is not MemberStatus.PENDING:
+                self.leaving.discard(subscriber_hash)
 
     def _owner(self, subscriber_hash: str) -> tuple[str, str] | None:
         members = [member for members in self._segments.values() for member in members]

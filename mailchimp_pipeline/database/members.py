@@ -52,6 +52,17 @@ where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s 
 """  # noqa: S608 - put together of constants
 """The same for those who gave Mailchimp another address than the source has."""
 
+_MARK_MOVED = f"""
+update audience_members as member set leaving = true
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
+    and subscriber_hash = any ({_LEFT}) and exists (
+        select from segment_members as wanted
+        where wanted.organisation_id = %(organisation_id)s and wanted.segment_id = %(segment_id)s
+            and (wanted.entity_type, wanted.entity_id) = (member.entity_type, member.entity_id)
+    )
+"""  # noqa: S608 - put together of constants
+"""Former addresses, whatever becomes of leavers: where they are not moved, nobody is to be mailed at both."""
+
 _REMOVE = f"""
 delete from segment_members
 where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s and subscriber_hash = any ({_LEFT})
@@ -77,7 +88,8 @@ from wanted_members as wanted order by subscriber_hash
 """
 
 _CLAIM = """
-update audience_members as known set entity_type = wanted.entity_type, entity_id = wanted.entity_id
+update audience_members as known
+set entity_type = wanted.entity_type, entity_id = wanted.entity_id, replaced_hash = null
 from wanted_members as wanted
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash = wanted.subscriber_hash and known.entity_id is not null
@@ -131,6 +143,9 @@ class MemberStore:
         self._remove(found.left, parameters, archive=segment.on_leave is OnLeave.ARCHIVE)
         self._write(_CHANGE, found.changed, parameters)
         self._write(_ADD, found.added, parameters)
+        if found.left:
+            moved = {**parameters, "left": ",".join(found.left)}
+            driver_connection(self._session).execute(_MARK_MOVED, moved)
         return MemberChange(len(known), len(found.added), len(found.changed), len(found.left))
 
     def count(self, segment_id: str) -> int:

@@ -1,7 +1,7 @@
 """Calls about the account that a key belongs to."""
 
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.models import Account
+from mailchimp_pipeline.mailchimp.models import Account, Health
 from mailchimp_pipeline.mailchimp.transport import Transport
 
 
@@ -17,4 +17,4 @@ class AccountCalls:
 
     def ping(self) -> None:
         """Return where Mailchimp answers and accepts the key; otherwise its error says why not."""
-        self._transport.send(Call("GET", "/ping", "asking whether Mailchimp is there"))
+        self._transport.fetch(Call("GET", "/ping", "asking whether Mailchimp is there"), Health)

@@ -35,13 +35,13 @@ def _instant(value: object) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+_STATUSES = {status.value: status for status in MemberStatus}
+
+
 def _status(value: object) -> MemberStatus:
     # A status that came after this was written: the audience knows the member and does not mail it as a
     # subscriber, which is what transactional says, so nobody is sent anything on the strength of a guess.
-    try:
-        return MemberStatus(_text(value))
-    except ValueError:
-        return MemberStatus.TRANSACTIONAL
+    return _STATUSES.get(_text(value), MemberStatus.TRANSACTIONAL)
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -68,6 +68,12 @@ class Page(Wire, Generic[Item]):
         (), validation_alias=AliasChoices("lists", "members", "merge_fields", "campaigns", "reports")
     )
     total_items: int
+
+
+class Health(Wire):
+    """What Mailchimp says where it is well."""
+
+    health_status: Text
 
 
 class Account(Wire):

@@ -6,6 +6,7 @@ What does not belong here: what is asked (`audiences`, `members`, ...), what a f
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final, TypeVar
 
@@ -85,8 +86,16 @@ class Transport:
         return self._carry_out(call, read)
 
     def send(self, call: Call) -> None:
-        """Carry out a call whose answer has no body. Raises the errors of `mailchimp.errors`."""
-        self._carry_out(call, lambda _: None)
+        """Carry out a call that is answered by 204, without a body. Raises the errors of `mailchimp.errors`.
+
+        Any other success is not Mailchimp's word: somebody would count as deleted who is not.
+        """
+
+        def read(answer: Answer) -> None:
+            if answer.status != HTTPStatus.NO_CONTENT:
+                raise malformed(call, answer)
+
+        self._carry_out(call, read)
 
     def close(self) -> None:
         """Close the connections."""

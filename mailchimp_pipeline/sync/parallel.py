@@ -1,4 +1,4 @@
-"""Tasks that wait on the network, done side by side: as many as an account has connections."""
+"""Tasks that wait on the network, done side by side: as many as keep an account's connections busy."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -9,6 +9,9 @@ from mailchimp_pipeline.sync.model import CONNECTIONS
 from mailchimp_pipeline.tracing import carried
 
 _T = TypeVar("_T")
+
+AT_ONCE = CONNECTIONS + 4
+"""Some more than connections: while some tasks write down an answer, others use the connections."""
 
 
 class Stopped(PassingError):
@@ -29,7 +32,7 @@ def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool])
         return task()
 
     pending: set[Future[_T]] = set()
-    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="push") as pool:
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="push") as pool:
         try:
             for task in tasks:
                 pending.add(pool.submit(carried(begin), task))

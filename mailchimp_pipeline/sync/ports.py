@@ -129,9 +129,10 @@ class Ledger(Protocol):
         ...
 
     def leavers(self) -> Sequence[str]:
-        """Return the hashes of members from us, subscribed or pending there, that are to be archived.
+        """Return the hashes of members from us, subscribed there, that are to be archived.
 
-        They left a segment that archives its leavers, and no other live segment of the audience has them.
+        They left a segment that archives its leavers, and no other live segment of the audience has them; or they are
+        former addresses of contacts who are subscribed at their present one.
         """
         ...
 

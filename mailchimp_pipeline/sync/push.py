@@ -6,6 +6,7 @@ have been written down; what was done stays done, and the next sync goes on from
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -24,6 +25,7 @@ from mailchimp_pipeline.sync.model import (
 )
 from mailchimp_pipeline.sync.parallel import in_parallel
 from mailchimp_pipeline.sync.plan import WITHHELD, batches, members, plan
+from mailchimp_pipeline.tracing import carried
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +62,13 @@ def sync_audience(
     Goes on until `stopping` says that no more may be sent. Raises the errors of the audiences, and `Stopped`.
     """
     withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
-    left_out = ledger.standing_counts(segment_id)
-    pieces = ledger.differences(segment_id)
-    first = next(pieces, None)
-    # What its merge fields are is asked only where somebody is to be sent: on most days nobody is.
-    merge_tags = frozenset[str]() if first is None else audiences.merge_tags(audience.id)
+    with ThreadPoolExecutor(1, thread_name_prefix="count") as pool:
+        counting = pool.submit(carried(ledger.standing_counts), segment_id)
+        pieces = ledger.differences(segment_id)
+        first = next(pieces, None)
+        # What its merge fields are is asked only where somebody is to be sent: on most days nobody is.
+        merge_tags = frozenset[str]() if first is None else audiences.merge_tags(audience.id)
+        left_out = counting.result()
     push = _Push(audience, merge_tags, audiences, ledger, stopping)
     ledger.begin_push()
     differences = pieces if first is None else chain([first], pieces)

@@ -91,7 +91,7 @@ class Calm:
         if row.status not in MAILED and row.state != "refused" and not has_reason:
             yield f"{who} is wanted in {list_id}, but {row.state} and {row.status}"
         if (row.entity_type, row.entity_id) == (person.entity.entity_type, person.entity.entity_id):
-            yield from (f"{who} is also {other}" for other in self._others(person, list_id) if status in MAILED)
+            yield from (f"{who} is also {other}" for other in self._others(person, list_id) if status == "subscribed")
 
     def must_stay_out(self, person: Person) -> bool:
         """Tell whether a word stands against mailing somebody, or might: theirs, or another's of their address."""
@@ -128,7 +128,8 @@ class Calm:
         former = {address for address in self._sent_to(person.entity) if not self.world.company.holders(address)}
         for address in former:
             member = self.members[list_id].get(address)
-            if self._row(list_id, address) and member and member.status in MAILED:
+            # Mailchimp archives nobody who has yet to confirm.
+            if self._row(list_id, address) and member and member.status is Status.SUBSCRIBED:
                 yield f"{member.status} there as {member.email_address}"
 
 

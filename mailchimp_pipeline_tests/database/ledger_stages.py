@@ -14,7 +14,8 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline.sync import Ledger
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_segment, members, put_members
-from mailchimp_pipeline_tests.ledger_fake import FakeLedger, Said
+from mailchimp_pipeline_tests.ledger_fake import FakeLedger
+from mailchimp_pipeline_tests.ledger_values import Said
 
 Member: TypeAlias = dict[str, str | None]
 Members: TypeAlias = Sequence[Member]

@@ -252,10 +252,28 @@ def test_who_an_administrator_archived_is_not_sent(stage: Set) -> None:
     assert differing(made)[ANN]["known_status"] == "archived"
 
 
-def test_a_leaver_that_could_not_be_archived_is_not_asked_for_again(stage: Set) -> None:
-    made = pushed(stage([a_member()]), PENDING)
+@pytest.mark.parametrize("status", [SUBSCRIBED, PENDING])
+def test_a_leaver_who_has_yet_to_confirm_is_archived_once_they_have(stage: Set, status: MemberStatus) -> None:
+    made = pushed(stage([a_member()]), status)
     made.replace(made.segment_ids[0], on_leave=OnLeave.ARCHIVE)
+    assert list(made.ledger.leavers()) == ([ANN] if status is SUBSCRIBED else [])
     made.ledger.note_archived(ANN, PENDING)
+    assert list(made.ledger.leavers()) == []
+    made.ledger.take_over([Standing(ANN, SUBSCRIBED, AT + DAY)])
+    assert list(made.ledger.leavers()) == [ANN]
+
+
+def test_whose_new_address_is_mailed_already_is_archived_at_the_former_one(stage: Set) -> None:
+    made = pushed(stage([a_member(), a_member("eva@acme.test", entity_id="2")]))
+    made.replace(made.segment_ids[0], a_member("eva@acme.test"))
+    assert differing(made) == {}
+    assert list(made.ledger.leavers()) == [ANN]
+
+
+def test_whose_new_address_is_not_mailed_keeps_the_former_one(stage: Set) -> None:
+    made = pushed(stage([a_member()]))
+    made.ledger.take_over([Standing(EVA, MemberStatus.CLEANED, AT)])
+    made.replace(made.segment_ids[0], a_member("eva@acme.test"))
     assert list(made.ledger.leavers()) == []
 
 

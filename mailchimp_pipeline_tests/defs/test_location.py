@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dagster as dg
 import pytest
+from sqlalchemy import make_url
 
-from mailchimp_pipeline.defs.firing import daily_sync_runs
+from mailchimp_pipeline.defs.firing import daily_sync_runs, opened_instance
 from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
 from mailchimp_pipeline.defs.resources import PipelineResource
 from mailchimp_pipeline.defs.storage import PipelineStorage
@@ -72,10 +72,13 @@ print(PipelineStorage.from_config_value(None, {"should_autocreate_tables": False
     assert "/dagster" in in_a_fresh_interpreter(code)
 
 
-def test_the_schedule_can_be_fired_by_hand(tmp_path: Path) -> None:
+def test_the_schedule_is_fired_by_hand_in_the_storage_that_is_named(
+    tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql://nobody@127.0.0.1:1/elsewhere")
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    pipeline = FakePipeline(["acme/1", "acme/2"])
-    (tags,) = daily_sync_runs(pipeline, str(tmp_path))
-    assert (tags[RANGE_START], tags[RANGE_END]) == ("acme/1", "acme/2")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    url = make_url(empty_database_url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+    with opened_instance(str(tmp_path), url) as instance:
+        (tags,) = daily_sync_runs(FakePipeline(["acme/1", "acme/2"]), instance)
+        assert (tags[RANGE_START], tags[RANGE_END]) == ("acme/1", "acme/2")
         assert list(instance.get_dynamic_partitions("segments")) == ["acme/1", "acme/2"]

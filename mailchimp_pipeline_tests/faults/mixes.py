@@ -9,7 +9,7 @@ from mailchimp_pipeline.sandbox import Fault, FaultKind
 SHARE = 0.2
 """The calls that go wrong, of all."""
 
-READ_SECONDS = 2.5
+READ_SECONDS = 1.2
 """How long the pipeline waits for an answer here; a late one comes after it."""
 
 _APPLIED: Mapping[FaultKind, tuple[bool | None, ...]] = {
@@ -40,6 +40,6 @@ class Mix:
         left = 1.0
         for (kind, applied), weight in zip(parts, weights, strict=True):
             share = SHARE * weight / sum(weights)
-            delay = READ_SECONDS + 0.5 if kind is FaultKind.LATE else 0
+            delay = READ_SECONDS + 0.3 if kind is FaultKind.LATE else 0
             yield Fault(kind=kind, applied=applied, share=share / left, delay_seconds=delay)
             left -= share

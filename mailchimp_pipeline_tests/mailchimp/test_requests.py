@@ -79,7 +79,6 @@ BARE_CALLS: list[tuple[Ask, str, str]] = [
     (lambda client: client.archive_member(LIST_ID, A_HASH), "DELETE", MEMBER),
     (lambda client: client.delete_permanently(LIST_ID, A_HASH), "POST", f"{MEMBER}/actions/delete-permanent"),
     (lambda client: client.remove_webhook(LIST_ID, "abc123"), "DELETE", f"{LIST}/webhooks/abc123"),
-    (lambda client: client.ping(), "GET", "/3.0/ping"),
 ]
 
 
@@ -87,6 +86,25 @@ BARE_CALLS: list[tuple[Ask, str, str]] = [
 def test_a_call_without_a_body_has_none(call: Ask, method: str, path: str) -> None:
     (asked,) = asked_by(call, Reply(204))
     assert (asked.method, asked.path, asked.content) == (method, path, b"")
+
+
+@pytest.mark.parametrize(("call", "method", "path"), BARE_CALLS)
+@pytest.mark.parametrize("empty", [Reply(200), Reply(200, b"<html>Just a moment</html>"), Reply(202)])
+def test_a_success_that_is_not_mailchimps_is_not_taken_for_its_word(
+    call: Ask, method: str, path: str, empty: Reply
+) -> None:
+    with scripted(empty, Reply(204)) as script, a_client(script.root, retries=Time().retries()) as client:
+        call(client)
+    assert [(asked.method, asked.path) for asked in script.asked] == [(method, path)] * 2
+
+
+def test_mailchimp_is_well_where_it_says_so() -> None:
+    with scripted(Reply(200), Reply(body={"health_status": "Everything's Chimpy!"})) as script:
+        with a_client(script.root) as client, pytest.raises(Unavailable):
+            client.ping()
+        with a_client(script.root) as client:
+            client.ping()
+    assert {asked.path for asked in script.asked} == {"/3.0/ping"}
 
 
 def test_a_member_is_asked_for_by_its_hash_and_only_for_what_is_needed() -> None:

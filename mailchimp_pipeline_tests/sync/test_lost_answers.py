@@ -12,7 +12,8 @@ from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Refusal
 from mailchimp_pipeline_tests.database.builders import LIST, a_member, members
 from mailchimp_pipeline_tests.fakes import FakeAudiences
-from mailchimp_pipeline_tests.ledger_fake import FakeLedger, Said
+from mailchimp_pipeline_tests.ledger_fake import FakeLedger
+from mailchimp_pipeline_tests.ledger_values import Said
 from mailchimp_pipeline_tests.sync.stage import ANN, SEGMENT, Stage, a_stage, people
 
 ANN_KEY = subscriber_hash(ANN)

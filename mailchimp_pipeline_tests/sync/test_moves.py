@@ -8,7 +8,7 @@ from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.sync import MemberStatus, Outcome, Refusal, Renaming
 from mailchimp_pipeline_tests.database.builders import AT, LIST, a_member, members
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
-from mailchimp_pipeline_tests.ledger_fake import Said
+from mailchimp_pipeline_tests.ledger_values import Said
 from mailchimp_pipeline_tests.sync.stage import ANN, SEGMENT, Stage, a_stage, parts
 
 NEW = "ann@new.test"

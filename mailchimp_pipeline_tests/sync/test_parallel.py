@@ -1,4 +1,4 @@
-"""Tasks side by side: no more at once than there are connections, and nothing begun is lost."""
+"""Tasks side by side: enough to keep the connections busy, and nothing begun is lost."""
 
 from collections.abc import Callable, Iterator
 from threading import Barrier, Event, Lock
@@ -6,7 +6,7 @@ from threading import Barrier, Event, Lock
 import pytest
 
 from mailchimp_pipeline.sync import CONNECTIONS
-from mailchimp_pipeline.sync.parallel import Stopped, in_parallel
+from mailchimp_pipeline.sync.parallel import AT_ONCE, Stopped, in_parallel
 
 
 def never() -> bool:
@@ -18,13 +18,13 @@ def test_every_task_is_done_once() -> None:
     assert sorted(in_parallel(tasks, never)) == list(range(100))
 
 
-def test_as_many_run_at_once_as_there_are_connections() -> None:
-    meeting = Barrier(CONNECTIONS)  # breaks where not all of them are here at once
+def test_more_run_at_once_than_there_are_connections() -> None:
+    meeting = Barrier(AT_ONCE)  # breaks where not all of them are here at once
 
     def meet() -> int:
         return meeting.wait(timeout=10)
 
-    assert len(list(in_parallel([meet] * CONNECTIONS, never))) == CONNECTIONS
+    assert len(list(in_parallel([meet] * AT_ONCE, never))) == AT_ONCE > CONNECTIONS
 
 
 def test_tasks_are_not_made_long_before_they_are_done() -> None:
@@ -62,15 +62,15 @@ def test_a_failure_waits_for_those_under_way() -> None:
 
 
 def test_what_waits_for_its_turn_does_not_begin_once_it_is_stopped() -> None:
-    all_begun, done, stopped = Barrier(CONNECTIONS), list[int](), Event()
+    all_begun, done, stopped = Barrier(AT_ONCE), list[int](), Event()
 
     def do() -> None:
         done.append(all_begun.wait(10))
         stopped.set()
 
     with pytest.raises(Stopped):
-        list(in_parallel([do] * 3 * CONNECTIONS, stopped.is_set))
-    assert sorted(done) == list(range(CONNECTIONS))
+        list(in_parallel([do] * 3 * AT_ONCE, stopped.is_set))
+    assert sorted(done) == list(range(AT_ONCE))
 
 
 def test_what_the_question_raises_ends_the_work() -> None:

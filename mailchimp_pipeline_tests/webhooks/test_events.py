@@ -179,6 +179,13 @@ def test_who_came_to_the_former_address_since_then_stays_there(scene: Scene) -> 
     assert scene.standings() == {"ann": "subscribed"}
 
 
+def test_a_late_call_lets_nobody_forget_who_came_to_the_former_address_since_then(scene: Scene) -> None:
+    put_members(scene.database, scene.segment, a_member(ANN), a_member(BOB, entity_id="2"))
+    scene.push()
+    scene.tell(moved(ANN, BOB, AT - MINUTE))
+    assert scene.standings() == {"ann": "subscribed", "bob": "subscribed"}
+
+
 def test_of_the_erased_nothing_is_written(scene: Scene) -> None:
     erase(scene, BOB)
     scene.tell(stands(UNSUBSCRIBED, AT + MINUTE, BOB), stands(SUBSCRIBED, AT + MINUTE, BOB))

@@ -133,7 +133,7 @@ class DatabaseLedger:
         return self._hashes(statements.WITHDRAWN)
 
     def leavers(self) -> Sequence[str]:
-        """Return the hashes of members from us, subscribed or pending there, that are to be archived."""
+        """Return the hashes of members from us, subscribed there, that are to be archived."""
         return self._hashes(statements.LEAVERS)
 
     def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:

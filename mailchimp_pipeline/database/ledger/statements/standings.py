@@ -28,16 +28,23 @@ def replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
 MOVE_THERE = sql.SQL(f"""
 with unknown as (
     select seen.subscriber_hash, seen.contact_id from ({SEEN}) as seen
-    where seen.contact_id is not null and not exists (
-        select from audience_members as known
+    -- In an order that one index alone has, as in `differences`: so PostgreSQL takes that one.
+    left join lateral (
+        select known.subscriber_hash from audience_members as known
         where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-            and known.subscriber_hash = seen.subscriber_hash
-    )
+            and known.subscriber_hash between seen.subscriber_hash and seen.subscriber_hash
+        order by known.subscriber_hash limit 1
+    ) as known on true
+    where seen.contact_id is not null and known.subscriber_hash is null
 ),
 moved as (
     select distinct on (contact_id) known.subscriber_hash as former, unknown.subscriber_hash
-    from unknown join audience_members as known using (contact_id)
-    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    from unknown cross join lateral (
+        select subscriber_hash, pushed_at from audience_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+            and every.contact_id between unknown.contact_id and unknown.contact_id
+        order by every.contact_id offset 0
+    ) as known
     order by contact_id, known.pushed_at desc nulls last
 )
 update audience_members as known set subscriber_hash = moved.subscriber_hash, email = null, digest = null,
@@ -61,9 +68,12 @@ select %(organisation_id)s, %(list_id)s, seen.subscriber_hash, 'seen', status, c
 from ({SEEN}) as seen
 -- Whose it is: that of a contact who was sent, and whose answer was lost, must be known when the contact opts out.
 left join lateral (
-    select entity_type, entity_id from segment_members as member
-    where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
-        and member.subscriber_hash = seen.subscriber_hash
+    select entity_type, entity_id from (
+        select * from segment_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+            and every.subscriber_hash between seen.subscriber_hash and seen.subscriber_hash
+        order by every.subscriber_hash offset 0
+    ) as member
     order by entity_type, entity_id limit 1
 ) as ours on true
 order by seen.subscriber_hash

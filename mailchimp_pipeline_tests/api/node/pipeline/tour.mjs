@@ -73,10 +73,12 @@ export async function tour(makeClient, given) {
     strangerMayNot: makeClient(given.stranger).mailchimp.segments.get.query({ id }),
     anonymousMayNot: makeClient("").mailchimp.segments.get.query({ id }),
   });
+  const ruled = await settle({ ruled: preferences.setConsentRule.mutate({ optInOnly: false }) });
+  const rule = await settle({ rule: preferences.getConsentRule.query() });
   const exported = await settle({ exported: preferences.export.mutate(entity) });
   const erased = await settle({ erased: preferences.gdprDelete.mutate(entity) });
   const ended = await settle({ deleted: segments.delete.mutate({ id }), disconnected: connection.disconnect.mutate() });
   const gone = await settle({ gone: segments.update.mutate({ id, name: "Nobody" }) });
-  const asked = { ...exported, ...erased };
+  const asked = { ...ruled, ...rule, ...exported, ...erased };
   return { ...unconnected, ...badKeys, ...connected, ...made, ...changed, ...read, ...others, ...asked, ...ended, ...gone };
 }

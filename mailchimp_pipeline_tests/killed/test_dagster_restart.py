@@ -1,0 +1,42 @@
+"""PostgreSQL is killed under Dagster's daemon and its run, whose storage it is too: the work is done all the same.
+
+It waits for what daemons wait for, so it is a part of `make ordeal` alone.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from mailchimp_pipeline.sandbox import Status
+from mailchimp_pipeline_tests.contention.test_two_daemons import is_done, wait_until
+from mailchimp_pipeline_tests.database.builders import LIST
+from mailchimp_pipeline_tests.killed.server import MortalServer
+from mailchimp_pipeline_tests.test_killed_run import PEOPLE, UNDER_WAY, running
+
+
+@pytest.mark.slow
+def test_a_run_of_dagsters_is_done_though_its_database_was_killed(
+    pytestconfig: pytest.Config, tell: Callable[[str], None]
+) -> None:
+    if pytestconfig.option.kills < 50:
+        pytest.skip("a part of `make ordeal`")
+    with (
+        TemporaryDirectory(prefix="dagster-", ignore_cleanup_errors=True) as home,
+        ExitStack() as held,
+        running(Path(home)) as it,
+    ):
+        wait_until(lambda: bool(it.written()))
+        written, server = it.written(), MortalServer(Path(home), "", held)
+        server.kill()
+        server.revive()
+        it.sandbox.configure(latency_ms=0, latency_per_contact_ms=0)
+        wait_until(lambda: is_done(it))
+        sent = it.sent()
+        again = [key for key, times in sent.items() if times > 1]
+        tell(f"PostgreSQL killed under Dagster and its run: {len(again)} of {PEOPLE} were under way and sent again")
+        assert it.sandbox.statuses(LIST) == {Status.SUBSCRIBED: PEOPLE}
+        assert not written & set(again)
+        assert len(again) <= UNDER_WAY
