@@ -120,6 +120,13 @@ class PreferenceStore:
         ]
         return Suppressions(_together(entities), _together(addresses))
 
+    def kinds_opted_out(self) -> frozenset[EntityType]:
+        """Return of which relations somebody opted out."""
+        out = select(PreferenceRow.entity_type).where(
+            PreferenceRow.organisation_id == self._session.organisation_id, PreferenceRow.opted_in.is_(False)
+        )
+        return frozenset(map(EntityType, self._session.scalars(out.distinct())))
+
     def consented(self) -> pd.DataFrame | None:
         """Return who opted in (entity_type, entity_id), None where the organisation does not ask for that."""
         opt_in_only = select(ConnectionRow.opt_in_only).where(

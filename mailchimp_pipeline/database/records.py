@@ -10,6 +10,7 @@ from datetime import datetime
 
 import pandas as pd
 
+from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
@@ -43,6 +44,11 @@ class DatabaseRecords:
     database: Database
     keyring: Keyring
     clock: Callable[[], datetime]
+
+    def kinds_opted_out(self, organisation_id: str) -> frozenset[EntityType]:
+        """Return of which relations somebody opted out."""
+        with self.database.organisation(organisation_id) as session:
+            return PreferenceStore(session, self.keyring).kinds_opted_out()
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
         """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only.

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Membership, Segment, Suppressions
 from mailchimp_pipeline.sync import Ledger
@@ -23,6 +24,10 @@ class Hold(Protocol):
 
 class Records(Protocol):
     """The database, as a run needs it."""
+
+    def kinds_opted_out(self, organisation_id: str) -> frozenset[EntityType]:
+        """Return of which relations somebody opted out."""
+        ...
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
         """Return who of the contacts must not be pushed; and who consented, None where that is not asked for."""

@@ -92,3 +92,13 @@ def test_whoever_takes_the_address_that_a_contact_gave_up_brings_it_no_second_ma
     moved.change_address_at_mailchimp(NEWS, NEW, HERS)
     assert [synced(moved).withheld for _ in range(2)] == [{Refusal.OWN_ADDRESS: 2}] * 2
     assert mailed(moved) == {OWN, HERS}
+
+
+def test_of_two_one_may_take_the_address_that_the_other_gave_up_between_two_syncs(world: World) -> None:
+    world.company.put(Person(ANN, HERS, "Sales"))
+    world.company.put(Person(PEOPLE[1], NEW, "Sales"))
+    synced(world)
+    world.change_address_at_mailchimp(NEWS, HERS, OWN)
+    world.change_address_at_mailchimp(NEWS, NEW, HERS)
+    assert [synced(world).withheld for _ in range(2)] == [{Refusal.OWN_ADDRESS: 2}] * 2
+    assert mailed(world) == {OWN, HERS}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from mailchimp_pipeline.contacts import content_digest
+from mailchimp_pipeline.contacts import EntityType, content_digest
 from mailchimp_pipeline.errors import Interrupted, PassingError
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import MassDeparture, Membership, Segment, Suppressions, is_mass_departure
@@ -49,6 +49,10 @@ class FakeRecords:
     marks: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     held: set[str] = field(default_factory=set[str])
     hold: FakeHold = field(default_factory=FakeHold)
+
+    def kinds_opted_out(self, organisation_id: str) -> frozenset[EntityType]:  # noqa: ARG002
+        said = [each for ledger in self.ledgers.values() for each in ledger.said.items()]
+        return frozenset(EntityType(kind) for (kind, _), word in said if not word.opted_in)
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:  # noqa: ARG002
         out = [entity for ledger in self.ledgers.values() for entity, said in ledger.said.items() if not said.opted_in]

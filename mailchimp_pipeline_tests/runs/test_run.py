@@ -14,6 +14,7 @@ from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.sync import Audiences, MemberStatus, Refusal
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
+from mailchimp_pipeline_tests.ledger_values import Said
 from mailchimp_pipeline_tests.runs.records_fake import FakeHold, FakeRecords
 from mailchimp_pipeline_tests.runs.stage import AT, PARTNERS, STAFF, Stage, a_segment, a_source, employees
 from mailchimp_pipeline_tests.source_fake import FakeSource
@@ -60,6 +61,14 @@ def test_a_missing_relation_fails_only_the_segments_that_need_it() -> None:
     assert results["1"].error is None
     assert results["2"].error == results["3"].error != None  # noqa: E711
     assert "no vendors" in (results["2"].error or "")
+
+
+def test_nobody_is_sent_while_it_cannot_be_read_where_who_opted_out_is_now() -> None:
+    stage = Stage(FakeSource({EntityType.EMPLOYEE: a_source().relations[EntityType.EMPLOYEE]}))
+    stage.records.ledger(a_segment()).said["vendor", "1"] = Said(opted_in=False, at=AT)
+    result = stage.result(a_segment())
+    assert "no vendors" in (result.error or "")
+    assert stage.sent() == []
 
 
 def test_a_source_that_cannot_be_read_at_all_fails_every_segment_with_its_reason() -> None:

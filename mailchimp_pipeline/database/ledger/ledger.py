@@ -77,7 +77,9 @@ class DatabaseLedger:
             for subscriber_hash in self._erased(session, said):
                 del said[subscriber_hash]
             parameters, connection = self._seen(said.values()), driver_connection(session)
-            connection.execute(statements.MOVE_THERE, parameters)
+            # Again where some moved: one may have taken the address that another gave up.
+            while connection.execute(statements.MOVE_THERE, parameters).rowcount:
+                pass
             # First the words: what is news of them shows in what was known before.
             statuses = {standing.status for standing in said.values()}
             if MemberStatus.UNSUBSCRIBED in statuses:

@@ -83,8 +83,10 @@ on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     -- What was refused is tried again once Mailchimp says something new of the member.
     -- A leaver who was mailed and is found archived is one whom we archived, and the answer was lost.
     state = case
-        when known.leaving and known.status in ('subscribed', 'pending') and excluded.status = 'archived'
-            then 'archived'
+        when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and exists (
+            select from audience_reads as reading where reading.organisation_id = known.organisation_id
+                and reading.mailchimp_list_id = known.mailchimp_list_id and reading.push_unfinished
+        ) then 'archived'
         when known.state in ('seen', 'pushed') then known.state
         when known.digest is null then 'seen' else 'pushed' end,
     leaving = known.leaving and excluded.status <> 'archived',
