@@ -5,17 +5,15 @@ the API tells the same figures: take their maximum, not their sum. What does not
 (`metrics`), the queries (`database.figures`).
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from anyio import to_thread
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from api.looks import Look
 from mailchimp_pipeline.database.figures import PipelineFigures, Queue
-from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sync import Refusal
@@ -39,19 +37,12 @@ class Figures(Collector):
         seconds: float = READ_SECONDS,
     ) -> None:
         """Take what reads them; it may take so many seconds."""
-        self._read = read
-        self._clock = clock
-        self._seconds = seconds
-        self._reading = asyncio.Lock()
-        self._read_at = float("-inf")
+        self._look = Look(read, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="no figures")
         self._figures: PipelineFigures | None = None
 
     async def refresh(self) -> None:
         """Read the figures, unless that was done just now."""
-        async with self._reading:
-            if self._clock() - self._read_at >= KEPT_SECONDS:
-                self._figures = await self._figures_or_none()
-                self._read_at = self._clock()
+        self._figures = await self._look.found()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
@@ -61,18 +52,6 @@ class Figures(Collector):
             yield from _of_segments(figures)
             yield from _of_syncs(figures)
             yield from _of_queues(figures)
-
-    async def _figures_or_none(self) -> PipelineFigures | None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await to_thread.run_sync(self._read, abandon_on_cancel=True)
-        except TimeoutError:
-            _log.warning("no figures", why=f"They took longer than {self._seconds:g} s")
-        except PipelineError as error:
-            _log.warning("no figures", why=str(error))
-        except Exception as error:  # noqa: BLE001 - the API's own figures must be told all the same
-            _log.error("no figures", exc_info=error)
-        return None
 
 
 def _of_segments(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:

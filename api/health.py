@@ -3,15 +3,13 @@
 What does not belong here: what makes it able to serve (the check is handed in).
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mailchimp_pipeline.errors import PipelineError
+from api.looks import Look
 from mailchimp_pipeline.logs import logger
 
 CHECK_SECONDS = 5.0
@@ -39,33 +37,17 @@ class Readiness:
         seconds: float = CHECK_SECONDS,
     ) -> None:
         """Take the check; it may take so many seconds."""
-        self._check = check
-        self._clock = clock
-        self._seconds = seconds
-        self._checking = asyncio.Lock()
-        self._checked_at = float("-inf")
-        self._is_ready = False
+
+        def passes() -> bool:
+            check()
+            return True
+
+        self._look = Look(
+            passes, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="not ready"
+        )
 
     async def answer(self, _request: Request) -> Response:
         """Answer 200 or 503."""
-        async with self._checking:
-            if self._clock() - self._checked_at >= KEPT_SECONDS:
-                self._is_ready = await self._passes()
-                self._checked_at = self._clock()
-        if self._is_ready:
+        if await self._look.found():
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": "unavailable"}, status_code=503)
-
-    async def _passes(self) -> bool:
-        try:
-            async with asyncio.timeout(self._seconds):
-                await to_thread.run_sync(self._check, abandon_on_cancel=True)
-        except TimeoutError:
-            _log.warning("not ready", why=f"The check took longer than {self._seconds:g} s")
-        except PipelineError as error:
-            _log.warning("not ready", why=str(error))
-        except Exception as error:  # noqa: BLE001 - a probe asks for a verdict: a broken check is a bad one
-            _log.error("not ready", exc_info=error)
-        else:
-            return True
-        return False

@@ -1,7 +1,7 @@
 """A run of Dagster's job in a process of its own, and what it cost: seconds from the job's start to its end, memory.
 
 `python -m bench.materialize ASSET FIRST LAST FILE` is that process. What does not belong here: runs that Dagster's
-daemon starts (`daemon`).
+daemon starts (`scheduled_sync`).
 """
 
 import json

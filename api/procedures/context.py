@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from api.auth import Caller
 from api.trpc import Role
@@ -19,7 +20,6 @@ from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
-from mailchimp_pipeline.mailchimp.errors import KeyRefused
 from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 _log = logger("api.procedures")
@@ -80,13 +80,9 @@ class Context:
         if connection is None or api_key is None:
             raise NotConnected(self.organisation_id)
         slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
-        try:
-            with closing(slots), self._client(api_key, slots) as client:
-                yield client
-        except KeyRefused:
-            with self.session() as session:
-                ConnectionStore(session, self.parts.keyring).mark_key_refused(at=self.clock())
-            raise
+        refused = partial(self.parts.note_key_refused, self.organisation_id, api_key)
+        with closing(slots), self._client(api_key, slots, key_refused=refused) as client:
+            yield client
 
     def carry_withdrawals(self) -> None:
         """Tell Mailchimp at once who opted out. Where it does not answer the next run does: nobody asks again."""
@@ -105,7 +101,9 @@ class Context:
         """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""
         return self._client(api_key, ThreadSlots(1))
 
-    def _client(self, api_key: ApiKey, slots: Slots) -> MailchimpClient:
+    def _client(
+        self, api_key: ApiKey, slots: Slots, *, key_refused: Callable[[], None] = lambda: None
+    ) -> MailchimpClient:
         return MailchimpClient(
             api_key,
             slots=slots,
@@ -113,4 +111,5 @@ class Context:
             retries=self.patience.retries,
             timeouts=self.patience.timeouts,
             proxy=self.parts.settings.proxy,
+            key_refused=key_refused,
         )

@@ -1,14 +1,13 @@
 """The campaigns behind Dagster, over the parts."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from mailchimp_pipeline.assembly.parts import Parts, open_parts, utc_now
 from mailchimp_pipeline.campaigns import Campaign, Stats, settling_since
 from mailchimp_pipeline.database.campaign_records import DatabaseCampaignRecords
-from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
 from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
 from mailchimp_pipeline.settings import Settings
@@ -32,15 +31,12 @@ class DatabaseCampaigns:
         """Refresh the campaigns that still move, of all connected organisations."""
         since = settling_since(self.clock(), self.parts.settings.campaign_settle_days)
         due = self._records.due(settling_since=since)
-        return CampaignRefresh(self._records, self._account, self.clock).results(due)
+        return CampaignRefresh(self._records, self.parts.audiences, self.clock).results(due)
 
     def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
         """Return the campaigns' latest figures by our ids."""
         return self._records.histories(campaigns, latest=latest)
 
-    def _account(self, organisation_id: str) -> AbstractContextManager[MailchimpClient]:
-        return nullcontext(self.parts.audiences(organisation_id))
-
     @property
     def _records(self) -> DatabaseCampaignRecords:
-        return DatabaseCampaignRecords(self.parts.database, self.parts.keyring, self.clock)
+        return DatabaseCampaignRecords(self.parts.database, self.clock)

@@ -123,10 +123,10 @@ class Parts:
             root=self.settings.api_root,
             retries=retries,
             proxy=self.settings.proxy,
-            key_refused=lambda: self._note_refused(organisation_id, api_key),
+            key_refused=lambda: self.note_key_refused(organisation_id, api_key),
         )
 
-    def _note_refused(self, organisation_id: str, api_key: ApiKey) -> None:
+    def note_key_refused(self, organisation_id: str, api_key: ApiKey) -> None:
         """Note on the connection that its key was refused, unless another one took its place meanwhile."""
         with suppress(PipelineError), self.database.organisation(organisation_id) as session:
             store = ConnectionStore(session, self.keyring)

@@ -10,7 +10,6 @@ from datetime import datetime
 from mailchimp_pipeline.campaigns import Campaign, Refresh, Stats
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
-from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline.runs.campaigns import CampaignResult
 
@@ -20,7 +19,6 @@ class DatabaseCampaignRecords:
     """`runs.campaign_refresh.CampaignRecords` over PostgreSQL."""
 
     database: Database
-    keyring: Keyring
     clock: Callable[[], datetime]
 
     def due(self, *, settling_since: datetime) -> Sequence[Campaign]:

@@ -34,33 +34,30 @@ create temporary table wanted_members (
 _LEFT = "string_to_array(%(left)s, ',')"
 """Hashes are hex: as one text they travel faster than as an array."""
 
-_MARK_LEAVING = f"""
+_MARK = """
 update audience_members as member set leaving = true
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
-    and subscriber_hash = any ({_LEFT})
-"""  # noqa: S608 - put together of constants
+"""
 
-_MARK_LEAVING_ELSEWHERE = f"""
-update audience_members as member set leaving = true
-where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
+_MARK_LEAVING = f"{_MARK} and subscriber_hash = any ({_LEFT})"
+
+_MARK_LEAVING_ELSEWHERE = f"""{_MARK}
     and replaced_hash = any ({_LEFT}) and exists (
         select from segment_members as known
         where known.organisation_id = %(organisation_id)s and known.segment_id = %(segment_id)s
             and known.subscriber_hash = member.replaced_hash
             and (known.entity_type, known.entity_id) = (member.entity_type, member.entity_id)
     )
-"""  # noqa: S608 - put together of constants
+"""
 """The same for those who gave Mailchimp another address than the source has."""
 
-_MARK_MOVED = f"""
-update audience_members as member set leaving = true
-where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
+_MARK_MOVED = f"""{_MARK}
     and subscriber_hash = any ({_LEFT}) and exists (
         select from segment_members as wanted
         where wanted.organisation_id = %(organisation_id)s and wanted.segment_id = %(segment_id)s
             and (wanted.entity_type, wanted.entity_id) = (member.entity_type, member.entity_id)
     )
-"""  # noqa: S608 - put together of constants
+"""
 """Former addresses, whatever becomes of leavers: where they are not moved, nobody is to be mailed at both."""
 
 _REMOVE = f"""
@@ -140,12 +137,11 @@ class MemberStore:
         found = _difference(known, wanted)
         if is_mass_departure(len(known), len(found.left)) and not departures_confirmed:
             raise MassDeparture(segment.name, len(known), len(found.left))
-        self._remove(found.left, parameters, archive=segment.on_leave is OnLeave.ARCHIVE)
+        archiving = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE) if segment.on_leave is OnLeave.ARCHIVE else ()
+        self._do_for(found.left, (*archiving, _REMOVE), parameters)
         self._write(_CHANGE, found.changed, parameters)
         self._write(_ADD, found.added, parameters)
-        if found.left:
-            moved = {**parameters, "left": ",".join(found.left)}
-            driver_connection(self._session).execute(_MARK_MOVED, moved)
+        self._do_for(found.left, (_MARK_MOVED,), parameters)
         return MemberChange(len(known), len(found.added), len(found.changed), len(found.left))
 
     def count(self, segment_id: str) -> int:
@@ -165,11 +161,13 @@ class MemberStore:
         pieces = copy_out(driver_connection(self._session), sql.SQL(query), columns, parameters)
         return pd.concat([nobody, *pieces], ignore_index=True)
 
-    def _remove(self, left: Sequence[str], parameters: Mapping[str, object], *, archive: bool) -> None:
+    def _do_for(
+        self, left: Sequence[str], statements: Sequence[LiteralString], parameters: Mapping[str, object]
+    ) -> None:
         if left:
-            statements = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE, _REMOVE) if archive else (_REMOVE,)
+            theirs = {**parameters, "left": ",".join(left)}
             for statement in statements:
-                driver_connection(self._session).execute(statement, {**parameters, "left": ",".join(left)})
+                driver_connection(self._session).execute(statement, theirs)
 
     def _write(self, statement: LiteralString, rows: pd.DataFrame, parameters: Mapping[str, object]) -> None:
         if not rows.empty:

@@ -6,7 +6,6 @@ What does not belong here: which campaigns are due (`database`), what a refresh 
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -32,10 +31,10 @@ class CampaignRecords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CampaignRefresh:
-    """The parts that a refresh works with. `account` opens an organisation's Mailchimp, by its id."""
+    """The parts that a refresh works with. `account` returns an organisation's Mailchimp, by its id."""
 
     records: CampaignRecords
-    account: Callable[[str], AbstractContextManager[MailchimpCampaigns]]
+    account: Callable[[str], MailchimpCampaigns]
     clock: Callable[[], datetime]
 
     def results(self, due: Iterable[Campaign]) -> Generator[OrganisationRefresh]:
@@ -69,8 +68,8 @@ class CampaignRefresh:
     def _refreshed(
         self, organisation_id: str, campaigns: Sequence[Campaign], begun: datetime
     ) -> tuple[CampaignResult, ...]:
-        with self.account(organisation_id) as account:
-            sightings = sight(account, {campaign.mailchimp_campaign_id for campaign in campaigns})
+        ids = {campaign.mailchimp_campaign_id for campaign in campaigns}
+        sightings = sight(self.account(organisation_id), ids)
         refreshes = [
             (campaign, refresh(campaign.status, sightings.get(campaign.mailchimp_campaign_id), begun))
             for campaign in campaigns

@@ -1,7 +1,7 @@
 """A refresh over fakes: what fails stays where it failed, and is told without what may quote a person."""
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from time import sleep
 
 from mailchimp_pipeline.campaigns import Campaign, Refresh, Sighting
@@ -29,12 +29,11 @@ def refreshed(
     """Refresh over accounts by organisation; an exception is raised by that account."""
     records = FakeRecords()
 
-    @contextmanager
-    def account(organisation_id: str) -> Generator[FakeAccount]:
+    def account(organisation_id: str) -> FakeAccount:
         found = accounts[organisation_id]
         if isinstance(found, Exception):
             raise found
-        yield found
+        return found
 
     results = CampaignRefresh(records, account, lambda: AT).results(due)
     return {result.organisation_id: result for result in results}, records
@@ -69,11 +68,10 @@ def test_nothing_due_asks_nobody() -> None:
 def test_whoever_stops_listening_lets_no_more_organisations_begin() -> None:
     begun: list[str] = []
 
-    @contextmanager
-    def account(organisation_id: str) -> Generator[FakeAccount]:
+    def account(organisation_id: str) -> FakeAccount:
         begun.append(organisation_id)
         sleep(0.01)
-        yield FakeAccount()
+        return FakeAccount()
 
     due = [a_campaign(number, organisation_id=f"acme{number}") for number in range(1000)]
     with closing(CampaignRefresh(FakeRecords(), account, lambda: AT).results(due)) as results:

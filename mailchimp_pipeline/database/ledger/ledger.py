@@ -87,9 +87,10 @@ class DatabaseLedger:
             if MemberStatus.SUBSCRIBED in statuses:
                 connection.execute(statements.GIVE_CONSENT, parameters)
             if MemberStatus.PENDING in statuses:
-                for (subscriber_hash,) in connection.execute(statements.AWAITED, parameters).fetchall():
-                    del said[str(subscriber_hash)]
-            connection.execute(statements.TAKE_OVER, self._seen(said.values()))
+                awaited = {str(key) for (key,) in connection.execute(statements.AWAITED, parameters)}
+                if awaited:
+                    parameters = self._seen([each for key, each in said.items() if key not in awaited])
+            connection.execute(statements.TAKE_OVER, parameters)
 
     def knows_unsubscribed(self) -> bool:
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""

@@ -4,7 +4,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from mailchimp_pipeline.database.ledger.statements.standings import CLOCKS_DIFFER, SEEN
+from mailchimp_pipeline.database.ledger.statements.standings import CLOCKS_DIFFER, PUSH_UNFINISHED, SEEN
 
 HAS_OPTED_OUT = """exists (
     select from email_preferences as said
@@ -73,10 +73,7 @@ CAME_BACK = f"""
         and (seen.contact_id is null or known.contact_id is null or seen.contact_id = known.contact_id)
         and seen.changed_at > known.changed_at
         -- We may have subscribed them ourselves, and the answer was lost.
-        and not exists (
-            select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
-                and reading.mailchimp_list_id = %(list_id)s and reading.push_unfinished
-        )
+        and not {PUSH_UNFINISHED}
 """  # noqa: S608 - put together of constants
 """Members that left the audience and are there again, by nobody's doing that we know of."""
 

@@ -6,6 +6,12 @@ from psycopg import sql
 
 CLOCKS_DIFFER = "interval '5 minutes'"
 
+PUSH_UNFINISHED = """exists (
+    select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
+        and reading.mailchimp_list_id = %(list_id)s and reading.push_unfinished
+)"""
+"""Answers of ours may be lost: what members say may be our own doing."""
+
 SEEN = """
     select subscriber_hash, status, coalesce(changed_at, %(at)s) as changed_at, contact_id
     from unnest(%(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[])
@@ -48,10 +54,7 @@ moved as (
     order by contact_id, known.pushed_at desc nulls last
 )
 update audience_members as known set subscriber_hash = moved.subscriber_hash, email = null, digest = null,
-    replaced_hash = case when not exists (
-        select from audience_reads as reading where reading.organisation_id = known.organisation_id
-            and reading.mailchimp_list_id = known.mailchimp_list_id and reading.push_unfinished
-    ) then {replaced_hash("known", "moved.subscriber_hash")} end
+    replaced_hash = case when not {PUSH_UNFINISHED} then {replaced_hash("known", "moved.subscriber_hash")} end
 from moved
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash = moved.former
@@ -83,10 +86,8 @@ on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     -- What was refused is tried again once Mailchimp says something new of the member.
     -- A leaver who was mailed and is found archived is one whom we archived, and the answer was lost.
     state = case
-        when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and exists (
-            select from audience_reads as reading where reading.organisation_id = known.organisation_id
-                and reading.mailchimp_list_id = known.mailchimp_list_id and reading.push_unfinished
-        ) then 'archived'
+        when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and {PUSH_UNFINISHED}
+            then 'archived'
         when known.state in ('seen', 'pushed') then known.state
         when known.digest is null then 'seen' else 'pushed' end,
     leaving = known.leaving and excluded.status <> 'archived',
