@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from api.procedures.context import PATIENCE
 from mailchimp_pipeline.database.migrations import (
     current_revision,
     expected_revision,
@@ -30,7 +31,7 @@ LONGEST_WAIT_SECONDS = 10.0
 def former(empty_database_url: str, tmp_path: Path) -> Generator[Stage]:
     """Return an API over the tables of the first version."""
     migrate(empty_database_url, FORMER)
-    with Sandbox.running() as sandbox, a_stage(empty_database_url, tmp_path, sandbox) as stage:
+    with Sandbox.running() as sandbox, a_stage(empty_database_url, tmp_path, sandbox, patience=PATIENCE) as stage:
         yield stage
 
 

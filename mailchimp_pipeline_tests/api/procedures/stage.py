@@ -25,7 +25,9 @@ from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 NOTHING = object()
 """No input, which is not the same as null."""
 
-IMPATIENT = Patience(Retries(budget=0.5, first_pause=0.05), Timeouts(connect=1, read=0.4))
+IMPATIENT = Patience(Retries(budget=1.5, first_pause=0.05), Timeouts(connect=3, read=3))
+"""Soon enough for a test of what fails, and longer than a busy machine needs for what does not."""
+
 _ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
 _COLUMNS = (
     "organisation_id",
@@ -110,13 +112,13 @@ def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
 
 
 @contextmanager
-def a_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generator[Stage]:
-    """Serve the API until the end of the block, with no limit of calls and little patience."""
+def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, patience: Patience = IMPATIENT) -> Generator[Stage]:
+    """Serve the API until the end of the block, with no limit of calls."""
     for name in ("employees", "vendors"):
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(_COLUMNS)
     with open_parts(settings_for(database_url, files, sandbox)) as parts:
-        served = replace(api_parts(parts, patience=IMPATIENT), rates=Rates(_ENDLESS, _ENDLESS))
+        served = replace(api_parts(parts, patience=patience), rates=Rates(_ENDLESS, _ENDLESS))
         with in_thread(create_app(served), grace_seconds=1) as url:
             yield Stage(url, parts, sandbox, files)
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.database.segments import SegmentProgress
 from mailchimp_pipeline.sandbox import Fault, FaultKind
-from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
+from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.database.builders import AT
 
@@ -86,7 +86,7 @@ def test_a_key_that_mailchimp_refuses_is_not_stored(tenant: Tenant) -> None:
         (Fault(kind=FaultKind.CUT), "BAD_GATEWAY"),
         (Fault(kind=FaultKind.UNAVAILABLE), "BAD_GATEWAY"),
         (Fault(kind=FaultKind.MALFORMED), "BAD_GATEWAY"),
-        (Fault(kind=FaultKind.LATE, delay_seconds=1), "GATEWAY_TIMEOUT"),
+        (Fault(kind=FaultKind.LATE, delay_seconds=IMPATIENT.timeouts.read + 1), "GATEWAY_TIMEOUT"),
         (Fault(kind=FaultKind.THROTTLED), "TOO_MANY_REQUESTS"),
     ],
 )
