@@ -14,6 +14,7 @@ from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, RoleNotGranted
+from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.errors import (
@@ -34,6 +35,7 @@ _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (KeyRefused, "UNPROCESSABLE_CONTENT"),
     (Rejected, "UNPROCESSABLE_CONTENT"),
     (NotFound, "NOT_FOUND"),
+    (UnknownContact, "NOT_FOUND"),
     (Redirected, "BAD_GATEWAY"),
     (SlotsTaken, "TOO_MANY_REQUESTS"),
     (Throttled, "TOO_MANY_REQUESTS"),

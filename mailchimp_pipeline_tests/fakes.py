@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import RLock
 
+from mailchimp_pipeline.consent import Found
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import LastingError, PipelineError
@@ -149,6 +150,11 @@ class FakeAudiences:
                 return Refusal.COMPLIANCE
             member.status, member.changed_at = status, self._clock()
             return status
+
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:  # noqa: ARG002 - its members have no such id
+        """See `sync.Audiences`."""
+        self._find(list_id)
+        return None
 
     def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
         """See `sync.Audiences`."""

@@ -197,8 +197,10 @@ def sync(context: Context, wanted: SyncInput) -> Segment:
 @router.query("preview")
 def preview(context: Context, wanted: PreviewInput) -> Preview:
     """Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent."""
-    contacts = read_contacts(context.parts.source, context.organisation_id, wanted.segment_type.entity_types)
     records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
+    # As a sync does: an opt-out bars the address that the contact has by now, whoever else has it.
+    kinds = records.kinds_opted_out(context.organisation_id).union(wanted.segment_type.entity_types)
+    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
     population = Population.prepare(contacts, *records.suppressions(context.organisation_id, contacts))
     found = population.membership(wanted.segment_type, wanted.filter_criteria)
     return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))

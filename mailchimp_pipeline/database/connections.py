@@ -6,7 +6,7 @@ What does not belong here: whether a key works (`mailchimp`), its form (`mailchi
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.connections import ApiKey
@@ -15,7 +15,7 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import connection_lock
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import ConnectionRow
+from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,22 @@ class ConnectionStore:
     def connect(self, account: Account, *, by: str, at: datetime) -> Connection:
         """Connect the organisation; a key of the account it is connected to takes the place of the former one.
 
-        A key of another account ends the former connection.
+        A key of another account ends the former connection, and audiences are read whole again: while they were out
+        of reach nobody could be told what changed there.
         """
         lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
-        row = self._live()
+        row, latest = self._live(), self._latest()
+        if latest is not None and latest.account_id != account.id:
+            ours = AudienceReadRow.organisation_id == self._session.organisation_id
+            self._session.execute(delete(AudienceReadRow).where(ours))
         if row is not None and row.account_id != account.id:
             self._end(row, by, at)
             row = None
         action = "connection.connected" if row is None else "connection.key_replaced"
         if row is None:
             row = ConnectionRow(organisation_id=self._session.organisation_id, account_id=account.id)
-            row.opt_in_only = self._was_opt_in_only()
+            # What the organisation chose last holds for every account.
+            row.opt_in_only = latest is not None and latest.opt_in_only
             self._session.add(row)
         row.account_name, row.data_center = account.name, account.api_key.data_center
         row.api_key_encrypted = self._keyring.encrypt(account.api_key.reveal(), self._session.organisation_id)
@@ -111,10 +116,9 @@ class ConnectionStore:
             row.key_refused_at = at
             self._tell(row, "connection.key_refused", audit.PIPELINE, at)
 
-    def _was_opt_in_only(self) -> bool:
-        """Return what the organisation chose last: it holds for every account."""
-        latest = select(ConnectionRow.opt_in_only).where(ConnectionRow.organisation_id == self._session.organisation_id)
-        return bool(self._session.scalar(latest.order_by(ConnectionRow.connected_at.desc()).limit(1)))
+    def _latest(self) -> ConnectionRow | None:
+        ours = select(ConnectionRow).where(ConnectionRow.organisation_id == self._session.organisation_id)
+        return self._session.scalar(ours.order_by(ConnectionRow.connected_at.desc()).limit(1))
 
     def _live(self, *, lock: bool = False) -> ConnectionRow | None:
         query = select(ConnectionRow).where(

@@ -71,7 +71,7 @@ def test_what_we_pushed_ourselves_is_not_read_back() -> None:
     ledger = FakeLedger({"segment": members(a_member())}, clock=lambda: AT + HOUR)
     read(audiences, ledger)
     audiences.at += 2 * HOUR
-    for piece in ledger.differences("segment"):
+    for piece in (each.differences for each in ledger.compare("segment")):
         ledger.record(piece, [MemberOutcome(key, Outcome.PUSHED, SUBSCRIBED) for key in piece["subscriber_hash"]])
     read(audiences, ledger)
     assert audiences.asked[-2:] == [(ARCHIVED, AT - OVERLAP), (SUBSCRIBED, AT + HOUR - OVERLAP)]

@@ -97,9 +97,10 @@ class AudienceMemberRow(Row):
         Index("ix_audience_members_entity", "organisation_id", "entity_type", "entity_id"),
         Index("ix_audience_members_contact", "organisation_id", "contact_id"),
         Index(
-            "ix_audience_members_unsubscribed",
+            "ix_audience_members_left",
             "organisation_id",
             "mailchimp_list_id",
+            "changed_at",
             postgresql_where=text("status <> 'subscribed'"),
         ),
         one_of("entity_type", EntityType),
