@@ -194,7 +194,7 @@ class FakeAudiences:
             else:
                 self._take(audience, known, member)
                 accepted[member.subscriber_hash] = None
-        return BatchAnswer(accepted, frozenset(existing), refused)
+        return BatchAnswer(accepted, frozenset(existing), refused, self._clock() if accepted else None)
 
     def _take(self, audience: FakeAudience, known: FakeMember | None, member: NewMember) -> None:
         fields = {tag: value for tag, value in member.merge_fields.items() if tag in audience.merge_tags}

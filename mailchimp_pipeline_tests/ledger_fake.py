@@ -42,7 +42,7 @@ class FakeLedger:
         self._lock = RLock()
         self._read_through: datetime | None = None
         self._push_unfinished = False
-        self._last_pushed_at: datetime | None = None
+        self._pushed_through: datetime | None = None
         self.known: dict[str, Known] = {}
 
     def replace_members(self, segment_id: str, members: pd.DataFrame) -> None:
@@ -88,14 +88,15 @@ class FakeLedger:
     def knows_unsubscribed(self) -> bool:
         return any(known.status not in {None, MemberStatus.SUBSCRIBED} for known in self.known.values())
 
-    def last_pushed_at(self) -> datetime | None:
-        return self._last_pushed_at
+    def pushed_through(self) -> datetime | None:
+        return self._pushed_through
 
     def begin_push(self) -> None:
         self._push_unfinished = True
 
-    def end_push(self) -> None:
+    def end_push(self, through: datetime | None) -> None:
         self._push_unfinished = False
+        self._pushed_through = max(filter(None, (self._pushed_through, through)), default=None)
 
     def push_is_unfinished(self) -> bool:
         return self._push_unfinished
@@ -168,8 +169,6 @@ class FakeLedger:
                 digest, entity = str(row["digest"]), (str(row["entity_type"]), str(row["entity_id"]))
                 status = line.status or before.status
                 self.leaving.discard(line.subscriber_hash)
-                if line.outcome is Outcome.PUSHED:
-                    self._last_pushed_at = self._clock()
                 self.known[line.subscriber_hash] = (
                     Known(Outcome.PUSHED, status, digest, entity=entity, changed_at=self._clock())
                     if line.outcome is Outcome.PUSHED

@@ -126,12 +126,14 @@ class Compared:
 class BatchAnswer:
     """What Mailchimp made of a batch, by subscriber hash: each contact sent stands in exactly one of the three.
 
-    `accepted` has each member's contact id, None where Mailchimp gave none.
+    `accepted` has each member's contact id, None where Mailchimp gave none. `changed_at` is when the last of these
+    changed there.
     """
 
     accepted: Mapping[str, str | None]
     existing: frozenset[str]
     refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,16 +94,16 @@ class Ledger(Protocol):
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
         ...
 
-    def last_pushed_at(self) -> datetime | None:
-        """Return when a contact was last sent, and taken, None where none was."""
+    def pushed_through(self) -> datetime | None:
+        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
         ...
 
     def begin_push(self) -> None:
         """Note that contacts are about to be sent: until `end_push` the audience may have more than is written down."""
         ...
 
-    def end_push(self) -> None:
-        """Note that every answer is written down."""
+    def end_push(self, through: datetime | None) -> None:
+        """Note that every answer is written down, and when the last of the members changed by it at Mailchimp."""
         ...
 
     def push_is_unfinished(self) -> bool:

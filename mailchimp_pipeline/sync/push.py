@@ -55,12 +55,12 @@ def sync_audience(  # noqa: PLR0913 - each is one thing that the sync is handed
     """
     withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
     push = _Push(segment_id, audience, audiences=audiences, ledger=ledger, clock=clock, stopping=stopping)
-    results = [*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)]
-    push.end()
+    done = together([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
+    push.end(done)
     if push.has_begun:
         # Whoever opted out while a batch with them was under way is subscribed by it.
         withdrawn += withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
-    return report(results, withdrawn)
+    return report(done, withdrawn)
 
 
 class _Push:
@@ -103,10 +103,10 @@ class _Push:
             self._begin()
             yield partial(self.archive, subscriber_hash)
 
-    def end(self) -> None:
+    def end(self, done: Result) -> None:
         """Note that every answer is written down."""
         if self.has_begun:
-            self._ledger.end_push()
+            self._ledger.end_push(done.changed_at)
 
     def _begin(self) -> None:
         if not self.has_begun:
@@ -230,7 +230,8 @@ class _Push:
         ]
         outcomes += [MemberOutcome(key, Outcome.REFUSED, refusal=why) for key, why in answer.refused.items()]
         self._ledger.record(rows, outcomes)
-        return Result({count: len(answer.accepted), "calls": 1}, refused=Counter(answer.refused.values()))
+        counts = {count: len(answer.accepted), "calls": 1}
+        return Result(counts, refused=Counter(answer.refused.values()), changed_at=answer.changed_at)
 
     def _refuse(self, row: "pd.DataFrame", why: Refusal) -> Result:
         key = str(row["subscriber_hash"].iloc[0])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _OVERLAP = timedelta(minutes=5)
 """How far before the last read the next one begins: clocks differ, and `since_last_changed` is exclusive."""
 
+_A_SECOND = timedelta(seconds=1)
+
 _JUST_NOW = timedelta(seconds=30)
 """How long a read is as good as a new one."""
 
@@ -39,7 +41,7 @@ def read_standings(list_id: str, *, audiences: "Audiences", ledger: "Ledger", no
     if through is None or through > now:
         asked: list[_Asked] = [(None, None), (MemberStatus.ARCHIVED, None)]
     else:
-        asked = [(status, since - _OVERLAP) for status, since in _changed(through, now, ledger)]
+        asked = [*_changed(through - _OVERLAP, ledger)]
     read = _take_over(list_id, asked, audiences, ledger)
     ledger.finish_reading(now)
     return read
@@ -53,16 +55,17 @@ def read_departures(list_id: str, *, audiences: "Audiences", ledger: "Ledger", n
     return _take_over(list_id, [(status, through - _OVERLAP) for status in _WATCHED], audiences, ledger)
 
 
-def _changed(through: datetime, now: datetime, ledger: "Ledger") -> Iterator[tuple[MemberStatus, datetime]]:
+def _changed(since: datetime, ledger: "Ledger") -> Iterator[_Asked]:
     """Yield which standings are of interest, and since when."""
-    yield from ((status, through) for status in _WATCHED)
+    yield from ((status, since) for status in _WATCHED)
     # Those who became subscribed are, where somebody was known not to be, or where answers of a push were lost.
     if ledger.knows_unsubscribed() or ledger.push_is_unfinished():
-        yield from ((status, through) for status in _MAILED)
+        yield from ((status, since) for status in _MAILED)
         return
     # Else they may only have another address. Our own pushes change members too, and a large one is not to be read
-    # back the next day.
-    yield MemberStatus.SUBSCRIBED, max(through, min(ledger.last_pushed_at() or through, now))
+    # back the next day: its times are Mailchimp's, whole seconds, so only what is later needs to be read.
+    pushed_through = ledger.pushed_through()
+    yield MemberStatus.SUBSCRIBED, max(since, pushed_through + _A_SECOND) if pushed_through else since
 
 
 def _take_over(list_id: str, asked: Sequence[_Asked], audiences: "Audiences", ledger: "Ledger") -> int:

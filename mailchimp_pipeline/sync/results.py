@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from mailchimp_pipeline.sync.model import Refusal, SyncReport
 
@@ -14,6 +15,8 @@ class Result:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
     withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
+    changed_at: datetime | None = None
+    """When the last of the members changed by it, by Mailchimp's clock."""
 
 
 def together(results: Iterable[Result]) -> Result:
@@ -21,16 +24,17 @@ def together(results: Iterable[Result]) -> Result:
     counts: Counter[str] = Counter()
     refused: Counter[Refusal] = Counter()
     withheld: Counter[Refusal] = Counter()
-    for result in results:
+    all_of_them = [*results]
+    for result in all_of_them:
         counts.update(result.counts)
         refused.update(result.refused)
         withheld.update(result.withheld)
-    return Result(counts, refused, withheld)
+    changed_at = max((result.changed_at for result in all_of_them if result.changed_at), default=None)
+    return Result(counts, refused, withheld, changed_at)
 
 
-def report(results: Iterable[Result], withdrawn: int) -> SyncReport:
-    """Return what a sync of one segment did, by the results of its tasks and how many were unsubscribed."""
-    total = together(results)
+def report(total: Result, withdrawn: int) -> SyncReport:
+    """Return what a sync of one segment did, by the sum of its results and how many were unsubscribed."""
     counts = Counter(total.counts)
     left_out = counts["unchanged"] + counts["refused_before"]
     touched = counts["new"] + counts["changed"] + sum(total.refused.values()) + sum(total.withheld.values())

@@ -185,20 +185,21 @@ def test_nobody_has_been_read_before_the_first_time(make: Make) -> None:
     assert ledger.read_through() == AT + MINUTE
 
 
-def test_it_knows_when_it_last_pushed(make: Make) -> None:
-    ledger, [segment] = make([a_member()])
-    refuse(ledger, segment)
-    assert ledger.last_pushed_at() is None
-    ledger, [segment] = make([a_member("bob@acme.test", entity_id="2")])
-    push(ledger, segment)
-    assert ledger.last_pushed_at() is not None
+def test_it_knows_how_far_pushes_have_come_by_mailchimps_clock(make: Make) -> None:
+    ledger, _ = make([a_member()])
+    ledger.finish_reading(AT)
+    ledger.end_push(None)
+    assert ledger.pushed_through() is None
+    for through in (AT + MINUTE, AT, None):
+        ledger.end_push(through)
+        assert ledger.pushed_through() == AT + MINUTE
 
 
 def test_a_push_is_unfinished_until_it_ends_or_the_audience_is_read_again(make: Make) -> None:
     ledger, _ = make([])
     ledger.finish_reading(AT)
     assert not ledger.push_is_unfinished()
-    for end in (ledger.end_push, lambda: ledger.finish_reading(AT + MINUTE)):
+    for end in (lambda: ledger.end_push(None), lambda: ledger.finish_reading(AT + MINUTE)):
         ledger.begin_push()
         assert ledger.push_is_unfinished()
         end()

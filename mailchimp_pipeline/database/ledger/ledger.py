@@ -73,11 +73,12 @@ class DatabaseLedger:
 
     def begin_push(self) -> None:
         """Note that contacts are about to be sent."""
-        self._note_push(unfinished=True)
+        self._note_push(push_unfinished=True)
 
-    def end_push(self) -> None:
-        """Note that every answer is written down."""
-        self._note_push(unfinished=False)
+    def end_push(self, through: datetime | None) -> None:
+        """Note that every answer is written down, and when the last of the members changed by it."""
+        latest = func.greatest(AudienceReadRow.pushed_through, through)
+        self._note_push(push_unfinished=False, pushed_through=latest)
 
     def push_is_unfinished(self) -> bool:
         """Tell whether a push began and did not end since the members were read."""
@@ -120,12 +121,10 @@ class DatabaseLedger:
         with self.database.organisation(self.organisation_id) as session:
             return bool(session.scalar(select(known)))
 
-    def last_pushed_at(self) -> datetime | None:
-        """Return when a contact was last sent, and taken, None where none was."""
-        row = AudienceMemberRow
-        ours = row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
+    def pushed_through(self) -> datetime | None:
+        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
         with self.database.organisation(self.organisation_id) as session:
-            return session.scalar(select(func.max(row.pushed_at)).where(*ours))
+            return session.scalar(select(AudienceReadRow.pushed_through).where(*self._its_read()))
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
         """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
@@ -182,9 +181,9 @@ class DatabaseLedger:
                     parameters = self._parameters(at=at, **_arrays(rows, lines))
                     driver_connection(session).execute(statement, parameters)
 
-    def _note_push(self, *, unfinished: bool) -> None:
+    def _note_push(self, **noted: object) -> None:
         with self.database.organisation(self.organisation_id) as session:
-            session.execute(update(AudienceReadRow).where(*self._its_read()).values(push_unfinished=unfinished))
+            session.execute(update(AudienceReadRow).where(*self._its_read()).values(noted))
 
     def _its_read(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         row = AudienceReadRow
@@ -208,10 +207,10 @@ class DatabaseLedger:
     def _seen(self, standings: Collection[Standing]) -> dict[str, object]:
         return self._parameters(
             at=self.clock(),
-            hashes=[standing.subscriber_hash for standing in standings],
-            statuses=[standing.status.value for standing in standings],
-            changed=[standing.changed_at for standing in standings],
-            contact_ids=[standing.contact_id for standing in standings],
+            hashes=text_array(standing.subscriber_hash for standing in standings),
+            statuses=text_array(standing.status.value for standing in standings),
+            changed=text_array(each.changed_at and each.changed_at.isoformat() for each in standings),
+            contact_ids=text_array(standing.contact_id for standing in standings),
         )
 
     def _parameters(self, **more: object) -> dict[str, object]:

@@ -1,5 +1,6 @@
-"""A reason why a contact is not sent: it withdrew while a sync was about to. And who left an audience when, by index.
+"""A reason why a contact is not sent: it withdrew while a sync was about to.
 
+And by index who left an audience when, and how far a push has come by Mailchimp's clock.
 Made while the pipeline works, so not in one transaction: each step may be done again.
 """
 
@@ -29,10 +30,12 @@ _COLUMNS = "audience_members (organisation_id, mailchimp_list_id{more}) where st
 
 
 def upgrade() -> None:
-    """Let the reason be known, and put the time into the index."""
+    """Let the reason be known, make the column, and put the time into the index."""
     steps = _REASONS.format(name=_KNOWN, reasons=f"{_REASONS_BEFORE}, 'withdrawn_meanwhile', 'other'")
     with op.get_context().autocommit_block():
         run_briefly(op.get_bind(), steps, what="the table audience_members")
+        column = "alter table audience_reads add column if not exists pushed_through timestamptz"
+        run_briefly(op.get_bind(), column, what="the table audience_reads")
         op.execute(f"alter table audience_members validate constraint {_KNOWN}")
         # What an interrupted one left behind is not used by queries, but kept up to date.
         op.execute(f"drop index concurrently if exists {_INDEX}")
@@ -41,7 +44,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take both back."""
+    """Take all of it back."""
+    op.execute("alter table audience_reads drop column pushed_through")
     op.execute(f"create index {_FORMER} on {_COLUMNS.format(more='')}")
     op.execute(f"drop index {_INDEX}")
     op.execute("update audience_members set refusal = 'other' where refusal = 'withdrawn_meanwhile'")
