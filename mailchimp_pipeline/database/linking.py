@@ -23,9 +23,14 @@ where said.organisation_id = %(organisation_id)s and said.entity_type = theirs.e
     and said.entity_id = theirs.entity_id and said.subscriber_hash is null
 """  # noqa: S608 - put together of constants
 
+# Where somebody opted out at the address, it may be us who unsubscribed it.
 _OF_NOBODY = """
-select subscriber_hash, max(changed_at) as changed_at from audience_members
-where organisation_id = %(organisation_id)s and status = 'unsubscribed' and entity_id is null
+select subscriber_hash, max(changed_at) as changed_at from audience_members as known
+where organisation_id = %(organisation_id)s and status = 'unsubscribed' and entity_id is null and not exists (
+    select from email_preferences as said
+    where said.organisation_id = %(organisation_id)s and not said.opted_in
+        and said.subscriber_hash = known.subscriber_hash
+)
 group by subscriber_hash
 """
 

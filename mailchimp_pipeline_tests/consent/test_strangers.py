@@ -3,10 +3,12 @@
 import pytest
 
 from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
+from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.sandbox import Seed, Status
+from mailchimp_pipeline.segments import SegmentType
 from mailchimp_pipeline_tests.consent.company import PEOPLE, Entity, Person
 from mailchimp_pipeline_tests.consent.processes import Life
-from mailchimp_pipeline_tests.consent.world import NEWS, World
+from mailchimp_pipeline_tests.consent.world import NEWS, STAFF, World
 from mailchimp_pipeline_tests.database.builders import KEYRING
 
 ANN, BOB = PEOPLE[0], PEOPLE[1]
@@ -107,3 +109,18 @@ def test_an_administrators_archiving_is_about_the_contact_whatever_the_address(w
     world.company.change(ANN, email=LATER)
     a_day_later(world)
     assert status(world, LATER) is None
+
+
+def test_an_unsubscription_that_we_carried_for_one_contact_is_no_word_of_another(world: World) -> None:
+    a_day_later(world)
+    world.act_at_mailchimp("sign_up", STAFF, FORMER)
+    world.act_at_mailchimp("confirm", STAFF, FORMER)
+    world.add_segment("staff", NewSegment("staff", SegmentType.VENDOR, STAFF))
+    world.company.put(Person(BOB, FORMER, "Sales"))
+    world.sync(["staff"], confirmed=True, life=Life())
+    world.say(BOB, opted_in=False)
+    world.carry_withdrawals(Life())
+    world.company.put(Person(ANN, FORMER, "Sales"))
+    a_day_later(world)
+    assert preference(world, BOB) is not None
+    assert preference(world) is None
