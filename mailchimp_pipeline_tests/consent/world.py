@@ -21,7 +21,7 @@ from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, Seg
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow
 from mailchimp_pipeline.database.withdrawals import audiences_to_tell
-from mailchimp_pipeline.erasure import Erasures
+from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.opt_status import OptStatuses
@@ -135,10 +135,13 @@ class World:
     def erase(self, entity: Entity, life: Life) -> None:
         """Erase somebody, and ask Mailchimp at once."""
         self.clock.move(1)
-        person = self.company.find(entity)
+        person, is_known = self.company.find(entity), True
         with self._erasing(life) as erasures:
-            erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")
-        if life.taken:
+            try:
+                erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")
+            except UnknownContact:
+                is_known = False
+        if life.taken and is_known:
             self.words.returned.clear()
             self.words.erased.append(Erased(entity, self.clock(), person.address if person else None))
             self.words.here.pop(entity, None)
