@@ -116,7 +116,7 @@ def _verified_payload(token: str, keys: VerificationKeys) -> bytes:
         raise Unauthenticated(f"The token's algorithm is not accepted here: it must be {accepted}") from None
     except BadSignatureError:
         raise Unauthenticated("The token's signature is wrong: it was changed, or signed with another key") from None
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, TypeError):  # TypeError: joserfc reads `crit` before it knows that it is a list
         raise Unauthenticated("The bearer token cannot be read: send the token as you got it") from None
     return payload or b""
 
