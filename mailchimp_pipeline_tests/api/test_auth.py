@@ -85,6 +85,9 @@ def test_the_audience_may_be_one_of_many() -> None:
         ({"org": "acme/1"}, "no organisation's id"),
         ({"org": ""}, "no organisation's id"),
         ({"sub": "al\x00ice"}, "printable characters"),
+        ({"sub": "mailchimp-pipeline"}, "none of the pipeline's own names"),
+        ({"sub": " Mailchimp"}, "none of the pipeline's own names"),
+        ({"sub": "command line"}, "none of the pipeline's own names"),
     ],
 )
 def test_a_claim_that_is_wrong_is_named(claims: dict[str, Any], reason: str) -> None:
@@ -158,7 +161,7 @@ def test_any_claims_rightly_signed_are_answered(claims: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"organisation_id": "a/b"}, {"organisation_id": ""}, {"actor": ""}, {"actor": "a\nb"}],
+    [{"organisation_id": "a/b"}, {"organisation_id": ""}, {"actor": ""}, {"actor": "a\nb"}, {"actor": "mailchimp"}],
 )
 def test_no_token_is_made_that_would_be_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(TokenNotMade):
