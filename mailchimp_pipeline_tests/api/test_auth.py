@@ -220,7 +220,9 @@ def test_a_list_of_such_parameters_that_is_none_makes_the_token_bad(crit: object
 
 
 @given(
-    st.dictionaries(st.sampled_from(("alg", "kid", "crit", "typ", "cty", "jku", "jwk", "x5u", "x5c", "b64")), json_values)
+    st.dictionaries(
+        st.sampled_from(("alg", "kid", "crit", "typ", "cty", "jku", "jwk", "x5u", "x5c", "b64")), json_values
+    )
 )
 def test_any_header_is_answered(header: dict[str, Any]) -> None:
     for given_header in (header, {**header, "alg": "HS256"}):
