@@ -130,7 +130,7 @@ class Parts:
         """Note on the connection that its key was refused, unless another one took its place meanwhile."""
         with suppress(PipelineError), self.database.organisation(organisation_id) as session:
             store = ConnectionStore(session, self.keyring)
-            if store.api_key() == api_key:
+            if store.api_key(lock=True) == api_key:
                 store.mark_key_refused(at=utc_now())
 
     def slots(self, account_id: str) -> ConnectionSlots:
