@@ -184,11 +184,11 @@ def sync(context: Context, wanted: SyncInput) -> Segment:
     """Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is."""
     with context.session() as session:
         found = SegmentStore(session).get(wanted.id)
-        if found is None:
-            raise not_found("segment")
-        SyncRequestStore(session).ask(
-            found.id, by=context.actor, at=context.clock(), departures_confirmed=wanted.confirm_departures
+        asked = SyncRequestStore(session).ask(
+            wanted.id, by=context.actor, at=context.clock(), departures_confirmed=wanted.confirm_departures
         )
+        if found is None or asked is None:
+            raise not_found("segment")
         if ConnectionStore(session, context.parts.keyring).live() is None:
             raise NotConnected(context.organisation_id)
     return Segment.model_validate(found)
