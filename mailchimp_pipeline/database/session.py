@@ -140,34 +140,41 @@ class Database:
         try:
             yield
         except PoolTimeoutError as error:
-            raise DatabaseAway(f"All connections to PostgreSQL ({self._place}) are in use. Try again later.") from error
+            raise DatabaseAway(
+                "All connections to PostgreSQL are in use. Try again later.", place=self._place
+            ) from error
         except (DBAPIError, psycopg.Error) as error:
             raise self._told(error).with_traceback(error.__traceback__) from None
 
     def _told(self, error: DBAPIError | psycopg.Error) -> PipelineError:
         if is_connection_lost(error):
             return DatabaseAway(
-                f"PostgreSQL ({self._place}) cannot be reached or ended the connection. Check that the server runs, "
-                "and that MAILCHIMP_PIPELINE_DATABASE_URL names it with the right user and password."
+                "PostgreSQL cannot be reached or ended the connection. Check that the server runs, and that "
+                "MAILCHIMP_PIPELINE_DATABASE_URL names it with the right user and password.",
+                place=self._place,
             )
         cause = _driver_error(error)
         if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             return DatabaseNotMigrated(
-                f"The tables in the database ({self._place}) are not those of this version. "
-                "Run `mailchimp-pipeline migrate`."
+                "The tables in the database are not those of this version. Run `mailchimp-pipeline migrate`.",
+                place=self._place,
             )
         if isinstance(cause, psycopg.errors.DiskFull):
             return DatabaseFull(
-                f"PostgreSQL ({self._place}) has no room left on its disk; nothing of what was to be written was. "
-                "Make room there, then sync again."
+                "PostgreSQL has no room left on its disk; nothing of what was to be written was. "
+                "Make room there, then sync again.",
+                place=self._place,
             )
         if _is_about_role(cause):
             return RoleNotGranted(
-                f"The user that MAILCHIMP_PIPELINE_DATABASE_URL names may not work with the tables ({self._place}). "
+                f"The user that MAILCHIMP_PIPELINE_DATABASE_URL names may not work with the tables. "
                 f"Have an administrator of the server make the roles {' and '.join(DatabaseRole)}, where they are "
-                f"missing (`create role ... nologin`), and run `grant {', '.join(DatabaseRole)} to` that user."
+                f"missing (`create role ... nologin`), and run `grant {', '.join(DatabaseRole)} to` that user.",
+                place=self._place,
             )
-        return StatementRefused(f"PostgreSQL ({self._place}) refused a statement: {_without_values(cause)}.")
+        kind, said = _without_values(cause)
+        text = f"PostgreSQL refused a statement: {kind}. Please report it."
+        return StatementRefused(text, place=f"{self._place}{said}")
 
 
 def is_connection_lost(error: BaseException) -> bool:
@@ -194,13 +201,16 @@ def _is_about_role(cause: BaseException | None) -> bool:
     return any(f'"{role}"' in (cause.diag.message_primary or "") for role in DatabaseRole)
 
 
-def _without_values(cause: BaseException | None) -> str:
-    """Return what PostgreSQL said but for its detail and context, which quote rows; data errors quote in the text."""
+def _without_values(cause: BaseException | None) -> tuple[str, str]:
+    """Return the kind of error, and what PostgreSQL said but for its detail and context, which quote rows.
+
+    Errors of data quote them in the text.
+    """
     if not isinstance(cause, psycopg.Error):
-        return type(cause).__name__
+        return type(cause).__name__, ""
     about_data = (cause.sqlstate or "22").startswith("22")
     said = "" if about_data else f": {cause.diag.message_primary}"
-    return f"{type(cause).__name__} ({cause.sqlstate}){said}"
+    return f"{type(cause).__name__} ({cause.sqlstate})", said
 
 
 def _place(url: URL) -> str:
