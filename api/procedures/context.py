@@ -30,10 +30,11 @@ _SLOT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a call waits for Mailchimp."""
+    """How long a call waits: for Mailchimp, and for its turn at what costs much."""
 
     retries: Retries
     timeouts: Timeouts
+    turn_seconds: float = 15.0
 
 
 PATIENCE = Patience(Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0))
