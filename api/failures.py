@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from api.logs import log_failure
+from api.procedures.deadline import OutOfTime
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
@@ -41,6 +42,7 @@ _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (SlotsTaken, "TOO_MANY_REQUESTS"),
     (Throttled, "TOO_MANY_REQUESTS"),
     (TimedOut, "GATEWAY_TIMEOUT"),
+    (OutOfTime, "GATEWAY_TIMEOUT"),
     (MailchimpAway, "BAD_GATEWAY"),
     (LockTaken, "CONFLICT"),
 )
