@@ -15,7 +15,7 @@ from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
-from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, RoleNotGranted
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, RoleNotGranted
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError, without_places
 from mailchimp_pipeline.logs import logger
@@ -52,6 +52,7 @@ _OPERATOR = "ask whoever operates the pipeline"
 
 _RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
     (DatabaseAway, "SERVICE_UNAVAILABLE", "The service is not available now: try again later"),
+    (DatabaseBusy, "SERVICE_UNAVAILABLE", "The service is busy now: try again later"),
     (DatabaseNotMigrated, "SERVICE_UNAVAILABLE", f"The service is being updated: try again later, or {_OPERATOR}"),
     (RoleNotGranted, "SERVICE_UNAVAILABLE", f"The service is not set up: {_OPERATOR}"),
     (SecretUnreadable, "PRECONDITION_FAILED", "The stored API key cannot be read: connect Mailchimp again"),

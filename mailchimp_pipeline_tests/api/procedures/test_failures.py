@@ -7,7 +7,7 @@ from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.contacts import MissingColumnError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
-from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, StatementRefused
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, StatementRefused
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
     AudienceGone,
@@ -57,6 +57,7 @@ def test_what_has_to_be_set_up_first_is_a_precondition(failure: Exception) -> No
     ("failure", "code"),
     [
         (DatabaseAway(INSIDE), "SERVICE_UNAVAILABLE"),
+        (DatabaseBusy(INSIDE), "SERVICE_UNAVAILABLE"),
         (DatabaseNotMigrated(INSIDE), "SERVICE_UNAVAILABLE"),
         (SourceAwayError(INSIDE), "SERVICE_UNAVAILABLE"),
         (SourceChangedError(INSIDE), "SERVICE_UNAVAILABLE"),
