@@ -21,7 +21,7 @@ class Observation(Generic[_T]):
     Where it could not be told the log says why, under `failure`: the text names hosts, which whoever asks is not told.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing that two kinds of looks do differently
+    def __init__(  # noqa: PLR0913 - each is one thing that two of them do differently
         self,
         take: Callable[[], _T],
         *,
