@@ -56,9 +56,12 @@ class ConnectionStore:
         row = self._live()
         return row and _connection(row)
 
-    def api_key(self) -> ApiKey | None:
-        """Return the live connection's key. Raises `encryption.SecretUnreadable`."""
-        row = self._live()
+    def api_key(self, *, lock: bool = False) -> ApiKey | None:
+        """Return the live connection's key. Raises `encryption.SecretUnreadable`.
+
+        With `lock` it stays the connection's key until the transaction ends.
+        """
+        row = self._live(lock=lock)
         if row is None or row.api_key_encrypted is None:
             return None
         return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
@@ -69,8 +72,7 @@ class ConnectionStore:
         A key of another account ends the former connection, and audiences are read whole again: while they were out
         of reach nobody could be told what changed there.
         """
-        lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
-        row, latest = self._live(), self._latest()
+        row, latest = self._live(lock=True), self._latest()
         if latest is not None and latest.account_id != account.id:
             ours = AudienceReadRow.organisation_id == self._session.organisation_id
             self._session.execute(delete(AudienceReadRow).where(ours))
@@ -124,7 +126,11 @@ class ConnectionStore:
         query = select(ConnectionRow).where(
             ConnectionRow.organisation_id == self._session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
         )
-        return self._session.scalar(query.with_for_update() if lock else query)
+        if not lock:
+            return self._session.scalar(query)
+        # Where nobody is connected there is no row yet that could be locked.
+        lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
+        return self._session.scalar(query.with_for_update(), execution_options={"populate_existing": True})
 
     def _end(self, row: ConnectionRow, by: str, at: datetime) -> None:
         # Nothing needs the key from here on: to connect again is to give it again.

@@ -61,8 +61,9 @@ def _require_quotes_in_place(data: bytes, path: Path) -> None:
     if misplaced:
         line = data.count(b"\n", 0, int(min(misplaced))) + 1
         raise UnreadableSourceError(
-            f"{path}, line {line}, has a quote within a field, or one that is never closed. "
-            f'Put fields with commas, quotes or line breaks in quotes, and double the quotes in them ("").'
+            f"{path.name}, line {line}, has a quote within a field, or one that is never closed. "
+            f'Put fields with commas, quotes or line breaks in quotes, and double the quotes in them ("").',
+            place=str(path),
         )
 
 
@@ -92,17 +93,20 @@ def _malformed(data: bytes, path: Path) -> UnreadableSourceError:
         try:
             line.decode()
         except UnicodeDecodeError:
-            return UnreadableSourceError(f"{path}, line {number}, is not UTF-8. Save the file as UTF-8.")
+            return UnreadableSourceError(
+                f"{path.name}, line {number}, is not UTF-8. Save the file as UTF-8.", place=str(path)
+            )
     rows = _rows(data)
     header, wrong = list[str](), None
     with suppress(csv.Error):  # a field of more than a megabyte
         header = next((row for row in rows if row), header)
         wrong = next((row for row in rows if row and len(row) != len(header)), None)
     if wrong is None:
-        return UnreadableSourceError(f"{path} is not a well-formed CSV file. Export it again.")
+        return UnreadableSourceError(f"{path.name} is not a well-formed CSV file. Export it again.", place=str(path))
     return UnreadableSourceError(
-        f"{path}, line {rows.line_num}, has {len(wrong)} fields where the header has {len(header)}. "
-        f"Put fields with commas in quotes, and see that the export was complete."
+        f"{path.name}, line {rows.line_num}, has {len(wrong)} fields where the header has {len(header)}. "
+        f"Put fields with commas in quotes, and see that the export was complete.",
+        place=str(path),
     )
 
 

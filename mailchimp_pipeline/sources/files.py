@@ -78,13 +78,15 @@ class FileSource:
         found = [path for path in wanted if path.is_file()]
         if not found:
             raise UnreadableSourceError(
-                f"There is no {wanted[0].name} or {wanted[1].name} in {self._directory}. "
-                f"Put one there, with a header alone if there are no {relation.relation}."
+                f"There is no {wanted[0].name} or {wanted[1].name} in the source's directory. "
+                f"Put one there, with a header alone if there are no {relation.relation}.",
+                place=str(self._directory),
             )
         if len(found) > 1:
             raise UnreadableSourceError(
-                f"Both {wanted[0].name} and {wanted[1].name} are in {self._directory}, and either could be the "
-                f"newer one. Take one of them away."
+                f"Both {wanted[0].name} and {wanted[1].name} are in the source's directory, and either could be the "
+                f"newer one. Take one of them away.",
+                place=str(self._directory),
             )
         return found[0]
 
@@ -93,8 +95,9 @@ class FileSource:
         data = self._bytes(path)
         if self._stamp(path) != before:
             raise SourceChangedError(
-                f"The file {path} was rewritten while it was read. Try again once it is complete; "
-                f"best write it under another name, and rename it when it is."
+                f"The file {path.name} was rewritten while it was read. Try again once it is complete; "
+                f"best write it under another name, and rename it when it is.",
+                place=str(path),
             )
         columns = _FORMATS[path.suffix](data, path)
         if "organisation_id" not in columns:
@@ -109,5 +112,6 @@ class FileSource:
             return path.read_bytes()
         except OSError as error:
             raise UnreadableSourceError(
-                f"The file {path} cannot be read ({type(error).__name__}). Let the pipeline's user read it."
+                f"The file {path.name} cannot be read ({type(error).__name__}). Let the pipeline's user read it.",
+                place=str(path),
             ) from None

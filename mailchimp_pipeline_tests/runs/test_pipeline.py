@@ -8,6 +8,7 @@ from sqlalchemy import insert
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.locks import hold_audience
@@ -15,6 +16,7 @@ from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.requests import RequestStatus
 from mailchimp_pipeline.database.tables import ErasureRequestRow
+from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, MINUTE, a_segment
@@ -64,6 +66,17 @@ def test_without_a_push_the_members_are_made_and_nothing_is_sent(company: Compan
     result = company.sync(push=False)
     assert (result.member_count, company.sandbox.counts().total.calls) == (3, 0)
     assert company.stored().status is SegmentStatus.PENDING
+
+
+def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_run_alone(company: Company) -> None:
+    (company.files / "vendors.csv").unlink()
+    error, stored = company.sync().error or "", company.stored()
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        (told, *_) = audit.entries(session, limit=1).items
+    assert error.startswith("There is no vendors.csv or vendors.parquet in the source's directory. Put one there")
+    assert str(company.files) in error
+    assert (stored.last_error, told.details) == (without_places(error), {"error": without_places(error)})
+    assert str(company.files) not in (stored.last_error or "")
 
 
 def test_an_audience_that_is_gone_is_named_on_the_segment(company: Company) -> None:

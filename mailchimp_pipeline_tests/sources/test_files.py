@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import EntityType, MissingColumnError
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import PassingError, without_places
 from mailchimp_pipeline.sources import FileSource, SourceChangedError, UnreadableSourceError, open_source
 from mailchimp_pipeline.sources.csv_format import read_csv
 from mailchimp_pipeline.sources.files import Stamp
@@ -160,11 +160,13 @@ def test_quotes_are_read_as_spreadsheets_write_them(csv: WriteCsv, field: str, v
     ],
 )
 def test_what_is_wrong_with_a_csv_file_is_said_with_its_line_and_nobodys_data(
-    csv: WriteCsv, content: str | bytes, said: str
+    csv: WriteCsv, tmp_path: Path, content: str | bytes, said: str
 ) -> None:
     with pytest.raises(UnreadableSourceError, match=rf"employees\.csv.* {said}|employees\.csv {said}") as error:
         csv(content).read(EMPLOYEE, "acme")
     assert "secr" not in str(error.value).lower()
+    assert str(tmp_path) in str(error.value)
+    assert str(tmp_path) not in without_places(str(error.value))
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
