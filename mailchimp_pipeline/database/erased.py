@@ -38,24 +38,32 @@ class ErasedContacts:
         at: datetime,
     ) -> None:
         """Remember the entity and its addresses as erased by the request."""
-        hashes = {(_ENTITY, self._pseudonyms.of_entity(*entity))}
-        hashes |= {(_ADDRESS, self._pseudonyms.of_address(address)) for address in subscriber_hashes}
+        hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self._pseudonyms.of_entity(*entity)): entity[0].value}
+        hashes |= {(_ADDRESS, self._pseudonyms.of_address(address)): None for address in subscriber_hashes}
         request, organisation_id = row_id(erasure_request_id), self._session.organisation_id
         rows = [
             {
                 "organisation_id": organisation_id,
                 "kind": kind,
                 "keyed_hash": keyed_hash,
+                "entity_type": entity_type,
                 "erasure_request_id": request,
                 "erased_at": at,
             }
-            for kind, keyed_hash in sorted(hashes)
+            for (kind, keyed_hash), entity_type in sorted(hashes.items())
         ]
         self._session.execute(insert(ErasedContactRow).values(rows).on_conflict_do_nothing())
 
     def any(self) -> bool:
         """Tell whether anybody was erased."""
         return bool(self._hashes())
+
+    def kinds(self) -> frozenset[EntityType]:
+        """Return of which relations somebody was erased."""
+        query = select(ErasedContactRow.entity_type).where(
+            ErasedContactRow.organisation_id == self._session.organisation_id, ErasedContactRow.entity_type.is_not(None)
+        )
+        return frozenset(map(EntityType, self._session.scalars(query.distinct())))
 
     def of_addresses(self, subscriber_hashes: Iterable[str]) -> frozenset[str]:
         """Return which of the addresses, given as Mailchimp's hashes, are erased."""

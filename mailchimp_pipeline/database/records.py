@@ -46,10 +46,11 @@ class DatabaseRecords:
     keyring: Keyring
     clock: Callable[[], datetime]
 
-    def kinds_opted_out(self, organisation_id: str) -> frozenset[EntityType]:
-        """Return of which relations somebody opted out."""
+    def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:
+        """Return of which relations somebody opted out or was erased."""
         with self.database.organisation(organisation_id) as session:
-            return PreferenceStore(session, self.keyring).kinds_opted_out()
+            opted_out = PreferenceStore(session, self.keyring).kinds_opted_out()
+            return opted_out | ErasedContacts(session, self.keyring).kinds()
 
     def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None:
         """Let what was said at an address be the word of the contacts who have it by now."""

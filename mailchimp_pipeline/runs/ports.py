@@ -25,8 +25,8 @@ class Hold(Protocol):
 class Records(Protocol):
     """The database, as a run needs it."""
 
-    def kinds_opted_out(self, organisation_id: str) -> frozenset[EntityType]:
-        """Return of which relations somebody opted out."""
+    def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:
+        """Return of which relations somebody opted out or was erased."""
         ...
 
     def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None:

@@ -148,18 +148,18 @@ class Run:
         """
         organisation_id = segments[0].organisation_id
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
-        # An opt-out bars the address that the contact has by now, whoever else has it: the source alone knows which.
-        opted_out = self.records.kinds_opted_out(organisation_id)
+        # Who said no bars the address that the contact has by now, whoever else has it: the source alone knows which.
+        barred = self.records.kinds_barred(organisation_id)
         with ThreadPoolExecutor(_AUDIENCES_AT_ONCE, thread_name_prefix="audience") as pool:
             reading = self._reading(segments, pool) if self.push else dict[str, "Future[_Audience | _Failed]"]()
             read = {
                 kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind]))
-                for kind in sorted(opted_out.union(kinds))
+                for kind in sorted(barred.union(kinds))
             }
             audiences = {list_id: audience.result() for list_id, audience in reading.items()}
         unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
         # Where that cannot be read nobody is sent: anybody may have such an address.
-        for kind in sorted(opted_out & unread.keys()):
+        for kind in sorted(barred & unread.keys()):
             return unread[kind]
         if len(unread) == len(kinds):
             return unread[kinds[0]]

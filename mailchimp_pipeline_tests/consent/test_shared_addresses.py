@@ -79,3 +79,14 @@ def test_who_shares_the_address_of_a_member_and_opts_out_is_heard_at_once(world:
     world.say(BOB, opted_in=False)
     world.carry_withdrawals(Life())
     assert status(world) is Status.UNSUBSCRIBED
+
+
+def test_a_vendor_who_was_erased_bars_the_address_that_it_comes_back_with_for_employees_too(world: World) -> None:
+    world.say(VENDOR, opted_in=True)
+    world.erase(VENDOR, Life())
+    world.add_segment("staff", NewSegment("staff", SegmentType.EMPLOYEE, NEWS))
+    for who in (ANN, VENDOR):
+        world.company.put(Person(who, SHARED, "Sales"))
+    (result,) = world.sync(["staff"], confirmed=True, life=Life()).results
+    assert result.error is None
+    assert status(world) is None

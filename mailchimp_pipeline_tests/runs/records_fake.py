@@ -50,7 +50,7 @@ class FakeRecords:
     held: set[str] = field(default_factory=set[str])
     hold: FakeHold = field(default_factory=FakeHold)
 
-    def kinds_opted_out(self, organisation_id: str) -> frozenset[EntityType]:  # noqa: ARG002
+    def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:  # noqa: ARG002
         said = [each for ledger in self.ledgers.values() for each in ledger.said.items()]
         return frozenset(EntityType(kind) for (kind, _), word in said if not word.opted_in)
 

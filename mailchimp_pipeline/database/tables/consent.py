@@ -63,17 +63,22 @@ class ErasureRequestRow(Row):
 
 
 class ErasedContactRow(Row):
-    """The keyed hash of an erased contact's entity, or of one of its addresses: never to be pushed again."""
+    """The keyed hash of an erased contact's entity, or of one of its addresses: never to be pushed again.
+
+    Of an entity it is known which relation to look in for the address that it has by now.
+    """
 
     __tablename__ = "erased_contacts"
     __table_args__ = (
         PrimaryKeyConstraint("organisation_id", "kind", "keyed_hash"),
         Index("ix_erased_contacts_request", "erasure_request_id"),
         one_of("kind", ("address", "entity")),
+        one_of("entity_type", EntityType),
     )
 
     organisation_id: Mapped[str]
     kind: Mapped[str]
+    entity_type: Mapped[str | None]
     keyed_hash: Mapped[ByteOrdered]
     erasure_request_id: Mapped[UUID] = mapped_column(ForeignKey("erasure_requests.id"))
     erased_at: Mapped[datetime]

@@ -1,6 +1,8 @@
 """A reason why a contact is not sent: it withdrew while a sync was about to.
 
-And by index who left an audience when, and how far a push has come by Mailchimp's clock.
+And by index who left an audience when, how far a push has come by Mailchimp's clock, and of which relation somebody
+erased was.
+
 Made while the pipeline works, so not in one transaction: each step may be done again.
 """
 
@@ -25,17 +27,25 @@ alter table audience_members drop constraint if exists {name};
 alter table audience_members add constraint {name} check (refusal in ({reasons})) not valid;
 """
 
+_ENTITY_TYPE = """
+alter table erased_contacts add column if not exists entity_type text;
+alter table erased_contacts drop constraint if exists ck_erased_contacts_entity_type_known;
+alter table erased_contacts add constraint ck_erased_contacts_entity_type_known
+    check (entity_type in ('employee', 'vendor'));
+"""
+
 _FORMER, _INDEX = "ix_audience_members_unsubscribed", "ix_audience_members_left"
 _COLUMNS = "audience_members (organisation_id, mailchimp_list_id{more}) where status <> 'subscribed'"
 
 
 def upgrade() -> None:
-    """Let the reason be known, make the column, and put the time into the index."""
+    """Let the reason be known, make the columns, and put the time into the index."""
     steps = _REASONS.format(name=_KNOWN, reasons=f"{_REASONS_BEFORE}, 'withdrawn_meanwhile', 'other'")
     with op.get_context().autocommit_block():
         run_briefly(op.get_bind(), steps, what="the table audience_members")
         column = "alter table audience_reads add column if not exists pushed_through timestamptz"
         run_briefly(op.get_bind(), column, what="the table audience_reads")
+        run_briefly(op.get_bind(), _ENTITY_TYPE, what="the table erased_contacts")
         op.execute(f"alter table audience_members validate constraint {_KNOWN}")
         # What an interrupted one left behind is not used by queries, but kept up to date.
         op.execute(f"drop index concurrently if exists {_INDEX}")
@@ -45,6 +55,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take all of it back."""
+    op.execute("alter table erased_contacts drop column entity_type")
     op.execute("alter table audience_reads drop column pushed_through")
     op.execute(f"create index {_FORMER} on {_COLUMNS.format(more='')}")
     op.execute(f"drop index {_INDEX}")
