@@ -85,8 +85,11 @@ def archive_member(call: Call) -> Answer:
 
 
 def delete_member(call: Call) -> Answer:
-    """POST actions/delete-permanent."""
-    _enrolment(call).delete_permanently(call.member)
+    """POST actions/delete-permanent: no route but this takes the hash alone, no address and no contact id."""
+    member = call.audience.members.get(call.places["subscriber_hash"])
+    if member is None:
+        raise problems.not_found()
+    _enrolment(call).delete_permanently(member)
     return NO_CONTENT
 
 
