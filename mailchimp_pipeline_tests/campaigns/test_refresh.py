@@ -134,6 +134,31 @@ def test_a_campaign_that_is_gone_is_kept_marked_and_left_alone(stage: Stage, how
     assert [result.campaign.id for result in again.campaigns] == [other.id]
 
 
+def test_what_was_looked_for_in_a_wrong_account_is_looked_for_again(stage: Stage) -> None:
+    account = stage.connect()
+    campaign, wrong_key = stage.track(), "f" * 32 + "-us6"
+    send(stage, campaign)
+    stage.connect_to(stage.sandbox.add_account(wrong_key), wrong_key)
+    stage.refresh()
+    assert stage.now(campaign).missing_since == stage.hours()
+    stage.connect_to(account, stage.key_of("acme"))
+    stage.refresh()
+    after = stage.now(campaign)
+    assert (after.missing_since, after.status, after.open_rate) == (None, "sent", 0.4)
+
+
+def test_what_is_still_gone_after_connecting_again_is_asked_for_once(stage: Stage) -> None:
+    account = stage.connect()
+    campaign = stage.track()
+    stage.sandbox.delete_campaign(campaign.mailchimp_campaign_id)
+    stage.refresh()
+    stage.hours.pass_one()
+    stage.connect_to(account, stage.key_of("acme"))
+    assert len(stage.refresh()) == 1
+    assert stage.now(campaign).missing_since == stage.hours()
+    assert stage.refresh() == []
+
+
 def test_a_campaign_that_cannot_be_written_down_does_not_stop_the_others(stage: Stage) -> None:
     stage.connect()
     broken, fine = stage.track(), stage.track()
