@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import requests
 import urllib3
@@ -46,11 +46,28 @@ class Timeouts:
     read: float = 130.0
 
 
-class Transport:
-    """Sends calls for one account over at most ten pooled connections; threads may share it.
+class KeyWatch(Protocol):
+    """Is told what Mailchimp makes of the key, before whoever called is."""
 
-    `key_refused` is told when Mailchimp does not accept the key, before whoever called is.
-    """
+    def refused(self, error: KeyRefused) -> None:
+        """Hear that Mailchimp does not accept the key."""
+        ...
+
+    def accepted(self) -> None:
+        """Hear that a call was carried out."""
+        ...
+
+
+class _Unwatched:
+    def refused(self, error: KeyRefused) -> None:
+        pass
+
+    def accepted(self) -> None:
+        pass
+
+
+class Transport:
+    """Sends calls for one account over at most ten pooled connections; threads may share it."""
 
     def __init__(  # noqa: PLR0913 - each is one thing that the client is given for it
         self,
@@ -61,13 +78,13 @@ class Transport:
         timeouts: Timeouts,
         retries: Retries,
         proxy: str | None = None,
-        key_refused: Callable[[], None] = lambda: None,
+        key_watch: KeyWatch | None = None,
     ) -> None:
         self._root = root
         self._slots = slots
         self._timeouts = (timeouts.connect, timeouts.read)
         self._retries = retries
-        self._key_refused = key_refused
+        self._key_watch = key_watch or _Unwatched()
         self._session = _session(api_key, proxy)
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
@@ -122,11 +139,12 @@ class Transport:
                 count_retry()
                 # Not where to: a member's path holds the hash of the address.
                 _log.info("mailchimp call tried again", task=call.task, after=type(error).__name__)
-            except KeyRefused:
-                self._key_refused()
+            except KeyRefused as error:
+                self._key_watch.refused(error)
                 raise
             else:
                 self._in_vain = False
+                self._key_watch.accepted()
                 return done
 
     def _exchange(self, call: Call) -> Answer:

@@ -116,6 +116,17 @@ def test_an_organisation_whose_key_is_revoked_does_not_stop_the_others(stage: St
     assert [stage.connection(organisation).key_refused_at is None for organisation in ("acme", "bolt")] == [False, True]
 
 
+def test_the_first_answer_after_an_account_was_reactivated_takes_the_mark_off_its_connection(stage: Stage) -> None:
+    account = stage.connect()
+    stage.track()
+    stage.sandbox.set_deactivated(account)
+    stage.refresh()
+    assert stage.connection().key_refused_at is not None
+    stage.sandbox.set_deactivated(account, deactivated=False)
+    (refresh,) = stage.refresh()
+    assert (refresh.error, stage.connection().key_refused_at) == (None, None)
+
+
 @pytest.mark.parametrize("how", ["deleted", "archived"])
 def test_a_campaign_that_is_gone_is_kept_marked_and_left_alone(stage: Stage, how: str) -> None:
     stage.connect()

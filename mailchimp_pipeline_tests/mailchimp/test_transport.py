@@ -124,15 +124,30 @@ def test_an_answer_brings_patience_back() -> None:
     assert len(script.asked) == len(replies)
 
 
-def test_a_refused_key_is_told_of_before_the_error_is() -> None:
-    told = list[str]()
-    with (
-        scripted(Reply(401, a_problem(401, "API Key Invalid"))) as script,
-        a_client(script.root, key_refused=lambda: told.append("refused")) as client,
-        pytest.raises(KeyRefused),
-    ):
+class Watch:
+    """Keeps what it hears of the key."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def refused(self, error: KeyRefused) -> None:
+        """See `mailchimp.KeyWatch`."""
+        self.heard.append(type(error).__name__)
+
+    def accepted(self) -> None:
+        """See `mailchimp.KeyWatch`."""
+        self.heard.append("accepted")
+
+
+def test_whether_the_key_is_taken_is_told_before_whoever_called_hears_of_it() -> None:
+    watch = Watch()
+    replies = (Reply(401, a_problem(401, "API Key Invalid")), Reply(502), AN_ACCOUNT)
+    with scripted(*replies) as script, a_client(script.root, key_watch=watch) as client:
+        for failure in (KeyRefused, Unavailable):
+            with pytest.raises(failure):
+                client.account()
         client.account()
-    assert told == ["refused"]
+    assert watch.heard == ["KeyRefused", "accepted"]
 
 
 def test_a_retry_after_is_waited_for() -> None:

@@ -153,6 +153,14 @@ def test_a_key_revoked_since_is_told_as_such_and_written_down_once(connected: Te
     assert connected.actions() == ["connection.key_refused", "connection.connected"]
 
 
+def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_written_down(connected: Tenant) -> None:
+    sandbox = connected.stage.sandbox
+    for deactivated in (True, False, False):
+        sandbox.set_deactivated(connected.account_id, deactivated=deactivated)
+        connected.query("connection.listAudiences")
+    assert connected.actions() == ["connection.key_accepted", "connection.key_refused", "connection.connected"]
+
+
 @pytest.mark.parametrize(
     ("statuses", "worst"),
     [
