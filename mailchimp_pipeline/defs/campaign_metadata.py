@@ -65,7 +65,7 @@ def plotted(refreshes: Sequence[OrganisationRefresh]) -> Sequence[Campaign]:
 
 
 def _refreshed(refreshes: Iterable[OrganisationRefresh]) -> list[Campaign]:
-    return [result.campaign for refresh in refreshes if not refresh.error for result in refresh.campaigns]
+    return [campaign for refresh in refreshes for campaign in refresh.refreshed]
 
 
 def _latest_sent_first(campaigns: Iterable[Campaign]) -> list[Campaign]:

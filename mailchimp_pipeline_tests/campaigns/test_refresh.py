@@ -177,6 +177,7 @@ def test_a_campaign_that_cannot_be_written_down_does_not_stop_the_others(stage: 
     send(stage, fine)
     (refresh,) = stage.refresh()
     assert list(refresh.failures) == [broken.mailchimp_campaign_id]
+    assert [campaign.id for campaign in refresh.refreshed] == [fine.id]
     assert (stage.now(broken), stage.now(fine).open_rate) == (broken, 0.4)
 
 

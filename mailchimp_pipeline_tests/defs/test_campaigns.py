@@ -14,6 +14,7 @@ from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGN
 from mailchimp_pipeline.defs.campaigns import CampaignsResource
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
+from mailchimp_pipeline_tests.test_tracing import lines
 
 JOB = "mailchimp_campaign_stats_refresh"
 
@@ -104,10 +105,24 @@ def test_an_organisation_that_fails_is_named_and_fails_the_check_but_not_the_run
 
 
 def test_a_campaign_that_fails_is_named_too() -> None:
-    told = OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), CampaignResult(a_campaign(2), "Look at it.")))
-    (judged,) = run(told).get_asset_check_evaluations()
-    assert not judged.passed
-    assert rows(judged.metadata["failed"]) == [{"organisation": "acme", "campaign": "c2", "error": "Look at it."}]
+    failed = CampaignResult(a_campaign(2), "Try later.", is_refreshed=False)
+    result = run(OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), failed)))
+    (judged,) = result.get_asset_check_evaluations()
+    named = [{"organisation": "acme", "campaign": "c2", "error": "Try later."}]
+    assert (judged.passed, rows(judged.metadata["failed"])) == (False, named)
+    assert (metadata(result)["refreshed"].value, [row["campaign"] for row in rows(metadata(result)["campaigns"])]) == (
+        1,
+        ["c1"],
+    )
+
+
+def test_the_log_counts_as_refreshed_what_was() -> None:
+    away = OrganisationRefresh("bolt", tuple(CampaignResult(a_campaign(n)) for n in range(50)), error="It is away.")
+    partly = CampaignResult(a_campaign(2), "Try later.", is_refreshed=False)
+    with lines() as told:
+        run(away, OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), partly)))
+    counted = {line["organisation_id"]: (line["refreshed"], line["failed"]) for line in told}
+    assert counted == {"bolt": (0, 50), "acme": (1, 1)}
 
 
 def test_an_unforeseen_error_leaves_its_place_in_the_log_of_the_run() -> None:
