@@ -168,8 +168,14 @@ class Transport:
         raise failure
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - that of requests
+        """Return none: requests would read a Location that is not followed, and fail where it is no address."""
+        return None
+
+
 def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     # No proxy, netrc or certificates from the environment: the key goes where the settings say, or nowhere.
     session.trust_env = False
     # Encrypted calls alone: those in the clear go to this machine itself.

@@ -48,6 +48,16 @@ def test_a_redirect_is_not_followed() -> None:
     assert elsewhere.asked == []
 
 
+@pytest.mark.parametrize("location", ["http://[bad/x", "http://x:99999999/", "http://x/\xe4\xff", "//", ""])
+def test_a_redirect_to_what_is_no_address_is_one_too(location: str) -> None:
+    with (
+        scripted(Reply(302, headers={"Location": location})) as script,
+        a_client(script.root) as client,
+        pytest.raises(Redirected),
+    ):
+        client.account()
+
+
 def test_cookies_are_not_kept() -> None:
     with (
         scripted(Reply(body=AN_ACCOUNT.body, headers={"Set-Cookie": "a=b"})) as script,
