@@ -5,6 +5,7 @@ PassingError
     ├── Throttled          too many calls at once; was not carried out
     ├── TimedOut           no answer in time; may have been carried out
     └── Unavailable        unreachable, broken, or an answer that is not one; may have been carried out
+        └── Incomplete     a listing gave less than it announced
 LastingError
 ├── KeyRefused             the key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
@@ -43,6 +44,10 @@ class TimedOut(MailchimpAway):
 
 class Unavailable(MailchimpAway):
     """Mailchimp cannot be reached, is broken, or something on the way answered in its place."""
+
+
+class Incomplete(Unavailable):
+    """A listing ended before all that it announced had come."""
 
 
 class KeyRefused(LastingError):

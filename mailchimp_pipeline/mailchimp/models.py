@@ -268,6 +268,7 @@ class Webhook(Wire):
 
 
 class Webhooks(Wire):
-    """All webhooks of an audience."""
+    """Webhooks of an audience; `total_items` counts all, and is 0 where that is not said."""
 
     webhooks: tuple[Webhook, ...]
+    total_items: Count = 0

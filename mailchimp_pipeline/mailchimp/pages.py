@@ -28,7 +28,7 @@ class Fetcher(Protocol):
 def read_pages(fetcher: Fetcher, call: Call, model: type[Page[Item]]) -> Iterator[tuple[Item, ...]]:
     """Yield the entries of all pages; entries may come twice, but none is left out.
 
-    Raises `Unavailable` where the listing ends before all that was announced has come.
+    Raises `Incomplete` where the listing ends before all that was announced has come.
     """
     sizes: list[int] = [*PAGE_SIZES]
     total, offset = None, 0

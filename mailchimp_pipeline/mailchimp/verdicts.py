@@ -14,6 +14,7 @@ from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
+    Incomplete,
     KeyRefused,
     MailchimpAway,
     MemberExists,
@@ -74,9 +75,9 @@ def malformed(call: Call, answer: Answer) -> Unavailable:
     )
 
 
-def incomplete(call: Call, *, announced: int, read: int) -> Unavailable:
+def incomplete(call: Call, *, announced: int, read: int) -> Incomplete:
     """Return the error for a listing that ended before all it announced had come."""
-    return Unavailable(
+    return Incomplete(
         f"Mailchimp announced {announced} entries while {call.task} and gave {read}. A part is not taken for the "
         f"whole. {_LATER}."
     )
