@@ -40,7 +40,9 @@ class Patience:
     turn_seconds: float = 15.0
 
 
-PATIENCE = Patience(Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0))
+PATIENCE = Patience(
+    Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0, total=20.0)
+)
 """That of a person who waits for the answer, and can ask again."""
 
 

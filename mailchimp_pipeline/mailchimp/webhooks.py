@@ -41,7 +41,7 @@ class WebhookCalls:
         while len(found) < page.total_items:
             announced, read = page.total_items, len(found)
             try:
-                page = self._transport.fetch(call.page(PAGE_SIZES[0], read, repeat_when_lost=True), Webhooks)
+                page = self._transport.fetch(call.page(PAGE_SIZES[0], read), Webhooks)
             except Rejected:
                 raise incomplete(call, announced=announced, read=read) from None
             found |= {webhook.id: webhook for webhook in page.webhooks}

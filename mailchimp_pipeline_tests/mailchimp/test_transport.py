@@ -1,20 +1,25 @@
 """One call on the wire: what is sent, what is waited for, what is tried again, and who gets to know of it."""
 
+import gzip
 import logging
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
+from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import (
+    BrokenOff,
     KeyRefused,
     Redirected,
     Throttled,
     TimedOut,
     Unavailable,
 )
+from mailchimp_pipeline.mailchimp.transport import LARGEST_ANSWER
 from mailchimp_pipeline_tests.mailchimp.builders import (
     A_HASH,
     A_KEY,
@@ -182,7 +187,7 @@ def test_a_retry_after_beyond_the_budget_is_not_waited_for() -> None:
 
 
 def test_the_time_an_attempt_takes_is_part_of_the_budget() -> None:
-    ticks = iter(range(0, 10_000, 40))
+    ticks = iter(range(0, 10_000, 15))
     rule = Retries(budget=100, sleep=lambda _: None, clock=lambda: float(next(ticks)))
     with (
         scripted(NO_ANSWER) as script,
@@ -191,6 +196,35 @@ def test_the_time_an_attempt_takes_is_part_of_the_budget() -> None:
     ):
         client.account()
     assert len(script.asked) == 3
+
+
+def test_an_answer_that_drips_is_not_waited_for_without_end() -> None:
+    drip = Reply(body={"account_id": "x" * 400}, drip=0.02)
+    with (
+        scripted(drip) as script,
+        a_client(script.root, retries=Retries(budget=0), timeouts=Timeouts(1, 0.5, 0.2)) as client,
+        pytest.raises(TimedOut),
+    ):
+        client.account()
+
+
+def test_an_answer_larger_than_any_of_mailchimps_is_not_read_to_its_end() -> None:
+    bomb = gzip.compress(b" " * (LARGEST_ANSWER + 1))
+    with (
+        scripted(Reply(body=bomb, headers={"Content-Encoding": "gzip"})) as script,
+        a_client(script.root) as client,
+        pytest.raises(BrokenOff),
+    ):
+        client.account()
+
+
+@pytest.mark.parametrize("reply", [AN_ACCOUNT, Reply(404, a_problem(404, "Gone")), Reply(502, b"<html>")])
+def test_a_connection_whose_answer_was_read_is_used_again(reply: Reply) -> None:
+    with scripted(reply) as script, a_client(script.root) as client:
+        for _ in range(3):
+            with suppress(PipelineError):
+                client.account()
+    assert (len(script.asked), script.connections) == (3, 1)
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:
