@@ -68,13 +68,13 @@ def test_a_refresh_says_how_the_campaigns_do_in_fractions() -> None:
 
 
 def test_the_rates_over_time_are_a_picture_inside_the_markdown() -> None:
-    picture = metadata(run(refreshed(a_campaign(open_rate=0.4, title="Spring & co"))))["rates"]
+    picture = metadata(run(refreshed(a_campaign(open_rate=0.4, title="Spring & [co]"))))["rates"]
     assert isinstance(picture, dg.MarkdownMetadataValue)
     assert picture.md_str is not None
     head, _, encoded = picture.md_str.partition("data:image/svg+xml;base64,")
     svg = ET.fromstring(base64.b64decode(encoded.removesuffix(")")))  # noqa: S314 - our own text
-    assert head == "![Open and click rates over time]("
-    assert "Spring & co" in [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert head == "![Open and click rates over time. Spring &  co  50.0% opened, 20.0% clicked]("
+    assert "Spring & [co]" in [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def test_nothing_is_drawn_where_nothing_was_sent() -> None:
