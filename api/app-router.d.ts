@@ -145,6 +145,8 @@ export interface Connection {
   connectedAt: string;
   /** When a segment was last synced. */
   lastSyncedAt: string | null;
+  /** Since when Mailchimp refuses the API key; null where it takes it. */
+  keyRefusedAt: string | null;
   softDeletedAt: string | null;
 }
 

@@ -26,14 +26,14 @@ from mailchimp_pipeline.database.webhooks import (
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.mailchimp.errors import KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
+from mailchimp_pipeline.mailchimp.errors import Incomplete, KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
 from mailchimp_pipeline.mailchimp.models import Webhook as MailchimpWebhook
 from mailchimp_pipeline.webhooks import PATH
 
 _LOCK_SECONDS = 10
 _NOT_REGISTERED, _REMOVED, _NOT_REMOVED = "webhook.not_registered", "webhook.removed", "webhook.not_removed"
 
-_OF_ONE_AUDIENCE = (NotFound, Rejected)
+_OF_ONE_AUDIENCE = (NotFound, Rejected, Incomplete)
 """Failures after which the next audience is still worth a try."""
 _OF_MAILCHIMP = (*_OF_ONE_AUDIENCE, KeyRefused, MailchimpAway, Redirected)
 """Failures whose text is for the readers of the audit log; others name hosts."""

@@ -38,6 +38,8 @@ class Connection(WireModel):
     connected_at: UtcTime
     last_synced_at: UtcTime | None
     """When a segment was last synced."""
+    key_refused_at: UtcTime | None
+    """Since when Mailchimp refuses the API key; null where it takes it."""
     soft_deleted_at: UtcTime | None
 
 
@@ -119,5 +121,6 @@ def _shown(session: OrganisationSession, connection: connections.Connection) -> 
         sync_status=segments.status,
         connected_at=connection.connected_at,
         last_synced_at=segments.last_synced_at,
+        key_refused_at=connection.key_refused_at,
         soft_deleted_at=connection.soft_deleted_at,
     )

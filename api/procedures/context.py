@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
 from api.auth import Caller
 from api.procedures.deadline import TimedSlots
@@ -21,7 +20,7 @@ from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
-from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp import KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 _log = logger("api.procedures")
@@ -41,7 +40,9 @@ class Patience:
     turn_seconds: float = 15.0
 
 
-PATIENCE = Patience(Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0))
+PATIENCE = Patience(
+    Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0, total=20.0)
+)
 """That of a person who waits for the answer, and can ask again."""
 
 
@@ -87,7 +88,7 @@ class Context:
 
     @contextmanager
     def mailchimp(self) -> Generator[MailchimpClient]:
-        """Yield the organisation's Mailchimp. Raises `NotConnected`. That the key is refused is written down.
+        """Yield the organisation's Mailchimp. Raises `NotConnected`. What it makes of the key is noted.
 
         With the key as it is now: another process may have replaced it since the last call.
         """
@@ -97,8 +98,8 @@ class Context:
         if connection is None or api_key is None:
             raise NotConnected(self.organisation_id)
         slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
-        refused = partial(self.parts.note_key_refused, self.organisation_id, api_key)
-        with closing(slots), self._client(api_key, slots, key_refused=refused) as client:
+        notes = self.parts.key_notes(connection, api_key)
+        with closing(slots), self._client(api_key, slots, notes) as client:
             yield client
 
     def carry_withdrawals(self) -> None:
@@ -118,9 +119,7 @@ class Context:
         """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""
         return self._client(api_key, ThreadSlots(1))
 
-    def _client(
-        self, api_key: ApiKey, slots: Slots, *, key_refused: Callable[[], None] = lambda: None
-    ) -> MailchimpClient:
+    def _client(self, api_key: ApiKey, slots: Slots, key_watch: KeyWatch | None = None) -> MailchimpClient:
         return MailchimpClient(
             api_key,
             slots=TimedSlots(slots, self._mailchimp_until),
@@ -128,5 +127,5 @@ class Context:
             retries=self.patience.retries,
             timeouts=self.patience.timeouts,
             proxy=self.parts.settings.proxy,
-            key_refused=key_refused,
+            key_watch=key_watch,
         )

@@ -1,16 +1,17 @@
 """The adapters, made from the settings when they are first needed."""
 
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
 
 from mailchimp_pipeline.access import Access
+from mailchimp_pipeline.assembly.key_notes import KeyNotes
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.embedded import embedded_server
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
@@ -18,7 +19,7 @@ from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.erasure import Erasures
-from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.settings import Settings
@@ -123,15 +124,12 @@ class Parts:
             root=self.settings.api_root,
             retries=retries,
             proxy=self.settings.proxy,
-            key_refused=lambda: self.note_key_refused(organisation_id, api_key),
+            key_watch=self.key_notes(connection, api_key),
         )
 
-    def note_key_refused(self, organisation_id: str, api_key: ApiKey) -> None:
-        """Note on the connection that its key was refused, unless another one took its place meanwhile."""
-        with suppress(PipelineError), self.database.organisation(organisation_id) as session:
-            store = ConnectionStore(session, self.keyring)
-            if store.api_key(lock=True) == api_key:
-                store.mark_key_refused(at=utc_now())
+    def key_notes(self, connection: Connection, api_key: ApiKey) -> KeyNotes:
+        """Return what notes on the connection whether Mailchimp takes its key."""
+        return KeyNotes(self.database, self.keyring, connection, api_key, utc_now)
 
     def slots(self, account_id: str) -> ConnectionSlots:
         """Return the connections that Mailchimp allows the account, counted over all processes."""

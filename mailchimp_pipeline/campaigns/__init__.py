@@ -5,7 +5,7 @@ together (`runs`).
 """
 
 from mailchimp_pipeline.campaigns.model import FINAL, Campaign, CampaignStatus, Figures, Stats, settling_since
-from mailchimp_pipeline.campaigns.plot import rates_plot
+from mailchimp_pipeline.campaigns.plot import rates_plot, rates_text
 from mailchimp_pipeline.campaigns.refresh import Refresh, refresh
 from mailchimp_pipeline.campaigns.sightings import (
     MailchimpCampaign,
@@ -27,6 +27,7 @@ __all__ = [
     "Sighting",
     "Stats",
     "rates_plot",
+    "rates_text",
     "refresh",
     "settling_since",
     "sight",

@@ -1,10 +1,10 @@
-"""Open and click rates over time as a picture: a small panel a campaign, in SVG, which needs no library.
+"""Open and click rates over time as a picture: a small panel a campaign, in SVG, which needs no library; and in words.
 
 What does not belong here: where the picture is shown (`defs`).
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
@@ -17,7 +17,11 @@ _WIDTH, _HEIGHT = 250, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 34, 24
 _LEGEND_HEIGHT: Final = 26
 _LONGEST_TITLE: Final = 32
-_OPENS, _CLICKS, _INK, _GRID = "#4f43dd", "#d9730d", "#30303a", "#d8d8e0"
+_OPENS, _CLICKS, _INK, _GRID = "#4f43dd", "#b45309", "#30303a", "#d8d8e0"
+
+
+_DASHES: Final = ' stroke-dasharray="4 3"'
+"""Of the clicks: who sees no colours tells the lines apart by it."""
 
 
 def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
@@ -29,8 +33,11 @@ def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="10" fill="{_INK}">',
         f'<rect {size} fill="#ffffff"/>',
-        f'<text x="10" y="17" fill="{_OPENS}">● open rate</text>',
-        f'<text x="90" y="17" fill="{_CLICKS}">● click rate</text>',
+        f'<line x1="10" y1="14" x2="28" y2="14" stroke="{_OPENS}" stroke-width="1.5"/>',
+        f'<text x="32" y="17" fill="{_OPENS}">open rate</text>',
+        f'<line x1="92" y1="14" x2="110" y2="14" stroke="{_CLICKS}" stroke-width="1.5"{_DASHES}/>',
+        f'<text x="114" y="17" fill="{_CLICKS}">click rate</text>',
+        '<text x="176" y="17">times in UTC</text>',
     ]
     for number, (campaign, stats) in enumerate(histories):
         x, y = number % columns * _WIDTH, _LEGEND_HEIGHT + number // columns * _HEIGHT
@@ -38,12 +45,19 @@ def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def rates_text(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
+    """Return the latest rates of the picture in words, for who does not see it."""
+    latest = ((_printable(campaign.title), stats[-1].figures) for campaign, stats in histories)
+    return "; ".join(f"{title} {now.open_rate:.1%} opened, {now.click_rate:.1%} clicked" for title, now in latest)
+
+
 def _panel(title: str, stats: Sequence[Stats]) -> Iterator[str]:
     shown = title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 1]}…"
     opens = [row.figures.open_rate for row in stats]
     clicks = [row.figures.click_rate for row in stats]
     top = _next_tenth(max(*opens, *clicks))
-    times = [row.refreshed_at for row in stats]
+    # The database gives them in the time zone of its session.
+    times = [row.refreshed_at.astimezone(UTC) for row in stats]
     yield f'<text x="{_LEFT}" y="20" font-size="11" font-weight="bold">{escape(_printable(shown))}</text>'
     for share in (0.0, top):
         y = _y(share, top)
@@ -53,13 +67,15 @@ def _panel(title: str, stats: Sequence[Stats]) -> Iterator[str]:
     if times[-1] > times[0]:
         yield f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">{times[-1]:%d %b %H:%M}</text>'
     yield from _line(times, opens, top, _OPENS)
-    yield from _line(times, clicks, top, _CLICKS)
+    yield from _line(times, clicks, top, _CLICKS, _DASHES)
 
 
-def _line(times: Sequence[datetime], rates: Sequence[float], top: float, colour: str) -> Iterator[str]:
+def _line(
+    times: Sequence[datetime], rates: Sequence[float], top: float, colour: str, dashes: str = ""
+) -> Iterator[str]:
     points = [(_x(time, times), _y(rate, top)) for time, rate in zip(times, rates, strict=True)]
     path = " ".join(f"{x},{y}" for x, y in points)
-    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"{dashes}/>'
     x, y = points[-1]
     yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>'
 

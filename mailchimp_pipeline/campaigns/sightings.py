@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from mailchimp_pipeline.errors import PassingError
+
 _NEVER_SENT: Final = frozenset({"save", "schedule"})
 _ONE_SECOND: Final = timedelta(seconds=1)
 """What Mailchimp gives times to."""
@@ -61,6 +63,14 @@ class Sighting:
     report: MailchimpReport | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What was seen of some campaigns, by Mailchimp's ids, and why one was not; what is in neither is not there."""
+
+    seen: Mapping[str, Sighting]
+    failed: Mapping[str, PassingError]
+
+
 class MailchimpCampaigns(Protocol):
     """The campaigns of one account. Either listing may give an entry twice, and leaves none out."""
 
@@ -77,11 +87,12 @@ class MailchimpCampaigns(Protocol):
         ...
 
 
-def sight(account: MailchimpCampaigns, wanted: Collection[str]) -> Mapping[str, Sighting]:
-    """Return those of the wanted campaigns that the account has, by Mailchimp's ids.
+def sight(account: MailchimpCampaigns, wanted: Collection[str]) -> Sightings:
+    """Return those of the wanted campaigns that the account has.
 
     Asks for no more pages than hold them: two requests where all are among the newest thousand. One that no page
     had is asked for by itself: it is given up for good on Mailchimp's word alone, never on a listing's silence.
+    Where that call gets no answer, the other campaigns are seen all the same.
     """
     found: dict[str, MailchimpCampaign] = {}
     for campaign in account.campaigns():
@@ -91,8 +102,19 @@ def sight(account: MailchimpCampaigns, wanted: Collection[str]) -> Mapping[str, 
             break
     reports = _reports(account, [campaign for campaign in found.values() if campaign.may_have_report])
     listed = {key: Sighting(campaign, reports.get(key)) for key, campaign in found.items()}
-    singly = {key: account.sighting(key) for key in sorted(set(wanted) - found.keys())}
-    return listed | {key: sighting for key, sighting in singly.items() if sighting}
+    return _singly(account, sorted(set(wanted) - found.keys()), listed)
+
+
+def _singly(account: MailchimpCampaigns, wanted: Iterable[str], listed: Mapping[str, Sighting]) -> Sightings:
+    seen, failed = dict(listed), dict[str, PassingError]()
+    for key in wanted:
+        try:
+            sighting = account.sighting(key)
+        except PassingError as error:
+            failed[key] = error
+        else:
+            seen |= {key: sighting} if sighting else {}
+    return Sightings(seen, failed)
 
 
 def _reports(account: MailchimpCampaigns, of: Collection[MailchimpCampaign]) -> Mapping[str, MailchimpReport]:

@@ -39,7 +39,9 @@ class DatabaseCampaignRecords:
                     with self.database.explained(), session.begin_nested():
                         after = store.write(campaign.id, refresh, by=audit.PIPELINE, at=self.clock())
                 except StatementRefused as refused:
-                    written[campaign.id] = CampaignResult(campaign, f"It could not be written down. {refused}")
+                    written[campaign.id] = CampaignResult(
+                        campaign, f"It could not be written down. {refused}", is_refreshed=False
+                    )
                 else:
                     written |= {campaign.id: CampaignResult(after, refresh.problem)} if after else {}
         return written

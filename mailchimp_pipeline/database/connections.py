@@ -111,12 +111,19 @@ class ConnectionStore:
             self._tell(row, "connection.opt_in_only_set", by, at, {"opt_in_only": opt_in_only})
         return _connection(row)
 
-    def mark_key_refused(self, *, at: datetime) -> None:
+    def mark_key_refused(self, at: datetime) -> None:
         """Note that Mailchimp refused the key, the first time it did."""
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is None:
             row.key_refused_at = at
             self._tell(row, "connection.key_refused", audit.PIPELINE, at)
+
+    def clear_key_refused(self, at: datetime) -> None:
+        """Note that Mailchimp takes the key that it had refused."""
+        row = self._live(lock=True)
+        if row is not None and row.key_refused_at is not None:
+            row.key_refused_at = None
+            self._tell(row, "connection.key_accepted", audit.PIPELINE, at)
 
     def _latest(self) -> ConnectionRow | None:
         ours = select(ConnectionRow).where(ConnectionRow.organisation_id == self._session.organisation_id)

@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from mailchimp_pipeline.campaigns import Campaign, Stats, rates_plot
+from mailchimp_pipeline.campaigns import Campaign, Stats, rates_plot, rates_text
 from mailchimp_pipeline.defs.metadata import Metadata
 from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
 
 CAMPAIGNS_LISTED = 50
 CAMPAIGNS_PLOTTED = 6
+
+_PLAIN = str.maketrans(dict.fromkeys("[]<>`\\", " "))
+"""Without what has a meaning in markdown: a title may hold any of it."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _COLUMNS = {
@@ -45,7 +48,7 @@ def refresh_metadata(refreshes: Sequence[OrganisationRefresh], histories: Mappin
         **failures_metadata(failed),
     }
     drawn = [(campaign, histories[campaign.id]) for campaign in plotted(refreshes) if histories.get(campaign.id)]
-    return {**told, "rates": _picture(rates_plot(drawn))} if drawn else told
+    return {**told, "rates": _picture(rates_plot(drawn), rates_text(drawn))} if drawn else told
 
 
 def failures_metadata(failed: Sequence[OrganisationRefresh]) -> Metadata:
@@ -65,7 +68,7 @@ def plotted(refreshes: Sequence[OrganisationRefresh]) -> Sequence[Campaign]:
 
 
 def _refreshed(refreshes: Iterable[OrganisationRefresh]) -> list[Campaign]:
-    return [result.campaign for refresh in refreshes if not refresh.error for result in refresh.campaigns]
+    return [campaign for refresh in refreshes for campaign in refresh.refreshed]
 
 
 def _latest_sent_first(campaigns: Iterable[Campaign]) -> list[Campaign]:
@@ -91,7 +94,7 @@ def _table(columns: Mapping[str, str], rows: Iterable[Mapping[str, str | int | f
     return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows], schema=schema)
 
 
-def _picture(svg: str) -> dg.MarkdownMetadataValue:
+def _picture(svg: str, in_words: str) -> dg.MarkdownMetadataValue:
     """Return the picture as Dagster's UI shows one: inside the markdown itself, so that nothing is fetched for it."""
-    encoded = b64encode(svg.encode()).decode()
-    return dg.MetadataValue.md(f"![Open and click rates over time](data:image/svg+xml;base64,{encoded})")
+    encoded, plain = b64encode(svg.encode()).decode(), in_words.translate(_PLAIN)
+    return dg.MetadataValue.md(f"![Open and click rates over time. {plain}](data:image/svg+xml;base64,{encoded})")

@@ -61,7 +61,8 @@ def _tell(context: dg.AssetExecutionContext, refresh: OrganisationRefresh) -> No
     if refresh.defect:
         context.log.error("Organisation %s: raised at\n%s", refresh.organisation_id, refresh.defect)
     ids = {"organisation_id": refresh.organisation_id, "run_id": context.run.run_id}
-    _log.info("campaigns", **ids, refreshed=len(refresh.campaigns), failed=len(refresh.failures))
+    failed = len(refresh.campaigns) if refresh.error else len(refresh.failures)
+    _log.info("campaigns", **ids, refreshed=len(refresh.refreshed), failed=failed)
 
 
 def _judged(refreshes: Sequence[OrganisationRefresh]) -> dg.AssetCheckResult:

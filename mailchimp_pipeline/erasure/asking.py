@@ -11,7 +11,7 @@ from itertools import chain
 
 from mailchimp_pipeline.consent import Deletion, ErasureRequest, Question, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
-from mailchimp_pipeline.erasure.ports import Mailchimp, Records
+from mailchimp_pipeline.erasure.ports import AttemptRecords, Mailchimp
 from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
 from mailchimp_pipeline.sync import MemberStatus
 
@@ -20,13 +20,15 @@ class Asking:
     """What is asked for one erasure: `targets` as they are known by now, `problems` as they were met."""
 
     def __init__(
-        self, records: Records, request: ErasureRequest, targets: Targets, *, stopping: Callable[[], bool]
+        self, records: AttemptRecords, request: ErasureRequest, targets: Targets, *, stopping: Callable[[], bool]
     ) -> None:
         self.targets = targets
         self.problems: list[PipelineError] = []
         self._records = records
         self._request = request
         self._stopping = stopping
+        self._asked: set[tuple[str, str]] = set()
+        """Audience and address of each question that this attempt need not ask any more."""
 
     @property
     def organisation_id(self) -> str:
@@ -46,16 +48,14 @@ class Asking:
         self._see_to_missing(list_ids, reach)
         if not self.targets.addresses:
             self._recognise(mailchimp, list_ids)
-        asked: set[tuple[str, str]] = set()
-        # An address that turns up in one audience is asked for in those before it, too.
-        while list_id := self._next(list_ids, asked):
+        # An address that turns up in one audience is asked for there and in those before it, too.
+        while list_id := self._next(list_ids):
             if self._stopping():
                 raise NotAllAsked
             try:
                 self._audience(mailchimp, list_id)
             except LastingError as error:
                 self.problems.append(error)
-            asked |= {(list_id, address) for address in self.targets.addresses}
 
     def sweep_all_but(self, list_ids: Collection[str]) -> None:
         """Remove what syncs wrote of the contact in audiences that cannot be asked now, once none is at them."""
@@ -80,10 +80,13 @@ class Asking:
             hashes = [standing.subscriber_hash for standing in page]
             self.learn(self.targets.with_addresses(self._records.recognised(self._request, hashes)))
 
-    def _next(self, list_ids: Sequence[str], asked: set[tuple[str, str]]) -> str | None:
-        there = set(list_ids)
-        todo = (question for question in self.targets.questions(list_ids) if question.key not in asked)
-        return next((question.list_id for question in todo if question.list_id in there), None)
+    def _next(self, list_ids: Sequence[str]) -> str | None:
+        return next((question.list_id for question in self._todo(list_ids)), None)
+
+    def _todo(self, list_ids: Sequence[str]) -> Sequence[Question]:
+        """Return what this attempt has still to ask in these audiences."""
+        questions = self.targets.questions(list_ids)
+        return [question for question in questions if question.list_id in list_ids and question.key not in self._asked]
 
     def _see_to_missing(self, list_ids: Sequence[str], reach: Reach) -> None:
         """Settle what is left of audiences that were deleted; one of another account only a person can see to."""
@@ -97,11 +100,12 @@ class Asking:
     def _audience(self, mailchimp: Mailchimp, list_id: str) -> None:
         with self._held(list_id) as is_held:
             if not is_held:
+                self._asked |= {question.key for question in self._todo([list_id])}
                 return
             self.targets = self._records.sweep(self._request, self.targets, list_id)
-            for question in self.targets.questions([list_id]):
-                if question.list_id == list_id:
-                    self._ask(mailchimp, question)
+            for question in self._todo([list_id]):
+                self._asked.add(question.key)
+                self._ask(mailchimp, question)
             self._records.save(self._request, self.targets)
 
     @contextmanager
@@ -141,9 +145,14 @@ class Asking:
         return replace(question, contact_id=found.contact_id)
 
     def _ask_for_contact(self, mailchimp: Mailchimp, question: Question, contact_id: str) -> None:
-        """Delete the contact by its lasting id; where Mailchimp does not know that either, it is gone."""
+        """Delete the contact at the address that its lasting id leads to; where that leads nowhere, it is gone."""
+        deletion = Deletion.UNKNOWN
         found = mailchimp.find_contact(question.list_id, contact_id)
         if found is not None:
             self.learn(self.targets.with_addresses([found.subscriber_hash]))
-            mailchimp.delete_contact(question.list_id, contact_id)
-        self.targets = self.targets.with_settled(question, deleted=found is not None)
+            # By the hash: of all that is done with a member, this alone Mailchimp does not do by the lasting id.
+            deletion = mailchimp.delete_permanently(question.list_id, found.subscriber_hash)
+            if deletion is not Deletion.DELETED and mailchimp.find_contact(question.list_id, contact_id) is not None:
+                self.problems.append(MovedAtMailchimp(question.list_id))
+                return
+        self.targets = self.targets.with_settled(question, deleted=deletion is not Deletion.UNKNOWN)

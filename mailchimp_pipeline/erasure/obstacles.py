@@ -19,7 +19,7 @@ class UnknownContact(LastingError):
 
 
 class MovedAtMailchimp(LastingError):
-    """An audience that had the contact does not know the address any more, and a lasting id was never heard."""
+    """An audience that had the contact does not know the address any more, and no lasting id led to its deletion."""
 
     def __init__(self, list_id: str) -> None:
         super().__init__(

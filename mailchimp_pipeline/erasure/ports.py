@@ -31,20 +31,9 @@ class Mailchimp(Protocol):
         """Delete the member with this address for good."""
         ...
 
-    def delete_contact(self, list_id: str, contact_id: str) -> Deletion:
-        """Delete the member with this lasting id for good."""
-        ...
 
-
-class Records(Protocol):
-    """What is kept of erasures. Every call is a transaction of its own."""
-
-    def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
-        """Remove the contact here, and write down what Mailchimp is to be asked.
-
-        Raises `UnknownContact` where neither the source nor anything here has such a contact.
-        """
-        ...
+class AttemptRecords(Protocol):
+    """What is kept of an erasure while Mailchimp is asked. Every call is a transaction of its own."""
 
     def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
         """Return the audiences that the organisation synced or is to sync, of whatever account."""
@@ -56,6 +45,29 @@ class Records(Protocol):
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
         """Return which of the addresses are the contact's, by the keyed hashes that are kept of them."""
+        ...
+
+    def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
+        """Keep syncs out of the audience; a passing error where one is at it."""
+        ...
+
+    def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
+        """Keep how far it has come, and why not further."""
+        ...
+
+    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+        """Remove what a sync wrote of the contact in the audience since; return the targets with it."""
+        ...
+
+
+class Records(AttemptRecords, Protocol):
+    """What is kept of erasures. Every call is a transaction of its own."""
+
+    def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
+        """Remove the contact here, and write down what Mailchimp is to be asked.
+
+        Raises `UnknownContact` where neither the source nor anything here has such a contact.
+        """
         ...
 
     def get(self, request: ErasureRequest) -> ErasureRequest:
@@ -70,20 +82,8 @@ class Records(Protocol):
         """Keep others from carrying out the same erasure; a passing error where somebody is at it."""
         ...
 
-    def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
-        """Keep syncs out of the audience; a passing error where one is at it."""
-        ...
-
     def begin(self, request: ErasureRequest) -> Targets | None:
         """Count an attempt; return the targets, None where nothing is left to do."""
-        ...
-
-    def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
-        """Keep how far it has come, and why not further."""
-        ...
-
-    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
-        """Remove what a sync wrote of the contact in the audience since; return the targets with it."""
         ...
 
     def conclude(self, request: ErasureRequest, targets: Targets) -> bool:

@@ -8,12 +8,13 @@ from mailchimp_pipeline.mailchimp.members import Deletion
 from mailchimp_pipeline.mailchimp.models import Account, Member, MergeField, Webhook
 from mailchimp_pipeline.mailchimp.retries import Retries
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots, ThreadSlots
-from mailchimp_pipeline.mailchimp.transport import Timeouts
+from mailchimp_pipeline.mailchimp.transport import KeyWatch, Timeouts
 
 __all__ = [
     "Account",
     "ConnectionSlots",
     "Deletion",
+    "KeyWatch",
     "MailchimpClient",
     "Member",
     "MergeField",

@@ -21,6 +21,8 @@ class Call:
     `task` says in an error's text what was being done ("reading the audience abc123"), `advice` what to do
     about a refusal; `gone` is the error where the thing is not there.
     `repeat_when_lost` is false where an attempt whose answer was lost must not be followed by another.
+    `could_be_smaller` says that less is asked for where the answer is too much: one that did not come in time, or
+    broke off twice, is not waited for again.
     """
 
     method: str
@@ -31,11 +33,12 @@ class Call:
     gone: type[NotFound] = NotFound
     advice: str = "This is a defect of ours or a change of Mailchimp's: report it"
     repeat_when_lost: bool = True
+    could_be_smaller: bool = False
 
-    def page(self, count: int, offset: int, *, repeat_when_lost: bool) -> "Call":
+    def page(self, count: int, offset: int, *, could_be_smaller: bool = False) -> "Call":
         """Return the call for one page of what it lists."""
         params = {**self.params, "count": count, "offset": offset}
-        return replace(self, params=params, repeat_when_lost=repeat_when_lost)
+        return replace(self, params=params, could_be_smaller=could_be_smaller)
 
 
 def audience_path(list_id: str) -> str:

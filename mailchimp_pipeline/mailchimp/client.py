@@ -1,6 +1,5 @@
 """The Marketing API of one account, as one object. It fulfils the port `sync.Audiences`."""
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +10,7 @@ from mailchimp_pipeline.mailchimp.campaigns import CampaignCalls
 from mailchimp_pipeline.mailchimp.members import MemberCalls
 from mailchimp_pipeline.mailchimp.retries import Retries
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
-from mailchimp_pipeline.mailchimp.transport import Timeouts, Transport
+from mailchimp_pipeline.mailchimp.transport import KeyWatch, Timeouts, Transport
 from mailchimp_pipeline.mailchimp.webhooks import WebhookCalls
 
 
@@ -19,7 +18,7 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
     """One account at Mailchimp; threads may share it. Every call may raise the errors of `mailchimp.errors`.
 
     `slots` are the account's connections: each request holds one, a pause before a retry holds none.
-    `key_refused` is told when Mailchimp does not accept the key. `proxy` is the URL of one that leads to Mailchimp.
+    `key_watch` is told whether Mailchimp accepts the key, `proxy` is the URL of one that leads to Mailchimp.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing that a caller may choose
@@ -31,7 +30,7 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
         proxy: str | None = None,
-        key_refused: Callable[[], None] = lambda: None,
+        key_watch: KeyWatch | None = None,
     ) -> None:
         self._transport = Transport(
             api_key,
@@ -40,7 +39,7 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),
             proxy=proxy,
-            key_refused=key_refused,
+            key_watch=key_watch,
         )
 
     def close(self) -> None:

@@ -4,7 +4,9 @@ PassingError
 └── MailchimpAway          asking again later may work; `retry_after` where Mailchimp named a time
     ├── Throttled          too many calls at once; was not carried out
     ├── TimedOut           no answer in time; may have been carried out
-    └── Unavailable        unreachable, broken, or an answer that is not one; may have been carried out
+    └── Unavailable        unreachable or broken; may have been carried out
+        ├── BrokenOff      an answer that ended early, or is none
+        └── Incomplete     a listing that gave less than it announced
 LastingError
 ├── KeyRefused             the key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
@@ -43,6 +45,14 @@ class TimedOut(MailchimpAway):
 
 class Unavailable(MailchimpAway):
     """Mailchimp cannot be reached, is broken, or something on the way answered in its place."""
+
+
+class BrokenOff(Unavailable):
+    """An answer began, and is not whole: it was cut, or what came is not what was asked for. It may be too large."""
+
+
+class Incomplete(Unavailable):
+    """A listing ended before all that it announced had come."""
 
 
 class KeyRefused(LastingError):

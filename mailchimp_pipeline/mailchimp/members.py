@@ -122,11 +122,12 @@ class MemberCalls:
         `UNKNOWN` says no more than that the audience has no such member, or is gone itself: an address that was
         moved there, or deleted before, looks the same.
         """
-        return self._delete(list_id, member_path(list_id, subscriber_hash))
-
-    def delete_contact(self, list_id: str, contact_id: str) -> Deletion:
-        """Delete a member as `delete_permanently` does, by its lasting id and whatever its address is now."""
-        return self._delete(list_id, _contact_path(list_id, contact_id))
+        path = f"{member_path(list_id, subscriber_hash)}/actions/delete-permanent"
+        try:
+            self._transport.send(Call("POST", path, f"deleting a member of the audience {list_id}"))
+        except NotFound as error:
+            return Deletion.GONE_UNHEARD if error.after_lost_answer else Deletion.UNKNOWN
+        return Deletion.DELETED
 
     def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
         """Return the member with this address, None where the audience has none, or is gone itself."""
@@ -144,14 +145,6 @@ class MemberCalls:
             return self._transport.fetch(call, WholeMember).said
         except NotFound:
             return None
-
-    def _delete(self, list_id: str, path: str) -> Deletion:
-        task = f"deleting a member of the audience {list_id}"
-        try:
-            self._transport.send(Call("POST", f"{path}/actions/delete-permanent", task))
-        except NotFound as error:
-            return Deletion.GONE_UNHEARD if error.after_lost_answer else Deletion.UNKNOWN
-        return Deletion.DELETED
 
     def _find(self, list_id: str, path: str) -> Found | None:
         call = Call("GET", path, f"reading a member of the audience {list_id}", {"fields": ",".join(_IDENTITY)})

@@ -8,7 +8,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    WrapValidator,
+)
+from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport
 from mailchimp_pipeline.contacts import subscriber_hash
@@ -23,8 +34,19 @@ def _none_for_blank(value: object) -> object:
     return None if value == "" else value
 
 
-def _zero_for_blank(value: object) -> object:
-    return 0 if value is None or value == "" else value
+def _or_zero(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Return 0 for what is no number: one figure that is odd must not cost a page of a thousand entries."""
+    try:
+        return read(value)
+    except ValidationError:
+        return 0
+
+
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return None
 
 
 def _instant(value: object) -> datetime | None:
@@ -46,9 +68,9 @@ def _status(value: object) -> MemberStatus:
 
 Text = Annotated[str, BeforeValidator(_text)]
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]
-Count = Annotated[int, BeforeValidator(_zero_for_blank)]
-MaybeCount = Annotated[int | None, BeforeValidator(_none_for_blank)]
-Rate = Annotated[float | None, BeforeValidator(_none_for_blank)]
+Count = Annotated[int, WrapValidator(_or_zero)]
+MaybeCount = Annotated[int | None, WrapValidator(_or_none)]
+Rate = Annotated[float | None, WrapValidator(_or_none)]
 Status = Annotated[MemberStatus, BeforeValidator(_status)]
 
 
@@ -246,6 +268,7 @@ class Webhook(Wire):
 
 
 class Webhooks(Wire):
-    """All webhooks of an audience."""
+    """Webhooks of an audience; `total_items` counts all, and is 0 where that is not said."""
 
     webhooks: tuple[Webhook, ...]
+    total_items: Count = 0

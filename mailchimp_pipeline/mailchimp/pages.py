@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol, TypeVar
 
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import TimedOut, Unavailable
+from mailchimp_pipeline.mailchimp.errors import BrokenOff, TimedOut
 from mailchimp_pipeline.mailchimp.models import Item, Page, Wire
 from mailchimp_pipeline.mailchimp.verdicts import incomplete
 
@@ -28,7 +28,7 @@ class Fetcher(Protocol):
 def read_pages(fetcher: Fetcher, call: Call, model: type[Page[Item]]) -> Iterator[tuple[Item, ...]]:
     """Yield the entries of all pages; entries may come twice, but none is left out.
 
-    Raises `Unavailable` where the listing ends before all that was announced has come.
+    Raises `Incomplete` where the listing ends before all that was announced has come.
     """
     sizes: list[int] = [*PAGE_SIZES]
     total, offset = None, 0
@@ -46,17 +46,13 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[Page[Item]]) -> Iterato
 
 
 def _read_page(fetcher: Fetcher, call: Call, model: type[Page[Item]], sizes: list[int], offset: int) -> Page[Item]:
-    """Return a page of the first size that comes through; sizes that did not are dropped for the pages after it.
+    """Return a page of the first size that comes through; sizes that are too much are dropped for the pages after it.
 
-    An answer that broke off gets a second chance: more often it has nothing to do with the size.
+    A Mailchimp that is away altogether says nothing of the size: it is waited for as for any call.
     """
     while len(sizes) > 1:
-        for _ in range(2):
-            try:
-                return fetcher.fetch(call.page(sizes[0], offset, repeat_when_lost=False), model)
-            except TimedOut:
-                break
-            except Unavailable:
-                continue
-        del sizes[0]
-    return fetcher.fetch(call.page(sizes[0], offset, repeat_when_lost=True), model)
+        try:
+            return fetcher.fetch(call.page(sizes[0], offset, could_be_smaller=True), model)
+        except (TimedOut, BrokenOff):
+            del sizes[0]
+    return fetcher.fetch(call.page(sizes[0], offset), model)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import requests
 import urllib3
@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import KeyRefused, MailchimpAway, NotFound, Throttled
+from mailchimp_pipeline.mailchimp.errors import BrokenOff, KeyRefused, MailchimpAway, NotFound, Throttled, TimedOut
 from mailchimp_pipeline.mailchimp.models import Wire
 from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
@@ -27,6 +27,10 @@ from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.tracing import count_retry
 
 USER_AGENT: Final = "mailchimp-pipeline"
+LARGEST_ANSWER: Final = 64 * 1024 * 1024
+"""Bytes; a thousand members with all that Mailchimp has of them are 3 MB."""
+
+_PIECE: Final = 64 * 1024
 
 _log = logger("mailchimp_pipeline.mailchimp")
 
@@ -36,7 +40,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, and for the next bytes of an answer.
+    """Seconds to wait for a connection, for the next bytes of an answer, and for all of it.
 
     Mailchimp gives up on a call of its own after 120 s. `read` lies above that: its answer says more than
     our silence, and hanging up earlier frees no connection, since a call may go on there without us.
@@ -44,13 +48,31 @@ class Timeouts:
 
     connect: float = 10.0
     read: float = 130.0
+    total: float = 300.0
+
+
+class KeyWatch(Protocol):
+    """Is told what Mailchimp makes of the key, before whoever called is."""
+
+    def refused(self, error: KeyRefused) -> None:
+        """Hear that Mailchimp does not accept the key."""
+        ...
+
+    def accepted(self) -> None:
+        """Hear that a call was carried out."""
+        ...
+
+
+class _Unwatched:
+    def refused(self, error: KeyRefused) -> None:
+        pass
+
+    def accepted(self) -> None:
+        pass
 
 
 class Transport:
-    """Sends calls for one account over at most ten pooled connections; threads may share it.
-
-    `key_refused` is told when Mailchimp does not accept the key, before whoever called is.
-    """
+    """Sends calls for one account over at most ten pooled connections; threads may share it."""
 
     def __init__(  # noqa: PLR0913 - each is one thing that the client is given for it
         self,
@@ -61,13 +83,13 @@ class Transport:
         timeouts: Timeouts,
         retries: Retries,
         proxy: str | None = None,
-        key_refused: Callable[[], None] = lambda: None,
+        key_watch: KeyWatch | None = None,
     ) -> None:
         self._root = root
         self._slots = slots
-        self._timeouts = (timeouts.connect, timeouts.read)
+        self._timeouts = timeouts
         self._retries = retries
-        self._key_refused = key_refused
+        self._key_watch = key_watch or _Unwatched()
         self._session = _session(api_key, proxy)
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
@@ -103,7 +125,7 @@ class Transport:
 
     def _carry_out(self, call: Call, read: Callable[[Answer], _T]) -> _T:
         patience = Patience(self._retries)
-        answer_lost = False
+        answer_lost, broke_off = False, 0
         while True:
             try:
                 with self._slots.slot(), patience.attempt():
@@ -114,7 +136,10 @@ class Transport:
                 raise
             except MailchimpAway as error:
                 answer_lost = answer_lost or not isinstance(error, Throttled)
+                broke_off += isinstance(error, BrokenOff)
                 if answer_lost and not call.repeat_when_lost:
+                    raise
+                if call.could_be_smaller and (isinstance(error, TimedOut) or broke_off > 1):
                     raise
                 if self._in_vain or not patience.rest(error.retry_after):
                     self._in_vain = True
@@ -122,36 +147,59 @@ class Transport:
                 count_retry()
                 # Not where to: a member's path holds the hash of the address.
                 _log.info("mailchimp call tried again", task=call.task, after=type(error).__name__)
-            except KeyRefused:
-                self._key_refused()
+            except KeyRefused as error:
+                self._key_watch.refused(error)
                 raise
             else:
                 self._in_vain = False
+                self._key_watch.accepted()
                 return done
 
     def _exchange(self, call: Call) -> Answer:
         # Errors are raised outside the handler: requests' own, with the URL in its text, is then not their context.
+        response, begun = None, self._retries.clock()
         try:
-            response = self._session.request(
+            with self._session.request(
                 call.method,
                 self._root + call.path,
                 params=call.params,
                 json=call.body,
-                timeout=self._timeouts,
+                timeout=(self._timeouts.connect, self._timeouts.read),
                 allow_redirects=False,
-            )
+                stream=True,
+            ) as response:
+                body = self._body(response, until=begun + self._timeouts.total)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            failure = lost(call, error)
+            failure = lost(call, error, begun=response is not None, seconds=self._retries.clock() - begun)
         else:
-            answer = Answer(response.status_code, response.content, retry_after(response.headers))
+            seconds = self._retries.clock() - begun
+            answer = Answer(response.status_code, body, retry_after(response.headers), seconds)
             failure = verdict(call, answer)
             if failure is None:
                 return answer
         raise failure
 
+    def _body(self, response: requests.Response, *, until: float) -> bytes:
+        """Return the body, read piece by piece as it comes: whoever drips it is waited for no longer than `until`."""
+        pieces, size = list[bytes](), 0
+        while piece := response.raw.read1(_PIECE, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_ANSWER:
+                raise requests.exceptions.ContentDecodingError
+            if self._retries.clock() > until:
+                raise requests.Timeout
+        return b"".join(pieces)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - that of requests
+        """Return none: requests would read a Location that is not followed, and fail where it is no address."""
+        return None
+
 
 def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     # No proxy, netrc or certificates from the environment: the key goes where the settings say, or nowhere.
     session.trust_env = False
     # Encrypted calls alone: those in the clear go to this machine itself.

@@ -14,6 +14,8 @@ from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
+    BrokenOff,
+    Incomplete,
     KeyRefused,
     MailchimpAway,
     MemberExists,
@@ -31,16 +33,20 @@ from mailchimp_pipeline.mailchimp.refusals import EXISTS, refusal_of_problem
 
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 
+_LONG: Final = 30.0
+"""Seconds after which whoever hangs up, or fails without a word, is taken to have waited for Mailchimp in vain."""
+
 _UNEXPLAINED: Final = Problem.model_validate({})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; `retry_after` in seconds where it said so."""
+    """What came back, after how many seconds; `retry_after` in seconds where it said so."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     retry_after: float | None = None
+    seconds: float = 0.0
 
 
 def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
@@ -56,27 +62,41 @@ def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
     return _passing(call, answer, problem) or _lasting(call, answer.status, problem or _UNEXPLAINED)
 
 
-def lost(call: Call, error: requests.RequestException | urllib3.exceptions.HTTPError) -> MailchimpAway:
-    """Return the error for a request that got no answer. What `error` says is left out: it holds the URL."""
+def lost(
+    call: Call,
+    error: requests.RequestException | urllib3.exceptions.HTTPError,
+    *,
+    begun: bool = False,
+    seconds: float = 0.0,
+) -> MailchimpAway:
+    """Return the error for a request that after so many seconds got no answer, or one that had `begun` and did not end.
+
+    What `error` says is left out: it holds the URL.
+    """
     # A time-out while the body is read comes as a ConnectionError around urllib3's own error.
-    if any(isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)):
+    in_vain = any(
+        isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)
+    )
+    if in_vain or seconds >= _LONG:
         return TimedOut(f"Mailchimp did not answer in time while {call.task}. {_LATER}.")
+    if begun:
+        return BrokenOff(f"Mailchimp's answer while {call.task} broke off or is too large. {_LATER}.")
     why = "its certificate is not good" if isinstance(error, requests.exceptions.SSLError) else "the connection failed"
     return Unavailable(f"Mailchimp could not be reached while {call.task}: {why}. {_LATER}.")
 
 
-def malformed(call: Call, answer: Answer) -> Unavailable:
+def malformed(call: Call, answer: Answer) -> BrokenOff:
     """Return the error for a success whose body is not what was asked for."""
-    return Unavailable(
+    return BrokenOff(
         f"Mailchimp's answer while {call.task} could not be read (HTTP {answer.status}, {len(answer.body)} bytes). "
         f"{_LATER}.",
         retry_after=answer.retry_after,
     )
 
 
-def incomplete(call: Call, *, announced: int, read: int) -> Unavailable:
+def incomplete(call: Call, *, announced: int, read: int) -> Incomplete:
     """Return the error for a listing that ended before all it announced had come."""
-    return Unavailable(
+    return Incomplete(
         f"Mailchimp announced {announced} entries while {call.task} and gave {read}. A part is not taken for the "
         f"whole. {_LATER}."
     )
@@ -90,7 +110,8 @@ def _passing(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAw
             "Try again later; if it stays so, look what else uses the account's ten connections.",
             retry_after=wait,
         )
-    if status in {408, 504}:
+    is_silent = status >= 500 and problem is None
+    if status in {408, 504} or (is_silent and answer.seconds >= _LONG):
         text = f"Mailchimp took too long while {call.task} (HTTP {status}). {_LATER}."
         return TimedOut(text, retry_after=wait)
     # Mailchimp explains its own refusals: a 4xx without a problem document comes from something before it.

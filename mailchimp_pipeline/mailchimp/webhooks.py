@@ -6,9 +6,11 @@ What does not belong here: receiving what they send.
 from typing import Final
 
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path, webhook_path
-from mailchimp_pipeline.mailchimp.errors import AudienceGone, NotFound
+from mailchimp_pipeline.mailchimp.errors import AudienceGone, NotFound, Rejected
 from mailchimp_pipeline.mailchimp.models import Webhook, Webhooks
+from mailchimp_pipeline.mailchimp.pages import PAGE_SIZES
 from mailchimp_pipeline.mailchimp.transport import Transport
+from mailchimp_pipeline.mailchimp.verdicts import incomplete
 
 EVENTS: Final = {
     "subscribe": True,
@@ -28,10 +30,24 @@ class WebhookCalls:
     _transport: Transport
 
     def webhooks(self, list_id: str) -> tuple[Webhook, ...]:
-        """Return the webhooks of the audience."""
+        """Return all webhooks of the audience. Raises `Incomplete` where Mailchimp gives no more than a part.
+
+        Its documents know of no pages here: pages are asked for only where fewer came than were announced.
+        """
         task = f"listing the webhooks of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/webhooks", task, gone=AudienceGone)
-        return self._transport.fetch(call, Webhooks).webhooks
+        page = self._transport.fetch(call, Webhooks)
+        found = {webhook.id: webhook for webhook in page.webhooks}
+        while len(found) < page.total_items:
+            announced, read = page.total_items, len(found)
+            try:
+                page = self._transport.fetch(call.page(PAGE_SIZES[0], read), Webhooks)
+            except Rejected:
+                raise incomplete(call, announced=announced, read=read) from None
+            found |= {webhook.id: webhook for webhook in page.webhooks}
+            if len(found) == read < page.total_items:
+                raise incomplete(call, announced=announced, read=read)
+        return tuple(found.values())
 
     def add_webhook(self, list_id: str, url: str) -> Webhook:
         """Make a webhook and return it with its signing secret, which Mailchimp never tells again.

@@ -14,6 +14,7 @@ from typing import Protocol
 from mailchimp_pipeline.campaigns import Campaign, MailchimpCampaigns, Refresh, refresh, sight
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
+from mailchimp_pipeline.tracing import carried, working_for
 
 ORGANISATIONS_AT_ONCE = 8
 
@@ -46,7 +47,7 @@ class CampaignRefresh:
         groups = [list(group) for _, group in groupby(ordered, key=lambda campaign: campaign.organisation_id)]
         with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="organisation") as pool:
             try:
-                for done in as_completed([pool.submit(self._organisation, group) for group in groups]):
+                for done in as_completed([pool.submit(carried(self._organisation), group) for group in groups]):
                     yield done.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -56,7 +57,8 @@ class CampaignRefresh:
         organisation_id = campaigns[0].organisation_id
         kept = tuple(map(CampaignResult, campaigns))
         try:
-            refreshed = self._refreshed(organisation_id, campaigns, begun)
+            with working_for(organisation_id=organisation_id):
+                refreshed = self._refreshed(organisation_id, campaigns, begun)
         except PipelineError as error:
             return OrganisationRefresh(organisation_id, kept, self._seconds_since(begun), str(error))
         except Exception as error:  # noqa: BLE001 - reported as this organisation's failure, never passed over
@@ -69,13 +71,19 @@ class CampaignRefresh:
         self, organisation_id: str, campaigns: Sequence[Campaign], begun: datetime
     ) -> tuple[CampaignResult, ...]:
         ids = {campaign.mailchimp_campaign_id for campaign in campaigns}
-        sightings = sight(self.account(organisation_id), ids)
-        refreshes = [
-            (campaign, refresh(campaign.status, sightings.get(campaign.mailchimp_campaign_id), begun))
+        found = sight(self.account(organisation_id), ids)
+        failed = {
+            campaign.id: CampaignResult(campaign, str(error), is_refreshed=False)
             for campaign in campaigns
+            if (error := found.failed.get(campaign.mailchimp_campaign_id))
+        }
+        refreshes = [
+            (campaign, refresh(campaign.status, found.seen.get(campaign.mailchimp_campaign_id), begun))
+            for campaign in campaigns
+            if campaign.id not in failed
         ]
-        written = self.records.write(refreshes)
-        return tuple(written[campaign.id] for campaign in campaigns if campaign.id in written)
+        results = {**self.records.write(refreshes), **failed}
+        return tuple(results[campaign.id] for campaign in campaigns if campaign.id in results)
 
     def _seconds_since(self, begun: datetime) -> float:
         return (self.clock() - begun).total_seconds()

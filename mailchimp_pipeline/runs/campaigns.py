@@ -9,10 +9,14 @@ from mailchimp_pipeline.campaigns import Campaign, Stats
 
 @dataclass(frozen=True, slots=True)
 class CampaignResult:
-    """A campaign as it is after the refresh; `error` says what a person should look at, and holds no personal data."""
+    """A campaign as it is after the refresh; `error` says what a person should look at, and holds no personal data.
+
+    `is_refreshed` is false where it is as it was before, since it could not be asked about or written down.
+    """
 
     campaign: Campaign
     error: str | None = None
+    is_refreshed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class OrganisationRefresh:
     error: str | None = None
     defect: str | None = None
     """Where in the code an unforeseen error was raised: a stack without the error's text, which may quote data."""
+
+    @property
+    def refreshed(self) -> Sequence[Campaign]:
+        """The campaigns that were refreshed."""
+        return [] if self.error else [result.campaign for result in self.campaigns if result.is_refreshed]
 
     @property
     def failures(self) -> Mapping[str, str]:

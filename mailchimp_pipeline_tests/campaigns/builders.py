@@ -1,6 +1,6 @@
 """What tests of campaigns are made of: sightings, tracked campaigns, and an account in memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from mailchimp_pipeline.campaigns import (
@@ -12,6 +12,7 @@ from mailchimp_pipeline.campaigns import (
     Sighting,
     Stats,
 )
+from mailchimp_pipeline.errors import PipelineError
 
 AT = datetime(2026, 3, 1, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -84,9 +85,18 @@ def some_stats(open_rate: float = 0.4, click_rate: float = 0.2, *, after: timede
 
 
 class FakeAccount:
-    """The campaigns of an account in memory, the newest first; counts what was read of it."""
+    """The campaigns of an account in memory, the newest first; counts what was read of it.
 
-    def __init__(self, *sightings: Sighting, listed: Iterable[str] | None = None) -> None:
+    A campaign in `failing` raises that when it is asked for by itself.
+    """
+
+    def __init__(
+        self,
+        *sightings: Sighting,
+        listed: Iterable[str] | None = None,
+        failing: Mapping[str, PipelineError] | None = None,
+    ) -> None:
+        self._failing = failing or {}
         self._sightings = {sighting.campaign.id: sighting for sighting in sightings}
         self._listed = list(self._sightings if listed is None else listed)
         self.asked_since: datetime | None = None
@@ -110,4 +120,6 @@ class FakeAccount:
     def sighting(self, campaign_id: str) -> Sighting | None:
         """See `campaigns.MailchimpCampaigns`."""
         self.asked_singly.append(campaign_id)
+        if campaign_id in self._failing:
+            raise self._failing[campaign_id]
         return self._sightings.get(campaign_id)

@@ -1,7 +1,7 @@
 """Organisations with tracked campaigns, over a real database and the sandbox, by a clock that tests put on."""
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns, Parts, open_parts
@@ -33,10 +33,14 @@ class Stage:
         key = self.key_of(organisation_id)
         account_id = self.sandbox.add_account(key, organisation_id)
         self.lists[organisation_id] = self.sandbox.add_audience(account_id)
+        self.connect_to(account_id, key, organisation_id)
+        return account_id
+
+    def connect_to(self, account_id: str, key: str, organisation_id: str = "acme") -> None:
+        """Connect an organisation to an account that there is."""
         account = Account(account_id, organisation_id, ApiKey.parse(key))
         with self.parts.database.organisation(organisation_id) as session:
             ConnectionStore(session, self.parts.keyring).connect(account, by="alice", at=self.hours())
-        return account_id
 
     def key_of(self, organisation_id: str) -> str:
         return f"{organisation_id.encode().hex():0>32}-us6"
@@ -64,9 +68,10 @@ class Stage:
             ]
 
     def refresh(self) -> list[OrganisationRefresh]:
-        """Let an hour pass and refresh."""
+        """Let an hour pass and refresh, as a run with clients of its own."""
         self.hours.pass_one()
-        return list(self.campaigns.refresh())
+        with closing(Parts(self.parts.settings, self.parts.database)) as parts:
+            return list(DatabaseCampaigns(parts, self.hours).refresh())
 
     def now(self, campaign: Campaign) -> Campaign:
         """Return the campaign as it is stored now."""

@@ -1,11 +1,13 @@
 """The picture of open and click rates: well formed, within its frame, and right about where points are."""
 
+from dataclasses import replace
+from datetime import timedelta, timezone
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from mailchimp_pipeline.campaigns import Stats, rates_plot
-from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
+from mailchimp_pipeline.campaigns import Stats, rates_plot, rates_text
+from mailchimp_pipeline_tests.campaigns.builders import AT, HOUR, a_campaign, some_stats
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -34,6 +36,34 @@ def test_every_point_is_within_its_panel(rate: float) -> None:
 def test_a_title_is_shown_as_it_is_but_for_what_xml_forbids() -> None:
     texts = [text.text for text in drawn(some_stats(), title="<b>&\x00\x07 now").iter(f"{SVG}text")]
     assert "<b>&   now" in texts
+
+
+def contrast_on_white(colour: str) -> float:
+    """Return the contrast as WCAG has it."""
+    shares = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 1.05 / (sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) + 0.05)
+
+
+def test_lines_and_words_can_be_read_on_white_and_told_apart_without_colours() -> None:
+    picture = drawn(some_stats(), some_stats(after=HOUR))
+    colours = {text.get("fill") or "#30303a" for text in picture.iter(f"{SVG}text")}
+    opens, clicks = picture.iter(f"{SVG}polyline")
+    colours |= {opens.get("stroke", ""), clicks.get("stroke", "")}
+    assert min(map(contrast_on_white, colours)) >= 4.5
+    assert (opens.get("stroke-dasharray"), clicks.get("stroke-dasharray")) == (None, "4 3")
+
+
+def test_times_are_utc_and_say_so() -> None:
+    there = timezone(timedelta(hours=9))
+    texts = [text.text for text in drawn(replace(some_stats(), refreshed_at=AT.astimezone(there))).iter(f"{SVG}text")]
+    assert "01 Mar 06:00" in texts
+    assert "times in UTC" in texts
+
+
+def test_the_latest_rates_are_told_in_words() -> None:
+    history = (a_campaign(title="Spring\x00"), [some_stats(0.2), some_stats(0.4, 0.125)])
+    assert rates_text([history, history]) == "; ".join(["Spring  40.0% opened, 12.5% clicked"] * 2)
 
 
 def test_panels_stand_in_rows_of_three() -> None:

@@ -1,5 +1,6 @@
 """Refreshes of whole organisations, over HTTP before the sandbox and into PostgreSQL."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -74,7 +75,9 @@ def test_final_counts_that_are_not_there_yet_are_waited_for(stage: Stage, hours:
     assert stage.refresh() == []
 
 
-def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(stage: Stage) -> None:
+def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(
+    stage: Stage, tell: Callable[[str], None]
+) -> None:
     organisations = [f"acme{number}" for number in range(20)]
     accounts = [stage.connect(organisation) for organisation in organisations]
     tracked = [campaign for organisation in organisations for campaign in stage.track_many(50, organisation)]
@@ -82,8 +85,12 @@ def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(stage: S
         send(stage, campaign, status=There.SENDING)
     stage.sandbox.reset_counts()
     refreshes = stage.refresh()
-    counts = stage.sandbox.counts().accounts
-    assert max(counts[account].calls for account in accounts) <= 3
+    counts = stage.sandbox.counts()
+    most = max(counts.accounts[account].calls for account in accounts)
+    tell(
+        f"{len(tracked)} campaigns of {len(accounts)} organisations: {counts.total.calls} calls, at most {most} of one"
+    )
+    assert most <= 3
     assert sum(len(refresh.campaigns) for refresh in refreshes) == len(tracked) == 1000
     assert {result.campaign.open_rate for refresh in refreshes for result in refresh.campaigns} == {0.4}
 
@@ -116,6 +123,17 @@ def test_an_organisation_whose_key_is_revoked_does_not_stop_the_others(stage: St
     assert [stage.connection(organisation).key_refused_at is None for organisation in ("acme", "bolt")] == [False, True]
 
 
+def test_the_first_answer_after_an_account_was_reactivated_takes_the_mark_off_its_connection(stage: Stage) -> None:
+    account = stage.connect()
+    stage.track()
+    stage.sandbox.set_deactivated(account)
+    stage.refresh()
+    assert stage.connection().key_refused_at is not None
+    stage.sandbox.set_deactivated(account, deactivated=False)
+    (refresh,) = stage.refresh()
+    assert (refresh.error, stage.connection().key_refused_at) == (None, None)
+
+
 @pytest.mark.parametrize("how", ["deleted", "archived"])
 def test_a_campaign_that_is_gone_is_kept_marked_and_left_alone(stage: Stage, how: str) -> None:
     stage.connect()
@@ -134,6 +152,31 @@ def test_a_campaign_that_is_gone_is_kept_marked_and_left_alone(stage: Stage, how
     assert [result.campaign.id for result in again.campaigns] == [other.id]
 
 
+def test_what_was_looked_for_in_a_wrong_account_is_looked_for_again(stage: Stage) -> None:
+    account = stage.connect()
+    campaign, wrong_key = stage.track(), "f" * 32 + "-us6"
+    send(stage, campaign)
+    stage.connect_to(stage.sandbox.add_account(wrong_key), wrong_key)
+    stage.refresh()
+    assert stage.now(campaign).missing_since == stage.hours()
+    stage.connect_to(account, stage.key_of("acme"))
+    stage.refresh()
+    after = stage.now(campaign)
+    assert (after.missing_since, after.status, after.open_rate) == (None, "sent", 0.4)
+
+
+def test_what_is_still_gone_after_connecting_again_is_asked_for_once(stage: Stage) -> None:
+    account = stage.connect()
+    campaign = stage.track()
+    stage.sandbox.delete_campaign(campaign.mailchimp_campaign_id)
+    stage.refresh()
+    stage.hours.pass_one()
+    stage.connect_to(account, stage.key_of("acme"))
+    assert len(stage.refresh()) == 1
+    assert stage.now(campaign).missing_since == stage.hours()
+    assert stage.refresh() == []
+
+
 def test_a_campaign_that_cannot_be_written_down_does_not_stop_the_others(stage: Stage) -> None:
     stage.connect()
     broken, fine = stage.track(), stage.track()
@@ -141,6 +184,7 @@ def test_a_campaign_that_cannot_be_written_down_does_not_stop_the_others(stage: 
     send(stage, fine)
     (refresh,) = stage.refresh()
     assert list(refresh.failures) == [broken.mailchimp_campaign_id]
+    assert [campaign.id for campaign in refresh.refreshed] == [fine.id]
     assert (stage.now(broken), stage.now(fine).open_rate) == (broken, 0.4)
 
 

@@ -47,6 +47,14 @@ def test_an_organisation_that_fails_leaves_the_others_to_theirs() -> None:
     assert list(records.written) == [theirs.id]
 
 
+def test_a_campaign_that_cannot_be_asked_about_leaves_the_others_to_theirs() -> None:
+    account = FakeAccount(a_sent_one("c2"), failing={"c1": PassingError("Mailchimp is away. Try later.")})
+    results, records = refreshed({"acme": account}, a_campaign(1), a_campaign(2))
+    assert results["acme"].failures == {"c1": "Mailchimp is away. Try later."}
+    assert [campaign.mailchimp_campaign_id for campaign in results["acme"].refreshed] == ["c2"]
+    assert list(records.written) == [a_campaign(2).id]
+
+
 def test_an_unforeseen_error_is_told_by_its_kind_and_place_alone() -> None:
     results, _ = refreshed({"acme": RuntimeError("ann@acme.test")}, a_campaign())
     assert results["acme"].failures["*"].startswith("Unforeseen RuntimeError")

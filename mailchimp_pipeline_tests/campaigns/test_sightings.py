@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 
+import pytest
+
 from mailchimp_pipeline.campaigns import MailchimpCampaign, Sighting, sight
+from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline_tests.campaigns.builders import AT, HOUR, FakeAccount, a_draft, a_mailchimp_campaign, a_sent_one
 
 
 def test_campaigns_are_seen_with_the_reports_they_have() -> None:
     account = FakeAccount(a_sent_one("c1"), Sighting(a_draft("c2")), a_sent_one("c3"))
-    assert sight(account, {"c1", "c2"}) == {"c1": a_sent_one("c1"), "c2": Sighting(a_draft("c2"))}
+    assert sight(account, {"c1", "c2"}).seen == {"c1": a_sent_one("c1"), "c2": Sighting(a_draft("c2"))}
     assert account.asked_singly == []
 
 
@@ -33,19 +36,32 @@ def test_without_a_time_of_sending_all_reports_are_looked_through() -> None:
 
 def test_drafts_need_no_reports() -> None:
     account = FakeAccount(Sighting(a_draft("c1")), a_sent_one("c2"))
-    assert sight(account, {"c1"}) == {"c1": Sighting(a_draft("c1"))}
+    assert sight(account, {"c1"}).seen == {"c1": Sighting(a_draft("c1"))}
     assert account.entries_read == 1
 
 
 def test_one_that_no_page_had_is_asked_for_by_itself() -> None:
     account = FakeAccount(a_sent_one("c1"), a_sent_one("c2"), listed=["c1"])
-    assert sight(account, {"c1", "c2", "c3"}) == {"c1": a_sent_one("c1"), "c2": a_sent_one("c2")}
+    assert sight(account, {"c1", "c2", "c3"}).seen == {"c1": a_sent_one("c1"), "c2": a_sent_one("c2")}
     assert account.asked_singly == ["c2", "c3"]
+
+
+def test_one_whose_own_call_gets_no_answer_is_told_and_the_others_are_seen() -> None:
+    away = PassingError("Mailchimp was not available. Try again later.")
+    account = FakeAccount(a_sent_one("c1"), a_sent_one("c3"), listed=["c1"], failing={"c2": away})
+    found = sight(account, {"c1", "c2", "c3"})
+    assert (set(found.seen), found.failed) == ({"c1", "c3"}, {"c2": away})
+
+
+def test_a_lasting_failure_of_one_is_one_of_them_all() -> None:
+    account = FakeAccount(a_sent_one("c1"), listed=["c1"], failing={"c2": LastingError("The key is refused.")})
+    with pytest.raises(LastingError):
+        sight(account, {"c1", "c2"})
 
 
 def test_an_entry_that_comes_twice_counts_once() -> None:
     account = FakeAccount(a_sent_one("c1"), a_sent_one("c2"), listed=["c1", "c1", "c2"])
-    assert set(sight(account, {"c1", "c2"})) == {"c1", "c2"}
+    assert set(sight(account, {"c1", "c2"}).seen) == {"c1", "c2"}
 
 
 def test_a_campaign_that_was_stopped_before_it_was_sent_has_no_report() -> None:

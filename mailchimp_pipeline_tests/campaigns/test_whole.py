@@ -6,8 +6,9 @@ import dagster as dg
 
 from mailchimp_pipeline.campaigns import Campaign
 from mailchimp_pipeline.definitions import build_definitions
-from mailchimp_pipeline.sandbox import CampaignStatus, Figures
+from mailchimp_pipeline.sandbox import CampaignStatus, Fault, FaultKind, Figures
 from mailchimp_pipeline_tests.campaigns.stage import Stage
+from mailchimp_pipeline_tests.test_tracing import lines
 
 FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, clicks=30, unique_clicks=25)
 
@@ -39,6 +40,16 @@ def test_what_dagster_shows_is_what_is_stored_and_what_mailchimp_said(stage: Sta
         stored = stage.now(campaign)
         assert (row["status"], row["open_rate"], row["click_rate"]) == (status, figures.open_rate, figures.click_rate)
         assert (stored.status, stored.open_rate, stored.click_rate) == (status, figures.open_rate, figures.click_rate)
+
+
+def test_a_call_that_is_tried_again_is_told_with_the_ids_of_organisation_and_run(stage: Stage) -> None:
+    stage.connect()
+    stage.track()
+    stage.sandbox.add_fault(Fault(kind=FaultKind.THROTTLED, times=1))
+    with lines() as told:
+        result = run(stage)
+    (line,) = [line for line in told if line["event"] == "mailchimp call tried again"]
+    assert (line["organisation_id"], line["run_id"]) == ("acme", result.run_id)
 
 
 def test_a_revoked_key_is_named_by_the_check_and_the_rest_is_fresh(stage: Stage) -> None:

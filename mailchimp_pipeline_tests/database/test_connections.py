@@ -14,6 +14,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore, connected_organisations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
+from mailchimp_pipeline.mailchimp.errors import KeyRefused
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import (
     ACME,
@@ -78,7 +79,7 @@ def test_a_new_key_of_the_account_replaces_the_former_and_clears_its_refusal(dat
     first = a_connection(database)
     with database.organisation(ACME) as session:
         store = ConnectionStore(session, KEYRING)
-        store.mark_key_refused(at=AT)
+        store.mark_key_refused(AT)
         second = store.connect(an_account(api_key=OTHER_KEY), by="bob", at=AT + MINUTE)
         assert (second.id, second.key_refused_at, store.api_key()) == (first.id, None, OTHER_KEY)
     assert actions(database) == ["connection.connected", "connection.key_refused", "connection.key_replaced"]
@@ -132,11 +133,11 @@ def test_a_consent_rule_chosen_while_the_organisation_connects_is_kept(database:
 
 
 def test_a_key_that_takes_the_place_of_the_refused_one_meanwhile_is_not_marked(parts: Parts) -> None:
-    a_connection(parts.database, keyring=parts.keyring)
+    notes = parts.key_notes(a_connection(parts.database, keyring=parts.keyring), API_KEY)
     with ThreadPoolExecutor(1) as pool:
         with parts.database.organisation(ACME) as session:
             ConnectionStore(session, parts.keyring).connect(an_account(api_key=OTHER_KEY), by="bob", at=AT)
-            noting = begun(parts.database, pool, partial(parts.note_key_refused, ACME, API_KEY))
+            noting = begun(parts.database, pool, partial(notes.refused, KeyRefused("It is revoked.")))
         noting.result()
     connection = live(parts.database)
     assert connection is not None
@@ -156,12 +157,25 @@ def test_the_first_refusal_of_a_key_is_the_one_that_is_kept(database: Database) 
     a_connection(database)
     with database.organisation(ACME) as session:
         store = ConnectionStore(session, KEYRING)
-        store.mark_key_refused(at=AT)
-        store.mark_key_refused(at=AT + MINUTE)
+        store.mark_key_refused(AT)
+        store.mark_key_refused(AT + MINUTE)
     connection = live(database)
     assert connection is not None
     assert connection.key_refused_at == AT
     assert actions(database).count("connection.key_refused") == 1
+
+
+def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_told_once(database: Database) -> None:
+    a_connection(database)
+    with database.organisation(ACME) as session:
+        store = ConnectionStore(session, KEYRING)
+        store.mark_key_refused(AT)
+        for _ in range(2):
+            store.clear_key_refused(AT + MINUTE)
+    connection = live(database)
+    assert connection is not None
+    assert connection.key_refused_at is None
+    assert actions(database) == ["connection.connected", "connection.key_refused", "connection.key_accepted"]
 
 
 def test_opt_in_only_is_a_choice_of_the_organisation(database: Database) -> None:

@@ -98,7 +98,7 @@ def test_a_key_that_mailchimp_refuses_is_counted(database: Database) -> None:
     a_connection(database, OTHER)
     a_connection(database)
     with database.organisation(ACME) as session:
-        ConnectionStore(session, KEYRING).mark_key_refused(at=AT)
+        ConnectionStore(session, KEYRING).mark_key_refused(AT)
     figures = pipeline_figures(database)
 
     assert (figures.connections, figures.keys_refused) == (2, 1)

@@ -14,6 +14,7 @@ from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGN
 from mailchimp_pipeline.defs.campaigns import CampaignsResource
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
+from mailchimp_pipeline_tests.test_tracing import lines
 
 JOB = "mailchimp_campaign_stats_refresh"
 
@@ -67,13 +68,13 @@ def test_a_refresh_says_how_the_campaigns_do_in_fractions() -> None:
 
 
 def test_the_rates_over_time_are_a_picture_inside_the_markdown() -> None:
-    picture = metadata(run(refreshed(a_campaign(open_rate=0.4, title="Spring & co"))))["rates"]
+    picture = metadata(run(refreshed(a_campaign(open_rate=0.4, title="Spring & [co]"))))["rates"]
     assert isinstance(picture, dg.MarkdownMetadataValue)
     assert picture.md_str is not None
     head, _, encoded = picture.md_str.partition("data:image/svg+xml;base64,")
     svg = ET.fromstring(base64.b64decode(encoded.removesuffix(")")))  # noqa: S314 - our own text
-    assert head == "![Open and click rates over time]("
-    assert "Spring & co" in [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert head == "![Open and click rates over time. Spring &  co  50.0% opened, 20.0% clicked]("
+    assert "Spring & [co]" in [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def test_nothing_is_drawn_where_nothing_was_sent() -> None:
@@ -104,10 +105,24 @@ def test_an_organisation_that_fails_is_named_and_fails_the_check_but_not_the_run
 
 
 def test_a_campaign_that_fails_is_named_too() -> None:
-    told = OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), CampaignResult(a_campaign(2), "Look at it.")))
-    (judged,) = run(told).get_asset_check_evaluations()
-    assert not judged.passed
-    assert rows(judged.metadata["failed"]) == [{"organisation": "acme", "campaign": "c2", "error": "Look at it."}]
+    failed = CampaignResult(a_campaign(2), "Try later.", is_refreshed=False)
+    result = run(OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), failed)))
+    (judged,) = result.get_asset_check_evaluations()
+    named = [{"organisation": "acme", "campaign": "c2", "error": "Try later."}]
+    assert (judged.passed, rows(judged.metadata["failed"])) == (False, named)
+    assert (metadata(result)["refreshed"].value, [row["campaign"] for row in rows(metadata(result)["campaigns"])]) == (
+        1,
+        ["c1"],
+    )
+
+
+def test_the_log_counts_as_refreshed_what_was() -> None:
+    away = OrganisationRefresh("bolt", tuple(CampaignResult(a_campaign(n)) for n in range(50)), error="It is away.")
+    partly = CampaignResult(a_campaign(2), "Try later.", is_refreshed=False)
+    with lines() as told:
+        run(away, OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), partly)))
+    counted = {line["organisation_id"]: (line["refreshed"], line["failed"]) for line in told}
+    assert counted == {"bolt": (0, 50), "acme": (1, 1)}
 
 
 def test_an_unforeseen_error_leaves_its_place_in_the_log_of_the_run() -> None:

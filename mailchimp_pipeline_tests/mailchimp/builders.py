@@ -1,13 +1,13 @@
 """What tests of the client are made of: a client, time that passes when told to, and Mailchimp's answers."""
 
 import random
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.mailchimp import ConnectionSlots, MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.sync import MemberStatus, NewMember
 
 A_KEY = "0123456789abcdef0123456789abcdef-us6"
@@ -63,7 +63,7 @@ def a_client(  # noqa: PLR0913 - a builder
     timeouts: Timeouts | None = None,
     slots: ConnectionSlots | None = None,
     proxy: str | None = None,
-    key_refused: Callable[[], None] = lambda: None,
+    key_watch: KeyWatch | None = None,
 ) -> MailchimpClient:
     """Return a client that does not retry unless it is told to."""
     return MailchimpClient(
@@ -73,7 +73,7 @@ def a_client(  # noqa: PLR0913 - a builder
         retries=retries or Time().retries(budget=0),
         timeouts=timeouts or Timeouts(connect=2, read=5),
         proxy=proxy,
-        key_refused=key_refused,
+        key_watch=key_watch,
     )
 
 

@@ -16,7 +16,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. A `body` that is not bytes is sent as JSON; `announced` is a Content-Length that is not true."""
+    """One answer. A `body` that is not bytes is sent as JSON; `announced` is a Content-Length that is not true.
+
+    `drip` are the seconds between its bytes.
+    """
 
     status: int = 200
     body: object = b""
@@ -24,6 +27,7 @@ class Reply:
     delay: float = 0.0
     announced: int | None = None
     cut: bool = False
+    drip: float = 0.0
 
     @property
     def content(self) -> bytes:
@@ -53,6 +57,7 @@ class Script:
     def __init__(self, replies: tuple[Reply, ...]) -> None:
         self._replies = list(replies)
         self.asked: list[Asked] = []
+        self.connections = 0
         self.root = ""
 
     def answer(self, asked: Asked) -> Reply:
@@ -90,10 +95,18 @@ def scripted(*replies: Reply) -> Generator[Script]:
         server.server_close()
 
 
+def _pieces(reply: Reply) -> list[bytes]:
+    return [reply.content[place : place + 1] for place in range(len(reply.content))] if reply.drip else [reply.content]
+
+
 def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            script.connections += 1
+            super().setup()
 
         def handle_any(self) -> None:
             reply = script.answer(self._asked())
@@ -108,7 +121,9 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             length = len(reply.content) if reply.announced is None else reply.announced
             self.send_header("Content-Length", str(length))
             self.end_headers()
-            self.wfile.write(reply.content)
+            for piece in _pieces(reply):
+                self.wfile.write(piece)
+                time.sleep(reply.drip)
 
         do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 -- http.server's names
 

@@ -10,6 +10,7 @@ from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient, ThreadSlots
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
     CampaignGone,
+    Incomplete,
     KeyRefused,
     NotPermitted,
     Rejected,
@@ -186,6 +187,23 @@ def test_a_webhook_has_its_secret_once(stage: SandboxStage) -> None:
     (listed,) = stage.client.webhooks(LIST_ID)
     assert made.signing_secret is not None
     assert (listed.id, listed.url, listed.signing_secret) == (made.id, made.url, None)
+
+
+@pytest.mark.parametrize("listed", ["in_pages", "all"])
+def test_all_webhooks_are_read_whether_or_not_they_come_in_pages(stage: SandboxStage, listed: str) -> None:
+    stage.sandbox.configure(webhooks_listed=listed)
+    with scripted(Reply()) as receiver:
+        made = {stage.client.add_webhook(LIST_ID, f"{receiver.root}/{number}").id for number in range(12)}
+    assert {webhook.id for webhook in stage.client.webhooks(LIST_ID)} == made
+
+
+def test_a_part_of_the_webhooks_is_not_taken_for_all(stage: SandboxStage) -> None:
+    stage.sandbox.configure(webhooks_listed="first_ten")
+    with scripted(Reply()) as receiver:
+        for number in range(12):
+            stage.client.add_webhook(LIST_ID, f"{receiver.root}/{number}")
+    with pytest.raises(Incomplete, match=r"announced 12 entries .* and gave 10"):
+        stage.client.webhooks(LIST_ID)
 
 
 def test_a_webhook_that_does_not_answer_is_not_made(stage: SandboxStage) -> None:

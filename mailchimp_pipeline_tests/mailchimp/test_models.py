@@ -97,6 +97,17 @@ def test_a_report_has_the_proxy_free_figures_where_mailchimp_has_them() -> None:
     assert before.click_rate is None
 
 
+@pytest.mark.parametrize(("said", "read"), [("12", 12), (12.0, 12), ("", 0), (None, 0), ("n/a", 0), (12.5, 0), ([], 0)])
+def test_a_count_that_is_no_number_is_none_and_costs_no_page(said: object, read: int) -> None:
+    page = Page[Report].model_validate({"reports": [{"id": "a", "emails_sent": said}, {"id": "b"}], "total_items": 2})
+    assert [report.emails_sent for report in page.items] == [read, 0]
+
+
+@pytest.mark.parametrize(("said", "read"), [("0.5", 0.5), ("", None), (None, None), ("n/a", None), ({}, None)])
+def test_a_rate_that_is_no_number_is_not_there(said: object, read: float | None) -> None:
+    assert Report.model_validate({"id": "a", "opens": {"open_rate": said}}).open_rate == read
+
+
 def test_a_webhooks_secret_is_not_shown() -> None:
     webhook = Webhook.model_validate({"id": "w1", "signing_enabled": True, "signing_secret": "s3cr3t"})
     assert webhook.signing_secret is not None

@@ -1,17 +1,19 @@
 """Listings are read to their end, whatever happens meanwhile."""
 
 from collections.abc import Callable
+from itertools import count
 from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import TimedOut, Unavailable
 from mailchimp_pipeline.mailchimp.models import MergeField, Page, Wire
 from mailchimp_pipeline.mailchimp.pages import read_pages
-from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, Time, a_client, a_list
+from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, Time, a_client, a_list, a_problem
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 
 A_LISTING = Call("GET", "/lists/a1/merge-fields", "listing")
@@ -69,13 +71,15 @@ def test_all_audiences_are_read_not_the_first_ten() -> None:
     assert [(asked.query["count"], asked.query["offset"]) for asked in script.asked] == [("1000", "0"), ("1000", "10")]
 
 
-BROKEN_OFF = (Reply(cut=True), Reply(200, b'{"lists":'))
+BROKEN_OFF = (Reply(200, b'{"lists":'), Reply(200, b'{"lists": []', announced=500))
+AWAY = (Reply(cut=True), Reply(502, b"<html>"), Reply(503), Reply(500, a_problem(500, "Internal Server Error")))
 
 
-def sizes_asked_for(*failures: Reply) -> list[str]:
+def sizes_asked_for(*failures: Reply, when: Time | None = None) -> list[str]:
     """Return the sizes of the pages that are asked for until there are two."""
     pages = [Reply(body={"lists": [a_list(name)], "total_items": 2}) for name in ("l1", "l2")]
-    with scripted(*failures, *pages) as script, a_client(script.root) as client:
+    retries = (when or Time()).retries()
+    with scripted(*failures, *pages) as script, a_client(script.root, retries=retries) as client:
         assert [audience.id for audience in client.audiences()] == ["l1", "l2"]
     return [asked.query["count"] for asked in script.asked]
 
@@ -87,7 +91,24 @@ def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones(failures: list[Re
 
 @pytest.mark.parametrize("failure", BROKEN_OFF)
 def test_an_answer_that_broke_off_once_makes_no_page_smaller(failure: Reply) -> None:
-    assert sizes_asked_for(failure) == ["1000", "1000", "1000"]
+    assert sizes_asked_for(failure, when=(when := Time())) == ["1000", "1000", "1000"]
+    assert len(when.pauses) == 1
+
+
+@pytest.mark.parametrize("failure", AWAY)
+def test_a_mailchimp_that_is_away_makes_no_page_smaller(failure: Reply) -> None:
+    assert sizes_asked_for(*[failure] * 4, when=(when := Time())) == ["1000"] * 6
+    assert len(when.pauses) == 4
+
+
+@pytest.mark.parametrize("failure", [Reply(cut=True), Reply(502, b"<html>")])
+def test_who_hangs_up_after_half_a_minute_found_the_page_too_large(failure: Reply) -> None:
+    pages = [Reply(body={"lists": [a_list(name)], "total_items": 2}) for name in ("l1", "l2")]
+    ticks = count(step=31)
+    rule = Retries(budget=1000, sleep=lambda _: None, clock=lambda: float(next(ticks)))
+    with scripted(failure, *pages) as script, a_client(script.root, retries=rule) as client:
+        assert len(client.audiences()) == 2
+    assert [asked.query["count"] for asked in script.asked] == ["1000", "500", "500"]
 
 
 def test_the_smallest_page_is_tried_with_all_patience() -> None:

@@ -9,6 +9,7 @@ from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient
 from mailchimp_pipeline.mailchimp.errors import (
     AudienceGone,
     CampaignGone,
+    Incomplete,
     NotFound,
     Rejected,
     Unavailable,
@@ -177,6 +178,22 @@ def test_a_webhook_is_not_told_of_our_own_changes() -> None:
     assert asked.body["url"] == url
     assert asked.body["sources"] == {"user": True, "admin": True, "api": False}
     assert asked.body["events"]["unsubscribe"] is True
+
+
+@pytest.mark.parametrize("second", [["w1"], []])
+def test_pages_of_webhooks_that_bring_nothing_new_end(second: list[str]) -> None:
+    pages = [Reply(body={"webhooks": [{"id": name} for name in ids], "total_items": 2}) for ids in (["w1"], second)]
+    with scripted(*pages) as script, a_client(script.root) as client, pytest.raises(Incomplete):
+        client.webhooks(LIST_ID)
+    assert [asked.query for asked in script.asked] == [{}, {"count": "1000", "offset": "1"}]
+
+
+def test_webhooks_that_went_away_meanwhile_are_not_waited_for() -> None:
+    first = {"webhooks": [{"id": "w1"}], "total_items": 2}
+    (_, second) = asked_by(
+        lambda client: client.webhooks(LIST_ID), Reply(body=first), Reply(body={"webhooks": [], "total_items": 1})
+    )
+    assert second.query["offset"] == "1"
 
 
 def test_a_webhook_is_not_made_twice_when_the_answer_is_lost() -> None:

@@ -1,20 +1,25 @@
 """One call on the wire: what is sent, what is waited for, what is tried again, and who gets to know of it."""
 
+import gzip
 import logging
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
+from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import (
+    BrokenOff,
     KeyRefused,
     Redirected,
     Throttled,
     TimedOut,
     Unavailable,
 )
+from mailchimp_pipeline.mailchimp.transport import LARGEST_ANSWER
 from mailchimp_pipeline_tests.mailchimp.builders import (
     A_HASH,
     A_KEY,
@@ -46,6 +51,16 @@ def test_a_redirect_is_not_followed() -> None:
         with scripted(reply) as script, a_client(script.root) as client, pytest.raises(Redirected):
             client.account()
     assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("location", ["http://[bad/x", "http://x:99999999/", "http://x/\xe4\xff", "//", ""])
+def test_a_redirect_to_what_is_no_address_is_one_too(location: str) -> None:
+    with (
+        scripted(Reply(302, headers={"Location": location})) as script,
+        a_client(script.root) as client,
+        pytest.raises(Redirected),
+    ):
+        client.account()
 
 
 def test_cookies_are_not_kept() -> None:
@@ -124,15 +139,30 @@ def test_an_answer_brings_patience_back() -> None:
     assert len(script.asked) == len(replies)
 
 
-def test_a_refused_key_is_told_of_before_the_error_is() -> None:
-    told = list[str]()
-    with (
-        scripted(Reply(401, a_problem(401, "API Key Invalid"))) as script,
-        a_client(script.root, key_refused=lambda: told.append("refused")) as client,
-        pytest.raises(KeyRefused),
-    ):
+class Watch:
+    """Keeps what it hears of the key."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def refused(self, error: KeyRefused) -> None:
+        """See `mailchimp.KeyWatch`."""
+        self.heard.append(type(error).__name__)
+
+    def accepted(self) -> None:
+        """See `mailchimp.KeyWatch`."""
+        self.heard.append("accepted")
+
+
+def test_whether_the_key_is_taken_is_told_before_whoever_called_hears_of_it() -> None:
+    watch = Watch()
+    replies = (Reply(401, a_problem(401, "API Key Invalid")), Reply(502), AN_ACCOUNT)
+    with scripted(*replies) as script, a_client(script.root, key_watch=watch) as client:
+        for failure in (KeyRefused, Unavailable):
+            with pytest.raises(failure):
+                client.account()
         client.account()
-    assert told == ["refused"]
+    assert watch.heard == ["KeyRefused", "accepted"]
 
 
 def test_a_retry_after_is_waited_for() -> None:
@@ -157,7 +187,7 @@ def test_a_retry_after_beyond_the_budget_is_not_waited_for() -> None:
 
 
 def test_the_time_an_attempt_takes_is_part_of_the_budget() -> None:
-    ticks = iter(range(0, 10_000, 40))
+    ticks = iter(range(0, 10_000, 15))
     rule = Retries(budget=100, sleep=lambda _: None, clock=lambda: float(next(ticks)))
     with (
         scripted(NO_ANSWER) as script,
@@ -166,6 +196,35 @@ def test_the_time_an_attempt_takes_is_part_of_the_budget() -> None:
     ):
         client.account()
     assert len(script.asked) == 3
+
+
+def test_an_answer_that_drips_is_not_waited_for_without_end() -> None:
+    drip = Reply(body={"account_id": "x" * 400}, drip=0.02)
+    with (
+        scripted(drip) as script,
+        a_client(script.root, retries=Retries(budget=0), timeouts=Timeouts(1, 0.5, 0.2)) as client,
+        pytest.raises(TimedOut),
+    ):
+        client.account()
+
+
+def test_an_answer_larger_than_any_of_mailchimps_is_not_read_to_its_end() -> None:
+    bomb = gzip.compress(b" " * (LARGEST_ANSWER + 1))
+    with (
+        scripted(Reply(body=bomb, headers={"Content-Encoding": "gzip"})) as script,
+        a_client(script.root) as client,
+        pytest.raises(BrokenOff),
+    ):
+        client.account()
+
+
+@pytest.mark.parametrize("reply", [AN_ACCOUNT, Reply(404, a_problem(404, "Gone")), Reply(502, b"<html>")])
+def test_a_connection_whose_answer_was_read_is_used_again(reply: Reply) -> None:
+    with scripted(reply) as script, a_client(script.root) as client:
+        for _ in range(3):
+            with suppress(PipelineError):
+                client.account()
+    assert (len(script.asked), script.connections) == (3, 1)
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:

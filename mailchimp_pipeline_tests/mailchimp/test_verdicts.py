@@ -142,6 +142,18 @@ def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[P
     assert type(lost(A_CALL, error)) is kind
 
 
+def test_an_answer_that_had_begun_broke_off() -> None:
+    assert type(lost(A_CALL, requests.exceptions.ChunkedEncodingError("x"), begun=True)) is errors.BrokenOff
+
+
+@pytest.mark.parametrize(("seconds", "kind"), [(29, errors.Unavailable), (30, errors.TimedOut)])
+def test_whoever_fails_without_a_word_after_a_long_wait_waited_in_vain(
+    seconds: float, kind: type[PassingError]
+) -> None:
+    assert type(verdict(A_CALL, Answer(502, b"<html>", seconds=seconds))) is kind
+    assert type(lost(A_CALL, requests.ConnectionError("x"), seconds=seconds)) is kind
+
+
 def test_the_url_of_a_lost_answer_is_not_told() -> None:
     error = lost(A_CALL, requests.ConnectionError("Max retries exceeded with url: /lists/a1/members/62eeb2"))
     assert "62eeb2" not in str(error)

@@ -32,6 +32,12 @@ def records(company: Company) -> DatabaseRecords:
     return DatabaseRecords(parts.database, parts.keyring, lambda: AT)
 
 
+def replace_key(company: Company) -> None:
+    account = Account(company.connection().account_id, "Acme Ltd", OTHER_KEY)
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.parts.keyring).connect(account, by="alice", at=AT)
+
+
 def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> None:
     first, second = company.sync(), company.sync()
     assert (first.error, first.report and first.report.new) == (None, 3)
@@ -214,8 +220,35 @@ def test_a_key_that_is_refused_during_a_sync_shows_on_the_connection(company: Co
 def test_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_refused_one(company: Company) -> None:
     company.pipeline.parts.audiences(ACME)
     company.sandbox.revoke_key(API_KEY.reveal())
-    account = Account(company.connection().account_id, "Acme Ltd", OTHER_KEY)
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        ConnectionStore(session, company.pipeline.parts.keyring).connect(account, by="alice", at=AT)
+    replace_key(company)
     assert "refused the API key" in (company.sync().error or "")
     assert company.connection().key_refused_at is None
+
+
+def test_a_key_that_is_taken_again_is_marked_no_more(company: Company) -> None:
+    account_id = company.connection().account_id
+    company.sandbox.set_deactivated(account_id)
+    company.sync()
+    assert company.connection().key_refused_at
+    company.sandbox.set_deactivated(account_id, deactivated=False)
+    assert company.sync().error is None
+    assert company.connection().key_refused_at is None
+
+
+def test_an_answer_to_the_former_key_says_nothing_of_the_one_that_took_its_place(company: Company) -> None:
+    account_id = company.connection().account_id
+    company.sandbox.set_deactivated(account_id)
+    company.sync()
+    replace_key(company)
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.parts.keyring).mark_key_refused(AT)
+    company.sandbox.set_deactivated(account_id, deactivated=False)
+    company.pipeline.parts.audiences(ACME).ping()
+    assert company.connection().key_refused_at == AT
+
+
+def test_reading_does_not_clear_the_mark_of_a_key_that_may_not_write(company: Company) -> None:
+    company.sandbox.set_role(company.connection().account_id, "viewer")
+    assert "does not permit" in (company.sync().error or "")
+    company.pipeline.parts.audiences(ACME).audiences()
+    assert company.connection().key_refused_at

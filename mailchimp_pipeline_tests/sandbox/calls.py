@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import requests
 
+from mailchimp_pipeline.contacts import subscriber_hash
+
 KEY = f"{'0123456789abcdef' * 2}-us6"
 START = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
 ANN = "ann@acme-staff.io"
@@ -88,6 +90,10 @@ class AudienceApi(Api):
     def member(self, address: str = ANN) -> str:
         """The path of a member, by its address."""
         return f"{self.here}/members/{address}"
+
+    def delete_permanently(self, address: str = ANN) -> requests.Response:
+        """Delete a member for good."""
+        return self.post(f"{self.here}/members/{subscriber_hash(address)}/actions/delete-permanent")
 
     def batch(self, *members: object, update_existing: bool = False, **query: object) -> dict[str, Any]:
         """Send a batch, and return its answer."""

@@ -128,7 +128,7 @@ def test_an_archived_member_comes_back_by_post_and_by_status_only(api: AudienceA
 @pytest.mark.parametrize("status", ["subscribed", "pending"])
 def test_a_forgotten_address_cannot_be_imported(api: AudienceApi, status: str) -> None:
     api.batch(a_member())
-    api.post(f"{api.member()}/actions/delete-permanent")
+    api.delete_permanently()
     answers = [
         api.post(f"{api.here}/members", a_member(status=status)),
         api.put(api.member(), {"email_address": ANN, "status_if_new": status}),
@@ -147,7 +147,7 @@ def test_a_forgotten_address_comes_back_by_a_form_of_mailchimps(sandbox: Sandbox
 
 def test_nobody_is_moved_to_a_forgotten_address(api: AudienceApi) -> None:
     api.batch(a_member(ANN), a_member(BOB))
-    api.post(f"{api.member(ANN)}/actions/delete-permanent")
+    api.delete_permanently()
     assert api.patch(api.member(BOB), {"email_address": ANN}).json()["title"] == "Forgotten Email Not Subscribed"
 
 

@@ -174,5 +174,5 @@ def test_a_member_that_moves_stays_in_its_segments_and_a_deleted_one_does_not(ap
     api.patch(api.member(ANN), {"email_address": BOB})
     members = f"{api.here}/segments/{made['id']}/members"
     assert [member["email_address"] for member in api.get(members).json()["members"]] == [BOB]
-    api.post(f"{api.member(BOB)}/actions/delete-permanent")
+    api.delete_permanently(BOB)
     assert api.get(members).json()["total_items"] == 0

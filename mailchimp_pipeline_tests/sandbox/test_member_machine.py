@@ -76,7 +76,7 @@ class MemberMachine(RuleBasedStateMachine):
 
     @rule(address=people)
     def forget(self, address: str) -> None:
-        answer = self.api.post(f"{self.api.member(address)}/actions/delete-permanent")
+        answer = self.api.delete_permanently(address)
         self.answered(answer)
         if answer.ok:
             self.gone.discard(address)

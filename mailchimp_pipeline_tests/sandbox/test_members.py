@@ -108,11 +108,20 @@ def test_what_cannot_be_archived_says_which_methods_it_takes(api: AudienceApi, s
 
 def test_delete_permanent_leaves_nothing(sandbox: Sandbox, api: AudienceApi) -> None:
     api.batch(a_member())
-    answer = api.post(f"{api.member()}/actions/delete-permanent")
+    answer = api.delete_permanently()
     assert (answer.status_code, answer.content) == (204, b"")
     assert api.status() is None
-    assert api.post(f"{api.member()}/actions/delete-permanent").status_code == 404
+    assert api.delete_permanently().status_code == 404
     assert sandbox.is_forgotten(api.list_id, ANN)
+
+
+def test_delete_permanent_takes_the_hash_alone(api: AudienceApi) -> None:
+    api.batch(a_member())
+    contact_id = api.get(api.member()).json()["contact_id"]
+    for key in (ANN, contact_id):
+        assert api.get(f"{api.here}/members/{key}").status_code == 200
+        assert api.post(f"{api.here}/members/{key}/actions/delete-permanent").status_code == 404
+    assert api.status() == "subscribed"
 
 
 def test_a_change_of_nothing_is_no_change(api: AudienceApi, clock: SetClock) -> None:

@@ -16,9 +16,9 @@ def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campai
     """Return the campaigns of connected organisations whose figures may still move, an organisation's side by side.
 
     Those are the ones that are not over; those sent after the given moment; and those known to be sent whose final
-    counts Mailchimp did not have yet. None that is missing at Mailchimp is among them.
+    counts Mailchimp did not have yet. One that is missing at Mailchimp is looked for once after each connecting: it
+    may have been looked for in a wrong account.
     """
-    connected = select(ConnectionRow.organisation_id).where(ConnectionRow.soft_deleted_at.is_(None))
     has_final_counts = (
         select(CampaignStatsRow.id)
         .where(
@@ -35,9 +35,13 @@ def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campai
             or_(CampaignRow.send_time > settling_since, ~has_final_counts),
         ),
     )
-    query = select(CampaignRow).where(
-        CampaignRow.missing_since.is_(None), CampaignRow.organisation_id.in_(connected), moves
+    is_due = or_(
+        and_(CampaignRow.missing_since.is_(None), moves), CampaignRow.missing_since <= ConnectionRow.connected_at
     )
+    connected = and_(
+        ConnectionRow.organisation_id == CampaignRow.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
+    )
+    query = select(CampaignRow).join(ConnectionRow, connected).where(is_due)
     return tuple(map(campaign_of, session.scalars(query.order_by(CampaignRow.organisation_id, CampaignRow.id))))
 
 

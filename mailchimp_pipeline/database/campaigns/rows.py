@@ -53,10 +53,9 @@ def is_news(row: CampaignRow, refresh: Refresh) -> bool:
     return not looked or refresh.at > max(looked)
 
 
-def take_over(row: CampaignRow, refresh: Refresh) -> None:
+def take_over(row: CampaignRow, refresh: Refresh, *, missing_since: datetime | None) -> None:
     """Bring the row to what the refresh found. Whatever Mailchimp no longer says stays as it was."""
-    row.status = refresh.status.value
-    row.missing_since = (row.missing_since or refresh.at) if refresh.is_missing else None
+    row.status, row.missing_since = refresh.status.value, missing_since
     if seen := refresh.seen:
         row.title = seen.title or seen.subject_line or seen.id
         row.subject_line, row.mailchimp_list_id = seen.subject_line or None, seen.list_id or None

@@ -11,7 +11,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.campaigns.rows import campaign_of, is_news, stats_of, stats_row, take_over, told
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, row_id
+from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, ConnectionRow, row_id
 
 
 class CampaignStore:
@@ -90,9 +90,20 @@ class CampaignStore:
         return campaign_of(row)
 
     def _write(self, row: CampaignRow, found: Refresh) -> None:
-        take_over(row, found)
+        take_over(row, found, missing_since=self._missing_since(row, found))
         if found.figures:
             self._session.add(stats_row(row, found, found.figures))
+
+    def _missing_since(self, row: CampaignRow, found: Refresh) -> datetime | None:
+        """Return since when it is missing; what was found before the organisation connected anew does not count."""
+        before = row.missing_since
+        if not found.is_missing or before is None:
+            return found.at if found.is_missing else None
+        query = select(ConnectionRow.connected_at).where(
+            ConnectionRow.organisation_id == self._session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
+        )
+        connected_at = self._session.scalar(query)
+        return before if connected_at is None or before > connected_at else found.at
 
     def _all(self) -> Select[CampaignRow]:
         return select(CampaignRow).where(CampaignRow.organisation_id == self._session.organisation_id)

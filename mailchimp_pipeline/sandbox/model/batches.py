@@ -63,10 +63,18 @@ def subscribe(enrolment: Enrolment, members: Sequence[object], options: Options)
             continue
         seen.add(key)
         try:
-            _take(enrolment, entries.parse(body), key, options, outcome)
+            _take(enrolment, _entry(body), key, options, outcome)
         except Problem as problem:
             outcome.refused.append(_refusal(address, problem))
     return outcome
+
+
+def _entry(body: object) -> Entry:
+    """Return a member of a batch: Mailchimp knows no status for new ones and no permissions there."""
+    entry = entries.parse(body)
+    if entry.status_if_new is None and entry.marketing_permissions is None:
+        return entry
+    return entry.model_copy(update={"status_if_new": None, "marketing_permissions": None})
 
 
 def _check_whole(enrolment: Enrolment, members: Sequence[object], options: Options) -> None:

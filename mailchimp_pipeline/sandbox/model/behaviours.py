@@ -38,6 +38,11 @@ class Behaviours(BaseModel):
         description="Without update_existing an archived member comes back, or counts as one that exists.",
     )
     batch_takes_tags: bool = Field(default=False, description="A batch honours the tags of its members.")
+    webhooks_listed: Literal["in_pages", "all", "first_ten"] = Field(
+        default="in_pages",
+        description="Webhooks come in pages as other listings do, all at once, or no more than ten of them; only in "
+        "pages may be asked for by count and offset.",
+    )
     sign_webhooks: bool = Field(default=True, description="New webhooks get a signing secret.")
     webhook_retry_seconds: tuple[float, ...] = Field(
         default=(60, 240, 900, 3300),

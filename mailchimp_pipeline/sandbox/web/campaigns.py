@@ -8,11 +8,23 @@ from datetime import UTC, datetime
 
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.campaigns import LISTABLE, Campaign
+from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.campaign_shapes import campaign_shape, report_shape
 from mailchimp_pipeline.sandbox.web.endpoints import Answer, Call, Endpoint
-from mailchimp_pipeline.sandbox.web.queries import Query
+from mailchimp_pipeline.sandbox.web.queries import FIELDS, PAGES, Query
 
 _KINDS = ("regular", "plaintext", "absplit", "rss", "variate")
+_SENT = ("since_send_time", "before_send_time")
+_LISTED = PAGES | {
+    *_SENT,
+    "since_create_time",
+    "before_create_time",
+    "status",
+    "type",
+    "list_id",
+    "sort_field",
+    "sort_dir",
+}
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -95,8 +107,8 @@ def _report(call: Call, campaign: Campaign) -> dict[str, object]:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/campaigns", list_campaigns),
-    Endpoint("GET", "/campaigns/{campaign_id}", get_campaign),
-    Endpoint("GET", "/reports", list_reports),
-    Endpoint("GET", "/reports/{campaign_id}", get_report),
+    Endpoint("GET", "/campaigns", list_campaigns, takes=_LISTED, lists={"campaigns": samples.CAMPAIGN}),
+    Endpoint("GET", "/campaigns/{campaign_id}", get_campaign, takes=FIELDS),
+    Endpoint("GET", "/reports", list_reports, takes=PAGES | {"type", *_SENT}, lists={"reports": samples.REPORT}),
+    Endpoint("GET", "/reports/{campaign_id}", get_report, takes=FIELDS),
 )

@@ -71,12 +71,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One route. `answer` runs with the world locked; `prepare` before that, and may wait."""
+    """One route. `answer` runs with the world locked; `prepare` before that, and may wait.
+
+    `takes` names the parameters of its query, and `lists` has one entry of each array that its answer lists.
+    """
 
     method: str
     template: str
     answer: Callable[[Call], Answer]
     prepare: Callable[[Call], Awaitable[None]] | None = None
+    takes: frozenset[str] = frozenset()
+    lists: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ class Routes:
 
 def _places(template: str, path: str) -> Mapping[str, str] | None:
     """Return what stands in the path for each name in the template, None where they do not fit."""
-    names, parts = template.strip("/").split("/"), path.strip("/").split("/")
+    names, parts = template.removeprefix("/").split("/"), path.removesuffix("/").split("/")
     if len(names) != len(parts):
         return None
     places: dict[str, str] = {}

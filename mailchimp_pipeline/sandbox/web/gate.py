@@ -138,6 +138,7 @@ class Gate:
         endpoint = visit.match.endpoint
         if endpoint is None:
             raise problems.method_not_allowed(*visit.match.allowed) if visit.match.allowed else problems.not_found()
+        visit.query.check(endpoint.takes)
         call = Call(self._world, visit.account, visit.match.places, visit.query, visit.body)
         if endpoint.prepare is not None:
             await endpoint.prepare(call)
@@ -145,7 +146,7 @@ class Gate:
             answer = endpoint.answer(call)
         if visit.method != "GET":
             return answer
-        return Answer(project(answer.body, visit.query), answer.status)
+        return Answer(project(answer.body, visit.query, endpoint.lists), answer.status)
 
 
 def key_of(authorization: str | None) -> str | None:

@@ -14,13 +14,24 @@ from mailchimp_pipeline.sandbox.model.addresses import address_hash
 from mailchimp_pipeline.sandbox.model.audiences import Audience
 from mailchimp_pipeline.sandbox.model.campaigns import CampaignStatus
 from mailchimp_pipeline.sandbox.model.members import Member, Status
+from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.endpoints import Answer, Call, Endpoint
 from mailchimp_pipeline.sandbox.web.list_shapes import audience_shape
 from mailchimp_pipeline.sandbox.web.member_shapes import batch_member_shape, member_shape, moment
+from mailchimp_pipeline.sandbox.web.queries import FIELDS, PAGES
 
 BATCH = "/lists/{list_id}"
 """The template of batch subscribe."""
 
+_LISTS = PAGES | {
+    "since_date_created",
+    "before_date_created",
+    "email",
+    "sort_field",
+    "sort_dir",
+    "include_total_contacts",
+}
+_BATCH = frozenset({"skip_merge_validation", "skip_duplicate_check"})
 _LARGEST_SEARCH = 30
 _LIST_LIMIT = 100
 
@@ -58,6 +69,7 @@ def lists(call: Call) -> Answer:
         and (before is None or audience.created_at < before)
         and (address is None or address_hash(address) in audience.members)
     ]
+    call.query.choice("sort_field", ("date_created",))
     if call.query.is_descending():
         found.reverse()
     body = {
@@ -172,9 +184,9 @@ def _account_shape(account: Account) -> dict[str, object]:
 
 ENDPOINTS = (
     Endpoint("GET", "/ping", ping),
-    Endpoint("GET", "/", account),
-    Endpoint("GET", "/lists", lists),
-    Endpoint("GET", BATCH, one_list),
-    Endpoint("POST", BATCH, batch_subscribe),
-    Endpoint("GET", "/search-members", search_members),
+    Endpoint("GET", "/", account, takes=FIELDS),
+    Endpoint("GET", "/lists", lists, takes=_LISTS, lists={"lists": samples.AUDIENCE}),
+    Endpoint("GET", BATCH, one_list, takes=FIELDS | {"include_total_contacts"}),
+    Endpoint("POST", BATCH, batch_subscribe, takes=_BATCH),
+    Endpoint("GET", "/search-members", search_members, takes=FIELDS | {"query", "list_id"}),
 )

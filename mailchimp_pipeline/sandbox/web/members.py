@@ -12,11 +12,27 @@ from mailchimp_pipeline.sandbox.model.enrolment import Enrolment
 from mailchimp_pipeline.sandbox.model.member_listing import MemberQuery, SortField
 from mailchimp_pipeline.sandbox.model.members import Member, Status
 from mailchimp_pipeline.sandbox.model.problems import FieldError
+from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
 from mailchimp_pipeline.sandbox.web.member_shapes import member_shape, moment
+from mailchimp_pipeline.sandbox.web.queries import FIELDS, PAGES
 
 _MEMBERS = "/lists/{list_id}/members"
 _MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
+_WRITTEN = frozenset({"skip_merge_validation"})
+_LISTED = PAGES | {
+    "status",
+    "since_last_changed",
+    "before_last_changed",
+    "since_timestamp_opt",
+    "before_timestamp_opt",
+    "unsubscribed_since",
+    "email_type",
+    "unique_email_id",
+    "vip_only",
+    "sort_field",
+    "sort_dir",
+}
 _SORT_FIELDS = ("timestamp_opt", "timestamp_signup", "last_changed")
 
 
@@ -85,8 +101,11 @@ def archive_member(call: Call) -> Answer:
 
 
 def delete_member(call: Call) -> Answer:
-    """POST actions/delete-permanent."""
-    _enrolment(call).delete_permanently(call.member)
+    """POST actions/delete-permanent: no route but this takes the hash alone, no address and no contact id."""
+    member = call.audience.members.get(call.places["subscriber_hash"])
+    if member is None:
+        raise problems.not_found()
+    _enrolment(call).delete_permanently(member)
     return NO_CONTENT
 
 
@@ -137,13 +156,13 @@ def _query(call: Call) -> MemberQuery:
 
 
 ENDPOINTS = (
-    Endpoint("GET", _MEMBERS, list_members),
-    Endpoint("POST", _MEMBERS, add_member),
-    Endpoint("GET", _MEMBER, get_member),
-    Endpoint("PUT", _MEMBER, put_member),
-    Endpoint("PATCH", _MEMBER, patch_member),
+    Endpoint("GET", _MEMBERS, list_members, takes=_LISTED, lists={"members": samples.MEMBER}),
+    Endpoint("POST", _MEMBERS, add_member, takes=_WRITTEN),
+    Endpoint("GET", _MEMBER, get_member, takes=FIELDS),
+    Endpoint("PUT", _MEMBER, put_member, takes=_WRITTEN),
+    Endpoint("PATCH", _MEMBER, patch_member, takes=_WRITTEN),
     Endpoint("DELETE", _MEMBER, archive_member),
     Endpoint("POST", f"{_MEMBER}/actions/delete-permanent", delete_member),
-    Endpoint("GET", f"{_MEMBER}/tags", member_tags),
+    Endpoint("GET", f"{_MEMBER}/tags", member_tags, takes=PAGES, lists={"tags": samples.TAG}),
     Endpoint("POST", f"{_MEMBER}/tags", change_tags),
 )

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.merge_fields import KINDS, Kind, MergeFieldChange
 from mailchimp_pipeline.sandbox.model.problems import FieldError
+from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
 from mailchimp_pipeline.sandbox.web.list_shapes import merge_field_shape
+from mailchimp_pipeline.sandbox.web.queries import FIELDS, PAGES
 
 _FIELDS = "/lists/{list_id}/merge-fields"
 _FIELD = "/lists/{list_id}/merge-fields/{merge_id}"
@@ -92,9 +94,11 @@ def remove_field(call: Call) -> Answer:
 
 
 ENDPOINTS = (
-    Endpoint("GET", _FIELDS, list_fields),
+    Endpoint(
+        "GET", _FIELDS, list_fields, takes=PAGES | {"type", "required"}, lists={"merge_fields": samples.MERGE_FIELD}
+    ),
     Endpoint("POST", _FIELDS, add_field),
-    Endpoint("GET", _FIELD, get_field),
+    Endpoint("GET", _FIELD, get_field, takes=FIELDS),
     Endpoint("PATCH", _FIELD, change_field),
     Endpoint("DELETE", _FIELD, remove_field),
 )

@@ -31,17 +31,27 @@ _SOMETIMES = frozenset(
 """Names that may be asked for although this answer has none of them."""
 
 
-def project(body: object, query: Query) -> object:
-    """Return the body cut down as the query says. Names are given from the root, with dots."""
+def project(body: object, query: Query, lists: Mapping[str, object]) -> object:
+    """Return the body cut down as the query says. Names are given from the root, with dots.
+
+    `lists` has one entry of each array that the body lists: names are looked up in it where the array is empty.
+    """
     wanted, unwanted = query.text("fields"), query.text("exclude_fields")
     if wanted is not None and unwanted is not None:
         detail = "The fields and exclude_fields parameters cannot be used together."
         raise problems.invalid(detail)
     if wanted is not None:
-        return _keep(body, _tree("fields", wanted, body))
+        return _keep(body, _tree("fields", wanted, _with_entries(body, lists)))
     if unwanted is not None:
-        return _drop(body, _tree("exclude_fields", unwanted, body))
+        return _drop(body, _tree("exclude_fields", unwanted, _with_entries(body, lists)))
     return body
+
+
+def _with_entries(body: object, lists: Mapping[str, object]) -> object:
+    if not lists or not isinstance(body, Mapping):
+        return body
+    given = cast("Mapping[str, object]", body)
+    return {**given, **{name: [entry] for name, entry in lists.items() if not given[name]}}
 
 
 def _tree(parameter: str, names: str, body: object) -> Tree:

@@ -3,6 +3,7 @@
 What does not belong here: what a route makes of it.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -13,6 +14,13 @@ from mailchimp_pipeline.sandbox.model.problems import FieldError, Problem
 DEFAULT_COUNT = 10
 LARGEST_COUNT = 1000
 
+FIELDS = frozenset({"fields", "exclude_fields"})
+"""Parameters of every route that shows something in parts."""
+PAGES = FIELDS | {"count", "offset"}
+"""Parameters of every listing."""
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
 Item = TypeVar("Item")
 
 
@@ -22,6 +30,14 @@ class Query:
     def __init__(self, parameters: Mapping[str, str]) -> None:
         """Read from these, each of which is there once."""
         self._parameters = parameters
+
+    def check(self, known: Collection[str]) -> None:
+        """Refuse parameters that the route does not know."""
+        strange = [name for name in self._parameters if name not in known]
+        if strange:
+            raise problems.invalid_schema(
+                *(FieldError(name, "Schema describes no such parameter.") for name in strange)
+            )
 
     def text(self, name: str) -> str | None:
         """Return a parameter as it is, None where it is not given or blank."""
@@ -47,7 +63,7 @@ class Query:
         if value is None:
             return None
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value if _MOMENT.fullmatch(value) else "")
         except ValueError:
             raise _refusal(name, "This value is not a valid datetime.") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -58,8 +74,10 @@ class Query:
 
     def page(self, found: list[Item]) -> list[Item]:
         """Return the page asked for."""
-        offset = self._number("offset", 0)
-        return found[offset : offset + min(self._number("count", DEFAULT_COUNT), LARGEST_COUNT)]
+        offset, count = self._number("offset", 0), self._number("count", DEFAULT_COUNT)
+        if count > LARGEST_COUNT:
+            raise _refusal("count", f"This value should be {LARGEST_COUNT} or less.")
+        return found[offset : offset + count]
 
     def _number(self, name: str, default: int) -> int:
         value = self.text(name)

@@ -9,9 +9,11 @@ from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.members import Member
 from mailchimp_pipeline.sandbox.model.problems import FieldError
 from mailchimp_pipeline.sandbox.model.static_segments import StaticSegment, check_size
+from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
 from mailchimp_pipeline.sandbox.web.list_shapes import segment_shape
 from mailchimp_pipeline.sandbox.web.member_shapes import batch_member_shape
+from mailchimp_pipeline.sandbox.web.queries import FIELDS, PAGES
 
 _SEGMENTS = "/lists/{list_id}/segments"
 _SEGMENT = "/lists/{list_id}/segments/{segment_id}"
@@ -134,11 +136,11 @@ def _leave(call: Call, segment: StaticSegment, addresses: list[str]) -> list[Mem
 
 
 ENDPOINTS = (
-    Endpoint("GET", _SEGMENTS, list_segments),
+    Endpoint("GET", _SEGMENTS, list_segments, takes=PAGES | {"type"}, lists={"segments": samples.SEGMENT}),
     Endpoint("POST", _SEGMENTS, add_segment),
-    Endpoint("GET", _SEGMENT, get_segment),
+    Endpoint("GET", _SEGMENT, get_segment, takes=FIELDS),
     Endpoint("POST", _SEGMENT, change_members),
     Endpoint("PATCH", _SEGMENT, change_segment),
     Endpoint("DELETE", _SEGMENT, remove_segment),
-    Endpoint("GET", f"{_SEGMENT}/members", segment_members),
+    Endpoint("GET", f"{_SEGMENT}/members", segment_members, takes=PAGES, lists={"members": samples.BATCH_MEMBER}),
 )

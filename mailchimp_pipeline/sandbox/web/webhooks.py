@@ -18,6 +18,7 @@ from mailchimp_pipeline.sandbox.web.list_shapes import webhook_shape
 
 _WEBHOOKS = "/lists/{list_id}/webhooks"
 _WEBHOOK = "/lists/{list_id}/webhooks/{webhook_id}"
+_PAGES = frozenset({"count", "offset"})
 _ON_AT_FIRST: frozenset[str] = frozenset()
 
 
@@ -46,8 +47,11 @@ async def check_url(call: Call) -> None:
 
 def list_webhooks(call: Call) -> Answer:
     """GET webhooks."""
-    found = call.audience.webhooks.all()
-    shapes = [webhook_shape(call.audience, webhook) for webhook in call.query.page(found)]
+    found, listed = call.audience.webhooks.all(), call.world.behaviours.webhooks_listed
+    if listed != "in_pages":
+        call.query.check(())
+    shown = found if listed == "all" else call.query.page(found)
+    shapes = [webhook_shape(call.audience, webhook) for webhook in shown]
     return Answer({"webhooks": shapes, "list_id": call.audience.id, "total_items": len(found), "_links": []})
 
 
@@ -108,7 +112,7 @@ def _probe(url: str, timeout: float) -> int:
 
 
 ENDPOINTS = (
-    Endpoint("GET", _WEBHOOKS, list_webhooks),
+    Endpoint("GET", _WEBHOOKS, list_webhooks, takes=_PAGES),
     Endpoint("POST", _WEBHOOKS, add_webhook, check_url),
     Endpoint("GET", _WEBHOOK, get_webhook),
     Endpoint("PATCH", _WEBHOOK, change_webhook, check_url),

@@ -47,6 +47,7 @@ def test_the_fields_of_a_connection_are_those_of_the_contract(connected: Tenant)
         "syncStatus",
         "connectedAt",
         "lastSyncedAt",
+        "keyRefusedAt",
         "softDeletedAt",
     ]
     assert shown["connectedAt"].endswith("Z")
@@ -151,6 +152,17 @@ def test_a_key_revoked_since_is_told_as_such_and_written_down_once(connected: Te
     answers = [connected.query("connection.listAudiences") for _ in range(2)]
     assert {answer.error["data"]["code"] for answer in answers} == {"UNPROCESSABLE_CONTENT"}
     assert connected.actions() == ["connection.key_refused", "connection.connected"]
+
+
+def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_written_down(connected: Tenant) -> None:
+    sandbox = connected.stage.sandbox
+    shown = list[bool]()
+    for deactivated in (True, False, False):
+        sandbox.set_deactivated(connected.account_id, deactivated=deactivated)
+        connected.query("connection.listAudiences")
+        shown.append(bool(connected.query("connection.get").data["keyRefusedAt"]))
+    assert shown == [True, False, False]
+    assert connected.actions() == ["connection.key_accepted", "connection.key_refused", "connection.connected"]
 
 
 @pytest.mark.parametrize(
