@@ -146,9 +146,10 @@ class DatabaseRecords:
         for organisation_id in _organisations(keys):
             with self.database.organisation(organisation_id) as session:
                 store = SyncRequestStore(session)
-                store.start(request_id, run_id=run_id, at=self.clock())
-                request = store.get(request_id)
-                confirmed |= {request.segment_id} if request and request.departures_confirmed else set()
+                # The run of a request that is done may be executed again: what was confirmed then was of then.
+                if store.start(request_id, run_id=run_id, at=self.clock()):
+                    request = store.get(request_id)
+                    confirmed |= {request.segment_id} if request and request.departures_confirmed else set()
         return frozenset(confirmed)
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:

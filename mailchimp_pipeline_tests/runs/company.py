@@ -42,10 +42,11 @@ class Company:
         (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], request_id=request_id, push=push)
         return result
 
-    def ask(self) -> SyncRequest:
+    def ask(self, *, departures_confirmed: bool = False) -> SyncRequest:
         """Ask for a sync, as a person does."""
         with self.pipeline.parts.database.organisation(ACME) as session:
-            request = SyncRequestStore(session).ask(self.segment.id, by="alice", at=AT)
+            store = SyncRequestStore(session)
+            request = store.ask(self.segment.id, by="alice", at=AT, departures_confirmed=departures_confirmed)
         assert request
         return request
 

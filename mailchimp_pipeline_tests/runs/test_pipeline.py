@@ -113,6 +113,18 @@ def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
     assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.FAILED, error)
 
 
+def test_a_run_that_is_executed_again_confirms_no_departures_of_today(company: Company) -> None:
+    staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)]
+    company.staff(*staff)
+    company.sync()
+    company.staff(*staff[:8])
+    asked = company.ask(departures_confirmed=True)
+    confirmed = company.sync(asked).membership
+    assert (confirmed and confirmed.removed, company.request(asked).status) == (12, RequestStatus.DONE)
+    company.staff(*staff[:1])
+    assert "would leave at once" in (company.sync(asked).error or "")
+
+
 def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
     assert not company.pipeline.is_alive("run")
     with company.pipeline.at_work("run"):
