@@ -22,7 +22,7 @@ from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.sources import open_source
+from mailchimp_pipeline.sources import LateSource, open_source
 
 _POOL = 24
 """Connections to PostgreSQL that a process keeps: each push has ten threads that write, some organisations at once."""
@@ -94,7 +94,10 @@ class Parts:
 
     @cached_property
     def source(self) -> Source:
-        """The HR and vendor relations. Raises `NoSource`."""
+        """The HR and vendor relations. Where the settings name none, or none that can be opened, every read says so."""
+        return LateSource(self._opened_source)
+
+    def _opened_source(self) -> Source:
         if self.settings.source is None:
             raise NoSource
         return open_source(self.settings.source.get_secret_value(), self.settings.employees, self.settings.vendors)

@@ -1,11 +1,13 @@
 """The whole behind Dagster: PostgreSQL, files and Mailchimp's sandbox, without Dagster."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert
 
+from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
@@ -17,6 +19,7 @@ from mailchimp_pipeline.database.requests import RequestStatus
 from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, MINUTE, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.source_fake import an_employee
@@ -85,6 +88,25 @@ def test_a_file_that_is_not_there_is_named_on_the_segment(company: Company) -> N
     (company.files / "employees.csv").unlink()
     assert "There is no employees.csv" in (company.sync().error or "")
     assert company.stored().status is SegmentStatus.ERROR
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"MAILCHIMP_PIPELINE_SOURCE": ""}, "MAILCHIMP_PIPELINE_SOURCE is not set"),
+        ({"MAILCHIMP_PIPELINE_SOURCE": "nosuch://hr/people"}, "MAILCHIMP_PIPELINE_SOURCE is not the URL"),
+        ({"MAILCHIMP_PIPELINE_EMPLOYEES": "staff"}, "Unset MAILCHIMP_PIPELINE_EMPLOYEES"),
+    ],
+)
+def test_a_setting_of_the_source_that_cannot_be_used_is_told_on_the_segment_and_its_request(
+    company: Company, wrong: dict[str, str], message: str
+) -> None:
+    environment = company.pipeline.parts.settings.environment() | wrong
+    asked = company.ask()
+    with open_pipeline(Settings.from_environment(environment)) as pipeline:
+        error = replace(company, pipeline=pipeline).sync(asked).error or ""
+    assert message in error
+    assert (company.stored().last_error, company.request(asked).error) == (error, error)
 
 
 def test_an_organisation_that_was_disconnected_is_told_so(company: Company) -> None:
