@@ -1,7 +1,7 @@
 """The pipeline behind Dagster's segments, over the parts."""
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -29,6 +29,9 @@ from mailchimp_pipeline.withdrawals import carry_withdrawals
 _ONE_TRY = Retries(budget=10)
 """For what the next run does again anyway."""
 
+_PAUSES_OF_A_TICK = (1.0, 4.0, 15.0)
+"""Dagster gives a tick a minute, in which PostgreSQL may also have to be waited for at each try."""
+
 _log = logger("mailchimp_pipeline.runs")
 
 
@@ -55,19 +58,27 @@ class DatabasePipeline:
 
     def due_segments(self) -> Sequence[Segment]:
         """Return the live segments of connected organisations."""
-        return self._records.due_segments()
+        return Persistence(_PAUSES_OF_A_TICK).do(self._records.due_segments)
 
     def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
         """Return those of the due segments whose last sync did not end well after the moment."""
-        return self._records.not_synced_since(moment)
+        return Persistence().do(partial(self._records.not_synced_since, moment))
 
     def waiting_requests(self) -> Sequence[SyncRequest]:
         """Return the requests that no run has taken up."""
         return self._records.waiting_requests()
 
-    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+    def running_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests that a run has taken up and not ended."""
+        return self._records.running_requests()
+
+    @contextmanager
+    def at_work(self, run_id: str) -> Generator[None]:
         """Hold the lock by which a run's process is known to be alive, also over a restart of PostgreSQL."""
-        return keep(self.parts.database, run_lock(run_id), what=f"run {run_id}")
+        with ExitStack() as held:
+            lock = partial(keep, self.parts.database, run_lock(run_id), what=f"run {run_id}")
+            Persistence().do(lambda: held.enter_context(lock()))
+            yield
 
     def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
         """Do the segments with these partition keys."""
@@ -140,7 +151,7 @@ class DatabasePipeline:
 
     def fail_stopped(self, run: StoppedRun, reason: str) -> None:
         """Put what the run did not come to into `error`, and end its request unless another run took that over."""
-        self._records.fail_stopped(run, reason)
+        Persistence(_PAUSES_OF_A_TICK).do(partial(self._records.fail_stopped, run, reason))
 
     def is_alive(self, run_id: str) -> bool:
         """Tell whether the process of a run holds its lock."""

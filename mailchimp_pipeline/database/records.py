@@ -17,7 +17,7 @@ from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
-from mailchimp_pipeline.database.requests import SyncRequestStore, waiting_requests
+from mailchimp_pipeline.database.requests import SyncRequestStore, running_requests, waiting_requests
 from mailchimp_pipeline.database.segments import (
     SegmentProgress,
     SegmentStore,
@@ -139,6 +139,14 @@ class DatabaseRecords:
         """Return the requests of live segments that no run has taken up, the oldest first."""
         with self.database.everyone() as session:
             return [SyncRequest(request.id, request.partition_key) for request in waiting_requests(session)]
+
+    def running_requests(self) -> list[SyncRequest]:
+        """Return the requests of live segments that a run has taken up and not ended, the oldest first."""
+        with self.database.everyone() as session:
+            return [
+                SyncRequest(request.id, request.partition_key, request.run_id, request.started_at)
+                for request in running_requests(session)
+            ]
 
     def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> frozenset[str]:
         """Note that the run takes up the request; return the segment in which it confirms departures, if it does."""

@@ -126,10 +126,19 @@ class SyncRequestStore:
 
 def waiting_requests(session: Session) -> tuple[SyncRequest, ...]:
     """Return the requests of all organisations that no run has taken up, the oldest first."""
+    return _requests(session, RequestStatus.WAITING)
+
+
+def running_requests(session: Session) -> tuple[SyncRequest, ...]:
+    """Return the requests of all organisations that a run has taken up and not ended, the oldest first."""
+    return _requests(session, RequestStatus.RUNNING)
+
+
+def _requests(session: Session, status: RequestStatus) -> tuple[SyncRequest, ...]:
     query = (
         select(SyncRequestRow)
         .join(SegmentRow, SegmentRow.id == SyncRequestRow.segment_id)
-        .where(SyncRequestRow.status == RequestStatus.WAITING.value, SegmentRow.soft_deleted_at.is_(None))
+        .where(SyncRequestRow.status == status.value, SegmentRow.soft_deleted_at.is_(None))
         .order_by(SyncRequestRow.requested_at, SyncRequestRow.id)
     )
     return tuple(map(_request, session.scalars(query)))

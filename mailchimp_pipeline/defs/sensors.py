@@ -12,6 +12,7 @@ from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
 from mailchimp_pipeline.defs.failures import foreseen
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
 from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START, SEGMENTS
+from mailchimp_pipeline.defs.stranded import end_stranded
 from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun
 
 _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
@@ -38,6 +39,7 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
     if abandoned:
         context.log.warning("%d segments were syncing in a process that is gone; they are in error now.", abandoned)
     requests = pipeline.waiting_requests()
+    end_stranded(context, pipeline, [*requests, *pipeline.running_requests()])
     live = [segment.partition_key for segment in pipeline.due_segments()]
     ready = set(live)
     return dg.SensorResult(

@@ -121,10 +121,12 @@ def test_every_variable_that_is_set_is_a_setting() -> None:
 
 def test_dagster_does_the_same_in_a_cluster_as_elsewhere() -> None:
     here = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
-    there = read("helm-values.yaml")["dagsterDaemon"]
+    values = read("helm-values.yaml")
+    there, scheduler = values["dagsterDaemon"], values["scheduler"]["config"]["daemonScheduler"]
     queue = there["runCoordinator"]["config"]["queuedRunCoordinator"]
 
     assert queue["maxConcurrentRuns"] == here["run_coordinator"]["config"]["max_concurrent_runs"]
+    assert scheduler["maxTickRetries"] == here["scheduler"]["config"]["max_tick_retries"]
     assert there["runRetries"]["maxRetries"] == here["run_retries"]["max_retries"]
     assert there["runMonitoring"]["startTimeoutSeconds"] == here["run_monitoring"]["start_timeout_seconds"]
 

@@ -1,13 +1,15 @@
 """The whole behind Dagster: PostgreSQL, files and Mailchimp's sandbox, without Dagster."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert
 
-from mailchimp_pipeline.assembly import open_pipeline
+from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
@@ -16,6 +18,7 @@ from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.requests import RequestStatus
+from mailchimp_pipeline.database.session import Database, DatabaseAway
 from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.segments import SegmentStatus
@@ -123,8 +126,11 @@ def test_segments_that_are_gone_are_passed_over(company: Company) -> None:
 def test_a_request_ends_with_its_run(company: Company) -> None:
     asked = company.ask()
     assert company.pipeline.waiting_requests() == [SyncRequest(asked.id, company.segment.partition_key)]
+    started = records(company).start_request([company.segment.partition_key], asked.id, "run-0")
+    assert (started, company.pipeline.waiting_requests()) == (frozenset(), [])
+    assert company.pipeline.running_requests() == [SyncRequest(asked.id, company.segment.partition_key, "run-0", AT)]
     company.sync(asked)
-    assert company.pipeline.waiting_requests() == []
+    assert company.pipeline.running_requests() == []
     assert (company.request(asked).status, company.request(asked).run_id) == (RequestStatus.DONE, "run-1")
 
 
@@ -154,6 +160,51 @@ def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
     deadline = time.monotonic() + 60
     while company.pipeline.is_alive("run"):  # PostgreSQL ends a session a moment after we do
         assert time.monotonic() < deadline
+
+
+class Blinking(Database):
+    """Away when it is used first."""
+
+    blinked = False
+
+    @contextmanager
+    def explained(self) -> Generator[None]:
+        if not self.blinked:
+            self.blinked = True
+            raise DatabaseAway("PostgreSQL restarts.")
+        with super().explained():
+            yield
+
+
+@pytest.fixture
+def blinking(company: Company) -> Generator[DatabasePipeline]:
+    """Return the company's pipeline over a database that is away for a moment."""
+    with Blinking(company.pipeline.parts.database_url) as database:
+        yield DatabasePipeline(replace(company.pipeline.parts, database=database))
+
+
+def test_a_run_begins_though_the_database_is_away_for_a_moment(blinking: DatabasePipeline) -> None:
+    with blinking.at_work("run"):
+        assert blinking.is_alive("run")
+
+
+def test_a_tick_sees_what_is_due_though_the_database_is_away_for_a_moment(
+    company: Company, blinking: DatabasePipeline
+) -> None:
+    assert [segment.id for segment in blinking.due_segments()] == [company.segment.id]
+
+
+def test_a_check_sees_what_is_late_though_the_database_is_away_for_a_moment(
+    company: Company, blinking: DatabasePipeline
+) -> None:
+    assert [segment.id for segment in blinking.not_synced_since(company.pipeline.now())] == [company.segment.id]
+
+
+def test_what_stopped_is_noted_though_the_database_is_away_for_a_moment(
+    company: Company, blinking: DatabasePipeline
+) -> None:
+    blinking.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
+    assert company.stored().last_error == "Cancelled."
 
 
 def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) -> None:
