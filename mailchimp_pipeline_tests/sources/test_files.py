@@ -2,10 +2,13 @@
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Hashable
 from csv import QUOTE_ALL
 from csv import reader as csv_reader
 from csv import writer as csv_writer
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -16,13 +19,14 @@ from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import EntityType, MissingColumnError
 from mailchimp_pipeline.errors import PassingError
-from mailchimp_pipeline.sources import FileSource, SourceChangedError, UnreadableSourceError, open_source
+from mailchimp_pipeline.sources import FileSource, Quiet, SourceChangedError, UnreadableSourceError, open_source
 from mailchimp_pipeline.sources.csv_format import read_csv
 from mailchimp_pipeline.sources.files import Stamp
 from mailchimp_pipeline_tests.source_fake import an_employee, rows
 
 EMPLOYEE = EntityType.EMPLOYEE
 WriteCsv = Callable[[str | bytes], FileSource]
+AT_ONCE = Quiet(seconds=0)
 HEADER = "organisation_id,id,email,first_name\n"
 
 
@@ -32,7 +36,7 @@ def csv(tmp_path: Path) -> WriteCsv:
 
     def write(content: str | bytes) -> FileSource:
         (tmp_path / "employees.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-        return FileSource(tmp_path)
+        return FileSource(tmp_path, quiet=AT_ONCE)
 
     return write
 
@@ -43,7 +47,7 @@ def read(source: FileSource) -> list[dict[Hashable, str]]:
 
 def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSourceError, match=r"no employees\.csv or employees\.parquet in .*header alone"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
     with pytest.raises(UnreadableSourceError, match="There is no employees"):
         FileSource(tmp_path / "nowhere").describe(EMPLOYEE)
 
@@ -52,7 +56,7 @@ def test_two_files_of_one_relation_are_one_too_many(tmp_path: Path) -> None:
     rows(an_employee()).to_csv(tmp_path / "employees.csv", index=False)
     rows(an_employee()).to_parquet(tmp_path / "employees.parquet")
     with pytest.raises(UnreadableSourceError, match=r"Both employees\.csv and employees\.parquet"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
 
 
 def test_a_file_is_read_once_for_all_organisations_and_again_when_it_changed(csv: WriteCsv) -> None:
@@ -77,10 +81,101 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path: P
 def test_a_file_rewritten_while_it_is_read_is_to_be_tried_again(tmp_path: Path, csv: WriteCsv) -> None:
     csv(HEADER)
     changing = count()
-    source = FileSource(tmp_path, stamp=lambda _: Stamp(modified_ns=next(changing), size=1, inode=1))
+    source = FileSource(tmp_path, stamp=lambda _: Stamp(modified_ns=next(changing), size=1, inode=1), quiet=AT_ONCE)
     with pytest.raises(SourceChangedError, match="rewritten while it was read") as error:
         source.read(EMPLOYEE, "acme")
     assert isinstance(error.value, PassingError)
+
+
+@dataclass
+class Writer:
+    """Writes a row to the file while somebody sleeps, so many times; `now` is the time by the clock of both."""
+
+    file: Path
+    rows: int
+    now: float = 1_000_000.0
+    slept: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+        if self.rows:
+            self.rows -= 1
+            self.write()
+
+    def write(self) -> None:
+        with self.file.open("a") as file:
+            file.write("acme,1,a@x.test,Ada\n")
+        os.utime(self.file, (self.now, self.now))
+
+    def source(self) -> FileSource:
+        return FileSource(self.file.parent, quiet=Quiet(3, 20, lambda: self.now, self.sleep))
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Writer:
+    """Return who has just begun to write."""
+    (tmp_path / "employees.csv").write_text(HEADER)
+    made = Writer(tmp_path / "employees.csv", rows=4)
+    made.write()
+    return made
+
+
+def test_half_a_file_whose_writer_is_slow_is_waited_for(writer: Writer) -> None:
+    source = writer.source()
+    assert (len(read(source)), writer.slept) == (5, 15)
+    assert (len(read(source)), writer.slept) == (5, 15)
+
+
+def test_a_file_that_nobody_stops_to_write_is_to_be_tried_again(writer: Writer) -> None:
+    writer.rows = 1000
+    with pytest.raises(SourceChangedError, match=r"employees\.csv was still being written after 18 s.*rename it"):
+        read(writer.source())
+
+
+def test_a_file_that_was_written_a_while_ago_is_read_at_once(writer: Writer) -> None:
+    writer.now += 3
+    assert (len(read(writer.source())), writer.slept) == (1, 0)
+
+
+def test_a_file_that_a_machine_with_another_clock_has_written_is_watched(writer: Writer) -> None:
+    writer.rows, writer.now = 0, writer.now - 3600
+    assert (len(read(writer.source())), writer.slept) == (1, 3)
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_named(tmp_path: Path, csv: WriteCsv) -> None:
+    csv(HEADER)
+
+    def vanishing(path: Path) -> Stamp:
+        path.unlink(missing_ok=True)
+        return Stamp.of(path)
+
+    with pytest.raises(UnreadableSourceError, match=r"employees\.csv cannot be read \(FileNotFoundError\)") as error:
+        read(FileSource(tmp_path, stamp=vanishing))
+    assert error.value.__suppress_context__
+
+
+READ_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.sources import FileSource
+if os.geteuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+try:
+    FileSource(Path(sys.argv[1])).describe(EntityType.EMPLOYEE)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_directory_that_we_may_not_search_is_named(tmp_path: Path, csv: WriteCsv) -> None:
+    csv(HEADER)
+    tmp_path.chmod(0)
+    reading = [sys.executable, "-c", READ_AS_NOBODY, str(tmp_path)]
+    said = subprocess.run(reading, cwd="/", check=True, capture_output=True, text=True).stdout
+    tmp_path.chmod(0o700)
+    assert said.startswith(f"UnreadableSourceError {tmp_path} cannot be read (PermissionError)")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -199,7 +294,7 @@ def test_a_file_separated_by_something_else_lacks_the_columns(csv: WriteCsv) -> 
 def test_ids_that_pandas_made_into_floats_are_whole_numbers_again(tmp_path: Path) -> None:
     frame = pd.DataFrame({"organisation_id": ["acme"] * 2, "id": [7, None], "location": [0.5, float("nan")]})
     frame.to_parquet(tmp_path / "employees.parquet")
-    read_back = FileSource(tmp_path).read(EMPLOYEE, "acme")
+    read_back = FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
     assert read_back["id"].tolist() == ["7", pd.NA]
     assert read_back["location"].tolist() == ["0.5", pd.NA]
 
@@ -207,17 +302,17 @@ def test_ids_that_pandas_made_into_floats_are_whole_numbers_again(tmp_path: Path
 def test_other_types_become_text(tmp_path: Path) -> None:
     frame = pd.DataFrame({"Organisation_Id": ["acme"], "id": [7], "first_name": ["Ada"]})
     frame.astype({"Organisation_Id": "category", "id": "int32"}).to_parquet(tmp_path / "employees.parquet")
-    assert read(FileSource(tmp_path)) == [{"organisation_id": "acme", "id": "7", "first_name": "Ada"}]
+    assert read(FileSource(tmp_path, quiet=AT_ONCE)) == [{"organisation_id": "acme", "id": "7", "first_name": "Ada"}]
 
 
 def test_what_has_no_text_form_is_named(tmp_path: Path) -> None:
     frame = pd.DataFrame({"organisation_id": ["acme"], "email": [["secret@x.test"]]})
     frame.to_parquet(tmp_path / "employees.parquet")
     with pytest.raises(UnreadableSourceError, match=r"column 'email' of .*employees\.parquet holds list"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
 
 
 def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "employees.parquet").write_bytes(b"PAR1 but not really")
     with pytest.raises(UnreadableSourceError, match=r"employees\.parquet is not a readable Parquet file"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
