@@ -9,10 +9,12 @@ from csv import QUOTE_ALL
 from csv import reader as csv_reader
 from csv import writer as csv_writer
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -245,6 +247,8 @@ def test_quotes_are_read_as_spreadsheets_write_them(csv: WriteCsv, field: str, v
         (HEADER + 'acme,1,a@x.test,"Ada"secret\nacme,2,b@x.test,"Bob\n"', "line 2, has a quote"),
         (HEADER.encode() + "acme,1,a@x.test,Secrét\n".encode("latin-1"), "line 2, is not UTF-8"),
         ("Søcret,id\n".encode("latin-1"), "line 1, is not UTF-8"),
+        (HEADER.replace(",", ";") + "acme;1;secret;Ada\n", "is not separated by commas"),
+        (HEADER.replace(",", "\t") + "acme\t1\tsecret\tAda\n", "is not separated by commas"),
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("organisation_id,id,email,ID\n", "column 'id' 2 times"),
@@ -283,9 +287,9 @@ def test_what_is_written_well_is_read_back(written: list[tuple[str, str]]) -> No
     assert list(zip(*(column.to_pylist() for column in columns.values()), strict=True)) == written
 
 
-def test_a_file_separated_by_something_else_lacks_the_columns(csv: WriteCsv) -> None:
+def test_a_column_that_is_not_there_is_named_also_beside_odd_names(csv: WriteCsv) -> None:
     with pytest.raises(MissingColumnError, match="organisation_id"):
-        csv(HEADER.replace(",", ";") + "acme;1;a@x.test;Ada\n").read(EMPLOYEE, "acme")
+        csv("organisation,id,email,notes\nacme,1,a@x.test,a;b\n").read(EMPLOYEE, "acme")
 
 
 # Parquet
@@ -297,6 +301,14 @@ def test_ids_that_pandas_made_into_floats_are_whole_numbers_again(tmp_path: Path
     read_back = FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
     assert read_back["id"].tolist() == ["7", pd.NA]
     assert read_back["location"].tolist() == ["0.5", pd.NA]
+
+
+def test_whole_decimals_of_a_parquet_file_have_no_fraction(tmp_path: Path) -> None:
+    decimals = pd.ArrowDtype(pa.decimal128(30, 2))
+    frame = pd.DataFrame({"organisation_id": [Decimal(12)], "id": [Decimal(10**20)], "location": [Decimal("0.5")]})
+    frame.astype(decimals).to_parquet(tmp_path / "employees.parquet")
+    read_back = FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "12").to_dict("records")
+    assert read_back == [{"organisation_id": "12", "id": "1" + 20 * "0", "location": "0.50"}]
 
 
 def test_other_types_become_text(tmp_path: Path) -> None:
