@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Boolean, Select, literal, literal_column, or_, select, text
+from sqlalchemy import Boolean, Select, literal, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -113,6 +113,17 @@ class SyncRequestStore:
         """Note why its run did not sync the segment, unless it has ended already."""
         if (row := self._locked(request_id)) and row.finished_at is None:
             row.status, row.error, row.finished_at = RequestStatus.FAILED.value, error, at
+
+    def end_waiting(self, error: str, *, by: str, at: datetime) -> None:
+        """Fail the requests that wait, because nothing is going to serve them."""
+        waiting = update(SyncRequestRow).where(
+            SyncRequestRow.organisation_id == self._session.organisation_id,
+            SyncRequestRow.status == RequestStatus.WAITING.value,
+        )
+        ending = waiting.values(status=RequestStatus.FAILED.value, error=error, finished_at=at)
+        for segment_id in self._session.scalars(ending.returning(SyncRequestRow.segment_id)).all():
+            entity = audit.Entity("segment", str(segment_id))
+            audit.write(self._session, audit.Entry(by, "segment.sync_request_ended", entity, at, {"error": error}))
 
     def _locked(self, request_id: str) -> SyncRequestRow | None:
         query = self._query(request_id).with_for_update()
