@@ -97,6 +97,9 @@ lock: $(STAMP) ## Pin every dependency anew, with its hashes
 	$(BIN)/uv pip compile pyproject.toml --extra container --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-annotate --no-header --no-emit-index-url --quiet \
 		--output-file deploy/requirements.lock
+	echo hatchling | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+		--constraint requirements.lock --no-annotate --no-header --no-emit-index-url --quiet \
+		--output-file deploy/build.lock
 
 clean: ## Remove .venv and what the tools keep; .local, with its database and keys, stays
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache

@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable
 from csv import QUOTE_ALL
 from csv import reader as csv_reader
 from csv import writer as csv_writer
-from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -87,62 +86,6 @@ def test_a_file_rewritten_while_it_is_read_is_to_be_tried_again(tmp_path: Path, 
     with pytest.raises(SourceChangedError, match="rewritten while it was read") as error:
         source.read(EMPLOYEE, "acme")
     assert isinstance(error.value, PassingError)
-
-
-@dataclass
-class Writer:
-    """Writes a row to the file while somebody sleeps, so many times; `now` is the time by the clock of both."""
-
-    file: Path
-    rows: int
-    now: float = 1_000_000.0
-    slept: float = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept += seconds
-        if self.rows:
-            self.rows -= 1
-            self.write()
-
-    def write(self) -> None:
-        with self.file.open("a") as file:
-            file.write("acme,1,a@x.test,Ada\n")
-        os.utime(self.file, (self.now, self.now))
-
-    def source(self) -> FileSource:
-        return FileSource(self.file.parent, quiet=Quiet(3, 20, lambda: self.now, self.sleep))
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> Writer:
-    """Return who has just begun to write."""
-    (tmp_path / "employees.csv").write_text(HEADER)
-    made = Writer(tmp_path / "employees.csv", rows=4)
-    made.write()
-    return made
-
-
-def test_half_a_file_whose_writer_is_slow_is_waited_for(writer: Writer) -> None:
-    source = writer.source()
-    assert (len(read(source)), writer.slept) == (5, 15)
-    assert (len(read(source)), writer.slept) == (5, 15)
-
-
-def test_a_file_that_nobody_stops_to_write_is_to_be_tried_again(writer: Writer) -> None:
-    writer.rows = 1000
-    with pytest.raises(SourceChangedError, match=r"employees\.csv was still being written after 18 s.*rename it"):
-        read(writer.source())
-
-
-def test_a_file_that_was_written_a_while_ago_is_read_at_once(writer: Writer) -> None:
-    writer.now += 3
-    assert (len(read(writer.source())), writer.slept) == (1, 0)
-
-
-def test_a_file_that_a_machine_with_another_clock_has_written_is_watched(writer: Writer) -> None:
-    writer.rows, writer.now = 0, writer.now - 3600
-    assert (len(read(writer.source())), writer.slept) == (1, 3)
 
 
 def test_a_file_that_vanishes_while_it_is_looked_at_is_named(tmp_path: Path, csv: WriteCsv) -> None:
