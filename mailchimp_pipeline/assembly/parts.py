@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from threading import Lock
+from threading import RLock
 
 from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.connections import ApiKey
@@ -80,7 +80,7 @@ class Parts:
     database: Database
     _clients: dict[str, MailchimpClient] = field(default_factory=dict[str, MailchimpClient])
     _slots: dict[str, ConnectionSlots] = field(default_factory=dict[str, ConnectionSlots])
-    _one_at_a_time: Lock = field(default_factory=Lock)
+    _one_at_a_time: RLock = field(default_factory=RLock)
 
     @property
     def database_url(self) -> str:
@@ -138,9 +138,11 @@ class Parts:
 
     def slots(self, account_id: str) -> ConnectionSlots:
         """Return the connections that Mailchimp allows the account, counted over all processes."""
-        if account_id not in self._slots:
-            self._slots[account_id] = ConnectionSlots(self.database, account_id)
-        return self._slots[account_id]
+        # Two threads with slots of their own each would together take more than there are.
+        with self._one_at_a_time:
+            if account_id not in self._slots:
+                self._slots[account_id] = ConnectionSlots(self.database, account_id)
+            return self._slots[account_id]
 
     def erasures(self, mailchimp: OpenAccount | None = None) -> Erasures:
         """Return what erases contacts; `mailchimp` opens an organisation's account, by default patiently."""
