@@ -5,6 +5,7 @@ PassingError
     ├── Throttled          too many calls at once; was not carried out
     ├── TimedOut           no answer in time; may have been carried out
     └── Unavailable        unreachable, broken, or an answer that is not one; may have been carried out
+        └── NobodyThere    nothing listens at the sandbox's address; was not carried out
 LastingError
 ├── KeyRefused             the key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
@@ -13,6 +14,7 @@ LastingError
 │   ├── AudienceGone
 │   └── CampaignGone
 ├── Redirected             the address of the API leads elsewhere
+│   └── NotTheApi          what answers there is something else
 └── Rejected               the request is understood and refused: `title`, `fields`
     ├── NotPossible        not with the thing as it is now (HTTP 405)
     ├── MemberExists       the audience has the address already
@@ -45,6 +47,10 @@ class Unavailable(MailchimpAway):
     """Mailchimp cannot be reached, is broken, or something on the way answered in its place."""
 
 
+class NobodyThere(Unavailable):
+    """Nothing listens at the address on this machine. Waiting does not start it."""
+
+
 class KeyRefused(LastingError):
     """Mailchimp does not accept the API key."""
 
@@ -74,7 +80,8 @@ class AudienceGone(NotFound):
     """The account has no such audience."""
 
     advice: ClassVar = (
-        "The audience was deleted or belongs to another account: choose another one, or connect its account"
+        "The audience was deleted or belongs to another account: connect that account, or make a new segment for "
+        "another audience and delete the one for this"
     )
 
 
@@ -86,6 +93,10 @@ class CampaignGone(NotFound):
 
 class Redirected(LastingError):
     """Something answered with another address. It is not followed: the key would go along."""
+
+
+class NotTheApi(Redirected):
+    """Something else than the API answers at the address that is configured for it."""
 
 
 class Rejected(LastingError):

@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import KeyRefused, MailchimpAway, NotFound, Throttled
+from mailchimp_pipeline.mailchimp.errors import KeyRefused, MailchimpAway, NobodyThere, NotFound, Throttled
 from mailchimp_pipeline.mailchimp.models import Wire
 from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
@@ -112,6 +112,8 @@ class Transport:
             except NotFound as error:
                 error.after_lost_answer = answer_lost
                 raise
+            except NobodyThere:
+                raise
             except MailchimpAway as error:
                 answer_lost = answer_lost or not isinstance(error, Throttled)
                 if answer_lost and not call.repeat_when_lost:
@@ -141,10 +143,10 @@ class Transport:
                 allow_redirects=False,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            failure = lost(call, error)
+            failure = lost(call, error, self._root)
         else:
             answer = Answer(response.status_code, response.content, retry_after(response.headers))
-            failure = verdict(call, answer)
+            failure = verdict(call, answer, self._root)
             if failure is None:
                 return answer
         raise failure

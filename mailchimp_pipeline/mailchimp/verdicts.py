@@ -4,12 +4,14 @@ Each text says what was being done and what to do next. Mailchimp's own `detail`
 it is read (`refusals`) and never passed on.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 import requests
 import urllib3
 
+from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import (
@@ -18,8 +20,10 @@ from mailchimp_pipeline.mailchimp.errors import (
     MailchimpAway,
     MemberExists,
     MemberRefused,
+    NobodyThere,
     NotPermitted,
     NotPossible,
+    NotTheApi,
     Redirected,
     Rejected,
     Throttled,
@@ -30,6 +34,8 @@ from mailchimp_pipeline.mailchimp.problems import Problem
 from mailchimp_pipeline.mailchimp.refusals import EXISTS, refusal_of_problem
 
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
+
+_MAILCHIMPS_OWN: Final = re.compile(r"https://(us[0-9]{1,3}|\{data_center\})\.api\.mailchimp\.com/3\.0")
 
 _UNEXPLAINED: Final = Problem.model_validate({})
 
@@ -43,8 +49,8 @@ class Answer:
     retry_after: float | None = None
 
 
-def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
-    """Return the error that an answer means, None for a success. Raises nothing, whatever came."""
+def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | LastingError | None:
+    """Return the error that an answer from the API's root means, None for a success. Raises nothing, whatever came."""
     if 200 <= answer.status < 300:
         return None
     if 300 <= answer.status < 400:
@@ -53,16 +59,35 @@ def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
             "Check that MAILCHIMP_API_ROOT is the address of the API itself."
         )
     problem = Problem.read(answer.body)
+    if answer.status == 404 and problem is None and not _MAILCHIMPS_OWN.fullmatch(root):
+        return NotTheApi(
+            f"Something else than Mailchimp's API answered while {call.task} (HTTP 404). Correct the path in "
+            "MAILCHIMP_API_ROOT: Mailchimp's ends in /3.0, as does the sandbox's."
+        )
     return _passing(call, answer, problem) or _lasting(call, answer.status, problem or _UNEXPLAINED)
 
 
-def lost(call: Call, error: requests.RequestException | urllib3.exceptions.HTTPError) -> MailchimpAway:
+def lost(
+    call: Call, error: requests.RequestException | urllib3.exceptions.HTTPError, root: str = API_ROOT
+) -> MailchimpAway:
     """Return the error for a request that got no answer. What `error` says is left out: it holds the URL."""
+    # In the clear means this machine (`connections.api_root`), where the sandbox is.
+    if root.startswith("http://") and _was_refused(error):
+        return NobodyThere(
+            f"Nothing listens at {root}, which MAILCHIMP_API_ROOT names or `make dev` set up, while {call.task}. "
+            "Bring the sandbox up: `make dev`, or `mailchimp-pipeline sandbox --sample`."
+        )
     # A time-out while the body is read comes as a ConnectionError around urllib3's own error.
     if any(isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)):
         return TimedOut(f"Mailchimp did not answer in time while {call.task}. {_LATER}.")
     why = "its certificate is not good" if isinstance(error, requests.exceptions.SSLError) else "the connection failed"
     return Unavailable(f"Mailchimp could not be reached while {call.task}: {why}. {_LATER}.")
+
+
+def _was_refused(error: Exception) -> bool:
+    """Tell whether nobody listened: urllib3 hides the system's error behind two of its own, and requests that."""
+    reasons = (getattr(cause, "reason", None) for cause in error.args)
+    return any(isinstance(getattr(reason, "__cause__", None), ConnectionRefusedError) for reason in reasons)
 
 
 def malformed(call: Call, answer: Answer) -> Unavailable:
