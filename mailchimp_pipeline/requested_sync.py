@@ -33,12 +33,21 @@ def request_and_wait(
         with console.status(f"Waiting for Dagster to sync {len(requests)} segments"):
             ended = _wait(parts, organisation_id, requests, wait_seconds)
         with parts.database.organisation(organisation_id) as session:
-            store = SegmentStore(session)
-            segments = [segment for request in requests if (segment := store.get(request.segment_id))]
-    console.print(segment_table(segments, title=f"Segments of {organisation_id}"))
+            store, asked = SegmentStore(session), SyncRequestStore(session)
+            requests = [asked.get(request.id) or request for request in requests]
+            there = {segment.id: segment for request in requests if (segment := store.get(request.segment_id))}
+    if there:
+        console.print(segment_table(there.values(), title=f"Segments of {organisation_id}"))
+    for request in requests:
+        segment = there.get(request.segment_id)
+        if segment is None:
+            console.print(f"Segment {request.segment_id} was deleted meanwhile.")
+        elif request.error and request.error != segment.last_error:
+            console.print(f"Segment {segment.name!r} was not synced: {request.error}", markup=False)
     if not ended:
         console.print(f"Not all ended within {wait_seconds} s. They go on as long as Dagster's daemon runs.")
-    return ended and all(segment.last_error is None for segment in segments)
+    is_done = all(request.status is RequestStatus.DONE and request.segment_id in there for request in requests)
+    return is_done and all(segment.last_error is None for segment in there.values())
 
 
 def _ask(
