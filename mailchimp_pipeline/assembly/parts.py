@@ -20,7 +20,7 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.local import local_state
-from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import LateSource, open_source
 
@@ -109,7 +109,9 @@ class Parts:
                 self._clients[organisation_id] = self.client(organisation_id)
             return self._clients[organisation_id]
 
-    def client(self, organisation_id: str, *, retries: Retries | None = None) -> MailchimpClient:
+    def client(
+        self, organisation_id: str, *, retries: Retries | None = None, timeouts: Timeouts | None = None
+    ) -> MailchimpClient:
         """Return a client of the organisation's account, to be closed by the caller.
 
         Raises `NotConnected`, `database.encryption.SecretUnreadable`.
@@ -125,6 +127,7 @@ class Parts:
             slots=slots,
             root=self.settings.api_root,
             retries=retries,
+            timeouts=timeouts,
             proxy=self.settings.proxy,
             key_refused=lambda: self.note_key_refused(organisation_id, api_key),
         )
