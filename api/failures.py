@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.assembly import NoSource, NotConnected
+from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
@@ -29,6 +30,7 @@ from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, Unre
 
 _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (NotConnected, "PRECONDITION_FAILED"),
+    (SampleKeyKept, "PRECONDITION_FAILED"),
     (MissingColumnError, "PRECONDITION_FAILED"),
     (MissingIdError, "PRECONDITION_FAILED"),
     (KeyRefused, "UNPROCESSABLE_CONTENT"),
