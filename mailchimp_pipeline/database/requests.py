@@ -105,9 +105,10 @@ class SyncRequestStore:
         return True
 
     def finish(self, request_id: str, *, at: datetime) -> None:
-        """Note that its run synced the segment."""
-        if (row := self._locked(request_id)) and row.status == RequestStatus.RUNNING:
-            row.status, row.finished_at = RequestStatus.DONE.value, at
+        """Note that its run synced the segment, also where that run was given up for dead meanwhile."""
+        row = self._locked(request_id)
+        if row and row.run_id and row.status in {RequestStatus.RUNNING, RequestStatus.FAILED}:
+            row.status, row.error, row.finished_at = RequestStatus.DONE.value, None, at
 
     def fail(self, request_id: str, error: str, *, at: datetime) -> None:
         """Note why its run did not sync the segment, unless it has ended already."""
