@@ -127,7 +127,10 @@ def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[Cont
         metrics.count_call(procedure, code, seconds)
         note_call(procedure, code, seconds)
 
-    hooks = Hooks[ContextT](before_call, after_call, parts.translate, log_failure)
+    def lane_of(context: ContextT) -> str:
+        return context.organisation_id
+
+    hooks = Hooks[ContextT](before_call, after_call, parts.translate, log_failure, lane_of)
     return TrpcServer(parts.procedures, make_context, prefix=PREFIX, limits=parts.limits, hooks=hooks)
 
 

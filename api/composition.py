@@ -19,16 +19,20 @@ from api.webhooks import webhook_route
 from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.database.figures import pipeline_figures
 from mailchimp_pipeline.database.migrations import require_tables
+from mailchimp_pipeline.database.session import TimeLimits
 from mailchimp_pipeline.settings import Settings
 
+TIME_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=10)
+"""Of the API's transactions: a statement that hangs must not hold a thread for ever."""
 
-def build_app(settings: Settings | None = None) -> FastAPI:
+
+def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIME_LIMITS) -> FastAPI:
     """Return the application for these settings, or the environment's; it closes its parts when it ends.
 
     Raises `SettingsError` and `KeyringInvalid`. A database that is away is no error here: `/readyz` tells of it.
     """
     with ExitStack() as opened:
-        parts = opened.enter_context(open_parts(settings))
+        parts = opened.enter_context(open_parts(settings, time_limits=time_limits))
         kept = ExitStack()
         app = create_app(api_parts(parts, close=kept.close))
         kept.push(opened.pop_all())

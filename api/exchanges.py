@@ -46,6 +46,7 @@ class Exchange:
     request_id: str
     status: int | None = None
     is_complete: bool = False
+    client_left: bool = False
     path: str = NO_PROCEDURE
     caller: Identified | None = None
     calls: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
@@ -116,8 +117,13 @@ class Exchanges:
             exchange.read(message)
             await send(message)
 
+        async def received() -> Message:
+            message = await receive()
+            exchange.client_left = message["type"] == "http.disconnect"
+            return message
+
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, received, noted)
         except Exception as exception:
             log_failure("application", exception)
             if exchange.status is None:
@@ -127,7 +133,8 @@ class Exchanges:
                 raise
 
     def _write_line(self, exchange: Exchange, scope: Scope, seconds: float) -> None:
-        failed = exchange.status is None or exchange.status >= _SERVER_ERROR
+        # Without an answer, since nobody waited for one, is no failure: anybody can do that at any time.
+        failed = not exchange.client_left if exchange.status is None else exchange.status >= _SERVER_ERROR
         if scope["path"] in self._probes and not failed:
             return
         line: MutableMapping[str, Any] = {

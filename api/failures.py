@@ -7,6 +7,8 @@ failures that only one procedure can tell apart, such as an audience that is not
 import math
 from collections.abc import Sequence
 
+from api.logs import log_failure
+from api.procedures.deadline import OutOfTime
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.connections import SampleKeyKept
@@ -14,8 +16,9 @@ from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
-from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, RoleNotGranted
-from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, RoleNotGranted
+from mailchimp_pipeline.erasure import UnknownContact
+from mailchimp_pipeline.errors import PipelineError, without_places
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.errors import (
     KeyRefused,
@@ -36,10 +39,12 @@ _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (KeyRefused, "UNPROCESSABLE_CONTENT"),
     (Rejected, "UNPROCESSABLE_CONTENT"),
     (NotFound, "NOT_FOUND"),
+    (UnknownContact, "NOT_FOUND"),
     (Redirected, "BAD_GATEWAY"),
     (SlotsTaken, "TOO_MANY_REQUESTS"),
     (Throttled, "TOO_MANY_REQUESTS"),
     (TimedOut, "GATEWAY_TIMEOUT"),
+    (OutOfTime, "GATEWAY_TIMEOUT"),
     (MailchimpAway, "BAD_GATEWAY"),
     (LockTaken, "CONFLICT"),
 )
@@ -49,6 +54,7 @@ _OPERATOR = "ask whoever operates the pipeline"
 
 _RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
     (DatabaseAway, "SERVICE_UNAVAILABLE", "The service is not available now: try again later"),
+    (DatabaseBusy, "SERVICE_UNAVAILABLE", "The service is busy now: try again later"),
     (DatabaseNotMigrated, "SERVICE_UNAVAILABLE", f"The service is being updated: try again later, or {_OPERATOR}"),
     (RoleNotGranted, "SERVICE_UNAVAILABLE", f"The service is not set up: {_OPERATOR}"),
     (SecretUnreadable, "PRECONDITION_FAILED", "The stored API key cannot be read: connect Mailchimp again"),
@@ -68,12 +74,21 @@ def translate(exception: Exception) -> TRPCError | None:
         return TRPCError("BAD_REQUEST", str(exception), {"cursor": [str(exception)]})
     for kind, code in _SHOWN:
         if isinstance(exception, kind):
-            return TRPCError(code, str(exception), retry_after=_retry_after(exception))
+            return TRPCError(code, without_places(str(exception)), retry_after=_retry_after(exception))
     for kind, code, text in _RETOLD:
         if isinstance(exception, kind):
             _log.error("unavailable", failure=type(exception).__name__, text=str(exception))
             return TRPCError(code, text)
     return None
+
+
+def told(failure: PipelineError) -> str:
+    """Return what a client may read of a failure for which its answer lacks a part."""
+    error = translate(failure)
+    if error is None:
+        log_failure("part of an answer", failure)
+        return f"It failed unforeseen: {_OPERATOR} to report it"
+    return error.message
 
 
 def _retry_after(exception: Exception) -> int | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.looks import Look
+from api.observations import Observation
 from mailchimp_pipeline.database.figures import PipelineFigures, Queue
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.segments import SegmentStatus
@@ -37,12 +37,14 @@ class Figures(Collector):
         seconds: float = READ_SECONDS,
     ) -> None:
         """Take what reads them; it may take so many seconds."""
-        self._look = Look(read, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="no figures")
+        self._observation = Observation(
+            read, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="no figures"
+        )
         self._figures: PipelineFigures | None = None
 
     async def refresh(self) -> None:
         """Read the figures, unless that was done just now."""
-        self._figures = await self._look.found()
+        self._figures = await self._observation.found()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""

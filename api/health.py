@@ -9,7 +9,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.looks import Look
+from api.observations import Observation
 from mailchimp_pipeline.logs import logger
 
 CHECK_SECONDS = 5.0
@@ -42,12 +42,12 @@ class Readiness:
             check()
             return True
 
-        self._look = Look(
+        self._observation = Observation(
             passes, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="not ready"
         )
 
     async def answer(self, _request: Request) -> Response:
         """Answer 200 or 503."""
-        if await self._look.found():
+        if await self._observation.found():
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": "unavailable"}, status_code=503)

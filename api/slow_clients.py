@@ -19,6 +19,16 @@ REQUEST_SECONDS = 30.0
 SEND_SECONDS = 30.0
 MAX_HEAD_BYTES = 64 * 1024
 
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+"""Of one request as it comes: the longest body that is read, in the smallest chunks. Whoever sends more is cut off."""
+
+_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"connection", b"close"),
+)
+
 
 class BodyTimeout:
     """Middleware that gives up on a body after so many seconds: whoever reads it gets a TRPCError, TIMEOUT."""
@@ -68,14 +78,15 @@ class _Body:
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP with what it lacks: times for a request to come and for an answer to go, errors in JSON.
 
-    Also a size of a request's head.
+    Also sizes of a request's head and of all of it, without trailers, and no change to another protocol.
     """
 
     request_seconds = REQUEST_SECONDS
     send_seconds = SEND_SECONDS
     _timer: TimerHandle | None = None
     _sending: TimerHandle | None = None
-    _head_bytes: int | None = None
+    _bytes = 0
+    _is_in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Wait for the first request."""
@@ -87,26 +98,41 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Wait for the rest of this request."""
         super().on_message_begin()
-        self._head_bytes = 0
+        self._bytes, self._is_in_head = 0, True
         self._wait()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head. Trailers come by the same way: nobody here reads them, and they have no end."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Count no longer."""
-        self._head_bytes = None
+        """Go on to the body."""
+        self._is_in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Wait no longer."""
-        self._stop_waiting()
+        """Wait no longer, unless this request is answered already: then the next one is waited for."""
+        if not self.cycle.response_complete:
+            self._stop_waiting()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request. uvicorn does too, but only until anything comes."""
+        super().on_response_complete()
+        if not self.pipeline and self._timer is None:
+            self._wait()
+
     def data_received(self, data: bytes) -> None:
-        """Take in what came, unless the head of the request has no end."""
+        """Take in what came, unless the request has no end."""
         super().data_received(data)
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response(f"The request's headers are longer than {MAX_HEAD_BYTES} bytes")
+        self._bytes += len(data)
+        if self.transport.is_closing():
+            return
+        if self._is_in_head and self._bytes > MAX_HEAD_BYTES:
+            self.send_400_response(f"The request's headers are longer than {MAX_HEAD_BYTES} bytes")
+        elif self._bytes > MAX_REQUEST_BYTES:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -128,9 +154,13 @@ class PatientProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as the clients can read it, and hang up."""
         body = TRPCError("BAD_REQUEST", msg).envelope()
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[400] + head + body)
+        head = b"".join(b"%b: %b\r\n" % header for header in (*_HEADERS, (b"content-length", b"%d" % len(body))))
+        self.transport.write(STATUS_LINE[400] + head + b"\r\n" + body)
         self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer as if no other protocol was asked for, and hang up: what follows is no HTTP. Anybody may ask."""
+        self.cycle.keep_alive = False
 
     def _wait(self) -> None:
         self._stop_waiting()

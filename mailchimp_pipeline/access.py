@@ -10,12 +10,11 @@ from datetime import datetime
 from typing import Protocol
 
 from mailchimp_pipeline.consent import Found
-from mailchimp_pipeline.contacts import EntityType, Source
+from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.erasure import present_addresses
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.sync import Audience
 
@@ -89,7 +88,7 @@ class Access:
         self, organisation_id: str, contact: tuple[EntityType, str]
     ) -> tuple[Collection[str], PipelineError | None]:
         try:
-            return present_addresses(self.source(), organisation_id, *contact), None
+            return present_addresses(self.source(), organisation_id, *contact) or (), None
         except PipelineError as error:
             return (), error
 

@@ -38,12 +38,14 @@ class Demand:
     """Whom to erase, and who asks for it.
 
     `addresses` are hashes of those that the source has for the contact now, None where it could not be asked.
+    `is_known` is false where it was asked, and has no such contact.
     """
 
     entity_type: EntityType
     entity_id: str
     addresses: tuple[str, ...] | None
     by: str
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """`mailchimp-pipeline sync`: requests written as the API writes them, served by Dagster, watched to their end."""
 
 import time
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -8,7 +9,9 @@ from mailchimp_pipeline.assembly import Parts, open_parts, utc_now
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore, due_segments
+from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.tables import segment_table
 
 _LOOK_EVERY_SECONDS = 0.5
@@ -33,9 +36,9 @@ def request_and_wait(
         with console.status(f"Waiting for Dagster to sync {len(requests)} segments"):
             ended = _wait(parts, organisation_id, requests, wait_seconds)
         with parts.database.organisation(organisation_id) as session:
-            store, asked = SegmentStore(session), SyncRequestStore(session)
+            asked = SyncRequestStore(session)
             requests = [asked.get(request.id) or request for request in requests]
-            there = {segment.id: segment for request in requests if (segment := store.get(request.segment_id))}
+            there = {segment.id: segment for request in requests if (segment := _found(session, request))}
     if there:
         console.print(segment_table(there.values(), title=f"Segments of {organisation_id}"))
     for request in requests:
@@ -66,6 +69,14 @@ def _ask(
             store.ask(each, by="command line", at=at, departures_confirmed=departures_confirmed) for each in wanted
         ]
     return [request for request in asked if request]
+
+
+def _found(session: OrganisationSession, request: SyncRequest) -> Segment | None:
+    """Return the segment. Why it failed is told as its run told it: whoever asks here operates the pipeline."""
+    segment = SegmentStore(session).get(request.segment_id)
+    if segment and segment.last_error and request.error:
+        return replace(segment, last_error=request.error)
+    return segment
 
 
 def _wait(parts: Parts, organisation_id: str, requests: list[SyncRequest], seconds: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import RLock
 
+from mailchimp_pipeline.consent import Found
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import LastingError, PipelineError
@@ -150,6 +151,11 @@ class FakeAudiences:
             member.status, member.changed_at = status, self._clock()
             return status
 
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:  # noqa: ARG002 - its members have no such id
+        """See `sync.Audiences`."""
+        self._find(list_id)
+        return None
+
     def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
         """See `sync.Audiences`."""
         with self._lock:
@@ -188,7 +194,7 @@ class FakeAudiences:
             else:
                 self._take(audience, known, member)
                 accepted[member.subscriber_hash] = None
-        return BatchAnswer(accepted, frozenset(existing), refused)
+        return BatchAnswer(accepted, frozenset(existing), refused, self._clock() if accepted else None)
 
     def _take(self, audience: FakeAudience, known: FakeMember | None, member: NewMember) -> None:
         fields = {tag: value for tag, value in member.merge_fields.items() if tag in audience.merge_tags}

@@ -11,10 +11,12 @@ from threading import RLock
 import pandas as pd
 
 from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
-from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
+from mailchimp_pipeline.sync import Compared, MemberOutcome, MemberStatus, Outcome, Refusal, Standing, Withdrawal
+from mailchimp_pipeline.sync.plan import WITHHELD
 from mailchimp_pipeline_tests.ledger_values import Known, Said, Wanted
 
 _MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
+_LEFT = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id")
 
@@ -40,7 +42,7 @@ class FakeLedger:
         self._lock = RLock()
         self._read_through: datetime | None = None
         self._push_unfinished = False
-        self._last_pushed_at: datetime | None = None
+        self._pushed_through: datetime | None = None
         self.known: dict[str, Known] = {}
 
     def replace_members(self, segment_id: str, members: pd.DataFrame) -> None:
@@ -86,39 +88,48 @@ class FakeLedger:
     def knows_unsubscribed(self) -> bool:
         return any(known.status not in {None, MemberStatus.SUBSCRIBED} for known in self.known.values())
 
-    def last_pushed_at(self) -> datetime | None:
-        return self._last_pushed_at
+    def pushed_through(self) -> datetime | None:
+        return self._pushed_through
 
     def begin_push(self) -> None:
         self._push_unfinished = True
 
-    def end_push(self) -> None:
+    def end_push(self, through: datetime | None) -> None:
         self._push_unfinished = False
+        self._pushed_through = max(filter(None, (self._pushed_through, through)), default=None)
 
     def push_is_unfinished(self) -> bool:
         return self._push_unfinished
 
-    def differences(self, segment_id: str) -> Iterator[pd.DataFrame]:
+    def compare(self, segment_id: str) -> Iterator[Compared]:
         with self._lock:
-            differing = [
-                wanted
-                for wanted in self._wanted(segment_id)
-                if not self._was_refused(wanted) and not self._is_as_wanted(wanted)
-            ]
-        for start in range(0, len(differing), self._piece):
+            members = self._wanted(segment_id)
+            refused = [wanted for wanted in members if self._was_refused(wanted)]
+            unchanged = [wanted for wanted in members if self._is_as_wanted(wanted) and wanted not in refused]
+            differing = [wanted for wanted in members if wanted not in refused and wanted not in unchanged]
+        for start in range(0, max(len(differing), 1), self._piece):
             with self._lock:
                 frame = self._frame(differing[start : start + self._piece])
-            yield frame
+            is_first = start == 0
+            yield Compared(frame, len(unchanged) * is_first, len(refused) * is_first)
 
-    def standing_counts(self, segment_id: str) -> Mapping[str, int]:
-        members = self._wanted(segment_id)
-        refused = sum(map(self._was_refused, members))
-        unchanged = sum(self._is_as_wanted(wanted) and not self._was_refused(wanted) for wanted in members)
-        return {"unchanged": unchanged, "refused_before": refused}
+    def barred(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Refusal]:
+        with self._lock:
+            out = {entity for entity, said in self.said.items() if not said.opted_in}
+            members = {member.subscriber_hash for member in self._segments.get(segment_id, [])}
+            barred: dict[str, Refusal] = {}
+            for key, *entity in zip(rows["subscriber_hash"], rows["entity_type"], rows["entity_id"], strict=True):
+                known = self.known.get(key, Known())
+                if key not in members or tuple(entity) in out:
+                    barred[key] = Refusal.WITHDRAWN
+                elif known.status and known.status in _LEFT and known.state is not Outcome.ARCHIVED:
+                    barred[key] = WITHHELD[known.status]
+            return barred
 
-    def withdrawn(self) -> Sequence[str]:
+    def withdrawn(self) -> Sequence[Withdrawal]:
         out = {entity for entity, said in self.said.items() if not said.opted_in}
-        return sorted(key for key, known in self.known.items() if known.status in _MAILED and known.entity in out)
+        keys = (key for key, known in self.known.items() if known.status in _MAILED and known.entity in out)
+        return [Withdrawal(key) for key in sorted(keys)]
 
     def leavers(self) -> Sequence[str]:
         everybody = [member for members in self._segments.values() for member in members]
@@ -158,8 +169,6 @@ class FakeLedger:
                 digest, entity = str(row["digest"]), (str(row["entity_type"]), str(row["entity_id"]))
                 status = line.status or before.status
                 self.leaving.discard(line.subscriber_hash)
-                if line.outcome is Outcome.PUSHED:
-                    self._last_pushed_at = self._clock()
                 self.known[line.subscriber_hash] = (
                     Known(Outcome.PUSHED, status, digest, entity=entity, changed_at=self._clock())
                     if line.outcome is Outcome.PUSHED

@@ -64,6 +64,7 @@ def test_a_sync_that_fails_is_told_with_its_reason(company: Company) -> None:
     is_well, shown = ask()
     assert not is_well
     assert "There is no employees.csv" in shown
+    assert str(company.files) in shown.replace("\n", "")
 
 
 def asked_while(company: Company, happens: Callable[[OrganisationSession], object]) -> tuple[bool, str]:

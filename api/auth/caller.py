@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from api.trpc import Role, TRPCError
+from mailchimp_pipeline.database.audit import OWN_ACTORS
 
 MAX_ACTOR_LENGTH = 255
 
@@ -41,5 +42,9 @@ def is_organisation_id(text: str) -> bool:
 
 
 def is_actor(text: str) -> bool:
-    """Tell whether the text can name an actor: 1 to 255 characters that can be printed, and stored by PostgreSQL."""
-    return 0 < len(text) <= MAX_ACTOR_LENGTH and text.isprintable()
+    """Tell whether the text can name an actor: 1 to 255 characters that can be printed, and stored by PostgreSQL.
+
+    Not one of the pipeline's own actors, nor what looks like one: the audit log has to tell who did something.
+    """
+    looks_like = text.strip().casefold()
+    return 0 < len(text) <= MAX_ACTOR_LENGTH and text.isprintable() and looks_like not in OWN_ACTORS

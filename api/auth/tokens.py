@@ -29,6 +29,8 @@ DEFAULT_LIFETIME = timedelta(hours=12)
 
 MAX_TOKEN_LENGTH = 8192
 
+_ACTORS = "must have 1 to 255 printable characters and be none of the pipeline's own names"
+
 
 class TokenNotMade(LastingError):
     """A token that this API would refuse."""
@@ -65,7 +67,7 @@ def make_token(  # noqa: PLR0913 - a token is made of these, all of them named
             "The organisation's id may have letters, digits and . _ : - only, at most 128: write another."
         )
     if not is_actor(actor):
-        raise TokenNotMade("The actor must have 1 to 255 printable characters: write another name.")
+        raise TokenNotMade(f"The actor {_ACTORS}: write another name.")
     if not timedelta() < lifetime <= MAX_LIFETIME:
         raise TokenNotMade(f"A token may be good for {MAX_LIFETIME.days} days at most: choose a shorter time.")
     claims = {
@@ -96,7 +98,7 @@ def read_token(token: str, keys: VerificationKeys, now: datetime, *, issuer: str
     if not is_organisation_id(claims.org):
         raise Unauthenticated("The token's organisation (org) is no organisation's id: letters, digits and . _ : -")
     if not is_actor(claims.sub):
-        raise Unauthenticated("The token's actor (sub) must have 1 to 255 printable characters")
+        raise Unauthenticated(f"The token's actor (sub) {_ACTORS}")
     return Caller(claims.sub, claims.org, claims.role)
 
 
@@ -116,7 +118,7 @@ def _verified_payload(token: str, keys: VerificationKeys) -> bytes:
         raise Unauthenticated(f"The token's algorithm is not accepted here: it must be {accepted}") from None
     except BadSignatureError:
         raise Unauthenticated("The token's signature is wrong: it was changed, or signed with another key") from None
-    except (JoseError, ValueError):
+    except (JoseError, ValueError, TypeError):  # TypeError: joserfc reads `crit` before it knows that it is a list
         raise Unauthenticated("The bearer token cannot be read: send the token as you got it") from None
     return payload or b""
 

@@ -63,6 +63,7 @@ def get(context: Context) -> Connection | None:
 def connect(context: Context, wanted: ConnectInput) -> Connection:
     """Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before."""
     api_key = _parsed(wanted.api_key)
+    context = context.in_time()
     with context.mailchimp_of(api_key) as mailchimp:
         account = mailchimp.account()
     verified = connections.Account(account.account_id, account.account_name, api_key)
@@ -79,6 +80,7 @@ def connect(context: Context, wanted: ConnectInput) -> Connection:
 @router.mutation("disconnect", role=Role.ADMIN)
 def disconnect(context: Context) -> Connection:
     """End the connection and forget its key; segments and campaigns stay, syncs that were asked for do not."""
+    context = context.in_time()
     webhooks = registration(context)
     with context.session() as session:
         farewell = webhooks.take_leave(session)

@@ -3,13 +3,15 @@
 What does not belong here: what a procedure does.
 """
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
 from api.auth import Caller
+from api.procedures.deadline import TimedSlots
 from api.trpc import Role
 from mailchimp_pipeline.assembly import NotConnected, Parts, utc_now
 from mailchimp_pipeline.connections import ApiKey
@@ -30,10 +32,13 @@ _SLOT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a call waits for Mailchimp."""
+    """How long a call waits: for Mailchimp, and for its turn at what costs much."""
 
     retries: Retries
     timeouts: Timeouts
+    mailchimp_seconds: float = 20.0
+    """From when Mailchimp is opened; after that no request is begun, and what it was for is left to the next run."""
+    turn_seconds: float = 15.0
 
 
 PATIENCE = Patience(Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0))
@@ -48,6 +53,18 @@ class Context:
     parts: Parts
     patience: Patience = PATIENCE
     clock: Callable[[], datetime] = utc_now
+    mailchimp_until: float | None = None
+    """By the monotonic clock; None: each time that Mailchimp is opened the time begins anew."""
+
+    def in_time(self) -> "Context":
+        """Return the call with one time for Mailchimp, however often that is opened."""
+        return replace(self, mailchimp_until=self._mailchimp_until)
+
+    @property
+    def _mailchimp_until(self) -> float:
+        if self.mailchimp_until is not None:
+            return self.mailchimp_until
+        return time.monotonic() + self.patience.mailchimp_seconds
 
     @property
     def actor(self) -> str:
@@ -106,7 +123,7 @@ class Context:
     ) -> MailchimpClient:
         return MailchimpClient(
             api_key,
-            slots=slots,
+            slots=TimedSlots(slots, self._mailchimp_until),
             root=self.parts.settings.api_root,
             retries=self.patience.retries,
             timeouts=self.patience.timeouts,

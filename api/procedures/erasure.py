@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from api.failures import told
 from api.procedures.context import Context
 from api.procedures.inputs import EntityInput
 from api.procedures.preferences import Preference
@@ -155,7 +156,7 @@ def _shown(found: Disclosure) -> ContactExport:
                 )
                 for there in found.members
             ],
-            incomplete_because=str(found.mailchimp_problem) if found.mailchimp_problem else None,
+            incomplete_because=found.mailchimp_problem and told(found.mailchimp_problem),
         ),
         source_asked=found.source_problem is None,
     )

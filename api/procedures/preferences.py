@@ -9,9 +9,9 @@ from api.procedures.inputs import EntityInput, PageInput
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.addresses import known_address
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.opt_status import OptStatuses
 
 router: Router[Context] = Router("mailchimp.preferences")
 
@@ -75,16 +75,14 @@ def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePa
 @router.mutation("updateOptStatus")
 def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
     """Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run."""
-    with context.session() as session:
-        word = Word(
-            wanted.entity_type,
-            wanted.entity_id,
-            opted_in=wanted.opted_in,
-            source=wanted.consent_source,
-            subscriber_hash=known_address(session, wanted.entity_type, wanted.entity_id),
-        )
-        store = PreferenceStore(session, context.parts.keyring)
-        recorded = store.record(word, by=context.actor, at=context.clock())
+    parts = context.parts
+    recorded = OptStatuses(parts.database, parts.keyring, lambda: parts.source, context.clock).record(
+        context.organisation_id,
+        (wanted.entity_type, wanted.entity_id),
+        opted_in=wanted.opted_in,
+        source=wanted.consent_source,
+        by=context.actor,
+    )
     if not wanted.opted_in:
         context.carry_withdrawals()
     return Preference.model_validate(recorded)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found
+from api.procedures.turns import PREVIEWS
 from api.trpc import Router, TRPCError, UtcTime, WireModel
 from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
@@ -184,11 +185,11 @@ def sync(context: Context, wanted: SyncInput) -> Segment:
     """Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is."""
     with context.session() as session:
         found = SegmentStore(session).get(wanted.id)
-        if found is None:
-            raise not_found("segment")
-        SyncRequestStore(session).ask(
-            found.id, by=context.actor, at=context.clock(), departures_confirmed=wanted.confirm_departures
+        asked = SyncRequestStore(session).ask(
+            wanted.id, by=context.actor, at=context.clock(), departures_confirmed=wanted.confirm_departures
         )
+        if found is None or asked is None:
+            raise not_found("segment")
         if ConnectionStore(session, context.parts.keyring).live() is None:
             raise NotConnected(context.organisation_id)
     return Segment.model_validate(found)
@@ -197,8 +198,15 @@ def sync(context: Context, wanted: SyncInput) -> Segment:
 @router.query("preview")
 def preview(context: Context, wanted: PreviewInput) -> Preview:
     """Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent."""
-    contacts = read_contacts(context.parts.source, context.organisation_id, wanted.segment_type.entity_types)
+    with PREVIEWS.turn(context.organisation_id, context.patience.turn_seconds):
+        return _preview(context, wanted)
+
+
+def _preview(context: Context, wanted: PreviewInput) -> Preview:
     records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
+    # As a sync does: an opt-out bars the address that the contact has by now, whoever else has it.
+    kinds = records.kinds_opted_out(context.organisation_id).union(wanted.segment_type.entity_types)
+    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
     population = Population.prepare(contacts, *records.suppressions(context.organisation_id, contacts))
     found = population.membership(wanted.segment_type, wanted.filter_criteria)
     return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))

@@ -4,7 +4,7 @@ Runs in a worker thread and always returns a reply. What does not belong here: H
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -34,6 +34,11 @@ def _forget(_procedure: object, _code: str, _seconds: float) -> None:
     """Measure nothing."""
 
 
+def _everybody(_context: object) -> Hashable:
+    """Let all calls share one lane."""
+    return None
+
+
 def _unknown(_exception: Exception) -> TRPCError | None:
     """Know no exception of the business."""
     return None
@@ -47,13 +52,14 @@ class Hooks(Generic[ContextT]):
     `before_call` may raise a TRPCError (a rate limit, an audit). `after_call` gets the procedure (None: no such one,
     or the whole request was refused), OK or the error's code, and the seconds since the request came in.
     `translate` turns an exception of the business into what the client sees; None makes it a defect, which
-    `on_error` is told with the call's path.
+    `on_error` is told with the call's path. `lane_of` says whose calls share a part of the threads (`Limits`).
     """
 
     before_call: Callable[[ContextT, Procedure], None] = _allow
     after_call: Callable[[Procedure | None, str, float], None] = _forget
     translate: Callable[[Exception], TRPCError | None] = _unknown
     on_error: Callable[[str, BaseException], None] = _log_failure
+    lane_of: Callable[[ContextT], Hashable] = _everybody
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,17 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may be at most (`batch_size` 0: no batches); `threads` calls run at once, further ones wait."""
+    """What a request may be at most (`batch_size` 0: no batches), and how many calls run at once.
+
+    `threads` do in all, `lane_threads` of one lane; further ones wait, of one lane as many as `lane_waiting`.
+    """
 
     batch_size: int = 50
     body_bytes: int = 1_000_000
     url_bytes: int = 16_384
     threads: int = 32
+    lane_threads: int = 8
+    lane_waiting: int = 400
 
 
 class Form(Enum):

@@ -6,9 +6,7 @@ What does not belong here: CORS and authentication (a middleware's and `make_con
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from time import perf_counter
 from typing import Generic, NoReturn, TypeVar
@@ -20,12 +18,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.trpc.answers import Arrivals, compose, respond, respond_without_content
 from api.trpc.calls import Call, Hooks, Reply, answer, as_error, refusal
 from api.trpc.errors import TRPCError
+from api.trpc.lanes import Lanes
 from api.trpc.procedures import HasRole, Kind, Procedure, Procedures
 from api.trpc.requests import ClientLeftError, Inputs, Limits, Question, read_body, read_question
 
 ContextT = TypeVar("ContextT", bound=HasRole)
 
 Deliver = Callable[[int, Reply], None]
+
+_PAUSE = 5
+"""After so many seconds whoever had too many calls waiting may try again."""
 
 _METHODS = {Kind.QUERY: ("GET", "POST"), Kind.MUTATION: ("POST",)}
 """POST queries too (the client's `methodOverride`): an input in the URL stands in access logs."""
@@ -52,9 +54,9 @@ class TrpcServer(Generic[ContextT]):
         self._make_context = make_context
         self._limits = limits or Limits()
         self._hooks = hooks or Hooks[ContextT]()
-        # A pool of our own and not anyio's threads: a third of their cost a call, and what was handed to it is
-        # done even if the task that waits is cancelled.
-        self._threads = ThreadPoolExecutor(self._limits.threads, thread_name_prefix="trpc")
+        self._lanes = Lanes(
+            threads=self._limits.threads, share=self._limits.lane_threads, waiting=self._limits.lane_waiting
+        )
 
     @property
     def route(self) -> "PrefixRoute":
@@ -63,7 +65,7 @@ class TrpcServer(Generic[ContextT]):
 
     def close(self) -> None:
         """Take no more, and wait for the calls under way, also those whose clients have gone."""
-        self._threads.shutdown()
+        self._lanes.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -110,7 +112,7 @@ class TrpcServer(Generic[ContextT]):
                 calls.append(Call(index, path, procedure, inputs, started))
         if calls:
             deliver = partial(_deliver, asyncio.get_running_loop(), arrivals)
-            self._submit(self._run, HTTPConnection(scope), calls, deliver)
+            self._lanes.begin(partial(self._run, HTTPConnection(scope), calls, deliver))
         return arrivals
 
     def _wrong_method(self, method: str, procedure: Procedure, started: float) -> Reply:
@@ -119,30 +121,22 @@ class TrpcServer(Generic[ContextT]):
         reply = refusal(procedure.path, error, procedure, started, self._hooks)
         return Reply(reply.status, reply.body, ((b"allow", ", ".join(_METHODS[procedure.kind]).encode()),))
 
-    def _submit(self, work: Callable[..., None], *arguments: object) -> None:
-        # With the context variables of the request, so that log lines of a handler carry its id.
-        self._threads.submit(copy_context().run, work, *arguments)
-
     def _run(self, connection: HTTPConnection, calls: Sequence[Call[ContextT]], deliver: Deliver) -> None:
-        """Make the context and run the calls, all but the first in further threads.
-
-        The thread that made the context hands on the rest, so that a single call costs one change of threads.
-        """
+        """Make the context, and run the calls in their lane as far as it takes more."""
         hooks = self._hooks
         try:
             context = self._make_context(connection)
+            lane = hooks.lane_of(context)
         except BaseException as exception:  # noqa: BLE001 - SystemExit too: in a thread nobody would see it
             error = as_error(",".join(call.path for call in calls), exception, hooks)
             for call in calls:
                 deliver(call.index, refusal(call.path, error, call.procedure, call.started, hooks))
             return
-        for call in calls[1:]:
-            try:
-                self._submit(self._run_one, call, context, deliver)
-            except RuntimeError:
-                # The pool is closing; this thread it still waits for.
-                self._run_one(call, context, deliver)
-        self._run_one(calls[0], context, deliver)
+        room = self._lanes.room(lane)
+        for call in calls[room:]:
+            error = TRPCError("TOO_MANY_REQUESTS", "Too many calls are waiting: try again later", retry_after=_PAUSE)
+            deliver(call.index, refusal(call.path, error, call.procedure, call.started, hooks))
+        self._lanes.run(lane, [partial(self._run_one, call, context, deliver) for call in calls[:room]])
 
     def _run_one(self, call: Call[ContextT], context: ContextT, deliver: Deliver) -> None:
         deliver(call.index, answer(call, context, self._hooks))

@@ -6,10 +6,12 @@ What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), mak
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from anyio import CapacityLimiter, to_thread
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -22,7 +24,18 @@ from mailchimp_pipeline.database.ledger import take_over_event
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
 from mailchimp_pipeline.errors import PassingError, PipelineError
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.webhooks import PATH, MalformedCall, SignatureRefused, WebhookCall, check_signature, read_call
+from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.sync import MemberStatus
+from mailchimp_pipeline.webhooks import (
+    PATH,
+    MalformedCall,
+    SignatureRefused,
+    StandingChanged,
+    WebhookCall,
+    check_signature,
+    read_call,
+)
+from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than a contact with all of Mailchimp's merge fields."""
@@ -32,6 +45,8 @@ _SIGNATURE = "x-mailchimp-signature"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _THREADS = 8
 """Calls at work at once: as many may come as members change, and the procedures need the database too."""
+
+_BRIEFLY = Retries(budget=10)
 
 _log = logger("api.webhooks")
 
@@ -59,17 +74,19 @@ class _Receiver:
     async def answer(self, request: Request) -> Response:
         """Answer a call, or the GET by which Mailchimp looks whether the address is there."""
         note_path(self.template)
+        afterwards: BackgroundTask | None = None
         try:
             webhook = await to_thread.run_sync(self._find, request.path_params["token"], limiter=self.threads)
             if request.method == "POST":
                 body = await _form(request)
                 signature = request.headers.get(_SIGNATURE)
-                await to_thread.run_sync(self._take, webhook, body, signature, limiter=self.threads)
+                if await to_thread.run_sync(self._take, webhook, body, signature, limiter=self.threads):
+                    afterwards = BackgroundTask(self._tell_others, webhook.organisation_id)
         except ClientLeftError:
             return Response(status_code=400)
         except PipelineError as failure:
             raise _as_answered(failure) from failure
-        return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "ok"}, background=afterwards)
 
     def _find(self, token: str) -> Webhook:
         found = webhook_of(self.parts.database, token) if _TOKEN.fullmatch(token) else None
@@ -77,8 +94,8 @@ class _Receiver:
             raise TRPCError("NOT_FOUND", "There is no such webhook")
         return found
 
-    def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> None:
-        """Check a call and write down what it tells, in one transaction."""
+    def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> bool:
+        """Check a call and write down what it tells, in one transaction. Tell whether somebody unsubscribed."""
         now = self.clock()
         if not webhook.is_made:
             raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being made. Call again.")
@@ -90,6 +107,25 @@ class _Receiver:
             with self.parts.database.organisation(webhook.organisation_id) as session:
                 take_over_event(session, self.parts.keyring, webhook.list_id, call.event, at=now)
         _log.info("webhook", organisation_id=webhook.organisation_id, audience=webhook.list_id, kind=call.kind.value)
+        return isinstance(call.event, StandingChanged) and call.event.status is MemberStatus.UNSUBSCRIBED
+
+    async def _tell_others(self, organisation_id: str) -> None:
+        """Unsubscribe whoever unsubscribed in the other audiences, too, after Mailchimp has its answer."""
+        await to_thread.run_sync(self._carry_withdrawals, organisation_id, limiter=self.threads)
+
+    def _carry_withdrawals(self, organisation_id: str) -> None:
+        parts = self.parts
+        try:
+            carry_withdrawals(
+                organisation_id,
+                lambda: closing(parts.client(organisation_id, retries=_BRIEFLY)),
+                database=parts.database,
+                keyring=parts.keyring,
+                clock=self.clock,
+            )
+        except PipelineError as failure:
+            # The next run does it: nobody asks again.
+            _log.warning("withdrawal outstanding", organisation_id=organisation_id, failure=type(failure).__name__)
 
 
 def _read(webhook: Webhook, body: bytes, now: datetime) -> WebhookCall:

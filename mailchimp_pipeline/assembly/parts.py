@@ -16,7 +16,7 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.local import local_state
@@ -136,7 +136,7 @@ class Parts:
         """Note on the connection that its key was refused, unless another one took its place meanwhile."""
         with suppress(PipelineError), self.database.organisation(organisation_id) as session:
             store = ConnectionStore(session, self.keyring)
-            if store.api_key() == api_key:
+            if store.api_key(lock=True) == api_key:
                 store.mark_key_refused(at=utc_now())
 
     def slots(self, account_id: str) -> ConnectionSlots:
@@ -166,11 +166,12 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings | None = None) -> Generator[Parts]:
+def open_parts(settings: Settings | None = None, *, time_limits: TimeLimits | None = None) -> Generator[Parts]:
     """Yield the parts over complete settings, and close them."""
     with ExitStack() as stack:
         complete = stack.enter_context(complete_settings(settings))
-        database = stack.enter_context(Database(_database_url(complete), pool_size=_POOL))
+        database = Database(_database_url(complete), pool_size=_POOL, time_limits=time_limits)
+        stack.enter_context(database)
         yield stack.enter_context(closing(Parts(complete, database)))
 
 

@@ -15,7 +15,7 @@ from mailchimp_pipeline.contacts.relations import (
     MissingIdError,
 )
 from mailchimp_pipeline.contacts.rows import contacts
-from mailchimp_pipeline.contacts.source import RelationVersion, Source, read_contacts
+from mailchimp_pipeline.contacts.source import RelationVersion, Source, present_addresses, read_contacts
 
 __all__ = [
     "ARROW_STRING",
@@ -30,6 +30,7 @@ __all__ = [
     "Source",
     "contacts",
     "content_digest",
+    "present_addresses",
     "read_contacts",
     "subscriber_hash",
 ]

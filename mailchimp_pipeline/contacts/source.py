@@ -40,3 +40,12 @@ def read_contacts(source: Source, organisation_id: str, relations: Iterable[Enti
     """Return the organisation's contacts of these relations (one at least), as `contacts` does."""
     frames = [contacts(source.read(relation, organisation_id), relation) for relation in relations]
     return pd.concat(frames, ignore_index=True)
+
+
+def present_addresses(
+    source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
+) -> tuple[str, ...] | None:
+    """Return the contact's addresses in the source, as Mailchimp's hashes; None where that has no such contact."""
+    contacts = read_contacts(source, organisation_id, [entity_type])
+    theirs = contacts.loc[contacts["entity_id"] == entity_id, "subscriber_hash"]
+    return None if theirs.empty else tuple(sorted({str(address) for address in theirs.dropna()}))

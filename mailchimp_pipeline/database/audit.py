@@ -16,6 +16,9 @@ from mailchimp_pipeline.database.tables import AuditRow
 PIPELINE = "mailchimp-pipeline"
 """The actor of what no person asked for."""
 
+OWN_ACTORS = frozenset({PIPELINE, "mailchimp", "command line"})
+"""Actors that stand for nobody who signs in: the pipeline, what Mailchimp told it, and whoever operates it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
-from mailchimp_pipeline.contacts.arrow import text_frame
+from mailchimp_pipeline.contacts.arrow import text_column, text_frame
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -110,6 +110,12 @@ class _Blocks(io.RawIOBase):
 def text_array(values: Iterable[str | None]) -> str:
     """Return the values as PostgreSQL reads an array of text: the driver takes ten times as long for large ones."""
     return "{" + ",".join("NULL" if value is None else f'"{_escaped(value)}"' for value in values) + "}"
+
+
+def contact_arrays(contacts: pd.DataFrame) -> dict[str, str]:
+    """Return who the contacts are as PostgreSQL's arrays: keys (their hashes), entity_types and entity_ids."""
+    columns = {"keys": "subscriber_hash", "entity_types": "entity_type", "entity_ids": "entity_id"}
+    return {name: text_array(text_column(contacts[column]).to_pylist()) for name, column in columns.items()}
 
 
 def _escaped(value: str) -> str:

@@ -6,7 +6,7 @@ What does not belong here: whether a key works (`mailchimp`), its form (`mailchi
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.connections import ApiKey
@@ -15,7 +15,7 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import connection_lock
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import ConnectionRow
+from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,12 @@ class ConnectionStore:
         row = self._live()
         return row and _connection(row)
 
-    def api_key(self) -> ApiKey | None:
-        """Return the live connection's key. Raises `encryption.SecretUnreadable`."""
-        row = self._live()
+    def api_key(self, *, lock: bool = False) -> ApiKey | None:
+        """Return the live connection's key. Raises `encryption.SecretUnreadable`.
+
+        With `lock` it stays the connection's key until the transaction ends.
+        """
+        row = self._live(lock=lock)
         if row is None or row.api_key_encrypted is None:
             return None
         return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
@@ -66,17 +69,21 @@ class ConnectionStore:
     def connect(self, account: Account, *, by: str, at: datetime) -> Connection:
         """Connect the organisation; a key of the account it is connected to takes the place of the former one.
 
-        A key of another account ends the former connection.
+        A key of another account ends the former connection, and audiences are read whole again: while they were out
+        of reach nobody could be told what changed there.
         """
-        lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
-        row = self._live()
+        row, latest = self._live(lock=True), self._latest()
+        if latest is not None and latest.account_id != account.id:
+            ours = AudienceReadRow.organisation_id == self._session.organisation_id
+            self._session.execute(delete(AudienceReadRow).where(ours))
         if row is not None and row.account_id != account.id:
             self._end(row, by, at)
             row = None
         action = "connection.connected" if row is None else "connection.key_replaced"
         if row is None:
             row = ConnectionRow(organisation_id=self._session.organisation_id, account_id=account.id)
-            row.opt_in_only = self._was_opt_in_only()
+            # What the organisation chose last holds for every account.
+            row.opt_in_only = latest is not None and latest.opt_in_only
             self._session.add(row)
         row.account_name, row.data_center = account.name, account.api_key.data_center
         row.api_key_encrypted = self._keyring.encrypt(account.api_key.reveal(), self._session.organisation_id)
@@ -111,16 +118,19 @@ class ConnectionStore:
             row.key_refused_at = at
             self._tell(row, "connection.key_refused", audit.PIPELINE, at)
 
-    def _was_opt_in_only(self) -> bool:
-        """Return what the organisation chose last: it holds for every account."""
-        latest = select(ConnectionRow.opt_in_only).where(ConnectionRow.organisation_id == self._session.organisation_id)
-        return bool(self._session.scalar(latest.order_by(ConnectionRow.connected_at.desc()).limit(1)))
+    def _latest(self) -> ConnectionRow | None:
+        ours = select(ConnectionRow).where(ConnectionRow.organisation_id == self._session.organisation_id)
+        return self._session.scalar(ours.order_by(ConnectionRow.connected_at.desc()).limit(1))
 
     def _live(self, *, lock: bool = False) -> ConnectionRow | None:
         query = select(ConnectionRow).where(
             ConnectionRow.organisation_id == self._session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
         )
-        return self._session.scalar(query.with_for_update() if lock else query)
+        if not lock:
+            return self._session.scalar(query)
+        # Where nobody is connected there is no row yet that could be locked.
+        lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
+        return self._session.scalar(query.with_for_update(), execution_options={"populate_existing": True})
 
     def _end(self, row: ConnectionRow, by: str, at: datetime) -> None:
         # Nothing needs the key from here on: to connect again is to give it again.

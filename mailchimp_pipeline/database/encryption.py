@@ -74,7 +74,8 @@ class Keyring:
         key = self._keys.get(key_id)
         if key is None:
             raise SecretUnreadable(
-                f"A stored secret was encrypted with the key '{key_id}', which is not in {_SETTING}. Add it again."
+                f"A stored secret was encrypted with a key that is not in {_SETTING}. Add it again.",
+                place=f"key '{key_id}'",
             )
         # The associated data is taken from the caller, not from the token: a token carries its own along.
         sealed["aad"] = _base64url(organisation_id.encode())

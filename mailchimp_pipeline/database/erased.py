@@ -3,7 +3,7 @@
 What does not belong here: what an erasure does (`erasure_requests` and Mailchimp), how hashes are made (`pseudonyms`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 
@@ -64,6 +64,15 @@ class ErasedContacts:
             return frozenset()
         return frozenset(key for key in subscriber_hashes if (_ADDRESS, self._pseudonyms.of_address(key)) in erased)
 
+    def keeps_addresses(self, erasure_request_id: str) -> bool:
+        """Tell whether any address of the request's contact is kept."""
+        return bool(self._addresses_of(erasure_request_id))
+
+    def recognised(self, erasure_request_id: str, subscriber_hashes: Iterable[str]) -> Sequence[str]:
+        """Return which of the addresses, given as Mailchimp's hashes, are those of the request's contact."""
+        kept = self._addresses_of(erasure_request_id)
+        return [key for key in subscriber_hashes if self._pseudonyms.of_address(key) in kept]
+
     def among(self, contacts: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         """Return whose entity is erased, and whose address: contacts have entity_type, entity_id, subscriber_hash."""
         erased = self._hashes()
@@ -101,6 +110,14 @@ class ErasedContacts:
         requests = select(ErasedContactRow.erasure_request_id).where(ours, ErasedContactRow.keyed_hash.in_(hashes))
         lifted = delete(ErasedContactRow).where(ours, ErasedContactRow.erasure_request_id.in_(requests))
         return bool(self._session.scalars(lifted.returning(ErasedContactRow.kind)).all())
+
+    def _addresses_of(self, erasure_request_id: str) -> frozenset[str]:
+        query = select(ErasedContactRow.keyed_hash).where(
+            ErasedContactRow.organisation_id == self._session.organisation_id,
+            ErasedContactRow.erasure_request_id == row_id(erasure_request_id),
+            ErasedContactRow.kind == _ADDRESS,
+        )
+        return frozenset(self._session.scalars(query))
 
     @cached_property
     def _pseudonyms(self) -> Pseudonyms:

@@ -3,11 +3,12 @@
 What does not belong here: telling Mailchimp (`sync`), what an erasure does.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType
@@ -18,6 +19,9 @@ from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cu
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, PreferenceRow
 from mailchimp_pipeline.segments import Exclusion, Suppressions
+
+Contact = tuple[EntityType, str]
+"""Who it is in the source: an employee or a vendor, by its id there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,28 @@ class PreferenceStore:
             contacts.loc[erased_address, ["subscriber_hash"]].assign(reason=Exclusion.ERASED.value),
         ]
         return Suppressions(_together(entities), _together(addresses))
+
+    def opted_out_at(self, subscriber_hash: str) -> Sequence[Contact]:
+        """Return who opted out and had this address at the time."""
+        row = PreferenceRow
+        there = row.opted_in.is_(False), row.subscriber_hash == subscriber_hash
+        query = select(row.entity_type, row.entity_id).where(
+            row.organisation_id == self._session.organisation_id, *there
+        )
+        return [(EntityType(kind), entity_id) for kind, entity_id in self._session.execute(query)]
+
+    def give_up_address(self, contacts: Iterable[Contact], subscriber_hash: str, *, by: str, at: datetime) -> None:
+        """Let the word of contacts who have this address no more be about them alone."""
+        for kind, entity_id in contacts:
+            theirs = update(PreferenceRow).where(
+                PreferenceRow.organisation_id == self._session.organisation_id,
+                PreferenceRow.entity_type == kind.value,
+                PreferenceRow.entity_id == entity_id,
+                PreferenceRow.subscriber_hash == subscriber_hash,
+            )
+            if self._session.execute(theirs.values(subscriber_hash=None).returning(PreferenceRow.entity_id)).all():
+                entry = audit.Entry(by, "preference.address_given_up", audit.Entity(kind.value, entity_id), at)
+                audit.write(self._session, entry)
 
     def kinds_opted_out(self) -> frozenset[EntityType]:
         """Return of which relations somebody opted out."""

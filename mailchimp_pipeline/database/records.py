@@ -3,6 +3,7 @@
 Each call is a transaction of its own. What does not belong here: statements, which stand in the stores.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.linking import link_words
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
@@ -27,8 +29,7 @@ from mailchimp_pipeline.database.segments import (
 )
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.unsubscribed import unsubscribed_addresses
-from mailchimp_pipeline.database.violations import violations
-from mailchimp_pipeline.database.withdrawals import claim_members
+from mailchimp_pipeline.database.violations import remove_opted_out, violations
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
@@ -50,16 +51,16 @@ class DatabaseRecords:
         with self.database.organisation(organisation_id) as session:
             return PreferenceStore(session, self.keyring).kinds_opted_out()
 
-    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
-        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only.
+    def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None:
+        """Let what was said at an address be the word of the contacts who have it by now."""
+        with self.database.organisation(organisation_id) as session:
+            link_words(session, contacts, at=self.clock())
 
-        Members with the present address of somebody who opted out are known as theirs from then on.
-        """
+    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
+        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only."""
         with self.database.organisation(organisation_id) as session:
             store = PreferenceStore(session, self.keyring)
             told_us = store.suppressions(contacts)
-            opted_out = told_us.entities["reason"] == Exclusion.OPTED_OUT.value
-            claim_members(session, contacts, told_us.entities[opted_out])
             addresses = pd.concat([told_us.addresses, unsubscribed_addresses(session)], ignore_index=True)
             return Suppressions(told_us.entities, addresses), store.consented()
 
@@ -68,13 +69,15 @@ class DatabaseRecords:
     ) -> MembershipCounts:
         """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
         with self.database.organisation(segment.organisation_id) as session:
-            # Somebody may have been erased since the membership was made.
+            # Somebody may have been erased, or opted out, since the membership was made.
             members = ErasedContacts(session, self.keyring).spared(membership.members)
             change = MemberStore(session).replace(segment, members, departures_confirmed=departures_confirmed)
+            opted_out = remove_opted_out(session, segment.id)
+        excluded = Counter(membership.excluded) + Counter({Exclusion.OPTED_OUT: opted_out})
         return MembershipCounts(
             matching=membership.matching,
-            members=len(members),
-            excluded=membership.excluded,
+            members=len(members) - opted_out,
+            excluded=excluded,
             before=change.before,
             added=change.added,
             changed=change.changed,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Boolean, Select, literal, literal_column, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.segments.rows import live_segment
+from mailchimp_pipeline.database.segments.rows import locked_segment, told
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, row_id
 
@@ -59,32 +58,18 @@ class SyncRequestStore:
 
         With `departures_confirmed` the person says that as many members may leave the segment as want to.
         """
-        segment = live_segment(self._session, segment_id)
+        # One at a time: whoever asks beside this one finds the request that waits, whoever deletes the segment ends it.
+        segment = locked_segment(self._session, segment_id)
         if segment is None:
             return None
-        waits = text("status = 'waiting'")
-        # Updating nothing locks the row that waits and returns it: no run can take it up in between.
-        statement = (
-            insert(SyncRequestRow)
-            .values(
-                organisation_id=self._session.organisation_id,
-                segment_id=segment.id,
-                requested_by=by,
-                requested_at=at,
-                departures_confirmed=departures_confirmed,
+        row = self._waiting(segment)
+        if row is None:
+            row = self._add(segment, by=by, at=at, departures_confirmed=departures_confirmed)
+        elif departures_confirmed and not row.departures_confirmed:
+            row.departures_confirmed = True
+            audit.write(
+                self._session, told(segment, "segment.departures_confirmed", by, at, {"request_id": str(row.id)})
             )
-            .on_conflict_do_update(
-                index_elements=["segment_id"],
-                index_where=waits,
-                set_={"departures_confirmed": or_(SyncRequestRow.departures_confirmed, literal(departures_confirmed))},
-            )
-            .returning(SyncRequestRow, literal_column("xmax = 0", Boolean))  # no transaction before has touched it
-        )
-        row, is_new = self._session.execute(statement).one()
-        if is_new:
-            entity = audit.Entity("segment", str(segment.id))
-            details = {"departures_confirmed": departures_confirmed}
-            audit.write(self._session, audit.Entry(by, "segment.sync_requested", entity, at, details))
         return _request(row)
 
     def get(self, request_id: str) -> SyncRequest | None:
@@ -125,6 +110,30 @@ class SyncRequestStore:
         for segment_id in self._session.scalars(ending.returning(SyncRequestRow.segment_id)).all():
             entity = audit.Entity("segment", str(segment_id))
             audit.write(self._session, audit.Entry(by, "segment.sync_request_ended", entity, at, {"error": error}))
+
+    def _waiting(self, segment: SegmentRow) -> SyncRequestRow | None:
+        """Return the request that waits, kept from runs until the transaction ends."""
+        query = select(SyncRequestRow).where(
+            SyncRequestRow.organisation_id == self._session.organisation_id,
+            SyncRequestRow.segment_id == segment.id,
+            SyncRequestRow.status == RequestStatus.WAITING.value,
+        )
+        return self._session.scalar(query.with_for_update(), execution_options={"populate_existing": True})
+
+    def _add(self, segment: SegmentRow, *, by: str, at: datetime, departures_confirmed: bool) -> SyncRequestRow:
+        row = SyncRequestRow(
+            organisation_id=self._session.organisation_id,
+            segment_id=segment.id,
+            status=RequestStatus.WAITING.value,
+            requested_by=by,
+            requested_at=at,
+            departures_confirmed=departures_confirmed,
+        )
+        self._session.add(row)
+        self._session.flush()
+        details = {"departures_confirmed": departures_confirmed}
+        audit.write(self._session, told(segment, "segment.sync_requested", by, at, details))
+        return row
 
     def _locked(self, request_id: str) -> SyncRequestRow | None:
         query = self._query(request_id).with_for_update()

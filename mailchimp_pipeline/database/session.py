@@ -6,22 +6,27 @@ and its policies on rows stand behind the stores (`roles`). What does not belong
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.roles import DatabaseRole, look_across, see_nobody, work_for
-from mailchimp_pipeline.errors import Interrupted, LastingError, PipelineError
+from mailchimp_pipeline.errors import Interrupted, LastingError, PassingError, PipelineError
 
 _CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _AWAY_STATES = ("08", "57P", "53300")
 """SQLSTATEs of a server that is gone, going, starting or full; an error without any is the connection's."""
+
+
+_BUSY = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
 class DatabaseAway(Interrupted):
@@ -44,6 +49,18 @@ class StatementRefused(LastingError):
     """PostgreSQL refused a statement of ours: a defect, told without the row that PostgreSQL would quote."""
 
 
+class DatabaseBusy(PassingError):
+    """A statement took too long, or waited for too long for what another transaction holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a statement may take, and how much of that it may wait for a lock."""
+
+    statement_seconds: float
+    lock_seconds: float
+
+
 class OrganisationSession(Session):
     """A transaction that works for one organisation."""
 
@@ -62,8 +79,12 @@ class Database:
         pool_size: int = 5,
         pool_wait_seconds: float = 30,
         application_name: str = "mailchimp-pipeline",
+        time_limits: TimeLimits | None = None,
     ) -> None:
-        """Take a `postgresql+psycopg://` URL; nothing is connected until the first use."""
+        """Take a `postgresql+psycopg://` URL; nothing is connected until the first use.
+
+        The time limits are those of transactions; whoever takes a lock for longer says how long it waits.
+        """
         parsed = make_url(url)
         self._place = _place(parsed)
         arguments: dict[str, object] = {
@@ -81,6 +102,8 @@ class Database:
             pool_timeout=pool_wait_seconds,
             hide_parameters=True,
         )
+        if time_limits is not None:
+            event.listen(self._engine, "connect", partial(_limit, limits=time_limits))
         self._dedicated = create_engine(
             parsed, connect_args=arguments, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
         )
@@ -140,34 +163,47 @@ class Database:
         try:
             yield
         except PoolTimeoutError as error:
-            raise DatabaseAway(f"All connections to PostgreSQL ({self._place}) are in use. Try again later.") from error
+            raise DatabaseAway(
+                "All connections to PostgreSQL are in use. Try again later.", place=self._place
+            ) from error
         except (DBAPIError, psycopg.Error) as error:
             raise self._told(error).with_traceback(error.__traceback__) from None
 
     def _told(self, error: DBAPIError | psycopg.Error) -> PipelineError:
         if is_connection_lost(error):
             return DatabaseAway(
-                f"PostgreSQL ({self._place}) cannot be reached or ended the connection. Check that the server runs, "
-                "and that MAILCHIMP_PIPELINE_DATABASE_URL names it with the right user and password."
+                "PostgreSQL cannot be reached or ended the connection. Check that the server runs, and that "
+                "MAILCHIMP_PIPELINE_DATABASE_URL names it with the right user and password.",
+                place=self._place,
             )
         cause = _driver_error(error)
         if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             return DatabaseNotMigrated(
-                f"The tables in the database ({self._place}) are not those of this version. "
-                "Run `mailchimp-pipeline migrate`."
+                "The tables in the database are not those of this version. Run `mailchimp-pipeline migrate`.",
+                place=self._place,
             )
         if isinstance(cause, psycopg.errors.DiskFull):
             return DatabaseFull(
-                f"PostgreSQL ({self._place}) has no room left on its disk; nothing of what was to be written was. "
-                "Make room there, then sync again."
+                "PostgreSQL has no room left on its disk; nothing of what was to be written was. "
+                "Make room there, then sync again.",
+                place=self._place,
+            )
+        if isinstance(cause, _BUSY):
+            return DatabaseBusy(
+                f"PostgreSQL did not do it in time ({type(cause).__name__}). Try again later; if it stays so, look for "
+                "transactions that do not end (the oldest `xact_start` in pg_stat_activity).",
+                place=self._place,
             )
         if _is_about_role(cause):
             return RoleNotGranted(
-                f"The user that MAILCHIMP_PIPELINE_DATABASE_URL names may not work with the tables ({self._place}). "
+                f"The user that MAILCHIMP_PIPELINE_DATABASE_URL names may not work with the tables. "
                 f"Have an administrator of the server make the roles {' and '.join(DatabaseRole)}, where they are "
-                f"missing (`create role ... nologin`), and run `grant {', '.join(DatabaseRole)} to` that user."
+                f"missing (`create role ... nologin`), and run `grant {', '.join(DatabaseRole)} to` that user.",
+                place=self._place,
             )
-        return StatementRefused(f"PostgreSQL ({self._place}) refused a statement: {_without_values(cause)}.")
+        kind, said = _without_values(cause)
+        text = f"PostgreSQL refused a statement: {kind}. Please report it."
+        return StatementRefused(text, place=f"{self._place}{said}")
 
 
 def is_connection_lost(error: BaseException) -> bool:
@@ -183,6 +219,16 @@ def has_lock_timed_out(error: DBAPIError) -> bool:
     return isinstance(error.orig, psycopg.errors.LockNotAvailable)
 
 
+def _limit(connection: psycopg.Connection[object], _record: object, *, limits: TimeLimits) -> None:
+    """Limit a new connection for as long as it lives: in each transaction it would cost a round trip."""
+    milliseconds = (round(limits.statement_seconds * 1000), round(limits.lock_seconds * 1000))
+    connection.execute(
+        "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
+        [f"{each}ms" for each in milliseconds],
+    )
+    connection.commit()
+
+
 def _driver_error(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, DBAPIError) else error
 
@@ -194,13 +240,16 @@ def _is_about_role(cause: BaseException | None) -> bool:
     return any(f'"{role}"' in (cause.diag.message_primary or "") for role in DatabaseRole)
 
 
-def _without_values(cause: BaseException | None) -> str:
-    """Return what PostgreSQL said but for its detail and context, which quote rows; data errors quote in the text."""
+def _without_values(cause: BaseException | None) -> tuple[str, str]:
+    """Return the kind of error, and what PostgreSQL said but for its detail and context, which quote rows.
+
+    Errors of data quote them in the text.
+    """
     if not isinstance(cause, psycopg.Error):
-        return type(cause).__name__
+        return type(cause).__name__, ""
     about_data = (cause.sqlstate or "22").startswith("22")
     said = "" if about_data else f": {cause.diag.message_primary}"
-    return f"{type(cause).__name__} ({cause.sqlstate}){said}"
+    return f"{type(cause).__name__} ({cause.sqlstate})", said
 
 
 def _place(url: URL) -> str:

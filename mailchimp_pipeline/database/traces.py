@@ -7,7 +7,7 @@ What does not belong here: what an audience confirmed (`erasures`), reading the 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, and_, delete, or_, text, update
+from sqlalchemy import ColumnElement, and_, delete, or_, update
 
 from mailchimp_pipeline.consent import Trace
 from mailchimp_pipeline.contacts import EntityType
@@ -98,17 +98,6 @@ class Traces:
 def removed_by(addresses: Iterable[str], traces: Iterable[Trace]) -> Removed:
     """Return what to begin a removal with, of a contact that is known by these."""
     return Removed(set(addresses), {trace.contact_id for trace in traces if trace.contact_id})
-
-
-def forget_statistics(session: OrganisationSession) -> None:
-    """Have PostgreSQL take its samples of the tables anew: they quote addresses, names and hashes."""
-    session.flush()
-    # Only who owns the tables may do it, and by this function it does. It comes with the role that needs it.
-    if session.scalar(text("select to_regprocedure('forget_samples_of_people()') is not null")):
-        session.execute(text("select forget_samples_of_people()"))
-    else:
-        tables = ", ".join(row.__tablename__ for row in (SegmentMemberRow, AudienceMemberRow, PreferenceRow))
-        session.execute(text(f"analyze {tables}"))
 
 
 def _was_there() -> ColumnElement[bool]:

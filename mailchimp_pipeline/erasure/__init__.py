@@ -4,13 +4,14 @@ An attempt that ends early leaves its erasure pending with the reason, and the n
 not belong here: which answer counts (`consent`), HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
 """
 
-from mailchimp_pipeline.erasure.erasures import Attempt, Erasures, present_addresses
+from mailchimp_pipeline.erasure.erasures import Attempt, Erasures
 from mailchimp_pipeline.erasure.obstacles import (
     AudienceElsewhere,
     MovedAtMailchimp,
     NewTraces,
     NobodyToAsk,
     NotAllAsked,
+    UnknownContact,
 )
 from mailchimp_pipeline.erasure.ports import Mailchimp, Records
 
@@ -24,5 +25,5 @@ __all__ = [
     "NobodyToAsk",
     "NotAllAsked",
     "Records",
-    "present_addresses",
+    "UnknownContact",
 ]

@@ -4,14 +4,16 @@ Each audience is asked while no sync is at it, so that none brings the contact b
 learnt of the contact is written down before the step after which Mailchimp could not tell it any more.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import chain
 
 from mailchimp_pipeline.consent import Deletion, ErasureRequest, Question, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
 from mailchimp_pipeline.erasure.ports import Mailchimp, Records
 from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+from mailchimp_pipeline.sync import MemberStatus
 
 
 class Asking:
@@ -40,7 +42,10 @@ class Asking:
     def everywhere(self, mailchimp: Mailchimp, reach: Reach) -> None:
         """Ask all audiences of the account. Raises what keeps it from going on; other problems are collected."""
         list_ids = [audience.id for audience in mailchimp.audiences()]
+        self.sweep_all_but(list_ids)
         self._see_to_missing(list_ids, reach)
+        if not self.targets.addresses:
+            self._recognise(mailchimp, list_ids)
         asked: set[tuple[str, str]] = set()
         # An address that turns up in one audience is asked for in those before it, too.
         while list_id := self._next(list_ids, asked):
@@ -51,6 +56,29 @@ class Asking:
             except LastingError as error:
                 self.problems.append(error)
             asked |= {(list_id, address) for address in self.targets.addresses}
+
+    def sweep_all_but(self, list_ids: Collection[str]) -> None:
+        """Remove what syncs wrote of the contact in audiences that cannot be asked now, once none is at them."""
+        for list_id in self._records.audiences_known(self._request):
+            if list_id not in list_ids:
+                with self._held(list_id) as is_held:
+                    if is_held:
+                        self.targets = self._records.sweep(self._request, self.targets, list_id)
+
+    def _recognise(self, mailchimp: Mailchimp, list_ids: Sequence[str]) -> None:
+        """Look among all members for a contact that was erased before: of its addresses only keyed hashes are left."""
+        if not self._records.keeps_addresses(self._request):
+            return
+        listings = (
+            mailchimp.standings(list_id, status=status)
+            for list_id in list_ids
+            for status in (None, MemberStatus.ARCHIVED)
+        )
+        for page in chain.from_iterable(listings):
+            if self._stopping():
+                raise NotAllAsked
+            hashes = [standing.subscriber_hash for standing in page]
+            self.learn(self.targets.with_addresses(self._records.recognised(self._request, hashes)))
 
     def _next(self, list_ids: Sequence[str], asked: set[tuple[str, str]]) -> str | None:
         there = set(list_ids)
@@ -67,17 +95,26 @@ class Asking:
                 self.problems.append(AudienceElsewhere(question.list_id))
 
     def _audience(self, mailchimp: Mailchimp, list_id: str) -> None:
-        with ExitStack() as held:
-            try:
-                held.enter_context(self._records.hold_audience(self._request, list_id))
-            except PassingError as busy:
-                self.problems.append(busy)
+        with self._held(list_id) as is_held:
+            if not is_held:
                 return
             self.targets = self._records.sweep(self._request, self.targets, list_id)
             for question in self.targets.questions([list_id]):
                 if question.list_id == list_id:
                     self._ask(mailchimp, question)
             self._records.save(self._request, self.targets)
+
+    @contextmanager
+    def _held(self, list_id: str) -> Generator[bool]:
+        """Keep syncs out of the audience; tell whether that was possible."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._records.hold_audience(self._request, list_id))
+            except PassingError as busy:
+                self.problems.append(busy)
+                yield False
+                return
+            yield True
 
     def _ask(self, mailchimp: Mailchimp, question: Question) -> None:
         known = self._identified(mailchimp, question)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailchimp_pipeline.consent import Demand, ErasureRequest
-from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
+from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.erasure.asking import Asking
 from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
 from mailchimp_pipeline.erasure.ports import Mailchimp, Records
@@ -56,15 +56,16 @@ class Erasures:
     ) -> Attempt:
         """Remove the contact here, and from Mailchimp as far as it answers now; the rest stays pending.
 
-        Asked for again it is the same erasure, carried out anew.
+        Asked for again it is the same erasure, carried out anew. Raises `UnknownContact` where nothing is known of any.
         """
         unread: PipelineError | None = None
-        addresses: tuple[str, ...] | None = None
+        demand = Demand(*contact, None, by)
         try:
             addresses = present_addresses(self.source(), organisation_id, *contact)
+            demand = Demand(*contact, addresses or (), by, is_known=addresses is not None)
         except PipelineError as error:
             unread = error
-        request = self.records.ask(organisation_id, Demand(*contact, addresses, by))
+        request = self.records.ask(organisation_id, demand)
         return self._attempt(request, stopping, unread)
 
     def due(self) -> Sequence[ErasureRequest]:
@@ -115,7 +116,7 @@ class Erasures:
         except PipelineError as error:
             asking.problems.append(error)
             return
-        asking.learn(targets.with_addresses(addresses).model_copy(update={"source_read": True}))
+        asking.learn(targets.with_addresses(addresses or ()).model_copy(update={"source_read": True}))
 
     def _ask_mailchimp(self, asking: Asking, request: ErasureRequest) -> PipelineError | None:
         """Ask as far as it goes; return what cut it short."""
@@ -124,7 +125,9 @@ class Erasures:
             if reach.is_connected:
                 with self.mailchimp(request.organisation_id) as mailchimp:
                     asking.everywhere(mailchimp, reach)
-            elif asking.targets.is_anywhere:
+                return None
+            asking.sweep_all_but(())
+            if asking.targets.is_anywhere:
                 raise NobodyToAsk(request.organisation_id)
         except PipelineError as error:
             asking.problems.append(error)
@@ -138,10 +141,3 @@ class Erasures:
             told = dict.fromkeys(str(problem) for problem in asking.problems)
             self.records.save(request, asking.targets, error="\n".join(told))
         return tuple(asking.problems)
-
-
-def present_addresses(source: Source, organisation_id: str, entity_type: EntityType, entity_id: str) -> tuple[str, ...]:
-    """Return the addresses that the source has for the contact now, as Mailchimp's hashes."""
-    contacts = read_contacts(source, organisation_id, [entity_type])
-    addresses = contacts.loc[contacts["entity_id"] == entity_id, "subscriber_hash"].dropna()
-    return tuple(sorted({str(address) for address in addresses}))

@@ -8,6 +8,16 @@ from mailchimp_pipeline.errors import LastingError, PassingError
 _CONFIRM = "then confirm it with `mailchimp-pipeline erasures confirm`"
 
 
+class UnknownContact(LastingError):
+    """Neither the source nor anything kept here has such a contact."""
+
+    def __init__(self, entity_type: str) -> None:
+        super().__init__(
+            f"Nothing is known of such a contact: the source has no {entity_type} with this id, and nothing is kept of "
+            "one. Check the id and the entity type. A person who is at Mailchimp alone is deleted there."
+        )
+
+
 class MovedAtMailchimp(LastingError):
     """An audience that had the contact does not know the address any more, and a lasting id was never heard."""
 

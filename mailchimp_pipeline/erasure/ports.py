@@ -1,11 +1,11 @@
 """What an erasure needs of the outside: the account's audiences at Mailchimp, and what is kept of erasures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mailchimp_pipeline.consent import Deletion, Demand, ErasureRequest, Found, Reach, Targets
-from mailchimp_pipeline.sync import Audience
+from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
 
 
 class Mailchimp(Protocol):
@@ -13,6 +13,10 @@ class Mailchimp(Protocol):
 
     def audiences(self) -> Sequence[Audience]:
         """Return all audiences of the account."""
+        ...
+
+    def standings(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[Standing]]:
+        """Yield the audience's members in pages; without a status archived ones are left out."""
         ...
 
     def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
@@ -36,7 +40,22 @@ class Records(Protocol):
     """What is kept of erasures. Every call is a transaction of its own."""
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
-        """Remove the contact here, and write down what Mailchimp is to be asked."""
+        """Remove the contact here, and write down what Mailchimp is to be asked.
+
+        Raises `UnknownContact` where neither the source nor anything here has such a contact.
+        """
+        ...
+
+    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
+        """Return the audiences that the organisation synced or is to sync, of whatever account."""
+        ...
+
+    def keeps_addresses(self, request: ErasureRequest) -> bool:
+        """Tell whether keyed hashes of the contact's addresses are kept from before."""
+        ...
+
+    def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
+        """Return which of the addresses are the contact's, by the keyed hashes that are kept of them."""
         ...
 
     def get(self, request: ErasureRequest) -> ErasureRequest:

@@ -30,7 +30,8 @@ def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAns
     """
     found: dict[str, Refusal | Exists | None] = dict.fromkeys(sent, Refusal.COMPLIANCE)
     contact_ids: dict[str, str | None] = {}
-    for member in (*result.new_members, *result.updated_members):
+    came_back = (*result.new_members, *result.updated_members)
+    for member in came_back:
         for key in {member.id, member.subscriber_hash} & sent.keys():
             found[key] = _refusal_of(sent[key].status, member.status)
             contact_ids[sent[key].subscriber_hash] = member.contact_id or None
@@ -38,11 +39,13 @@ def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAns
         key = subscriber_hash(item.email_address)
         if key in found:
             found[key] = refusal_of_item(item)
+    changed_at = max((member.last_changed for member in came_back if member.last_changed), default=None)
     by_name = {sent[key].subscriber_hash: meaning for key, meaning in found.items()}
     return BatchAnswer(
         accepted={key: contact_ids.get(key) for key, meaning in by_name.items() if meaning is None},
         existing=frozenset(key for key, meaning in by_name.items() if meaning == EXISTS),
         refused={key: meaning for key, meaning in by_name.items() if isinstance(meaning, Refusal)},
+        changed_at=changed_at,
     )
 
 

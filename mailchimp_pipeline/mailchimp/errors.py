@@ -30,8 +30,8 @@ from mailchimp_pipeline.sync import Refusal
 class MailchimpAway(PassingError):
     """Mailchimp did not carry it out, or did and we did not hear of it; asking again later may work."""
 
-    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, *, retry_after: float | None = None, place: str | None = None) -> None:
+        super().__init__(text, place=place)
         self.retry_after = retry_after
 
 

@@ -12,6 +12,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     MemberRefused,
     NotFound,
     NotPossible,
+    Rejected,
 )
 from mailchimp_pipeline.mailchimp.models import Member, Page, WholeMember
 from mailchimp_pipeline.mailchimp.pages import read_pages
@@ -75,6 +76,9 @@ class MemberCalls:
             return None
         except MemberRefused as error:
             return error.refusal
+        except Rejected:
+            # In words that nobody foresaw: what becomes of this member must not keep others from being unsubscribed.
+            return Refusal.OTHER
 
     def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
         """Move the member to another address; its status stays. Returns why not where Mailchimp refuses the address.
@@ -94,6 +98,8 @@ class MemberCalls:
             return Renaming.TAKEN
         except MemberRefused as error:
             return error.refusal
+        except Rejected:
+            return Refusal.OTHER
         return Renaming.RENAMED
 
     def archive_member(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:

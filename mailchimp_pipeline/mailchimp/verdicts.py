@@ -62,7 +62,8 @@ def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway |
     if answer.status == 404 and problem is None and not _MAILCHIMPS_OWN.fullmatch(root):
         return NotTheApi(
             f"Something else than Mailchimp's API answered while {call.task} (HTTP 404). Correct the path in "
-            "MAILCHIMP_API_ROOT: Mailchimp's ends in /3.0, as does the sandbox's."
+            "MAILCHIMP_API_ROOT: Mailchimp's ends in /3.0, as does the sandbox's.",
+            place=root,
         )
     return _passing(call, answer, problem) or _lasting(call, answer.status, problem or _UNEXPLAINED)
 
@@ -74,8 +75,9 @@ def lost(
     # In the clear means this machine (`connections.api_root`), where the sandbox is.
     if root.startswith("http://") and _was_refused(error):
         return NobodyThere(
-            f"Nothing listens at {root}, which MAILCHIMP_API_ROOT names or `make dev` set up, while {call.task}. "
-            "Bring the sandbox up: `make dev`, or `mailchimp-pipeline sandbox --sample`."
+            f"Nothing listens where the sandbox is expected, while {call.task}. Bring it up: `make dev`, or "
+            "`mailchimp-pipeline sandbox --sample`; or correct MAILCHIMP_API_ROOT.",
+            place=root,
         )
     # A time-out while the body is read comes as a ConnectionError around urllib3's own error.
     if any(isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)):

@@ -29,6 +29,10 @@ class Records(Protocol):
         """Return of which relations somebody opted out."""
         ...
 
+    def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None:
+        """Let what was said at an address be the word of the contacts who have it by now."""
+        ...
+
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
         """Return who of the contacts must not be pushed; and who consented, None where that is not asked for."""
         ...

@@ -39,7 +39,7 @@ class SourceIsEmpty(LastingError):
         super().__init__(
             f"The source holds no {relations} of organisation {segment.organisation_id}, though segment "
             f"{segment.name!r} had {segment.member_count} members. Nothing was changed. Check the source; if they are "
-            "really all gone, delete the segment."
+            "really all gone, sync the segment with their departures confirmed, or delete it."
         )
 
 
@@ -48,8 +48,8 @@ class ConsentViolated(LastingError):
 
     def __init__(self, segment: Segment, violations: int) -> None:
         super().__init__(
-            f"{violations} members of segment {segment.name!r} opted out or were erased. Nothing was sent. This is a "
-            "defect, or somebody opted out this very moment: sync again, and report it if it stays."
+            f"{violations} members of segment {segment.name!r} opted out, were erased or did not consent. Nothing was "
+            "sent. This is a defect, or happened this very moment: sync again, and report it if it stays."
         )
         self.violations = violations
 
@@ -81,14 +81,14 @@ class _Population:
     unread: Mapping[EntityType, _Failed]
     audiences: "Mapping[str, _Audience | _Failed]"
 
-    def of(self, segment: Segment) -> "Membership | _Failed":
+    def of(self, segment: Segment, *, departures_confirmed: bool) -> "Membership | _Failed":
         """Return the segment's membership, or why one of its relations could not be read."""
         kinds = segment.segment_type.entity_types
         for kind in kinds:
             if failed := self.unread.get(kind):
                 return failed
         # Nobody left at all is a source that is broken far more often than an organisation that closed.
-        if segment.member_count and not self.readable.holds(kinds):
+        if segment.member_count and not departures_confirmed and not self.readable.holds(kinds):
             raise SourceIsEmpty(segment)
         return self.readable.membership(segment.segment_type, segment.filter_criteria)
 
@@ -164,6 +164,7 @@ class Run:
         if len(unread) == len(kinds):
             return unread[kinds[0]]
         contacts = pd.concat([frame for frame in read.values() if not isinstance(frame, _Failed)], ignore_index=True)
+        self.records.link_words(organisation_id, contacts)
         suppressions = self.records.suppressions(organisation_id, contacts)
         return _Population(Population.prepare(contacts, *suppressions), unread, audiences)
 
@@ -179,11 +180,11 @@ class Run:
 
     def _audience(self, segment: Segment) -> "_Audience":
         mailchimp = self.audiences(segment.organisation_id)
-        audience = mailchimp.audience(segment.mailchimp_list_id)
-        with self.records.hold_audience(segment):
-            ledger = self.records.ledger(segment)
-            read = read_standings(audience.id, audiences=mailchimp, ledger=ledger, now=self.clock())
-        return _Audience(audience, read)
+        list_id, ledger = segment.mailchimp_list_id, self.records.ledger(segment)
+        with self.records.hold_audience(segment), ThreadPoolExecutor(1, thread_name_prefix="audience") as pool:
+            described = pool.submit(carried(mailchimp.audience), list_id)
+            read = read_standings(list_id, audiences=mailchimp, ledger=ledger, now=self.clock())
+            return _Audience(described.result(), read)
 
     def _result(self, segment: Segment, population: "_Population | _Failed") -> SegmentResult:
         begun = self.clock()
@@ -207,10 +208,10 @@ class Run:
 
     def _sync(self, segment: Segment, population: "_Population") -> SegmentResult | _Failed:
         begun = self.clock()
-        membership = population.of(segment)
+        confirmed = segment.id in self.departures_confirmed
+        membership = population.of(segment, departures_confirmed=confirmed)
         if isinstance(membership, _Failed):
             return membership
-        confirmed = segment.id in self.departures_confirmed
         if not self.push:
             counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
@@ -241,7 +242,9 @@ class Run:
         if violations := self.records.violations(segment):
             raise ConsentViolated(segment, violations)
         mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
-        return sync_audience(segment.id, audience, audiences=mailchimp, ledger=ledger, stopping=stopping)
+        return sync_audience(
+            segment.id, audience, audiences=mailchimp, ledger=ledger, clock=self.clock, stopping=stopping
+        )
 
     def _persistently(self, step: Callable[[], _T]) -> _T | _Failed:
         """Do a step, again where it is cut off; what it raises then becomes a value."""

@@ -63,8 +63,9 @@ def _require_quotes_in_place(data: bytes, path: Path) -> None:
     if misplaced:
         line = data.count(b"\n", 0, int(min(misplaced))) + 1
         raise UnreadableSourceError(
-            f"{path}, line {line}, has a quote within a field, or one that is never closed. "
-            f'Put fields with commas, quotes or line breaks in quotes, and double the quotes in them ("").'
+            f"{path.name}, line {line}, has a quote within a field, or one that is never closed. "
+            f'Put fields with commas, quotes or line breaks in quotes, and double the quotes in them ("").',
+            place=str(path),
         )
 
 
@@ -78,8 +79,9 @@ def _header(data: bytes, path: Path) -> tuple[list[str], int]:
     names = column_names(header, path)
     if "organisation_id" not in names and (other := re.search(r"[;\t|]", ",".join(names))):
         raise UnreadableSourceError(
-            f"{path} is not separated by commas: its first line has {_SEPARATORS[other[0]]} between the names of the "
-            "columns. Export it again with commas."
+            f"{path.name} is not separated by commas: its first line has {_SEPARATORS[other[0]]} between the names of "
+            "the columns. Export it again with commas.",
+            place=str(path),
         )
     return names, reader.line_num
 
@@ -100,17 +102,20 @@ def _malformed(data: bytes, path: Path) -> UnreadableSourceError:
         try:
             line.decode()
         except UnicodeDecodeError:
-            return UnreadableSourceError(f"{path}, line {number}, is not UTF-8. Save the file as UTF-8.")
+            return UnreadableSourceError(
+                f"{path.name}, line {number}, is not UTF-8. Save the file as UTF-8.", place=str(path)
+            )
     rows = _rows(data)
     header, wrong = list[str](), None
     with suppress(csv.Error):  # a field of more than a megabyte
         header = next((row for row in rows if row), header)
         wrong = next((row for row in rows if row and len(row) != len(header)), None)
     if wrong is None:
-        return UnreadableSourceError(f"{path} is not a well-formed CSV file. Export it again.")
+        return UnreadableSourceError(f"{path.name} is not a well-formed CSV file. Export it again.", place=str(path))
     return UnreadableSourceError(
-        f"{path}, line {rows.line_num}, has {len(wrong)} fields where the header has {len(header)}. "
-        f"Put fields with commas in quotes, and see that the export was complete."
+        f"{path.name}, line {rows.line_num}, has {len(wrong)} fields where the header has {len(header)}. "
+        f"Put fields with commas in quotes, and see that the export was complete.",
+        place=str(path),
     )
 
 

@@ -88,7 +88,7 @@ class FileSource:
 
     def _content(self, relation: EntityType) -> _Content:
         path = self._path(relation)
-        with self._reading, _read_from(path):
+        with self._reading, _read_from(path, path.name):
             known = self._contents.get(path)
             if known is None or known.stamp != self._stamp(path):
                 known = self._contents[path] = self._read_whole(path, relation)
@@ -97,17 +97,19 @@ class FileSource:
     def _path(self, relation: EntityType) -> Path:
         """Return the relation's one file."""
         wanted = [self._directory / f"{relation.relation}{suffix}" for suffix in _FORMATS]
-        with _read_from(self._directory):
+        with _read_from(self._directory, "The source's directory"):
             found = [path for path in wanted if _is_file(path)]
         if not found:
             raise UnreadableSourceError(
-                f"There is no {wanted[0].name} or {wanted[1].name} in {self._directory}. "
-                f"Put one there, with a header alone if there are no {relation.relation}."
+                f"There is no {wanted[0].name} or {wanted[1].name} in the source's directory. "
+                f"Put one there, with a header alone if there are no {relation.relation}.",
+                place=str(self._directory),
             )
         if len(found) > 1:
             raise UnreadableSourceError(
-                f"Both {wanted[0].name} and {wanted[1].name} are in {self._directory}, and either could be the "
-                f"newer one. Take one of them away."
+                f"Both {wanted[0].name} and {wanted[1].name} are in the source's directory, and either could be the "
+                f"newer one. Take one of them away.",
+                place=str(self._directory),
             )
         return found[0]
 
@@ -138,14 +140,15 @@ class FileSource:
 
 
 @contextmanager
-def _read_from(path: Path) -> Generator[None]:
+def _read_from(path: Path, what: str) -> Generator[None]:
     """Name the file or directory that the system does not let us read, or that vanished."""
     try:
         yield
     except OSError as error:
         raise UnreadableSourceError(
-            f"{path} cannot be read ({type(error).__name__}). Let the pipeline's user read it and pass through the "
-            f"directories above it; and replace a file by renaming another, so that it is there at all times."
+            f"{what} cannot be read ({type(error).__name__}). Let the pipeline's user read it and pass through the "
+            f"directories above it; and replace a file by renaming another, so that it is there at all times.",
+            place=str(path),
         ) from None
 
 
@@ -158,6 +161,7 @@ def _is_file(path: Path) -> bool:
 
 def _changed(path: Path, how: str) -> SourceChangedError:
     return SourceChangedError(
-        f"The file {path} was {how}. Try again once it is complete; best write it under another name, and rename it "
-        f"when it is."
+        f"The file {path.name} was {how}. Try again once it is complete; best write it under another name, and rename "
+        f"it when it is.",
+        place=str(path),
     )

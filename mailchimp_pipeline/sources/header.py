@@ -14,10 +14,14 @@ from mailchimp_pipeline.sources.errors import UnreadableSourceError
 def column_names(header: Sequence[str], path: Path) -> list[str]:
     """Return the names, trimmed and in lower case; none at all, or one of ours twice, is an error."""
     if not header:
-        raise UnreadableSourceError(f"{path} is empty. Write at least a line with the names of the columns.")
+        raise UnreadableSourceError(
+            f"{path.name} is empty. Write at least a line with the names of the columns.", place=str(path)
+        )
     names = [name.strip().lower() for name in header]
     times = Counter(names)
     for name in RELATION_COLUMNS:
         if times[name] > 1:
-            raise UnreadableSourceError(f"{path} has the column '{name}' {times[name]} times. Keep the right one.")
+            raise UnreadableSourceError(
+                f"{path.name} has the column '{name}' {times[name]} times. Keep the right one.", place=str(path)
+            )
     return names

@@ -24,7 +24,9 @@ def read_parquet(data: bytes, path: Path) -> dict[str, pa.StringArray]:
         included = {name: theirs[name] for name in theirs if name in RELATION_COLUMNS}
         table = file.read(columns=list(included.values()))
     except (pa.ArrowException, OSError):
-        raise UnreadableSourceError(f"{path} is not a readable Parquet file. Export it again.") from None
+        raise UnreadableSourceError(
+            f"{path.name} is not a readable Parquet file. Export it again.", place=str(path)
+        ) from None
     return {name: _as_text(table.column(stored_name), name, path) for name, stored_name in included.items()}
 
 
@@ -33,7 +35,8 @@ def _as_text(column: Any, name: str, path: Path) -> pa.StringArray:  # noqa: ANN
         return joined(pc.cast(_as_whole_numbers(column), pa.string()))
     except pa.ArrowException:
         raise UnreadableSourceError(
-            f"The column '{name}' of {path} holds {column.type}, which has no text form. Write it as text."
+            f"The column '{name}' of {path.name} holds {column.type}, which has no text form. Write it as text.",
+            place=str(path),
         ) from None
 
 

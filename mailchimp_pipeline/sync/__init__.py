@@ -9,6 +9,7 @@ from mailchimp_pipeline.sync.model import (
     CONNECTIONS,
     Audience,
     BatchAnswer,
+    Compared,
     MemberOutcome,
     MemberStatus,
     NewMember,
@@ -17,11 +18,13 @@ from mailchimp_pipeline.sync.model import (
     Renaming,
     Standing,
     SyncReport,
+    Withdrawal,
 )
 from mailchimp_pipeline.sync.plan import Plan, plan
 from mailchimp_pipeline.sync.ports import Audiences, Ledger
-from mailchimp_pipeline.sync.push import sync_audience, withdraw
+from mailchimp_pipeline.sync.push import sync_audience
 from mailchimp_pipeline.sync.reading import read_standings
+from mailchimp_pipeline.sync.withdrawal import withdraw
 
 __all__ = [
     "BATCH_SIZE",
@@ -29,6 +32,7 @@ __all__ = [
     "Audience",
     "Audiences",
     "BatchAnswer",
+    "Compared",
     "Ledger",
     "MemberOutcome",
     "MemberStatus",
@@ -39,6 +43,7 @@ __all__ = [
     "Renaming",
     "Standing",
     "SyncReport",
+    "Withdrawal",
     "plan",
     "read_standings",
     "sync_audience",

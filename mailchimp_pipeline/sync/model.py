@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Figure: TypeAlias = int | dict[str, int]
 """A count, or counts by reason."""
@@ -30,6 +33,10 @@ class MemberStatus(StrEnum):
     ARCHIVED = "archived"
 
 
+MAILED = frozenset({MemberStatus.SUBSCRIBED, MemberStatus.PENDING})
+"""Who is sent campaigns, or asked to confirm."""
+
+
 class Refusal(StrEnum):
     """Why Mailchimp did not take a contact, or why its standing there keeps us from sending it."""
 
@@ -45,6 +52,8 @@ class Refusal(StrEnum):
     TRANSACTIONAL = "transactional_at_mailchimp"
     PENDING = "awaiting_confirmation"
     OWN_ADDRESS = "address_changed_at_mailchimp"
+    WITHDRAWN = "withdrawn_meanwhile"
+    """Opted out, or erased, since the sync looked who is a member."""
     OTHER = "other"
 
 
@@ -83,6 +92,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A member who opted out and is still mailed, by its address and by its lasting id where that is known."""
+
+    subscriber_hash: str
+    contact_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewMember:
     """One contact as it is sent: `status` is subscribed or pending."""
 
@@ -93,15 +110,30 @@ class NewMember:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """Some of a segment's members against what the audience has of them, in contacts.
+
+    `differences` has a row for each who is not subscribed there exactly as wanted; `unchanged` are, and
+    `refused_before` were refused as they are now.
+    """
+
+    differences: "pd.DataFrame"
+    unchanged: int = 0
+    refused_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BatchAnswer:
     """What Mailchimp made of a batch, by subscriber hash: each contact sent stands in exactly one of the three.
 
-    `accepted` has each member's contact id, None where Mailchimp gave none.
+    `accepted` has each member's contact id, None where Mailchimp gave none. `changed_at` is when the last of these
+    changed there.
     """
 
     accepted: Mapping[str, str | None]
     existing: frozenset[str]
     refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

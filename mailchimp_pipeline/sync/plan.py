@@ -39,6 +39,11 @@ class Plan:
     returning: "pd.DataFrame"
     withheld: Mapping[Refusal, int]
 
+    @property
+    def sends(self) -> bool:
+        """Whether anybody is to be sent."""
+        return any(not rows.empty for rows in (self.new, self.moved, self.changed, self.returning))
+
 
 def plan(differences: "pd.DataFrame") -> Plan:
     """Decide by each contact's known status at Mailchimp, and by its own later word: there, its address included."""

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Protocol
 from mailchimp_pipeline.sync.model import (
     Audience,
     BatchAnswer,
+    Compared,
     MemberOutcome,
     MemberStatus,
     NewMember,
     Refusal,
     Renaming,
     Standing,
+    Withdrawal,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mailchimp_pipeline.consent import Found
 
 
 class Audiences(Protocol):
@@ -58,6 +62,10 @@ class Audiences(Protocol):
         """Move the member to another address; its status stays. Return why not where Mailchimp refuses the address."""
         ...
 
+    def find_contact(self, list_id: str, contact_id: str) -> "Found | None":
+        """Return the member with this lasting id, None where the audience has none."""
+        ...
+
     def archive_member(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
         """Archive the member; return how it stands then, None where the audience does not know it."""
         ...
@@ -86,28 +94,30 @@ class Ledger(Protocol):
         """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
         ...
 
-    def last_pushed_at(self) -> datetime | None:
-        """Return when a contact was last sent, and taken, None where none was."""
+    def pushed_through(self) -> datetime | None:
+        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
         ...
 
     def begin_push(self) -> None:
         """Note that contacts are about to be sent: until `end_push` the audience may have more than is written down."""
         ...
 
-    def end_push(self) -> None:
-        """Note that every answer is written down."""
+    def end_push(self, through: datetime | None) -> None:
+        """Note that every answer is written down, and when the last of the members changed by it at Mailchimp."""
         ...
 
     def push_is_unfinished(self) -> bool:
         """Tell whether a push began and did not end since the members were read."""
         ...
 
-    def differences(self, segment_id: str) -> "Iterator[pd.DataFrame]":
-        """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted.
+    def compare(self, segment_id: str) -> Iterator[Compared]:
+        """Yield, in pieces by hash, how the segment's members differ from what the audience has of them.
 
-        Columns (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest,
+        Columns of `differences` (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type,
+        entity_id, digest,
         known_status (a `MemberStatus`; null where Mailchimp has no such member as far as we know, or one that we
-        archived), returns ("yes" where the contact opted in after it was unsubscribed there, else null),
+        archived; archived where others archived the contact at its former address),
+        returns ("yes" where the contact opted in after it was unsubscribed there, else null),
         moved_from (the hash of the contact's former address, where that is a member from us and nobody's any more),
         own_address ("yes" where the contact itself changed this address at Mailchimp for another, else null).
         Of several members of the audience's live segments with one address only the first comes
@@ -116,12 +126,15 @@ class Ledger(Protocol):
         """
         ...
 
-    def standing_counts(self, segment_id: str) -> Mapping[str, int]:
-        """Count the segment's members that `differences` leaves out: `unchanged` and `refused_before`."""
+    def barred(self, segment_id: str, rows: "pd.DataFrame") -> Mapping[str, Refusal]:
+        """Return, by hash, which of these differences must not be sent any more, and why.
+
+        They opted out, were erased, or left the audience (by what the ledger knows) since they were compared.
+        """
         ...
 
-    def withdrawn(self) -> Sequence[str]:
-        """Return the hashes of members subscribed or pending there whose contact opted out."""
+    def withdrawn(self) -> Sequence[Withdrawal]:
+        """Return the members subscribed or pending there whose contact opted out, by hash."""
         ...
 
     def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:

@@ -2,7 +2,9 @@
 
 import hmac
 import inspect
+import json
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,6 +85,9 @@ def test_the_audience_may_be_one_of_many() -> None:
         ({"org": "acme/1"}, "no organisation's id"),
         ({"org": ""}, "no organisation's id"),
         ({"sub": "al\x00ice"}, "printable characters"),
+        ({"sub": "mailchimp-pipeline"}, "none of the pipeline's own names"),
+        ({"sub": " Mailchimp"}, "none of the pipeline's own names"),
+        ({"sub": "command line"}, "none of the pipeline's own names"),
     ],
 )
 def test_a_claim_that_is_wrong_is_named(claims: dict[str, Any], reason: str) -> None:
@@ -156,7 +161,7 @@ def test_any_claims_rightly_signed_are_answered(claims: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"organisation_id": "a/b"}, {"organisation_id": ""}, {"actor": ""}, {"actor": "a\nb"}],
+    [{"organisation_id": "a/b"}, {"organisation_id": ""}, {"actor": ""}, {"actor": "a\nb"}, {"actor": "mailchimp"}],
 )
 def test_no_token_is_made_that_would_be_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(TokenNotMade):
@@ -196,13 +201,33 @@ def test_the_token_that_is_made_says_its_issuer() -> None:
     assert Authenticator(SharedSecret(SECRET), issuer="us", now=lambda: NOW)(asked_with(f"Bearer {token}"))
 
 
-def test_a_header_parameter_that_must_be_understood_and_is_not_makes_the_token_bad() -> None:
-    parts = [
-        urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256","crit":["x"],"x":1}', b'{"sub":"alice"}')
-    ]
+def headed(header: Mapping[str, object]) -> HTTPConnection:
+    """Sign good claims under any header, also one that no library would write."""
+    claims = {"sub": "alice", "org": "acme", "role": "editor", "aud": "mailchimp-pipeline", "exp": at(hours=1)}
+    parts = [urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
     signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), b".".join(parts), "sha256")).rstrip(b"=")
+    return asked_with(f"Bearer {b'.'.join([*parts, signature]).decode()}")
 
-    assert "cannot be read" in refusal(asked_with(f"Bearer {b'.'.join([*parts, signature]).decode()}"))
+
+def test_a_header_parameter_that_must_be_understood_and_is_not_makes_the_token_bad() -> None:
+    assert authenticate(headed({"alg": "HS256", "x": 1})).actor == "alice"
+    assert "cannot be read" in refusal(headed({"alg": "HS256", "crit": ["x"], "x": 1}))
+
+
+@pytest.mark.parametrize("crit", [None, 0, True, 1.5, [{}], [["x"]], {"x": 1}])
+def test_a_list_of_such_parameters_that_is_none_makes_the_token_bad(crit: object) -> None:
+    assert "cannot be read" in refusal(headed({"alg": "HS256", "crit": crit}))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("alg", "kid", "crit", "typ", "cty", "jku", "jwk", "x5u", "x5c", "b64")), json_values
+    )
+)
+def test_any_header_is_answered(header: dict[str, Any]) -> None:
+    for given_header in (header, {**header, "alg": "HS256"}):
+        with suppress(Unauthenticated):
+            assert authenticate(headed(given_header)).actor == "alice"
 
 
 def test_signatures_are_compared_in_constant_time() -> None:

@@ -112,6 +112,20 @@ def test_the_url_of_the_settings_is_asked() -> None:
         assert authenticator(settings, now=lambda: NOW)(signed(EC, "ES256", "ec")).organisation_id == "acme"
 
 
+def test_no_proxy_of_the_environment_answers_in_the_place_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    forged = ECKey.generate_key("P-256", {"kid": "ec"})
+    with a_provider(forged) as (proxy, _), a_provider(EC) as (provider, authenticate):
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+        assert authenticate(signed(EC, "ES256", "ec"))
+        with pytest.raises(Unauthenticated, match="signed with another key"):
+            authenticate(signed(forged, "ES256", "ec"))
+    assert (provider.asked, proxy.asked) == (1, 0)
+
+
 @pytest.mark.parametrize("keys", [(EC,), (RSA, EC)])
 def test_a_token_without_a_key_id_is_good_where_there_is_but_one_key(keys: tuple[Key, ...]) -> None:
     with a_provider(*keys) as (_, authenticate):

@@ -1,14 +1,16 @@
 """How many calls pass, whose they count as, and what those hear that do not."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
 from api.auth import Caller
 from api.limits import Rate, RateLimit, Rates
-from api.trpc import Role, TRPCError
-from mailchimp_pipeline_tests.api.served import an_api
+from api.trpc import Limits, Procedures, Role, TRPCError
+from mailchimp_pipeline_tests.api.served import an_api, notes
+from mailchimp_pipeline_tests.api.trpc.sample import Gate
 
 ALICE = Caller("alice", "acme", Role.VIEWER)
 BOB = Caller("bob", "acme", Role.ADMIN)
@@ -111,3 +113,18 @@ def test_the_calls_of_a_batch_are_counted_each() -> None:
     assert answer.status == 207
     assert sorted(one["error"]["data"]["code"] for one in answer.json if "error" in one) == ["TOO_MANY_REQUESTS"] * 2
     assert (answer.headers["retry-after"], other.status) == ("10", 200)
+
+
+def test_calls_of_one_organisation_do_not_keep_another_waiting() -> None:
+    gate, limits = Gate(), Limits(threads=3, lane_threads=2)
+    with (
+        an_api(procedures=Procedures(notes, gate.procedure), limits=limits) as api,
+        ThreadPoolExecutor() as pool,
+    ):
+        many = pool.submit(api.call, "gate,gate,gate,gate?batch=1", method="POST", body="")
+        assert gate.entered.wait(5)
+        try:
+            assert api.call("notes.whoami", organisation_id="umbrella").status == 200
+        finally:
+            gate.opened.set()
+        assert many.result().status == 200

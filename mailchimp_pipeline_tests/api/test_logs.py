@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from io import StringIO
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from api.logs import log_failure
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.logs import json_handler
-from mailchimp_pipeline_tests.api.served import PERSON, an_api, logged_lines
+from mailchimp_pipeline_tests.api.served import PERSON, a_token, an_api, logged_lines
 
 
 def test_a_request_is_one_line_with_its_calls_and_who_called_by_organisation() -> None:
@@ -84,6 +85,17 @@ def test_the_lines_of_a_handler_carry_the_id_of_their_request() -> None:
         answer = api.call(f"notes.find?input={quote(json.dumps({'text': 'x'}))}")
 
     assert api.line("looking")["request_id"] == answer.headers["x-request-id"] == api.line("request")["request_id"]
+
+
+def test_a_client_that_leaves_before_its_request_was_whole_is_no_failure() -> None:
+    with an_api() as api:
+        with socket.create_connection(("127.0.0.1", api.port), timeout=5) as client:
+            head = f"POST /api/trpc/notes.write HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {a_token()}\r\n"
+            client.sendall(f"{head}content-type: application/json\r\ncontent-length: 9\r\n\r\n{{".encode())
+        line = api.line("request")
+
+    assert (line["level"], line["status"]) == ("info", None)
+    assert api.lines("failure") == []
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2_Z", True), ("a b", False), ("x" * 65, False), ("é", False)])

@@ -63,6 +63,13 @@ def heard(client: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
+def is_hung_up_on(client: socket.socket) -> bool:
+    """Wait until the server hangs up, whatever it says before; fail by a time-out where it does not."""
+    with suppress(ConnectionError):
+        heard(client)
+    return True
+
+
 def error_in(answer: bytes) -> dict[str, Any]:
     return json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["data"]
 
@@ -100,6 +107,37 @@ def test_a_request_that_is_never_whole_is_hung_up_on(sent: bytes) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("head", "after_the_answer"),
+    [
+        (b"", b""),
+        (b"", b"\r\n"),
+        (b"content-length: 1\r\n", b"a"),
+        (b"transfer-encoding: chunked\r\n", b"1\r\n"),
+        (b"connection: upgrade\r\nupgrade: x\r\n", b"a"),
+    ],
+)
+def test_a_connection_on_which_no_further_request_comes_is_hung_up_on(head: bytes, after_the_answer: bytes) -> None:
+    with an_api() as api, connected(api) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with suppress(ConnectionError):
+            client.sendall(after_the_answer)
+
+        assert is_hung_up_on(client)
+
+
+def test_requests_may_follow_each_other_on_a_connection() -> None:
+    with an_api() as api, connected(api) as client:
+        for body in (b"", b"content-length: 1\r\n"):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + body + b"\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        client.sendall(b"aGET /docs HTTP/1.1\r\nhost: x\r\n\r\n")
+
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.usefixtures("impatient")
 def test_an_answer_may_take_longer_than_a_request() -> None:
     with an_api() as api:
         assert api.call("notes.ponder", method="POST", body="").data == "pondered"
@@ -115,12 +153,49 @@ def test_a_head_without_end_is_refused(line: bytes) -> None:
     assert error_in(answer)["code"] == "BAD_REQUEST"
 
 
+@pytest.mark.parametrize(
+    ("begin", "goes_on"),
+    [(b"0\r\n", b"x: y\r\n" * 10_000), (b"1;", b"x" * 60_000), (b"", b"ea60\r\n" + b"x" * 60_000 + b"\r\n")],
+    ids=["trailers", "a chunk's extension", "body"],
+)
+def test_a_request_without_end_is_hung_up_on(begin: bytes, goes_on: bytes) -> None:
+    with an_api() as api, connected(api) as client, pytest.raises(ConnectionError):  # noqa: PT012 - it comes while sending
+        client.sendall(b"POST /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + begin)
+        for _ in range(2000):
+            client.sendall(goes_on)
+
+
+def test_trailers_are_no_headers() -> None:
+    head = b"POST /api/trpc/notes.write HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    trailers = b"authorization: Bearer %b\r\nx-request-id: trailing\r\n" % a_token().encode()
+    with an_api() as api, connected(api) as client:
+        client.sendall(head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + trailers + b"\r\n")
+        answer = client.recv(65536)
+
+    assert error_in(answer)["code"] == "UNAUTHORIZED"
+    assert b"trailing" not in answer
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one_and_no_line_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with an_api() as api, connected(api) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        answer = heard(client)
+
+    assert (answer[:13], b"connection: close" in answer) == (b"HTTP/1.1 200 ", True)
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01 hello\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\n\x00\r\n\r\n"])
 def test_what_is_no_http_is_answered_in_json(sent: bytes) -> None:
     with an_api() as api, connected(api) as client:
         client.sendall(sent)
+        answer = heard(client)
 
-        assert error_in(heard(client))["code"] == "BAD_REQUEST"
+    assert error_in(answer)["code"] == "BAD_REQUEST"
+    assert b"cache-control: no-store\r\n" in answer
+    assert b"x-content-type-options: nosniff\r\n" in answer
 
 
 @pytest.mark.usefixtures("in_a_hurry")

@@ -90,7 +90,9 @@ class Calm:
         has_reason = row.status == "cleaned" or (list_id, person.address) in self.world.words.archived
         if row.status not in MAILED and row.state != "refused" and not has_reason:
             yield f"{who} is wanted in {list_id}, but {row.state} and {row.status}"
-        if (row.entity_type, row.entity_id) == (person.entity.entity_type, person.entity.entity_id):
+        is_theirs = (row.entity_type, row.entity_id) == (person.entity.entity_type, person.entity.entity_id)
+        # Who signed up there with this address beside another one wants mail at both.
+        if is_theirs and person.address not in self.world.words.came:
             yield from (f"{who} is also {other}" for other in self._others(person, list_id) if status == "subscribed")
 
     def must_stay_out(self, person: Person) -> bool:

@@ -23,18 +23,27 @@ class Died(Exception):
 
 @dataclass
 class Life:
-    """How many steps a process takes before it dies; None lives on."""
+    """How many steps a process takes before it dies; None lives on.
+
+    `meanwhile` is what somebody else does, just before step `at` or, where a step is named, before the first such.
+    """
 
     steps: int | None = None
+    meanwhile: Callable[[], None] | None = None
+    at: int | str = 0
     taken: int = 0
     _lock: Lock = field(default_factory=Lock)
 
-    def step(self, act: Callable[[], _T]) -> _T:
+    def step(self, act: Callable[[], _T], name: str = "") -> _T:
         """Take a step, or die instead."""
         with self._lock:
             if self.steps is not None and self.taken >= self.steps:
                 raise Died
+            meanwhile = self.meanwhile if self.at in {self.taken, name} else None
+            self.meanwhile = None if meanwhile else self.meanwhile
             self.taken += 1
+        if meanwhile:
+            meanwhile()
         return act()
 
 
@@ -49,7 +58,7 @@ class Mortal:
         return partial(self._call, getattr(self._adapter, name))
 
     def _call(self, method: Callable[..., object], *arguments: object, **named: object) -> object:
-        result = self._life.step(partial(method, *arguments, **named))
+        result = self._life.step(partial(method, *arguments, **named), method.__name__)
         return self._pieces(cast("Iterator[object]", result)) if isinstance(result, Iterator) else result
 
     def _pieces(self, pieces: Iterator[object]) -> Iterator[object]:

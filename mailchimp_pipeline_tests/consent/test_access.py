@@ -4,9 +4,13 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from api.trpc import Role
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.tables import ConnectionRow
 from mailchimp_pipeline_tests.api.procedures.stage import Stage
+from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
@@ -93,6 +97,17 @@ def test_without_a_connection_and_a_source_it_tells_the_rest(office: Office) -> 
         away.rename(file)
     assert "is not connected to Mailchimp" in held["mailchimp"]["incompleteBecause"]
     assert not held["sourceAsked"]
+
+
+def test_a_key_that_cannot_be_read_is_told_without_the_ids_of_our_keys(office: Office) -> None:
+    tenant = office.tenant
+    foreign = Keyring({"prod-2026-11": b"2" * 32}).encrypt(tenant.api_key, tenant.organisation_id)
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        session.execute(update(ConnectionRow).values(api_key_encrypted=foreign))
+    with logged_lines() as log:
+        because = exported(office)["mailchimp"]["incompleteBecause"]
+    assert because == "The stored API key cannot be read: connect Mailchimp again"
+    assert "prod-2026-11" in log.getvalue()
 
 
 def test_of_an_erased_contact_it_tells_that_it_was_erased(office: Office) -> None:

@@ -245,9 +245,7 @@ def test_an_audience_that_was_deleted_holds_nobody(office: Office) -> None:
 
 def test_an_audience_of_an_account_of_before_waits_for_a_person(office: Office) -> None:
     office.sync(office.segment())
-    key = office.tenant.api_key.replace("-us6", "-us7")
-    office.sandbox.add_account(key, "Another")
-    assert office.tenant.mutate("connection.connect", {"apiKey": key}).status == 200
+    connect_another_account(office)
     assert office.status() == "pending"
     assert "is not in the connected account" in str(office.pending())
 
@@ -267,6 +265,65 @@ def test_a_sync_under_way_does_not_bring_the_contact_back(office: Office) -> Non
     assert HASH not in office.known()
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_sync_that_outlives_the_connection_keeps_it_pending(office: Office, *, is_replaced: bool) -> None:
+    segment = office.segment()
+    office.sandbox.configure(latency_per_contact_ms=3000)
+    sync = Thread(target=office.sync, args=[segment])
+    sync.start()
+    wait_for_batch(office)
+    if is_replaced:
+        connect_another_account(office)
+    else:
+        assert office.tenant.mutate("connection.disconnect").status == 200
+    status = office.status()
+    sync.join()
+    office.sandbox.configure(latency_per_contact_ms=0)
+    assert status == "pending"
+    office.carry_on()
+    assert HASH not in office.known()
+    assert office.pending() != []
+    assert office.tenant.connect().status == 200
+    office.carry_on()
+    assert (office.there(), office.pending()) == (None, [])
+
+
+def test_an_opt_out_while_another_account_is_connected_reaches_the_first_one(office: Office) -> None:
+    segment = office.segment()
+    office.sync(segment)
+    connect_another_account(office)
+    word(office, opted_in=False)
+    assert office.tenant.connect().status == 200
+    with open_parts(settings_for(office.parts.database_url, office.tenant.stage.files, office.sandbox)) as anew:
+        office.sync(segment, parts=anew)
+    member = office.there()
+    assert member is not None
+    assert member.status is Status.UNSUBSCRIBED
+
+
+@pytest.mark.parametrize("entity", [{"entityId": "nobody"}, {"entityType": "vendor"}])
+def test_a_contact_of_whom_nothing_is_known_is_not_said_to_be_erased(office: Office, entity: dict[str, str]) -> None:
+    office.sync(office.segment())
+    answer = office.tenant.mutate("preferences.gdprDelete", ENTITY | entity)
+    assert answer.error["data"]["code"] == "NOT_FOUND"
+    assert "Check the id and the entity type" in answer.error["message"]
+    assert not [action for action in office.tenant.actions() if action.startswith("erasure.")]
+
+
+def test_who_comes_back_after_leaving_is_recognised_when_erased_again(office: Office) -> None:
+    office.sync(office.segment())
+    office.erase()
+    office.sandbox.sign_up(office.lists[1], ADDRESS)
+    file = office.tenant.stage.files / "employees.csv"
+    staff = file.read_text()
+    file.write_text("".join(line for line in staff.splitlines(keepends=True) if ADDRESS not in line))
+    try:
+        assert office.erase() == {**ENTITY, "status": "completed", "audiences": 1}
+    finally:
+        file.write_text(staff)
+    assert office.there(1) is None
+
+
 def test_the_address_in_the_source_of_another_organisation_is_left_alone(stage: Stage, office: Office) -> None:
     other = an_office(stage)
     other.sync(other.segment())
@@ -282,6 +339,12 @@ def test_a_refused_key_leaves_it_pending_and_asks_for_a_person(office: Office) -
     assert office.status() == "pending"
     (attempt,) = office.carry_on()
     assert attempt.needs_person
+
+
+def connect_another_account(office: Office) -> None:
+    key = office.tenant.api_key.replace("-us6", "-us7")
+    office.sandbox.add_account(key, "Another")
+    assert office.tenant.mutate("connection.connect", {"apiKey": key}).status == 200
 
 
 def forget_lasting_ids(office: Office) -> None:

@@ -73,11 +73,17 @@ class Histories(RuleBasedStateMachine):
         self.tally["histories"] += 1
 
     @initialize(
-        list_id=lists, on_leave=st.sampled_from(OnLeave), staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE))
+        list_id=lists,
+        on_leave=st.sampled_from(OnLeave),
+        staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE)),
+        before=st.lists(st.tuples(st.sampled_from(ACTS), lists, addresses), max_size=6),
     )
-    def begin(self, list_id: str, on_leave: OnLeave, staff: list[str]) -> None:
+    def begin(self, list_id: str, on_leave: OnLeave, staff: list[str], before: "list[tuple[str, str, str]]") -> None:
         for entity, email, department in zip(PEOPLE, staff, cycle(DEPARTMENTS)):
             self.world.company.put(Person(entity, email, department))
+        for act, there, email in before:
+            self.world.act_at_mailchimp("sign_up", there, email)
+            self.world.act_at_mailchimp(act, there, email)
         self.world.add_segment("first", NewSegment("first", SegmentType.MIXED, list_id, on_leave=on_leave))
         self.judge(self.world.sync(["first"], confirmed=False, life=Life()))
 
@@ -155,6 +161,15 @@ class Histories(RuleBasedStateMachine):
         if self.world.is_connected and not is_connected:
             self.world.disconnect()
 
+    @precondition(lambda self: self.world.is_connected)
+    @rule(entity=entities, opted_in=st.booleans(), steps=deaths)
+    def another_account_is_connected_for_a_while(self, entity: Entity, steps: int | None, *, opted_in: bool) -> None:
+        self.world.connect_another_account()
+        self.world.say(entity, opted_in=opted_in)
+        self.world.carry_withdrawals(Life(steps))
+        self.world.sync(sorted(self.world.segments), confirmed=False, life=Life(steps))
+        self.world.connect()
+
     @rule(kind=st.sampled_from([None, None, FaultKind.CUT, FaultKind.BLOCKED]))
     def mailchimp_goes_away_or_comes_back(self, kind: FaultKind | None) -> None:
         if kind is None:
@@ -182,6 +197,18 @@ class Histories(RuleBasedStateMachine):
     @rule(confirmed=st.booleans(), steps=deaths)
     def everything_is_synced(self, steps: int | None, *, confirmed: bool) -> None:
         self.judge(self.world.sync(sorted(self.world.segments), confirmed=confirmed, life=Life(steps)))
+
+    @rule(entity=entities, at=st.integers(0, 60), carried=st.booleans(), confirmed=st.booleans())
+    def somebody_opts_out_during_a_sync(self, entity: Entity, at: int, *, carried: bool, confirmed: bool) -> None:
+        def opt_out() -> None:
+            self.tally["opted out during a sync"] += 1
+            self.world.say(entity, opted_in=False)
+            if carried:
+                self.world.carry_withdrawals(Life())
+
+        life = Life(meanwhile=opt_out, at=at)
+        done = self.world.sync(sorted(self.world.segments), confirmed=confirmed, life=life)
+        self.judge(done, meanwhile=True)
 
     @rule(data=st.data(), confirmed=st.booleans(), steps=deaths)
     def one_segment_is_synced(self, data: st.DataObject, steps: int | None, *, confirmed: bool) -> None:
@@ -215,14 +242,14 @@ class Histories(RuleBasedStateMachine):
         if self.is_sound:
             self.all_becomes_calm()
 
-    def judge(self, done: Done) -> None:
+    def judge(self, done: Done, *, meanwhile: bool = False) -> None:
         self.tally["segments synced"] += sum(not result.error for result in done.results)
         self.tally["segments whose sync failed or died"] += sum(bool(result.error) for result in done.results)
         self.tally["members sent"] += len(done.sent)
         for result in done.results:
             note(f"{result.segment.name}: {result.error or (result.report and result.report.as_dict())}")
             self.expect_none([result.defect] if result.defect and "Died" not in str(result.error) else [])
-        self.expect_none(self.world.wrongs_of(done))
+        self.expect_none(self.world.wrongs_of(done, meanwhile=meanwhile))
 
     def expect_none(self, wrongs: "Iterator[str] | list[str]") -> None:
         with self.unless_wrong():

@@ -5,7 +5,7 @@ What does not belong here: finding out what was sent (`processes`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -55,6 +55,14 @@ class Words:
     returned: set[Entity] = field(default_factory=set[Entity])
     """Who left and came back at Mailchimp so that we must know, and did nothing else since."""
     opt_in_only: bool = False
+
+    def note_word(self, entity: Entity, word: Word) -> None:
+        """Note what somebody told us. An opt-in is about the address, too: who has that no more says nothing of it."""
+        self.here[entity] = word
+        holders = {entity, *self.company.holders(word.address or "")}
+        for other, said in self.here.items() if word.opted_in and word.address else ():
+            if said.address == word.address and not said.opted_in and other not in holders:
+                self.here[other] = replace(said, address=None)
 
     def note_change(self, list_id: str, member: SeenMember) -> None:
         """Note what the contact or an administrator made of a member at Mailchimp."""

@@ -13,20 +13,18 @@ from sqlalchemy import select
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.database import preferences
-from mailchimp_pipeline.database.addresses import known_address
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.ledger import DatabaseLedger, take_over_event
-from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow
 from mailchimp_pipeline.database.withdrawals import audiences_to_tell
-from mailchimp_pipeline.erasure import Erasures
+from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.opt_status import OptStatuses
 from mailchimp_pipeline.runs.run import Records, Run
 from mailchimp_pipeline.sandbox import Sandbox, SeenMember, Status
 from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
@@ -40,6 +38,7 @@ from mailchimp_pipeline_tests.consent.words import MAILED, Erased, Members, Word
 from mailchimp_pipeline_tests.database.builders import KEYRING
 
 KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
+OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us7")
 NEWS, STAFF = "news", "staff"
 """Two audiences; whoever comes to STAFF is asked to confirm."""
 LISTS = (NEWS, STAFF)
@@ -55,6 +54,7 @@ class World:
     organisation_id: str
     segments: dict[str, Segment] = field(default_factory=dict[str, Segment])
     is_connected: bool = False
+    key: ApiKey = KEY
     calls: list[Call] = field(default_factory=list[Call])
     """What Mailchimp tells by webhooks, and may have told already."""
 
@@ -64,17 +64,24 @@ class World:
         self.records = DatabaseRecords(self.database, KEYRING, self.clock)
         self.sandbox.reset()
         self.account_id = self.sandbox.add_account(KEY.reveal())
+        self.other_account_id = self.sandbox.add_account(OTHER_KEY.reveal())
         for list_id in LISTS:
             self.sandbox.add_audience(self.account_id, "News", list_id, double_optin=list_id == STAFF)
         self.connect()
 
     def connect(self) -> None:
         """Connect the organisation, or connect it again."""
+        self._connect(Account(self.account_id, "Acme", KEY))
+
+    def connect_another_account(self) -> None:
+        """Connect an account of the organisation that has none of the audiences."""
+        self._connect(Account(self.other_account_id, "Acme once more", OTHER_KEY))
+
+    def _connect(self, account: Account) -> None:
         self.clock.move(1)
         with self.database.organisation(self.organisation_id) as session:
-            account = Account(self.account_id, "Acme", KEY)
             ConnectionStore(session, KEYRING).connect(account, by="alice", at=self.clock())
-        self.is_connected = True
+        self.is_connected, self.key = True, account.api_key
 
     def disconnect(self) -> None:
         """End the connection."""
@@ -106,12 +113,14 @@ class World:
         """Let somebody tell us whether they want mail, as the API takes it."""
         self.clock.move(1)
         kind, entity_id = entity.entity_type, entity.entity_id
+        statuses = OptStatuses(self.database, KEYRING, lambda: self.company, self.clock)
+        statuses.record(self.organisation_id, (kind, entity_id), opted_in=opted_in, source="letter", by="alice")
         with self.database.organisation(self.organisation_id) as session:
-            address = known_address(session, kind, entity_id)
-            word = preferences.Word(kind, entity_id, opted_in=opted_in, source="letter", subscriber_hash=address)
-            PreferenceStore(session, KEYRING).record(word, by="alice", at=self.clock())
+            told = PreferenceRow.entity_type == kind.value, PreferenceRow.entity_id == entity_id
+            ours = PreferenceRow.organisation_id == self.organisation_id
+            address = session.scalar(select(PreferenceRow.subscriber_hash).where(ours, *told))
         self.words.returned.discard(entity)
-        self.words.here[entity] = Word(opted_in, self.clock(), address)
+        self.words.note_word(entity, Word(opted_in, self.clock(), address))
 
     def carry_withdrawals(self, life: Life) -> None:
         """Tell Mailchimp who opted out, as the API does at once."""
@@ -126,10 +135,13 @@ class World:
     def erase(self, entity: Entity, life: Life) -> None:
         """Erase somebody, and ask Mailchimp at once."""
         self.clock.move(1)
-        person = self.company.find(entity)
+        person, is_known = self.company.find(entity), True
         with self._erasing(life) as erasures:
-            erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")
-        if life.taken:
+            try:
+                erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")
+            except UnknownContact:
+                is_known = False
+        if life.taken and is_known:
             self.words.returned.clear()
             self.words.erased.append(Erased(entity, self.clock(), person.address if person else None))
             self.words.here.pop(entity, None)
@@ -204,10 +216,13 @@ class World:
             self.words.returned.clear()
         return Done(results, client.sent, before, client.moved)
 
-    def wrongs_of(self, done: Done) -> Iterator[str]:
-        """Yield whom a process sent, or brought to be mailed, though it must not, as a person reads it."""
+    def wrongs_of(self, done: Done, *, meanwhile: bool = False) -> Iterator[str]:
+        """Yield whom a process sent, or brought to be mailed, though it must not, as a person reads it.
+
+        Where words came `meanwhile`, who was sent may have been sent before: what counts is how it ended.
+        """
         read = {list_id for list_id in LISTS if self.ledger(list_id).read_through() == self.clock()}
-        for sent in done.sent:
+        for sent in () if meanwhile else done.sent:
             if why := self.words.why_not(sent.address, sent.list_id, done.before, read):
                 yield f"{readable(sent.address)} was sent to {sent.list_id} as {sent.status}: {why}"
             had = done.before[sent.list_id].get(sent.address)
@@ -257,7 +272,9 @@ class World:
     def _client(self) -> Generator[WatchedClient]:
         retries = Retries(budget=4, sleep=lambda _: None)
         timeouts = Timeouts(connect=2, read=5)
-        made = WatchedClient(KEY, slots=ThreadSlots(), root=self.sandbox.api_root, retries=retries, timeouts=timeouts)
+        made = WatchedClient(
+            self.key, slots=ThreadSlots(), root=self.sandbox.api_root, retries=retries, timeouts=timeouts
+        )
         made.sent, made.moved = [], {}
         with closing(made) as client:
             yield client

@@ -1,8 +1,13 @@
 """Rows and values for tests of the database."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pandas as pd
+from sqlalchemy import text
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import ARROW_STRING, subscriber_hash
@@ -12,6 +17,8 @@ from mailchimp_pipeline.database.members import MemberChange, MemberStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.segments import Segment, SegmentType
+
+T = TypeVar("T")
 
 ACME = "acme"
 LIST = "a1b2c3d4e5"
@@ -41,6 +48,19 @@ def a_segment(
     new = NewSegment(name, SegmentType.MIXED, list_id)
     with database.organisation(organisation_id) as session:
         return SegmentStore(session).create(new, by="alice", at=at)
+
+
+def begun(database: Database, pool: Executor, do: Callable[[], T]) -> "Future[T]":
+    """Begin to do something in a thread, and return once it is done, or waits for what a transaction here holds."""
+    waiting = text(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    doing = pool.submit(do)
+    with database.unrestricted() as connection:
+        while not doing.done() and not connection.scalar(waiting):
+            connection.rollback()
+            time.sleep(0.01)
+    return doing
 
 
 def a_member(

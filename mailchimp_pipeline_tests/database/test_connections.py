@@ -1,15 +1,40 @@
 """Connections: one live one an organisation, its key never in the clear."""
 
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+
+import pytest
 from sqlalchemy import select
 
+from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore, connected_organisations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, KEYRING, MINUTE, a_connection, an_account
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline_tests.database.builders import (
+    ACME,
+    API_KEY,
+    AT,
+    KEYRING,
+    MINUTE,
+    a_connection,
+    an_account,
+    begun,
+)
 
 OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us9")
+
+
+@pytest.fixture
+def parts(database: Database) -> Generator[Parts]:
+    """Return the parts over the database."""
+    keys = {"MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "first:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="}
+    with closing(Parts(Settings.from_environment(keys), database)) as made:
+        yield made
 
 
 def live(database: Database, organisation_id: str = ACME) -> Connection | None:
@@ -75,6 +100,47 @@ def test_disconnecting_keeps_the_connection_as_history_and_forgets_the_key(datab
     assert ended is not None
     assert ended.soft_deleted_at == AT + MINUTE
     assert (kept.account_name, kept.api_key_encrypted) == ("Acme Ltd", None)
+
+
+def test_who_disconnects_while_the_organisation_connects_waits_and_ends_what_was_made(database: Database) -> None:
+    def disconnect() -> Connection | None:
+        with database.organisation(ACME) as session:
+            return ConnectionStore(session, KEYRING).disconnect(by="bob", at=AT)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.organisation(ACME) as session:
+            made = ConnectionStore(session, KEYRING).connect(an_account(), by="alice", at=AT)
+            ending = begun(database, pool, disconnect)
+        ended = ending.result()
+    assert ended is not None
+    assert (ended.id, live(database)) == (made.id, None)
+
+
+def test_a_consent_rule_chosen_while_the_organisation_connects_is_kept(database: Database) -> None:
+    def choose() -> Connection | None:
+        with database.organisation(ACME) as session:
+            return ConnectionStore(session, KEYRING).set_opt_in_only(opt_in_only=True, by="bob", at=AT)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.organisation(ACME) as session:
+            ConnectionStore(session, KEYRING).connect(an_account(), by="alice", at=AT)
+            choosing = begun(database, pool, choose)
+        chosen = choosing.result()
+    assert chosen == live(database)
+    assert chosen is not None
+    assert chosen.opt_in_only
+
+
+def test_a_key_that_takes_the_place_of_the_refused_one_meanwhile_is_not_marked(parts: Parts) -> None:
+    a_connection(parts.database, keyring=parts.keyring)
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.organisation(ACME) as session:
+            ConnectionStore(session, parts.keyring).connect(an_account(api_key=OTHER_KEY), by="bob", at=AT)
+            noting = begun(parts.database, pool, partial(parts.note_key_refused, ACME, API_KEY))
+        noting.result()
+    connection = live(parts.database)
+    assert connection is not None
+    assert connection.key_refused_at is None
 
 
 def test_connected_organisations_are_those_with_a_live_connection(database: Database) -> None:

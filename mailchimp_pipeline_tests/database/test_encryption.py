@@ -65,7 +65,7 @@ def test_every_key_decrypts_and_the_first_encrypts() -> None:
 
 def test_a_token_of_a_key_that_is_gone_names_the_key() -> None:
     token = Keyring.parse(f"1:{_KEY}").encrypt("the secret", ACME)
-    with pytest.raises(SecretUnreadable, match="the key '1', which is not in MAILCHIMP_PIPELINE_ENCRYPTION_KEYS"):
+    with pytest.raises(SecretUnreadable, match=r"not in MAILCHIMP_PIPELINE_ENCRYPTION_KEYS.*key '1'"):
         Keyring.parse(f"2:{_OTHER}").decrypt(token, ACME)
 
 

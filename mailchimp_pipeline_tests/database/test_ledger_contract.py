@@ -42,25 +42,25 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 
 def differing(ledger: Ledger, segment_id: str) -> list[dict[Hashable, object]]:
-    rows = pd.concat([pd.DataFrame(), *ledger.differences(segment_id)])
+    rows = pd.concat([pd.DataFrame(), *(each.differences for each in ledger.compare(segment_id))])
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
 def push(ledger: Ledger, segment_id: str, status: MemberStatus = MemberStatus.SUBSCRIBED) -> None:
-    for piece in ledger.differences(segment_id):
+    for piece in (each.differences for each in ledger.compare(segment_id)):
         outcomes = [MemberOutcome(key, Outcome.PUSHED, status) for key in piece["subscriber_hash"]]
         ledger.record(piece, outcomes)
 
 
 def refuse(ledger: Ledger, segment_id: str) -> None:
-    for piece in ledger.differences(segment_id):
+    for piece in (each.differences for each in ledger.compare(segment_id)):
         keys: Iterable[str] = piece["subscriber_hash"]
         ledger.record(piece, [MemberOutcome(key, Outcome.REFUSED, refusal=Refusal.FAKE) for key in keys])
 
 
 def counts(ledger: Ledger, segment_id: str) -> tuple[int, int]:
-    found = ledger.standing_counts(segment_id)
-    return found["unchanged"], found["refused_before"]
+    pieces = list(ledger.compare(segment_id))
+    return sum(each.unchanged for each in pieces), sum(each.refused_before for each in pieces)
 
 
 def test_everybody_differs_from_an_audience_that_has_nobody(make: Make) -> None:
@@ -73,7 +73,7 @@ def test_everybody_differs_from_an_audience_that_has_nobody(make: Make) -> None:
 
 def test_differences_are_arrow_text_in_the_columns_of_the_port(make: Make) -> None:
     ledger, [segment] = make([a_member()])
-    [piece] = ledger.differences(segment)
+    [piece] = [each.differences for each in ledger.compare(segment)]
     names = "subscriber_hash email first_name last_name entity_type entity_id digest known_status returns moved_from"
     assert set(piece.columns) == {*names.split(), "own_address"}
     assert {str(kind) for kind in piece.dtypes} == {str(ARROW_STRING)}
@@ -164,7 +164,7 @@ def test_another_segments_members_are_not_this_ones(make: Make) -> None:
 def test_pieces_come_by_hash_and_leave_nobody_out(make: Make) -> None:
     everybody = [a_member(f"p{number}@acme.test", entity_id=str(number)) for number in range(25)]
     ledger, [segment] = make(everybody, piece=4)
-    pieces = list(ledger.differences(segment))
+    pieces = [each.differences for each in ledger.compare(segment)]
     keys = [str(key) for piece in pieces for key in piece["subscriber_hash"]]
     assert keys == sorted(str(member["subscriber_hash"]) for member in everybody)
     assert min(map(len, pieces[:-1])) >= 4
@@ -185,20 +185,21 @@ def test_nobody_has_been_read_before_the_first_time(make: Make) -> None:
     assert ledger.read_through() == AT + MINUTE
 
 
-def test_it_knows_when_it_last_pushed(make: Make) -> None:
-    ledger, [segment] = make([a_member()])
-    refuse(ledger, segment)
-    assert ledger.last_pushed_at() is None
-    ledger, [segment] = make([a_member("bob@acme.test", entity_id="2")])
-    push(ledger, segment)
-    assert ledger.last_pushed_at() is not None
+def test_it_knows_how_far_pushes_have_come_by_mailchimps_clock(make: Make) -> None:
+    ledger, _ = make([a_member()])
+    ledger.finish_reading(AT)
+    ledger.end_push(None)
+    assert ledger.pushed_through() is None
+    for through in (AT + MINUTE, AT, None):
+        ledger.end_push(through)
+        assert ledger.pushed_through() == AT + MINUTE
 
 
 def test_a_push_is_unfinished_until_it_ends_or_the_audience_is_read_again(make: Make) -> None:
     ledger, _ = make([])
     ledger.finish_reading(AT)
     assert not ledger.push_is_unfinished()
-    for end in (ledger.end_push, lambda: ledger.finish_reading(AT + MINUTE)):
+    for end in (lambda: ledger.end_push(None), lambda: ledger.finish_reading(AT + MINUTE)):
         ledger.begin_push()
         assert ledger.push_is_unfinished()
         end()

@@ -77,15 +77,17 @@ def do(step: Push | Read, ledger: Ledger, segment: Segment) -> None:
         ledger.take_over([Standing(subscriber_hash(email), status) for email, status in step.statuses.items()])
         return
     answers = {subscriber_hash(email): answer for email, answer in step.answers.items()}
-    for piece in ledger.differences(segment.id):
+    for piece in (each.differences for each in ledger.compare(segment.id)):
         reached = [(key, answers[key]) for key in piece["subscriber_hash"].tolist() if key in answers]
         ledger.record(piece, [MemberOutcome(key, it.outcome, it.status, it.refusal) for key, it in reached])
 
 
 def found(ledger: Ledger, segment: Segment) -> object:
-    pieces = pd.concat([pd.DataFrame(), *ledger.differences(segment.id)])
-    rows = pieces.astype(object).where(pieces.notna(), None).to_dict("records")
-    return rows, ledger.standing_counts(segment.id), ledger.knows_unsubscribed()
+    pieces = list(ledger.compare(segment.id))
+    differences = pd.concat([each.differences for each in pieces])
+    rows = differences.astype(object).where(differences.notna(), None).to_dict("records")
+    left_out = sum(each.unchanged for each in pieces), sum(each.refused_before for each in pieces)
+    return rows, left_out, ledger.knows_unsubscribed()
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

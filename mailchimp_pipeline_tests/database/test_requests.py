@@ -7,7 +7,7 @@ from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, 
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.segments import Segment
-from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment
+from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment, begun
 
 
 def ask(database: Database, segment: Segment, by: str = "alice") -> SyncRequest:
@@ -53,6 +53,32 @@ def test_nobody_can_ask_for_a_segment_that_is_not_theirs_or_is_gone(database: Da
     with database.organisation(ACME) as session:
         SegmentStore(session).delete(segment.id, by="alice", at=AT)
         assert SyncRequestStore(session).ask(segment.id, by="alice", at=AT) is None
+
+
+def test_who_confirms_departures_while_a_request_waits_stands_in_the_audit_log(database: Database) -> None:
+    segment = a_segment(database)
+    for by, confirmed in (("alice", False), ("bob", True), ("carol", True), ("dave", False)):
+        with database.organisation(ACME) as session:
+            request = SyncRequestStore(session).ask(segment.id, by=by, at=AT, departures_confirmed=confirmed)
+    assert request is not None
+    assert (request.requested_by, request.departures_confirmed) == ("alice", True)
+    with database.organisation(ACME) as session:
+        told = [(entry.actor, entry.action) for entry in audit.entries(session, limit=2).items]
+    assert told == [("bob", "segment.departures_confirmed"), ("alice", "segment.sync_requested")]
+
+
+def test_who_asks_while_the_segment_is_deleted_is_told_that_there_is_none(database: Database) -> None:
+    segment = a_segment(database)
+
+    def asked() -> SyncRequest | None:
+        with database.organisation(ACME) as session:
+            return SyncRequestStore(session).ask(segment.id, by="bob", at=AT)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.organisation(ACME) as session:
+            SegmentStore(session).delete(segment.id, by="alice", at=AT)
+            asking = begun(database, pool, asked)
+        assert asking.result() is None
 
 
 def test_a_request_that_is_taken_up_waits_no_longer_and_another_may_follow(database: Database) -> None:

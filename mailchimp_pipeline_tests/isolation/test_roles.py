@@ -10,8 +10,6 @@ from mailchimp_pipeline.database.locks import audience_lock, hold, is_held
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.migrations import current_revision, expected_revision, migrate
 from mailchimp_pipeline.database.session import Database, RoleNotGranted, StatementRefused
-from mailchimp_pipeline.database.tables import SegmentMemberRow
-from mailchimp_pipeline.database.traces import forget_statistics
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, AT, LIST, a_member, a_segment, put_members
 from mailchimp_pipeline_tests.isolation.tenants import ROLES, a_login
@@ -52,7 +50,7 @@ def test_a_login_that_owns_nothing_does_all_that_a_sync_needs(
         segment = a_segment(database)
         put_members(database, segment, a_member(), a_member("bob@acme.test", entity_id="2"))
         ledger = DatabaseLedger(database, ACME, LIST, lambda: AT)
-        assert [len(piece) for piece in ledger.differences(segment.id)] == [2]
+        assert [len(piece.differences) for piece in ledger.compare(segment.id)] == [2]
         with database.organisation(ACME) as session:
             assert len(MemberStore(session).of(segment.id)) == 2
             assert len(audit.entries(session, limit=10).items) == 1
@@ -76,16 +74,6 @@ def test_such_a_login_sees_nothing_unless_it_takes_on_a_role(
         database.unrestricted() as connection,
     ):
         connection.execute(text("select 1 from audience_members"))
-
-
-def test_such_a_login_has_samples_of_people_taken_anew(postgres_server: PostgresServer, database_url: str) -> None:
-    table = {"table": SegmentMemberRow.__tablename__}
-    with a_login(postgres_server) as login, Database(as_login(database_url, login)) as database:
-        put_members(database, a_segment(database), a_member())
-        with database.organisation(ACME) as session:
-            forget_statistics(session)
-        with Database(database_url) as owners, owners.unrestricted() as connection:
-            assert connection.scalar(_SAMPLED, table)
 
 
 def test_a_login_that_may_not_take_on_the_roles_is_told_what_to_ask_for(

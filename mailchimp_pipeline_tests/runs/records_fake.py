@@ -54,6 +54,8 @@ class FakeRecords:
         said = [each for ledger in self.ledgers.values() for each in ledger.said.items()]
         return frozenset(EntityType(kind) for (kind, _), word in said if not word.opted_in)
 
+    def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None: ...
+
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:  # noqa: ARG002
         out = [entity for ledger in self.ledgers.values() for entity, said in ledger.said.items() if not said.opted_in]
         return suppressing(*((*entity, "opted_out") for entity in out)), None

@@ -9,10 +9,11 @@ from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.mailchimp import Timeouts
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
 from mailchimp_pipeline.sync import MemberStatus, Standing
-from mailchimp_pipeline_tests.database.builders import AT
+from mailchimp_pipeline_tests.database.builders import AT, a_member, members
 from mailchimp_pipeline_tests.runs.company import Company
 
 EMAIL = "ann@acme.test"
@@ -31,6 +32,7 @@ def an_opt_out(parts: Parts, sandbox: Sandbox, number: int) -> str:
         PreferenceStore(session, parts.keyring).record(word, by="alice", at=AT)
     ledger = DatabaseLedger(parts.database, organisation_id, list_id, lambda: AT)
     ledger.take_over([Standing(ANN, MemberStatus.SUBSCRIBED, AT)])
+    DatabaseRecords(parts.database, parts.keyring, lambda: AT).link_words(organisation_id, members(a_member(EMAIL)))
     return list_id
 
 

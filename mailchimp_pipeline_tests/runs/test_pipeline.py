@@ -1,25 +1,24 @@
 """The whole behind Dagster: PostgreSQL, files and Mailchimp's sandbox, without Dagster."""
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert
 
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
+from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.requests import RequestStatus
-from mailchimp_pipeline.database.session import Database, DatabaseAway
 from mailchimp_pipeline.database.tables import ErasureRequestRow
+from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.settings import Settings
@@ -70,6 +69,17 @@ def test_without_a_push_the_members_are_made_and_nothing_is_sent(company: Compan
     result = company.sync(push=False)
     assert (result.member_count, company.sandbox.counts().total.calls) == (3, 0)
     assert company.stored().status is SegmentStatus.PENDING
+
+
+def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_run_alone(company: Company) -> None:
+    (company.files / "vendors.csv").unlink()
+    error, stored = company.sync().error or "", company.stored()
+    with company.pipeline.parts.database.organisation(ACME) as session:
+        (told, *_) = audit.entries(session, limit=1).items
+    assert error.startswith("There is no vendors.csv or vendors.parquet in the source's directory. Put one there")
+    assert str(company.files) in error
+    assert (stored.last_error, told.details) == (without_places(error), {"error": without_places(error)})
+    assert str(company.files) not in (stored.last_error or "")
 
 
 def test_an_audience_that_is_gone_is_named_on_the_segment(company: Company) -> None:
@@ -160,51 +170,6 @@ def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
     deadline = time.monotonic() + 60
     while company.pipeline.is_alive("run"):  # PostgreSQL ends a session a moment after we do
         assert time.monotonic() < deadline
-
-
-class Blinking(Database):
-    """Away when it is used first."""
-
-    blinked = False
-
-    @contextmanager
-    def explained(self) -> Generator[None]:
-        if not self.blinked:
-            self.blinked = True
-            raise DatabaseAway("PostgreSQL restarts.")
-        with super().explained():
-            yield
-
-
-@pytest.fixture
-def blinking(company: Company) -> Generator[DatabasePipeline]:
-    """Return the company's pipeline over a database that is away for a moment."""
-    with Blinking(company.pipeline.parts.database_url) as database:
-        yield DatabasePipeline(replace(company.pipeline.parts, database=database))
-
-
-def test_a_run_begins_though_the_database_is_away_for_a_moment(blinking: DatabasePipeline) -> None:
-    with blinking.at_work("run"):
-        assert blinking.is_alive("run")
-
-
-def test_a_tick_sees_what_is_due_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: DatabasePipeline
-) -> None:
-    assert [segment.id for segment in blinking.due_segments()] == [company.segment.id]
-
-
-def test_a_check_sees_what_is_late_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: DatabasePipeline
-) -> None:
-    assert [segment.id for segment in blinking.not_synced_since(company.pipeline.now())] == [company.segment.id]
-
-
-def test_what_stopped_is_noted_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: DatabasePipeline
-) -> None:
-    blinking.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
-    assert company.stored().last_error == "Cancelled."
 
 
 def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) -> None:

@@ -70,7 +70,7 @@ def test_many_leave_only_where_a_person_confirmed_it(make: Make) -> None:
 def test_a_ledger_knows_the_members_of_its_segment(make: Make) -> None:
     records, segment = make()
     records.replace_members(segment, of("a@acme.test"), departures_confirmed=False)
-    (piece,) = records.ledger(segment).differences(segment.id)
+    (piece,) = (each.differences for each in records.ledger(segment).compare(segment.id))
     assert piece["email"].tolist() == ["a@acme.test"]
 
 

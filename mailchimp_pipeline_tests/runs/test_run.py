@@ -94,7 +94,7 @@ def test_where_a_member_opted_out_nothing_is_sent() -> None:
     stage = Stage(records=FakeRecords(violating={"1": 2}))
     result = stage.result(a_segment())
     assert (result.violations, stage.sent()) == (2, [])
-    assert "2 members of segment 'Everybody' opted out or were erased" in (result.error or "")
+    assert "2 members of segment 'Everybody' opted out, were erased or did not consent" in (result.error or "")
 
 
 def test_where_too_many_would_leave_nobody_does_until_a_person_confirms() -> None:

@@ -44,7 +44,9 @@ class Stage:
     def push(self, stopping: Callable[[], bool] = lambda: False) -> SyncReport:
         """Push without reading first."""
         audience = self.audiences.audience(LIST)
-        return sync_audience(SEGMENT, audience, audiences=self.audiences, ledger=self.ledger, stopping=stopping)
+        return sync_audience(
+            SEGMENT, audience, audiences=self.audiences, ledger=self.ledger, clock=self.clock, stopping=stopping
+        )
 
     def status(self, email: str) -> MemberStatus | None:
         """Return how the member stands at Mailchimp."""

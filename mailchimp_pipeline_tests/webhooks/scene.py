@@ -85,7 +85,7 @@ class Scene:
             return [(row.actor, row.action) for row in session.scalars(select(AuditRow).where(ours))]
 
     def push(self, outcome: Outcome = Outcome.PUSHED, refusal: Refusal | None = None) -> None:
-        for piece in self.ledger.differences(self.segment.id):
+        for piece in (each.differences for each in self.ledger.compare(self.segment.id)):
             lines = [MemberOutcome(key, outcome, SUBSCRIBED, refusal) for key in piece["subscriber_hash"]]
             self.ledger.record(piece, lines)
 

@@ -4,10 +4,15 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
 
+from api.auth import Caller
+from api.procedures.connection import ConnectInput, connect
+from api.procedures.context import PATIENCE, Context
+from api.trpc import Role
 from api.webhooks import PATH
 from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.connections import ApiKey
@@ -154,6 +159,17 @@ def test_a_mailchimp_that_refuses_webhooks_stops_no_connecting(stage: Stage, fau
     newest = tenant.query("audit.list").data["items"][0]
     assert (newest["action"], newest["entityId"]) == ("webhook.not_registered", tenant.list_id)
     assert "Mailchimp was not available" in newest["details"]["reason"]
+
+
+def test_connecting_leaves_to_the_next_run_what_there_is_no_time_for(
+    tenant: Tenant, faults: Callable[[Fault], None]
+) -> None:
+    faults(Fault(kind=FaultKind.LATE, delay_seconds=0.6))
+    caller = Caller("alice", tenant.organisation_id, Role.ADMIN)
+    context = Context(caller, tenant.stage.parts, replace(PATIENCE, mailchimp_seconds=0.5))
+    assert connect(context, ConnectInput.model_validate({"api_key": tenant.api_key})).account_id == tenant.account_id
+    newest = tenant.query("audit.list").data["items"][0]
+    assert (newest["action"], newest["details"]) == ("webhook.not_registered", {"failure": "OutOfTime"})
 
 
 def test_what_could_not_be_made_is_made_with_the_next_scheduled_run(

@@ -1,6 +1,6 @@
 """The port `erasure.Records` over PostgreSQL. Each call is a transaction of its own."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.consent import Demand, ErasureRequest, ErasureStatus, Reach, Targets
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.erasures.store import ErasureStore, as_request
 from mailchimp_pipeline.database.locks import hold, hold_audience
 from mailchimp_pipeline.database.locks.keys import erasure_lock
+from mailchimp_pipeline.database.mending import audiences_known
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, row_id
 from mailchimp_pipeline.errors import LastingError
@@ -43,6 +45,21 @@ class DatabaseErasures:
         """Remove the contact here, and write down what Mailchimp is to be asked."""
         with self.database.organisation(organisation_id) as session:
             return ErasureStore(session, self.keyring).ask(demand, at=self.clock())
+
+    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
+        """Return the audiences that the organisation's segments or ledgers name."""
+        with self.database.organisation(request.organisation_id) as session:
+            return audiences_known(session)
+
+    def keeps_addresses(self, request: ErasureRequest) -> bool:
+        """Tell whether keyed hashes of the contact's addresses are kept."""
+        with self.database.organisation(request.organisation_id) as session:
+            return ErasedContacts(session, self.keyring).keeps_addresses(request.id)
+
+    def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
+        """Return which of the addresses are the contact's."""
+        with self.database.organisation(request.organisation_id) as session:
+            return ErasedContacts(session, self.keyring).recognised(request.id, subscriber_hashes)
 
     def get(self, request: ErasureRequest) -> ErasureRequest:
         """Return the erasure as it stands now."""

@@ -20,7 +20,8 @@ from mailchimp_pipeline.database.locks.keys import erased_lock
 from mailchimp_pipeline.database.pseudonyms import Pseudonyms, pseudonyms
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ErasureRequestRow, row_id
-from mailchimp_pipeline.database.traces import Traces, forget_statistics, removed_by
+from mailchimp_pipeline.database.traces import Traces, removed_by
+from mailchimp_pipeline.erasure import UnknownContact
 
 
 class ErasureStore:
@@ -35,17 +36,20 @@ class ErasureStore:
         """Remove the contact here, keep it from coming back, and write down what Mailchimp is to be asked.
 
         Asked for again it stays the same erasure, and is carried out again: the contact may be back at Mailchimp.
+        Raises `UnknownContact`.
         """
         self._alone()
         row = self._in_force(demand)
         is_new = row is None
-        row = row or self._new(demand, at)
-        targets = self._targets_of(row) or Targets(entity_type=demand.entity_type, entity_id=demand.entity_id)
+        targets = (row and self._targets_of(row)) or Targets(entity_type=demand.entity_type, entity_id=demand.entity_id)
         removed = removed_by({*targets.addresses, *(demand.addresses or ())}, targets.traces)
         traces = Traces(self._session, demand.entity_type, demand.entity_id)
         traces.remove_preference(removed)
         traces.remove_members(removed)
+        if is_new and not demand.is_known and not any(removed.rows.values()):
+            raise UnknownContact(demand.entity_type.value)
         traces.remove_address_from_others(removed)
+        row = row or self._new(demand, at)
         targets = targets.with_addresses(removed.addresses).with_traces(removed.traces)
         targets = targets.model_copy(update={"source_read": demand.addresses is not None})
         if row.status != ErasureStatus.PENDING:
@@ -162,7 +166,6 @@ class ErasureStore:
     def _complete(self, row: ErasureRequestRow, targets: Targets, *, at: datetime) -> None:
         row.status, row.completed_at = ErasureStatus.COMPLETED.value, at
         row.audiences, row.targets_encrypted, row.last_error = targets.audiences, None, None
-        forget_statistics(self._session)
 
     def _targets_of(self, row: ErasureRequestRow) -> Targets | None:
         if row.targets_encrypted is None:

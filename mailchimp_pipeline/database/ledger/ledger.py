@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
 import pandas as pd
 from psycopg import sql
@@ -11,19 +10,38 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.contacts.arrow import text_column
-from mailchimp_pipeline.database.bulk import copy_out, driver_connection, text_array
+from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
+from mailchimp_pipeline.database.ledger.comparison import Comparison
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
-from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal, Standing
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.sync import Compared, MemberOutcome, MemberStatus, Outcome, Refusal, Standing, Withdrawal
 
 PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
 
+_BARS = {
+    "withdrawn": Refusal.WITHDRAWN,
+    MemberStatus.UNSUBSCRIBED: Refusal.UNSUBSCRIBED,
+    MemberStatus.CLEANED: Refusal.CLEANED,
+    MemberStatus.ARCHIVED: Refusal.ARCHIVED,
+}
+
 _RECORDS = {Outcome.PUSHED: statements.RECORD_PUSHED, Outcome.REFUSED: statements.RECORD_REFUSED}
 _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity_id", "digests": "digest"}
+
+
+class ConnectionEnded(LastingError):
+    """The organisation disconnected, or connected another account, while its audience was synced."""
+
+    def __init__(self, organisation_id: str) -> None:
+        super().__init__(
+            f"Organisation {organisation_id} ended its connection to Mailchimp during the sync, so no more was sent. "
+            "What was sent is kept; connect again, then sync again."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +73,12 @@ class DatabaseLedger:
 
     def begin_push(self) -> None:
         """Note that contacts are about to be sent."""
-        self._note_push(unfinished=True)
+        self._note_push(push_unfinished=True)
 
-    def end_push(self) -> None:
-        """Note that every answer is written down."""
-        self._note_push(unfinished=False)
+    def end_push(self, through: datetime | None) -> None:
+        """Note that every answer is written down, and when the last of the members changed by it."""
+        latest = func.greatest(AudienceReadRow.pushed_through, through)
+        self._note_push(push_unfinished=False, pushed_through=latest)
 
     def push_is_unfinished(self) -> bool:
         """Tell whether a push began and did not end since the members were read."""
@@ -102,38 +121,34 @@ class DatabaseLedger:
         with self.database.organisation(self.organisation_id) as session:
             return bool(session.scalar(select(known)))
 
-    def last_pushed_at(self) -> datetime | None:
-        """Return when a contact was last sent, and taken, None where none was."""
-        row = AudienceMemberRow
-        ours = row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
+    def pushed_through(self) -> datetime | None:
+        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
         with self.database.organisation(self.organisation_id) as session:
-            return session.scalar(select(func.max(row.pushed_at)).where(*ours))
+            return session.scalar(select(AudienceReadRow.pushed_through).where(*self._its_read()))
 
-    def differences(self, segment_id: str) -> Iterator[pd.DataFrame]:
-        """Yield, in pieces, the segment's members that are not subscribed exactly as they are wanted, by hash.
+    def compare(self, segment_id: str) -> Iterator[Compared]:
+        """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
+        return Comparison(self.database, self.organisation_id, self.list_id, self.piece).pieces(segment_id)
 
-        No transaction is open between two pieces. What is recorded meanwhile is not taken back.
-        """
-        held: list[pd.DataFrame] = []
-        for after, through in pairwise([statements.FIRST, *self._bounds(segment_id), statements.LAST]):
-            held += self._differences(segment_id, after, through)
-            # Members that are as they are wanted would otherwise cut the others into small batches.
-            if sum(map(len, held)) >= self.piece:
-                yield pd.concat(held, ignore_index=True)
-                held = []
-        if held:
-            yield pd.concat(held, ignore_index=True)
-
-    def standing_counts(self, segment_id: str) -> Mapping[str, int]:
-        """Count the segment's members that `differences` leaves out: `unchanged` and `refused_before`."""
-        parameters = self._parameters(segment_id=row_id(segment_id), after=statements.FIRST, through=statements.LAST)
+    def barred(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Refusal]:
+        """Return, by hash, which of these differences must not be sent any more, and why. Raises `ConnectionEnded`."""
         with self.database.organisation(self.organisation_id) as session:
-            counts = driver_connection(session).execute(statements.COUNTS, parameters).fetchone()
-        return dict(zip(("unchanged", "refused_before"), map(_count, counts or ()), strict=True))
+            connection = driver_connection(session)
+            connection_ended, has_news = connection.execute(statements.NEWS, self._parameters()).fetchone() or (0, 1)
+            if connection_ended:
+                raise ConnectionEnded(self.organisation_id)
+            if not has_news:
+                return {}
+            given = contact_arrays(rows)
+            parameters = self._parameters(segment_id=row_id(segment_id), **given)
+            standings = connection.execute(statements.BARRED, parameters).fetchall()
+        return {str(key): _BARS[str(standing)] for key, standing in standings if standing in _BARS}
 
-    def withdrawn(self) -> Sequence[str]:
-        """Return the hashes of members subscribed or pending there whose contact opted out."""
-        return self._hashes(statements.WITHDRAWN)
+    def withdrawn(self) -> Sequence[Withdrawal]:
+        """Return the members subscribed or pending there whose contact opted out, by hash."""
+        with self.database.organisation(self.organisation_id) as session:
+            rows = driver_connection(session).execute(statements.WITHDRAWN, self._parameters()).fetchall()
+        return [Withdrawal(str(key), str(contact_id) if contact_id else None) for key, contact_id in rows]
 
     def leavers(self) -> Sequence[str]:
         """Return the hashes of members from us, subscribed there, that are to be archived."""
@@ -166,24 +181,13 @@ class DatabaseLedger:
                     parameters = self._parameters(at=at, **_arrays(rows, lines))
                     driver_connection(session).execute(statement, parameters)
 
-    def _note_push(self, *, unfinished: bool) -> None:
+    def _note_push(self, **noted: object) -> None:
         with self.database.organisation(self.organisation_id) as session:
-            session.execute(update(AudienceReadRow).where(*self._its_read()).values(push_unfinished=unfinished))
+            session.execute(update(AudienceReadRow).where(*self._its_read()).values(noted))
 
     def _its_read(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         row = AudienceReadRow
         return row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
-
-    def _bounds(self, segment_id: str) -> list[str]:
-        parameters = self._parameters(segment_id=row_id(segment_id), piece=self.piece)
-        with self.database.organisation(self.organisation_id) as session:
-            return [str(last) for (last,) in driver_connection(session).execute(statements.BOUNDS, parameters)]
-
-    def _differences(self, segment_id: str, after: str, through: str) -> list[pd.DataFrame]:
-        parameters = self._parameters(segment_id=row_id(segment_id), after=after, through=through)
-        with self.database.organisation(self.organisation_id) as session:
-            connection = driver_connection(session)
-            return list(copy_out(connection, statements.DIFFERENCES, statements.DIFFERENCE_COLUMNS, parameters))
 
     def _hashes(self, statement: sql.SQL) -> list[str]:
         with self.database.organisation(self.organisation_id) as session:
@@ -203,10 +207,10 @@ class DatabaseLedger:
     def _seen(self, standings: Collection[Standing]) -> dict[str, object]:
         return self._parameters(
             at=self.clock(),
-            hashes=[standing.subscriber_hash for standing in standings],
-            statuses=[standing.status.value for standing in standings],
-            changed=[standing.changed_at for standing in standings],
-            contact_ids=[standing.contact_id for standing in standings],
+            hashes=text_array(standing.subscriber_hash for standing in standings),
+            statuses=text_array(standing.status.value for standing in standings),
+            changed=text_array(each.changed_at and each.changed_at.isoformat() for each in standings),
+            contact_ids=text_array(standing.contact_id for standing in standings),
         )
 
     def _parameters(self, **more: object) -> dict[str, object]:
@@ -232,7 +236,3 @@ def _arrays(rows: pd.DataFrame, lines: Sequence[MemberOutcome]) -> dict[str, obj
         **columns,
     }
     return {name: text_array(values) for name, values in told.items()}
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0

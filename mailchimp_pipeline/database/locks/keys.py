@@ -45,7 +45,7 @@ def audience_lock(organisation_id: str, list_id: str) -> Lock:
 
 
 def connection_lock(organisation_id: str) -> Lock:
-    """Return the lock of an organisation's connection, held while it is made."""
+    """Return the lock of an organisation's connection, held while it is made, changed or ended."""
     return Lock(_Kind.CONNECTION, (organisation_id,))
 
 

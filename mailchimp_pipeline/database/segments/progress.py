@@ -7,6 +7,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.segments.rows import end_requests, locked_segment, told
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow
+from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.segments import SegmentStatus
 
 _ACTIONS = {
@@ -56,7 +57,9 @@ class SegmentProgress:
         return True
 
     def _fail(self, row: SegmentRow, message: str, at: datetime) -> None:
-        self._move(row, SegmentStatus.ERROR, at, error=message, details={"error": message})
+        # Both are the organisation's to read.
+        shown = without_places(message)
+        self._move(row, SegmentStatus.ERROR, at, error=shown, details={"error": shown})
 
     def _move(
         self,

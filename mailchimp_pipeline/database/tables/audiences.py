@@ -97,9 +97,10 @@ class AudienceMemberRow(Row):
         Index("ix_audience_members_entity", "organisation_id", "entity_type", "entity_id"),
         Index("ix_audience_members_contact", "organisation_id", "contact_id"),
         Index(
-            "ix_audience_members_unsubscribed",
+            "ix_audience_members_left",
             "organisation_id",
             "mailchimp_list_id",
+            "changed_at",
             postgresql_where=text("status <> 'subscribed'"),
         ),
         one_of("entity_type", EntityType),
@@ -132,7 +133,8 @@ class AudienceMemberRow(Row):
 class AudienceReadRow(Row):
     """Up to when an audience's members were read from Mailchimp.
 
-    `push_unfinished` is set while contacts are sent; where it stays set, answers were lost.
+    `push_unfinished` is set while contacts are sent; where it stays set, answers were lost. `pushed_through` is when
+    the last member changed by a push, by Mailchimp's clock.
     """
 
     __tablename__ = "audience_reads"
@@ -142,6 +144,7 @@ class AudienceReadRow(Row):
     mailchimp_list_id: Mapped[str]
     read_through: Mapped[datetime]
     push_unfinished: Mapped[bool] = mapped_column(server_default=text("false"))
+    pushed_through: Mapped[datetime | None]
 
 
 class SyncRequestRow(Row):

@@ -26,7 +26,7 @@ from mailchimp_pipeline_tests.source_fake import long_ago
 NOTHING = object()
 """No input, which is not the same as null."""
 
-IMPATIENT = Patience(Retries(budget=1.5, first_pause=0.05), Timeouts(connect=3, read=3))
+IMPATIENT = Patience(Retries(budget=1.5, first_pause=0.05), Timeouts(connect=3, read=3), turn_seconds=1.5)
 """Soon enough for a test of what fails, and longer than a busy machine needs for what does not."""
 
 _ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)

@@ -1,8 +1,59 @@
 """`mailchimp.audit` over HTTP and the database."""
 
-import pytest
+from typing import Any
 
+import pytest
+from sqlalchemy import text
+
+from api.procedures.registry import PROCEDURES
+from api.trpc import Kind, Procedure
+from mailchimp_pipeline.database.tables import PseudonymKeyRow
+from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, OWNED
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant
+from mailchimp_pipeline_tests.isolation.tenants import TABLES
+
+MUTATIONS = [one for one in PROCEDURES if one.kind is Kind.MUTATION]
+# An organisation's key for pseudonyms is made when it is first needed, for whatever that is.
+WRITTEN = [str(table.name) for table in TABLES if table.name not in {"audit_log", PseudonymKeyRow.__tablename__}]
+
+
+def an_input(tenant: Tenant, procedure: Procedure) -> Any:  # noqa: ANN401 - whatever the procedure takes
+    """Return an input that the procedure does something with."""
+    suited = {
+        "mailchimp.connection.connect": lambda: {"apiKey": tenant.api_key},
+        "mailchimp.segments.create": lambda: {"mailchimpListId": tenant.list_id},
+        "mailchimp.campaigns.trackCampaign": lambda: {
+            "mailchimpCampaignId": tenant.stage.sandbox.add_campaign(tenant.list_id)
+        },
+    }
+    example, router = EXAMPLES[procedure.path], procedure.path.rpartition(".")[0]
+    if made := suited.get(procedure.path):
+        return example | made()
+    return example | {"id": OWNED[router](tenant)} if router in OWNED else example
+
+
+def transactions(tenant: Tenant, *tables: str, condition: str = "true") -> set[str]:
+    """Return the transactions that wrote the organisation's rows last."""
+    with tenant.stage.parts.database.unrestricted() as connection:
+        return {
+            xmin
+            for table in tables
+            for xmin in connection.scalars(
+                text(f"select xmin::text from {table} where organisation_id = :id and {condition}"),  # noqa: S608 - names of our tables
+                {"id": tenant.organisation_id},
+            )
+        }
+
+
+@pytest.mark.parametrize("procedure", MUTATIONS, ids=lambda procedure: procedure.path)
+def test_whatever_a_mutation_writes_is_told_in_the_same_transaction(connected: Tenant, procedure: Procedure) -> None:
+    connected.employ({})
+    value = an_input(connected, procedure)
+    written, told = transactions(connected, *WRITTEN), transactions(connected, "audit_log")
+    assert connected.mutate(procedure.path.removeprefix("mailchimp."), value).status == 200
+
+    assert transactions(connected, *WRITTEN) - written <= transactions(connected, "audit_log") - told
+    assert transactions(connected, "audit_log", condition="actor = 'alice'") - told
 
 
 def test_every_mutation_is_told_with_its_actor(connected: Tenant) -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from sqlalchemy import text
 
 from api.composition import build_app
 from api.serving import in_thread
 from mailchimp_pipeline.database.encryption import KeyringInvalid
+from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.settings import SettingsError
 from mailchimp_pipeline_tests.api.procedures.stage import settings_for
@@ -23,6 +25,19 @@ def test_the_application_answers_from_its_database(database_url: str, tmp_path: 
         assert requests.get(url + GET, headers=HEADERS, timeout=10).json() == {"result": {"data": None}}
         assert requests.get(f"{url}/readyz", timeout=10).status_code == 200
         assert "mailchimp.audit.list" in requests.get(f"{url}/docs", timeout=10).text
+
+
+def test_a_transaction_that_keeps_a_call_waiting_is_not_waited_for_for_ever(
+    database: Database, database_url: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    limits = TimeLimits(statement_seconds=20, lock_seconds=0.1)
+    with (
+        database.unrestricted() as holder,
+        in_thread(build_app(settings_for(database_url, tmp_path, sandbox), time_limits=limits)) as url,
+    ):
+        holder.execute(text("lock table mailchimp_connections in access exclusive mode"))
+        answer = requests.get(url + GET, headers=HEADERS, timeout=10)
+    assert answer.json()["error"]["data"]["code"] == "SERVICE_UNAVAILABLE"
 
 
 def test_a_database_that_is_away_is_service_unavailable(tmp_path: Path, sandbox: Sandbox) -> None:

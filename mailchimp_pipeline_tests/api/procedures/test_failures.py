@@ -2,13 +2,13 @@
 
 import pytest
 
-from api.failures import translate
+from api.failures import told, translate
 from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
-from mailchimp_pipeline.database.locks import SlotsTaken
-from mailchimp_pipeline.database.session import DatabaseAway, DatabaseNotMigrated, StatementRefused
+from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
+from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, StatementRefused
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
     AudienceGone,
@@ -61,6 +61,7 @@ def test_what_has_to_be_set_up_first_is_a_precondition(failure: Exception) -> No
     ("failure", "code"),
     [
         (DatabaseAway(INSIDE), "SERVICE_UNAVAILABLE"),
+        (DatabaseBusy(INSIDE), "SERVICE_UNAVAILABLE"),
         (DatabaseNotMigrated(INSIDE), "SERVICE_UNAVAILABLE"),
         (SourceAwayError(INSIDE), "SERVICE_UNAVAILABLE"),
         (SourceChangedError(INSIDE), "SERVICE_UNAVAILABLE"),
@@ -73,6 +74,19 @@ def test_what_only_an_operator_can_mend_goes_to_the_log(failure: Exception, code
         error = translate(failure)
     assert error is not None
     assert (error.code, INSIDE in error.message) == (code, False)
+    assert INSIDE in log.getvalue()
+
+
+def test_what_is_shown_names_no_place() -> None:
+    error = translate(LockTaken("Another process is at it.", place=INSIDE))
+    assert error is not None
+    assert error.message == "Another process is at it."
+
+
+def test_of_what_nobody_foresaw_a_part_of_an_answer_says_no_more() -> None:
+    with logged_lines() as log:
+        because = told(StatementRefused("refused", place=INSIDE))
+    assert because == "It failed unforeseen: ask whoever operates the pipeline to report it"
     assert INSIDE in log.getvalue()
 
 

@@ -6,38 +6,49 @@ from psycopg import sql
 
 from mailchimp_pipeline.database.ledger.statements.standings import CLOCKS_DIFFER, PUSH_UNFINISHED, SEEN
 
-HAS_OPTED_OUT = """exists (
-    select from email_preferences as said
-    where said.organisation_id = known.organisation_id and not said.opted_in and (
-        (said.entity_type, said.entity_id) = (known.entity_type, known.entity_id)
-        or said.subscriber_hash = known.subscriber_hash
+# Two conditions and not one: each has an index.
+HAS_OPTED_OUT = """(
+    exists (
+        select from email_preferences as said
+        where said.organisation_id = known.organisation_id and not said.opted_in
+            and said.entity_type = known.entity_type and said.entity_id = known.entity_id
+    ) or exists (
+        select from email_preferences as said
+        where said.organisation_id = known.organisation_id and not said.opted_in
+            and said.subscriber_hash = known.subscriber_hash
     )
 )"""
 
-WITHDRAW_CONSENT = sql.SQL(f"""
-with gone as (
-    select subscriber_hash, changed_at from ({SEEN}) as seen
-    where status = 'unsubscribed' and not exists (
-        -- What is known already is no new word; where we carried a withdrawal there, it was none of others' at all.
-        select from audience_members as known
-        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-            and known.subscriber_hash = seen.subscriber_hash and (
-                known.status = 'unsubscribed' and seen.changed_at <= known.changed_at + {CLOCKS_DIFFER}
-                -- So it is where we were about to, and the answer was lost.
-                or known.status in ('subscribed', 'pending') and {HAS_OPTED_OUT}
-            )
-    )
-),
-contacts as (
-    select entity_type, entity_id, subscriber_hash from segment_members where organisation_id = %(organisation_id)s
-        and subscriber_hash in (select subscriber_hash from gone)
-    union
-    select entity_type, entity_id, subscriber_hash from audience_members where organisation_id = %(organisation_id)s
-        and subscriber_hash in (select subscriber_hash from gone) and entity_id is not null
-    union
-    select entity_type, entity_id, subscriber_hash from email_preferences where organisation_id = %(organisation_id)s
-        and subscriber_hash in (select subscriber_hash from gone)
-),
+# From the few who opted out to the members, by a lookup for each: an offset keeps PostgreSQL from turning it round.
+MAILED_THOUGH_OPTED_OUT = """
+select known.organisation_id, known.mailchimp_list_id, known.subscriber_hash, known.contact_id
+from email_preferences as said cross join lateral (
+    select * from audience_members as theirs
+    where theirs.organisation_id = said.organisation_id
+        and theirs.entity_type = said.entity_type and theirs.entity_id = said.entity_id offset 0
+) as known
+where not said.opted_in and known.status in ('subscribed', 'pending')
+union
+select known.organisation_id, known.mailchimp_list_id, known.subscriber_hash, known.contact_id
+from email_preferences as said join (
+    select organisation_id, mailchimp_list_id from audience_reads
+    union select organisation_id, mailchimp_list_id from audience_webhooks
+) as audience using (organisation_id) cross join lateral (
+    select * from audience_members as there
+    where there.organisation_id = said.organisation_id and there.mailchimp_list_id = audience.mailchimp_list_id
+        and there.subscriber_hash = said.subscriber_hash offset 0
+) as known
+where not said.opted_in and known.status in ('subscribed', 'pending')
+"""
+
+
+def withdrawing(contacts: LiteralString) -> sql.SQL:
+    """Return the statement by which contacts withdrew their consent at Mailchimp, unless they gave it later.
+
+    `contacts` is a query of entity_type, entity_id, subscriber_hash and changed_at, when they did.
+    """
+    return sql.SQL(f"""
+with contacts as ({contacts}),
 told as (
     insert into email_preferences as said (
         organisation_id, entity_type, entity_id, subscriber_hash, opted_in, consent_withdrawn_at, consent_source,
@@ -45,7 +56,7 @@ told as (
     )
     select distinct on (entity_type, entity_id)
         %(organisation_id)s, entity_type, entity_id, subscriber_hash, false, changed_at, 'mailchimp', %(at)s
-    from contacts join gone using (subscriber_hash)
+    from contacts
     order by entity_type, entity_id, changed_at desc
     on conflict (organisation_id, entity_type, entity_id) do update set
         subscriber_hash = excluded.subscriber_hash, opted_in = false,
@@ -62,6 +73,34 @@ select %(organisation_id)s, 'mailchimp', 'preference.opted_out', entity_type, en
 from told
 """)  # noqa: S608 - put together of constants
 
+
+WITHDRAW_CONSENT = withdrawing(f"""
+    with gone as (
+        select subscriber_hash, changed_at from ({SEEN}) as seen
+        where status = 'unsubscribed' and not exists (
+            -- What is known already is no new word; where we carried a withdrawal there, it was none of others' at all.
+            select from audience_members as known
+            where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+                and known.subscriber_hash = seen.subscriber_hash and (
+                    known.status = 'unsubscribed' and seen.changed_at <= known.changed_at + {CLOCKS_DIFFER}
+                    -- So it is where we were about to, and the answer was lost.
+                    or known.status in ('subscribed', 'pending') and {HAS_OPTED_OUT}
+                )
+        )
+    ),
+    theirs as (
+        select entity_type, entity_id, subscriber_hash from segment_members
+        where organisation_id = %(organisation_id)s and subscriber_hash in (select subscriber_hash from gone)
+        union
+        select entity_type, entity_id, subscriber_hash from audience_members
+        where organisation_id = %(organisation_id)s and subscriber_hash in (select subscriber_hash from gone)
+            and entity_id is not null
+        union
+        select entity_type, entity_id, subscriber_hash from email_preferences
+        where organisation_id = %(organisation_id)s and subscriber_hash in (select subscriber_hash from gone)
+    )
+    select entity_type, entity_id, subscriber_hash, changed_at from theirs join gone using (subscriber_hash)
+""")  # noqa: S608 - put together of constants
 
 CAME_BACK = f"""
     select seen.subscriber_hash, seen.status, seen.changed_at, known.entity_type, known.entity_id,

@@ -2,14 +2,12 @@
 
 from psycopg import sql
 
-from mailchimp_pipeline.database.ledger.statements.consent import HAS_OPTED_OUT
+from mailchimp_pipeline.database.ledger.statements.consent import MAILED_THOUGH_OPTED_OUT
 from mailchimp_pipeline.database.ledger.statements.differences import LIVE_MEMBER
 
 WITHDRAWN = sql.SQL(f"""
-select known.subscriber_hash from audience_members as known
-where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-    and known.status in ('subscribed', 'pending') and {HAS_OPTED_OUT}
-order by known.subscriber_hash
+select subscriber_hash, contact_id from ({MAILED_THOUGH_OPTED_OUT}) as mailed
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s order by subscriber_hash
 """)  # noqa: S608 - put together of constants
 
 LEAVERS = sql.SQL(f"""

@@ -68,7 +68,7 @@ def downgrade() -> None:
     for table in reversed(_TABLES):
         op.execute(_NO_POLICIES.format(table=table))
     op.execute(f"drop index {_INDEX}")
-    op.execute("drop function forget_samples_of_people()")
+    op.execute("drop function if exists forget_samples_of_people()")
     op.execute(
         "revoke all on mailchimp_pipeline_revision from mailchimp_pipeline_app, mailchimp_pipeline_overview;"
         "do $$ begin execute format('revoke all on schema %I from mailchimp_pipeline_app, mailchimp_pipeline_overview',"

@@ -1,6 +1,6 @@
-"""Looks at what may be slow or away, for those who ask often: one at a time, and what was found is kept for a while.
+"""Observing what may be slow or away, for those who ask often: one at a time, and what was found is kept for a while.
 
-What does not belong here: what is looked at (`health`, `figures`).
+What does not belong here: what is observed (`health`, `figures`).
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from mailchimp_pipeline.errors import PipelineError
 _T = TypeVar("_T")
 
 
-class Look(Generic[_T]):
+class Observation(Generic[_T]):
     """What `take` returned when it was last asked, in a thread and for so many `seconds` at most.
 
     Where it could not be told the log says why, under `failure`: the text names hosts, which whoever asks is not told.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing that two kinds of looks do differently
+    def __init__(  # noqa: PLR0913 - each is one thing that two of them do differently
         self,
         take: Callable[[], _T],
         *,
@@ -43,7 +43,7 @@ class Look(Generic[_T]):
         self._found: _T | None = None
 
     async def found(self) -> _T | None:
-        """Look, unless that was done just now; return what was found, None where that could not be told."""
+        """Observe, unless that was done just now; return what was found, None where that could not be told."""
         async with self._taking:
             if self._clock() - self._taken_at >= self._kept_seconds:
                 self._found = await self._taken()
@@ -58,6 +58,6 @@ class Look(Generic[_T]):
             self._log.warning(self._failure, why=f"It took longer than {self._seconds:g} s")
         except PipelineError as error:
             self._log.warning(self._failure, why=str(error))
-        except Exception as error:  # noqa: BLE001 - who asks is to be answered: a broken look found nothing
+        except Exception as error:  # noqa: BLE001 - who asks is to be answered: a broken one found nothing
             self._log.error(self._failure, exc_info=error)
         return None

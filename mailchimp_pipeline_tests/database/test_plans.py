@@ -1,0 +1,127 @@
+"""How PostgreSQL finds people: it touches each a few times, however many others there are, and samples nobody."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, LiteralString, cast
+
+import pytest
+from psycopg import sql
+from sqlalchemy import text
+
+from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.ledger import DatabaseLedger, statements
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow, SegmentMemberRow
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome
+from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_member, a_segment, put_members
+
+PEOPLE = 2000
+A_FEW = 40
+
+# As many as make the indexes of other organisations deeper than those of a new one.
+_GIANT = """
+insert into segment_members select 'giant', :segment, 'giants', md5('g' || n), 'employee', n::text, n || '@giant.test',
+    'Ann', null, 'digest' from generate_series(1, 30000) as n;
+insert into audience_members (organisation_id, mailchimp_list_id, subscriber_hash, email, entity_type, entity_id,
+    digest, state, status, contact_id, pushed_at, changed_at)
+select 'giant', 'giants', md5('g' || n), n || '@giant.test', 'employee', n::text, 'digest', 'pushed', 'subscribed',
+    n::text, now(), now() from generate_series(1, 30000) as n;
+insert into email_preferences select 'giant', 'employee', n::text, md5('g' || n), false, null, now(), 'form', now()
+    from generate_series(1, 3000) as n;
+"""
+
+_IN_SEGMENT = {"hashes": "", "after": "", "through": "~"}
+
+
+@pytest.fixture
+def segment(database: Database) -> Segment:
+    """Return a segment of a new organisation, in an audience with another; beside it is one that was there for long."""
+    giant = a_segment(database, "giant", list_id="giants")
+    with database.unrestricted() as connection, connection.begin():
+        for statement in _GIANT.split(";")[:-1]:
+            connection.execute(text(statement), {"segment": giant.id} if ":segment" in statement else {})
+        connection.execute(text("analyze segment_members, audience_members, email_preferences"))
+    pushed, new = a_segment(database), a_segment(database)
+    put_members(database, pushed, *people("p", 0))
+    ledger = DatabaseLedger(database, ACME, LIST, lambda: AT, keyring=KEYRING)
+    ledger.finish_reading(AT)
+    for piece in ledger.compare(pushed.id):
+        keys = piece.differences["subscriber_hash"]
+        ledger.record(piece.differences, [MemberOutcome(key, Outcome.PUSHED, MemberStatus.SUBSCRIBED) for key in keys])
+    put_members(database, new, *people("n", PEOPLE))
+    with database.organisation(ACME) as session:
+        session.execute(text(_OPTED_OUT))
+    return new
+
+
+_OPTED_OUT = f"""
+insert into email_preferences select '{ACME}', 'employee', n::text, md5('x' || n), false, null, now(), 'form', now()
+from generate_series(1, {PEOPLE}) as n
+"""  # noqa: S608 - put together of constants
+
+
+def people(prefix: str, first_id: int) -> list[dict[str, str | None]]:
+    return [a_member(f"{prefix}{number}@acme.test", entity_id=str(first_id + number)) for number in range(PEOPLE)]
+
+
+def touched(node: dict[str, Any]) -> Iterator[float]:
+    """Yield how many rows each step of a plan looked at."""
+    looked_at = node["Actual Rows"] + node.get("Rows Removed by Join Filter", 0) + node.get("Rows Removed by Filter", 0)
+    yield (looked_at + node.get("Rows Removed by Index Recheck", 0)) * node["Actual Loops"]
+    for step in node.get("Plans", []):
+        yield from touched(step)
+
+
+def touched_by(database: Database, query: sql.SQL | LiteralString, parameters: Mapping[str, object]) -> float:
+    statement = sql.SQL(query) if isinstance(query, str) else query
+    with database.organisation(ACME) as session:
+        explained = sql.SQL("explain (analyze, format json) ") + statement
+        ((plan,),) = driver_connection(session).execute(explained, parameters).fetchall()
+    return sum(touched(cast("list[dict[str, Any]]", plan)[0]["Plan"]))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        statements.wanted(shared=True),
+        statements.wanted(shared=False),
+        statements.contacts(shared=True),
+        statements.these_contacts(shared=True),
+        statements.KNOWN,
+        statements.KNOWN_OF_SEGMENT,
+        statements.WITHDRAWN,
+        statements.LEAVERS,
+    ],
+)
+def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
+    database: Database, segment: Segment, statement: sql.SQL
+) -> None:
+    parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, **_IN_SEGMENT}
+    assert touched_by(database, statement, parameters) < A_FEW * PEOPLE
+
+
+@pytest.mark.parametrize("statement", [statements.STANDINGS, statements.BARRED, statements.MOVE_THERE])
+def test_contacts_are_looked_up_one_by_one(database: Database, segment: Segment, statement: sql.SQL) -> None:
+    everybody = people("n", PEOPLE)
+    keys = [member["subscriber_hash"] for member in everybody]
+    given: dict[str, object] = {
+        "keys": text_array(keys),
+        "entity_types": text_array(["employee"] * PEOPLE),
+        "entity_ids": text_array([member["entity_id"] for member in everybody]),
+        "hashes": keys,
+        "statuses": ["subscribed"] * PEOPLE,
+        "changed": [AT] * PEOPLE,
+        "contact_ids": [str(number) for number in range(PEOPLE)],
+    }
+    parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, **given, "at": AT}
+    assert touched_by(database, statement, parameters) < A_FEW * PEOPLE
+
+
+@pytest.mark.usefixtures("segment")
+@pytest.mark.parametrize("row", [SegmentMemberRow, AudienceMemberRow, PreferenceRow])
+def test_postgresql_samples_neither_people_nor_whose_they_are(database: Database, row: type[Any]) -> None:
+    sampled = "select attname from pg_stats where schemaname = 'public' and tablename = :table"
+    with database.unrestricted() as connection:
+        columns = set(connection.scalars(text(sampled), {"table": row.__tablename__}))
+    told = {"entity_type", "state", "status", "refusal", "leaving", "opted_in", "consent_source"}
+    assert {name for name in columns if not name.endswith(("_at", "_through"))} <= told
