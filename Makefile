@@ -61,8 +61,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 
+# Of what stands under a name with a dot pyright takes a copy alone.
 types: $(STAMP)
 	$(BIN)/pyright
+	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp .ci/*.py "$$copy" && $(BIN)/pyright "$$copy"
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
@@ -99,6 +101,9 @@ lock: $(STAMP) ## Pin every dependency anew, with its hashes
 	$(BIN)/uv pip compile pyproject.toml --extra container --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-annotate --no-header --no-emit-index-url --quiet \
 		--output-file deploy/requirements.lock
+	echo hatchling | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+		--constraint requirements.lock --no-annotate --no-header --no-emit-index-url --quiet \
+		--output-file deploy/build.lock
 
 clean: ## Remove .venv and what the tools keep; .local, with its database and keys, stays
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache

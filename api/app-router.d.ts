@@ -402,7 +402,7 @@ export type AppRouter = TRPCBuiltRouter<
         get: Query<void, Connection | null>;
         /** Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before. */
         connect: Mutation<ConnectInput, Connection>;
-        /** End the connection and forget its key; segments and campaigns stay. */
+        /** End the connection and forget its key; segments and campaigns stay, syncs that were asked for do not. */
         disconnect: Mutation<void, Connection>;
         /** Return all audiences of the account, the oldest first. */
         listAudiences: Query<void, Audience[]>;

@@ -11,6 +11,7 @@ from api.logs import log_failure
 from api.procedures.deadline import OutOfTime
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.assembly import NoSource, NotConnected
+from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
@@ -32,6 +33,7 @@ from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, Unre
 
 _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (NotConnected, "PRECONDITION_FAILED"),
+    (SampleKeyKept, "PRECONDITION_FAILED"),
     (MissingColumnError, "PRECONDITION_FAILED"),
     (MissingIdError, "PRECONDITION_FAILED"),
     (KeyRefused, "UNPROCESSABLE_CONTENT"),

@@ -1,11 +1,17 @@
 #!/bin/sh
-# Makes databases and users on a new PostgreSQL server; may be run again. Needs psql, and to be a superuser.
+# Makes databases and users on a new PostgreSQL server; may be run again. Needs psql 15 or newer, and to be a superuser.
 # The owner migrates; the worker is who the API and the runs are, and may only take on the roles that policies bind.
 set -eu
 
-psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
-    --set owner_password="$OWNER_PASSWORD" --set worker_password="$WORKER_PASSWORD" \
-    --set dagster_password="$DAGSTER_PASSWORD" <<'SQL'
+: "${OWNER_PASSWORD:?}" "${WORKER_PASSWORD:?}" "${DAGSTER_PASSWORD:?}"
+export OWNER_PASSWORD WORKER_PASSWORD DAGSTER_PASSWORD
+
+# Passwords come by the environment: arguments are there for everybody to see who lists processes.
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
+\getenv owner_password OWNER_PASSWORD
+\getenv worker_password WORKER_PASSWORD
+\getenv dagster_password DAGSTER_PASSWORD
+
 select format('create role %I', name) from unnest(array[
     'pipeline_owner', 'pipeline_worker', 'dagster', 'mailchimp_pipeline_app', 'mailchimp_pipeline_overview'
 ]) as name where not exists (select from pg_roles where rolname = name) \gexec

@@ -151,15 +151,24 @@ def migrate() -> None:
 def sandbox(
     port: Annotated[int | None, typer.Option(help="Port; MAILCHIMP_PIPELINE_SANDBOX_PORT if left out.")] = None,
     latency_ms: Annotated[int, typer.Option(help="How long each answer takes, in milliseconds.", min=0)] = 0,
+    *,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="With the accounts of the sample organisations, as `dev` has it.")
+    ] = False,
 ) -> None:
     """Serve a faithful Mailchimp on this machine, until Ctrl-C."""
     from mailchimp_pipeline.sandbox import Behaviours, Setup, serve  # noqa: PLC0415
 
-    setup = Setup(behaviours=Behaviours(latency_ms=latency_ms))
-    settings = Settings.from_environment()
+    settings, behaviours = Settings.from_environment(), Behaviours(latency_ms=latency_ms)
+    chosen = settings.sandbox_port if port is None else port
+    if sample:
+        from mailchimp_pipeline.dev import run_sample_sandbox  # noqa: PLC0415
+
+        run_sample_sandbox(settings, chosen, behaviours, out)
+        return
     serve(
-        settings.sandbox_port if port is None else port,
-        setup,
+        chosen,
+        Setup(behaviours=behaviours),
         on_ready=lambda sandbox: out.print(f"MAILCHIMP_API_ROOT={sandbox.api_root}"),
     )
 

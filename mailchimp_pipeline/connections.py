@@ -16,6 +16,8 @@ API_ROOT: Final = "https://{data_center}.api.mailchimp.com/3.0"
 
 # A key has 32 characters before its data centre; 128 leave room for a longer kind and keep out a pasted file.
 _KEY: Final = re.compile(r"([0-9A-Za-z]{1,128})-(us[0-9]{1,3})")
+_SAMPLE: Final = "sample"
+"""What keys of the sample organisations begin with. Mailchimp's own are hexadecimal: none ever does."""
 _DATA_CENTER: Final = re.compile(r"us[0-9]{1,3}")
 
 
@@ -34,6 +36,16 @@ class UnusableApiRoot(LastingError):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The address of Mailchimp's API cannot be used: {why}. Correct MAILCHIMP_API_ROOT.")
+
+
+class SampleKeyKept(LastingError):
+    """A key of the sample organisations was to be sent to somebody else than the sandbox."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The API key is one of the sample organisations', whose Mailchimp is the sandbox alone. Connect with a key "
+            "of your own, or set MAILCHIMP_API_ROOT to the sandbox's address: `mailchimp-pipeline sandbox` tells it."
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,6 +77,11 @@ class ApiKey:
         secret = self._text.rpartition("-")[0]
         return secret[len(secret) - min(4, len(secret) // 2) :]
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether it is a key of the sample organisations, good for the sandbox alone."""
+        return self._text.startswith(_SAMPLE)
+
     def reveal(self) -> str:
         """Return the key itself."""
         return self._text
@@ -87,6 +104,15 @@ def api_root(template: str, data_center: str) -> str:
     if problem := _problem(url):
         raise UnusableApiRoot(problem)
     return url.rstrip("/")
+
+
+def root_for(api_key: ApiKey, template: str) -> str:
+    """Return the API's address for a key, as `api_root` does. Raises `SampleKeyKept`, too."""
+    root = api_root(template, api_key.data_center)
+    # In the clear goes only what stays on this machine, as the sandbox does.
+    if api_key.is_sample and not root.startswith("http://"):
+        raise SampleKeyKept
+    return root
 
 
 def _problem(url: str) -> str | None:

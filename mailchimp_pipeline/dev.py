@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline dev`: everything on one machine, with Dagster's UI, until Ctrl-C."""
+"""`mailchimp-pipeline dev`: everything on one machine, with Dagster's UI, until Ctrl-C; and its sandbox alone."""
 
 import signal
 import threading
@@ -9,11 +9,30 @@ from rich.console import Console
 
 from mailchimp_pipeline import playground
 from mailchimp_pipeline.assembly import open_parts
-from mailchimp_pipeline.local_stack import LocalStack, expect_free, local_stack, wait_for_port, workspace_arguments
-from mailchimp_pipeline.sandbox import SandboxControl
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.local import keep_sandbox
+from mailchimp_pipeline.local_stack import (
+    LocalStack,
+    expect_free,
+    local_stack,
+    sample_data,
+    wait_for_port,
+    workspace_arguments,
+)
+from mailchimp_pipeline.sandbox import Behaviours, Sandbox, SandboxControl, Setup, serve
 from mailchimp_pipeline.settings import Settings
 
 _LOOK_EVERY_SECONDS = 1.0
+
+
+class NotOnThisMachine(LastingError):
+    """The sample organisations are in the embedded database alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "MAILCHIMP_PIPELINE_DATABASE_URL is set, and sample organisations belong into no database but the embedded "
+            "one: what is known of their audiences is forgotten there. Unset it, or leave --sample out."
+        )
 
 
 def run_dev(settings: Settings, console: Console) -> None:
@@ -33,6 +52,8 @@ def run_dev(settings: Settings, console: Console) -> None:
         if stack.sandbox_url:
             with open_parts(stack.settings) as parts, closing(SandboxControl(stack.sandbox_url)) as sandbox:
                 playground.settle(parts, sandbox, stack.dashboard)
+            sample = sample_data(settings.home) if settings.source is None else None
+            keep_sandbox(settings.home, stack.settings.api_root, sample)
         with console.status("Starting Dagster"):
             _start_dagster(stack)
         console.print(f"Dagster's UI     http://127.0.0.1:{settings.ui_port}")
@@ -44,6 +65,21 @@ def run_dev(settings: Settings, console: Console) -> None:
         while not stop.wait(_LOOK_EVERY_SECONDS):
             stack.children.check()
         console.print("Stopping.")
+
+
+def run_sample_sandbox(settings: Settings, port: int, behaviours: Behaviours, console: Console) -> None:
+    """Serve the sandbox as `run_dev` has it, with the sample organisations' accounts, until Ctrl-C."""
+    if settings.database_url:
+        raise NotOnThisMachine
+    expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
+    with open_parts(settings) as parts:
+        playground.forget(parts)
+
+    def tell(sandbox: Sandbox) -> None:
+        keep_sandbox(settings.home, sandbox.api_root, sample_data(settings.home))
+        console.print(f"MAILCHIMP_API_ROOT={sandbox.api_root}")
+
+    serve(port, Setup(accounts=playground.accounts(), behaviours=behaviours), on_ready=tell)
 
 
 def _start_dagster(stack: LocalStack) -> None:

@@ -26,7 +26,7 @@ class PassingError(PipelineError):
 
 
 class Interrupted(PassingError):
-    """Our own work was cut off, such as by a restart of the database: it can begin again as soon as that is back."""
+    """Our own work was cut off, as by a restart of a database or a file that is being written: it can begin again."""
 
 
 class LastingError(PipelineError):

@@ -1,12 +1,13 @@
-"""What this machine needs and nobody has set: an encryption key and a token secret, made once and kept.
+"""What this machine needs and nobody has set: an encryption key, a token secret, and where `dev` has its sandbox.
 
-What does not belong here: reading the environment (`settings`), starting the embedded PostgreSQL.
+What does not belong here: reading the environment (`settings`), starting the embedded PostgreSQL or the sandbox.
 """
 
 import base64
+import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -15,6 +16,7 @@ from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
 
 ENCRYPTION_KEYS_FILE = "encryption-keys"
 TOKEN_SECRET_FILE = "token-secret"  # noqa: S105 - a file's name
+SANDBOX_FILE = "sandbox.json"
 
 _SECRET_BYTES = 32
 
@@ -27,12 +29,34 @@ def local_state(settings: Settings) -> Settings:
     if settings.database_url:
         _require_encryption_keys(settings)
         return settings
-    kept: dict[str, str] = {}
+    kept = _sandbox_of(settings)
     if not settings.encryption_keys:
         kept[VARIABLES["encryption_keys"]] = _kept(settings.home, ENCRYPTION_KEYS_FILE, _new_encryption_key)
     if not settings.token_secret and not settings.jwks_url:
         kept[VARIABLES["token_secret"]] = _kept(settings.home, TOKEN_SECRET_FILE, _new_secret)
     return Settings.from_environment(settings.environment() | kept)
+
+
+def keep_sandbox(home: Path, api_root: str, sample: Path | None) -> None:
+    """Keep for later commands where the sandbox is, and the sample data that belong to it where there are any."""
+    kept = {VARIABLES["api_root"]: api_root} | ({VARIABLES["source"]: str(sample)} if sample else {})
+    path = private_directory(home) / SANDBOX_FILE
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(kept) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _sandbox_of(settings: Settings) -> dict[str, str]:
+    """Return what is kept of the sandbox, as far as nothing else is set: sample people go to no other Mailchimp."""
+    path = settings.home / SANDBOX_FILE
+    if "api_root" in settings.model_fields_set or not path.exists():
+        return {}
+    try:
+        kept: Mapping[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: str(kept[name]) for name in (VARIABLES["api_root"], VARIABLES["source"]) if name in kept}
+    except (ValueError, TypeError):
+        raise SettingsError(f"{path} is damaged. Remove it; `make dev` writes it again.") from None
+    return {name: text for name, text in found.items() if name != VARIABLES["source"] or settings.source is None}
 
 
 def private_directory(path: Path) -> Path:

@@ -91,8 +91,8 @@ def local_stack(settings: Settings) -> Generator[LocalStack]:
     private_directory(settings.home)
     with complete_settings(settings) as complete, Children(settings.home / "logs") as children:
         extra: dict[str, str] = {}
-        if complete.source is None:
-            extra["MAILCHIMP_PIPELINE_SOURCE"] = str(_sample(settings.home / "sample"))
+        if settings.source is None:
+            extra["MAILCHIMP_PIPELINE_SOURCE"] = str(sample_data(settings.home))
         sandbox_url = None
         if "api_root" not in settings.model_fields_set:
             sandbox_url = _start_sandbox(children, settings.sandbox_port)
@@ -153,7 +153,9 @@ def _start_sandbox(children: Children, port: int) -> str:
     return f"http://{_LOOPBACK}:{port}"
 
 
-def _sample(directory: Path) -> Path:
+def sample_data(home: Path) -> Path:
+    """Return the directory of the sample data, made where it is not there."""
+    directory = home / "sample"
     if not (directory / "employees.csv").exists():
         write_sample(private_directory(directory))
     return directory

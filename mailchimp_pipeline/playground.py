@@ -10,7 +10,7 @@ from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.dashboard import Dashboard
 from mailchimp_pipeline.database.ledger import forget_audiences
 from mailchimp_pipeline.database.segments import NewSegment
-from mailchimp_pipeline.sandbox import SandboxControl
+from mailchimp_pipeline.sandbox import AccountSetup, AudienceSetup, SandboxControl
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
 
 
@@ -44,7 +44,7 @@ ORGANISATIONS = (
     SampleOrganisation(
         "acme",
         "Acme Corp",
-        "0acme0acme0acme0acme0acme0acme00-us6",
+        "sample0acme0acme0acme0acme0acme0-us6",
         (
             SampleAudience("ac0e5a11f1", "Acme staff"),
             SampleAudience("ac0e5a11f2", "Acme partners"),
@@ -72,7 +72,7 @@ ORGANISATIONS = (
     SampleOrganisation(
         "borealis",
         "Borealis Energy",
-        "0b0realis0b0realis0b0realis0b0re-us14",
+        "sample0b0realis0b0realis0b0reali-us14",
         (SampleAudience("b0ea115e01", "Borealis people"), SampleAudience("b0ea115e02", "Borealis suppliers")),
         (
             NewSegment(
@@ -89,7 +89,7 @@ ORGANISATIONS = (
     SampleOrganisation(
         "cormorant",
         "Cormorant Ferries",
-        "0c0rm0rant0c0rm0rant0c0rm0rant0c-us21",
+        "sample0c0rm0rant0c0rm0rant0c0rm0-us21",
         (SampleAudience("c0a3a27e01", "Cormorant crew and partners"),),
         (
             NewSegment(
@@ -112,6 +112,28 @@ def open_accounts(sandbox: SandboxControl) -> None:
             sandbox.add_audience(account_id, audience.name, audience.id, double_optin=audience.double_optin)
 
 
+def accounts() -> tuple[AccountSetup, ...]:
+    """Return the organisations' accounts and audiences, for a sandbox that begins with them."""
+    return tuple(
+        AccountSetup(
+            key=organisation.api_key,
+            name=organisation.name,
+            audiences=tuple(
+                AudienceSetup(name=audience.name, list_id=audience.id, double_optin=audience.double_optin)
+                for audience in organisation.audiences
+            ),
+        )
+        for organisation in ORGANISATIONS
+    )
+
+
+def forget(parts: Parts) -> None:
+    """Forget what we know of the organisations' audiences: a sandbox that was started anew has forgotten them too."""
+    for organisation in ORGANISATIONS:
+        with parts.database.organisation(organisation.id) as session:
+            forget_audiences(session)
+
+
 def connect(dashboard: Dashboard, organisation: SampleOrganisation) -> None:
     """Connect the organisation with its key, which the API verifies at Mailchimp."""
     dashboard.mutate("mailchimp.connection.connect", apiKey=organisation.api_key)
@@ -132,14 +154,10 @@ def create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> l
 
 
 def settle(parts: Parts, sandbox: SandboxControl, dashboard_of: Callable[[str], Dashboard]) -> None:
-    """Make an empty sandbox and the database fit each other: the accounts are there and the organisations connected.
-
-    A sandbox that was started anew has forgotten its members, so what we know of them is forgotten too.
-    """
+    """Make an empty sandbox and the database fit each other: the accounts are there and the organisations connected."""
     open_accounts(sandbox)
+    forget(parts)
     for organisation in ORGANISATIONS:
-        with parts.database.organisation(organisation.id) as session:
-            forget_audiences(session)
         with dashboard_of(organisation.id) as dashboard:
             is_new = not dashboard.query("mailchimp.segments.list")["items"]
             connect(dashboard, organisation)

@@ -36,11 +36,21 @@ def request_and_wait(
         with console.status(f"Waiting for Dagster to sync {len(requests)} segments"):
             ended = _wait(parts, organisation_id, requests, wait_seconds)
         with parts.database.organisation(organisation_id) as session:
-            segments = [segment for request in requests if (segment := _found(session, request))]
-    console.print(segment_table(segments, title=f"Segments of {organisation_id}"))
+            asked = SyncRequestStore(session)
+            requests = [asked.get(request.id) or request for request in requests]
+            there = {segment.id: segment for request in requests if (segment := _found(session, request))}
+    if there:
+        console.print(segment_table(there.values(), title=f"Segments of {organisation_id}"))
+    for request in requests:
+        segment = there.get(request.segment_id)
+        if segment is None:
+            console.print(f"Segment {request.segment_id} was deleted meanwhile.")
+        elif request.error and request.error != segment.last_error:
+            console.print(f"Segment {segment.name!r} was not synced: {request.error}", markup=False)
     if not ended:
         console.print(f"Not all ended within {wait_seconds} s. They go on as long as Dagster's daemon runs.")
-    return ended and all(segment.last_error is None for segment in segments)
+    is_done = all(request.status is RequestStatus.DONE and request.segment_id in there for request in requests)
+    return is_done and all(segment.last_error is None for segment in there.values())
 
 
 def _ask(
@@ -63,9 +73,9 @@ def _ask(
 
 def _found(session: OrganisationSession, request: SyncRequest) -> Segment | None:
     """Return the segment. Why it failed is told as its run told it: whoever asks here operates the pipeline."""
-    segment, ended = SegmentStore(session).get(request.segment_id), SyncRequestStore(session).get(request.id)
-    if segment and segment.last_error and ended and ended.error:
-        return replace(segment, last_error=ended.error)
+    segment = SegmentStore(session).get(request.segment_id)
+    if segment and segment.last_error and request.error:
+        return replace(segment, last_error=request.error)
     return segment
 
 

@@ -1,7 +1,9 @@
-"""A source of frames in memory, and builders of raw rows. `sources/test_contract.py` holds it to the real ones."""
+"""A source of frames in memory, and builders of rows and files. `sources/test_contract.py` holds it to real ones."""
 
 import hashlib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -42,6 +44,13 @@ def a_vendor(**changes: str | None) -> dict[str, str | None]:
         "company_name": "Bolts & Sons, Ltd.",
         **changes,
     }
+
+
+def long_ago(path: Path) -> Path:
+    """Return the file, which looks as if nobody had written to it for a while: a source waits until that is so."""
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 60 * 10**9))
+    return path
 
 
 def rows(*given: Row) -> pd.DataFrame:

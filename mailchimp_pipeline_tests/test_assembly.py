@@ -1,11 +1,16 @@
 """The parts made from the settings: what is missing is made, what is given stays, what cannot be made is told."""
 
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from mailchimp_pipeline.assembly import NoSource, NotConnected, Parts, complete_settings, open_parts, open_pipeline
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, a_connection
@@ -52,6 +57,28 @@ def test_a_source_that_is_not_set_is_told(database_url: str) -> None:
 def test_an_organisation_that_is_not_connected_has_no_mailchimp(database_url: str) -> None:
     with open_parts(settings(database_url)) as parts, pytest.raises(NotConnected, match="Organisation acme"):
         parts.audiences(ACME)
+
+
+@pytest.fixture
+def hurried_threads() -> Generator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hurried_threads")
+def test_threads_that_ask_at_once_share_the_connections_of_an_account(database_url: str) -> None:
+    everybody = Barrier(4)
+
+    def ask(account_id: str) -> ConnectionSlots:
+        everybody.wait(60)
+        return parts.slots(account_id)
+
+    with open_parts(settings(database_url)) as parts, ThreadPoolExecutor(4) as pool:
+        for number in range(300):
+            assert len(set(pool.map(ask, [f"account-{number}"] * 4))) == 1
 
 
 def test_all_who_ask_share_one_client_and_its_connections(database_url: str, database: Database) -> None:

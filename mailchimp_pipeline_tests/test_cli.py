@@ -3,20 +3,26 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from mailchimp_pipeline.assembly import complete_settings
 from mailchimp_pipeline.cli import (
     _explained,  # pyright: ignore[reportPrivateUsage] - what all commands share
     app,
 )
+from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.local_stack import installed
+from mailchimp_pipeline.local_stack import free_port, installed
+from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
+from mailchimp_pipeline.playground import ORGANISATIONS
 from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
@@ -126,15 +132,46 @@ def test_where_tokens_come_from_elsewhere_none_is_made(environment: pytest.Monke
     assert "MAILCHIMP_PIPELINE_JWKS_URL" in result.stderr
 
 
-def test_the_sandbox_says_where_it_is_and_ends_with_ctrl_c() -> None:
-    command = [installed("mailchimp-pipeline"), "sandbox", "--port", "0", "--latency-ms", "1"]
+@contextmanager
+def a_sandbox(*arguments: str) -> Generator[str]:
+    """Run the command; yield the root of the API that it serves."""
+    command = [installed("mailchimp-pipeline"), "sandbox", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        root = process.stdout.readline().strip().removeprefix("MAILCHIMP_API_ROOT=")
-        with SandboxControl(root.removesuffix("/3.0")) as sandbox:
-            assert sandbox.counts().total.calls == 0
+        yield process.stdout.readline().strip().removeprefix("MAILCHIMP_API_ROOT=")
         process.send_signal(signal.SIGINT)
         assert process.wait(20) in {0, 130}
+
+
+def test_the_sandbox_says_where_it_is_and_ends_with_ctrl_c() -> None:
+    with (
+        a_sandbox("--port", "0", "--latency-ms", "1") as root,
+        SandboxControl(root.removesuffix("/3.0")) as sandbox,
+    ):
+        assert sandbox.counts().total.calls == 0
+
+
+def test_the_sandbox_of_the_sample_organisations_is_found_by_later_commands(
+    environment: pytest.MonkeyPatch, postgres_home: Path
+) -> None:
+    environment.setenv("MAILCHIMP_PIPELINE_HOME", str(postgres_home))
+    environment.delenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS")
+    with a_sandbox("--sample", "--port", str(free_port())) as root:
+        with complete_settings() as settings:
+            assert (settings.api_root, settings.source is not None) == (root, True)
+        key = ApiKey.parse(ORGANISATIONS[0].api_key)
+        with MailchimpClient(key, root=root, slots=ThreadSlots(1)) as client:
+            assert client.account().account_name == "Acme Corp"
+    (postgres_home / "sandbox.json").unlink()
+
+
+def test_no_sample_organisation_comes_into_a_database_of_somebodys_own(
+    environment: pytest.MonkeyPatch, database_url: str
+) -> None:
+    environment.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
+    result = call("sandbox", "--sample")
+    assert result.exit_code == 1
+    assert "leave --sample out" in result.stderr
 
 
 def test_each_command_loads_only_what_it_needs() -> None:

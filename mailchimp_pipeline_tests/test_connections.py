@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.connections import API_ROOT, ApiKey, MalformedApiKey, UnusableApiRoot, api_root
+from mailchimp_pipeline.connections import (
+    API_ROOT,
+    ApiKey,
+    MalformedApiKey,
+    SampleKeyKept,
+    UnusableApiRoot,
+    api_root,
+    root_for,
+)
+from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
+from mailchimp_pipeline.playground import ORGANISATIONS
 
 A_KEY = "0123456789abcdef0123456789abcdef-us6"
 
@@ -129,6 +139,17 @@ def test_a_key_is_sent_nowhere_unsafe(template: str) -> None:
         api_root(template, "us6")
     assert "secret" not in str(refused.value)
     assert "MAILCHIMP_API_ROOT" in str(refused.value)
+
+
+def test_a_key_of_the_sample_organisations_goes_to_the_sandbox_alone() -> None:
+    for organisation in ORGANISATIONS:
+        key = ApiKey.parse(organisation.api_key)
+        assert root_for(key, "http://127.0.0.1:8900/3.0") == "http://127.0.0.1:8900/3.0"
+        for template in (API_ROOT, "https://mailchimp.example.com/3.0"):
+            with pytest.raises(SampleKeyKept, match="MAILCHIMP_API_ROOT") as kept:
+                MailchimpClient(key, root=template, slots=ThreadSlots(1))
+            assert key.reveal() not in str(kept.value)
+    assert root_for(ApiKey.parse(A_KEY), API_ROOT) == "https://us6.api.mailchimp.com/3.0"
 
 
 @pytest.mark.parametrize("data_center", ["", "us", "us1234", "us6\n", "evil.example/", "us6.evil"])

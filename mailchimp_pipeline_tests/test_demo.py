@@ -19,6 +19,7 @@ from mailchimp_pipeline.sample import change_sample
 from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline_tests.runs.company import KEYS
 
 
@@ -56,6 +57,7 @@ def played(database_url: str, tmp_path: Path) -> Generator[Played]:
     text = StringIO()
     with local_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
         stack.start_api()
+        vars(pipeline.parts)["source"] = FileSource(tmp_path / "sample", quiet=Quiet(seconds=0))
         with SandboxControl(stack.sandbox_url or "") as sandbox:
             yield Played(_Demo(Console(file=text, width=200), stack, pipeline, sandbox), text)
 

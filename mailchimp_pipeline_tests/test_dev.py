@@ -1,7 +1,9 @@
 """`mailchimp-pipeline dev` as a whole: everything comes up, and Ctrl-C ends all of it."""
 
+import json
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Generator
@@ -38,6 +40,19 @@ def printed_before_it_stays(home: Path, process: subprocess.Popen[bytes]) -> str
     return text
 
 
+def kept_settings(home: Path) -> dict[str, str]:
+    """Return the settings of a process that is told nothing but where local state is."""
+    code = """
+import json
+from mailchimp_pipeline.assembly import complete_settings
+with complete_settings() as settings:
+    print(json.dumps(settings.environment()))
+"""
+    environment = {"MAILCHIMP_PIPELINE_HOME": str(home)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, cwd=home, check=True, capture_output=True)
+    return json.loads(run.stdout)
+
+
 @pytest.mark.slow
 def test_everything_comes_up_and_ctrl_c_ends_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ports = {name: free_port() for name in ("UI", "API", "SANDBOX")}
@@ -54,5 +69,10 @@ def test_everything_comes_up_and_ctrl_c_ends_all_of_it(monkeypatch: pytest.Monke
             urllib.request.urlopen(f"http://127.0.0.1:{ports['UI']}/server_info", timeout=30).close()
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
+        found = {name: kept_settings(home)[name] for name in ("MAILCHIMP_API_ROOT", "MAILCHIMP_PIPELINE_SOURCE")}
+    assert found == {
+        "MAILCHIMP_API_ROOT": f"http://127.0.0.1:{ports['SANDBOX']}/3.0",
+        "MAILCHIMP_PIPELINE_SOURCE": str(home / "sample"),
+    }
     assert len(children) >= 4
     assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []

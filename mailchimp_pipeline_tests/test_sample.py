@@ -9,15 +9,16 @@ import pytest
 from mailchimp_pipeline.contacts import EntityType, Source, contacts, read_contacts
 from mailchimp_pipeline.sample import SampleChange, SampleSize, change_sample, write_sample
 from mailchimp_pipeline.segments import Exclusion, FilterCriteria, SegmentType, Suppressions, membership
-from mailchimp_pipeline.sources import open_source
+from mailchimp_pipeline.sources import FileSource, Quiet
 
+AT_ONCE = Quiet(seconds=0)
 ORGANISATIONS = ("acme", "borealis", "cormorant")
 
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Source:
     write_sample(tmp_path)
-    return open_source(str(tmp_path))
+    return FileSource(tmp_path, quiet=AT_ONCE)
 
 
 def everybody(source: Source) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def everybody(source: Source) -> pd.DataFrame:
 
 
 def employees(directory: Path) -> pd.DataFrame:
-    frame = open_source(str(directory)).read(EntityType.EMPLOYEE, "acme")
+    frame = FileSource(directory, quiet=AT_ONCE).read(EntityType.EMPLOYEE, "acme")
     return contacts(frame, EntityType.EMPLOYEE).set_index("entity_id")
 
 

@@ -9,7 +9,7 @@ from subprocess import PIPE
 import pytest
 from pydantic import ValidationError
 
-from mailchimp_pipeline.local import local_state
+from mailchimp_pipeline.local import keep_sandbox, local_state
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings, SettingsError
 
 A_SECRET = "a-token-secret-of-more-than-32-characters"
@@ -194,6 +194,38 @@ def test_no_token_secret_is_made_where_tokens_come_from_an_identity_provider(tmp
     settings = settings_at(tmp_path, MAILCHIMP_PIPELINE_JWKS_URL="https://login.example.com/jwks.json")
 
     assert local_state(settings).token_secret is None
+
+
+SANDBOX = "http://127.0.0.1:8900/3.0"
+
+
+def test_where_the_sandbox_is_is_known_while_nothing_else_is_set(tmp_path: Path) -> None:
+    keep_sandbox(tmp_path, "http://127.0.0.1:1/3.0", None)
+    keep_sandbox(tmp_path, SANDBOX, tmp_path / "sample")
+
+    found = local_state(settings_at(tmp_path)).environment()
+
+    assert (found["MAILCHIMP_API_ROOT"], found["MAILCHIMP_PIPELINE_SOURCE"]) == (SANDBOX, str(tmp_path / "sample"))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_what_is_set_goes_before_the_sandbox_and_sample_people_to_no_other_mailchimp(tmp_path: Path) -> None:
+    keep_sandbox(tmp_path, SANDBOX, tmp_path / "sample")
+    own_source = local_state(settings_at(tmp_path, MAILCHIMP_PIPELINE_SOURCE="/hr"))
+    own_root = local_state(settings_at(tmp_path, MAILCHIMP_API_ROOT="https://mailchimp.example.com/3.0"))
+    own_database = settings_at(tmp_path, **{DATABASE_URL: "postgresql://db/pipeline", ENCRYPTION_KEYS: "1:abc"})
+
+    assert own_source.source
+    assert (own_source.source.get_secret_value(), own_source.api_root) == ("/hr", SANDBOX)
+    assert (own_root.source, own_root.api_root) == (None, "https://mailchimp.example.com/3.0")
+    assert local_state(own_database) == own_database
+
+
+def test_what_is_kept_of_the_sandbox_and_is_damaged_is_named(tmp_path: Path) -> None:
+    for text in ("", "7", "{"):
+        (tmp_path / "sandbox.json").write_text(text)
+        with pytest.raises(SettingsError, match=r"sandbox\.json is damaged. Remove it"):
+            local_state(settings_at(tmp_path))
 
 
 def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:

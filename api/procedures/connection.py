@@ -9,6 +9,7 @@ from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
 from mailchimp_pipeline.database import connections
 from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.segments import summary
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.segments import SegmentStatus
@@ -80,7 +81,7 @@ def connect(context: Context, wanted: ConnectInput) -> Connection:
 
 @router.mutation("disconnect", role=Role.ADMIN)
 def disconnect(context: Context) -> Connection:
-    """End the connection and forget its key; segments and campaigns stay."""
+    """End the connection and forget its key; segments and campaigns stay, syncs that were asked for do not."""
     context = context.in_time()
     webhooks = registration(context)
     with context.session() as session:
@@ -89,6 +90,9 @@ def disconnect(context: Context) -> Connection:
         ended = store.disconnect(by=context.actor, at=context.clock())
         if ended is None:
             raise NotConnected(context.organisation_id)
+        SyncRequestStore(session).end_waiting(
+            "The organisation disconnected Mailchimp before this sync began.", by=context.actor, at=context.clock()
+        )
         shown = _shown(session, ended)
     webhooks.remove(farewell, context.mailchimp_of)
     return shown

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from threading import Lock
+from threading import RLock
 
 from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.assembly.key_notes import KeyNotes
@@ -21,9 +21,9 @@ from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import local_state
-from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.sources import open_source
+from mailchimp_pipeline.sources import LateSource, open_source
 
 _POOL = 24
 """Connections to PostgreSQL that a process keeps: each push has ten threads that write, some organisations at once."""
@@ -81,7 +81,7 @@ class Parts:
     database: Database
     _clients: dict[str, MailchimpClient] = field(default_factory=dict[str, MailchimpClient])
     _slots: dict[str, ConnectionSlots] = field(default_factory=dict[str, ConnectionSlots])
-    _one_at_a_time: Lock = field(default_factory=Lock)
+    _one_at_a_time: RLock = field(default_factory=RLock)
 
     @property
     def database_url(self) -> str:
@@ -95,7 +95,10 @@ class Parts:
 
     @cached_property
     def source(self) -> Source:
-        """The HR and vendor relations. Raises `NoSource`."""
+        """The HR and vendor relations. Where the settings name none, or none that can be opened, every read says so."""
+        return LateSource(self._opened_source)
+
+    def _opened_source(self) -> Source:
         if self.settings.source is None:
             raise NoSource
         return open_source(self.settings.source.get_secret_value(), self.settings.employees, self.settings.vendors)
@@ -107,7 +110,9 @@ class Parts:
                 self._clients[organisation_id] = self.client(organisation_id)
             return self._clients[organisation_id]
 
-    def client(self, organisation_id: str, *, retries: Retries | None = None) -> MailchimpClient:
+    def client(
+        self, organisation_id: str, *, retries: Retries | None = None, timeouts: Timeouts | None = None
+    ) -> MailchimpClient:
         """Return a client of the organisation's account, to be closed by the caller.
 
         Raises `NotConnected`, `database.encryption.SecretUnreadable`.
@@ -123,6 +128,7 @@ class Parts:
             slots=slots,
             root=self.settings.api_root,
             retries=retries,
+            timeouts=timeouts,
             proxy=self.settings.proxy,
             key_watch=self.key_notes(connection, api_key),
         )
@@ -133,9 +139,11 @@ class Parts:
 
     def slots(self, account_id: str) -> ConnectionSlots:
         """Return the connections that Mailchimp allows the account, counted over all processes."""
-        if account_id not in self._slots:
-            self._slots[account_id] = ConnectionSlots(self.database, account_id)
-        return self._slots[account_id]
+        # Two threads with slots of their own each would together take more than there are.
+        with self._one_at_a_time:
+            if account_id not in self._slots:
+                self._slots[account_id] = ConnectionSlots(self.database, account_id)
+            return self._slots[account_id]
 
     def erasures(self, mailchimp: OpenAccount | None = None) -> Erasures:
         """Return what erases contacts; `mailchimp` opens an organisation's account, by default patiently."""

@@ -1,7 +1,8 @@
 """The pipeline behind Dagster's segments, over the parts."""
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,19 +16,23 @@ from mailchimp_pipeline.database.webhooks import organisations_without_webhook
 from mailchimp_pipeline.database.withdrawals import organisations_to_tell
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.registration import Registration
 from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.runs.run import Run
+from mailchimp_pipeline.runs.run import ORGANISATIONS_AT_ONCE, Run
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.tracing import each_working_for, working_for
+from mailchimp_pipeline.tracing import carried, each_working_for, working_for
 from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 _ONE_TRY = Retries(budget=10)
-"""For what the next run does again anyway."""
+_SHORT = Timeouts(read=30)
+"""For what the next run does again anyway: the segments wait behind it. What was done unheard is done again."""
+
+_PAUSES_OF_A_TICK = (1.0, 4.0, 15.0)
+"""Dagster gives a tick a minute, in which PostgreSQL may also have to be waited for at each try."""
 
 _log = logger("mailchimp_pipeline.runs")
 
@@ -41,9 +46,13 @@ def open_pipeline(settings: Settings | None = None) -> Generator["DatabasePipeli
 
 @dataclass(frozen=True, slots=True)
 class DatabasePipeline:
-    """`runs.pipeline.Pipeline` over the database, the source and Mailchimp."""
+    """`runs.pipeline.Pipeline` over the database, the source and Mailchimp.
+
+    `before` is how long Mailchimp may take for each answer to what is done before any segment.
+    """
 
     parts: Parts
+    before: Timeouts = _SHORT
 
     def now(self) -> datetime:
         """Return the time."""
@@ -55,19 +64,27 @@ class DatabasePipeline:
 
     def due_segments(self) -> Sequence[Segment]:
         """Return the live segments of connected organisations."""
-        return self._records.due_segments()
+        return Persistence(_PAUSES_OF_A_TICK).do(self._records.due_segments)
 
     def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
         """Return those of the due segments whose last sync did not end well after the moment."""
-        return self._records.not_synced_since(moment)
+        return Persistence().do(partial(self._records.not_synced_since, moment))
 
     def waiting_requests(self) -> Sequence[SyncRequest]:
         """Return the requests that no run has taken up."""
         return self._records.waiting_requests()
 
-    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+    def running_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests that a run has taken up and not ended."""
+        return self._records.running_requests()
+
+    @contextmanager
+    def at_work(self, run_id: str) -> Generator[None]:
         """Hold the lock by which a run's process is known to be alive, also over a restart of PostgreSQL."""
-        return keep(self.parts.database, run_lock(run_id), what=f"run {run_id}")
+        with ExitStack() as held:
+            lock = partial(keep, self.parts.database, run_lock(run_id), what=f"run {run_id}")
+            Persistence().do(lambda: held.enter_context(lock()))
+            yield
 
     def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
         """Do the segments with these partition keys."""
@@ -105,16 +122,19 @@ class DatabasePipeline:
         parts = self.parts
         with parts.database.everyone() as session:
             organisation_ids = organisations_to_tell(session)
-        for organisation_id in organisation_ids:
+
+        def carry(organisation_id: str) -> None:
             # Where it still does not answer they stay outstanding, and the segments say what is wrong.
             with suppress(PipelineError):
                 carry_withdrawals(
                     organisation_id,
-                    lambda each=organisation_id: closing(parts.client(each, retries=_ONE_TRY)),
+                    lambda: self._opened_once(organisation_id),
                     database=parts.database,
                     keyring=parts.keyring,
                     clock=utc_now,
                 )
+
+        _side_by_side(carry, organisation_ids)
 
     def _register_webhooks(self) -> None:
         """Make the webhooks that could not be made when an organisation connected, or made a segment."""
@@ -123,7 +143,8 @@ class DatabasePipeline:
             return
         with parts.database.everyone() as session:
             organisation_ids = organisations_without_webhook(session)
-        for organisation_id in organisation_ids:
+
+        def register(organisation_id: str) -> None:
             Registration(
                 organisation_id=organisation_id,
                 actor=audit.PIPELINE,
@@ -131,8 +152,13 @@ class DatabasePipeline:
                 database=parts.database,
                 keyring=parts.keyring,
                 clock=utc_now,
-                mailchimp=lambda each=organisation_id: closing(parts.client(each, retries=_ONE_TRY)),
+                mailchimp=lambda: self._opened_once(organisation_id),
             ).register_missing()
+
+        _side_by_side(register, organisation_ids)
+
+    def _opened_once(self, organisation_id: str) -> AbstractContextManager[MailchimpClient]:
+        return closing(self.parts.client(organisation_id, retries=_ONE_TRY, timeouts=self.before))
 
     def fail_abandoned(self) -> int:
         """Put segments that are `syncing` though nothing is at them into `error`."""
@@ -140,7 +166,7 @@ class DatabasePipeline:
 
     def fail_stopped(self, run: StoppedRun, reason: str) -> None:
         """Put what the run did not come to into `error`, and end its request unless another run took that over."""
-        self._records.fail_stopped(run, reason)
+        Persistence(_PAUSES_OF_A_TICK).do(partial(self._records.fail_stopped, run, reason))
 
     def is_alive(self, run_id: str) -> bool:
         """Tell whether the process of a run holds its lock."""
@@ -150,6 +176,13 @@ class DatabasePipeline:
     @property
     def _records(self) -> DatabaseRecords:
         return DatabaseRecords(self.parts.database, self.parts.keyring, utc_now)
+
+
+def _side_by_side(task: Callable[[str], None], organisation_ids: Sequence[str]) -> None:
+    """Do a task for organisations, several at once: one whose Mailchimp hangs keeps none but itself waiting."""
+    with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="before") as pool:
+        for done in [pool.submit(carried(task), organisation_id) for organisation_id in organisation_ids]:
+            done.result()
 
 
 def _tell(result: SegmentResult, run_id: str, request_id: str | None) -> None:

@@ -19,7 +19,7 @@ from mailchimp_pipeline.database.linking import link_words
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
-from mailchimp_pipeline.database.requests import SyncRequestStore, waiting_requests
+from mailchimp_pipeline.database.requests import SyncRequestStore, running_requests, waiting_requests
 from mailchimp_pipeline.database.segments import (
     SegmentProgress,
     SegmentStore,
@@ -144,15 +144,24 @@ class DatabaseRecords:
         with self.database.everyone() as session:
             return [SyncRequest(request.id, request.partition_key) for request in waiting_requests(session)]
 
+    def running_requests(self) -> list[SyncRequest]:
+        """Return the requests of live segments that a run has taken up and not ended, the oldest first."""
+        with self.database.everyone() as session:
+            return [
+                SyncRequest(request.id, request.partition_key, request.run_id, request.started_at)
+                for request in running_requests(session)
+            ]
+
     def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> frozenset[str]:
         """Note that the run takes up the request; return the segment in which it confirms departures, if it does."""
         confirmed: set[str] = set()
         for organisation_id in _organisations(keys):
             with self.database.organisation(organisation_id) as session:
                 store = SyncRequestStore(session)
-                store.start(request_id, run_id=run_id, at=self.clock())
-                request = store.get(request_id)
-                confirmed |= {request.segment_id} if request and request.departures_confirmed else set()
+                # The run of a request that is done may be executed again: what was confirmed then was of then.
+                if store.start(request_id, run_id=run_id, at=self.clock()):
+                    request = store.get(request_id)
+                    confirmed |= {request.segment_id} if request and request.departures_confirmed else set()
         return frozenset(confirmed)
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:

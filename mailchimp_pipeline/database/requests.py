@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit
@@ -90,14 +90,26 @@ class SyncRequestStore:
         return True
 
     def finish(self, request_id: str, *, at: datetime) -> None:
-        """Note that its run synced the segment."""
-        if (row := self._locked(request_id)) and row.status == RequestStatus.RUNNING:
-            row.status, row.finished_at = RequestStatus.DONE.value, at
+        """Note that its run synced the segment, also where that run was given up for dead meanwhile."""
+        row = self._locked(request_id)
+        if row and row.run_id and row.status in {RequestStatus.RUNNING, RequestStatus.FAILED}:
+            row.status, row.error, row.finished_at = RequestStatus.DONE.value, None, at
 
     def fail(self, request_id: str, error: str, *, at: datetime) -> None:
         """Note why its run did not sync the segment, unless it has ended already."""
         if (row := self._locked(request_id)) and row.finished_at is None:
             row.status, row.error, row.finished_at = RequestStatus.FAILED.value, error, at
+
+    def end_waiting(self, error: str, *, by: str, at: datetime) -> None:
+        """Fail the requests that wait, because nothing is going to serve them."""
+        waiting = update(SyncRequestRow).where(
+            SyncRequestRow.organisation_id == self._session.organisation_id,
+            SyncRequestRow.status == RequestStatus.WAITING.value,
+        )
+        ending = waiting.values(status=RequestStatus.FAILED.value, error=error, finished_at=at)
+        for segment_id in self._session.scalars(ending.returning(SyncRequestRow.segment_id)).all():
+            entity = audit.Entity("segment", str(segment_id))
+            audit.write(self._session, audit.Entry(by, "segment.sync_request_ended", entity, at, {"error": error}))
 
     def _waiting(self, segment: SegmentRow) -> SyncRequestRow | None:
         """Return the request that waits, kept from runs until the transaction ends."""
@@ -135,10 +147,19 @@ class SyncRequestStore:
 
 def waiting_requests(session: Session) -> tuple[SyncRequest, ...]:
     """Return the requests of all organisations that no run has taken up, the oldest first."""
+    return _requests(session, RequestStatus.WAITING)
+
+
+def running_requests(session: Session) -> tuple[SyncRequest, ...]:
+    """Return the requests of all organisations that a run has taken up and not ended, the oldest first."""
+    return _requests(session, RequestStatus.RUNNING)
+
+
+def _requests(session: Session, status: RequestStatus) -> tuple[SyncRequest, ...]:
     query = (
         select(SyncRequestRow)
         .join(SegmentRow, SegmentRow.id == SyncRequestRow.segment_id)
-        .where(SyncRequestRow.status == RequestStatus.WAITING.value, SegmentRow.soft_deleted_at.is_(None))
+        .where(SyncRequestRow.status == status.value, SegmentRow.soft_deleted_at.is_(None))
         .order_by(SyncRequestRow.requested_at, SyncRequestRow.id)
     )
     return tuple(map(_request, session.scalars(query)))

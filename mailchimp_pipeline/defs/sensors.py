@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
+from mailchimp_pipeline.defs.failures import foreseen
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
 from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START, SEGMENTS
+from mailchimp_pipeline.defs.stranded import end_stranded
 from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun
 
 _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
@@ -37,6 +39,7 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
     if abandoned:
         context.log.warning("%d segments were syncing in a process that is gone; they are in error now.", abandoned)
     requests = pipeline.waiting_requests()
+    end_stranded(context, pipeline, [*requests, *pipeline.running_requests()])
     live = [segment.partition_key for segment in pipeline.due_segments()]
     ready = set(live)
     return dg.SensorResult(
@@ -90,7 +93,8 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
 )
 def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
     """Segments that failed by themselves have their own error already, and keep it."""
-    _fail_segments(context, pipeline, "failed before it came to this segment")
+    why = foreseen(context.failure_event)
+    _fail_segments(context, pipeline, f"failed before it came to this segment{f': {why}' if why else '.'}")
 
 
 @dg.run_status_sensor(
@@ -102,7 +106,7 @@ def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[
 )
 def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
     """Somebody stopped the run: say so on what it left undone."""
-    _fail_segments(context, pipeline, "was cancelled before it came to this segment")
+    _fail_segments(context, pipeline, "was cancelled before it came to this segment.")
 
 
 def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> None:
@@ -117,7 +121,7 @@ def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what:
         begun or (record.create_timestamp if record else pipeline.now()),
         run.tags.get(REQUEST_TAG),
     )
-    pipeline.fail_stopped(stopped, f"Run {run.run_id} {what}. Ask for a sync again, or wait for the one at 05:00 UTC.")
+    pipeline.fail_stopped(stopped, f"Run {run.run_id} {what} Ask for a sync again, or wait for the one at 05:00 UTC.")
 
 
 def _partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:

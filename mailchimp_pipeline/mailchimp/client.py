@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from mailchimp_pipeline.connections import API_ROOT, ApiKey, api_root
+from mailchimp_pipeline.connections import API_ROOT, ApiKey, root_for
 from mailchimp_pipeline.mailchimp.account import AccountCalls
 from mailchimp_pipeline.mailchimp.audiences import AudienceCalls
 from mailchimp_pipeline.mailchimp.campaigns import CampaignCalls
@@ -34,7 +34,7 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
     ) -> None:
         self._transport = Transport(
             api_key,
-            api_root(root, api_key.data_center),
+            root_for(api_key, root),
             slots=slots,
             timeouts=timeouts or Timeouts(),
             retries=retries or Retries(),

@@ -6,7 +6,8 @@ PassingError
     ├── TimedOut           no answer in time; may have been carried out
     └── Unavailable        unreachable or broken; may have been carried out
         ├── BrokenOff      an answer that ended early, or is none
-        └── Incomplete     a listing that gave less than it announced
+        ├── Incomplete     a listing that gave less than it announced
+        └── NobodyThere    nothing listens at the sandbox's address; was not carried out
 LastingError
 ├── KeyRefused             the key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
@@ -15,6 +16,7 @@ LastingError
 │   ├── AudienceGone
 │   └── CampaignGone
 ├── Redirected             the address of the API leads elsewhere
+│   └── NotTheApi          what answers there is something else
 └── Rejected               the request is understood and refused: `title`, `fields`
     ├── NotPossible        not with the thing as it is now (HTTP 405)
     ├── MemberExists       the audience has the address already
@@ -30,8 +32,8 @@ from mailchimp_pipeline.sync import Refusal
 class MailchimpAway(PassingError):
     """Mailchimp did not carry it out, or did and we did not hear of it; asking again later may work."""
 
-    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, *, retry_after: float | None = None, place: str | None = None) -> None:
+        super().__init__(text, place=place)
         self.retry_after = retry_after
 
 
@@ -53,6 +55,10 @@ class BrokenOff(Unavailable):
 
 class Incomplete(Unavailable):
     """A listing ended before all that it announced had come."""
+
+
+class NobodyThere(Unavailable):
+    """Nothing listens at the address on this machine. Waiting does not start it."""
 
 
 class KeyRefused(LastingError):
@@ -84,7 +90,8 @@ class AudienceGone(NotFound):
     """The account has no such audience."""
 
     advice: ClassVar = (
-        "The audience was deleted or belongs to another account: choose another one, or connect its account"
+        "The audience was deleted or belongs to another account: connect that account, or make a new segment for "
+        "another audience and delete the one for this"
     )
 
 
@@ -96,6 +103,10 @@ class CampaignGone(NotFound):
 
 class Redirected(LastingError):
     """Something answered with another address. It is not followed: the key would go along."""
+
+
+class NotTheApi(Redirected):
+    """Something else than the API answers at the address that is configured for it."""
 
 
 class Rejected(LastingError):

@@ -18,7 +18,15 @@ from requests.adapters import HTTPAdapter
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import BrokenOff, KeyRefused, MailchimpAway, NotFound, Throttled, TimedOut
+from mailchimp_pipeline.mailchimp.errors import (
+    BrokenOff,
+    KeyRefused,
+    MailchimpAway,
+    NobodyThere,
+    NotFound,
+    Throttled,
+    TimedOut,
+)
 from mailchimp_pipeline.mailchimp.models import Wire
 from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
@@ -134,6 +142,8 @@ class Transport:
             except NotFound as error:
                 error.after_lost_answer = answer_lost
                 raise
+            except NobodyThere:
+                raise
             except MailchimpAway as error:
                 answer_lost = answer_lost or not isinstance(error, Throttled)
                 broke_off += isinstance(error, BrokenOff)
@@ -170,11 +180,12 @@ class Transport:
             ) as response:
                 body = self._body(response, until=begun + self._timeouts.total)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            failure = lost(call, error, begun=response is not None, seconds=self._retries.clock() - begun)
+            seconds = self._retries.clock() - begun
+            failure = lost(call, error, self._root, begun=response is not None, seconds=seconds)
         else:
             seconds = self._retries.clock() - begun
             answer = Answer(response.status_code, body, retry_after(response.headers), seconds)
-            failure = verdict(call, answer)
+            failure = verdict(call, answer, self._root)
             if failure is None:
                 return answer
         raise failure

@@ -4,12 +4,14 @@ Each text says what was being done and what to do next. Mailchimp's own `detail`
 it is read (`refusals`) and never passed on.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 import requests
 import urllib3
 
+from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import (
@@ -20,8 +22,10 @@ from mailchimp_pipeline.mailchimp.errors import (
     MailchimpAway,
     MemberExists,
     MemberRefused,
+    NobodyThere,
     NotPermitted,
     NotPossible,
+    NotTheApi,
     Redirected,
     Rejected,
     Throttled,
@@ -36,6 +40,8 @@ _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 _LONG: Final = 30.0
 """Seconds after which whoever hangs up, or fails without a word, is taken to have waited for Mailchimp in vain."""
 
+_MAILCHIMPS_OWN: Final = re.compile(r"https://(us[0-9]{1,3}|\{data_center\})\.api\.mailchimp\.com/3\.0")
+
 _UNEXPLAINED: Final = Problem.model_validate({})
 
 
@@ -49,8 +55,8 @@ class Answer:
     seconds: float = 0.0
 
 
-def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
-    """Return the error that an answer means, None for a success. Raises nothing, whatever came."""
+def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | LastingError | None:
+    """Return the error that an answer from the API's root means, None for a success. Raises nothing, whatever came."""
     if 200 <= answer.status < 300:
         return None
     if 300 <= answer.status < 400:
@@ -59,12 +65,19 @@ def verdict(call: Call, answer: Answer) -> MailchimpAway | LastingError | None:
             "Check that MAILCHIMP_API_ROOT is the address of the API itself."
         )
     problem = Problem.read(answer.body)
+    if answer.status == 404 and problem is None and not _MAILCHIMPS_OWN.fullmatch(root):
+        return NotTheApi(
+            f"Something else than Mailchimp's API answered while {call.task} (HTTP 404). Correct the path in "
+            "MAILCHIMP_API_ROOT: Mailchimp's ends in /3.0, as does the sandbox's.",
+            place=root,
+        )
     return _passing(call, answer, problem) or _lasting(call, answer.status, problem or _UNEXPLAINED)
 
 
 def lost(
     call: Call,
     error: requests.RequestException | urllib3.exceptions.HTTPError,
+    root: str = API_ROOT,
     *,
     begun: bool = False,
     seconds: float = 0.0,
@@ -73,6 +86,13 @@ def lost(
 
     What `error` says is left out: it holds the URL.
     """
+    # In the clear means this machine (`connections.api_root`), where the sandbox is.
+    if root.startswith("http://") and _was_refused(error):
+        return NobodyThere(
+            f"Nothing listens where the sandbox is expected, while {call.task}. Bring it up: `make dev`, or "
+            "`mailchimp-pipeline sandbox --sample`; or correct MAILCHIMP_API_ROOT.",
+            place=root,
+        )
     # A time-out while the body is read comes as a ConnectionError around urllib3's own error.
     in_vain = any(
         isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)
@@ -83,6 +103,12 @@ def lost(
         return BrokenOff(f"Mailchimp's answer while {call.task} broke off or is too large. {_LATER}.")
     why = "its certificate is not good" if isinstance(error, requests.exceptions.SSLError) else "the connection failed"
     return Unavailable(f"Mailchimp could not be reached while {call.task}: {why}. {_LATER}.")
+
+
+def _was_refused(error: Exception) -> bool:
+    """Tell whether nobody listened: urllib3 hides the system's error behind two of its own, and requests that."""
+    reasons = (getattr(cause, "reason", None) for cause in error.args)
+    return any(isinstance(getattr(reason, "__cause__", None), ConnectionRefusedError) for reason in reasons)
 
 
 def malformed(call: Call, answer: Answer) -> BrokenOff:

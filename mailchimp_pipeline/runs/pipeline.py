@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """Somebody's wish to have a segment synced now, waiting for a run."""
+    """Somebody's wish to have a segment synced now; which run has taken it up, and when, unless it waits for one."""
 
     id: str
     partition_key: str
+    run_id: str | None = None
+    taken_up_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Pipeline(Protocol):
 
     def waiting_requests(self) -> Sequence[SyncRequest]:
         """Return the requests that no run has taken up."""
+        ...
+
+    def running_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests that a run has taken up and not ended."""
         ...
 
     def at_work(self, run_id: str) -> AbstractContextManager[None]:

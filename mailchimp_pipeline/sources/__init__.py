@@ -8,11 +8,14 @@ from pathlib import Path
 
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.sources.errors import SourceAwayError, SourceChangedError, UnreadableSourceError
-from mailchimp_pipeline.sources.files import FileSource
+from mailchimp_pipeline.sources.files import FileSource, Quiet
+from mailchimp_pipeline.sources.late import LateSource
 from mailchimp_pipeline.sources.sql import SqlSource
 
 __all__ = [
     "FileSource",
+    "LateSource",
+    "Quiet",
     "SourceAwayError",
     "SourceChangedError",
     "SqlSource",

@@ -5,6 +5,7 @@ What does not belong here: which file is read, and when (`files`).
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from mailchimp_pipeline.sources.header import column_names
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTE, _COMMA = ord('"'), ord(",")
 _EDGES = np.frombuffer(b',\r\n"', dtype=np.uint8)
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _LONGEST_FIELD = 1024 * 1024
 
 
@@ -74,7 +76,14 @@ def _header(data: bytes, path: Path) -> tuple[list[str], int]:
         header = next((row for row in reader if row), list[str]())
     except (csv.Error, UnicodeDecodeError):
         raise _malformed(data, path) from None
-    return column_names(header, path), reader.line_num
+    names = column_names(header, path)
+    if "organisation_id" not in names and (other := re.search(r"[;\t|]", ",".join(names))):
+        raise UnreadableSourceError(
+            f"{path.name} is not separated by commas: its first line has {_SEPARATORS[other[0]]} between the names of "
+            "the columns. Export it again with commas.",
+            place=str(path),
+        )
+    return names, reader.line_num
 
 
 def _parsed(data: bytes, names: list[str], included: list[str], *, header_lines: int) -> Any:  # noqa: ANN401

@@ -1,18 +1,18 @@
 """What can go wrong with a source.
 
-PassingError: SourceAwayError, SourceChangedError. LastingError: UnreadableSourceError.
+Interrupted: SourceAwayError, SourceChangedError. LastingError: UnreadableSourceError.
 None of them carries what a driver or a parser said, for that may quote a row, and none is raised from it.
 """
 
-from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.errors import Interrupted, LastingError
 
 
-class SourceAwayError(PassingError):
+class SourceAwayError(Interrupted):
     """The source's database does not answer, or stopped answering."""
 
 
-class SourceChangedError(PassingError):
-    """A file was rewritten while it was read."""
+class SourceChangedError(Interrupted):
+    """A file was rewritten while it was read, or is being written."""
 
 
 class UnreadableSourceError(LastingError):

@@ -4,7 +4,10 @@ What does not belong here: the formats themselves (`csv_format`, `parquet_format
 """
 
 import hashlib
-from collections.abc import Callable
+import stat
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -37,6 +40,24 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """For how many seconds nobody may have written to a file that is read, and how long that is waited for.
+
+    Half a file whose writer is slow looks like a whole one: nothing else tells the two apart.
+    """
+
+    seconds: float = 3.0
+    patience: float = 20.0
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    def lacks(self, stamp: Stamp) -> float:
+        """Return how many seconds the file must still be watched. Of a time that is yet to come, no clock says it."""
+        age = self.now() - stamp.modified_ns / 1e9
+        return self.seconds if age < 0 else max(0.0, self.seconds - age)
+
+
+@dataclass(frozen=True, slots=True)
 class _Content:
     """A file as it was read: the columns by name, and the digest of its bytes."""
 
@@ -48,9 +69,10 @@ class _Content:
 class FileSource:
     """The relations as `employees.csv` or `employees.parquet`, and `vendors` likewise, in one directory."""
 
-    def __init__(self, directory: Path, stamp: Callable[[Path], Stamp] = Stamp.of) -> None:
+    def __init__(self, directory: Path, stamp: Callable[[Path], Stamp] = Stamp.of, quiet: Quiet | None = None) -> None:
         self._directory = directory
         self._stamp = stamp
+        self._quiet = quiet or Quiet()
         self._contents: dict[Path, _Content] = {}
         self._reading = Lock()
 
@@ -66,7 +88,7 @@ class FileSource:
 
     def _content(self, relation: EntityType) -> _Content:
         path = self._path(relation)
-        with self._reading:
+        with self._reading, _read_from(path, path.name):
             known = self._contents.get(path)
             if known is None or known.stamp != self._stamp(path):
                 known = self._contents[path] = self._read_whole(path, relation)
@@ -75,7 +97,8 @@ class FileSource:
     def _path(self, relation: EntityType) -> Path:
         """Return the relation's one file."""
         wanted = [self._directory / f"{relation.relation}{suffix}" for suffix in _FORMATS]
-        found = [path for path in wanted if path.is_file()]
+        with _read_from(self._directory, "The source's directory"):
+            found = [path for path in wanted if _is_file(path)]
         if not found:
             raise UnreadableSourceError(
                 f"There is no {wanted[0].name} or {wanted[1].name} in the source's directory. "
@@ -91,14 +114,10 @@ class FileSource:
         return found[0]
 
     def _read_whole(self, path: Path, relation: EntityType) -> _Content:
-        before = self._stamp(path)
-        data = self._bytes(path)
+        before = self._settled(path)
+        data = path.read_bytes()
         if self._stamp(path) != before:
-            raise SourceChangedError(
-                f"The file {path.name} was rewritten while it was read. Try again once it is complete; "
-                f"best write it under another name, and rename it when it is.",
-                place=str(path),
-            )
+            raise _changed(path, "rewritten while it was read")
         columns = _FORMATS[path.suffix](data, path)
         if "organisation_id" not in columns:
             raise MissingColumnError(relation.relation, "organisation_id")
@@ -106,12 +125,43 @@ class FileSource:
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
         return _Content(before, columns, RelationVersion(rows=len(columns["organisation_id"]), version=digest))
 
-    @staticmethod
-    def _bytes(path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise UnreadableSourceError(
-                f"The file {path.name} cannot be read ({type(error).__name__}). Let the pipeline's user read it.",
-                place=str(path),
-            ) from None
+    def _settled(self, path: Path) -> Stamp:
+        """Return the file's stamp once nobody has written to it for a while."""
+        stamp, watched = self._stamp(path), 0.0
+        lacking = self._quiet.lacks(stamp)
+        while lacking:
+            if watched + lacking > self._quiet.patience:
+                raise _changed(path, f"still being written after {watched:.0f} s")
+            self._quiet.sleep(lacking)
+            watched += lacking
+            before, stamp = stamp, self._stamp(path)
+            lacking = 0.0 if stamp == before else self._quiet.seconds
+        return stamp
+
+
+@contextmanager
+def _read_from(path: Path, what: str) -> Generator[None]:
+    """Name the file or directory that the system does not let us read, or that vanished."""
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableSourceError(
+            f"{what} cannot be read ({type(error).__name__}). Let the pipeline's user read it and pass through the "
+            f"directories above it; and replace a file by renaming another, so that it is there at all times.",
+            place=str(path),
+        ) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _changed(path: Path, how: str) -> SourceChangedError:
+    return SourceChangedError(
+        f"The file {path.name} was {how}. Try again once it is complete; best write it under another name, and rename "
+        f"it when it is.",
+        place=str(path),
+    )

@@ -41,11 +41,17 @@ def _as_text(column: Any, name: str, path: Path) -> pa.StringArray:  # noqa: ANN
 
 
 def _as_whole_numbers(column: Any) -> Any:  # noqa: ANN401  # Arrow of any type
-    """Return floats that are whole numbers as integers: pandas writes ids so where one is missing, and 7 is not 7.0."""
-    if not pa.types.is_floating(column.type):
+    """Return numbers without the fraction they have by their type alone, where all are whole: ids, and 7 is not 7.0.
+
+    pandas has floats where one is missing, databases have decimals.
+    """
+    if pa.types.is_decimal(column.type):
+        numbers, whole = column, pa.decimal256(76, 0)
+    elif pa.types.is_floating(column.type):
+        numbers, whole = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column), pa.int64()
+    else:
         return column
-    numbers = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
-        return pc.cast(numbers, pa.int64())
+        return pc.cast(numbers, whole)
     except pa.ArrowInvalid:
         return numbers

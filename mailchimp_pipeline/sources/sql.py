@@ -19,6 +19,23 @@ from mailchimp_pipeline.sources.sql_relation import SqlRelation
 from mailchimp_pipeline.sources.sql_select import SelectTransport
 
 _CONNECT_SECONDS = 10
+_STATEMENT_MINUTES = 15
+"""A million people take seconds: what takes longer than this waits for a lock, or will not end."""
+
+# COPY hands over the server's bytes as they are: in UTF-8 whatever the database is kept in, as Arrow wants it.
+_POSTGRES_ARGUMENTS = {
+    "client_encoding": "utf8",
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+_LIMITED = sa.text(
+    "select set_config('statement_timeout', :limit, true) where current_setting('statement_timeout') = '0'"
+)
+"""For the transaction, unless whoever runs the database set a limit of their own."""
+
+_CANCELLED = "57014"
+"""SQLSTATE of a statement that reached its limit of time, or that somebody cancelled."""
 
 _LASTING_STATES = ("22", "28", "2F", "3D", "3F", "42", "0A")
 """Classes of SQLSTATE that stay until somebody changes something: data, log-in, names, permissions, syntax."""
@@ -69,15 +86,22 @@ class SqlSource:
             with self._connect() as connection:
                 yield connection, SqlRelation.find(connection, entity_type, self._relations[entity_type])
         except (exc.DBAPIError, psycopg.Error) as error:
+            if _state(error) == _CANCELLED:
+                raise _too_slow(entity_type) from None
             if _is_passing(error):
                 raise _away(error) from None
             raise _unreadable(entity_type, error) from None
 
-    def _connect(self) -> sa.Connection:
+    @contextmanager
+    def _connect(self) -> Generator[sa.Connection]:
         try:
-            return self._engine.connect()
+            connection = self._engine.connect()
         except exc.DBAPIError as error:
             raise _away(error) from None
+        with connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(_LIMITED, {"limit": f"{_STATEMENT_MINUTES}min"})
+            yield connection
 
 
 def _engine(url: str) -> sa.Engine:
@@ -87,7 +111,12 @@ def _engine(url: str) -> sa.Engine:
         if parsed.get_backend_name() in {"postgres", "postgresql"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
             parsed = parsed.update_query_dict({"connect_timeout": str(_CONNECT_SECONDS), **parsed.query})
-            return sa.create_engine(parsed, poolclass=sa.NullPool, execution_options={"postgresql_readonly": True})
+            return sa.create_engine(
+                parsed,
+                connect_args=_POSTGRES_ARGUMENTS,
+                poolclass=sa.NullPool,
+                execution_options={"postgresql_readonly": True},
+            )
         return sa.create_engine(parsed, poolclass=sa.NullPool)
     except (exc.ArgumentError, ImportError, ValueError) as error:
         raise UnreadableSourceError(
@@ -122,6 +151,14 @@ def _away(error: Exception) -> SourceAwayError:
     return SourceAwayError(
         f"The source's database does not answer ({_said(error)}). It is asked again; if that goes on, check the "
         f"host, port, user and password in MAILCHIMP_PIPELINE_SOURCE, and that the database is up."
+    )
+
+
+def _too_slow(entity_type: EntityType) -> UnreadableSourceError:
+    return UnreadableSourceError(
+        f"Reading the source's {entity_type.relation} was cancelled: it took longer than the database's "
+        f"statement_timeout, or than {_STATEMENT_MINUTES} minutes where that is not set. Look what the table is locked "
+        f"by, or make the query in MAILCHIMP_PIPELINE_{entity_type.relation.upper()} faster."
     )
 
 

@@ -27,6 +27,7 @@ from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import LATER, Office, an_office, impatient
 from mailchimp_pipeline_tests.consent.remains import places_in_files, places_in_server
+from mailchimp_pipeline_tests.source_fake import long_ago
 
 ENTITY_ID = "hr-4711-0815"
 _HEADER = "organisation_id,id,email,first_name,last_name,department,location,employment_type,employment_status\n"
@@ -95,6 +96,7 @@ def a_whole(files: Path) -> Generator[Whole]:
 def a_pipeline(home: Path, files: Path, sandbox: Sandbox) -> Generator[tuple[Parts, str]]:
     for name in ("employees", "vendors"):
         (files / f"{name}.csv").write_text(_HEADER)
+        long_ago(files / f"{name}.csv")
     given = settings_for("postgresql://nowhere/nothing", files, sandbox, MAILCHIMP_PIPELINE_HOME=str(home))
     own = {name: value for name, value in given.environment().items() if not name.endswith("DATABASE_URL")}
     with complete_settings(Settings.from_environment(own)) as settings, logged_to(home / "logs"):

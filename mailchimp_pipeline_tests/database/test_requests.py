@@ -114,6 +114,17 @@ def test_a_retried_run_takes_over_a_failed_request(database: Database) -> None:
     assert (stored(database, request).status, stored(database, request).run_id) == ("done", "run-2")
 
 
+def test_a_run_that_was_given_up_for_dead_and_was_not_ends_its_request_well(database: Database) -> None:
+    request = ask(database, a_segment(database))
+    with database.organisation(ACME) as session:
+        store = SyncRequestStore(session)
+        store.start(request.id, run_id="run-1", at=AT)
+        store.fail(request.id, "The run stopped before it finished.", at=AT)
+        store.finish(request.id, at=AT + MINUTE)
+    ended = stored(database, request)
+    assert (ended.status, ended.finished_at, ended.error) == ("done", AT + MINUTE, None)
+
+
 def test_a_request_that_nobody_took_up_can_fail_but_not_finish(database: Database) -> None:
     request = ask(database, a_segment(database))
     with database.organisation(ACME) as session:

@@ -58,6 +58,7 @@ class FakePipeline:
     segments: Sequence[str] = ()
     results: Mapping[str, SegmentResult] = field(default_factory=dict[str, SegmentResult])
     requests: Sequence[SyncRequest] = ()
+    running: Sequence[SyncRequest] = ()
     late: Sequence[str] = ()
     abandoned: int = 0
     unreadable: frozenset[str] = frozenset()
@@ -86,6 +87,9 @@ class FakePipeline:
 
     def waiting_requests(self) -> Sequence[SyncRequest]:
         return self.requests
+
+    def running_requests(self) -> Sequence[SyncRequest]:
+        return self.running
 
     @contextmanager
     def at_work(self, run_id: str) -> Generator[None]:

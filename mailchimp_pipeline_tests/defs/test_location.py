@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
+from dagster._core.scheduler import DagsterDaemonScheduler
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.defs.firing import daily_sync_runs, opened_instance
@@ -72,13 +74,23 @@ print(PipelineStorage.from_config_value(None, {"should_autocreate_tables": False
     assert "/dagster" in in_a_fresh_interpreter(code)
 
 
+def dagsters(database_url: str) -> str:
+    return make_url(database_url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def test_a_tick_that_failed_is_tried_again_until_the_look_at_six(tmp_path: Path, empty_database_url: str) -> None:
+    copyfile(PROJECT_ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    with opened_instance(str(tmp_path), dagsters(empty_database_url)) as instance:
+        assert isinstance(instance.scheduler, DagsterDaemonScheduler)
+        assert instance.scheduler.max_tick_retries == 60  # one a minute
+
+
 def test_the_schedule_is_fired_by_hand_in_the_storage_that_is_named(
     tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql://nobody@127.0.0.1:1/elsewhere")
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-    url = make_url(empty_database_url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-    with opened_instance(str(tmp_path), url) as instance:
+    with opened_instance(str(tmp_path), dagsters(empty_database_url)) as instance:
         (tags,) = daily_sync_runs(FakePipeline(["acme/1", "acme/2"]), instance)
         assert (tags[RANGE_START], tags[RANGE_END]) == ("acme/1", "acme/2")
         assert list(instance.get_dynamic_partitions("segments")) == ["acme/1", "acme/2"]

@@ -1,15 +1,19 @@
 """Requests become runs, and runs that stopped leave nothing behind."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import dagster as dg
 import pytest
 
+from mailchimp_pipeline.database.session import DatabaseAway
 from mailchimp_pipeline.defs.assets import AUDIENCE, REQUEST_TAG
 from mailchimp_pipeline.defs.partitions import range_tags
 from mailchimp_pipeline.defs.sensors import cancelled_runs, dead_runs, failed_runs, sync_requests
+from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
 
 JOB = "mailchimp_segment_sync"
@@ -152,6 +156,42 @@ def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.Dagster
     assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, None)
     assert abs(told.begun - record.create_timestamp) < timedelta(seconds=1)
     assert reason.startswith(f"Run {run.run_id} failed before it came to this segment.")
+
+
+@dataclass
+class Raising(FakePipeline):
+    """Fails before it comes to a segment."""
+
+    failure: Exception = field(default_factory=Exception)
+
+    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:  # noqa: ARG002
+        raise self.failure
+
+
+def told_of(instance: dg.DagsterInstance, failure: Exception) -> str:
+    """Return what a run says on its segment that fails so."""
+    pipeline = Raising(failure=failure)
+    job = location(pipeline).resolve_job_def(JOB)
+    done = job.execute_in_process(instance=instance, partition_key="acme/1", raise_on_error=False)
+    (event,) = [event for event in done.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
+    run = instance.get_run_by_id(done.run_id)
+    assert run
+    resources = {"pipeline": pipeline}
+    context = dg.build_run_status_sensor_context(failed_runs.name, event, instance, run, resources=resources)
+    failed_runs(context.for_run_failure())
+    ((_, reason),) = pipeline.stopped
+    return reason
+
+
+def test_what_a_run_foresaw_is_told_on_its_segments(instance: dg.DagsterInstance) -> None:
+    assert "this segment: No source is set. Ask for a sync" in told_of(instance, LastingError("No source is set."))
+    assert "this segment: It is away. Ask for a sync" in told_of(instance, DatabaseAway("It is away."))
+
+
+def test_what_nobody_foresaw_is_not_told_for_it_may_quote_data(instance: dg.DagsterInstance) -> None:
+    assert "this segment. Ask for a sync" in told_of(instance, ValueError("Ada Byron"))
+    lookalike = ValueError("mailchimp_pipeline.errors.LastingError: Ada Byron")
+    assert "this segment. Ask for a sync" in told_of(instance, lookalike)
 
 
 def test_a_cancelled_run_ends_the_request_that_it_served(instance: dg.DagsterInstance) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from mailchimp_pipeline.contacts import RelationVersion
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
 from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags
 from mailchimp_pipeline.runs.results import SegmentResult
@@ -138,6 +139,17 @@ def test_the_sources_are_observed(instance: dg.DagsterInstance) -> None:
     assert [(each.asset_key.to_user_string(), each.metadata["rows"].value) for each in observed] == [("employees", 12)]
     assert "There is no vendors.csv." in logged(instance, result)
     assert result.success
+
+
+def test_sources_that_cannot_be_observed_for_whatever_reason_fail_no_run(instance: dg.DagsterInstance) -> None:
+    class Breaking(FakePipeline):
+        def describe(self, relation: str) -> RelationVersion:
+            raise PermissionError(f"{relation} Ada Byron")
+
+    result = run(instance, Breaking())
+    assert result.success
+    assert "The vendors could not be observed: unforeseen PermissionError" in logged(instance, result)
+    assert "Ada" not in logged(instance, result)
 
 
 def test_checks_pass_where_all_is_well(instance: dg.DagsterInstance) -> None:

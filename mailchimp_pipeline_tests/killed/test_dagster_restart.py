@@ -1,7 +1,4 @@
-"""PostgreSQL is killed under Dagster's daemon and its run, whose storage it is too: the work is done all the same.
-
-It waits for what daemons wait for, so it is a part of `make ordeal` alone.
-"""
+"""PostgreSQL is killed under Dagster's daemon and its run, whose storage it is too: the work is done all the same."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,11 +15,7 @@ from mailchimp_pipeline_tests.test_killed_run import PEOPLE, UNDER_WAY, running
 
 
 @pytest.mark.slow
-def test_a_run_of_dagsters_is_done_though_its_database_was_killed(
-    pytestconfig: pytest.Config, tell: Callable[[str], None]
-) -> None:
-    if pytestconfig.option.kills < 50:
-        pytest.skip("a part of `make ordeal`")
+def test_a_run_of_dagsters_is_done_though_its_database_was_killed(tell: Callable[[str], None]) -> None:
     with (
         TemporaryDirectory(prefix="dagster-", ignore_cleanup_errors=True) as home,
         ExitStack() as held,

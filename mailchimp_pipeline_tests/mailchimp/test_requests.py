@@ -11,6 +11,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     CampaignGone,
     Incomplete,
     NotFound,
+    NotTheApi,
     Rejected,
     Unavailable,
 )
@@ -239,7 +240,7 @@ def test_a_missing_member_of_a_missing_audience_is_no_error() -> None:
 def test_a_proxys_page_is_not_taken_for_mailchimps_word_that_nobody_is_there() -> None:
     with scripted(Reply(404, b"<html>Not Found</html>")) as script, a_client(script.root) as client:
         for call in (client.member_status, client.delete_permanently, client.archive_member):
-            with pytest.raises(Unavailable):
+            with pytest.raises(NotTheApi):
                 call(LIST_ID, A_HASH)
 
 

@@ -14,6 +14,8 @@ from mailchimp_pipeline.mailchimp import Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import (
     BrokenOff,
     KeyRefused,
+    NobodyThere,
+    NotTheApi,
     Redirected,
     Throttled,
     TimedOut,
@@ -235,11 +237,20 @@ def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:
         assert time.monotonic() - begun < 2.5
 
 
-def test_a_closed_port_is_an_unavailable_mailchimp() -> None:
+def test_where_nobody_listens_on_this_machine_nobody_waits_and_it_says_how_to_bring_the_sandbox_up() -> None:
+    when = Time()
     with scripted(AN_ACCOUNT) as script:
         root = script.root
-    with a_client(root) as client, pytest.raises(Unavailable):
+    with a_client(root, retries=when.retries()) as client, pytest.raises(NobodyThere, match="sandbox --sample"):
         client.account()
+    assert when.pauses == []
+
+
+def test_a_page_where_the_api_should_be_is_told_at_once() -> None:
+    with scripted(Reply(404, b"<html>Not Found</html>")) as script, a_client(script.root, retries=Retries()) as client:
+        with pytest.raises(NotTheApi, match="MAILCHIMP_API_ROOT"):
+            client.account()
+        assert len(script.asked) == 1
 
 
 def test_a_pause_holds_no_slot() -> None:

@@ -91,7 +91,17 @@ def test_a_rejection_names_the_fields_at_fault() -> None:
 def test_a_text_says_what_was_done_and_what_to_do() -> None:
     text = str(the_error(404, a_problem(404, "Resource Not Found")))
     assert "reading the audience a1" in text
-    assert "choose another one" in text
+    assert "make a new segment for another audience and delete the one for this" in text
+
+
+def test_a_page_at_a_configured_address_is_not_the_api_and_says_which_setting_to_correct() -> None:
+    for root in ("http://127.0.0.1:8900/3", "https://mailchimp.example.com/3.0"):
+        error = verdict(A_CALL, Answer(404, HTML), root)
+        assert isinstance(error, errors.NotTheApi)
+        assert "Correct the path in MAILCHIMP_API_ROOT" in str(error)
+    assert isinstance(verdict(A_CALL, Answer(404, HTML), "https://us6.api.mailchimp.com/3.0"), errors.Unavailable)
+    said = json.dumps(a_problem(404, "Resource Not Found")).encode()
+    assert isinstance(verdict(A_CALL, Answer(404, said), "http://127.0.0.1:8900/3.0"), errors.AudienceGone)
 
 
 def test_nothing_that_could_be_an_address_is_taken_over() -> None:

@@ -16,7 +16,7 @@ from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
-from mailchimp_pipeline_tests.source_fake import Row, an_employee
+from mailchimp_pipeline_tests.source_fake import Row, an_employee, long_ago
 
 KEYS = "1:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
 
@@ -42,10 +42,11 @@ class Company:
         (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], request_id=request_id, push=push)
         return result
 
-    def ask(self) -> SyncRequest:
+    def ask(self, *, departures_confirmed: bool = False) -> SyncRequest:
         """Ask for a sync, as a person does."""
         with self.pipeline.parts.database.organisation(ACME) as session:
-            request = SyncRequestStore(session).ask(self.segment.id, by="alice", at=AT)
+            store = SyncRequestStore(session)
+            request = store.ask(self.segment.id, by="alice", at=AT, departures_confirmed=departures_confirmed)
         assert request
         return request
 
@@ -101,3 +102,4 @@ def write_relations(files: Path, employees: Sequence[Row], vendors: Sequence[Row
             writer: csv.DictWriter[str] = csv.DictWriter(file, RELATION_COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
+        long_ago(files / name)

@@ -1,11 +1,13 @@
 """The whole behind Dagster: PostgreSQL, files and Mailchimp's sandbox, without Dagster."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert
 
+from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database import audit
@@ -19,6 +21,7 @@ from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, MINUTE, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.source_fake import an_employee
@@ -106,6 +109,25 @@ def test_a_file_that_is_not_there_is_named_on_the_segment(company: Company) -> N
     assert company.stored().status is SegmentStatus.ERROR
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"MAILCHIMP_PIPELINE_SOURCE": ""}, "MAILCHIMP_PIPELINE_SOURCE is not set"),
+        ({"MAILCHIMP_PIPELINE_SOURCE": "nosuch://hr/people"}, "MAILCHIMP_PIPELINE_SOURCE is not the URL"),
+        ({"MAILCHIMP_PIPELINE_EMPLOYEES": "staff"}, "Unset MAILCHIMP_PIPELINE_EMPLOYEES"),
+    ],
+)
+def test_a_setting_of_the_source_that_cannot_be_used_is_told_on_the_segment_and_its_request(
+    company: Company, wrong: dict[str, str], message: str
+) -> None:
+    environment = company.pipeline.parts.settings.environment() | wrong
+    asked = company.ask()
+    with open_pipeline(Settings.from_environment(environment)) as pipeline:
+        error = replace(company, pipeline=pipeline).sync(asked).error or ""
+    assert message in error
+    assert (company.stored().last_error, company.request(asked).error) == (error, error)
+
+
 def test_an_organisation_that_was_disconnected_is_told_so(company: Company) -> None:
     with company.pipeline.parts.database.organisation(ACME) as session:
         ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="alice", at=AT)
@@ -120,8 +142,11 @@ def test_segments_that_are_gone_are_passed_over(company: Company) -> None:
 def test_a_request_ends_with_its_run(company: Company) -> None:
     asked = company.ask()
     assert company.pipeline.waiting_requests() == [SyncRequest(asked.id, company.segment.partition_key)]
+    started = records(company).start_request([company.segment.partition_key], asked.id, "run-0")
+    assert (started, company.pipeline.waiting_requests()) == (frozenset(), [])
+    assert company.pipeline.running_requests() == [SyncRequest(asked.id, company.segment.partition_key, "run-0", AT)]
     company.sync(asked)
-    assert company.pipeline.waiting_requests() == []
+    assert company.pipeline.running_requests() == []
     assert (company.request(asked).status, company.request(asked).run_id) == (RequestStatus.DONE, "run-1")
 
 
@@ -130,6 +155,18 @@ def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
     asked = company.ask()
     error = company.sync(asked).error
     assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.FAILED, error)
+
+
+def test_a_run_that_is_executed_again_confirms_no_departures_of_today(company: Company) -> None:
+    staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)]
+    company.staff(*staff)
+    company.sync()
+    company.staff(*staff[:8])
+    asked = company.ask(departures_confirmed=True)
+    confirmed = company.sync(asked).membership
+    assert (confirmed and confirmed.removed, company.request(asked).status) == (12, RequestStatus.DONE)
+    company.staff(*staff[:1])
+    assert "would leave at once" in (company.sync(asked).error or "")
 
 
 def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:

@@ -2,27 +2,32 @@
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Hashable
 from csv import QUOTE_ALL
 from csv import reader as csv_reader
 from csv import writer as csv_writer
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import EntityType, MissingColumnError
 from mailchimp_pipeline.errors import PassingError, without_places
-from mailchimp_pipeline.sources import FileSource, SourceChangedError, UnreadableSourceError, open_source
+from mailchimp_pipeline.sources import FileSource, Quiet, SourceChangedError, UnreadableSourceError, open_source
 from mailchimp_pipeline.sources.csv_format import read_csv
 from mailchimp_pipeline.sources.files import Stamp
 from mailchimp_pipeline_tests.source_fake import an_employee, rows
 
 EMPLOYEE = EntityType.EMPLOYEE
 WriteCsv = Callable[[str | bytes], FileSource]
+AT_ONCE = Quiet(seconds=0)
 HEADER = "organisation_id,id,email,first_name\n"
 
 
@@ -32,7 +37,7 @@ def csv(tmp_path: Path) -> WriteCsv:
 
     def write(content: str | bytes) -> FileSource:
         (tmp_path / "employees.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-        return FileSource(tmp_path)
+        return FileSource(tmp_path, quiet=AT_ONCE)
 
     return write
 
@@ -43,7 +48,7 @@ def read(source: FileSource) -> list[dict[Hashable, str]]:
 
 def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSourceError, match=r"no employees\.csv or employees\.parquet in .*header alone"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
     with pytest.raises(UnreadableSourceError, match="There is no employees"):
         FileSource(tmp_path / "nowhere").describe(EMPLOYEE)
 
@@ -52,7 +57,7 @@ def test_two_files_of_one_relation_are_one_too_many(tmp_path: Path) -> None:
     rows(an_employee()).to_csv(tmp_path / "employees.csv", index=False)
     rows(an_employee()).to_parquet(tmp_path / "employees.parquet")
     with pytest.raises(UnreadableSourceError, match=r"Both employees\.csv and employees\.parquet"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
 
 
 def test_a_file_is_read_once_for_all_organisations_and_again_when_it_changed(csv: WriteCsv) -> None:
@@ -77,10 +82,46 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(tmp_path: P
 def test_a_file_rewritten_while_it_is_read_is_to_be_tried_again(tmp_path: Path, csv: WriteCsv) -> None:
     csv(HEADER)
     changing = count()
-    source = FileSource(tmp_path, stamp=lambda _: Stamp(modified_ns=next(changing), size=1, inode=1))
+    source = FileSource(tmp_path, stamp=lambda _: Stamp(modified_ns=next(changing), size=1, inode=1), quiet=AT_ONCE)
     with pytest.raises(SourceChangedError, match="rewritten while it was read") as error:
         source.read(EMPLOYEE, "acme")
     assert isinstance(error.value, PassingError)
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_named(tmp_path: Path, csv: WriteCsv) -> None:
+    csv(HEADER)
+
+    def vanishing(path: Path) -> Stamp:
+        path.unlink(missing_ok=True)
+        return Stamp.of(path)
+
+    with pytest.raises(UnreadableSourceError, match=r"employees\.csv cannot be read \(FileNotFoundError\)") as error:
+        read(FileSource(tmp_path, stamp=vanishing))
+    assert error.value.__suppress_context__
+
+
+READ_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.sources import FileSource
+if os.geteuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+try:
+    FileSource(Path(sys.argv[1])).describe(EntityType.EMPLOYEE)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_directory_that_we_may_not_search_is_named(tmp_path: Path, csv: WriteCsv) -> None:
+    csv(HEADER)
+    tmp_path.chmod(0)
+    reading = [sys.executable, "-c", READ_AS_NOBODY, str(tmp_path)]
+    said = subprocess.run(reading, cwd="/", check=True, capture_output=True, text=True).stdout
+    tmp_path.chmod(0o700)
+    assert said.startswith("UnreadableSourceError The source's directory cannot be read (PermissionError)")
+    assert str(tmp_path) in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -150,6 +191,8 @@ def test_quotes_are_read_as_spreadsheets_write_them(csv: WriteCsv, field: str, v
         (HEADER + 'acme,1,a@x.test,"Ada"secret\nacme,2,b@x.test,"Bob\n"', "line 2, has a quote"),
         (HEADER.encode() + "acme,1,a@x.test,Secrét\n".encode("latin-1"), "line 2, is not UTF-8"),
         ("Søcret,id\n".encode("latin-1"), "line 1, is not UTF-8"),
+        (HEADER.replace(",", ";") + "acme;1;secret;Ada\n", "is not separated by commas"),
+        (HEADER.replace(",", "\t") + "acme\t1\tsecret\tAda\n", "is not separated by commas"),
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("organisation_id,id,email,ID\n", "column 'id' 2 times"),
@@ -190,9 +233,9 @@ def test_what_is_written_well_is_read_back(written: list[tuple[str, str]]) -> No
     assert list(zip(*(column.to_pylist() for column in columns.values()), strict=True)) == written
 
 
-def test_a_file_separated_by_something_else_lacks_the_columns(csv: WriteCsv) -> None:
+def test_a_column_that_is_not_there_is_named_also_beside_odd_names(csv: WriteCsv) -> None:
     with pytest.raises(MissingColumnError, match="organisation_id"):
-        csv(HEADER.replace(",", ";") + "acme;1;a@x.test;Ada\n").read(EMPLOYEE, "acme")
+        csv("organisation,id,email,notes\nacme,1,a@x.test,a;b\n").read(EMPLOYEE, "acme")
 
 
 # Parquet
@@ -201,25 +244,33 @@ def test_a_file_separated_by_something_else_lacks_the_columns(csv: WriteCsv) -> 
 def test_ids_that_pandas_made_into_floats_are_whole_numbers_again(tmp_path: Path) -> None:
     frame = pd.DataFrame({"organisation_id": ["acme"] * 2, "id": [7, None], "location": [0.5, float("nan")]})
     frame.to_parquet(tmp_path / "employees.parquet")
-    read_back = FileSource(tmp_path).read(EMPLOYEE, "acme")
+    read_back = FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
     assert read_back["id"].tolist() == ["7", pd.NA]
     assert read_back["location"].tolist() == ["0.5", pd.NA]
+
+
+def test_whole_decimals_of_a_parquet_file_have_no_fraction(tmp_path: Path) -> None:
+    decimals = pd.ArrowDtype(pa.decimal128(30, 2))
+    frame = pd.DataFrame({"organisation_id": [Decimal(12)], "id": [Decimal(10**20)], "location": [Decimal("0.5")]})
+    frame.astype(decimals).to_parquet(tmp_path / "employees.parquet")
+    read_back = FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "12").to_dict("records")
+    assert read_back == [{"organisation_id": "12", "id": "1" + 20 * "0", "location": "0.50"}]
 
 
 def test_other_types_become_text(tmp_path: Path) -> None:
     frame = pd.DataFrame({"Organisation_Id": ["acme"], "id": [7], "first_name": ["Ada"]})
     frame.astype({"Organisation_Id": "category", "id": "int32"}).to_parquet(tmp_path / "employees.parquet")
-    assert read(FileSource(tmp_path)) == [{"organisation_id": "acme", "id": "7", "first_name": "Ada"}]
+    assert read(FileSource(tmp_path, quiet=AT_ONCE)) == [{"organisation_id": "acme", "id": "7", "first_name": "Ada"}]
 
 
 def test_what_has_no_text_form_is_named(tmp_path: Path) -> None:
     frame = pd.DataFrame({"organisation_id": ["acme"], "email": [["secret@x.test"]]})
     frame.to_parquet(tmp_path / "employees.parquet")
     with pytest.raises(UnreadableSourceError, match=r"column 'email' of .*employees\.parquet holds list"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")
 
 
 def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "employees.parquet").write_bytes(b"PAR1 but not really")
     with pytest.raises(UnreadableSourceError, match=r"employees\.parquet is not a readable Parquet file"):
-        FileSource(tmp_path).read(EMPLOYEE, "acme")
+        FileSource(tmp_path, quiet=AT_ONCE).read(EMPLOYEE, "acme")

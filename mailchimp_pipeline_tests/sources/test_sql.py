@@ -2,12 +2,15 @@
 
 import socket
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg import sql
 
 from mailchimp_pipeline.contacts import EntityType, Source
 from mailchimp_pipeline.errors import PassingError
-from mailchimp_pipeline.sources import SourceAwayError, UnreadableSourceError, open_source
+from mailchimp_pipeline.sources import SourceAwayError, SqlSource, UnreadableSourceError, open_source
+from mailchimp_pipeline_tests.conftest import PostgresServer
 
 EMPLOYEE, VENDOR = EntityType.EMPLOYEE, EntityType.VENDOR
 
@@ -140,6 +143,48 @@ def test_a_location_that_is_no_url_of_ours_is_refused_without_repeating_it(locat
         open_source(location)
     assert "hunter2" not in str(error.value)
     assert error.value.__suppress_context__
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "EUC_JP"])
+def test_a_database_that_is_not_kept_in_utf8_is_read_all_the_same(
+    postgres_server: PostgresServer, encoding: str
+) -> None:
+    name, text = f"hr_{encoding.lower()}", {"LATIN1": "Zoë", "EUC_JP": "花子"}[encoding]
+    made = sql.SQL("create database {} encoding {} locale 'C' template template0")
+    postgres_server.execute(made.format(sql.Identifier(name), sql.Literal(encoding)))
+    engine = sa.create_engine(f"{postgres_server.url_of(name)}&client_encoding=utf8", poolclass=sa.NullPool)
+    execute(engine, f"create table employees as select 'acme' as organisation_id, '1' as id, '{text}' as first_name")
+    assert open_source(postgres_server.url_of(name)).read(EMPLOYEE, "acme")["first_name"].tolist() == [text]
+    postgres_server.drop(name)
+
+
+def test_text_that_is_in_no_encoding_is_a_clear_failure(postgres_server: PostgresServer) -> None:
+    postgres_server.execute(sql.SQL("create database ascii encoding 'SQL_ASCII' locale 'C' template template0"))
+    source = open_source(
+        postgres_server.url_of("ascii"), "select 'acme' as organisation_id, convert_from('\\xe9', 'SQL_ASCII') as id"
+    )
+    with pytest.raises(UnreadableSourceError, match="SQLSTATE 22021"):
+        source.read(EMPLOYEE, "acme")
+    postgres_server.drop("ascii")
+
+
+LIMIT = "select 'acme' as organisation_id, current_setting('statement_timeout') as id"
+
+
+def test_a_read_has_a_limit_of_time_and_the_databases_own_goes_before_ours(postgres: sa.Engine) -> None:
+    assert source_at(postgres, LIMIT).read(EMPLOYEE, "acme")["id"].tolist() == ["15min"]
+    execute(postgres, f"alter database {postgres.url.database} set statement_timeout = '100ms'")
+    assert source_at(postgres, LIMIT).read(EMPLOYEE, "acme")["id"].tolist() == ["100ms"]
+    slow = "select 'acme' as organisation_id, pg_sleep(60)::text as id"
+    with pytest.raises(UnreadableSourceError, match=r"took longer than .* 15 minutes.*MAILCHIMP_PIPELINE_EMPLOYEES"):
+        source_at(postgres, slow).read(EMPLOYEE, "acme")
+
+
+def test_a_server_that_vanishes_is_noticed(postgres: sa.Engine) -> None:
+    source = SqlSource.at(postgres.url.render_as_string(hide_password=False), employees="employees", vendors="vendors")
+    with source._connect() as connection:  # pyright: ignore[reportPrivateUsage]
+        driver: psycopg.Connection[object] = connection.connection.driver_connection  # pyright: ignore[reportAssignmentType]
+        assert driver.info.get_parameters().items() >= {"keepalives_idle": "30", "keepalives_interval": "10"}.items()
 
 
 def test_a_connection_that_breaks_is_a_passing_error(postgres: sa.Engine) -> None:

@@ -21,6 +21,7 @@ from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
+from mailchimp_pipeline_tests.source_fake import long_ago
 
 NOTHING = object()
 """No input, which is not the same as null."""
@@ -98,6 +99,7 @@ class Tenant:
             for number, person in enumerate(people, start=1):
                 row = _an_employee(self.organisation_id, number) | dict(person)
                 csv.writer(file).writerow([row[column] for column in _COLUMNS])
+        long_ago(self.stage.files / "employees.csv")
 
 
 def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
@@ -117,6 +119,7 @@ def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, patience: Patie
     for name in ("employees", "vendors"):
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(_COLUMNS)
+        long_ago(files / f"{name}.csv")
     with open_parts(settings_for(database_url, files, sandbox)) as parts:
         served = replace(api_parts(parts, patience=patience), rates=Rates(_ENDLESS, _ENDLESS))
         with in_thread(create_app(served), grace_seconds=1) as url:

@@ -4,6 +4,7 @@ import pytest
 
 from api.failures import told, translate
 from mailchimp_pipeline.assembly import NoSource, NotConnected
+from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
@@ -46,7 +47,10 @@ def test_what_a_person_can_act_on_is_shown(failure: Exception, code: str) -> Non
     assert (error.code, error.message) == (code, "said")
 
 
-@pytest.mark.parametrize("failure", [NotConnected("acme"), MissingColumnError("employees", "email"), NoSource()])
+@pytest.mark.parametrize(
+    "failure",
+    [NotConnected("acme"), SampleKeyKept(), MissingColumnError("employees", "email"), NoSource()],
+)
 def test_what_has_to_be_set_up_first_is_a_precondition(failure: Exception) -> None:
     error = translate(failure)
     assert error is not None

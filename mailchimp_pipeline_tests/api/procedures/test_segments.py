@@ -172,6 +172,17 @@ def test_a_sync_may_be_asked_for_while_another_runs(connected: Tenant) -> None:
     assert len(waiting(connected)) == 1
 
 
+def test_no_sync_waits_for_a_connection_that_was_ended(connected: Tenant) -> None:
+    made = connected.create().data
+    connected.mutate("segments.sync", {"id": made["id"]})
+    (asked,) = waiting(connected)
+    connected.mutate("connection.disconnect")
+    with connected.stage.parts.database.organisation(connected.organisation_id) as session:
+        ended = SyncRequestStore(session).get(asked.id)
+    assert (waiting(connected), ended and ended.status) == ([], "failed")
+    assert connected.actions()[:2] == ["segment.sync_request_ended", "connection.disconnected"]
+
+
 def test_no_sync_waits_without_a_connection(connected: Tenant) -> None:
     made = connected.create().data
     connected.mutate("connection.disconnect")
