@@ -132,7 +132,7 @@ def test_a_client_that_leaves_before_its_call_is_whole_leaves_no_defect(hook: Ho
     assert "failure" not in log.getvalue()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(body=st.one_of(st.binary(max_size=60), forms))
 def test_no_body_is_answered_as_a_defect(hook: Hook, body: bytes) -> None:
     assert hook.call(body).status in {200, 400}
@@ -141,7 +141,7 @@ def test_no_body_is_answered_as_a_defect(hook: Hook, body: bytes) -> None:
 _addresses = st.one_of(st.sampled_from([ANN, BOB, "cy@acme.test"]), st.emails(), st.text(max_size=9).map("{}@b".format))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(kind=st.sampled_from(EventKind), action=st.sampled_from(["unsub", "archive", "delete"]), data=st.data())
 def test_no_event_is_answered_as_a_defect(hook: Hook, kind: EventKind, action: str, data: st.DataObject) -> None:
     email, old, new = (data.draw(_addresses) for _ in range(3))
