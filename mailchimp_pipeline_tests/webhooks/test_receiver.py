@@ -16,9 +16,8 @@ from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import an_api, logged_lines
 from mailchimp_pipeline_tests.api.trpc.wire import send
 from mailchimp_pipeline_tests.database.builders import MINUTE
-from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, a_form, signed
+from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, a_form, forms, signed
 from mailchimp_pipeline_tests.webhooks.stage import FORM, Hook, a_hook
-from mailchimp_pipeline_tests.webhooks.test_calls import forms
 
 
 def test_a_signed_call_is_taken(hook: Hook) -> None:
