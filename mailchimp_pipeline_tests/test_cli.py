@@ -20,6 +20,7 @@ from mailchimp_pipeline.local_stack import installed
 from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 OTHER_KEYS = "2:" + "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="
 
@@ -134,7 +135,7 @@ def test_the_sandbox_says_where_it_is_and_ends_with_ctrl_c() -> None:
         with SandboxControl(root.removesuffix("/3.0")) as sandbox:
             assert sandbox.counts().total.calls == 0
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) in {0, 130}
+        assert process.wait(PATIENCE_SECONDS) in {0, 130}
 
 
 def test_each_command_loads_only_what_it_needs() -> None:

@@ -1,6 +1,5 @@
 """Erasure end to end: the API over HTTP, the database, and the sandbox as Mailchimp."""
 
-import time
 from collections.abc import Generator
 from threading import Thread
 
@@ -24,6 +23,7 @@ from mailchimp_pipeline_tests.consent.erasing import (
     a_stage_for_erasing,
     an_office,
 )
+from mailchimp_pipeline_tests.waiting import eventually
 
 NEW_ADDRESS = "zeb@new-home.test"
 DELETION = "/lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"
@@ -254,13 +254,15 @@ def test_an_audience_of_an_account_of_before_waits_for_a_person(office: Office) 
 
 def test_a_sync_under_way_does_not_bring_the_contact_back(office: Office) -> None:
     segment = office.segment()
-    office.sandbox.configure(latency_per_contact_ms=3000)
+    office.sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", times=1))
     sync = Thread(target=office.sync, args=[segment])
     sync.start()
-    wait_for_batch(office)
-    status = office.status()
-    sync.join()
-    office.sandbox.configure(latency_per_contact_ms=0)
+    try:
+        eventually(lambda: office.sandbox.times_sent(office.lists[0], ADDRESS))
+        status = office.status()
+    finally:
+        office.sandbox.clear_faults()
+        sync.join()
     office.carry_on()
     assert status == "pending"
     assert (office.there(), office.pending()) == (None, [])
@@ -288,11 +290,3 @@ def forget_lasting_ids(office: Office) -> None:
     """Make the ledger one of a Mailchimp that never told them."""
     with office.parts.database.organisation(office.organisation_id) as session:
         session.connection().exec_driver_sql("update audience_members set contact_id = null")
-
-
-def wait_for_batch(office: Office) -> None:
-    """Return as soon as Mailchimp has received the contact, and has not answered yet."""
-    deadline = time.monotonic() + 60
-    while not office.sandbox.times_sent(office.lists[0], ADDRESS):
-        assert time.monotonic() < deadline, "no batch was sent"
-        time.sleep(0.01)
