@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import AudienceApi, a_member
-from mailchimp_pipeline_tests.waiting import eventually
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 BATCH = "/lists/{list_id}"
 
@@ -57,7 +57,7 @@ def test_a_cut_connection_can_have_been_carried_out(sandbox: Sandbox, api: Audie
 def test_a_late_answer_comes_after_the_change(sandbox: Sandbox, api: AudienceApi, fault: Fault) -> None:
     sandbox.add_fault(fault)
     with pytest.raises(requests.ReadTimeout):
-        api.session.post(f"{api.root}{api.here}", json={"members": [a_member()]}, timeout=0.1)
+        api.session.post(f"{api.root}{api.here}", json={"members": [a_member()]}, timeout=(PATIENCE_SECONDS, 0.1))
     assert len(eventually(lambda: sandbox.members(api.list_id))) == 1
 
 

@@ -11,7 +11,7 @@ import requests
 
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, START, Api, AudienceApi, SetClock, a_member
-from mailchimp_pipeline_tests.waiting import eventually
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 BATCH = "/lists/{list_id}"
 
@@ -43,7 +43,7 @@ def at_once(sandbox: Sandbox, *keys: str) -> list[requests.Response]:
 def give_up_on_a_call(sandbox: Sandbox, api: Api) -> None:
     """Make a call that is not answered, and return once the sandbox has it."""
     with pytest.raises(requests.ReadTimeout):
-        api.session.get(f"{api.root}/ping", timeout=0.05)
+        api.session.get(f"{api.root}/ping", timeout=(PATIENCE_SECONDS, 0.05))
     eventually(lambda: sandbox.counts().total.calls == 1)
 
 
