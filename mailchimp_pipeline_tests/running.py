@@ -23,16 +23,13 @@ from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, 
 from mailchimp_pipeline_tests.process_table import called
 from mailchimp_pipeline_tests.runs.company import write_relations
 from mailchimp_pipeline_tests.source_fake import an_employee
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
 
 PEOPLE = 2100
 """Four full batches and a small one."""
 
 UNDER_WAY = 4 * 500
 """One batch is answered, the others are held."""
-
-_PATIENCE_SECONDS = 5 * PATIENCE_SECONDS
-"""Daemons look after what died once in a while only."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Running:
             self.stack.children.check()
             return is_so()
 
-        eventually(is_so_and_all_run, _PATIENCE_SECONDS)
+        eventually(is_so_and_all_run, START_SECONDS)
 
     def wait_for_the_first_batch(self) -> set[str]:
         """Wait until one batch was written down, while Mailchimp holds the others; return who was in it."""

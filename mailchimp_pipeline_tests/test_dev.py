@@ -13,7 +13,7 @@ import pytest
 
 from mailchimp_pipeline.local_stack import free_port, installed
 from mailchimp_pipeline_tests.process_table import is_running
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def printed_before_it_stays(home: Path, process: subprocess.Popen[bytes]) -> str
         assert process.poll() is None, text
         return text if "Ctrl-C ends all of it." in text else ""
 
-    return eventually(text_if_it_stays, 5 * PATIENCE_SECONDS)
+    return eventually(text_if_it_stays, START_SECONDS)
 
 
 @pytest.mark.slow

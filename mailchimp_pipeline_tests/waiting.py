@@ -10,6 +10,9 @@ from typing import TypeVar
 PATIENCE_SECONDS = 60.0
 """Who has waited so long waits for ever."""
 
+START_SECONDS = 5 * PATIENCE_SECONDS
+"""The same where a process is started, which imports half of what there is before it does anything."""
+
 _LOOK_SECONDS = 0.02
 
 _T = TypeVar("_T")

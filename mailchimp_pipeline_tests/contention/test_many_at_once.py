@@ -17,7 +17,7 @@ from mailchimp_pipeline_tests.killed import workers
 from mailchimp_pipeline_tests.killed.calling import api, ask
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 PEOPLE = 3000
 OTHER_LIST = "b2c3d4e5f6"
@@ -48,7 +48,7 @@ def test_runs_a_request_and_two_apis_share_the_connections_of_the_account(compan
         runs.append(workers.start(workers.sync, settings, keys[0], "asked-for", request.id))
         called = [pool.submit(ask, (first, second)[n % 2], "connection.listAudiences") for n in range(CALLS)]
         answers = [calling.result() for calling in called]
-        eventually(lambda: all(run.exitcode is not None for run in runs), 5 * PATIENCE_SECONDS)
+        eventually(lambda: all(run.exitcode is not None for run in runs), START_SECONDS)
     traffic = company.sandbox.counts().total
     assert [run.exitcode for run in runs] == [0] * len(runs)
     assert {answer and answer.status for answer in answers} <= {200, 429}

@@ -15,7 +15,7 @@ from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.process_table import called
 from mailchimp_pipeline_tests.running import PEOPLE, UNDER_WAY, running
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def test_two_daemons_do_the_work_once_also_where_one_is_killed(
             called("dagster-daemon", recursive=False)[killed].kill()
         it.let_go()
         # Not `it.wait_until`, to which a daemon that was killed is a part that has ended.
-        eventually(it.is_done, 5 * PATIENCE_SECONDS)
+        eventually(it.is_done, START_SECONDS)
         sent, traffic = it.sent(), it.sandbox.counts().total
         tell(f"two daemons, {'one' if killed is not None else 'none'} killed: {sum(sent.values()) - PEOPLE} sent again")
         assert it.sandbox.statuses(LIST) == {Status.SUBSCRIBED: PEOPLE}

@@ -10,7 +10,7 @@ from mailchimp_pipeline.local_stack import free_port
 from mailchimp_pipeline_tests.api.served import a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, listens, send
 from mailchimp_pipeline_tests.killed import workers
-from mailchimp_pipeline_tests.waiting import eventually
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def api(environment: workers.Environment) -> Generator[tuple[int, BaseProcess]]:
         return listens(port)
 
     try:
-        eventually(is_up)
+        eventually(is_up, START_SECONDS)
         yield port, process
     finally:
         process.kill()

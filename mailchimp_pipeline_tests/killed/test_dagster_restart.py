@@ -14,7 +14,7 @@ from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.killed.server import MortalServer
 from mailchimp_pipeline_tests.running import PEOPLE, UNDER_WAY, running
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 
 @pytest.mark.slow
@@ -33,7 +33,7 @@ def test_a_run_of_dagsters_is_done_though_its_database_was_killed(
         server.revive()
         it.let_go()
         # Not `it.wait_until`: which parts of Dagster's outlive its database is not what is asked here.
-        eventually(it.is_done, 5 * PATIENCE_SECONDS)
+        eventually(it.is_done, START_SECONDS)
         sent = it.sent()
         again = [key for key, times in sent.items() if times > 1]
         tell(f"PostgreSQL killed under Dagster and its run: {len(again)} of {PEOPLE} were under way and sent again")

@@ -15,7 +15,7 @@ from mailchimp_pipeline_tests.killed import workers
 from mailchimp_pipeline_tests.killed.calling import api, ask
 from mailchimp_pipeline_tests.killed.server import mortal_server
 from mailchimp_pipeline_tests.killed.town import Town, a_town
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 ENOUGH = 10
 """Answers while PostgreSQL is away."""
@@ -64,13 +64,13 @@ def test_a_run_whose_database_was_restarted_stops_at_once_begins_again_and_finis
     town.sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", skip=1))
     request_id, unchanged = town.ask_for_a_sync(), len(town.recorded())
     run = workers.start(workers.sync, town.environment, town.segment.partition_key, town.new_run_id(), request_id)
-    eventually(lambda: len(town.recorded()) > unchanged and town.sandbox.faults_struck())
+    eventually(lambda: len(town.recorded()) > unchanged and town.sandbox.faults_struck(), START_SECONDS)
     recorded, before = town.recorded(), town.sent()
     assert (run.is_alive(), recorded < town.wanted().keys()) == (True, True)
     town.server.kill()
     town.sandbox.clear_faults()
     town.server.revive()
-    run.join(5 * PATIENCE_SECONDS)
+    run.join(START_SECONDS)
     assert (run.exitcode, list(town.wrongs())) == (0, [])
     assert {key for key in recorded if town.sent()[key] > before[key]} == set()
     with town.pipeline.parts.database.organisation(ACME) as session:

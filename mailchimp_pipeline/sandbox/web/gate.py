@@ -122,8 +122,11 @@ class Gate:
         return failure(visit.fault, answer)
 
     async def _hold(self, fault: Fault) -> None:
-        """Wait until the fault is planned no more."""
-        while self._world.faults.is_planned(fault):  # noqa: ASYNC110 - it is other threads that take it away
+        """Wait until the fault is planned no more; it is other threads that take it away."""
+        while True:
+            with self._world.lock:
+                if not self._world.faults.is_planned(fault):
+                    return
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _throttled(self) -> Response:
