@@ -42,14 +42,18 @@ dev: $(STAMP) ## Bring up the API, Dagster with its UI and the sandbox, until Ct
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
+# What takes its time on purpose is not ended for it.
+UNTIMED := -o faulthandler_timeout=0
+
 # How many; several of these may run side by side, each draws others.
 HISTORIES ?= 2000
 histories: $(STAMP) ## Play HISTORIES new random histories of consent and say what happened in them: hours
-	$(BIN)/python -m pytest mailchimp_pipeline_tests/consent/test_histories.py --histories=$(HISTORIES) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest mailchimp_pipeline_tests/consent/test_histories.py $(UNTIMED) --histories=$(HISTORIES) \
+		$(PYTEST_ARGS)
 
 ordeal: $(STAMP) ## Kill a hundred processes, and try twenty mixes of faults: twenty minutes
 	$(BIN)/python -m pytest mailchimp_pipeline_tests/faults mailchimp_pipeline_tests/killed \
-		mailchimp_pipeline_tests/contention --kills 100 --mixes 20 $(PYTEST_ARGS)
+		mailchimp_pipeline_tests/contention $(UNTIMED) --kills 100 --mixes 20 $(PYTEST_ARGS)
 
 check: lint types imports location audit coverage bench-scripts ## Everything that CI checks
 

@@ -32,9 +32,15 @@ class ApiNotStarted(LastingError):
 class Server(uvicorn.Server):
     """Says when it is ready, and logs no requests: URLs hold the inputs of queries."""
 
-    def __init__(self, app: ASGIApp, on_ready: Callable[[], None], grace_seconds: int = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        on_ready: Callable[[], None],
+        grace_seconds: int = GRACE_SECONDS,
+        protocol: type[PatientProtocol] = PatientProtocol,
+    ) -> None:
         config: Any = {
-            "http": PatientProtocol,
+            "http": protocol,
             "ws": "none",
             "lifespan": "on",
             "access_log": False,
@@ -70,11 +76,13 @@ def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None] = 
 
 
 @contextmanager
-def in_thread(app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS) -> Generator[str]:
+def in_thread(
+    app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS, protocol: type[PatientProtocol] = PatientProtocol
+) -> Generator[str]:
     """Serve in a thread of this process, on a free port of the loopback, until the end of the block; yield its URL."""
     ready = Event()
     with listen(0) as listener:
-        server = Server(app, ready.set, grace_seconds)
+        server = Server(app, ready.set, grace_seconds, protocol)
         thread = Thread(target=_run, args=(server, listener), name="api")
         thread.start()
         try:

@@ -3,12 +3,13 @@
 What does not belong here: what is done with it (`demo`, `dev`), starting and ending processes (`processes`).
 """
 
+import random
 import shutil
 import socket
 import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,14 @@ from mailchimp_pipeline.processes import Children, run
 from mailchimp_pipeline.sample import write_sample
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 
-_START_SECONDS = 60
+_START_SECONDS = 240
+"""Dagster's UI takes half a minute where others work too; a part that ends before is told at once."""
+
 _ACTOR = "demo"
 _LOOPBACK = "127.0.0.1"
+
+_OUR_PORTS = range(20_000, 32_000)
+"""Below those that systems hand out by themselves, from 32768 on at the lowest."""
 
 
 class DidNotStart(LastingError):
@@ -104,9 +110,19 @@ def local_stack(settings: Settings) -> Generator[LocalStack]:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on at the moment."""
-    with socket.create_server((_LOOPBACK, 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port of this machine that nobody has, and that nobody else is given for a minute.
+
+    It is none of those that the system hands out by itself, and a connection to it is left behind: while one was ended
+    lately, a port can be bound with `SO_REUSEADDR`, as servers do, and not without, as is done here.
+    """
+    for port in random.sample(_OUR_PORTS, len(_OUR_PORTS)):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((_LOOPBACK, port))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.listen(1)
+            with socket.create_connection((_LOOPBACK, port)), listener.accept()[0]:
+                return port
+    raise PortTaken(f"All ports from {_OUR_PORTS[0]} to {_OUR_PORTS[-1]} are taken. Stop what has them.")
 
 
 def installed(command: str) -> str:

@@ -1,6 +1,7 @@
 """PostgreSQL for tests: one server a session, and for each test a database of its own with all tables.
 
-Also how much the suites of faults and kills try, and the figures that they tell at the end.
+Also how much the suites of faults and kills try, the figures that they tell at the end, and Hypothesis's profile for
+new examples.
 What does not belong here: rows; each test makes its own.
 """
 
@@ -14,12 +15,15 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.database.embedded import embedded_server
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
+
+settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _TEMPLATE = "migrated"
 

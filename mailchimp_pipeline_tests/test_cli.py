@@ -26,6 +26,7 @@ from mailchimp_pipeline.playground import ORGANISATIONS
 from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 OTHER_KEYS = "2:" + "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="
 
@@ -140,7 +141,7 @@ def a_sandbox(*arguments: str) -> Generator[str]:
         assert process.stdout
         yield process.stdout.readline().strip().removeprefix("MAILCHIMP_API_ROOT=")
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) in {0, 130}
+        assert process.wait(PATIENCE_SECONDS) in {0, 130}
 
 
 def test_the_sandbox_says_where_it_is_and_ends_with_ctrl_c() -> None:

@@ -70,6 +70,12 @@ def test_a_port_that_is_taken_is_told_with_the_setting_to_change() -> None:
             expect_free(port, what="Dagster's UI", setting="ui_port")
 
 
+def test_a_free_port_is_given_out_once_and_may_be_listened_on() -> None:
+    ports = [free_port() for _ in range(300)]  # of so many by chance two would be the same, mostly
+    assert len(set(ports)) == 300
+    expect_free(ports[0], what="The API", setting="api_port")
+
+
 def test_what_does_not_listen_in_time_is_told(tmp_path: Path) -> None:
     with Children(tmp_path) as children, pytest.raises(DidNotStart, match=r"The API did not listen"):
         wait_for_port(free_port(), children, what="The API", seconds=0.1)

@@ -39,12 +39,13 @@ def dagster(company: Company) -> Generator[None]:
                 list(company.pipeline.sync(keys, run_id=run_id, request_id=request.id, push=True))
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(serve)
+        serving = pool.submit(serve)
         yield
         over.set()
+    serving.result()
 
 
-def ask(segment_id: str | None = None, *, organisation_id: str = ACME, wait: int = 20) -> tuple[bool, str]:
+def ask(segment_id: str | None = None, *, organisation_id: str = ACME, wait: int = 60) -> tuple[bool, str]:
     text = StringIO()
     console = Console(file=text, width=200)
     return request_and_wait(organisation_id, segment_id, wait_seconds=wait, console=console), text.getvalue()

@@ -21,8 +21,7 @@ from mailchimp_pipeline.sandbox.model.faults import Fault, FaultKind
 from mailchimp_pipeline.sandbox.model.members import Status
 from mailchimp_pipeline.sandbox.model.recorder import Counts
 
-_TIMEOUTS = (5, 60)
-"""Seconds to connect, and to wait for an answer."""
+_TIMEOUT_SECONDS = 60
 
 _STATUSES: TypeAdapter[dict[Status, int]] = TypeAdapter(dict[Status, int])
 _MEMBERS: TypeAdapter[list[SeenMember]] = TypeAdapter(list[SeenMember])
@@ -63,7 +62,7 @@ class SandboxControl:
         """Carry out any operation of `Controls`, and return its result as JSON has it."""
         target = f"{self._url}/sandbox/{operation}"
         try:
-            answer = self._session.post(target, json=to_jsonable_python(arguments), timeout=_TIMEOUTS)
+            answer = self._session.post(target, json=to_jsonable_python(arguments), timeout=_TIMEOUT_SECONDS)
         except requests.RequestException as error:
             msg = f"No sandbox answers at {self._url}: {type(error).__name__}. Start it and try again."
             raise SandboxAwayError(msg) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 NODE = Path(__file__).parent / "node"
-_TIMEOUT = 60
+_TIMEOUT = 300
 
 
 def installed() -> Path:
@@ -26,7 +26,7 @@ def installed() -> Path:
     with (NODE / "package-lock.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
-            _run(["npm", "ci", "--ignore-scripts"], timeout=300)
+            _run(["npm", "ci", "--ignore-scripts"], timeout=_TIMEOUT)
             stamp.write_text(wanted)
     return NODE
 

@@ -3,8 +3,6 @@
 import io
 import json
 import logging
-import threading
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,10 +14,12 @@ from starlette.routing import Route
 from api.app import ApiParts, create_app
 from api.auth import Authenticator, Caller, SharedSecret, make_token
 from api.serving import in_thread
+from api.slow_clients import PatientProtocol
 from api.trpc import Procedures, Role, Router, TRPCError, WireModel
 from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
+from mailchimp_pipeline_tests.waiting import eventually
 
 SECRET = "a-token-secret-of-more-than-32-characters"
 OTHER_SECRET = "another-token-secret-of-more-than-32-characters"
@@ -35,8 +35,6 @@ class Note(WireModel):
 
 
 notes: Router[Caller] = Router("notes")
-entered = threading.Event()
-finished = threading.Event()
 
 
 @notes.query("whoami")
@@ -62,15 +60,6 @@ def crash(_caller: Caller) -> None:
 def write(_caller: Caller, note: Note) -> int:
     """Return the length."""
     return len(note.text)
-
-
-@notes.mutation("ponder")
-def ponder(_caller: Caller) -> str:
-    """Take half a second."""
-    entered.set()
-    time.sleep(0.5)
-    finished.set()
-    return "pondered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +92,7 @@ class Api:
 
     def line(self, event: str) -> dict[str, Any]:
         """Return the last log line of an event; it is written just after the answer was sent."""
-        deadline = time.monotonic() + 20
-        while not (found := self.lines(event)) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        return found[-1]
+        return eventually(lambda: self.lines(event))[-1]
 
 
 def a_token(
@@ -130,11 +116,15 @@ def parts(**changed: Any) -> ApiParts[Caller]:  # noqa: ANN401 - as `ApiParts` t
 
 
 @contextmanager
-def an_api(*routes: Route, **changed: Any) -> Generator[Api]:  # noqa: ANN401 - as `ApiParts` takes them
+def an_api(
+    *routes: Route,
+    protocol: type[PatientProtocol] = PatientProtocol,
+    **changed: Any,  # noqa: ANN401 - as `ApiParts` takes them
+) -> Generator[Api]:
     """Serve an application with further routes until the end of the block."""
     app = create_app(parts(**changed))
     app.router.routes.extend(routes)
-    with logged_lines() as log, in_thread(app, grace_seconds=1) as url:
+    with logged_lines() as log, in_thread(app, grace_seconds=1, protocol=protocol) as url:
         yield Api(url, log)
 
 

@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from api.health import Readiness
 from api.pages import procedures_page
-from api.trpc import Role, TRPCError
+from api.trpc import Procedures, Role, TRPCError
 from mailchimp_pipeline.settings import Settings, SettingsError
-from mailchimp_pipeline_tests.api.served import Api, a_token, an_api, entered, failing_check, finished, known_failure
-from mailchimp_pipeline_tests.api.trpc.sample import sample
+from mailchimp_pipeline_tests.api.served import Api, a_token, an_api, failing_check, known_failure
+from mailchimp_pipeline_tests.api.trpc.sample import Gate, sample
+from mailchimp_pipeline_tests.api.trpc.wire import listens
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 DASHBOARD = "https://dashboard.example.com"
 
@@ -96,7 +98,7 @@ def test_the_openapi_document_has_every_procedure(api: Api) -> None:
     document = api.ask("/openapi.json").json
 
     assert "/api/trpc/notes.find" in document["paths"]
-    assert len(document["paths"]) == 5
+    assert len(document["paths"]) == 4
 
 
 def test_the_page_shows_every_procedure_and_fetches_nothing(api: Api) -> None:
@@ -209,14 +211,19 @@ def test_a_failure_outside_the_procedures_says_nothing_of_the_inside() -> None:
 
 def test_a_mutation_is_finished_though_its_client_left_and_only_then_the_parts_are_closed() -> None:
     order: list[str] = []
-    entered.clear()
-    finished.clear()
-    with an_api(close=lambda: order.append(f"closed, finished: {finished.is_set()}")) as api:
+    gate = Gate()
+
+    def close() -> None:
+        order.append(f"closed, finished: {gate.finished.is_set()}")
+
+    with an_api(procedures=Procedures(gate.procedure), close=close) as api:
         client = http.client.HTTPConnection("127.0.0.1", api.port)
         headers = {"authorization": f"Bearer {a_token()}", "content-type": "application/json"}
-        client.request("POST", "/api/trpc/notes.ponder", headers=headers)
-        assert entered.wait(2)
+        client.request("POST", "/api/trpc/gate", headers=headers)
+        assert gate.entered.wait(PATIENCE_SECONDS)
         client.close()
+        opening = gate.open_once(lambda: not listens(api.port))
+    opening.join()
 
     assert order == ["closed, finished: True"]
 
@@ -246,7 +253,7 @@ def test_an_error_of_ours_raised_by_a_further_route_keeps_its_code() -> None:
 
 def test_a_check_that_hangs_is_given_up() -> None:
     gone_on = threading.Event()
-    hanging = Readiness(lambda: cast("None", gone_on.wait(5)), seconds=0.02)
+    hanging = Readiness(lambda: cast("None", gone_on.wait(PATIENCE_SECONDS)), seconds=0.02)
 
     answer = asyncio.run(hanging.answer(Request({"type": "http"})))
     gone_on.set()

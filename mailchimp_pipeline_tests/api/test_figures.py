@@ -1,33 +1,13 @@
 """What `/metrics` tells of the pipeline: every figure, and what where the database is away."""
 
 import threading
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
-from mailchimp_pipeline.database.figures import PipelineFigures, Queue
+from mailchimp_pipeline.database.figures import PipelineFigures
 from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline_tests.api.figures import AT, some_figures
 from mailchimp_pipeline_tests.api.served import Api, an_api
-
-AT = datetime(2026, 3, 1, 5, tzinfo=UTC)
-
-
-def some_figures(**changed: Any) -> PipelineFigures:  # noqa: ANN401 - as `PipelineFigures` takes them
-    usual: dict[str, Any] = {
-        "segments": {"synced": 3, "error": 1},
-        "newest_sync_at": AT,
-        "oldest_sync_at": AT,
-        "contacts": {"new": 7},
-        "refused": {"looks_fake": 2},
-        "calls": 4,
-        "retries": 5,
-        "longest_sync_seconds": 1.5,
-        "waiting": Queue(2, 30.5),
-        "running": Queue(),
-        "erasures": Queue(1, 90000),
-        "connections": 2,
-        "keys_refused": 1,
-    }
-    return PipelineFigures(**{**usual, **changed})
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 
 def told(api: Api) -> dict[str, float]:
@@ -105,7 +85,12 @@ def test_figures_are_read_once_in_five_seconds_however_often_they_are_asked_for(
 
 def test_figures_that_hang_do_not_keep_the_page() -> None:
     gone_on = threading.Event()
-    with an_api(read_figures=lambda: cast("PipelineFigures", gone_on.wait(30)), figures_seconds=0.05) as api:
+
+    def read() -> PipelineFigures:
+        gone_on.wait(PATIENCE_SECONDS)
+        return some_figures()
+
+    with an_api(read_figures=read, figures_seconds=0.05) as api:
         assert told(api)["database_up"] == 0
         gone_on.set()
     assert "longer than 0.05 s" in api.line("no figures")["why"]

@@ -1,66 +1,75 @@
 """The server process: where it listens, what it says when it cannot, and how it ends."""
 
-import http.client
 import json
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from subprocess import PIPE
 
 import pytest
 
 from api.serving import ApiNotStarted, in_thread, listen
 from mailchimp_pipeline_tests.api.served import a_token
+from mailchimp_pipeline_tests.api.trpc.wire import Answer, listens, send
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 PROGRAM = """
+import sys
+
 from api.app import create_app
-from mailchimp_pipeline.logs import configure_logging
 from api.serving import listen, serve
-from mailchimp_pipeline_tests.api.served import entered, parts
+from api.trpc import Procedure, Procedures
+from api.trpc.procedures import Kind
+from mailchimp_pipeline.logs import configure_logging
+from mailchimp_pipeline_tests.api.served import parts
+
+
+def ponder(_caller):
+    print("entered", flush=True)
+    return sys.stdin.readline().strip()
+
 
 configure_logging()
 listener = listen(0)
-app = create_app(parts(close=lambda: print("closed", flush=True)))
+procedures = Procedures(Procedure("ponder", Kind.MUTATION, ponder, str, None))
+app = create_app(parts(procedures=procedures, close=lambda: print("closed", flush=True)))
 serve(app, listener, on_ready=lambda: print(listener.getsockname()[1], flush=True))
 """
 
 
-def ponder(port: int) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+@contextmanager
+def a_server() -> Generator[subprocess.Popen[str]]:
+    """Serve in a process, that ends with the block if not before; `ponder` answers with what it is told to."""
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ponder(port: int) -> Answer:
     headers = {"authorization": f"Bearer {a_token()}", "content-type": "application/json"}
-    connection.request("POST", "/api/trpc/notes.ponder", headers=headers)
-    try:
-        return connection.getresponse().read()
-    finally:
-        connection.close()
-
-
-def in_flight(port: int) -> float:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/metrics")
-    text = connection.getresponse().read().decode()
-    connection.close()
-    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("mailchimp_pipeline_api_req"))
+    return send(port, "/api/trpc/ponder", "POST", None, headers)
 
 
 def test_sigterm_lets_calls_under_way_finish_and_closes_the_parts() -> None:
-    with (
-        subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=PIPE, stderr=PIPE, text=True) as process,
-        ThreadPoolExecutor() as threads,
-    ):
+    with ThreadPoolExecutor() as threads, a_server() as process:
         assert process.stdout
         port = int(process.stdout.readline())
         answer = threads.submit(ponder, port)
-        while in_flight(port) < 2:
-            pass
+        assert process.stdout.readline() == "entered\n"
         process.send_signal(signal.SIGTERM)
-        out, log = process.communicate(timeout=10)
+        eventually(lambda: not listens(port))
+        out, log = process.communicate("pondered\n", timeout=PATIENCE_SECONDS)
 
-    assert json.loads(answer.result()) == {"result": {"data": "pondered"}}
+    assert answer.result().json == {"result": {"data": "pondered"}}
     assert out == "closed\n"
-    assert all(json.loads(line)["level"] == "info" for line in log.splitlines())
+    assert {json.loads(line)["level"] for line in log.splitlines()} == {"info"}
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:

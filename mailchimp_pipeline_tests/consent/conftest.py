@@ -1,4 +1,4 @@
-"""The option of the random histories, and a world for short ones."""
+"""The option of the random histories, a world for short ones, and an office where contacts are erased."""
 
 from collections.abc import Generator
 
@@ -8,6 +8,9 @@ from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import OnLeave, SegmentType
+from mailchimp_pipeline_tests.api.procedures.stage import Stage
+from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.consent.erasing import Office, a_stage_for_erasing, an_office
 from mailchimp_pipeline_tests.consent.happenings import Clock
 from mailchimp_pipeline_tests.consent.world import NEWS, World
 
@@ -25,3 +28,19 @@ def world(database: Database) -> Generator[World]:
         made = World(database, sandbox, clock, "acme")
         made.add_segment("first", NewSegment("first", SegmentType.MIXED, NEWS, on_leave=OnLeave.ARCHIVE))
         yield made
+
+
+@pytest.fixture(scope="module")
+def stage(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
+    """Return what serves the offices of a module: the API, the sandbox, and HR's files."""
+    with a_stage_for_erasing(postgres_server, tmp_path_factory.mktemp("hr")) as served:
+        yield served
+
+
+@pytest.fixture
+def office(stage: Stage) -> Generator[Office]:
+    """Return an organisation of its own, and leave Mailchimp to the next one as it was."""
+    office = an_office(stage)
+    yield office
+    stage.sandbox.clear_faults()
+    stage.sandbox.configure(latency_ms=0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from sqlalchemy import select
@@ -21,10 +22,11 @@ from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberR
 from mailchimp_pipeline.erasure import Attempt, Erasures
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.sandbox import Sandbox, SeenMember
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, SeenMember
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.waiting import eventually
 
 ADDRESS = "zebulon.quixley@leaver.test"
 FIRST_NAME, LAST_NAME = "Zebulon", "Quixley"
@@ -125,3 +127,23 @@ def a_stage_for_erasing(server: PostgresServer, files: Path) -> Generator[Stage]
     with Sandbox.running() as sandbox, a_stage(server.url_of(name), files, sandbox) as stage:
         yield stage
     server.drop(name)
+
+
+def word(office: Office, *, opted_in: bool, entity_id: str = "1") -> None:
+    """Have the API told, by an editor, what a contact said."""
+    said = {"entityId": entity_id, "entityType": "employee", "optedIn": opted_in, "consentSource": "form"}
+    assert office.tenant.mutate("preferences.updateOptStatus", said).status == 200
+
+
+@contextmanager
+def a_sync_held_at_its_batch(office: Office, segment: Segment) -> Generator[None]:
+    """Sync it meanwhile: its first batch holds the person, and Mailchimp answers that at the end of the block."""
+    office.sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", times=1))
+    sync = Thread(target=office.sync, args=[segment])
+    sync.start()
+    try:
+        eventually(lambda: office.sandbox.times_sent(office.lists[0], ADDRESS))
+        yield
+    finally:
+        office.sandbox.clear_faults()
+        sync.join()

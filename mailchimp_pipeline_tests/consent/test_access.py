@@ -1,38 +1,20 @@
 """What is held about a contact, as `mailchimp.preferences.export` tells it, over HTTP, the database and the sandbox."""
 
-from collections.abc import Generator
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from api.trpc import Role
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import logged_lines
-from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
     ENTITY,
     FIRST_NAME,
     LAST_NAME,
     Office,
-    a_stage_for_erasing,
-    an_office,
 )
-
-
-@pytest.fixture(scope="module")
-def stage(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
-    with a_stage_for_erasing(postgres_server, tmp_path_factory.mktemp("hr")) as served:
-        yield served
-
-
-@pytest.fixture
-def office(stage: Stage) -> Generator[Office]:
-    yield an_office(stage)
-    stage.sandbox.clear_faults()
 
 
 def exported(office: Office) -> Any:  # noqa: ANN401 - JSON

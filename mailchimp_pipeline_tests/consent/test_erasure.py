@@ -1,9 +1,5 @@
 """Erasure end to end: the API over HTTP, the database, and the sandbox as Mailchimp."""
 
-import time
-from collections.abc import Generator
-from threading import Thread
-
 import pytest
 
 from api.trpc import Role
@@ -14,38 +10,19 @@ from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Seed, Status
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
-from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
     CONTACT,
     ENTITY,
     HASH,
     Office,
-    a_stage_for_erasing,
+    a_sync_held_at_its_batch,
     an_office,
+    word,
 )
 
 NEW_ADDRESS = "zeb@new-home.test"
 DELETION = "/lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"
-
-
-@pytest.fixture(scope="module")
-def stage(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stage]:
-    with a_stage_for_erasing(postgres_server, tmp_path_factory.mktemp("hr")) as served:
-        yield served
-
-
-@pytest.fixture
-def office(stage: Stage) -> Generator[Office]:
-    office = an_office(stage)
-    yield office
-    stage.sandbox.clear_faults()
-    stage.sandbox.configure(latency_ms=0)
-
-
-def word(office: Office, *, opted_in: bool, entity_id: str = "1") -> None:
-    said = {"entityId": entity_id, "entityType": "employee", "optedIn": opted_in, "consentSource": "form"}
-    assert office.tenant.mutate("preferences.updateOptStatus", said).status == 200
 
 
 def stand_at_address(office: Office, said: Word) -> None:
@@ -222,83 +199,20 @@ def test_a_source_that_is_away_keeps_it_pending_until_it_was_asked(office: Offic
     assert office.there(2) is None
 
 
-def test_a_contact_that_was_nowhere_is_erased_without_a_connection(office: Office) -> None:
-    office.tenant.mutate("connection.disconnect")
-    assert office.erase() == {**ENTITY, "status": "completed", "audiences": 0}
-
-
-def test_a_contact_that_was_pushed_is_pending_until_the_organisation_connects_again(office: Office) -> None:
-    office.sync(office.segment())
-    office.tenant.mutate("connection.disconnect")
-    assert office.status() == "pending"
-    assert "is not connected to Mailchimp" in str(office.pending())
-    office.tenant.connect()
-    office.carry_on()
-    assert (office.there(), office.pending()) == (None, [])
-
-
 def test_an_audience_that_was_deleted_holds_nobody(office: Office) -> None:
     office.sync(office.segment(1))
     office.sandbox.remove_audience(office.lists[1])
     assert office.status() == "completed"
 
 
-def test_an_audience_of_an_account_of_before_waits_for_a_person(office: Office) -> None:
-    office.sync(office.segment())
-    connect_another_account(office)
-    assert office.status() == "pending"
-    assert "is not in the connected account" in str(office.pending())
-
-
 def test_a_sync_under_way_does_not_bring_the_contact_back(office: Office) -> None:
     segment = office.segment()
-    office.sandbox.configure(latency_per_contact_ms=3000)
-    sync = Thread(target=office.sync, args=[segment])
-    sync.start()
-    wait_for_batch(office)
-    status = office.status()
-    sync.join()
-    office.sandbox.configure(latency_per_contact_ms=0)
+    with a_sync_held_at_its_batch(office, segment):
+        status = office.status()
     office.carry_on()
     assert status == "pending"
     assert (office.there(), office.pending()) == (None, [])
     assert HASH not in office.known()
-
-
-@pytest.mark.parametrize("is_replaced", [False, True])
-def test_a_sync_that_outlives_the_connection_keeps_it_pending(office: Office, *, is_replaced: bool) -> None:
-    segment = office.segment()
-    office.sandbox.configure(latency_per_contact_ms=3000)
-    sync = Thread(target=office.sync, args=[segment])
-    sync.start()
-    wait_for_batch(office)
-    if is_replaced:
-        connect_another_account(office)
-    else:
-        assert office.tenant.mutate("connection.disconnect").status == 200
-    status = office.status()
-    sync.join()
-    office.sandbox.configure(latency_per_contact_ms=0)
-    assert status == "pending"
-    office.carry_on()
-    assert HASH not in office.known()
-    assert office.pending() != []
-    assert office.tenant.connect().status == 200
-    office.carry_on()
-    assert (office.there(), office.pending()) == (None, [])
-
-
-def test_an_opt_out_while_another_account_is_connected_reaches_the_first_one(office: Office) -> None:
-    segment = office.segment()
-    office.sync(segment)
-    connect_another_account(office)
-    word(office, opted_in=False)
-    assert office.tenant.connect().status == 200
-    with open_parts(settings_for(office.parts.database_url, office.tenant.stage.files, office.sandbox)) as anew:
-        office.sync(segment, parts=anew)
-    member = office.there()
-    assert member is not None
-    assert member.status is Status.UNSUBSCRIBED
 
 
 @pytest.mark.parametrize("entity", [{"entityId": "nobody"}, {"entityType": "vendor"}])
@@ -333,29 +247,7 @@ def test_the_address_in_the_source_of_another_organisation_is_left_alone(stage: 
     assert member.status is Status.SUBSCRIBED
 
 
-def test_a_refused_key_leaves_it_pending_and_asks_for_a_person(office: Office) -> None:
-    office.sync(office.segment())
-    office.sandbox.revoke_key(office.tenant.api_key)
-    assert office.status() == "pending"
-    (attempt,) = office.carry_on()
-    assert attempt.needs_person
-
-
-def connect_another_account(office: Office) -> None:
-    key = office.tenant.api_key.replace("-us6", "-us7")
-    office.sandbox.add_account(key, "Another")
-    assert office.tenant.mutate("connection.connect", {"apiKey": key}).status == 200
-
-
 def forget_lasting_ids(office: Office) -> None:
     """Make the ledger one of a Mailchimp that never told them."""
     with office.parts.database.organisation(office.organisation_id) as session:
         session.connection().exec_driver_sql("update audience_members set contact_id = null")
-
-
-def wait_for_batch(office: Office) -> None:
-    """Return as soon as Mailchimp has received the contact, and has not answered yet."""
-    deadline = time.monotonic() + 60
-    while not office.sandbox.times_sent(office.lists[0], ADDRESS):
-        assert time.monotonic() < deadline, "no batch was sent"
-        time.sleep(0.01)

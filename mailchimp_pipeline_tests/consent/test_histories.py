@@ -1,7 +1,7 @@
 """Whatever happens in whatever order, and wherever a process dies: nobody who said no is mailed by us.
 
-`make test` plays some histories, the same ones each time; `make histories HISTORIES=2000` plays so many new ones,
-longer ones, and says what happened in them.
+`make test` plays some histories, drawn alike each time, though the threads of a sync may take turns otherwise;
+`make histories HISTORIES=2000` plays so many new ones, longer ones, and says what happened in them.
 """
 
 from collections import Counter

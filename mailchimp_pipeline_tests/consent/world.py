@@ -36,6 +36,7 @@ from mailchimp_pipeline_tests.consent.happenings import Call, Clock, Done, stand
 from mailchimp_pipeline_tests.consent.processes import Died, Life, Mortal, MortalRecords, WatchedClient
 from mailchimp_pipeline_tests.consent.words import MAILED, Erased, Members, Word, Words
 from mailchimp_pipeline_tests.database.builders import KEYRING
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 KEY = ApiKey.parse("0123456789abcdef0123456789abcdef-us6")
 OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us7")
@@ -270,8 +271,8 @@ class World:
 
     @contextmanager
     def _client(self) -> Generator[WatchedClient]:
-        retries = Retries(budget=4, sleep=lambda _: None)
-        timeouts = Timeouts(connect=2, read=5)
+        retries = Retries(budget=4, sleep=lambda _: None, clock=lambda: 0.0)
+        timeouts = Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS)
         made = WatchedClient(
             self.key, slots=ThreadSlots(), root=self.sandbox.api_root, retries=retries, timeouts=timeouts
         )

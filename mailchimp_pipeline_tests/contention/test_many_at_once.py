@@ -17,10 +17,10 @@ from mailchimp_pipeline_tests.killed import workers
 from mailchimp_pipeline_tests.killed.calling import api, ask
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 PEOPLE = 3000
 OTHER_LIST = "b2c3d4e5f6"
-PATIENCE_SECONDS = 90
 CALLS = 40
 
 
@@ -47,11 +47,11 @@ def test_runs_a_request_and_two_apis_share_the_connections_of_the_account(compan
         runs = [workers.start(workers.sync, settings, key, f"{key}-{n}", None) for key in keys for n in range(2)]
         runs.append(workers.start(workers.sync, settings, keys[0], "asked-for", request.id))
         called = [pool.submit(ask, (first, second)[n % 2], "connection.listAudiences") for n in range(CALLS)]
-        statuses = {answer.status for answer in (calling.result() for calling in called) if answer}
-        for run in runs:
-            run.join(PATIENCE_SECONDS)
+        answers = [calling.result() for calling in called]
+        eventually(lambda: all(run.exitcode is not None for run in runs), START_SECONDS)
     traffic = company.sandbox.counts().total
-    assert ([run.exitcode for run in runs], statuses <= {200, 429}) == ([0] * len(runs), True)
+    assert [run.exitcode for run in runs] == [0] * len(runs)
+    assert {answer and answer.status for answer in answers} <= {200, 429}
     assert (traffic.peak_connections <= CONNECTIONS, traffic.answers(429)) == (True, 0)
     for list_id in (LIST, OTHER_LIST):
         assert company.sandbox.statuses(list_id) == {Status.SUBSCRIBED: PEOPLE}

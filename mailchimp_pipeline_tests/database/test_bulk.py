@@ -30,14 +30,14 @@ def through(database: Database, frame: pd.DataFrame) -> pd.DataFrame:
         return pd.concat([frame.iloc[:0], *copy_out(connection, query, names)], ignore_index=True)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(_texts, _texts), max_size=6))
 def test_two_columns_of_any_text_come_back_as_they_went(database: Database, rows: list[tuple[str, str]]) -> None:
     frame = pd.DataFrame(rows, columns=["name", "Other name"], dtype=ARROW_STRING)
     pd.testing.assert_frame_equal(through(database, frame), frame)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(values=st.lists(_texts, max_size=6))
 def test_one_column_of_any_text_comes_back_as_it_went(database: Database, values: list[str]) -> None:
     frame = pd.DataFrame({"name": pd.Series(values, dtype=ARROW_STRING)})
@@ -82,7 +82,7 @@ def test_what_is_not_utf8_for_postgresql_is_told_without_the_row(database: Datab
     assert "secret" not in str(raised.value)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(texts=st.lists(_texts, max_size=6))
 def test_an_array_of_any_text_arrives_as_it_is(database: Database, texts: list[str | None]) -> None:
     with database.everyone() as session:

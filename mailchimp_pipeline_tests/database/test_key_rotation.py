@@ -17,6 +17,7 @@ from mailchimp_pipeline.database.pseudonyms import pseudonyms
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, MINUTE, a_connection
+from mailchimp_pipeline_tests.waiting import eventually
 
 OLD, NEW = b"1" * 32, b"2" * 32
 BEFORE, BOTH, AFTER = Keyring({"old": OLD}), Keyring({"new": NEW, "old": OLD}), Keyring({"new": NEW})
@@ -100,9 +101,13 @@ def test_nobody_notices_while_secrets_are_encrypted_anew(database: Database) -> 
     over, seen = threading.Event(), Counter[str]()
     with ThreadPoolExecutor(4) as pool:
         working = [pool.submit(work, database, ring, over, seen) for ring in (PREPARED, BOTH, PREPARED)]
+
+        def are_at_work() -> int:
+            assert not any(each.done() for each in working)
+            return seen["reads"]
+
         try:
-            while len(seen) < 1:
-                assert not any(each.done() for each in working)
+            eventually(are_at_work)
             rotated = rotate(database, BOTH, by="admin", at=AT)
         finally:
             over.set()

@@ -90,7 +90,7 @@ def found(ledger: Ledger, segment: Segment) -> object:
     return rows, left_out, ledger.knows_unsubscribed()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(mine=_segments, other=_segments, steps=st.lists(_steps, max_size=5))
 def test_the_ledger_and_the_fake_never_disagree(
     database: Database, mine: list[Member], other: list[Member], steps: list[Step]

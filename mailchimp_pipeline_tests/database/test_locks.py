@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -25,6 +24,8 @@ from mailchimp_pipeline.database.locks import (
 from mailchimp_pipeline.database.locks.keys import MIGRATION_LOCK, Lock, connection_lock, slot_lock
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
+from mailchimp_pipeline_tests.database.waiters import somebody_waits
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 _DIE_HOLDING = """
 import os, sys
@@ -46,7 +47,7 @@ def end_other_sessions(database: Database) -> None:
     with database.unrestricted() as connection:
         connection.execute(
             text(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
         )
@@ -65,12 +66,13 @@ def test_an_audience_is_held_by_one_at_a_time(database: Database) -> None:
 
 def test_who_waits_gets_the_audience_when_it_is_free(database: Database) -> None:
     def wait_for_it() -> bool:
-        with hold_audience(database, ACME, LIST, wait_seconds=20) as taken:
+        with hold_audience(database, ACME, LIST, wait_seconds=PATIENCE_SECONDS) as taken:
             return taken.is_kept()
 
     with ThreadPoolExecutor(1) as pool:
         with hold_audience(database, ACME, LIST):
             waiting = pool.submit(wait_for_it)
+            eventually(lambda: somebody_waits(database, kind="advisory"))
             is_done_early = waiting.done()
         assert (is_done_early, waiting.result()) == (False, True)
 
@@ -100,7 +102,7 @@ def test_a_process_that_is_killed_gives_back_what_it_held(database: Database, da
         assert process.stdout.readline() == "held\n"
         assert held(database, audience_lock(ACME, LIST))
         process.communicate("")
-    with hold_audience(database, ACME, LIST, wait_seconds=20) as taken:
+    with hold_audience(database, ACME, LIST, wait_seconds=PATIENCE_SECONDS) as taken:
         assert taken.is_kept()
 
 
@@ -130,10 +132,8 @@ def test_threads_may_ask_at_once_whether_a_lock_is_kept(database: Database) -> N
 def test_a_lock_that_is_kept_is_taken_again_after_its_connection_was_ended(database: Database) -> None:
     with keep(database, run_lock("run-1"), what="run run-1", look_seconds=0.02):
         end_other_sessions(database)
-        deadline = time.monotonic() + 60
-        while not held(database, run_lock("run-1")):
-            assert time.monotonic() < deadline
-    with hold(database, run_lock("run-1"), what="run run-1", wait_seconds=20):
+        eventually(lambda: held(database, run_lock("run-1")))
+    with hold(database, run_lock("run-1"), what="run run-1", wait_seconds=PATIENCE_SECONDS):
         pass
 
 
@@ -182,6 +182,7 @@ def test_accounts_do_not_wait_for_each_other(database: Database) -> None:
 def test_many_threads_of_many_processes_never_use_more_than_the_account_has(database: Database) -> None:
     processes = [ConnectionSlots(database, "account-1", slots=3) for _ in range(3)]
     lock, in_use, most = threading.Lock(), 0, 0
+    three = threading.Barrier(3)  # breaks where not so many are in use at once
 
     def call(number: int) -> None:
         nonlocal in_use, most
@@ -189,7 +190,7 @@ def test_many_threads_of_many_processes_never_use_more_than_the_account_has(data
             with lock:
                 in_use += 1
                 most = max(most, in_use)
-            time.sleep(0.002)
+            three.wait(PATIENCE_SECONDS)
             with lock:
                 in_use -= 1
 

@@ -78,7 +78,7 @@ def test_a_change_that_is_not_wanted_after_all_is_taken_back(database: Database)
     assert len(of(database, segment)) == 1
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(before=_memberships, after=_memberships)
 def test_members_are_those_that_were_wanted_last(
     database: Database, before: list[dict[str, str | None]], after: list[dict[str, str | None]]

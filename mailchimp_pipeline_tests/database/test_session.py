@@ -1,6 +1,5 @@
 """Transactions: whose they are, when they hold, and what is told when they fail."""
 
-import socket
 from contextlib import suppress
 
 import pytest
@@ -8,15 +7,10 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.database.session import Database, DatabaseAway, DatabaseBusy, StatementRefused, TimeLimits
 from mailchimp_pipeline.errors import PassingError, without_places
+from mailchimp_pipeline.local_stack import free_port
 from mailchimp_pipeline_tests.database.builders import ACME
 
 _SETTING = text("select current_setting('mailchimp_pipeline.organisation_id', true)")
-
-
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_postgresql_is_told_whose_transaction_it_is_and_forgets_it_after(database_url: str) -> None:
@@ -41,7 +35,7 @@ def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
 
 
 def test_a_server_that_is_away_is_a_passing_error_that_says_where_and_not_how() -> None:
-    port = a_free_port()
+    port = free_port()
     database = Database(f"postgresql+psycopg://someone:hunter2@127.0.0.1:{port}/pipeline")
     with pytest.raises(DatabaseAway) as raised, database.everyone() as session:
         session.execute(text("select 1"))

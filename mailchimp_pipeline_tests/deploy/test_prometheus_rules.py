@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from mailchimp_pipeline.settings import PROJECT_ROOT
+from mailchimp_pipeline_tests.api.figures import some_figures
 from mailchimp_pipeline_tests.api.served import an_api
-from mailchimp_pipeline_tests.api.test_figures import some_figures
 
 METRIC = re.compile(r"mailchimp_pipeline_\w+")
 SELECTED = re.compile(r'(mailchimp_pipeline_\w+)\{(\w+)="(\w+)"\}')

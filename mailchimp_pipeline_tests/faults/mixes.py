@@ -9,8 +9,11 @@ from mailchimp_pipeline.sandbox import Fault, FaultKind
 SHARE = 0.2
 """The calls that go wrong, of all."""
 
-READ_SECONDS = 1.2
-"""How long the pipeline waits for an answer here; a late one comes after it."""
+READ_SECONDS = 5.0
+"""How long the pipeline waits for an answer here: longer than any takes by itself. A late one comes after it."""
+
+_LATE_AT_MOST = 3
+"""Each is waited for in vain; the others cost next to nothing."""
 
 _APPLIED: Mapping[FaultKind, tuple[bool | None, ...]] = {
     FaultKind.THROTTLED: (None,),
@@ -40,6 +43,6 @@ class Mix:
         left = 1.0
         for (kind, applied), weight in zip(parts, weights, strict=True):
             share = SHARE * weight / sum(weights)
-            delay = READ_SECONDS + 0.3 if kind is FaultKind.LATE else 0
-            yield Fault(kind=kind, applied=applied, share=share / left, delay_seconds=delay)
+            delay, times = (READ_SECONDS + 0.3, _LATE_AT_MOST) if kind is FaultKind.LATE else (0, None)
+            yield Fault(kind=kind, applied=applied, share=share / left, times=times, delay_seconds=delay)
             left -= share

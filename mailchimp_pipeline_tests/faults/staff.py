@@ -25,6 +25,7 @@ from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 Numbers = Sequence[int]
 
@@ -165,7 +166,7 @@ def a_staff(database: Database, count: int, retries: Retries, read_seconds: floa
             new = NewSegment("Everybody", SegmentType.MIXED, LIST, on_leave=OnLeave.ARCHIVE)
             segment = SegmentStore(session).create(new, by="alice", at=utc_now())
         slots = ConnectionSlots(database, account_id)
-        timeouts = Timeouts(connect=5, read=read_seconds)
+        timeouts = Timeouts(connect=PATIENCE_SECONDS, read=read_seconds)
         client = MailchimpClient(API_KEY, slots=slots, root=sandbox.api_root, retries=retries, timeouts=timeouts)
         with closing(slots), client:
             expected = dict.fromkeys([*map(address, people), "orders@bolts.test"], Status.SUBSCRIBED)

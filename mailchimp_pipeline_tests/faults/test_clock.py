@@ -9,6 +9,7 @@ import pytest
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline_tests.faults.staff import Staff, a_staff, utc_now
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 PEOPLE = 400
 
@@ -16,7 +17,7 @@ PEOPLE = 400
 @pytest.fixture
 def staff(database: Database) -> Generator[Staff]:
     """Return employees of whom some are at Mailchimp."""
-    with a_staff(database, PEOPLE, Retries(), 5) as made:
+    with a_staff(database, PEOPLE, Retries(), PATIENCE_SECONDS) as made:
         yield made
 
 

@@ -22,6 +22,7 @@ from mailchimp_pipeline.sync import Outcome
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
 from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 PEOPLE = 6000
 ROOM = "512k"
@@ -87,7 +88,7 @@ def test_a_membership_that_finds_no_room_leaves_the_one_of_before(database: Data
 def test_outcomes_that_find_no_room_stop_the_push_and_the_next_one_finishes(
     database: Database, small_disk: str
 ) -> None:
-    with a_staff(database, PEOPLE, Retries(), 5) as staff:
+    with a_staff(database, PEOPLE, Retries(), PATIENCE_SECONDS) as staff:
         run(database, f"alter table audience_members set tablespace {small_disk}")
         assert "no room left on its disk" in (staff.sync().error or "")
         assert pushed(staff) < PEOPLE

@@ -1,13 +1,14 @@
 """Files that are rewritten while they are read: a clear failure, and the audience stays as it was."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 
-from mailchimp_pipeline.assembly import DatabasePipeline
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.assembly import DatabasePipeline, Parts
+from mailchimp_pipeline.contacts import EntityType, Source
 from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline.sources.files import Stamp
@@ -73,13 +74,28 @@ class Rewriting:
         return stamp
 
 
+@dataclass(frozen=True)
+class Reading(Parts):
+    """Parts with a source that the settings do not know."""
+
+    given: Source = field(kw_only=True)
+
+    @cached_property
+    def source(self) -> Source:
+        """Return it."""
+        return self.given
+
+
+def reading_from(source: Source, parts: Parts) -> Reading:
+    return Reading(**{part.name: getattr(parts, part.name) for part in fields(parts)}, given=source)
+
+
 def test_a_file_that_is_rewritten_while_it_is_read_is_read_by_the_next_sync(company: Company) -> None:
     file = company.files / "employees.csv"
     *others, last = file.read_bytes().splitlines(keepends=True)
     rewriting = Rewriting(file, b"".join([*others, last, last.replace(b"199", b"999")]))
     source = FileSource(company.files, stamp=rewriting.stamp, quiet=Quiet(seconds=0))
-    parts = replace(company.pipeline.parts)
-    vars(parts)["source"] = source
+    parts = reading_from(source, company.pipeline.parts)
     result = replace(company, pipeline=DatabasePipeline(parts)).sync()
     assert "was rewritten while it was read" in (result.error or "")
     assert company.sandbox.statuses(LIST) == {Status.SUBSCRIBED: PEOPLE}

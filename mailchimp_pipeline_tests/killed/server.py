@@ -1,7 +1,5 @@
 """A PostgreSQL server of its own, to be killed with all its processes, and started again."""
 
-import os
-import signal
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from sqlalchemy import make_url
 
 from mailchimp_pipeline.database.embedded import embedded_server
 from mailchimp_pipeline.database.migrations import migrate
+from mailchimp_pipeline_tests.process_table import is_running
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,15 @@ class MortalServer:
     def kill(self) -> None:
         """Kill the whole server, as a power cut does."""
         first = self.postmaster
+        # It starts no other process while they are listed: one that lived on would keep the memory they share.
+        first.suspend()
         every = [first, *first.children(recursive=True)]
         for process in every:
-            with suppress(ProcessLookupError, psutil.NoSuchProcess):
-                os.kill(process.pid, signal.SIGKILL)
-        psutil.wait_procs(every, timeout=10)
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        eventually(lambda: not any(map(is_running, every)))
+        # Until somebody has collected it, who starts the server takes it for running.
+        first.wait(PATIENCE_SECONDS)
 
     def revive(self) -> None:
         """Start it again where it was killed."""

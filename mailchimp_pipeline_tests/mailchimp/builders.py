@@ -9,6 +9,7 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.sync import MemberStatus, NewMember
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 A_KEY = "0123456789abcdef0123456789abcdef-us6"
 LIST_ID = "a1b2c3d4e5"
@@ -71,7 +72,7 @@ def a_client(  # noqa: PLR0913 - a builder
         root=root,
         slots=slots or ThreadSlots(),
         retries=retries or Time().retries(budget=0),
-        timeouts=timeouts or Timeouts(connect=2, read=5),
+        timeouts=timeouts or Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
         proxy=proxy,
         key_watch=key_watch,
     )

@@ -9,22 +9,25 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
 class Reply:
     """One answer. A `body` that is not bytes is sent as JSON; `announced` is a Content-Length that is not true.
 
-    `drip` are the seconds between its bytes.
+    It comes after `delay` seconds, or once it is `let_go`, and with `drip` seconds between its bytes.
     """
 
     status: int = 200
     body: object = b""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     delay: float = 0.0
+    let_go: Event | None = None
     announced: int | None = None
     cut: bool = False
     drip: float = 0.0
@@ -111,6 +114,8 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
         def handle_any(self) -> None:
             reply = script.answer(self._asked())
             time.sleep(reply.delay)
+            if reply.let_go:
+                reply.let_go.wait(PATIENCE_SECONDS)
             self.close_connection = reply.cut or reply.announced is not None
             if reply.cut:
                 return

@@ -19,6 +19,7 @@ from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.mailchimp.errors import Unavailable
 from mailchimp_pipeline_tests.mailchimp.builders import A_KEY, a_client
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 AN_ACCOUNT = Reply(body={"account_id": "x1", "account_name": "Acme", "role": "owner"})
 NAMES_OF_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -42,8 +43,8 @@ def listening(context: ssl.SSLContext | None = None) -> Generator[tuple[int, lis
         thread.start()
         yield listener.getsockname()[1], heard
         with suppress(OSError):
-            socket.create_connection((LOOPBACK, listener.getsockname()[1]), 1).close()
-        thread.join(5)
+            socket.create_connection((LOOPBACK, listener.getsockname()[1]), PATIENCE_SECONDS).close()
+        thread.join(PATIENCE_SECONDS)
 
 
 def a_certificate(directory: Path) -> Path:

@@ -18,6 +18,7 @@ from mailchimp_pipeline_tests.ledger_values import Said
 from mailchimp_pipeline_tests.runs.records_fake import FakeHold, FakeRecords
 from mailchimp_pipeline_tests.runs.stage import AT, PARTNERS, STAFF, Stage, a_segment, a_source, employees
 from mailchimp_pipeline_tests.source_fake import FakeSource
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 PEOPLE = [f"p{number}@acme.test" for number in range(10)]
 
@@ -74,7 +75,7 @@ def test_nobody_is_sent_while_it_cannot_be_read_where_who_opted_out_is_now() -> 
 def test_a_source_that_cannot_be_read_at_all_fails_every_segment_with_its_reason() -> None:
     stage = Stage(FakeSource({}))
     results = stage.results(a_segment("1"), a_segment("2", kind=SegmentType.VENDOR))
-    assert all("The source has no" in (result.error or "") for result in results.values())
+    assert ["The source has no" in (result.error or "") for result in results.values()] == [True, True]
     assert stage.sent() == []
 
 
@@ -196,14 +197,16 @@ def test_a_sync_that_loses_its_audience_again_and_again_says_so() -> None:
 
 @dataclass
 class Waiting(FakeRecords):
-    """Begins with the segment 2 only when the run is stopped."""
+    """Goes on with the segment 2 only when the run is stopped."""
 
+    begun: Event = field(default_factory=Event)
     stopping: Event = field(default_factory=Event)
 
     def mark_syncing(self, segment: Segment) -> None:
         super().mark_syncing(segment)
         if segment.id == "2":
-            assert self.stopping.wait(10)
+            self.begun.set()
+            assert self.stopping.wait(PATIENCE_SECONDS)
 
 
 def test_whoever_stops_iterating_stops_the_work() -> None:
@@ -212,6 +215,7 @@ def test_whoever_stops_iterating_stops_the_work() -> None:
     run = replace(Stage(records=records).run(), stopping=records.stopping)
     for first in run.results(segments):
         assert (first.segment.id, first.error) == ("1", None)
+        assert records.begun.wait(PATIENCE_SECONDS)
         break
     assert [records.marks_of(segment)[:1] for segment in segments] == [["syncing"], ["syncing"], []]
     assert "stopped before it was done" in records.marks_of(segments[1])[-1]

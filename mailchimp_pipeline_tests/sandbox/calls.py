@@ -10,6 +10,7 @@ from typing import Any, Self
 import requests
 
 from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 KEY = f"{'0123456789abcdef' * 2}-us6"
 START = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
@@ -52,7 +53,9 @@ class Api:
     def call(self, method: str, path: str, body: object = None, **query: object) -> requests.Response:
         """Make any call."""
         parameters = {name: str(value) for name, value in query.items()}
-        return self.session.request(method, f"{self.root}{path}", json=body, params=parameters, timeout=10)
+        return self.session.request(
+            method, f"{self.root}{path}", json=body, params=parameters, timeout=PATIENCE_SECONDS
+        )
 
     def get(self, path: str, **query: object) -> requests.Response:
         """GET."""

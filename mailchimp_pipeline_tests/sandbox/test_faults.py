@@ -1,6 +1,8 @@
 """Failures on demand."""
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -8,6 +10,7 @@ from pydantic import ValidationError
 
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import AudienceApi, a_member
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 BATCH = "/lists/{list_id}"
 
@@ -48,11 +51,35 @@ def test_a_cut_connection_can_have_been_carried_out(sandbox: Sandbox, api: Audie
     assert len(sandbox.members(api.list_id)) == 1
 
 
-def test_a_late_answer_comes_after_the_change(sandbox: Sandbox, api: AudienceApi) -> None:
-    sandbox.add_fault(Fault(kind=FaultKind.LATE, times=1, delay_seconds=0.5))
+@pytest.mark.parametrize(
+    "fault", [Fault(kind=FaultKind.LATE, times=1, delay_seconds=600), Fault(kind=FaultKind.HELD, times=1)]
+)
+def test_a_late_answer_comes_after_the_change(sandbox: Sandbox, api: AudienceApi, fault: Fault) -> None:
+    sandbox.add_fault(fault)
     with pytest.raises(requests.ReadTimeout):
-        api.session.post(f"{api.root}{api.here}", json={"members": [a_member()]}, timeout=0.1)
-    assert len(sandbox.members(api.list_id)) == 1
+        api.session.post(f"{api.root}{api.here}", json={"members": [a_member()]}, timeout=(PATIENCE_SECONDS, 0.1))
+    assert len(eventually(lambda: sandbox.members(api.list_id))) == 1
+
+
+def test_a_late_answer_is_the_right_one_after_its_time(sandbox: Sandbox, api: AudienceApi) -> None:
+    sandbox.add_fault(Fault(kind=FaultKind.LATE, times=1, delay_seconds=0.1))
+    begun = time.monotonic()
+    assert api.batch(a_member())["total_created"] == 1
+    assert time.monotonic() - begun >= 0.1
+
+
+@pytest.mark.parametrize("let_go", [Sandbox.clear_faults, Sandbox.reset])
+def test_an_answer_is_held_until_its_fault_is_gone(
+    sandbox: Sandbox, api: AudienceApi, let_go: Callable[[Sandbox], None]
+) -> None:
+    sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", times=1))
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(api.batch, a_member())
+        eventually(lambda: sandbox.members(api.list_id))
+        with AudienceApi(sandbox.api_root, api.list_id) as other:
+            assert (other.status(), held.done()) == ("subscribed", False)
+        let_go(sandbox)
+        assert held.result()["total_created"] == 1
 
 
 def test_half_an_answer_is_no_json(sandbox: Sandbox, api: AudienceApi) -> None:
@@ -63,7 +90,7 @@ def test_half_an_answer_is_no_json(sandbox: Sandbox, api: AudienceApi) -> None:
         answer.json()
 
 
-@pytest.mark.parametrize("kind", [FaultKind.LATE, FaultKind.MALFORMED])
+@pytest.mark.parametrize("kind", [FaultKind.LATE, FaultKind.HELD, FaultKind.MALFORMED])
 def test_an_answer_needs_a_request_that_was_carried_out(kind: FaultKind) -> None:
     with pytest.raises(ValidationError, match="use another kind"):
         Fault(kind=kind, applied=False)

@@ -1,30 +1,50 @@
 """What the sandbox was asked, how many at once, and how long it took."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from contextlib import contextmanager
 
 import pytest
 import requests
 
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, START, Api, AudienceApi, SetClock, a_member
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 BATCH = "/lists/{list_id}"
 
 
-def at_once(sandbox: Sandbox, count: int) -> list[requests.Response]:
-    """Make so many calls at once."""
-    together = Barrier(count)
+@contextmanager
+def held(sandbox: Sandbox, count: int) -> Generator[None]:
+    """Hold what the calls of the block are answered; at its end, wait for so many calls, and let them go."""
+    sandbox.add_fault(Fault(kind=FaultKind.HELD))
+    try:
+        yield
+        eventually(lambda: sandbox.counts().total.calls == count)
+    finally:
+        sandbox.clear_faults()
 
-    def ping(_: int) -> requests.Response:
-        with Api(sandbox.api_root) as api:
-            together.wait(5)
+
+def at_once(sandbox: Sandbox, *keys: str) -> list[requests.Response]:
+    """Make a call with each key, all at once."""
+
+    def ping(key: str) -> requests.Response:
+        with Api(sandbox.api_root, key) as api:
             return api.get("/ping")
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(ping, range(count)))
+    with ThreadPoolExecutor(len(keys)) as pool:
+        with held(sandbox, len(keys)):
+            calls = [pool.submit(ping, key) for key in keys]
+        return [call.result() for call in calls]
+
+
+def give_up_on_a_call(sandbox: Sandbox, api: Api) -> None:
+    """Make a call that is not answered, and return once the sandbox has it."""
+    with pytest.raises(requests.ReadTimeout):
+        api.session.get(f"{api.root}/ping", timeout=(PATIENCE_SECONDS, 0.05))
+    eventually(lambda: sandbox.counts().total.calls == 1)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -35,14 +55,12 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def test_ten_calls_at_once_are_answered(sandbox: Sandbox, account_id: str) -> None:
-    sandbox.configure(latency_ms=400)
-    assert {answer.status_code for answer in at_once(sandbox, 10)} == {200}
+    assert {answer.status_code for answer in at_once(sandbox, *[KEY] * 10)} == {200}
     assert sandbox.counts().accounts[account_id].peak_connections == 10
 
 
 def test_the_eleventh_at_once_is_refused_and_counted(sandbox: Sandbox, account_id: str) -> None:
-    sandbox.configure(latency_ms=400)
-    answers = at_once(sandbox, 13)
+    answers = at_once(sandbox, *[KEY] * 13)
     refused = [answer for answer in answers if answer.status_code == 429]
     assert {answer.json()["detail"] for answer in refused} == {
         "You have exceeded the limit of 10 simultaneous connections."
@@ -52,31 +70,25 @@ def test_the_eleventh_at_once_is_refused_and_counted(sandbox: Sandbox, account_i
     assert traffic.peak_connections > 10
 
 
-def test_a_refusal_can_come_without_a_body(sandbox: Sandbox, account_id: str) -> None:
-    sandbox.configure(latency_ms=200, connection_limit=1, throttle_with_body=False, retry_after_seconds=3)
-    refused = [answer for answer in at_once(sandbox, 3) if answer.status_code == 429]
-    assert {(answer.content, answer.headers["Retry-After"]) for answer in refused} == {(b"", "3")}
-    assert account_id
+@pytest.mark.usefixtures("account_id")
+def test_a_refusal_can_come_without_a_body(sandbox: Sandbox) -> None:
+    sandbox.configure(connection_limit=1, throttle_with_body=False, retry_after_seconds=3)
+    refused = [answer for answer in at_once(sandbox, *[KEY] * 3) if answer.status_code == 429]
+    assert [(answer.content, answer.headers["Retry-After"]) for answer in refused] == [(b"", "3")] * 2
 
 
 def test_accounts_have_their_own_limits(sandbox: Sandbox, account_id: str) -> None:
-    sandbox.configure(latency_ms=150, connection_limit=1)
+    sandbox.configure(connection_limit=1)
     sandbox.add_account("other-us6")
-
-    def ping(key: str) -> int:
-        with Api(sandbox.api_root, key) as api:
-            return api.get("/ping").status_code
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(ping, ["other-us6", KEY])) == [200, 200]
+    assert [answer.status_code for answer in at_once(sandbox, "other-us6", KEY)] == [200, 200]
     assert sandbox.counts().accounts[account_id].peak_connections == 1
 
 
 def test_a_client_that_gave_up_still_holds_its_place(sandbox: Sandbox, api: AudienceApi) -> None:
-    sandbox.configure(latency_ms=400, connection_limit=1)
-    with pytest.raises(requests.ReadTimeout):
-        api.session.get(f"{api.root}/ping", timeout=0.05)
-    assert api.get("/ping").status_code == 429
+    sandbox.configure(connection_limit=1)
+    with held(sandbox, 2):
+        give_up_on_a_call(sandbox, api)
+        assert api.get("/ping").status_code == 429
 
 
 def test_latency_grows_with_the_contacts(sandbox: Sandbox, api: AudienceApi) -> None:
@@ -135,10 +147,10 @@ def test_counts_can_begin_anew(sandbox: Sandbox, api: AudienceApi) -> None:
 
 
 def test_a_sandbox_stops_although_calls_are_under_way() -> None:
+    before = threading.enumerate()
     with Sandbox.running() as sandbox:
         sandbox.add_account(KEY)
-        sandbox.configure(latency_ms=30_000)
-        with Api(sandbox.api_root) as api, pytest.raises(requests.ReadTimeout):
-            api.session.get(f"{api.root}/ping", timeout=0.05)
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 5
+        sandbox.add_fault(Fault(kind=FaultKind.HELD))
+        with Api(sandbox.api_root) as api:
+            give_up_on_a_call(sandbox, api)
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []

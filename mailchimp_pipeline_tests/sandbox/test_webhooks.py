@@ -11,6 +11,7 @@ import pytest
 
 from mailchimp_pipeline.sandbox import CampaignStatus, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, a_member, errors_of
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 EVERYTHING = {
     "events": dict.fromkeys(("subscribe", "unsubscribe", "profile", "cleaned", "upemail", "campaign"), True),
@@ -59,8 +60,9 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Run a receiver."""
+def receiver(sandbox: Sandbox) -> Iterator[Receiver]:
+    """Run a receiver that is waited for."""
+    sandbox.configure(webhook_timeout_seconds=PATIENCE_SECONDS)
     receiver = Receiver()
     thread = Thread(target=receiver.server.serve_forever, args=(0.01,))
     thread.start()

@@ -1,7 +1,5 @@
 """Members who got another address, opted out, came back or left: one call each."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
@@ -121,17 +119,21 @@ def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(*, barred: bool,
     assert stage.status(ANN) is PENDING
 
 
-@dataclass
-class _Refusing:
+class Refusing(FakeAudiences):
     """Refuses every change of a status."""
 
-    def __call__(self, list_id: str, subscriber_hash: str, status: MemberStatus) -> Refusal:  # noqa: ARG002
+    def set_member_status(self, list_id: str, subscriber_hash: str, status: MemberStatus) -> Refusal:  # noqa: ARG002
         return Refusal.MERGE_FIELD
+
+
+def refusing(stage: Stage) -> Refusing:
+    """Return the audiences of a stage, refusing from now on."""
+    return Refusing(*stage.audiences.described(), clock=stage.clock)
 
 
 def test_who_may_not_come_back_is_kept_with_the_reason() -> None:
     stage = who_unsubscribed()
-    stage.audiences.set_member_status = _Refusing()
+    stage.audiences = refusing(stage)
     report = stage.sync()
     assert (report.refused, report.wanted) == ({Refusal.MERGE_FIELD: 1}, 1)
     assert stage.ledger.known[subscriber_hash(ANN)].state is Outcome.REFUSED
@@ -164,7 +166,7 @@ def test_who_opted_out_is_unsubscribed_once() -> None:
 def test_who_opted_out_and_cannot_be_changed_is_looked_up() -> None:
     stage = who_opted_out()
     stage.audiences.put(LIST, ANN, MemberStatus.CLEANED)
-    stage.audiences.set_member_status = _Refusing()
+    stage.audiences = refusing(stage)
     stage.push()
     assert stage.ledger.known[subscriber_hash(ANN)].status is MemberStatus.CLEANED
 

@@ -7,6 +7,7 @@ import pytest
 
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.sync.parallel import AT_ONCE, Stopped, in_parallel
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 
 def never() -> bool:
@@ -22,7 +23,7 @@ def test_more_run_at_once_than_there_are_connections() -> None:
     meeting = Barrier(AT_ONCE)  # breaks where not all of them are here at once
 
     def meet() -> int:
-        return meeting.wait(timeout=10)
+        return meeting.wait(PATIENCE_SECONDS)
 
     assert len(list(in_parallel([meet] * AT_ONCE, never))) == AT_ONCE > CONNECTIONS
 
@@ -48,11 +49,11 @@ def test_a_failure_waits_for_those_under_way() -> None:
 
     def slow() -> None:
         begun.set()
-        assert failed.wait(10)
+        assert failed.wait(PATIENCE_SECONDS)
         finished.append(1)
 
     def fail() -> None:
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE_SECONDS)
         failed.set()
         raise ZeroDivisionError
 
@@ -65,7 +66,7 @@ def test_what_waits_for_its_turn_does_not_begin_once_it_is_stopped() -> None:
     all_begun, done, stopped = Barrier(AT_ONCE), list[int](), Event()
 
     def do() -> None:
-        done.append(all_begun.wait(10))
+        done.append(all_begun.wait(PATIENCE_SECONDS))
         stopped.set()
 
     with pytest.raises(Stopped):

@@ -1,6 +1,5 @@
 """What is sent to an audience, what is not, and what is written down of it."""
 
-import time
 from collections.abc import Sequence
 from itertools import count
 
@@ -11,8 +10,10 @@ from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome, Refusal
 from mailchimp_pipeline.sync.parallel import Stopped
 from mailchimp_pipeline_tests.database.builders import LIST, a_member, members
+from mailchimp_pipeline_tests.fakes import FakeAudiences
 from mailchimp_pipeline_tests.ledger_fake import FakeLedger
 from mailchimp_pipeline_tests.sync.stage import ANN, BOB, SEGMENT, a_stage, people
+from mailchimp_pipeline_tests.waiting import eventually
 
 SUBSCRIBED, UNSUBSCRIBED = MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED
 _CALLS_BEFORE_A_PUSH = 4
@@ -66,10 +67,17 @@ def test_who_came_and_left_since_the_reading_is_not_subscribed_again(status: Mem
     assert stage.status(ANN) is status
 
 
+class Deleted(FakeAudiences):
+    """Whoever is looked up was deleted just before."""
+
+    def member_status(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:  # noqa: ARG002
+        return None
+
+
 def test_who_was_deleted_between_the_batch_and_the_look_is_left_for_the_next_time() -> None:
     stage = a_stage(a_member(ANN))
+    stage.audiences = Deleted(*stage.audiences.described(), clock=stage.clock)
     stage.audiences.put(LIST, ANN, SUBSCRIBED)
-    stage.audiences.member_status = lambda list_id, subscriber_hash: None  # noqa: ARG005
     assert stage.push().withheld == {Refusal.OTHER: 1}
 
 
@@ -132,14 +140,14 @@ def test_a_sync_that_is_told_to_stop_sends_no_more() -> None:
     def after_the_first_batch() -> bool:
         if next(asked) < 2:
             return False
-        while not stage.audiences.batches:
-            time.sleep(0.001)
-        return True
+        return bool(eventually(lambda: stage.audiences.batches))
 
     with pytest.raises(Stopped, match="sync again"):
         stage.sync(after_the_first_batch)
-    assert len(stage.sent()) == 500
-    assert stage.sync().unchanged == 500
+    # Of the two that were let through, one is mostly the task that sends nothing and counts who is withheld.
+    sent = len(stage.sent())
+    assert sent in {500, 1000}
+    assert stage.sync().unchanged == sent
 
 
 class Forgetful(FakeLedger):

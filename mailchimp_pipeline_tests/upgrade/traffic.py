@@ -5,7 +5,8 @@ A request that is told to come back later comes back. What is answered otherwise
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,6 +18,7 @@ from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
+from mailchimp_pipeline_tests.waiting import eventually
 
 _BACK_SECONDS = 0.1
 
@@ -34,7 +36,9 @@ class Traffic:
     answered: int = 0
     told_later: int = 0
     slowest: float = 0
+    syncs: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
+    _going: list[Future[None]] = field(default_factory=list[Future[None]])
 
     def create_segments(self) -> None:
         """Create and list, again and again."""
@@ -60,6 +64,7 @@ class Traffic:
             if self._over.is_set():
                 return
             self.errors.add(self.sync_once(f"run-{number}"))
+            self.syncs += 1
 
     def sync_once(self, run_id: str) -> str | None:
         """Sync, and return the error if there was one."""
@@ -85,31 +90,36 @@ class Traffic:
     @contextmanager
     def going_on(self) -> Generator[None]:
         """Keep all of it going in threads until the end of the block."""
-        kinds: tuple[Callable[[], None], ...] = (self.create_segments, self.withdraw, self.sync)
-        threads = [threading.Thread(target=kind, daemon=True) for kind in kinds]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            for thread in threads:
-                thread.join(timeout=60)
+        with ThreadPoolExecutor(3) as pool:
+            self._going += [pool.submit(kind) for kind in (self.create_segments, self.withdraw, self.sync)]
+            try:
+                yield
+            finally:
+                self._over.set()
+        self._raise_what_broke_off()
+
+    def go_on(self, times: int = 3) -> None:
+        """Wait until each kind was done so many times more."""
+        before = self._done()
+
+        def all_were() -> bool:
+            self._raise_what_broke_off()
+            return all(now - then >= times for now, then in zip(self._done(), before, strict=True))
+
+        eventually(all_were)
+
+    def _done(self) -> tuple[int, int, int]:
+        return len(self.made), len(self.withdrawn), self.syncs
+
+    def _raise_what_broke_off(self) -> None:
+        for one in self._going:
+            if one.done():
+                one.result()
 
 
 @contextmanager
-def reading_for(database_url: str, seconds: float) -> Generator[None]:
-    """Keep a transaction open, that reads members, for so long beside the block."""
-    reads = threading.Event()
-
-    def read() -> None:
-        with Database(database_url, pool_size=1) as database, database.unrestricted() as connection:
-            connection.execute(text("select count(*) from segment_members, audience_members"))
-            reads.set()
-            time.sleep(seconds)
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    assert reads.wait(timeout=30)
-    yield
-    thread.join(timeout=60)
+def reading(database_url: str) -> Generator[None]:
+    """Keep a transaction open, that reads members, until the end of the block."""
+    with Database(database_url, pool_size=1) as database, database.unrestricted() as connection:
+        connection.execute(text("select count(*) from segment_members, audience_members"))
+        yield

@@ -1,10 +1,13 @@
-"""Calls as Mailchimp makes them: the forms, and their signatures."""
+"""Calls as Mailchimp makes them: the forms, also such as are nearly right, and their signatures."""
 
 import hashlib
 import hmac
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from hypothesis import strategies as st
+
+from mailchimp_pipeline.webhooks import EventKind
 from mailchimp_pipeline_tests.database.builders import LIST
 
 ANN, BOB = "ann@acme.test", "bob@acme.test"
@@ -28,3 +31,25 @@ def signed(body: bytes, *, at: datetime = NOW, secret: str = SECRET) -> str:
     unix = int(at.timestamp())
     digest = hmac.new(secret.encode(), f"{unix}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={unix},v1={digest}"
+
+
+_keys = st.sampled_from(
+    [
+        "type",
+        "fired_at",
+        "data[list_id]",
+        "data[action]",
+        "data[email]",
+        "data[old_email]",
+        "data[new_email]",
+        "data[merges][FNAME]",
+    ]
+)
+_values = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from([*EventKind, "unsub", LIST, ANN, "2026-03-01 08:00:00", "2026-02-30 08:00:00"]),
+)
+forms = st.lists(st.tuples(st.one_of(_keys, st.text(max_size=9)), _values), max_size=12).map(
+    lambda pairs: urlencode(pairs, errors="replace").encode()
+)
+"""Bodies that are nearly right."""

@@ -8,6 +8,7 @@ import pytest
 from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 from mailchimp_pipeline_tests.webhooks.stage import Hook, a_hook, a_public_stage
 
 _numbers = count(1)
@@ -16,7 +17,7 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def sandbox() -> Generator[Sandbox]:
     with Sandbox.running() as running:
-        running.configure(webhook_retry_seconds=(0.05, 0.1))
+        running.configure(webhook_retry_seconds=(0.05, 0.1, 0.5, 1, 2), webhook_timeout_seconds=PATIENCE_SECONDS)
         yield running
 
 

@@ -10,7 +10,6 @@ from threading import Event, Thread
 from api.app import create_app
 from api.composition import api_parts
 from api.limits import Rate, Rates
-from api.procedures.context import Patience
 from api.serving import Server, listen
 from api.webhooks import PATH
 from mailchimp_pipeline.assembly import open_parts
@@ -18,15 +17,14 @@ from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
-from mailchimp_pipeline.mailchimp import Retries, Timeouts
 from mailchimp_pipeline.sandbox import Sandbox
-from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
+from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import LIST, a_member, a_segment, put_members
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 from mailchimp_pipeline_tests.webhooks.calls import ANN, SECRET, signed
 
 FORM = "application/x-www-form-urlencoded"
-_PATIENCE = Patience(Retries(budget=0.5, first_pause=0.05), Timeouts(connect=5, read=10))
 _ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
 
 
@@ -37,13 +35,13 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
         with open_parts(settings) as parts:
-            served = replace(api_parts(parts, patience=_PATIENCE), rates=Rates(_ENDLESS, _ENDLESS))
+            served = replace(api_parts(parts, patience=IMPATIENT), rates=Rates(_ENDLESS, _ENDLESS))
             ready = Event()
             server = Server(create_app(served), ready.set, 1)
             thread = Thread(target=server.run, args=([listener],))
             thread.start()
-            ready.wait()
             try:
+                assert ready.wait(PATIENCE_SECONDS), "the API did not start"
                 yield Stage(url, parts, sandbox, files)
             finally:
                 server.should_exit = True

@@ -1,7 +1,6 @@
 """What a call says, and whether it is Mailchimp's."""
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
 
 import pytest
 from hypothesis import example, given
@@ -21,30 +20,9 @@ from mailchimp_pipeline.webhooks import (
     read_call,
 )
 from mailchimp_pipeline_tests.database.builders import LIST
-from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, NOW, SECRET, a_body, a_form, signed
+from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, NOW, SECRET, a_body, a_form, forms, signed
 
 SECOND = timedelta(seconds=1)
-
-_keys = st.sampled_from(
-    [
-        "type",
-        "fired_at",
-        "data[list_id]",
-        "data[action]",
-        "data[email]",
-        "data[old_email]",
-        "data[new_email]",
-        "data[merges][FNAME]",
-    ]
-)
-_values = st.one_of(
-    st.text(max_size=20),
-    st.sampled_from([*EventKind, "unsub", LIST, ANN, "2026-03-01 08:00:00", "2026-02-30 08:00:00"]),
-)
-forms = st.lists(st.tuples(st.one_of(_keys, st.text(max_size=9)), _values), max_size=12).map(
-    lambda pairs: urlencode(pairs, errors="replace").encode()
-)
-"""Bodies that are nearly right."""
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ _times = st.sampled_from([AT + number * SECOND for number in range(5)])
 _events = st.lists(st.builds(stands, _statuses, _times), max_size=6)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(events=_events, random=st.randoms(use_true_random=False))
 def test_in_whatever_order_and_how_often_events_come_the_end_is_the_same(
     database: Database, events: list[MemberEvent], random: Random

@@ -16,9 +16,8 @@ from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import an_api, logged_lines
 from mailchimp_pipeline_tests.api.trpc.wire import send
 from mailchimp_pipeline_tests.database.builders import MINUTE
-from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, a_form, signed
+from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, a_form, forms, signed
 from mailchimp_pipeline_tests.webhooks.stage import FORM, Hook, a_hook
-from mailchimp_pipeline_tests.webhooks.test_calls import forms
 
 
 def test_a_signed_call_is_taken(hook: Hook) -> None:
@@ -132,7 +131,7 @@ def test_a_client_that_leaves_before_its_call_is_whole_leaves_no_defect(hook: Ho
     assert "failure" not in log.getvalue()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(body=st.one_of(st.binary(max_size=60), forms))
 def test_no_body_is_answered_as_a_defect(hook: Hook, body: bytes) -> None:
     assert hook.call(body).status in {200, 400}
@@ -141,7 +140,7 @@ def test_no_body_is_answered_as_a_defect(hook: Hook, body: bytes) -> None:
 _addresses = st.one_of(st.sampled_from([ANN, BOB, "cy@acme.test"]), st.emails(), st.text(max_size=9).map("{}@b".format))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(kind=st.sampled_from(EventKind), action=st.sampled_from(["unsub", "archive", "delete"]), data=st.data())
 def test_no_event_is_answered_as_a_defect(hook: Hook, kind: EventKind, action: str, data: st.DataObject) -> None:
     email, old, new = (data.draw(_addresses) for _ in range(3))

@@ -1,6 +1,5 @@
 """Webhooks made and removed at Mailchimp, and its own calls that come of them."""
 
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from mailchimp_pipeline.mailchimp.models import Webhook
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.database.builders import a_member, put_members
+from mailchimp_pipeline_tests.waiting import eventually
 from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB
 from mailchimp_pipeline_tests.webhooks.stage import a_public_stage
 
@@ -215,13 +215,16 @@ def test_a_key_that_can_no_longer_be_read_stops_no_disconnecting(tenant: Tenant)
 def test_an_organisation_that_leaves_while_a_webhook_is_made_has_none(
     stage: Stage, faults: Callable[[Fault], None], method: str
 ) -> None:
-    tenant = a_tenant(stage, connected=True)
-    faults(Fault(kind=FaultKind.LATE, method=method, route=WEBHOOKS, delay_seconds=0.5, times=1))
+    tenant, sandbox = a_tenant(stage, connected=True), stage.sandbox
+    faults(Fault(kind=FaultKind.HELD, method=method, route=WEBHOOKS, times=1))
+    held_before = sandbox.faults_struck().get(FaultKind.HELD, 0)
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(tenant.create)
-        while not (kept(tenant) if method == "POST" else "segment.created" in tenant.actions()):
-            time.sleep(0.02)
-        assert tenant.mutate("connection.disconnect").status == 200
+        try:
+            eventually(lambda: sandbox.faults_struck().get(FaultKind.HELD, 0) > held_before)
+            assert tenant.mutate("connection.disconnect").status == 200
+        finally:
+            sandbox.clear_faults()
         assert made.result().status == 200
     assert (there(tenant), kept(tenant)) == ((), [])
 

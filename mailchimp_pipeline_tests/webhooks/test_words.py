@@ -62,7 +62,7 @@ def test_who_came_to_another_audience_did_not_come_back_to_the_one_they_left(sce
     assert not said.opted_in
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     comings_and_goings=st.lists(st.sampled_from([SUBSCRIBED, UNSUBSCRIBED]), max_size=5),
     random=st.randoms(use_true_random=False),

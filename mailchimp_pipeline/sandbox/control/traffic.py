@@ -79,6 +79,6 @@ class TrafficControls(Operations):
             self._courier.clear()
             self._world.reset()
 
-    def wait_for_deliveries(self, timeout_seconds: float = 10) -> bool:
+    def wait_for_deliveries(self, timeout_seconds: float = 60) -> bool:
         """Wait until no webhook delivery is due or under way; returns whether that came in time."""
         return self._courier.wait_idle(timeout_seconds)

@@ -29,13 +29,17 @@ class FaultKind(StrEnum):
     """The connection ends without an answer."""
     LATE = "late"
     """The right answer, after `delay_seconds`."""
+    HELD = "held"
+    """The right answer, once the fault is no longer planned."""
     MALFORMED = "malformed"
     """200 with half of the right answer."""
     EMPTY = "empty"
     """200 with no body."""
 
 
-_ANSWERED = frozenset({FaultKind.LATE, FaultKind.MALFORMED, FaultKind.EMPTY})
+_RIGHT = frozenset({FaultKind.LATE, FaultKind.HELD})
+_OF_THE_RIGHT = _RIGHT | {FaultKind.MALFORMED}
+_ANSWERED = _OF_THE_RIGHT | {FaultKind.EMPTY}
 
 
 class Fault(BaseModel):
@@ -59,7 +63,7 @@ class Fault(BaseModel):
     @model_validator(mode="after")
     def _has_an_answer(self) -> Self:
         """Refuse a right answer, or half of one, to a request that was not carried out."""
-        if self.applied is False and self.kind in {FaultKind.LATE, FaultKind.MALFORMED}:
+        if self.applied is False and self.kind in _OF_THE_RIGHT:
             msg = f"A fault of kind {self.kind} is applied; leave `applied` out, or use another kind."
             raise ValueError(msg)
         return self
@@ -68,6 +72,11 @@ class Fault(BaseModel):
     def carries_out(self) -> bool:
         """Whether the request is carried out although its answer fails."""
         return self.kind in _ANSWERED if self.applied is None else self.applied
+
+    @property
+    def is_right_in_the_end(self) -> bool:
+        """Whether the request gets its right answer, only later."""
+        return self.kind in _RIGHT
 
     def matches(self, method: str, route: str) -> bool:
         """Whether the fault may befall such a request."""
@@ -95,6 +104,10 @@ class FaultPlan:
         """Plan nothing any more."""
         self._planned.clear()
         self.outage = None
+
+    def is_planned(self, fault: Fault) -> bool:
+        """Whether this very fault is still there, though perhaps it strikes nobody any more."""
+        return fault is self.outage or any(fault is planned.fault for planned in self._planned)
 
     def strike(self, method: str, route: str) -> Fault | None:
         """Return the fault that befalls this request, if any, and count it."""

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.accounts import Account
-from mailchimp_pipeline.sandbox.model.faults import Fault
+from mailchimp_pipeline.sandbox.model.faults import Fault, FaultKind
 from mailchimp_pipeline.sandbox.model.problems import Problem
 from mailchimp_pipeline.sandbox.model.recorder import Asked
 from mailchimp_pipeline.sandbox.model.world import World
@@ -32,6 +32,8 @@ from mailchimp_pipeline.sandbox.web.queries import Query
 
 CUT = 0
 """The status that a connection without an answer is counted under."""
+
+_LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,17 @@ class Gate:
         if visit.fault is None:
             return answer
         await asyncio.sleep(visit.fault.delay_seconds)
+        if visit.fault.kind is FaultKind.HELD:
+            await self._hold(visit.fault)
         return failure(visit.fault, answer)
+
+    async def _hold(self, fault: Fault) -> None:
+        """Wait until the fault is planned no more; it is other threads that take it away."""
+        while True:
+            with self._world.lock:
+                if not self._world.faults.is_planned(fault):
+                    return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _throttled(self) -> Response:
         behaviours = self._world.behaviours

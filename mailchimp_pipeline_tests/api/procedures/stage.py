@@ -5,6 +5,7 @@ import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
@@ -22,12 +23,17 @@ from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.source_fake import long_ago
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 NOTHING = object()
 """No input, which is not the same as null."""
 
-IMPATIENT = Patience(Retries(budget=1.5, first_pause=0.05), Timeouts(connect=3, read=3), turn_seconds=1.5)
-"""Soon enough for a test of what fails, and longer than a busy machine needs for what does not."""
+IMPATIENT = Patience(
+    Retries(budget=1.5, first_pause=0.05, sleep=lambda _seconds: None, clock=lambda: 0.0),
+    Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
+    turn_seconds=1.5,
+)
+"""What fails is tried again a few times and at once, whatever time an attempt takes."""
 
 _ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
 _COLUMNS = (
@@ -135,6 +141,11 @@ def settings_for(database_url: str, files: Path, sandbox: Sandbox, **more: str) 
         "MAILCHIMP_API_ROOT": sandbox.api_root,
     }
     return Settings.from_environment(environment | more)
+
+
+def moment(told: str) -> datetime:
+    """Return a time as it is told: as texts the later may be the smaller, for a full second is told without a part."""
+    return datetime.fromisoformat(told)
 
 
 def _an_employee(organisation_id: str, number: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ import pytest
 from mailchimp_pipeline.assembly import DatabaseCampaigns
 from mailchimp_pipeline.sandbox import CampaignStatus, FaultKind, Figures
 from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
-from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant
+from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant, moment
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
 
 FIGURES = Figures(
@@ -104,7 +104,7 @@ def test_a_refresh_tells_how_it_does_now(connected: Tenant) -> None:
     connected.stage.sandbox.set_figures(at_mailchimp, FIGURES.model_copy(update={"unique_opens": 60}))
     refreshed = connected.mutate("campaigns.refreshStats", {"id": campaign["id"]}).data
     assert (refreshed["openRate"], refreshed["uniqueOpens"]) == (0.6, 60)
-    assert refreshed["lastRefreshedAt"] > campaign["lastRefreshedAt"]
+    assert moment(refreshed["lastRefreshedAt"]) > moment(campaign["lastRefreshedAt"])
     assert connected.query("campaigns.get", {"id": campaign["id"]}).data == refreshed
 
 
@@ -113,7 +113,7 @@ def test_a_campaign_that_is_deleted_keeps_its_figures_and_says_so(connected: Ten
     campaign = track(connected, at_mailchimp).data
     connected.stage.sandbox.delete_campaign(at_mailchimp)
     refreshed = connected.mutate("campaigns.refreshStats", {"id": campaign["id"]}).data
-    assert refreshed["missingSince"] > campaign["lastRefreshedAt"]
+    assert moment(refreshed["missingSince"]) > moment(campaign["lastRefreshedAt"])
     assert refreshed | {"missingSince": None} == campaign
 
 
@@ -123,7 +123,7 @@ def test_the_history_is_read_in_pages_the_latest_first(connected: Tenant) -> Non
         connected.mutate("campaigns.refreshStats", {"id": campaign["id"]})
     first = connected.query("campaigns.history", {"id": campaign["id"], "limit": 2}).data
     rest = connected.query("campaigns.history", {"id": campaign["id"], "cursor": first["nextCursor"]}).data
-    times = [row["refreshedAt"] for row in first["items"] + rest["items"]]
+    times = [moment(row["refreshedAt"]) for row in first["items"] + rest["items"]]
     assert (len(times), times, rest["nextCursor"]) == (3, sorted(times, reverse=True), None)
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from api.procedures.context import Patience
 from mailchimp_pipeline.database.segments import SegmentProgress
+from mailchimp_pipeline.mailchimp import Retries, Timeouts
 from mailchimp_pipeline.sandbox import Fault, FaultKind
-from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant
+from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.database.builders import AT
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 
 @contextmanager
@@ -87,7 +91,6 @@ def test_a_key_that_mailchimp_refuses_is_not_stored(tenant: Tenant) -> None:
         (Fault(kind=FaultKind.CUT), "BAD_GATEWAY"),
         (Fault(kind=FaultKind.UNAVAILABLE), "BAD_GATEWAY"),
         (Fault(kind=FaultKind.MALFORMED), "BAD_GATEWAY"),
-        (Fault(kind=FaultKind.LATE, delay_seconds=IMPATIENT.timeouts.read + 1), "GATEWAY_TIMEOUT"),
         (Fault(kind=FaultKind.THROTTLED), "TOO_MANY_REQUESTS"),
     ],
 )
@@ -95,6 +98,15 @@ def test_a_mailchimp_that_is_away_is_told_apart_from_a_bad_key(tenant: Tenant, p
     with fault(tenant.stage, planned):
         assert tenant.connect().error["data"]["code"] == code
     assert tenant.query("connection.get").data is None
+
+
+def test_a_mailchimp_that_does_not_answer_is_told_apart_too(stage: Stage, tmp_path: Path) -> None:
+    hasty = Patience(Retries(budget=0), Timeouts(connect=PATIENCE_SECONDS, read=0.2))
+    with a_stage(stage.parts.database_url, tmp_path, stage.sandbox, patience=hasty) as served:
+        tenant = a_tenant(served)
+        with fault(served, Fault(kind=FaultKind.HELD)):
+            assert tenant.connect().error["data"]["code"] == "GATEWAY_TIMEOUT"
+        assert tenant.query("connection.get").data is None
 
 
 def test_the_pause_that_mailchimp_asks_for_is_passed_on(tenant: Tenant) -> None:

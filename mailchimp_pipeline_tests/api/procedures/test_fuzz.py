@@ -13,7 +13,7 @@ from api.trpc import Procedure, Role
 from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES
 from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.api.served import a_token
-from mailchimp_pipeline_tests.api.trpc.test_fuzz import assert_readable
+from mailchimp_pipeline_tests.api.trpc.readable import assert_readable
 from mailchimp_pipeline_tests.api.trpc.wire import send
 
 NASTY = st.sampled_from(

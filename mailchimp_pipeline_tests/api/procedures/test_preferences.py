@@ -7,7 +7,7 @@ from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow
-from mailchimp_pipeline_tests.api.procedures.stage import Tenant
+from mailchimp_pipeline_tests.api.procedures.stage import Tenant, moment
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
 from mailchimp_pipeline_tests.database.builders import a_member, members
 
@@ -35,7 +35,7 @@ def test_a_withdrawal_keeps_the_moment_of_the_consent(tenant: Tenant) -> None:
     withdrawn = say(tenant, opted_in=False, consentSource="unsubscribe form").data
     assert (given["optedIn"], given["consentWithdrawnAt"]) == (True, None)
     assert (withdrawn["optedIn"], withdrawn["consentGivenAt"]) == (False, given["consentGivenAt"])
-    assert withdrawn["consentWithdrawnAt"] > given["consentGivenAt"]
+    assert moment(withdrawn["consentWithdrawnAt"]) > moment(given["consentGivenAt"])
     assert tenant.query("preferences.getForEntity", ANN).data == withdrawn
 
 

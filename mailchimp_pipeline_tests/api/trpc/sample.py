@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
@@ -13,6 +14,7 @@ from starlette.requests import HTTPConnection
 from api.trpc import Code, Procedure, Procedures, Role, Router, TRPCError, UtcTime, WireModel
 from api.trpc.procedures import Kind
 from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +197,26 @@ def returns(output: Any, value: object, path: str = "given") -> Procedure:  # no
 
 
 class Gate:
-    """A mutation `gate` that waits until it is opened, and says when it was entered and that it was finished."""
+    """A procedure `gate` that waits until it is opened, and says when it was entered and that it was finished."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = Kind.MUTATION) -> None:
         self.entered = threading.Event()
         self.opened = threading.Event()
         self.finished = threading.Event()
-        self.procedure = Procedure("gate", Kind.MUTATION, self._pass, type(None), None)
+        self.procedure = Procedure("gate", kind, self._pass, type(None), None)
 
-    def _pass(self, _caller: Caller) -> None:
+    def open_once(self, is_so: Callable[[], object]) -> threading.Thread:
+        """Open it in the background as soon as it is so; return the thread that does."""
+
+        def wait_and_open() -> None:
+            eventually(is_so)
+            self.opened.set()
+
+        opening = threading.Thread(target=wait_and_open)
+        opening.start()
+        return opening
+
+    def _pass(self, _caller: object) -> None:
         self.entered.set()
-        assert self.opened.wait(5)
+        assert self.opened.wait(2 * PATIENCE_SECONDS), "nobody opened it"
         self.finished.set()

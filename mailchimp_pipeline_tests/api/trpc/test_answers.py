@@ -1,13 +1,16 @@
 """What an answer looks like: envelopes, statuses, headers, streams."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, get_args
 from urllib.parse import quote
 
 import pytest
 
 from api.trpc import CODES, Code
-from mailchimp_pipeline_tests.api.trpc.wire import Wire
+from api.trpc.procedures import Kind
+from mailchimp_pipeline_tests.api.trpc.sample import Gate, sample
+from mailchimp_pipeline_tests.api.trpc.wire import Wire, wire
 
 STREAM = {"trpc-accept": "application/jsonl"}
 
@@ -80,12 +83,27 @@ def test_anonymous_callers_fail_every_call_with_its_path(sample_wire: Wire) -> N
     assert [one["error"]["data"]["path"] for one in answer.json] == ["test.nothing", "test.page"]
 
 
-def test_a_stream_is_sent_in_order_of_completion(sample_wire: Wire) -> None:
-    target = batch("test.wait,test.wait,test.nope", {"millis": 200}, {"millis": 0})
-    head, *chunks = lines(sample_wire.ask(target, headers=STREAM).body)
+@pytest.fixture
+def gate() -> Gate:
+    """Return a query that ends only when it is let."""
+    return Gate(Kind.QUERY)
+
+
+@pytest.fixture
+def gated_wire(gate: Gate) -> Iterator[Wire]:
+    """Serve the sample's procedures and the gate."""
+    with wire(sample(gate.procedure)) as served:
+        yield served
+
+
+def test_a_stream_is_sent_in_order_of_completion(gated_wire: Wire, gate: Gate) -> None:
+    with gated_wire.listening(batch("gate,test.wait,test.nope", None, {"millis": 0}), STREAM) as coming:
+        head, *chunks = (json.loads(next(coming)) for _ in range(3))
+        gate.opened.set()
+        chunks += map(json.loads, coming)
     assert head == {"0": [[0], [None, 0, 0]], "1": [[0], [None, 0, 1]], "2": [[0], [None, 0, 2]]}
     assert [chunk[0] for chunk in chunks] == [2, 1, 0]
-    assert chunks[2] == [0, 0, [[{"result": {"data": 200}}]]]
+    assert chunks[1:] == [[1, 0, [[{"result": {"data": 0}}]]], [0, 0, [[{"result": {"data": None}}]]]]
 
 
 def test_a_stream_is_a_200_even_if_every_call_fails(sample_wire: Wire) -> None:
@@ -99,7 +117,10 @@ def test_a_stream_that_is_refused_whole_is_plain_json(sample_wire: Wire) -> None
     assert (answer.status, answer.error["data"]["code"]) == (400, "BAD_REQUEST")
 
 
-def test_a_stream_in_version_10s_form_is_one_object(sample_wire: Wire) -> None:
-    target = batch("test.wait,test.nothing", {"millis": 200})
-    answer = sample_wire.ask(target, headers={"trpc-batch-mode": "stream"})
-    assert answer.body == b'{"1":{"result":{"data":null}}\n,"0":{"result":{"data":200}}\n}'
+def test_a_stream_in_version_10s_form_is_one_object(gated_wire: Wire, gate: Gate) -> None:
+    target = batch("gate,test.wait", None, {"millis": 0})
+    with gated_wire.listening(target, {"trpc-batch-mode": "stream"}) as coming:
+        first = next(coming)
+        gate.opened.set()
+        whole = b"".join([first, *coming])
+    assert whole == b'{"1":{"result":{"data":0}}\n,"0":{"result":{"data":null}}\n}'

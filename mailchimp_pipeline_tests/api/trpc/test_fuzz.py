@@ -1,12 +1,13 @@
 """Whatever comes under the prefix: the answer is one that a tRPC client can read, and no defect is met."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mailchimp_pipeline_tests.api.trpc.wire import Answer, Wire
+from mailchimp_pipeline_tests.api.trpc.readable import assert_readable
+from mailchimp_pipeline_tests.api.trpc.wire import Wire
 
 PATHS = ["test.echo", "test.nothing", "test.page", "test.add", "test.admin.erase", "test.nope"]
 VALUES = st.recursive(
@@ -33,26 +34,6 @@ TARGETS = st.tuples(
     st.sampled_from(["", "?batch=1", "?batch=1&input={}", "?input=%7B%7D", "?batch=1&input=%7B%220%22:null%7D"])
     | LATIN.map("?{}".format),
 ).map("".join)
-
-
-def assert_readable(answer: Answer) -> None:
-    """Hold that each part of the answer is a result, or an error with a number and a text, and none is a defect."""
-    for part in parts(answer):
-        if "result" in part:
-            continue
-        assert type(part["error"]["code"]) is int
-        assert type(part["error"]["message"]) is str
-        assert part["error"]["data"]["code"] != "INTERNAL_SERVER_ERROR"
-
-
-def parts(answer: Answer) -> list[dict[str, Any]]:
-    """Return the replies within an answer of any form."""
-    if answer.body.startswith(b'{"0":[[0]'):
-        return [json.loads(line)[2][0][0] for line in answer.body.splitlines()[1:]]
-    whole = answer.json
-    if isinstance(whole, list):
-        return cast("list[dict[str, Any]]", whole)
-    return list(whole.values()) if whole.keys().isdisjoint({"result", "error"}) else [whole]
 
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])

@@ -4,9 +4,8 @@ import http.client
 import json
 import socket
 import threading
-import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from fastapi import FastAPI
 
 from api.trpc import Hooks, Limits, Procedures, TrpcServer
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, authenticate, sample
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 JSON = "application/json"
 
@@ -42,6 +42,14 @@ class Wire:
     ) -> "Answer":
         """Send one request; `target` is what follows the prefix. A body is JSON where no header says otherwise."""
         return send(self.port, f"/api/trpc/{target}", method, body, _headers(body, headers, role))
+
+    @contextmanager
+    def listening(self, target: str, headers: Mapping[str, str]) -> "Generator[Iterator[bytes]]":
+        """Ask as an administrator, and yield the lines of the answer as they come."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        with closing(connection):
+            connection.request("GET", f"/api/trpc/{target}", headers=_headers(None, headers, "admin"))
+            yield iter(connection.getresponse().readline, b"")
 
     def query(self, path: str, value: object, **how: Any) -> "Answer":  # noqa: ANN401 - as `ask` takes them
         """Ask as httpLink does for a query."""
@@ -78,14 +86,17 @@ class Answer:
 
 def send(port: int, target: str, method: str, body: bytes | str | None, headers: Mapping[str, str]) -> Answer:
     """Send one request as it stands; nothing is escaped or corrected."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
         connection.request(method, target, body=body, headers=dict(headers))
         response = connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, names, response.read())
-    finally:
-        connection.close()
+
+
+def listens(port: int) -> bool:
+    """Whether anybody takes connections at a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -112,9 +123,13 @@ def serving(app: Any) -> Generator[int]:  # noqa: ANN401 - any ASGI application
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
+
+    def has_started() -> bool:
+        assert thread.is_alive(), "the server ended"
+        return server.started
+
     try:
-        while not server.started:
-            time.sleep(0.005)
+        eventually(has_started)
         yield port
     finally:
         server.should_exit = True

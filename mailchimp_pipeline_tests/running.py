@@ -1,0 +1,125 @@
+"""The whole pipeline as it runs with Dagster's daemon, and one segment that a sync was asked for, in its midst.
+
+What does not belong here: what is killed meanwhile.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.tables import AudienceMemberRow
+from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
+from mailchimp_pipeline.sandbox import Fault, FaultKind, SandboxControl
+from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
+from mailchimp_pipeline_tests.process_table import called
+from mailchimp_pipeline_tests.runs.company import write_relations
+from mailchimp_pipeline_tests.source_fake import an_employee
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
+
+PEOPLE = 2100
+"""Four full batches and a small one."""
+
+UNDER_WAY = 4 * 500
+"""One batch is answered, the others are held."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The pipeline as it runs, with one segment of which a sync was asked for."""
+
+    stack: LocalStack
+    pipeline: DatabasePipeline
+    sandbox: SandboxControl
+    segment_id: str
+    request_id: str
+
+    def written(self) -> set[str]:
+        """Return who was written down as pushed."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            return set(session.scalars(select(AudienceMemberRow.subscriber_hash)))
+
+    def status(self) -> SegmentStatus | None:
+        """Return the segment's status."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            segment = SegmentStore(session).get(self.segment_id)
+        return segment and segment.status
+
+    def request(self) -> SyncRequest | None:
+        """Return the request."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            return SyncRequestStore(session).get(self.request_id)
+
+    def is_done(self) -> bool:
+        """Whether the segment is synced, and its request says so."""
+        request = self.request()
+        return self.status() is SegmentStatus.SYNCED and request is not None and request.status is RequestStatus.DONE
+
+    def sent(self) -> dict[str, int]:
+        """Return how often each contact was sent."""
+        sent = self.sandbox.call("sent", list_id=LIST)
+        assert isinstance(sent, dict)
+        return sent  # pyright: ignore[reportUnknownVariableType] - JSON
+
+    def wait_until(self, is_so: Callable[[], object]) -> None:
+        """Wait until it is so, as long as nothing ends that should not."""
+
+        def is_so_and_all_run() -> object:
+            self.stack.children.check()
+            return is_so()
+
+        eventually(is_so_and_all_run, START_SECONDS)
+
+    def wait_for_the_first_batch(self) -> set[str]:
+        """Wait until one batch was written down, while Mailchimp holds the others; return who was in it."""
+        self.wait_until(self.written)
+        return self.written()
+
+    def let_go(self) -> None:
+        """Let Mailchimp answer what it holds, and what comes."""
+        self.sandbox.call("clear_faults")
+
+    def kill_the_run(self) -> None:
+        """Kill the process of the run, which the code server has forked off."""
+        (run,) = called("multiprocessing.spawn", recursive=True)
+        run.kill()
+        run.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def running(home: Path) -> Generator[Running]:
+    """Yield the pipeline, with a run that will not get beyond its first batch until it is let go."""
+    write_relations(home / "files", [an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)])
+    settings = Settings.from_environment(
+        {
+            "MAILCHIMP_PIPELINE_HOME": str(home),
+            "MAILCHIMP_PIPELINE_SOURCE": str(home / "files"),
+            "MAILCHIMP_PIPELINE_SANDBOX_PORT": str(free_port()),
+        }
+    )
+    with local_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
+        stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
+        with SandboxControl(stack.sandbox_url or "") as sandbox:
+            yield Running(stack, pipeline, sandbox, *_ask(pipeline, sandbox))
+
+
+def _ask(pipeline: DatabasePipeline, sandbox: SandboxControl) -> tuple[str, str]:
+    """Connect the organisation, make a segment and ask for a sync; return the ids of segment and request."""
+    sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", skip=1))
+    account_id = sandbox.add_account(API_KEY.reveal())
+    sandbox.add_audience(account_id, "Staff", LIST)
+    with pipeline.parts.database.organisation(ACME) as session:
+        ConnectionStore(session, pipeline.parts.keyring).connect(Account(account_id, "Acme", API_KEY), by="ann", at=AT)
+    segment = a_segment(pipeline.parts.database)
+    with pipeline.parts.database.organisation(ACME) as session:
+        request = SyncRequestStore(session).ask(segment.id, by="ann", at=AT)
+    assert request
+    return segment.id, request.id
