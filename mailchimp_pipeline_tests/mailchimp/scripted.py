@@ -38,6 +38,11 @@ class Reply:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
+AN_ACCOUNT = Reply(body={"account_id": "x1", "account_name": "Acme", "role": "owner"})
+NO_ANSWER = Reply(cut=True)
+THROTTLED = Reply(429)
+
+
 @dataclass(frozen=True)
 class Asked:
     """One request as it came in."""

@@ -1,4 +1,4 @@
-"""One call on the wire: what is sent, what is waited for, what is tried again, and who gets to know of it."""
+"""One call on the wire: what is sent, what is waited for, and who gets to know of it."""
 
 import gzip
 import logging
@@ -20,7 +20,6 @@ from mailchimp_pipeline.mailchimp.errors import (
     NobodyThere,
     NotTheApi,
     Redirected,
-    Throttled,
     TimedOut,
     Unavailable,
 )
@@ -35,12 +34,8 @@ from mailchimp_pipeline_tests.mailchimp.builders import (
     a_member,
     a_problem,
 )
-from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
+from mailchimp_pipeline_tests.mailchimp.scripted import AN_ACCOUNT, NO_ANSWER, THROTTLED, Reply, scripted
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
-
-AN_ACCOUNT = Reply(body={"account_id": "x1", "account_name": "Acme", "role": "owner"})
-NO_ANSWER = Reply(cut=True)
-THROTTLED = Reply(429)
 
 
 def test_the_key_goes_along_as_a_password() -> None:
@@ -79,72 +74,6 @@ def test_cookies_are_not_kept() -> None:
     assert "Cookie" not in script.asked[1].headers
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [
-        NO_ANSWER,
-        THROTTLED,
-        Reply(403, b"<html>Request Blocked</html>"),
-        Reply(502, b"<html>"),
-        Reply(200, b""),
-        Reply(200, b'{"account_id": "x'),
-        Reply(200, b'{"account_id": "x"}', announced=500),
-        Reply(200, b"<html>Just a moment</html>"),
-        Reply(200, []),
-        Reply(200, b"\x1f\x8b not gzip", headers={"Content-Encoding": "gzip"}),
-    ],
-)
-def test_a_passing_failure_is_tried_again(failure: Reply) -> None:
-    when = Time()
-    with scripted(failure, AN_ACCOUNT) as script, a_client(script.root, retries=when.retries()) as client:
-        assert client.account().account_name == "Acme"
-    assert len(when.pauses) == 1
-
-
-def test_a_lasting_failure_is_not_tried_again() -> None:
-    when = Time()
-    with (
-        scripted(Reply(401, a_problem(401, "API Key Invalid"))) as script,
-        a_client(script.root, retries=when.retries()) as client,
-        pytest.raises(KeyRefused),
-    ):
-        client.account()
-    assert len(script.asked) == 1
-
-
-def test_pauses_grow_until_the_budget_is_spent() -> None:
-    when = Time()
-    with (
-        scripted(THROTTLED) as script,
-        a_client(script.root, retries=when.retries(budget=30)) as client,
-        pytest.raises(Throttled),
-    ):
-        client.account()
-    assert when.pauses == sorted(when.pauses)
-    assert 10 < sum(when.pauses) <= 30
-    assert len(script.asked) == len(when.pauses) + 1
-
-
-def test_once_patience_was_spent_in_vain_the_next_call_is_tried_once() -> None:
-    when = Time()
-    with scripted(THROTTLED) as script, a_client(script.root, retries=when.retries(budget=1.2)) as client:
-        for asked in (2, 3):
-            with pytest.raises(Throttled):
-                client.account()
-            assert len(script.asked) == asked
-
-
-def test_an_answer_brings_patience_back() -> None:
-    when = Time()
-    replies = (THROTTLED, THROTTLED, AN_ACCOUNT, THROTTLED, AN_ACCOUNT)
-    with scripted(*replies) as script, a_client(script.root, retries=when.retries(budget=1.2)) as client:
-        with pytest.raises(Throttled):
-            client.account()
-        client.account()
-        assert client.account().account_name == "Acme"
-    assert len(script.asked) == len(replies)
-
-
 class Watch:
     """Keeps what it hears of the key."""
 
@@ -169,39 +98,6 @@ def test_whether_the_key_is_taken_is_told_before_whoever_called_hears_of_it() ->
                 client.account()
         client.account()
     assert watch.heard == ["KeyRefused", "accepted"]
-
-
-def test_a_retry_after_is_waited_for() -> None:
-    when = Time()
-    with (
-        scripted(Reply(503, headers={"Retry-After": "17"}), AN_ACCOUNT) as script,
-        a_client(script.root, retries=when.retries()) as client,
-    ):
-        client.account()
-    assert when.pauses == [17]
-
-
-def test_a_retry_after_beyond_the_budget_is_not_waited_for() -> None:
-    when = Time()
-    with (
-        scripted(Reply(429, headers={"Retry-After": "3600"})) as script,
-        a_client(script.root, retries=when.retries()) as client,
-        pytest.raises(Throttled),
-    ):
-        client.account()
-    assert when.pauses == []
-
-
-def test_the_time_an_attempt_takes_is_part_of_the_budget() -> None:
-    ticks = iter(range(0, 10_000, 15))
-    rule = Retries(budget=100, sleep=lambda _: None, clock=lambda: float(next(ticks)))
-    with (
-        scripted(NO_ANSWER) as script,
-        a_client(script.root, retries=rule) as client,
-        pytest.raises(Unavailable),
-    ):
-        client.account()
-    assert len(script.asked) == 3
 
 
 def test_an_answer_that_drips_is_not_waited_for_without_end() -> None:

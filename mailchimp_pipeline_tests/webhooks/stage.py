@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
+from sqlalchemy import select
+
 from api.app import create_app
 from api.composition import api_parts
 from api.limits import Rate, Rates
@@ -15,10 +17,10 @@ from api.webhooks import PATH
 from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
-from mailchimp_pipeline.database.tables import AudienceMemberRow
+from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
 from mailchimp_pipeline.sandbox import Sandbox
-from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, settings_for
+from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import LIST, a_member, a_segment, put_members
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
@@ -89,3 +91,10 @@ def a_hook(stage: Stage, organisation_id: str, *, secret: str | None = SECRET, i
         if is_made:
             store.finish(token, "w1", secret, by="alice", at=at)
     return Hook(stage, organisation_id, token, secret)
+
+
+def kept(tenant: Tenant) -> list[WebhookRow]:
+    """Return what the database holds of the organisation's webhooks."""
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        ours = WebhookRow.organisation_id == tenant.organisation_id
+        return list(session.scalars(select(WebhookRow).where(ours)))
