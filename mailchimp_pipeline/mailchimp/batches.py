@@ -18,7 +18,7 @@ def one_each(members: Sequence[NewMember]) -> dict[str, NewMember]:
     """
     unique: dict[str, NewMember] = {}
     for member in members:
-        unique.setdefault(subscriber_hash(member.email), member)
+        unique.setdefault(member.subscriber_hash, member)
     return unique
 
 
@@ -30,22 +30,21 @@ def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAns
     """
     found: dict[str, Refusal | Exists | None] = dict.fromkeys(sent, Refusal.COMPLIANCE)
     contact_ids: dict[str, str | None] = {}
-    came_back = (*result.new_members, *result.updated_members)
-    for member in came_back:
-        for key in {member.id, member.subscriber_hash} & sent.keys():
+    for member in (*result.new_members, *result.updated_members):
+        # The ids of very old members were made before addresses were lower-cased.
+        key = member.id if member.id in sent else subscriber_hash(member.email_address)
+        if key in sent:
             found[key] = _refusal_of(sent[key].status, member.status)
-            contact_ids[sent[key].subscriber_hash] = member.contact_id or None
+            contact_ids[key] = member.contact_id or None
     for item in result.errors:
         key = subscriber_hash(item.email_address)
         if key in found:
             found[key] = refusal_of_item(item)
-    changed_at = max((member.last_changed for member in came_back if member.last_changed), default=None)
-    by_name = {sent[key].subscriber_hash: meaning for key, meaning in found.items()}
     return BatchAnswer(
-        accepted={key: contact_ids.get(key) for key, meaning in by_name.items() if meaning is None},
-        existing=frozenset(key for key, meaning in by_name.items() if meaning == EXISTS),
-        refused={key: meaning for key, meaning in by_name.items() if isinstance(meaning, Refusal)},
-        changed_at=changed_at,
+        accepted={key: contact_ids.get(key) for key, meaning in found.items() if meaning is None},
+        existing=frozenset(key for key, meaning in found.items() if meaning == EXISTS),
+        refused={key: meaning for key, meaning in found.items() if isinstance(meaning, Refusal)},
+        changed_at=result.changed_at,
     )
 
 

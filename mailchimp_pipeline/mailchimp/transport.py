@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 import requests
 import urllib3
 from pydantic import ValidationError
+from pydantic_core import to_json
 from requests.adapters import HTTPAdapter
 
 from mailchimp_pipeline.connections import ApiKey
@@ -173,7 +174,8 @@ class Transport:
                 call.method,
                 self._root + call.path,
                 params=call.params,
-                json=call.body,
+                data=None if call.body is None else to_json(call.body),
+                headers=None if call.body is None else _JSON,
                 timeout=(self._timeouts.connect, self._timeouts.read),
                 allow_redirects=False,
                 stream=True,
@@ -201,6 +203,9 @@ class Transport:
             if self._retries.clock() > until:
                 raise requests.Timeout
         return b"".join(pieces)
+
+
+_JSON = {"Content-Type": "application/json"}
 
 
 class _Session(requests.Session):

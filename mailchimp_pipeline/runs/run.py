@@ -20,7 +20,7 @@ from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.ports import Hold, Records
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment
-from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, read_standings, sync_audience
+from mailchimp_pipeline.sync import Ahead, Audience, Audiences, SyncReport, read_standings, sync_audience
 from mailchimp_pipeline.tracing import carried, tallied, working_for
 
 _T = TypeVar("_T")
@@ -218,10 +218,16 @@ class Run:
         audience = population.audiences[segment.mailchimp_list_id]
         if isinstance(audience, _Failed):
             return audience
-        with self.records.hold_audience(segment) as hold, tallied() as tally:
+        read_merge_tags = partial(self.audiences(segment.organisation_id).merge_tags, segment.mailchimp_list_id)
+        with self.records.hold_audience(segment) as hold, tallied() as tally, Ahead(read_merge_tags) as merge_tags:
             self.records.mark_syncing(segment)
+            # What every push needs is asked for as soon as one is sure to come, and on most days it is not.
+            if segment.last_synced_at is None:
+                merge_tags.begin()
             counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
-            report = self._push(segment, audience.audience, hold)
+            if counts.added or counts.changed:
+                merge_tags.begin()
+            report = self._push(segment, audience.audience, hold, merge_tags)
             result = SegmentResult(
                 segment,
                 counts,
@@ -234,7 +240,7 @@ class Run:
             self.records.mark_synced(result)
         return result
 
-    def _push(self, segment: Segment, audience: Audience, hold: Hold) -> SyncReport:
+    def _push(self, segment: Segment, audience: Audience, hold: Hold, merge_tags: Ahead[frozenset[str]]) -> SyncReport:
         def stopping() -> bool:
             hold.require()
             return self.stopping.is_set()
@@ -243,7 +249,13 @@ class Run:
             raise ConsentViolated(segment, violations)
         mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
         return sync_audience(
-            segment.id, audience, audiences=mailchimp, ledger=ledger, clock=self.clock, stopping=stopping
+            segment.id,
+            audience,
+            audiences=mailchimp,
+            ledger=ledger,
+            clock=self.clock,
+            merge_tags=merge_tags,
+            stopping=stopping,
         )
 
     def _persistently(self, step: Callable[[], _T]) -> _T | _Failed:

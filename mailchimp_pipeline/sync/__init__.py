@@ -20,6 +20,7 @@ from mailchimp_pipeline.sync.model import (
     SyncReport,
     Withdrawal,
 )
+from mailchimp_pipeline.sync.parallel import Ahead
 from mailchimp_pipeline.sync.plan import Plan, plan
 from mailchimp_pipeline.sync.ports import Audiences, Ledger
 from mailchimp_pipeline.sync.push import sync_audience
@@ -29,6 +30,7 @@ from mailchimp_pipeline.sync.withdrawal import withdraw
 __all__ = [
     "BATCH_SIZE",
     "CONNECTIONS",
+    "Ahead",
     "Audience",
     "Audiences",
     "BatchAnswer",

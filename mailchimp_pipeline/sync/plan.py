@@ -66,10 +66,25 @@ def plan(differences: "pd.DataFrame") -> Plan:
     )
 
 
-def batches(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
-    """Cut rows into pieces that fit one call."""
-    for start in range(0, len(rows), BATCH_SIZE):
-        yield rows.iloc[start : start + BATCH_SIZE]
+class Batches:
+    """Cuts rows into pieces that fit one call, and keeps what fills none until more come."""
+
+    def __init__(self) -> None:
+        self._left: list[pd.DataFrame] = []
+
+    def full(self, rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
+        """Yield those that are full, of these rows and what was left."""
+        import pandas as pd  # noqa: PLC0415 - only a run loads pandas
+
+        waiting = pd.concat([*self._left, rows], ignore_index=True)
+        whole = len(waiting) - len(waiting) % BATCH_SIZE
+        self._left = [waiting.iloc[whole:]]
+        yield from (waiting.iloc[start : start + BATCH_SIZE] for start in range(0, whole, BATCH_SIZE))
+
+    def last(self) -> Iterator["pd.DataFrame"]:
+        """Yield what is left."""
+        yield from (rows for rows in self._left if not rows.empty)
+        self._left = []
 
 
 def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[str]) -> list[NewMember]:

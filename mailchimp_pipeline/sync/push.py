@@ -22,7 +22,7 @@ from mailchimp_pipeline.sync.model import (
     SyncReport,
 )
 from mailchimp_pipeline.sync.parallel import in_parallel
-from mailchimp_pipeline.sync.plan import WITHHELD, Plan, batches, members, plan
+from mailchimp_pipeline.sync.plan import WITHHELD, Batches, Plan, members, plan
 from mailchimp_pipeline.sync.reading import read_departures
 from mailchimp_pipeline.sync.results import Result, report, together
 from mailchimp_pipeline.sync.withdrawal import withdraw
@@ -47,14 +47,25 @@ def sync_audience(  # noqa: PLR0913 - each is one thing that the sync is handed
     audiences: "Audiences",
     ledger: "Ledger",
     clock: Callable[[], datetime],
+    merge_tags: Callable[[], frozenset[str]] | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> SyncReport:
     """Bring the audience, whose standings were read, in step with the segment's members.
 
-    Goes on until `stopping` says that no more may be sent. Raises the errors of the audiences, and `Stopped`.
+    `merge_tags` are its merge fields, where somebody else reads them already. Goes on until `stopping` says that no
+    more may be sent. Raises the errors of the audiences, and `Stopped`.
     """
     withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
-    push = _Push(segment_id, audience, audiences=audiences, ledger=ledger, clock=clock, stopping=stopping)
+    merge_tags = merge_tags or partial(audiences.merge_tags, audience.id)
+    push = _Push(
+        segment_id,
+        audience,
+        audiences=audiences,
+        ledger=ledger,
+        clock=clock,
+        merge_tags=merge_tags,
+        stopping=stopping,
+    )
     done = together([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
     push.end(done)
     if push.has_begun:
@@ -74,6 +85,7 @@ class _Push:
         audiences: "Audiences",
         ledger: "Ledger",
         clock: Callable[[], datetime],
+        merge_tags: Callable[[], frozenset[str]],
         stopping: Callable[[], bool],
     ) -> None:
         self.has_begun = False
@@ -83,20 +95,24 @@ class _Push:
         self._ledger = ledger
         self._clock = clock
         self._stopping = stopping
+        self._read_merge_tags = merge_tags
         self._merge_tags: frozenset[str] | None = None
         self._has_looked = False
 
     def tasks(self) -> Iterator[Callable[[], Result]]:
+        new, changed = Batches(), Batches()
         for piece in self._ledger.compare(self._segment_id):
             planned = plan(piece.differences)
             left_out = {"unchanged": piece.unchanged, "refused_before": piece.refused_before}
             yield partial(Result, left_out, withheld=planned.withheld)
             if planned.sends:
                 self._prepare(planned)
-            yield from (partial(self._admit, self.update, rows) for rows in batches(planned.changed))
-            yield from (partial(self._admit, self.create, rows) for rows in batches(planned.new))
+            yield from (partial(self._admit, self.update, rows) for rows in changed.full(planned.changed))
+            yield from (partial(self._admit, self.create, rows) for rows in new.full(planned.new))
             yield from (partial(self._admit, self.move, row) for row in _singly(planned.moved))
             yield from (partial(self._admit, self.bring_back, row) for row in _singly(planned.returning))
+        yield from (partial(self._admit, self.update, rows) for rows in changed.last())
+        yield from (partial(self._admit, self.create, rows) for rows in new.last())
 
     def departures(self) -> Iterator[Callable[[], Result]]:
         for subscriber_hash in self._ledger.leavers():
@@ -116,7 +132,7 @@ class _Push:
     def _prepare(self, planned: Plan) -> None:
         """Ask what is needed before the first are sent: on most days nobody is."""
         if self._merge_tags is None:
-            self._merge_tags = self._audiences.merge_tags(self._audience.id)
+            self._merge_tags = self._read_merge_tags()
         if not self._has_looked and not planned.changed.empty:
             # Who was unsubscribed there since the audience was read would be subscribed again by what is sent.
             read_departures(self._audience.id, audiences=self._audiences, ledger=self._ledger, now=self._clock())

@@ -56,7 +56,7 @@ def world(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize("step", ["barred", "begin_push", "merge_tags"])
+@pytest.mark.parametrize("step", ["barred", "begin_push"])
 def test_a_new_contact_who_opts_out_before_its_batch_is_not_sent(world: World, step: str) -> None:
     done = a_day_later(world, lambda: opt_out(world), before=step)
     assert (status(world), was_sent(done)) == (None, False)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import ARROW_STRING
 from mailchimp_pipeline.sync import MemberStatus, Refusal, plan
-from mailchimp_pipeline.sync.plan import batches, members
+from mailchimp_pipeline.sync.plan import Batches, members
 
 CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
 COLUMNS = (*CONTACT, "known_status", "returns", "moved_from", "own_address")
@@ -80,9 +80,14 @@ def test_each_standing_is_counted_under_its_own_reason() -> None:
 
 def test_batches_fit_one_call_and_lose_nobody() -> None:
     frame = differences(*[None] * 1203)
-    pieces = list(batches(frame))
+    cut, pieces = Batches(), list[pd.DataFrame]()
+    for start in range(0, 1203, 300):
+        pieces += cut.full(frame.iloc[start : start + 300])
+    assert [len(piece) for piece in pieces] == [500, 500]
+    pieces += cut.last()
     assert [len(piece) for piece in pieces] == [500, 500, 203]
     assert pd.concat(pieces)["email"].tolist() == frame["email"].tolist()
+    assert [*cut.last()] == []
 
 
 def test_only_merge_fields_that_the_audience_has_are_sent() -> None:

@@ -109,7 +109,7 @@ def test_who_was_refused_is_tried_again_when_something_about_them_changed() -> N
 def test_a_large_segment_goes_in_batches_that_fit_one_call() -> None:
     stage = a_stage(*people(1203), piece=700)
     report = stage.sync()
-    assert (report.new, report.calls) == (1203, 4)
+    assert (report.new, report.calls) == (1203, 3)
     assert max(len(batch.members) for batch in stage.audiences.batches) == 500
 
 

@@ -142,7 +142,7 @@ class MergeFields:
         return accepted
 
     def _check_complete(self, values: Values) -> None:
-        required = [field for field in self._by_tag.values() if field.required]
+        required = (field for field in self._by_tag.values() if field.required)
         missing = [FieldError(f.tag, "Please enter a value") for f in required if _at(values, f) == ""]
         if missing:
             raise problems.invalid_merge_fields(*missing)

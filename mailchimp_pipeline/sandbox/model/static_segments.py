@@ -67,7 +67,7 @@ class StaticSegments:
 
     def of(self, number: int) -> list[StaticSegment]:
         """Return the segments a member is in."""
-        return [segment for segment in self._by_id.values() if number in segment.joined]
+        return [segment for segment in self._by_id.values() if number in segment.joined] if self._by_id else []
 
     def tag(self, number: int, name: str, now: datetime, *, active: bool) -> None:
         """Put a tag on a member or take it off; a tag nobody had before comes into being."""

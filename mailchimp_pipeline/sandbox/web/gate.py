@@ -62,9 +62,10 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or cut its connection."""
         request = Request(scope, receive)
-        visit = self._arrive(request, await request.body())
+        raw, begun = await request.body(), time.monotonic()
+        visit = self._arrive(request, raw)
         try:
-            answer = await self._pass(visit)
+            answer = await self._pass(visit, begun)
         finally:
             # Before the answer is written, or a client that has it all would find its slot still taken.
             self._leave(visit)
@@ -104,12 +105,11 @@ class Gate:
             with self._world.lock:
                 visit.account.under_way -= 1
 
-    async def _pass(self, visit: Visit) -> Response | None:
+    async def _pass(self, visit: Visit, begun: float) -> Response | None:
         """Return what a request is answered, None where its connection is to be cut."""
         behaviours = self._world.behaviours
         if visit.account is not None and visit.account.under_way > behaviours.connection_limit:
             return self._throttled()
-        begun = time.monotonic()
         answer = await self._carry_out(visit) if visit.fault is None or visit.fault.carries_out else None
         latency = (behaviours.latency_ms + behaviours.latency_per_contact_ms * visit.contacts) / 1000
         # What the sandbox itself takes is a part of it, or many calls at once would all be slower than asked for.
