@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import Found
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.database import audit
@@ -64,7 +65,7 @@ class Access:
     keyring: Keyring
     source: Callable[[], Source]
     mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def disclose(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
         """Return everything held about the contact, and write down who asked."""

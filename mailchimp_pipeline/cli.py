@@ -5,7 +5,7 @@ What does not belong here: what a command does (`demo`, `dev`, `doctor`, `reconc
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
 from typing import Annotated, ParamSpec
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.settings import Settings
 
@@ -127,7 +128,7 @@ def token(
         organisation_id=organisation,
         actor=actor,
         role=AuthRole(role),
-        now=datetime.now(UTC),
+        now=utc_now(),
         lifetime=lifetime,
         issuer=settings.token_issuer,
     )
@@ -215,7 +216,7 @@ def rotate() -> None:
     from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys  # noqa: PLC0415
 
     with open_parts() as parts:
-        count = rotate_keys(parts.database, parts.keyring, by="command line", at=datetime.now(UTC))
+        count = rotate_keys(parts.database, parts.keyring, by="command line", at=utc_now())
     out.print(f"{count} secrets were encrypted anew; keys after the first are no longer needed.")
 
 
@@ -223,7 +224,7 @@ def rotate() -> None:
 @_explained
 def list_erasures() -> None:
     """List the pending erasures, and what each waits for."""
-    from mailchimp_pipeline.assembly import open_parts, utc_now  # noqa: PLC0415
+    from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415
     from mailchimp_pipeline.database.erasures import DatabaseErasures  # noqa: PLC0415
     from mailchimp_pipeline.tables import erasure_table  # noqa: PLC0415
 
@@ -235,7 +236,7 @@ def list_erasures() -> None:
 @_explained
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
     """Say that you deleted the contact at Mailchimp by hand, where it could not be found by itself."""
-    from mailchimp_pipeline.assembly import open_parts, utc_now  # noqa: PLC0415
+    from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415
     from mailchimp_pipeline.database.erasures import DatabaseErasures  # noqa: PLC0415
 
     with open_parts() as parts:

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailchimp_pipeline.assembly import complete_settings, utc_now
+from mailchimp_pipeline.assembly import complete_settings
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.dashboard import Dashboard
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import private_directory

@@ -4,11 +4,12 @@
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import RLock
 
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.consent import Found
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts import subscriber_hash as hash_of
@@ -78,7 +79,7 @@ class FakeAudiences:
         self,
         *audiences: FakeAudience,
         failures: Iterable[PipelineError | None] = (),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
         page_size: int = 1000,
     ) -> None:
         self._audiences = {audience.id: audience for audience in audiences or (FakeAudience(),)}

@@ -8,13 +8,14 @@ What does not belong here: what an erasure does (`mailchimp_pipeline.erasure`), 
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.logs import log_our_lines, logger
 from mailchimp_pipeline.tracing import each_working_for
 
@@ -32,7 +33,7 @@ class ErasuresDue(Protocol):
     """What the job and the sensor need of `erasure.Erasures`."""
 
     @property
-    def clock(self) -> Callable[[], datetime]:
+    def clock(self) -> Clock:
         """Tells the time."""
         ...
 

@@ -6,8 +6,8 @@ What does not belong here: what is asked of Mailchimp within an attempt (`asking
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import Demand, ErasureRequest
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.erasure.asking import Asking
@@ -44,7 +44,7 @@ class Erasures:
     records: Records
     source: Callable[[], Source]
     mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def erase(
         self,

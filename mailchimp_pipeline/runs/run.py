@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 import pandas as pd
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.persistence import Persistence
@@ -103,7 +103,7 @@ class Run:
     source: Source
     records: Records
     audiences: Callable[[str], Audiences]
-    clock: Callable[[], datetime]
+    clock: Clock
     push: bool = True
     departures_confirmed: frozenset[str] = frozenset()
     stopping: Event = field(default_factory=Event)

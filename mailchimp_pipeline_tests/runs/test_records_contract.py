@@ -1,11 +1,11 @@
 """What a `runs.run.Records` does, held against the real one and the fake alike."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, contacts
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
@@ -30,7 +30,7 @@ Make = Callable[[], tuple[Records, Segment]]
 
 
 def real(database: Database) -> tuple[Records, Segment]:
-    return DatabaseRecords(database, KEYRING, lambda: datetime.now(UTC)), stored_segment(database)
+    return DatabaseRecords(database, KEYRING, utc_now), stored_segment(database)
 
 
 @pytest.fixture(params=["real", "fake"])

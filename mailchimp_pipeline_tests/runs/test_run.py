@@ -1,6 +1,5 @@
 """A run of many segments: each ends alone, whatever becomes of the others."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
@@ -8,6 +7,7 @@ from threading import Event
 import pandas as pd
 import pytest
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline.runs.persistence import Persistence
@@ -221,7 +221,7 @@ def test_whoever_stops_iterating_stops_the_work() -> None:
     assert "stopped before it was done" in records.marks_of(segments[1])[-1]
 
 
-def ticking(breaks_at: int) -> Callable[[], datetime]:
+def ticking(breaks_at: int) -> Clock:
     """Return a clock that breaks when it is asked for the n-th time."""
     asked = 0
 

@@ -1,13 +1,13 @@
 """The port `erasure.Records` over PostgreSQL. Each call is a transaction of its own."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import Demand, ErasureRequest, ErasureStatus, Reach, Targets
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
@@ -39,7 +39,7 @@ class DatabaseErasures:
 
     database: Database
     keyring: Keyring
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
         """Remove the contact here, and write down what Mailchimp is to be asked."""
