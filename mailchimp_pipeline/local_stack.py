@@ -68,7 +68,7 @@ class LocalStack:
     def dashboard(self, organisation_id: str) -> Dashboard:
         """Return the API as an administrator of the organisation calls it."""
         from api.auth import make_token  # noqa: PLC0415 - the API is an extra
-        from api.trpc import Role  # noqa: PLC0415
+        from api.trpc import Role  # noqa: PLC0415 - as above
 
         secret = self.settings.token_secret
         if secret is None:

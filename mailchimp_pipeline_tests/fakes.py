@@ -152,7 +152,7 @@ class FakeAudiences:
             member.status, member.changed_at = status, self._clock()
             return status
 
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:  # noqa: ARG002 - its members have no such id
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
         """See `sync.Audiences`."""
         self._find(list_id)
         return None

@@ -56,11 +56,11 @@ class FakeMailchimp:
 class FakeRecords:
     """Records of an erasure that nobody else is at."""
 
-    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:  # noqa: ARG002 - the port's
+    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
         """See `erasure.Records`."""
         return []
 
-    def keeps_addresses(self, request: ErasureRequest) -> bool:  # noqa: ARG002 - the port's
+    def keeps_addresses(self, request: ErasureRequest) -> bool:
         """See `erasure.Records`."""
         return False
 
@@ -69,14 +69,14 @@ class FakeRecords:
         raise NotImplementedError(request, subscriber_hashes)
 
     @contextmanager
-    def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:  # noqa: ARG002 - the port's
+    def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:
         """See `erasure.Records`."""
         yield
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
         """See `erasure.Records`."""
 
-    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:  # noqa: ARG002 - the port's
+    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
         """See `erasure.Records`."""
         return targets
 

@@ -38,8 +38,10 @@ def run(
     )
 
 
-def failed(key: str, error: str = "Mailchimp refused the API key.", **more: str) -> dict[str, SegmentResult]:
-    return {key: SegmentResult(a_segment(key), error=error, **more)}  # pyright: ignore[reportArgumentType]
+def failed(
+    key: str, error: str = "Mailchimp refused the API key.", defect: str | None = None
+) -> dict[str, SegmentResult]:
+    return {key: SegmentResult(a_segment(key), error=error, defect=defect)}
 
 
 def materialized(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:

@@ -67,7 +67,7 @@ class Stage:
         """Do a run over one segment."""
         return self.results(segment)[segment.id]
 
-    def audiences(self, organisation_id: str) -> Audiences:  # noqa: ARG002
+    def audiences(self, organisation_id: str) -> Audiences:
         """Return the account."""
         return self.mailchimp
 

@@ -60,7 +60,7 @@ def test_a_missing_relation_fails_only_the_segments_that_need_it() -> None:
     kinds = {"1": SegmentType.EMPLOYEE, "2": SegmentType.VENDOR, "3": SegmentType.MIXED}
     results = stage.results(*(a_segment(segment_id, kind=kind) for segment_id, kind in kinds.items()))
     assert results["1"].error is None
-    assert results["2"].error == results["3"].error != None  # noqa: E711
+    assert results["2"].error == results["3"].error
     assert "no vendors" in (results["2"].error or "")
 
 
@@ -147,10 +147,10 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it() -> None:
 class Away(FakeRecords):
     """A database that went away before anything could be written."""
 
-    def mark_failed(self, segment: Segment, error: str) -> None:  # noqa: ARG002
+    def mark_failed(self, segment: Segment, error: str) -> None:
         raise PassingError("PostgreSQL is away.")
 
-    def mark_syncing(self, segment: Segment) -> None:  # noqa: ARG002
+    def mark_syncing(self, segment: Segment) -> None:
         raise PassingError("PostgreSQL went away.")
 
 
