@@ -11,7 +11,7 @@ import pytest
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 SOUND: dict[str, Any] = {"name": "sound", "version": "1", "vulns": []}
-UNKNOWN = {"name": "unknown", "version": "1", "skip_reason": "Dependency not found on PyPI"}
+UNKNOWN = {"name": "unknown", "version": "1", "skip_reason": "Dependency not found"}
 WEAK = {"name": "weak", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}
 
 
