@@ -18,7 +18,7 @@ from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.ports import Hold, Records
-from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment
 from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, read_standings, sync_audience
 from mailchimp_pipeline.tracing import carried, tallied, working_for
@@ -208,19 +208,18 @@ class Run:
 
     def _sync(self, segment: Segment, population: "_Population") -> SegmentResult | _Failed:
         begun = self.clock()
-        confirmed = segment.id in self.departures_confirmed
-        membership = population.of(segment, departures_confirmed=confirmed)
+        membership = population.of(segment, departures_confirmed=segment.id in self.departures_confirmed)
         if isinstance(membership, _Failed):
             return membership
         if not self.push:
-            counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+            counts = self._replaced(segment, membership)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
         audience = population.audiences[segment.mailchimp_list_id]
         if isinstance(audience, _Failed):
             return audience
         with self.records.hold_audience(segment) as hold, tallied() as tally:
             self.records.mark_syncing(segment)
-            counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+            counts = self._replaced(segment, membership)
             report = self._push(segment, audience.audience, hold)
             result = SegmentResult(
                 segment,
@@ -234,13 +233,19 @@ class Run:
             self.records.mark_synced(result)
         return result
 
+    def _replaced(self, segment: Segment, membership: Membership) -> MembershipCounts:
+        """Store who is in the segment. Raises `ConsentViolated` where it holds somebody who must not be pushed."""
+        confirmed = segment.id in self.departures_confirmed
+        counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+        if violations := self.records.violations(segment):
+            raise ConsentViolated(segment, violations)
+        return counts
+
     def _push(self, segment: Segment, audience: Audience, hold: Hold) -> SyncReport:
         def stopping() -> bool:
             hold.require()
             return self.stopping.is_set()
 
-        if violations := self.records.violations(segment):
-            raise ConsentViolated(segment, violations)
         mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
         return sync_audience(
             segment.id, audience, audiences=mailchimp, ledger=ledger, clock=self.clock, stopping=stopping

@@ -98,6 +98,11 @@ def test_where_a_member_opted_out_nothing_is_sent() -> None:
     assert "2 members of segment 'Everybody' opted out, were erased or did not consent" in (result.error or "")
 
 
+def test_a_member_who_opted_out_is_found_also_where_nothing_is_to_be_sent() -> None:
+    stage = Stage(records=FakeRecords(violating={"1": 2}))
+    assert stage.results(a_segment(), push=False)["1"].violations == 2
+
+
 def test_where_too_many_would_leave_nobody_does_until_a_person_confirms() -> None:
     stage, segment = Stage(a_source(*employees(*PEOPLE))), a_segment()
     stage.result(segment)
