@@ -10,14 +10,13 @@ from datetime import datetime
 from typing import Protocol
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.consent import Found
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sync import Audience
+from mailchimp_pipeline.sync import Audience, Found
 
 
 class Mailchimp(Protocol):

@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from mailchimp_pipeline.consent import ErasureRequest
+from mailchimp_pipeline.erasure import ErasureRequest
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.sync.mending import Mending
 

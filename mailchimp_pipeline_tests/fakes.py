@@ -10,7 +10,6 @@ from datetime import datetime
 from threading import RLock
 
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.consent import Found
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import LastingError, PipelineError
@@ -18,6 +17,7 @@ from mailchimp_pipeline.sync import (
     BATCH_SIZE,
     Audience,
     BatchAnswer,
+    Found,
     MemberStatus,
     NewMember,
     Refusal,

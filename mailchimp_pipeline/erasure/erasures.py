@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.consent import Demand, ErasureRequest
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.erasure.asking import Asking
+from mailchimp_pipeline.erasure.decisions import Demand, ErasureRequest
 from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
 from mailchimp_pipeline.erasure.ports import Mailchimp, Records
 from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError

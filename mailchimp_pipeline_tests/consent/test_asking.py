@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailchimp_pipeline.consent import Deletion, ErasureRequest, ErasureStatus, Found, Reach, Targets, Trace
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.erasure import MovedAtMailchimp
+from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, MovedAtMailchimp, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.asking import Asking
-from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
+from mailchimp_pipeline.sync import Audience, Found, MemberStatus, Standing
 
 OLD, NEW, NEWEST = "a" * 32, "b" * 32, "c" * 32
 REQUEST = ErasureRequest(
