@@ -1,5 +1,5 @@
-# Everything runs in .venv, which is made on first use and again when requirements.lock or pyproject.toml changes.
-# Needed beforehand: Python 3.11 or newer with venv, git, make.
+# Everything runs in .venv, which is created on first use and again when requirements.lock or pyproject.toml changes.
+# Needed beforehand: Python 3.11 or newer with venv (on Debian: python3-venv), git, make; Node.js and npm for `make check`.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,21 +9,21 @@ STAMP := $(VENV)/.installed
 # More arguments for pytest, as in `make test PYTEST_ARGS="-k consent"`.
 PYTEST_ARGS ?=
 
-# A process a core, each with a PostgreSQL of its own; more than four only heat the room.
+# One process per core, each with its own PostgreSQL; more than four gain nothing.
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
 
-# Which version of uv writes the lock; nothing else uses it.
+# The version of uv that writes the lock files; nothing else uses it.
 UV_VERSION := 0.13.9
 
-# Which version of pip-audit looks for vulnerabilities, and how many seconds it may take.
+# The version of pip-audit that looks for vulnerabilities, and how many seconds it may take.
 AUDIT_VERSION := 2.10.1
 AUDIT_SECONDS := 120
 
-# A child of make must find the tools of .venv, also where it starts others by name.
+# Child processes must find the tools of .venv, also if they start others by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
-# Bytecode is kept, also where the environment says otherwise: dozens of processes are started here.
+# Keep bytecode, even if the environment says otherwise: dozens of processes are started here.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
@@ -33,31 +33,31 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP) ## Sync sample data once, end to end, on embedded parts
+demo: $(STAMP) ## Sync sample data once, end to end, with nothing to set up
 	$(BIN)/mailchimp-pipeline demo
 
-dev: $(STAMP) ## Bring up the API, Dagster with its UI and the sandbox, until Ctrl-C
+dev: $(STAMP) ## Start the API, Dagster with its UI and the sandbox, until Ctrl-C
 	$(BIN)/mailchimp-pipeline dev
 
 test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-# What takes its time on purpose is not ended for it.
+# These suites are long on purpose: their tests are not ended for taking long.
 UNTIMED := -o faulthandler_timeout=0
 
-# How many; several of these may run side by side, each draws others.
+# How many histories; several of these may run in parallel, each draws different ones.
 HISTORIES ?= 2000
-histories: $(STAMP) ## Play HISTORIES new random histories of consent and say what happened in them: hours
+histories: $(STAMP) ## Play HISTORIES new random histories of consent and report what happened (hours)
 	$(BIN)/python -m pytest mailchimp_pipeline_tests/consent/test_histories.py $(UNTIMED) --histories=$(HISTORIES) \
 		$(PYTEST_ARGS)
 
-ordeal: $(STAMP) ## Kill a hundred processes, and try twenty mixes of faults: twenty minutes
+ordeal: $(STAMP) ## Kill a hundred processes and try twenty mixes of faults (twenty minutes)
 	$(BIN)/python -m pytest mailchimp_pipeline_tests/faults mailchimp_pipeline_tests/killed \
 		mailchimp_pipeline_tests/contention $(UNTIMED) --kills 100 --mixes 20 $(PYTEST_ARGS)
 
-check: lint types imports location audit coverage bench-scripts ## Everything that CI checks
+check: lint types imports location audit coverage bench-scripts ## Run everything that CI checks
 
-format: $(STAMP) ## Format the code and mend what can be mended
+format: $(STAMP) ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -65,7 +65,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 
-# Of what stands under a name with a dot pyright takes a copy alone.
+# Pyright ignores directories whose name starts with a dot, so it gets a copy of .ci.
 types: $(STAMP)
 	$(BIN)/pyright
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && cp .ci/*.py "$$copy" && $(BIN)/pyright "$$copy"
@@ -82,7 +82,7 @@ coverage: $(STAMP)
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(PYTEST_ARGS)
 
-# In an environment of its own: what it needs is not what the pipeline needs. Only a vulnerability that is known fails.
+# In its own environment, since its dependencies are not the pipeline's. Only a known vulnerability fails.
 audit: $(STAMP) ## Look for known vulnerabilities in what requirements.lock pins
 	test -x $(VENV)/audit/bin/pip || $(PYTHON) -m venv $(VENV)/audit
 	report=$$(mktemp) && trap 'rm -f "$$report"' EXIT && \
@@ -91,14 +91,14 @@ audit: $(STAMP) ## Look for known vulnerabilities in what requirements.lock pins
 		--format json --output "$$0"' "$$report" 2>/dev/null || true; } && \
 	$(BIN)/python .ci/audit.py "$$report"
 
-bench: $(STAMP) ## Measure what it costs, beside the bound and the peers; about 20 minutes, on a machine that does nothing else
+bench: $(STAMP) ## Measure performance (about 20 minutes, on an otherwise idle machine)
 	$(BIN)/python -m bench.report
 
-# At 1/20 of the size, to see that the scripts work: what they measure then says nothing.
+# At 1/20 of the size, to see that the scripts work: the figures mean nothing then.
 bench-scripts: $(STAMP)
 	$(BIN)/python -m bench.report --scale 1/20
 
-lock: $(STAMP) ## Pin every dependency anew, with its hashes
+lock: $(STAMP) ## Pin every dependency again, with hashes
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --quiet --output-file requirements.lock
@@ -109,7 +109,7 @@ lock: $(STAMP) ## Pin every dependency anew, with its hashes
 		--constraint requirements.lock --no-annotate --no-header --no-emit-index-url --quiet \
 		--output-file deploy/build.lock
 
-clean: ## Remove .venv and what the tools keep; .local, with its database and keys, stays
+clean: ## Remove .venv and the caches of the tools; keeps .local with its database and keys
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 
 # The lock is complete, so pip has nothing to resolve (--no-deps); every file is a wheel whose hash is known.

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _told(dependency: Mapping[str, Any]) -> str:
     lines = [
-        f"{dependency['name']} {dependency['version']}: {found['id']}, mended in "
+        f"{dependency['name']} {dependency['version']}: {found['id']}, fixed in "
         f"{', '.join(found.get('fix_versions') or ()) or 'no version yet'}\n"
         for found in dependency["vulns"]
     ]
@@ -44,7 +44,7 @@ def _told(dependency: Mapping[str, Any]) -> str:
 def _not_audited(why: str) -> int:
     sys.stdout.write(
         f"{_LOUD}\nDEPENDENCIES NOT AUDITED: {why}.\n"
-        f"Run `make audit` where the package index can be reached: nobody knows of vulnerabilities now.\n{_LOUD}\n"
+        f"Known vulnerabilities were not looked up: run `make audit` where the package index can be reached.\n{_LOUD}\n"
     )
     return 0
 

@@ -25,9 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Syncs employees and vendors of many organisations into their Mailchimp audiences.",
 )
-keys = typer.Typer(no_args_is_help=True, help="Encryption keys of the API keys at rest.")
+keys = typer.Typer(no_args_is_help=True, help="Manage the keys that encrypt stored secrets.")
 app.add_typer(keys, name="keys")
-erasures = typer.Typer(no_args_is_help=True, help="Erasures that Mailchimp has not confirmed yet.")
+erasures = typer.Typer(no_args_is_help=True, help="List and confirm erasures that Mailchimp has not confirmed yet.")
 app.add_typer(erasures, name="erasures")
 
 _WIDTH_OF_A_FILE = 160
@@ -74,7 +74,7 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
 @app.command()
 @_explained
 def demo() -> None:
-    """Do the main job once, on embedded parts and sample data, and print what was synced."""
+    """Run the main job once, with sample data and nothing to set up, and print what was synced."""
     from mailchimp_pipeline.demo import run_demo
 
     run_demo(out)
@@ -83,7 +83,7 @@ def demo() -> None:
 @app.command()
 @_explained
 def dev() -> None:
-    """Bring all of it up, with Dagster's UI, and stay until Ctrl-C."""
+    """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
     from mailchimp_pipeline.dev import run_dev
 
     run_dev(Settings.from_environment(), out)
@@ -92,8 +92,8 @@ def dev() -> None:
 @app.command()
 @_explained
 def api(
-    port: Annotated[int | None, typer.Option(help="Port; MAILCHIMP_PIPELINE_API_PORT if left out.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 in a container.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port; by default MAILCHIMP_PIPELINE_API_PORT.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; use 0.0.0.0 in a container.")] = "127.0.0.1",
 ) -> None:
     """Serve the API that the platform's dashboard calls, until Ctrl-C."""
     from api.composition import build_app
@@ -111,7 +111,7 @@ def token(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     actor: Annotated[str, typer.Option(help="Who calls, for the audit log.")],
     role: Annotated[Role, typer.Option(help="What the caller may do.")] = Role.VIEWER,
-    hours: Annotated[int, typer.Option(help="How long the token is good.", min=1)] = 12,
+    hours: Annotated[int, typer.Option(help="For how many hours the token is valid.", min=1)] = 12,
 ) -> None:
     """Print a bearer token for the API, for development."""
     from api.auth import make_token
@@ -138,7 +138,7 @@ def token(
 @app.command()
 @_explained
 def migrate() -> None:
-    """Bring the database's tables to this version."""
+    """Bring the database tables up to this version."""
     from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database import migrations
 
@@ -150,14 +150,14 @@ def migrate() -> None:
 @app.command()
 @_explained
 def sandbox(
-    port: Annotated[int | None, typer.Option(help="Port; MAILCHIMP_PIPELINE_SANDBOX_PORT if left out.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; by default MAILCHIMP_PIPELINE_SANDBOX_PORT.")] = None,
     latency_ms: Annotated[int, typer.Option(help="How long each answer takes, in milliseconds.", min=0)] = 0,
     *,
     sample: Annotated[
-        bool, typer.Option("--sample", help="With the accounts of the sample organisations, as `dev` has it.")
+        bool, typer.Option("--sample", help="Include the accounts of the sample organisations, as `dev` does.")
     ] = False,
 ) -> None:
-    """Serve a faithful Mailchimp on this machine, until Ctrl-C."""
+    """Serve the Mailchimp sandbox on this machine, until Ctrl-C."""
     from mailchimp_pipeline.sandbox import Behaviours, Setup, serve
 
     settings, behaviours = Settings.from_environment(), Behaviours(latency_ms=latency_ms)
@@ -178,11 +178,12 @@ def sandbox(
 @_explained
 def sync(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
-    segment: Annotated[str | None, typer.Option(help="One segment's id; all of the organisation if left out.")] = None,
-    wait: Annotated[int, typer.Option(help="How many seconds to wait for the end.", min=0)] = 600,
+    segment: Annotated[str | None, typer.Option(help="One segment's id; by default all of the organisation.")] = None,
+    wait: Annotated[int, typer.Option(help="How many seconds to wait for the sync to end.", min=0)] = 600,
     *,
     confirm_departures: Annotated[
-        bool, typer.Option("--confirm-departures", help="Let members leave even if they are more than half.")
+        bool,
+        typer.Option("--confirm-departures", help="Let members leave even if they are more than half of the segment."),
     ] = False,
 ) -> None:
     """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
@@ -197,11 +198,11 @@ def sync(
 @app.command()
 @_explained
 def reconcile(
-    organisation: Annotated[str | None, typer.Option(help="The organisation's id; all of them if left out.")] = None,
+    organisation: Annotated[str | None, typer.Option(help="The organisation's id; by default all of them.")] = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be mended.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
-    """After a restore: read every audience whole, and mend what the database has of it. Nobody is pushed."""
+    """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
     from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences
 
     if not reconcile_audiences(out, organisation, dry_run=dry_run):
@@ -211,19 +212,19 @@ def reconcile(
 @keys.command()
 @_explained
 def rotate() -> None:
-    """Encrypt every stored secret anew with the first of MAILCHIMP_PIPELINE_ENCRYPTION_KEYS."""
+    """Re-encrypt every stored secret with the first of MAILCHIMP_PIPELINE_ENCRYPTION_KEYS."""
     from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys
 
     with open_parts() as parts:
         count = rotate_keys(parts.database, parts.keyring, by="command line", at=utc_now())
-    out.print(f"{count} secrets were encrypted anew; keys after the first are no longer needed.")
+    out.print(f"{count} secrets were re-encrypted; keys after the first are no longer needed.")
 
 
 @erasures.command("list")
 @_explained
 def list_erasures() -> None:
-    """List the pending erasures, and what each waits for."""
+    """List the pending erasures, and what each is waiting for."""
     from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database.erasures import DatabaseErasures
     from mailchimp_pipeline.tables import erasure_table
@@ -235,7 +236,7 @@ def list_erasures() -> None:
 @erasures.command("confirm")
 @_explained
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
-    """Say that you deleted the contact at Mailchimp by hand, where it could not be found by itself."""
+    """Complete an erasure after you deleted the contact at Mailchimp by hand."""
     from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database.erasures import DatabaseErasures
 
@@ -249,7 +250,7 @@ def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure'
 def doctor(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False
 ) -> None:
-    """Look at everything the pipeline needs, and say what is missing and what to do; exit code 1 if anything is."""
+    """Check everything the pipeline needs and say what to do; exit code 1 if anything is missing."""
     from mailchimp_pipeline.doctor import examine
 
     if not examine(out, as_json=as_json):

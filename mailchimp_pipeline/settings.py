@@ -123,100 +123,100 @@ class Settings(BaseModel):
     database_url: Annotated[SecretStr, _database_url("psycopg")] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_DATABASE_URL",
-        description="The pipeline's PostgreSQL database; without it an embedded one in MAILCHIMP_PIPELINE_HOME.",
+        description="The pipeline's PostgreSQL database. If not set: an embedded one in MAILCHIMP_PIPELINE_HOME.",
         examples=["postgresql://pipeline:password@db.example.com:5432/mailchimp_pipeline"],
     )
     dagster_postgres_url: Annotated[SecretStr, _database_url("psycopg2")] | None = Field(
         default=None,
         validation_alias="DAGSTER_POSTGRES_URL",
-        description="The PostgreSQL database of Dagster's own storage; without it one that is embedded too.",
+        description="The PostgreSQL database of Dagster's own storage. If not set: an embedded one.",
         examples=["postgresql://dagster:password@db.example.com:5432/dagster"],
     )
     encryption_keys: SecretStr = Field(
         default=SecretStr(""),
         validation_alias="MAILCHIMP_PIPELINE_ENCRYPTION_KEYS",
-        description="Keys that encrypt what is secret at rest, as id:base64,id:base64; the first one encrypts.",
+        description="Keys for stored secrets, as id:base64,id:base64. The first one encrypts, all of them decrypt.",
         examples=["2026-11:$(openssl rand -base64 32)"],
     )
     token_secret: Annotated[SecretStr, AfterValidator(_token_secret)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_TOKEN_SECRET",
-        description="Secret that signs the API's bearer tokens (HS256); or set MAILCHIMP_PIPELINE_JWKS_URL.",
+        description="Secret that signs the API's bearer tokens (HS256). Set this or MAILCHIMP_PIPELINE_JWKS_URL.",
         examples=["$(openssl rand -base64 32)"],
     )
     jwks_url: Annotated[str, AfterValidator(_jwks_url)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_JWKS_URL",
-        description="Where the public keys of your identity provider's tokens are (RS256, ES256).",
+        description="URL of the public keys that verify your identity provider's tokens (RS256, ES256).",
         examples=["https://login.example.com/.well-known/jwks.json"],
     )
     token_issuer: str | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_TOKEN_ISSUER",
-        description="Who must have issued the bearer tokens, as their `iss` says it; anybody with the key if not set.",
+        description="The issuer (`iss`) that bearer tokens must have. If not set: any issuer with the right key.",
         examples=["https://login.example.com/"],
     )
     cors_origins: Annotated[tuple[_Origin, ...], BeforeValidator(_separated)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_CORS_ORIGINS",
-        description="Origins whose pages may call the API from a browser, with commas between; none if not set.",
+        description="Comma-separated origins whose pages may call the API from a browser. If not set: none.",
         examples=["https://dashboard.example.com"],
     )
     source: SecretStr | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_SOURCE",
-        description="Where employees and vendors are read: a directory of CSV or Parquet files, or an SQLAlchemy URL.",
+        description="Where employees and vendors come from: a directory of CSV or Parquet files, or an SQLAlchemy URL.",
         examples=["postgresql+psycopg://reader:password@hr.example.com/hr"],
     )
     employees: str | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_EMPLOYEES",
-        description="The employees in a source that is a database: a table or a query; without it the table employees.",
+        description="If the source is a database: the table of employees, or a query. Default: the table employees.",
         examples=["SELECT * FROM staff WHERE left_on IS NULL"],
     )
     vendors: str | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_VENDORS",
-        description="The vendors there, said as the employees are; without it the table vendors.",
+        description="If the source is a database: the table of vendors, or a query. Default: the table vendors.",
         examples=["procurement.suppliers"],
     )
     api_root: Annotated[str, AfterValidator(_api_root)] = Field(
         default=API_ROOT,
         validation_alias="MAILCHIMP_API_ROOT",
-        description="Mailchimp's Marketing API; the sandbox's address makes it the pipeline's Mailchimp.",
+        description="Address of Mailchimp's Marketing API. Set it to the sandbox's address to use the sandbox.",
         examples=["http://127.0.0.1:8900/3.0"],
     )
     mailchimp_proxy: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PROXY",
-        description="A proxy that leads to Mailchimp; the variables of other programs, as HTTPS_PROXY, are not heeded.",
+        description="A proxy for calls to Mailchimp. Variables of other programs, such as HTTPS_PROXY, are ignored.",
         examples=["http://proxy.example.com:3128"],
     )
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_PUBLIC_URL",
-        description="Where Mailchimp reaches the API over the internet; without it no webhooks are made.",
+        description="The URL at which Mailchimp can reach the API. If not set: no webhooks are created.",
         examples=["https://pipeline.example.com"],
     )
     campaign_settle_days: Annotated[int, Field(ge=0, le=365)] = Field(
         default=0,
         validation_alias="MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS",
-        description="Days that a campaign is still refreshed after it was sent; 0 stops at its first final counts.",
+        description="For how many days a campaign is refreshed after it was sent. 0 stops at its first final figures.",
     )
     dagster_home: Path | None = Field(
         default=None,
         validation_alias="DAGSTER_HOME",
-        description="Directory with Dagster's dagster.yaml; `mailchimp-pipeline doctor` looks there for its daemon.",
+        description="Directory with Dagster's dagster.yaml; `mailchimp-pipeline doctor` uses it to find the daemon.",
         examples=["/opt/dagster"],
     )
     home: Annotated[Path, AfterValidator(_home)] = Field(
         default=Path(".local"),
         validate_default=True,
         validation_alias="MAILCHIMP_PIPELINE_HOME",
-        description="Directory of everything kept on this machine; a relative one is under the project's root.",
+        description="Directory for local state. A relative path is relative to the project's root.",
     )
     api_port: _Port = Field(
-        default=8000, validation_alias="MAILCHIMP_PIPELINE_API_PORT", description="Port of the API and the dashboard."
+        default=8000, validation_alias="MAILCHIMP_PIPELINE_API_PORT", description="Port of the API."
     )
     ui_port: _Port = Field(
         default=3000, validation_alias="MAILCHIMP_PIPELINE_UI_PORT", description="Port of Dagster's UI."

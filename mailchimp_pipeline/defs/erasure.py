@@ -50,7 +50,7 @@ class ErasuresDue(Protocol):
     out=dg.Out(dg.Nothing),
     description=(
         "Deletes at Mailchimp whoever is to be erased and could not be yet. Failed? An erasure waits for a person: "
-        "the log says which and what to do; `mailchimp-pipeline erasures` lists them. It is always safe to run again."
+        "the log says which and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
     ),
 )
 def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[ErasuresDue]) -> None:

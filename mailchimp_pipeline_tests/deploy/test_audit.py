@@ -34,7 +34,7 @@ def test_a_vulnerability_fails_also_where_others_are_unknown(tmp_path: Path) -> 
     code, said = reported(tmp_path / "report", SOUND, WEAK, UNKNOWN)
 
     assert code == 1
-    assert "weak 1: PYSEC-1, mended in 2" in said
+    assert "weak 1: PYSEC-1, fixed in 2" in said
 
 
 def test_data_that_cannot_be_had_is_said_loudly_and_does_not_fail(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Thread, current_thread
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
@@ -19,19 +20,24 @@ A_HASH = subscriber_hash(ADDRESS)
 
 @dataclass
 class Time:
-    """Time that passes only while somebody sleeps."""
+    """Time that passes for a thread only while it sleeps: threads sleep side by side."""
 
-    now: float = 0.0
     pauses: list[float] = field(default_factory=list[float])
+    _slept: dict[Thread, float] = field(default_factory=dict[Thread, float])
+
+    @property
+    def now(self) -> float:
+        """The time it is for the thread that slept longest."""
+        return max(self._slept.values(), default=0.0)
 
     def clock(self) -> float:
-        """Return the time it is."""
-        return self.now
+        """Return the time it is for this thread."""
+        return self._slept.get(current_thread(), 0.0)
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         self.pauses.append(seconds)
-        self.now += seconds
+        self._slept[current_thread()] = self.clock() + seconds
 
     def retries(self, budget: float = 60.0) -> Retries:
         """Return a rule by this time."""

@@ -29,7 +29,7 @@ class NoSuchErasure(LastingError):
     def __init__(self, request_id: str) -> None:
         super().__init__(
             f"No erasure {request_id} is pending: it was completed, or the id is another. "
-            "`mailchimp-pipeline erasures` lists those that are."
+            "`mailchimp-pipeline erasures list` shows those that are."
         )
 
 
