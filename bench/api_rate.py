@@ -13,7 +13,7 @@ from api.trpc import Role
 from bench import peers
 from bench.figures import Figure, Scale, script
 from bench.stage import Stage, stage
-from mailchimp_pipeline.assembly import utc_now
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.local_stack import free_port, installed, wait_for_port
 from mailchimp_pipeline.processes import run
 

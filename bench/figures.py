@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from operator import ge, le
 from pathlib import Path
+from statistics import linear_regression
 from typing import Annotated
 
 import typer
@@ -39,11 +40,6 @@ class Figure:
     def is_reached(self) -> bool:
         """Whether it is as good as it must be."""
         return _COMPARISONS[self.is_good](self.value, self.reach)
-
-    @property
-    def meets_aim(self) -> bool:
-        """Whether it is as good as was hoped for."""
-        return _COMPARISONS[self.is_good](self.value, self.aim)
 
     def told(self, value: float) -> str:
         """Return a value of this figure, or what it is compared to, in its unit."""
@@ -74,10 +70,7 @@ class Scale:
 
 def exponent(works: Sequence[float], seconds: Sequence[float]) -> float:
     """Return how time grows with work, by least squares over the logarithms: 1 is linear."""
-    xs, ys = [math.log(work) for work in works], [math.log(each) for each in seconds]
-    middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    rise = sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys, strict=True))
-    return rise / sum((x - middle_x) ** 2 for x in xs)
+    return linear_regression([math.log(work) for work in works], [math.log(each) for each in seconds]).slope
 
 
 def script(measure: Callable[[Scale], Sequence[Figure]]) -> None:

@@ -49,8 +49,8 @@ def peak_mb() -> float:
 def _main(asset: str, file: str, *keys: str) -> None:
     import dagster as dg  # noqa: PLC0415 - for the process of the run alone
 
-    from mailchimp_pipeline.definitions import defs  # noqa: PLC0415
-    from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags  # noqa: PLC0415
+    from mailchimp_pipeline.definitions import defs  # noqa: PLC0415 - as above
+    from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags  # noqa: PLC0415 - as above
 
     upstream = [MEMBERSHIP, AUDIENCE][: 1 + (asset == AUDIENCE)]
     with dg.DagsterInstance.get() as instance:

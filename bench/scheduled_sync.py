@@ -7,7 +7,7 @@ from datetime import timedelta
 from bench.figures import Figure, Scale, exponent, script
 from bench.materialize import AUDIENCE, materialize
 from bench.stage import Stage, WorkNotDone, stage
-from mailchimp_pipeline.assembly import utc_now
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 
 ORGANISATIONS = 100

@@ -14,7 +14,8 @@ import psycopg
 from sqlalchemy import func, select, text
 
 from bench.people import HumanResources, driver_url
-from mailchimp_pipeline.assembly import DatabasePipeline, complete_settings, open_pipeline, utc_now
+from mailchimp_pipeline.assembly import DatabasePipeline, complete_settings, open_pipeline
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore

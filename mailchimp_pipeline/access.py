@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mailchimp_pipeline.consent import Found
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sync import Audience
+from mailchimp_pipeline.sync import Audience, Found
 
 
 class Mailchimp(Protocol):
@@ -64,7 +64,7 @@ class Access:
     keyring: Keyring
     source: Callable[[], Source]
     mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def disclose(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
         """Return everything held about the contact, and write down who asked."""

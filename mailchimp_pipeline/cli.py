@@ -5,7 +5,7 @@ What does not belong here: what a command does (`demo`, `dev`, `doctor`, `reconc
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
 from typing import Annotated, ParamSpec
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.settings import Settings
 
@@ -74,7 +75,7 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
 @_explained
 def demo() -> None:
     """Run the main job once, with sample data and nothing to set up, and print what was synced."""
-    from mailchimp_pipeline.demo import run_demo  # noqa: PLC0415 - each command loads only what it needs
+    from mailchimp_pipeline.demo import run_demo
 
     run_demo(out)
 
@@ -83,7 +84,7 @@ def demo() -> None:
 @_explained
 def dev() -> None:
     """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
-    from mailchimp_pipeline.dev import run_dev  # noqa: PLC0415
+    from mailchimp_pipeline.dev import run_dev
 
     run_dev(Settings.from_environment(), out)
 
@@ -95,9 +96,9 @@ def api(
     host: Annotated[str, typer.Option(help="Address to listen on; use 0.0.0.0 in a container.")] = "127.0.0.1",
 ) -> None:
     """Serve the API that the platform's dashboard calls, until Ctrl-C."""
-    from api.composition import build_app  # noqa: PLC0415
-    from api.serving import listen, serve  # noqa: PLC0415
-    from mailchimp_pipeline.logs import configure_logging  # noqa: PLC0415
+    from api.composition import build_app
+    from api.serving import listen, serve
+    from mailchimp_pipeline.logs import configure_logging
 
     configure_logging()
     settings = Settings.from_environment()
@@ -113,9 +114,9 @@ def token(
     hours: Annotated[int, typer.Option(help="For how many hours the token is valid.", min=1)] = 12,
 ) -> None:
     """Print a bearer token for the API, for development."""
-    from api.auth import make_token  # noqa: PLC0415
-    from api.trpc import Role as AuthRole  # noqa: PLC0415
-    from mailchimp_pipeline.local import local_state  # noqa: PLC0415
+    from api.auth import make_token
+    from api.trpc import Role as AuthRole
+    from mailchimp_pipeline.local import local_state
 
     settings = local_state(Settings.from_environment())
     secret = settings.token_secret
@@ -127,7 +128,7 @@ def token(
         organisation_id=organisation,
         actor=actor,
         role=AuthRole(role),
-        now=datetime.now(UTC),
+        now=utc_now(),
         lifetime=lifetime,
         issuer=settings.token_issuer,
     )
@@ -138,8 +139,8 @@ def token(
 @_explained
 def migrate() -> None:
     """Bring the database tables up to this version."""
-    from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415
-    from mailchimp_pipeline.database import migrations  # noqa: PLC0415
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database import migrations
 
     with open_parts() as parts:
         migrations.migrate(parts.database_url)
@@ -157,12 +158,12 @@ def sandbox(
     ] = False,
 ) -> None:
     """Serve the Mailchimp sandbox on this machine, until Ctrl-C."""
-    from mailchimp_pipeline.sandbox import Behaviours, Setup, serve  # noqa: PLC0415
+    from mailchimp_pipeline.sandbox import Behaviours, Setup, serve
 
     settings, behaviours = Settings.from_environment(), Behaviours(latency_ms=latency_ms)
     chosen = settings.sandbox_port if port is None else port
     if sample:
-        from mailchimp_pipeline.dev import run_sample_sandbox  # noqa: PLC0415
+        from mailchimp_pipeline.dev import run_sample_sandbox
 
         run_sample_sandbox(settings, chosen, behaviours, out)
         return
@@ -186,7 +187,7 @@ def sync(
     ] = False,
 ) -> None:
     """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
-    from mailchimp_pipeline.requested_sync import request_and_wait  # noqa: PLC0415
+    from mailchimp_pipeline.requested_sync import request_and_wait
 
     if not request_and_wait(
         organisation, segment, wait_seconds=wait, console=out, departures_confirmed=confirm_departures
@@ -202,7 +203,7 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
     """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
-    from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences  # noqa: PLC0415
+    from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences
 
     if not reconcile_audiences(out, organisation, dry_run=dry_run):
         raise typer.Exit(1)
@@ -212,11 +213,11 @@ def reconcile(
 @_explained
 def rotate() -> None:
     """Re-encrypt every stored secret with the first of MAILCHIMP_PIPELINE_ENCRYPTION_KEYS."""
-    from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415
-    from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys  # noqa: PLC0415
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys
 
     with open_parts() as parts:
-        count = rotate_keys(parts.database, parts.keyring, by="command line", at=datetime.now(UTC))
+        count = rotate_keys(parts.database, parts.keyring, by="command line", at=utc_now())
     out.print(f"{count} secrets were re-encrypted; keys after the first are no longer needed.")
 
 
@@ -224,9 +225,9 @@ def rotate() -> None:
 @_explained
 def list_erasures() -> None:
     """List the pending erasures, and what each is waiting for."""
-    from mailchimp_pipeline.assembly import open_parts, utc_now  # noqa: PLC0415
-    from mailchimp_pipeline.database.erasures import DatabaseErasures  # noqa: PLC0415
-    from mailchimp_pipeline.tables import erasure_table  # noqa: PLC0415
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.tables import erasure_table
 
     with open_parts() as parts:
         out.print(erasure_table(DatabaseErasures(parts.database, parts.keyring, utc_now).pending()))
@@ -236,8 +237,8 @@ def list_erasures() -> None:
 @_explained
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
     """Complete an erasure after you deleted the contact at Mailchimp by hand."""
-    from mailchimp_pipeline.assembly import open_parts, utc_now  # noqa: PLC0415
-    from mailchimp_pipeline.database.erasures import DatabaseErasures  # noqa: PLC0415
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database.erasures import DatabaseErasures
 
     with open_parts() as parts:
         DatabaseErasures(parts.database, parts.keyring, utc_now).confirm(erasure_id, by="command line")
@@ -250,7 +251,7 @@ def doctor(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False
 ) -> None:
     """Check everything the pipeline needs and say what to do; exit code 1 if anything is missing."""
-    from mailchimp_pipeline.doctor import examine  # noqa: PLC0415
+    from mailchimp_pipeline.doctor import examine
 
     if not examine(out, as_json=as_json):
         raise typer.Exit(1)

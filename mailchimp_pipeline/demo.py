@@ -16,7 +16,8 @@ from datetime import datetime
 from rich.console import Console
 
 from mailchimp_pipeline import playground
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline, utc_now
+from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
 from mailchimp_pipeline.sample import change_sample, write_sample

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailchimp_pipeline.assembly import complete_settings, utc_now
+from mailchimp_pipeline.assembly import complete_settings
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.dashboard import Dashboard
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local import private_directory
@@ -67,7 +68,7 @@ class LocalStack:
     def dashboard(self, organisation_id: str) -> Dashboard:
         """Return the API as an administrator of the organisation calls it."""
         from api.auth import make_token  # noqa: PLC0415 - the API is an extra
-        from api.trpc import Role  # noqa: PLC0415
+        from api.trpc import Role  # noqa: PLC0415 - as above
 
         secret = self.settings.token_secret
         if secret is None:

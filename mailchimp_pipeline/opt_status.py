@@ -5,8 +5,8 @@ What does not belong here: telling Mailchimp (`withdrawals`, `sync`), what conta
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses, read_contacts
 from mailchimp_pipeline.database.addresses import known_address
 from mailchimp_pipeline.database.encryption import Keyring
@@ -25,7 +25,7 @@ class OptStatuses:
     database: Database
     keyring: Keyring
     source: Callable[[], Source]
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def record(self, organisation_id: str, contact: Contact, *, opted_in: bool, source: str, by: str) -> Preference:
         """Keep a contact's word, and where it was said; return what it says now.

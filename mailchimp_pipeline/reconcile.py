@@ -6,11 +6,11 @@ It pushes nobody, and asks Mailchimp to change nothing. What does not belong her
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from datetime import datetime
 
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import Parts, open_parts, utc_now
+from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.connections import connected_organisations
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import hold_audience
@@ -36,7 +36,7 @@ class Reconciliation:
     parts: Parts
     organisation_id: str
     open_mailchimp: Callable[[], AbstractContextManager[Audiences]]
-    clock: Callable[[], datetime] = utc_now
+    clock: Clock = utc_now
     dry_run: bool = False
 
     def mendings(self) -> Iterator[Mending]:

@@ -7,8 +7,8 @@ audit log; webhooks that are missing are made with the next scheduled run. What 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -65,7 +65,7 @@ class Registration:
     public_url: str | None
     database: Database
     keyring: Keyring
-    clock: Callable[[], datetime]
+    clock: Clock
     mailchimp: Callable[[], AbstractContextManager[MailchimpClient]]
 
     def register_all(self) -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import Parts, open_parts, utc_now
+from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore, due_segments

@@ -1,12 +1,13 @@
 """Tables for a person at a terminal: what became of segments, and what audiences hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from mailchimp_pipeline.consent import ErasureRequest
+from mailchimp_pipeline.erasure import ErasureRequest
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.sync.mending import Mending
 
@@ -109,7 +110,8 @@ def _reasons(*counted: object) -> str:
 def _items(group: object) -> list[tuple[object, int]]:
     if not isinstance(group, Mapping):
         return []
-    return [(reason, count) for reason, count in group.items() if isinstance(count, int) and count]  # pyright: ignore[reportUnknownVariableType]
+    reasons = cast("Mapping[object, object]", group)
+    return [(reason, count) for reason, count in reasons.items() if isinstance(count, int) and count]
 
 
 def _count(value: object) -> int:

@@ -5,8 +5,8 @@ What does not belong here: one audience's part (`sync.withdraw`), which of them 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.session import Database
@@ -21,7 +21,7 @@ def carry_withdrawals(
     *,
     database: Database,
     keyring: Keyring,
-    clock: Callable[[], datetime],
+    clock: Clock,
 ) -> int:
     """Unsubscribe at Mailchimp whoever of the organisation opted out; return how many members that were.
 

@@ -4,12 +4,12 @@
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import RLock
 
-from mailchimp_pipeline.consent import Found
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import LastingError, PipelineError
@@ -17,6 +17,7 @@ from mailchimp_pipeline.sync import (
     BATCH_SIZE,
     Audience,
     BatchAnswer,
+    Found,
     MemberStatus,
     NewMember,
     Refusal,
@@ -78,7 +79,7 @@ class FakeAudiences:
         self,
         *audiences: FakeAudience,
         failures: Iterable[PipelineError | None] = (),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
         page_size: int = 1000,
     ) -> None:
         self._audiences = {audience.id: audience for audience in audiences or (FakeAudience(),)}
@@ -151,7 +152,7 @@ class FakeAudiences:
             member.status, member.changed_at = status, self._clock()
             return status
 
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:  # noqa: ARG002 - its members have no such id
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
         """See `sync.Audiences`."""
         self._find(list_id)
         return None

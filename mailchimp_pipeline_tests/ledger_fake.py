@@ -3,13 +3,14 @@
 `database/test_ledger_contract.py` holds it to the real one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import RLock
 
 import pandas as pd
 
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
 from mailchimp_pipeline.sync import Compared, MemberOutcome, MemberStatus, Outcome, Refusal, Standing, Withdrawal
 from mailchimp_pipeline.sync.plan import WITHHELD
@@ -32,7 +33,7 @@ class FakeLedger:
         segments: Mapping[str, pd.DataFrame],
         *,
         piece: int = 10_000,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = utc_now,
     ) -> None:
         self._clock = clock
         self.said: dict[tuple[str, str], Said] = {}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from mailchimp_pipeline.contacts import ARROW_STRING, CONTACT_COLUMNS, EntityType, contacts, subscriber_hash
-from mailchimp_pipeline.segments import Suppressions
+from mailchimp_pipeline.segments import FilterCriteria, Membership, Population, SegmentType, Suppressions
 from mailchimp_pipeline_tests.source_fake import rows
 
 Row = Mapping[str, str | None]
@@ -23,3 +23,14 @@ def suppressing(*entities: tuple[str, str, str], addresses: tuple[tuple[str, str
         entities=pd.DataFrame(list(entities), columns=["entity_type", "entity_id", "reason"], dtype="str"),
         addresses=pd.DataFrame(hashed, columns=["subscriber_hash", "reason"], dtype="str"),
     )
+
+
+def membership(
+    contacts: pd.DataFrame,
+    segment_type: SegmentType,
+    criteria: FilterCriteria,
+    suppressions: Suppressions | None = None,
+    consented: pd.DataFrame | None = None,
+) -> Membership:
+    """Return the membership of a segment that is the only one; nobody is suppressed where that is left out."""
+    return Population.prepare(contacts, suppressions or suppressing(), consented).membership(segment_type, criteria)

@@ -46,7 +46,7 @@ def test_a_database_that_is_set_is_used_as_it_is(empty_database_url: str) -> Non
 
 def test_settings_that_are_not_complete_are_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="complete_settings"):
-        Parts(Settings(), Database("postgresql+psycopg://nowhere")).database_url  # noqa: B018
+        Parts(Settings(), Database("postgresql+psycopg://nowhere")).database_url  # noqa: B018 - to look is what raises
 
 
 def test_a_source_that_is_not_set_is_told(database_url: str) -> None:

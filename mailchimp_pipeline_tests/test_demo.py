@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from mailchimp_pipeline import playground
-from mailchimp_pipeline.assembly import open_pipeline, utc_now
+from mailchimp_pipeline.assembly import open_pipeline
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.demo import DemoFailed, _Demo, _fresh_settings
 from mailchimp_pipeline.local_stack import free_port, local_stack
 from mailchimp_pipeline.sample import change_sample

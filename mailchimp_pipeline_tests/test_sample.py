@@ -8,8 +8,9 @@ import pytest
 
 from mailchimp_pipeline.contacts import EntityType, Source, contacts, read_contacts
 from mailchimp_pipeline.sample import SampleChange, SampleSize, change_sample, write_sample
-from mailchimp_pipeline.segments import Exclusion, FilterCriteria, SegmentType, Suppressions, membership
+from mailchimp_pipeline.segments import Exclusion, FilterCriteria, SegmentType
 from mailchimp_pipeline.sources import FileSource, Quiet
+from mailchimp_pipeline_tests.populations import membership
 
 AT_ONCE = Quiet(seconds=0)
 ORGANISATIONS = ("acme", "borealis", "cormorant")
@@ -60,7 +61,7 @@ def test_the_sample_has_the_flaws_of_real_data(sample: Source) -> None:
 @pytest.mark.parametrize("organisation_id", ORGANISATIONS)
 def test_each_organisation_has_members_and_duplicates(sample: Source, organisation_id: str) -> None:
     frame = read_contacts(sample, organisation_id, EntityType)
-    found = membership(frame, SegmentType.MIXED, FilterCriteria(), Suppressions.none())
+    found = membership(frame, SegmentType.MIXED, FilterCriteria())
     assert {Exclusion.DUPLICATE, Exclusion.MISSING_ADDRESS, Exclusion.INVALID_ADDRESS} == set(found.excluded)
     assert len(found.members) > 0.9 * found.matching
 

@@ -15,20 +15,19 @@ from mailchimp_pipeline.segments import (
     Segment,
     SegmentType,
     Suppressions,
-    membership,
 )
-from mailchimp_pipeline_tests.populations import population_frame, suppressing
+from mailchimp_pipeline_tests.populations import membership, population_frame, suppressing
 from mailchimp_pipeline_tests.source_fake import a_vendor, an_employee
 
 
 def everybody(
     frame: pd.DataFrame, suppressions: Suppressions | None = None, consented: pd.DataFrame | None = None
 ) -> Membership:
-    return membership(frame, SegmentType.MIXED, FilterCriteria(), suppressions or Suppressions.none(), consented)
+    return membership(frame, SegmentType.MIXED, FilterCriteria(), suppressions, consented)
 
 
 def of_department(frame: pd.DataFrame, department: str) -> Membership:
-    return membership(frame, SegmentType.EMPLOYEE, FilterCriteria(department=(department,)), Suppressions.none())
+    return membership(frame, SegmentType.EMPLOYEE, FilterCriteria(department=(department,)))
 
 
 def ids(of: Membership) -> list[str]:
@@ -91,14 +90,12 @@ def test_any_value_of_a_criterion_matches_and_every_criterion_must() -> None:
         ]
     )
     criteria = FilterCriteria(department=("Sales", "SUPPORT"), location=("berlin",))
-    assert ids(membership(frame, SegmentType.EMPLOYEE, criteria, Suppressions.none())) == ["1", "2"]
+    assert ids(membership(frame, SegmentType.EMPLOYEE, criteria)) == ["1", "2"]
 
 
 def test_a_contact_without_the_attribute_never_matches() -> None:
     frame = population_frame([an_employee(location=None)], [a_vendor()])
-    found = membership(
-        frame, SegmentType.MIXED, FilterCriteria(location=("Berlin", "None", "nan")), Suppressions.none()
-    )
+    found = membership(frame, SegmentType.MIXED, FilterCriteria(location=("Berlin", "None", "nan")))
     assert found.matching == 0
     assert found.excluded == {}
 
@@ -113,7 +110,7 @@ def test_a_contact_without_the_attribute_never_matches() -> None:
 )
 def test_the_segments_type_chooses_the_relations(segment_type: SegmentType, expected: list[str]) -> None:
     frame = population_frame([an_employee()], [a_vendor()])
-    found = membership(frame, segment_type, FilterCriteria(), Suppressions.none())
+    found = membership(frame, segment_type, FilterCriteria())
     assert found.members["entity_type"].tolist() == expected
 
 
@@ -162,10 +159,7 @@ def test_somebody_with_two_rows_is_pushed_once_and_found_by_either() -> None:
     found = everybody(frame)
     assert found.members["email"].tolist() == ["a@x.test"]
     assert found.excluded == {Exclusion.DUPLICATE: 1}
-    assert (
-        membership(frame, SegmentType.EMPLOYEE, FilterCriteria(department=("Sales",)), Suppressions.none()).matching
-        == 1
-    )
+    assert membership(frame, SegmentType.EMPLOYEE, FilterCriteria(department=("Sales",))).matching == 1
 
 
 def test_an_opt_out_bars_everybody_with_that_address() -> None:
@@ -239,7 +233,7 @@ def test_contacts_of_two_organisations_do_not_mix() -> None:
 
 
 def test_a_population_knows_which_relations_it_has_contacts_of() -> None:
-    population = Population.prepare(population_frame([an_employee()]), Suppressions.none())
+    population = Population.prepare(population_frame([an_employee()]), suppressing())
     assert population.holds([EntityType.VENDOR, EntityType.EMPLOYEE])
     assert not population.holds([EntityType.VENDOR])
 

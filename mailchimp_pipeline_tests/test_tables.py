@@ -5,7 +5,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from mailchimp_pipeline.consent import ErasureRequest, ErasureStatus
+from mailchimp_pipeline.erasure import ErasureRequest, ErasureStatus
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.tables import audience_table, erasure_table, segment_table
 from mailchimp_pipeline_tests.runs.stage import AT, a_segment

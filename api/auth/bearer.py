@@ -5,29 +5,22 @@ What does not belong here: what makes a token good (`tokens`).
 """
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
 
 from starlette.requests import HTTPConnection
 
 from api.auth.caller import Caller, Unauthenticated
 from api.auth.keys import PublishedKeys, SharedSecret, VerificationKeys
 from api.auth.tokens import read_token
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
 
 _BEARER = re.compile(r"bearer +([^ ]+) *", re.IGNORECASE)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Authenticator:
     """Says who calls, by the request's bearer token."""
 
-    def __init__(
-        self, keys: VerificationKeys, *, issuer: str | None = None, now: Callable[[], datetime] = _utc_now
-    ) -> None:
+    def __init__(self, keys: VerificationKeys, *, issuer: str | None = None, now: Clock = utc_now) -> None:
         """Take the keys, and who must have issued tokens where that matters."""
         self._keys = keys
         self._issuer = issuer
@@ -44,7 +37,7 @@ class Authenticator:
         return read_token(bearer[1], self._keys, self._now(), issuer=self._issuer)
 
 
-def authenticator(settings: Settings, *, now: Callable[[], datetime] = _utc_now) -> Authenticator:
+def authenticator(settings: Settings, *, now: Clock = utc_now) -> Authenticator:
     """Return what verifies tokens as the settings say. Raises `SettingsError` where they do not say how."""
     return Authenticator(_keys(settings), issuer=settings.token_issuer, now=now)
 

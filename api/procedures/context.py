@@ -4,15 +4,15 @@ What does not belong here: what a procedure does.
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from api.auth import Caller
 from api.procedures.deadline import TimedSlots
 from api.trpc import Role
-from mailchimp_pipeline.assembly import NotConnected, Parts, utc_now
+from mailchimp_pipeline.assembly import NotConnected, Parts
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.locks import ConnectionSlots
@@ -53,7 +53,7 @@ class Context:
     caller: Caller
     parts: Parts
     patience: Patience = PATIENCE
-    clock: Callable[[], datetime] = utc_now
+    clock: Clock = utc_now
     mailchimp_until: float | None = None
     """By the monotonic clock; None: each time that Mailchimp is opened the time begins anew."""
 

@@ -13,8 +13,8 @@ from api.procedures.inputs import EntityInput
 from api.procedures.preferences import Preference
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.access import Disclosure
-from mailchimp_pipeline.consent import ErasureStatus
 from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.erasure import ErasureStatus
 
 router: Router[Context] = Router("mailchimp.preferences")
 

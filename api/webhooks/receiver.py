@@ -5,7 +5,6 @@ What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), mak
 """
 
 import re
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +18,8 @@ from starlette.routing import Route
 from api.exchanges import note_path
 from api.trpc import TRPCError
 from api.trpc.requests import ClientLeftError, read_body
-from mailchimp_pipeline.assembly import Parts, utc_now
+from mailchimp_pipeline.assembly import Parts
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.ledger import take_over_event
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
 from mailchimp_pipeline.errors import PassingError, PipelineError
@@ -55,7 +55,7 @@ class NotMadeYet(PassingError):
     """The webhook is being made: until its secret is known, nobody can tell whose calls come."""
 
 
-def webhook_route(parts: Parts, *, clock: Callable[[], datetime] = utc_now) -> Route:
+def webhook_route(parts: Parts, *, clock: Clock = utc_now) -> Route:
     """Return the route of all webhooks."""
     # Named by its template in log lines: whoever knows a path can call it.
     template = f"{PATH}/{{token}}"
@@ -67,7 +67,7 @@ class _Receiver:
     """Takes the calls; its blocking parts run in threads."""
 
     parts: Parts
-    clock: Callable[[], datetime]
+    clock: Clock
     template: str
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
 

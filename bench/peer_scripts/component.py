@@ -31,8 +31,7 @@ def _main(api_root: str, key: str, list_id: str, batches: str, result: str) -> N
     def url(_: Any, path: str) -> str:  # noqa: ANN401 - the component's own
         return f"{api_root}{path}"
 
-    # It knows Mailchimp's own address only.
-    account.MailchimpResource._url = url  # noqa: SLF001
+    account.MailchimpResource._url = url  # noqa: SLF001 - it knows Mailchimp's own address only
     (asset,) = component.build_defs(None).assets
     begun = time.monotonic()
     dagster.materialize([asset], resources={"mailchimp": account.MailchimpResource(api_key=key)})

@@ -11,7 +11,6 @@ from mailchimp_pipeline.assembly.parts import (
     Parts,
     complete_settings,
     open_parts,
-    utc_now,
 )
 from mailchimp_pipeline.assembly.pipeline import DatabasePipeline, open_pipeline
 
@@ -26,5 +25,4 @@ __all__ = [
     "open_campaigns",
     "open_parts",
     "open_pipeline",
-    "utc_now",
 ]

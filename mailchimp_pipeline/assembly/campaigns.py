@@ -1,12 +1,12 @@
 """The campaigns behind Dagster, over the parts."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
-from mailchimp_pipeline.assembly.parts import Parts, open_parts, utc_now
+from mailchimp_pipeline.assembly.parts import Parts, open_parts
 from mailchimp_pipeline.campaigns import Campaign, Stats, settling_since
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.campaign_records import DatabaseCampaignRecords
 from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
 from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
@@ -25,7 +25,7 @@ class DatabaseCampaigns:
     """`runs.campaigns.CampaignPipeline` over the database and Mailchimp."""
 
     parts: Parts
-    clock: Callable[[], datetime] = utc_now
+    clock: Clock = utc_now
 
     def refresh(self) -> Iterator[OrganisationRefresh]:
         """Refresh the campaigns that still move, of all connected organisations."""

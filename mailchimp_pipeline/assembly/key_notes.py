@@ -6,6 +6,7 @@ What does not belong here: which answer is a refusal (`mailchimp`).
 from collections.abc import Callable
 from datetime import datetime
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
@@ -23,7 +24,7 @@ class KeyNotes:
         keyring: Keyring,
         connection: Connection,
         api_key: ApiKey,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._database = database
         self._keyring = keyring

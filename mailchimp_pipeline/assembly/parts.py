@@ -3,12 +3,12 @@
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from threading import RLock
 
 from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.assembly.key_notes import KeyNotes
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
@@ -50,11 +50,6 @@ class NoSource(LastingError):
             "MAILCHIMP_PIPELINE_SOURCE is not set. Set it to a directory with employees.csv and vendors.csv, or to "
             "the SQLAlchemy URL of a database that has these tables."
         )
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from mailchimp_pipeline.assembly.parts import Parts, open_parts, utc_now
+from mailchimp_pipeline.assembly.parts import Parts, open_parts
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, RelationVersion
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.locks import is_held, keep, run_lock

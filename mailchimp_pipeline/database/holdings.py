@@ -9,7 +9,6 @@ from datetime import datetime
 
 from sqlalchemy import and_, or_, select
 
-from mailchimp_pipeline.consent import ErasureRequest
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
@@ -17,6 +16,7 @@ from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SegmentRow
+from mailchimp_pipeline.erasure import ErasureRequest
 
 _PAGE = 500
 

@@ -4,13 +4,14 @@ Each call is a transaction of its own. What does not belong here: statements, wh
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
@@ -44,7 +45,7 @@ class DatabaseRecords:
 
     database: Database
     keyring: Keyring
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:
         """Return of which relations somebody opted out or was erased."""

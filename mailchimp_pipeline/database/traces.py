@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, and_, delete, or_, update
 
-from mailchimp_pipeline.consent import Trace
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow, SegmentMemberRow
+from mailchimp_pipeline.erasure import Trace
 from mailchimp_pipeline.sync import Refusal
 
 _MEMBERSHIPS, _LEDGER = "memberships", "audience_members"

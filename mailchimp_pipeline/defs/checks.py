@@ -19,6 +19,8 @@ RUN_CHECKS = [
         "membership_honours_consent",
         asset="segment_membership",
         description="No member opted out or was erased. A segment where one did is not sent.",
+        # Dagster holds other assets back by it; within this step each segment is, before its push (`runs`).
+        blocking=True,
     ),
     dg.AssetCheckSpec(
         "membership_did_not_collapse",

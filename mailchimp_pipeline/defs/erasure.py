@@ -1,6 +1,6 @@
 """Erasures in Dagster: the job that carries on with those that are pending, and the sensor that starts it.
 
-What does not belong here: what an erasure does (`mailchimp_pipeline.erasure`), when one is due (`consent`).
+What does not belong here: what an erasure does and when one is due (`mailchimp_pipeline.erasure`).
 """
 
 # Dagster's decorators and makers of jobs have types with unknown parts.
@@ -8,19 +8,19 @@ What does not belong here: what an erasure does (`mailchimp_pipeline.erasure`), 
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.logs import log_our_lines, logger
 from mailchimp_pipeline.tracing import each_working_for
 
 if TYPE_CHECKING:
-    from mailchimp_pipeline.consent import ErasureRequest
-    from mailchimp_pipeline.erasure import Attempt
+    from mailchimp_pipeline.erasure import Attempt, ErasureRequest
 
 _URGENT = {"dagster/priority": "10"}
 """Before syncs, where runs queue."""
@@ -32,7 +32,7 @@ class ErasuresDue(Protocol):
     """What the job and the sensor need of `erasure.Erasures`."""
 
     @property
-    def clock(self) -> Callable[[], datetime]:
+    def clock(self) -> Clock:
         """Tells the time."""
         ...
 

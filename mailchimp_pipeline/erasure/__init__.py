@@ -1,9 +1,20 @@
 """Erasures carried out: removed here at once, then asked of Mailchimp audience by audience until each has answered.
 
 An attempt that ends early leaves its erasure pending with the reason, and the next goes on from there. What does
-not belong here: which answer counts (`consent`), HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
+not belong here: HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
 """
 
+from mailchimp_pipeline.erasure.decisions import (
+    Deletion,
+    Demand,
+    ErasureRequest,
+    ErasureStatus,
+    Question,
+    Reach,
+    Targets,
+    Trace,
+    pause_after,
+)
 from mailchimp_pipeline.erasure.erasures import Attempt, Erasures
 from mailchimp_pipeline.erasure.obstacles import (
     AudienceElsewhere,
@@ -18,12 +29,21 @@ from mailchimp_pipeline.erasure.ports import Mailchimp, Records
 __all__ = [
     "Attempt",
     "AudienceElsewhere",
+    "Deletion",
+    "Demand",
+    "ErasureRequest",
+    "ErasureStatus",
     "Erasures",
     "Mailchimp",
     "MovedAtMailchimp",
     "NewTraces",
     "NobodyToAsk",
     "NotAllAsked",
+    "Question",
+    "Reach",
     "Records",
+    "Targets",
+    "Trace",
     "UnknownContact",
+    "pause_after",
 ]

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
 
-from mailchimp_pipeline.consent import Deletion, ErasureRequest, Question, Reach, Targets, Trace
+from mailchimp_pipeline.erasure.decisions import Deletion, ErasureRequest, Question, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
 from mailchimp_pipeline.erasure.ports import AttemptRecords, Mailchimp
 from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError

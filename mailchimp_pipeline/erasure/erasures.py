@@ -6,11 +6,11 @@ What does not belong here: what is asked of Mailchimp within an attempt (`asking
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 
-from mailchimp_pipeline.consent import Demand, ErasureRequest
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
 from mailchimp_pipeline.erasure.asking import Asking
+from mailchimp_pipeline.erasure.decisions import Demand, ErasureRequest
 from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
 from mailchimp_pipeline.erasure.ports import Mailchimp, Records
 from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
@@ -44,7 +44,7 @@ class Erasures:
     records: Records
     source: Callable[[], Source]
     mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def erase(
         self,

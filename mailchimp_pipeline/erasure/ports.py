@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from mailchimp_pipeline.consent import Deletion, Demand, ErasureRequest, Found, Reach, Targets
-from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
+from mailchimp_pipeline.erasure.decisions import Deletion, Demand, ErasureRequest, Reach, Targets
+from mailchimp_pipeline.sync import Audience, Found, MemberStatus, Standing
 
 
 class Mailchimp(Protocol):

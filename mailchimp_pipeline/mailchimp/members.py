@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
-from mailchimp_pipeline.consent import Deletion, Found
+from mailchimp_pipeline.erasure import Deletion
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path, member_path
 from mailchimp_pipeline.mailchimp.errors import (
     AudienceGone,
@@ -17,7 +17,7 @@ from mailchimp_pipeline.mailchimp.errors import (
 from mailchimp_pipeline.mailchimp.models import Member, Page, WholeMember
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sync import MemberStatus, Refusal, Renaming, Standing
+from mailchimp_pipeline.sync import Found, MemberStatus, Refusal, Renaming, Standing
 
 _MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason", "contact_id")
 _IDENTITY = ("id", "email_address", "status", "contact_id")

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Protocol
 
 from mailchimp_pipeline.campaigns import Campaign, MailchimpCampaigns, Refresh, refresh, sight
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline.tracing import carried, working_for
@@ -36,7 +37,7 @@ class CampaignRefresh:
 
     records: CampaignRecords
     account: Callable[[str], MailchimpCampaigns]
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def results(self, due: Iterable[Campaign]) -> Generator[OrganisationRefresh]:
         """Refresh the campaigns, and yield each organisation's result as soon as it is there.

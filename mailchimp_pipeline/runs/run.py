@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
@@ -14,11 +13,12 @@ from typing import TypeVar
 
 import pandas as pd
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.ports import Hold, Records
-from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment
 from mailchimp_pipeline.sync import Ahead, Audience, Audiences, SyncReport, read_standings, sync_audience
 from mailchimp_pipeline.tracing import carried, tallied, working_for
@@ -103,7 +103,7 @@ class Run:
     source: Source
     records: Records
     audiences: Callable[[str], Audiences]
-    clock: Callable[[], datetime]
+    clock: Clock
     push: bool = True
     departures_confirmed: frozenset[str] = frozenset()
     stopping: Event = field(default_factory=Event)
@@ -208,12 +208,11 @@ class Run:
 
     def _sync(self, segment: Segment, population: "_Population") -> SegmentResult | _Failed:
         begun = self.clock()
-        confirmed = segment.id in self.departures_confirmed
-        membership = population.of(segment, departures_confirmed=confirmed)
+        membership = population.of(segment, departures_confirmed=segment.id in self.departures_confirmed)
         if isinstance(membership, _Failed):
             return membership
         if not self.push:
-            counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+            counts = self._replaced(segment, membership)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
         audience = population.audiences[segment.mailchimp_list_id]
         if isinstance(audience, _Failed):
@@ -224,7 +223,7 @@ class Run:
             # What every push needs is asked for as soon as one is sure to come, and on most days it is not.
             if segment.last_synced_at is None:
                 merge_tags.begin()
-            counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+            counts = self._replaced(segment, membership)
             if counts.added or counts.changed:
                 merge_tags.begin()
             report = self._push(segment, audience.audience, hold, merge_tags)
@@ -240,13 +239,19 @@ class Run:
             self.records.mark_synced(result)
         return result
 
+    def _replaced(self, segment: Segment, membership: Membership) -> MembershipCounts:
+        """Store who is in the segment. Raises `ConsentViolated` where it holds somebody who must not be pushed."""
+        confirmed = segment.id in self.departures_confirmed
+        counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
+        if violations := self.records.violations(segment):
+            raise ConsentViolated(segment, violations)
+        return counts
+
     def _push(self, segment: Segment, audience: Audience, hold: Hold, merge_tags: Ahead[frozenset[str]]) -> SyncReport:
         def stopping() -> bool:
             hold.require()
             return self.stopping.is_set()
 
-        if violations := self.records.violations(segment):
-            raise ConsentViolated(segment, violations)
         mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
         return sync_audience(
             segment.id,

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count
 from threading import Condition, Thread
 from typing import Protocol
 
 import requests
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.sandbox.direct import direct_session
 from mailchimp_pipeline.sandbox.model.webhooks import Delivery
 
@@ -49,7 +49,7 @@ class _Due:
 class Courier:
     """A thread that waits for what is due, and a few that deliver it."""
 
-    def __init__(self, patience: Callable[[], Patience], clock: Callable[[], datetime]) -> None:
+    def __init__(self, patience: Callable[[], Patience], clock: Clock) -> None:
         """Prepare; nothing is delivered before `start`. The clock dates signatures, pauses are real ones."""
         self._patience = patience
         self._clock = clock

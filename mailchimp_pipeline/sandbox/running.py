@@ -5,19 +5,14 @@ What does not belong here: its operations (`control`), a sandbox in another proc
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.sandbox.control import Controls
 from mailchimp_pipeline.sandbox.courier import Courier
-from mailchimp_pipeline.sandbox.model.world import Clock, World
+from mailchimp_pipeline.sandbox.model.world import World
 from mailchimp_pipeline.sandbox.server import LOOPBACK, Server, in_thread, listen
 from mailchimp_pipeline.sandbox.setup import Setup
 from mailchimp_pipeline.sandbox.web.app import API_PATH, build_app
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
 
 
 class Sandbox(Controls):

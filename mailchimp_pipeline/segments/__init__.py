@@ -12,7 +12,7 @@ from mailchimp_pipeline.segments.members import (
     Suppressions,
     is_mass_departure,
 )
-from mailchimp_pipeline.segments.population import Population, membership
+from mailchimp_pipeline.segments.population import Population
 from mailchimp_pipeline.segments.segment import OnLeave, Segment, SegmentStatus
 
 __all__ = [
@@ -29,5 +29,4 @@ __all__ = [
     "SegmentType",
     "Suppressions",
     "is_mass_departure",
-    "membership",
 ]

@@ -66,14 +66,6 @@ class Suppressions:
     entities: pd.DataFrame
     addresses: pd.DataFrame
 
-    @classmethod
-    def none(cls) -> "Suppressions":
-        """Return suppressions of nobody."""
-        return cls(
-            entities=pd.DataFrame(columns=["entity_type", "entity_id", "reason"], dtype="str"),
-            addresses=pd.DataFrame(columns=["subscriber_hash", "reason"], dtype="str"),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Membership:

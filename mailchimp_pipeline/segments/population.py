@@ -112,17 +112,6 @@ class Population:
         return one_an_entity[~pd.Series(self.addresses[one_an_entity]).duplicated().to_numpy()]
 
 
-def membership(
-    contacts: pd.DataFrame,
-    segment_type: SegmentType,
-    criteria: FilterCriteria,
-    suppressions: Suppressions,
-    consented: pd.DataFrame | None = None,
-) -> Membership:
-    """Return the membership of one segment, where no other of the organisation is asked for; see `Population`."""
-    return Population.prepare(contacts, suppressions, consented).membership(segment_type, criteria)
-
-
 def _check(suppressions: Suppressions) -> None:
     """Refuse a reason or an entity type that would be overlooked, for whoever is overlooked is pushed."""
     reasons = {*suppressions.entities["reason"], *suppressions.addresses["reason"]}

@@ -86,7 +86,7 @@ def _header(data: bytes, path: Path) -> tuple[list[str], int]:
     return names, reader.line_num
 
 
-def _parsed(data: bytes, names: list[str], included: list[str], *, header_lines: int) -> Any:  # noqa: ANN401
+def _parsed(data: bytes, names: list[str], included: list[str], *, header_lines: int) -> Any:  # noqa: ANN401 - Arrow
     read_options = arrow_csv.ReadOptions(column_names=names, skip_rows=header_lines)
     parse_options = arrow_csv.ParseOptions(newlines_in_values=True)
     convert_options = arrow_csv.ConvertOptions(

@@ -79,6 +79,14 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A member as Mailchimp has it now: its address as a hash, and its lasting id where Mailchimp tells one."""
+
+    subscriber_hash: str
+    contact_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """A member's status at Mailchimp when it was read, and when the member last changed there.
 

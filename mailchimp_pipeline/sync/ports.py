@@ -8,6 +8,7 @@ from mailchimp_pipeline.sync.model import (
     Audience,
     BatchAnswer,
     Compared,
+    Found,
     MemberOutcome,
     MemberStatus,
     NewMember,
@@ -19,8 +20,6 @@ from mailchimp_pipeline.sync.model import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mailchimp_pipeline.consent import Found
 
 
 class Audiences(Protocol):
@@ -62,7 +61,7 @@ class Audiences(Protocol):
         """Move the member to another address; its status stays. Return why not where Mailchimp refuses the address."""
         ...
 
-    def find_contact(self, list_id: str, contact_id: str) -> "Found | None":
+    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
         """Return the member with this lasting id, None where the audience has none."""
         ...
 

@@ -6,10 +6,10 @@ have been written down; what was done stays done, and the next sync goes on from
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.sync.model import (
     Audience,
     BatchAnswer,
@@ -46,7 +46,7 @@ def sync_audience(  # noqa: PLR0913 - each is one thing that the sync is handed
     *,
     audiences: "Audiences",
     ledger: "Ledger",
-    clock: Callable[[], datetime],
+    clock: Clock,
     merge_tags: Callable[[], frozenset[str]] | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> SyncReport:
@@ -84,7 +84,7 @@ class _Push:
         *,
         audiences: "Audiences",
         ledger: "Ledger",
-        clock: Callable[[], datetime],
+        clock: Clock,
         merge_tags: Callable[[], frozenset[str]],
         stopping: Callable[[], bool],
     ) -> None:

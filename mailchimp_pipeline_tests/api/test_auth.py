@@ -163,7 +163,7 @@ def test_any_claims_rightly_signed_are_answered(claims: dict[str, Any]) -> None:
 )
 def test_no_token_is_made_that_would_be_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(TokenNotMade):
-        a_token(**wrong)  # pyright: ignore[reportArgumentType]
+        a_token(**wrong)  # pyright: ignore[reportArgumentType] - some of its arguments are no texts
 
 
 @pytest.mark.parametrize("days", [0, -1, 31])

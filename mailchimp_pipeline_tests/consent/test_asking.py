@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mailchimp_pipeline.consent import Deletion, ErasureRequest, ErasureStatus, Found, Reach, Targets, Trace
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.erasure import MovedAtMailchimp
+from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, MovedAtMailchimp, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.asking import Asking
-from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
+from mailchimp_pipeline.sync import Audience, Found, MemberStatus, Standing
 
 OLD, NEW, NEWEST = "a" * 32, "b" * 32, "c" * 32
 REQUEST = ErasureRequest(
@@ -56,11 +55,11 @@ class FakeMailchimp:
 class FakeRecords:
     """Records of an erasure that nobody else is at."""
 
-    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:  # noqa: ARG002 - the port's
+    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
         """See `erasure.Records`."""
         return []
 
-    def keeps_addresses(self, request: ErasureRequest) -> bool:  # noqa: ARG002 - the port's
+    def keeps_addresses(self, request: ErasureRequest) -> bool:
         """See `erasure.Records`."""
         return False
 
@@ -69,14 +68,14 @@ class FakeRecords:
         raise NotImplementedError(request, subscriber_hashes)
 
     @contextmanager
-    def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:  # noqa: ARG002 - the port's
+    def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:
         """See `erasure.Records`."""
         yield
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
         """See `erasure.Records`."""
 
-    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:  # noqa: ARG002 - the port's
+    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
         """See `erasure.Records`."""
         return targets
 

@@ -4,10 +4,10 @@ import pytest
 
 from api.trpc import Role
 from mailchimp_pipeline.assembly import open_parts
-from mailchimp_pipeline.consent import ErasureStatus
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+from mailchimp_pipeline.erasure import ErasureStatus
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Seed, Status
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import (

@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.consent import (
-    Deletion,
-    ErasureRequest,
-    ErasureStatus,
-    Question,
-    Targets,
-    Trace,
-    pause_after,
-)
 from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, Question, Targets, Trace, pause_after
 
 A, B = "a" * 32, "b" * 32
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -10,9 +10,8 @@ from typing import Any
 
 import dagster as dg
 
-from mailchimp_pipeline.consent import ErasureRequest, ErasureStatus
 from mailchimp_pipeline.defs.erasure import erasures_due, mailchimp_erasure
-from mailchimp_pipeline.erasure import Attempt, MovedAtMailchimp, NotAllAsked
+from mailchimp_pipeline.erasure import Attempt, ErasureRequest, ErasureStatus, MovedAtMailchimp, NotAllAsked
 from mailchimp_pipeline.errors import PipelineError
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import insert, select
 
-from mailchimp_pipeline.consent import Demand, ErasureStatus, Question, Targets, Trace
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.erasures import DatabaseErasures, ErasureStore, NoSuchErasure
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow, ErasureRequestRow
+from mailchimp_pipeline.erasure import Demand, ErasureStatus, Question, Targets, Trace
 from mailchimp_pipeline_tests.database.builders import (
     ACME,
     AT,

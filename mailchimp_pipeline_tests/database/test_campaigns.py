@@ -124,7 +124,7 @@ def test_campaigns_come_in_pages_those_tracked_last_first(database: Database) ->
     ("word", "is_due"),
     [("save", True), ("schedule", True), ("sending", True), ("paused", True), ("sent", False), ("canceled", False)],
 )
-def test_campaigns_are_due_until_they_are_over(database: Database, word: str, is_due: bool) -> None:  # noqa: FBT001
+def test_campaigns_are_due_until_they_are_over(database: Database, word: str, is_due: bool) -> None:
     a_connection(database)
     track(database, Sighting(a_mailchimp_campaign(status=word), a_report()))
     assert bool(due(database)) is is_due

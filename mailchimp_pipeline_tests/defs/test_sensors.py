@@ -163,7 +163,7 @@ class Raising(FakePipeline):
 
     failure: Exception = field(default_factory=Exception)
 
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:  # noqa: ARG002
+    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
         raise self.failure
 
 

@@ -1,7 +1,7 @@
 """Runs over partitions: what Dagster shows of segments that went well and of those that did not."""
 
-from collections.abc import Generator, Mapping
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 import pytest
@@ -12,6 +12,8 @@ from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.sync import Refusal, SyncReport
 from mailchimp_pipeline_tests.defs.pipeline_fake import Asked, FakePipeline, a_result, a_segment, location
+from mailchimp_pipeline_tests.runs.records_fake import FakeRecords
+from mailchimp_pipeline_tests.runs.stage import Stage
 
 KEYS = ("acme/1", "acme/2", "globex/3")
 EVERY_KEY = range_tags(KEYS[0], KEYS[-1])
@@ -38,8 +40,10 @@ def run(
     )
 
 
-def failed(key: str, error: str = "Mailchimp refused the API key.", **more: str) -> dict[str, SegmentResult]:
-    return {key: SegmentResult(a_segment(key), error=error, **more)}  # pyright: ignore[reportArgumentType]
+def failed(
+    key: str, error: str = "Mailchimp refused the API key.", defect: str | None = None
+) -> dict[str, SegmentResult]:
+    return {key: SegmentResult(a_segment(key), error=error, defect=defect)}
 
 
 def materialized(instance: dg.DagsterInstance, asset: dg.AssetKey) -> set[str]:
@@ -172,6 +176,31 @@ def test_checks_name_the_segments_that_fail_them(instance: dg.DagsterInstance) -
         "membership_did_not_collapse": ["acme/2"],
         "refusals_are_few": ["globex/3"],
     }
+
+
+@dataclass
+class RealRuns(FakePipeline):
+    """Syncs as real runs do, over parts in memory."""
+
+    stage: Stage = field(default_factory=Stage)
+
+    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+        return self.stage.run(push=push).results(map(a_segment, keys))
+
+
+def test_where_the_check_of_consent_fails_nothing_was_sent(instance: dg.DagsterInstance) -> None:
+    pipeline = RealRuns(stage=Stage(records=FakeRecords(violating={"1": 2})))
+    result = run(instance, pipeline, {"dagster/partition": "acme/1"})
+    evaluation = checks(result)["membership_honours_consent"]
+    assert (evaluation.passed, evaluation.blocking, failing(evaluation)) == (False, True, ["acme/1"])
+    assert (result.success, pipeline.stage.sent()) == (False, [])
+
+
+def test_where_the_check_of_consent_passes_the_segment_is_sent(instance: dg.DagsterInstance) -> None:
+    pipeline = RealRuns()
+    result = run(instance, pipeline, {"dagster/partition": "acme/1"})
+    assert checks(result)["membership_honours_consent"].passed
+    assert pipeline.stage.sent() == ["ann@acme.test"]
 
 
 def test_no_event_holds_a_person(instance: dg.DagsterInstance) -> None:

@@ -4,11 +4,11 @@ What does not belong here: what goes wrong meanwhile (`mixes`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erasures import DatabaseErasures
@@ -30,11 +30,6 @@ from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 Numbers = Sequence[int]
 
 
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
-
-
 def address(number: int) -> str:
     """Return the first address of an employee."""
     return f"p{number}@acme.test"
@@ -50,7 +45,7 @@ class Staff:
     people: dict[int, Row]
     segment: Segment
     expected: dict[str, Status] = field(default_factory=dict[str, Status])
-    clock: Callable[[], datetime] = utc_now
+    clock: Clock = utc_now
     finished: list[bool] = field(default_factory=list[bool])
 
     def sync(self) -> SegmentResult:

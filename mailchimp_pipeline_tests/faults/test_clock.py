@@ -1,14 +1,15 @@
 """A machine whose clock jumps: nobody is lost, and no word said meanwhile is overheard."""
 
-from collections.abc import Callable, Generator
-from datetime import datetime, timedelta
+from collections.abc import Generator
+from datetime import timedelta
 from itertools import cycle
 
 import pytest
 
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline_tests.faults.staff import Staff, a_staff, utc_now
+from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 PEOPLE = 400
@@ -21,7 +22,7 @@ def staff(database: Database) -> Generator[Staff]:
         yield made
 
 
-def off_by(*days: int) -> Callable[[], datetime]:
+def off_by(*days: int) -> Clock:
     """Return a clock that is wrong by so many days, another number each time it is asked."""
     errors = cycle(days)
     return lambda: utc_now() + timedelta(days=next(errors))

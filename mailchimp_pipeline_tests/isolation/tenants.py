@@ -59,7 +59,8 @@ def _value(column: "Column[object]", organisation_id: str) -> str:
 def a_login(server: PostgresServer, *, member: bool = True, options: str = "") -> Generator[str]:
     """Yield the name of a login that owns nothing; a member of the roles it is as the documentation says."""
     name = f"login_{next(server.numbers)}"
-    server.execute(sql.SQL(f"create role {{}} login noinherit {options}").format(sql.Identifier(name)))  # pyright: ignore[reportArgumentType]
+    statement = f"create role {{}} login noinherit {options}"
+    server.execute(sql.SQL(statement).format(sql.Identifier(name)))  # pyright: ignore[reportArgumentType] - no literal
     try:
         if member:
             roles = sql.SQL(", ").join(map(sql.Identifier, ROLES))

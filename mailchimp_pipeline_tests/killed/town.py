@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline, open_pipeline
 from mailchimp_pipeline.campaigns import Sighting
-from mailchimp_pipeline.consent import Demand
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.campaigns import CampaignStore
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
@@ -23,7 +23,7 @@ from mailchimp_pipeline.database.erasures import DatabaseErasures, pending_erasu
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SyncRequestRow
-from mailchimp_pipeline.erasure import Erasures
+from mailchimp_pipeline.erasure import Demand, Erasures
 from mailchimp_pipeline.sandbox import Figures, Sandbox, Status
 from mailchimp_pipeline.sandbox.model.campaigns import CampaignStatus
 from mailchimp_pipeline.segments import Segment, SegmentStatus
@@ -39,11 +39,6 @@ CHANGES = 1400
 CAMPAIGNS = 40
 LATER = timedelta(days=2)
 """By then every erasure is due again."""
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.assembly import DatabasePipeline, Parts, open_parts
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
-from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.reconcile import Reconciliation
 from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment, SegmentType
@@ -75,11 +75,14 @@ class Restored:
         """Return all that the tables say of members and consent, as text."""
         with self.parts.database.organisation(self.office.organisation_id) as session:
             tables = ("audience_members", "audience_reads", "email_preferences", "audit_log")
-            return [row for table in tables for row in session.scalars(text(f"select t::text from {table} t"))]  # noqa: S608
+            return [row for table in tables for row in session.scalars(text(f"select t::text from {table} t"))]  # noqa: S608 - our tables
 
-    def _reconciliation(self, dry_run: bool) -> Reconciliation:  # noqa: FBT001
+    def _reconciliation(self, dry_run: bool) -> Reconciliation:
         organisation_id = self.office.organisation_id
-        client = lambda: closing(self.parts.client(organisation_id, retries=Retries(budget=0)))  # noqa: E731
+
+        def client() -> closing[MailchimpClient]:
+            return closing(self.parts.client(organisation_id, retries=Retries(budget=0)))
+
         return Reconciliation(self.parts, organisation_id, client, dry_run=dry_run)
 
 

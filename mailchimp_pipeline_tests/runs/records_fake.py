@@ -50,13 +50,13 @@ class FakeRecords:
     held: set[str] = field(default_factory=set[str])
     hold: FakeHold = field(default_factory=FakeHold)
 
-    def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:  # noqa: ARG002
+    def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:
         said = [each for ledger in self.ledgers.values() for each in ledger.said.items()]
         return frozenset(EntityType(kind) for (kind, _), word in said if not word.opted_in)
 
     def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None: ...
 
-    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:  # noqa: ARG002
+    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
         out = [entity for ledger in self.ledgers.values() for entity, said in ledger.said.items() if not said.opted_in]
         return suppressing(*((*entity, "opted_out") for entity in out)), None
 

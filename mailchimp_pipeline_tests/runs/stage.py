@@ -1,9 +1,9 @@
 """A run in memory: a source, records, and one account of Mailchimp for all organisations."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.contacts import EntityType, Source
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.runs.run import Run
@@ -53,7 +53,7 @@ class Stage:
     mailchimp: FakeAudiences = field(
         default_factory=lambda: FakeAudiences(FakeAudience(STAFF), FakeAudience(PARTNERS, name="Partners"))
     )
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Clock = utc_now
 
     def run(self, *, push: bool = True, confirmed: frozenset[str] = frozenset()) -> Run:
         """Return a run."""
@@ -67,7 +67,7 @@ class Stage:
         """Do a run over one segment."""
         return self.results(segment)[segment.id]
 
-    def audiences(self, organisation_id: str) -> Audiences:  # noqa: ARG002
+    def audiences(self, organisation_id: str) -> Audiences:
         """Return the account."""
         return self.mailchimp
 

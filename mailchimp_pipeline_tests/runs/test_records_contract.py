@@ -1,11 +1,11 @@
 """What a `runs.run.Records` does, held against the real one and the fake alike."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, contacts
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
@@ -17,11 +17,10 @@ from mailchimp_pipeline.segments import (
     Membership,
     Segment,
     SegmentType,
-    Suppressions,
-    membership,
 )
 from mailchimp_pipeline_tests.database.builders import KEYRING
 from mailchimp_pipeline_tests.database.builders import a_segment as stored_segment
+from mailchimp_pipeline_tests.populations import membership
 from mailchimp_pipeline_tests.runs.records_fake import FakeRecords
 from mailchimp_pipeline_tests.runs.stage import a_segment, employees
 from mailchimp_pipeline_tests.source_fake import an_employee, rows
@@ -30,7 +29,7 @@ Make = Callable[[], tuple[Records, Segment]]
 
 
 def real(database: Database) -> tuple[Records, Segment]:
-    return DatabaseRecords(database, KEYRING, lambda: datetime.now(UTC)), stored_segment(database)
+    return DatabaseRecords(database, KEYRING, utc_now), stored_segment(database)
 
 
 @pytest.fixture(params=["real", "fake"])
@@ -43,7 +42,7 @@ def make(request: pytest.FixtureRequest) -> Make:
 def of(*emails: str, last_name: str = "Byron") -> Membership:
     staff = [{**row, "last_name": last_name} for row in employees(*emails)] or [an_employee(email="")]
     frame = contacts(rows(*staff), EntityType.EMPLOYEE)
-    return membership(frame, SegmentType.EMPLOYEE, FilterCriteria(), Suppressions.none())
+    return membership(frame, SegmentType.EMPLOYEE, FilterCriteria())
 
 
 def test_replacing_members_counts_how_they_differ(make: Make) -> None:

@@ -1,6 +1,5 @@
 """A run of many segments: each ends alone, whatever becomes of the others."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
@@ -8,6 +7,7 @@ from threading import Event
 import pandas as pd
 import pytest
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline.runs.persistence import Persistence
@@ -60,7 +60,7 @@ def test_a_missing_relation_fails_only_the_segments_that_need_it() -> None:
     kinds = {"1": SegmentType.EMPLOYEE, "2": SegmentType.VENDOR, "3": SegmentType.MIXED}
     results = stage.results(*(a_segment(segment_id, kind=kind) for segment_id, kind in kinds.items()))
     assert results["1"].error is None
-    assert results["2"].error == results["3"].error != None  # noqa: E711
+    assert results["2"].error == results["3"].error
     assert "no vendors" in (results["2"].error or "")
 
 
@@ -96,6 +96,11 @@ def test_where_a_member_opted_out_nothing_is_sent() -> None:
     result = stage.result(a_segment())
     assert (result.violations, stage.sent()) == (2, [])
     assert "2 members of segment 'Everybody' opted out, were erased or did not consent" in (result.error or "")
+
+
+def test_a_member_who_opted_out_is_found_also_where_nothing_is_to_be_sent() -> None:
+    stage = Stage(records=FakeRecords(violating={"1": 2}))
+    assert stage.results(a_segment(), push=False)["1"].violations == 2
 
 
 def test_where_too_many_would_leave_nobody_does_until_a_person_confirms() -> None:
@@ -147,10 +152,10 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it() -> None:
 class Away(FakeRecords):
     """A database that went away before anything could be written."""
 
-    def mark_failed(self, segment: Segment, error: str) -> None:  # noqa: ARG002
+    def mark_failed(self, segment: Segment, error: str) -> None:
         raise PassingError("PostgreSQL is away.")
 
-    def mark_syncing(self, segment: Segment) -> None:  # noqa: ARG002
+    def mark_syncing(self, segment: Segment) -> None:
         raise PassingError("PostgreSQL went away.")
 
 
@@ -221,7 +226,7 @@ def test_whoever_stops_iterating_stops_the_work() -> None:
     assert "stopped before it was done" in records.marks_of(segments[1])[-1]
 
 
-def ticking(breaks_at: int) -> Callable[[], datetime]:
+def ticking(breaks_at: int) -> Clock:
     """Return a clock that breaks when it is asked for the n-th time."""
     asked = 0
 

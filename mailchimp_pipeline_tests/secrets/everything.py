@@ -96,7 +96,7 @@ def right_input(tenant: Tenant, path: str, segment_id: str) -> Any:  # noqa: ANN
     example = EXAMPLES[path]
     if example is NOTHING or not isinstance(example, dict):
         return example
-    given: dict[str, Any] = dict(example)  # pyright: ignore[reportUnknownArgumentType]
+    given: dict[str, Any] = dict(example)  # pyright: ignore[reportUnknownArgumentType] - JSON
     own: dict[str, Callable[[], str]] = {
         "apiKey": lambda: marked.API_KEY,
         "mailchimpListId": lambda: tenant.list_id,

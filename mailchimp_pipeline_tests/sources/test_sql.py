@@ -182,8 +182,9 @@ def test_a_read_has_a_limit_of_time_and_the_databases_own_goes_before_ours(postg
 
 def test_a_server_that_vanishes_is_noticed(postgres: sa.Engine) -> None:
     source = SqlSource.at(postgres.url.render_as_string(hide_password=False), employees="employees", vendors="vendors")
-    with source._connect() as connection:  # pyright: ignore[reportPrivateUsage]
-        driver: psycopg.Connection[object] = connection.connection.driver_connection  # pyright: ignore[reportAssignmentType]
+    with source._connect() as connection:  # pyright: ignore[reportPrivateUsage] - no reading shows it
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
         assert driver.info.get_parameters().items() >= {"keepalives_idle": "30", "keepalives_interval": "10"}.items()
 
 

@@ -122,7 +122,7 @@ def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(*, barred: bool,
 class Refusing(FakeAudiences):
     """Refuses every change of a status."""
 
-    def set_member_status(self, list_id: str, subscriber_hash: str, status: MemberStatus) -> Refusal:  # noqa: ARG002
+    def set_member_status(self, list_id: str, subscriber_hash: str, status: MemberStatus) -> Refusal:
         return Refusal.MERGE_FIELD
 
 

@@ -70,7 +70,7 @@ def test_who_came_and_left_since_the_reading_is_not_subscribed_again(status: Mem
 class Deleted(FakeAudiences):
     """Whoever is looked up was deleted just before."""
 
-    def member_status(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:  # noqa: ARG002
+    def member_status(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
         return None
 
 

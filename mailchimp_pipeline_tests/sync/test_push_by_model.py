@@ -59,7 +59,7 @@ def put(stage: Stage, population: list[Person], *, late: bool) -> None:
 
 @given(populations(), st.booleans())
 @settings(max_examples=40)
-def test_everybody_wanted_is_in_exactly_one_part_of_the_report(population: list[Person], double_optin: bool) -> None:  # noqa: FBT001
+def test_everybody_wanted_is_in_exactly_one_part_of_the_report(population: list[Person], double_optin: bool) -> None:
     stage = staged(population, double_optin=double_optin)
     first = stage.sync()
     put(stage, population, late=True)
@@ -71,7 +71,7 @@ def test_everybody_wanted_is_in_exactly_one_part_of_the_report(population: list[
 
 @given(populations(), st.booleans())
 @settings(max_examples=40)
-def test_nobody_is_subscribed_who_stood_in_another_way(population: list[Person], double_optin: bool) -> None:  # noqa: FBT001
+def test_nobody_is_subscribed_who_stood_in_another_way(population: list[Person], double_optin: bool) -> None:
     stage = staged(population, double_optin=double_optin)
     stage.sync()
     stood = {person.email: person.status for person in population if person.status and not person.arrives_late}
@@ -80,7 +80,7 @@ def test_nobody_is_subscribed_who_stood_in_another_way(population: list[Person],
 
 @given(populations(), st.booleans())
 @settings(max_examples=40)
-def test_a_second_sync_of_the_same_sends_nothing(population: list[Person], double_optin: bool) -> None:  # noqa: FBT001
+def test_a_second_sync_of_the_same_sends_nothing(population: list[Person], double_optin: bool) -> None:
     stage = staged(population, double_optin=double_optin)
     stage.sync()
     assert stage.sync().calls == 0

@@ -25,7 +25,7 @@ _BACK_SECONDS = 0.1
 
 @dataclass
 class Traffic:
-    """What was asked and answered. `told_later` counts answers that say to come back."""
+    """What was asked and answered."""
 
     tenant: Tenant
     partition_key: str
@@ -34,7 +34,6 @@ class Traffic:
     lost: list[Answer] = field(default_factory=list[Answer])
     errors: set[str | None] = field(default_factory=set["str | None"])
     answered: int = 0
-    told_later: int = 0
     slowest: float = 0
     syncs: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
@@ -80,7 +79,6 @@ class Traffic:
             self.slowest = max(self.slowest, time.monotonic() - begun)
             if answer.status != 503:
                 break
-            self.told_later += 1
             time.sleep(_BACK_SECONDS)
         self.answered += 1
         if answer.status != 200:

@@ -1,14 +1,13 @@
 """The port `erasure.Records` over PostgreSQL. Each call is a transaction of its own."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mailchimp_pipeline.consent import Demand, ErasureRequest, ErasureStatus, Reach, Targets
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.erasures.store import ErasureStore, as_request
@@ -17,6 +16,7 @@ from mailchimp_pipeline.database.locks.keys import erasure_lock
 from mailchimp_pipeline.database.mending import audiences_known
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, row_id
+from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Reach, Targets
 from mailchimp_pipeline.errors import LastingError
 
 _AUDIENCE_WAIT_SECONDS = 2.0
@@ -39,7 +39,7 @@ class DatabaseErasures:
 
     database: Database
     keyring: Keyring
-    clock: Callable[[], datetime]
+    clock: Clock
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
         """Remove the contact here, and write down what Mailchimp is to be asked."""

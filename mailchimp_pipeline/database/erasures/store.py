@@ -1,7 +1,7 @@
 """Erasures that were asked for: what they remove here at once, and what is still to be deleted at Mailchimp.
 
 Until an erasure is completed its targets are kept encrypted; then they are forgotten. What does not belong here:
-asking Mailchimp (`mailchimp_pipeline.erasure`), which answer counts (`consent`), the rows removed (`traces`).
+asking Mailchimp and which answer counts (`mailchimp_pipeline.erasure`), the rows removed (`traces`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from functools import cached_property
 
 from sqlalchemy import ColumnElement, Select, select
 
-from mailchimp_pipeline.consent import Demand, ErasureRequest, ErasureStatus, Targets
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
@@ -21,7 +20,7 @@ from mailchimp_pipeline.database.pseudonyms import Pseudonyms, pseudonyms
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ErasureRequestRow, row_id
 from mailchimp_pipeline.database.traces import Traces, removed_by
-from mailchimp_pipeline.erasure import UnknownContact
+from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Targets, UnknownContact
 
 
 class ErasureStore:

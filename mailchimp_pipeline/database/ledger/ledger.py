@@ -1,6 +1,6 @@
 """One audience's ledger. Threads may share it: each call is a transaction of its own."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from psycopg import sql
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts.arrow import text_column
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.encryption import Keyring
@@ -51,7 +52,7 @@ class DatabaseLedger:
     database: Database
     organisation_id: str
     list_id: str
-    clock: Callable[[], datetime]
+    clock: Clock
     piece: int = PIECE
     keyring: Keyring | None = None
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from random import Random
 from threading import RLock
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.accounts import Account
@@ -21,8 +22,6 @@ from mailchimp_pipeline.sandbox.model.member_listing import MemberListing
 from mailchimp_pipeline.sandbox.model.members import Actor, Deed
 from mailchimp_pipeline.sandbox.model.recorder import Recorder
 from mailchimp_pipeline.sandbox.model.webhooks import Delivery
-
-Clock = Callable[[], datetime]
 
 
 class UnknownThingError(LastingError):

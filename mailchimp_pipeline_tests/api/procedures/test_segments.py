@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from mailchimp_pipeline.assembly import utc_now
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, waiting_requests
 from mailchimp_pipeline.sandbox import FaultKind
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, moment

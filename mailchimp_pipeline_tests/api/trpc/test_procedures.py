@@ -79,6 +79,7 @@ def without_output(_caller: Caller):
     """Lack the type of what is returned."""
 
 
+# What pyright says is what is to be refused.
 def without_input_type(_caller: Caller, _wanted) -> int:  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
     """Lack the type of the input."""
     return 1

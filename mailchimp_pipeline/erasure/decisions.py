@@ -1,6 +1,6 @@
 """Erasure, decided: where a contact is to be deleted, what is still to be asked, and which answer settles it.
 
-Core: values in, values out. What does not belong here: asking Mailchimp (`erasure`), keeping it (`database`),
+Core: values in, values out. What does not belong here: asking Mailchimp (`asking`), keeping it (`database`),
 who may be pushed (`segments`).
 """
 
@@ -76,14 +76,6 @@ class Reach:
 
     is_connected: bool
     had_other_accounts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A member as Mailchimp has it now: its address as a hash, and its lasting id where Mailchimp tells one."""
-
-    subscriber_hash: str
-    contact_id: str | None
 
 
 class Trace(BaseModel):
