@@ -12,10 +12,10 @@ from mailchimp_pipeline.sync import BATCH_SIZE
 _CHANGED_IN = 100
 
 _WHERE = (
-    "Latency alone is longer: reading the audience and, one after the other, who unsubscribed, bounced, was "
-    "archived or changed there, then the merge fields and one batch are seven calls, 2.2 s, where the whole first "
-    "push is 8 s of latency. The rest is what every run costs: loading pandas and SQLAlchemy, Dagster's events, "
-    "and reading the source to compare it."
+    "The first push is so short that what every run costs counts: a sync of 1,000 contacts takes 2.3 s, half of it "
+    "Dagster's events and half Mailchimp's latency (the audience is read, then a batch is sent). Of 100,000 contacts "
+    "0.6 s more are for reading the source, 0.7 s for comparing it with the membership, and 0.8 s for comparing "
+    "that with what the audience has."
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import bare, peers
 from bench.figures import Figure, Scale, script
-from bench.first_push import CONTACTS, first_push
+from bench.first_push import CONTACTS, WHERE, first_push
 from bench.stage import Stage, api_key, stage
 from mailchimp_pipeline.processes import run
 
@@ -56,6 +56,7 @@ def _measure(scale: Scale) -> Sequence[Figure]:
             7,
             9,
             f"the loop {loop:.1f} s, `audience_sync` {ours.seconds:.1f} s",
+            WHERE,
         ),
         Figure(
             "against dagster-community-components",
