@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from api.procedures.context import Context
 from api.procedures.inputs import EntityInput, PageInput
@@ -10,14 +10,23 @@ from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.preferences import OWN_SOURCES, PreferenceStore
 from mailchimp_pipeline.opt_status import OptStatuses
 
 router: Router[Context] = Router("mailchimp.preferences")
 
+
+def _not_our_own(source: str) -> str:
+    if source.lower() in OWN_SOURCES:
+        raise ValueError(f"{source} is written by the pipeline itself: name the channel that the contact used")
+    return source
+
+
 # The source goes into the audit log, where nothing is ever deleted: what may be an address must not get there.
 ConsentSource = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^@\x00]*$")
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^@\x00]*$"),
+    AfterValidator(_not_our_own),
 ]
 
 
@@ -26,7 +35,7 @@ class OptStatusInput(EntityInput):
 
     opted_in: bool
     consent_source: ConsentSource
-    """The channel or mechanism, such as `signup form`; never an address. `mailchimp` is what was said there."""
+    """The channel or mechanism, such as `signup form`; never an address, nor `mailchimp`, which is said there."""
 
 
 class Preference(WireModel):

@@ -10,13 +10,11 @@ from psycopg import sql
 from sqlalchemy import select, union
 
 from mailchimp_pipeline.database.bulk import driver_connection
+from mailchimp_pipeline.database.preferences import DELETED_AT_MAILCHIMP
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
 from mailchimp_pipeline.sync import MemberStatus
 from mailchimp_pipeline.sync.mending import KnownMember
-
-DELETION = "deleted_at_mailchimp"
-"""The consent's source where a member was deleted for good at Mailchimp, and nothing here says why."""
 
 _NOTE_DELETED = sql.SQL("""
 update audience_members set
@@ -85,4 +83,4 @@ def note_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[st
     parameters = {"organisation_id": session.organisation_id, "list_id": list_id, "hashes": list(hashes), "at": at}
     connection = driver_connection(session)
     connection.execute(_NOTE_DELETED, parameters)
-    return connection.execute(_WITHDRAW, {**parameters, "by": by, "source": DELETION}).rowcount
+    return connection.execute(_WITHDRAW, {**parameters, "by": by, "source": DELETED_AT_MAILCHIMP}).rowcount

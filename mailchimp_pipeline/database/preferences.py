@@ -20,6 +20,12 @@ from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, PreferenceRow
 from mailchimp_pipeline.segments import Exclusion, Suppressions
 
+DELETED_AT_MAILCHIMP = "deleted_at_mailchimp"
+"""The consent's source where a member was deleted for good at Mailchimp, and nothing here says why."""
+
+OWN_SOURCES = frozenset({"mailchimp", DELETED_AT_MAILCHIMP})
+"""Sources that only the pipeline writes: what was said at Mailchimp can be taken back there."""
+
 Contact = tuple[EntityType, str]
 """Who it is in the source: an employee or a vendor, by its id there."""
 

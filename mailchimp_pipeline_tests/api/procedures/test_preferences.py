@@ -75,6 +75,8 @@ def test_every_word_is_in_the_audit_log_with_its_source(tenant: Tenant) -> None:
         ({"optedIn": "no"}, "optedIn"),
         ({"consentSource": " "}, "consentSource"),
         ({"consentSource": "mail from ann@acme.test"}, "consentSource"),
+        ({"consentSource": " Mailchimp "}, "consentSource"),
+        ({"consentSource": "deleted_at_mailchimp"}, "consentSource"),
     ],
 )
 def test_a_wrong_field_is_named(tenant: Tenant, changed: dict[str, object], field: str) -> None:
