@@ -8,6 +8,13 @@ from bench.stage import stage
 
 _SIZES = (100_000, 1_000_000)
 
+_WHERE = (
+    "Python with Dagster, pandas and Arrow is 240 MB. The most is needed for seconds before anything is sent: all the "
+    "organisation's contacts are in memory, as read and sorted, since duplicates and shared addresses are found among "
+    "all of them, and while addresses are numbered. The push itself stays at 550 MB from its first batch to its last."
+)
+"""By the resident memory over a run, beside what Arrow says it has."""
+
 
 def _measure(scale: Scale) -> Sequence[Figure]:
     small, large = (scale.of(size) for size in _SIZES)
@@ -16,8 +23,27 @@ def _measure(scale: Scale) -> Sequence[Figure]:
         least = first_push(here, "small", small)[1].peak_mb if scale.is_full else peak
     beside = f"{small:,} contacts {least:.0f} MB, {large:,} contacts {peak:.0f} MB"
     return [
-        Figure("memory of a push", f"{large:,} contacts, peak of the run's process", peak, "MB", "≤", 800, 400, beside),
-        Figure("memory of a push: growth", "times as much for ten times the contacts", peak / least, "", "≤", 1.2, 1.2),
+        Figure(
+            "memory of a push",
+            f"{large:,} contacts, peak of the run's process",
+            peak,
+            "MB",
+            "≤",
+            800,
+            400,
+            beside,
+            _WHERE,
+        ),
+        Figure(
+            "memory of a push: growth",
+            "times as much for ten times the contacts",
+            peak / least,
+            "",
+            "≤",
+            1.2,
+            1.2,
+            where=_WHERE,
+        ),
     ]
 
 

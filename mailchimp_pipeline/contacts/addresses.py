@@ -7,12 +7,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import email_validator
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.arrow import NO_TEXT, pc
+from mailchimp_pipeline.contacts.arrow import NO_TEXT, pc, text_by_text
 
 LONGEST = 254
 """Bytes in an address, the limit of SMTP."""
@@ -97,5 +96,4 @@ def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:
 def _each_once(function: Callable[[str], str | None], values: pa.StringArray) -> pa.StringArray:
     """Return the function of every value, called once for each distinct one; null stays null."""
     encoded = pc.dictionary_encode(values)
-    results: Any = pa.array([function(value) for value in encoded.dictionary.to_pylist()], pa.string())
-    return results.take(encoded.indices)
+    return text_by_text(function, encoded.dictionary).take(encoded.indices)

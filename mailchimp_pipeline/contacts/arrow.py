@@ -3,7 +3,7 @@
 What does not belong here: what the columns mean (`relations`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,8 @@ ARROW_STRING = pd.ArrowDtype(pa.string())
 
 # The published stubs know few of the overloads of compute functions; their result is annotated where it is used.
 pc: Any = pyarrow.compute
+
+_AT_ONCE = 20_000
 
 NO_TEXT = pa.scalar(None, pa.string())
 
@@ -29,6 +31,20 @@ def joined(column: Any) -> pa.StringArray:  # noqa: ANN401  # an Array or a Chun
     """Return a column, of however many chunks, as one array."""
     chunked: bool = hasattr(column, "combine_chunks")
     return column.combine_chunks() if chunked else column
+
+
+def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
+    """Return the function of each text. Never more than some thousand are Python's at once: each takes 100 bytes."""
+    results = [
+        pa.array([function(text) for text in texts.slice(start, _AT_ONCE).to_pylist()], pa.string())
+        for start in range(0, len(texts), _AT_ONCE)
+    ]
+    return joined(pa.chunked_array(results, pa.string()))
+
+
+def give_back_memory() -> None:
+    """Give the system back what Arrow keeps of what was freed: after a large step it would be as much again."""
+    pa.default_memory_pool().release_unused()
 
 
 def _as_arrow_string(_: pa.DataType) -> pd.ArrowDtype:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from mailchimp_pipeline.contacts.arrow import give_back_memory
 from mailchimp_pipeline.contacts.relations import EntityType
 from mailchimp_pipeline.contacts.rows import contacts
 
@@ -39,6 +40,7 @@ class Source(Protocol):
 def read_contacts(source: Source, organisation_id: str, relations: Iterable[EntityType]) -> pd.DataFrame:
     """Return the organisation's contacts of these relations (one at least), as `contacts` does."""
     frames = [contacts(source.read(relation, organisation_id), relation) for relation in relations]
+    give_back_memory()
     return pd.concat(frames, ignore_index=True)
 
 

@@ -202,7 +202,10 @@ def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> _Difference:
         differs |= _flags(pc.fill_null(pc.not_equal(now[name], pc.take(before[name], place)), fill_value=False))
     gone = pc.invert(pc.is_in(hashes_before, value_set=hashes))
     left: list[str] = pc.filter(hashes_before, gone).to_pylist()
-    return _Difference(added=wanted[_flags(pc.is_null(place))], changed=wanted[differs], left=left)
+    is_new = _flags(pc.is_null(place))
+    # The first time that is everybody: not twice as much memory for them.
+    added = wanted if is_new.all() else wanted[is_new]
+    return _Difference(added=added, changed=wanted[differs], left=left)
 
 
 def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array of booleans

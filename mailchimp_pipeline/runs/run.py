@@ -226,6 +226,7 @@ class Run:
             counts = self._replaced(segment, membership)
             if counts.added or counts.changed:
                 merge_tags.begin()
+            del membership  # it is stored: a push needs no memory for it
             report = self._push(segment, audience.audience, hold, merge_tags)
             result = SegmentResult(
                 segment,

@@ -71,8 +71,8 @@ class Suppressions:
 class Membership:
     """Who is in a segment: `matching == len(members) + sum(excluded.values())`.
 
-    `members` has the columns of a contact but `address_problem`, one row an address and one an entity,
-    employees before vendors and by id. `excluded` has the reasons that occur.
+    `members` has entity_type, entity_id, subscriber_hash, email, first_name and last_name, one row an address and
+    one an entity, employees before vendors and by id. `excluded` has the reasons that occur.
     """
 
     members: pd.DataFrame

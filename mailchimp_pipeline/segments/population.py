@@ -13,14 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mailchimp_pipeline.contacts import ATTRIBUTES, CONTACT_COLUMNS, AddressProblem, EntityType
-from mailchimp_pipeline.contacts.arrow import pc, text_column, text_frame
+from mailchimp_pipeline.contacts.arrow import give_back_memory, pc, text_by_text, text_column, text_frame
 from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType, folded
 from mailchimp_pipeline.segments.members import PRECEDENCE, Exclusion, Membership, Suppressions
 
 Flags = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 
-_MEMBER_COLUMNS = tuple(column for column in CONTACT_COLUMNS if column != "address_problem")
+_MEMBER_COLUMNS = ("entity_type", "entity_id", "subscriber_hash", "email", "first_name", "last_name")
 _SUPPRESSING = (Exclusion.ERASED, Exclusion.OPTED_OUT)
 _PUSHABLE = len(PRECEDENCE)
 
@@ -30,19 +30,19 @@ class _Coded:
     """A column as codes into its distinct values; a missing value's code is the number of values."""
 
     codes: Codes
-    distinct: tuple[str, ...]
+    distinct: pa.StringArray
 
     def among(self, wanted: Iterable[str]) -> Flags:
         """Return which rows have one of the wanted values."""
-        values = frozenset(wanted)
-        return np.array([*(value in values for value in self.distinct), False])[self.codes]
+        values = pa.array([*wanted], pa.string(), from_pandas=True)
+        return np.append(pc.is_in(self.distinct, value_set=values).to_numpy(zero_copy_only=False), False)[self.codes]
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
     """Contacts of one organisation in the order in which they are pushed, each with what bars it from that.
 
-    Make it with `prepare`; what it holds are columns of equal length.
+    Make it with `prepare`; what it holds are columns of equal length, and no more than what members need.
     """
 
     contacts: Mapping[str, pa.StringArray]
@@ -63,17 +63,23 @@ class Population:
         asks for one; None where it does not.
         """
         _check(suppressions)
-        columns = _in_order_of_pushing({name: text_column(contacts[name]) for name in CONTACT_COLUMNS})
-        if pc.count_distinct(columns["organisation_id"]).as_py() > 1:
+        given = {name: text_column(contacts[name]) for name in CONTACT_COLUMNS}
+        if pc.count_distinct(given["organisation_id"]).as_py() > 1:
             message = "a population is of one organisation"
             raise ValueError(message)
+        order = _order_of_pushing(given)
+        # What few values occur in is kept as codes alone: all columns twice would be half of a run's memory.
+        attributes = {name: _folded(_coded(given[name])) for name in ATTRIBUTES}
+        give_back_memory()
+        columns = {name: pc.take(given[name], order) for name in (*_MEMBER_COLUMNS, "address_problem")}
+        del given
         addresses = _coded(columns["subscriber_hash"])
         return cls(
-            contacts=columns,
+            contacts={name: columns[name] for name in _MEMBER_COLUMNS},
             entity_types=_coded(columns["entity_type"]),
             entities=_entity_codes(columns),
             addresses=addresses.codes,
-            attributes={name: _folded(_coded(columns[name])) for name in ATTRIBUTES},
+            attributes={name: _Coded(each.codes[order], each.distinct) for name, each in attributes.items()},
             bars=_bars(columns, addresses, suppressions, consented),
         )
 
@@ -121,8 +127,8 @@ def _check(suppressions: Suppressions) -> None:
         raise ValueError(message)
 
 
-def _in_order_of_pushing(columns: Mapping[str, pa.StringArray]) -> Mapping[str, pa.StringArray]:
-    """Return the columns sorted: employees before vendors, whole numbers by value before other ids.
+def _order_of_pushing(columns: Mapping[str, pa.StringArray]) -> NDArray[np.uint64]:
+    """Return the rows in order: employees before vendors, whole numbers by value before other ids.
 
     Whole numbers of any length sort by the number of their digits and then as text, once leading zeros are gone.
     All that is left of the row decides last, so that the order of the source's rows never does.
@@ -137,19 +143,17 @@ def _in_order_of_pushing(columns: Mapping[str, pa.StringArray]) -> Mapping[str, 
         "digits": digits,
         **columns,
     }
-    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
-    return {name: pc.take(column, order) for name, column in columns.items()}
+    return pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys]).to_numpy()
 
 
 def _coded(column: pa.StringArray) -> _Coded:
     encoded = pc.dictionary_encode(column)
-    values: list[str] = encoded.dictionary.to_pylist()
-    codes = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
-    return _Coded(codes=codes, distinct=tuple(values))
+    codes = pc.fill_null(encoded.indices, len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+    return _Coded(codes=codes, distinct=encoded.dictionary)
 
 
 def _folded(attribute: _Coded) -> _Coded:
-    return _Coded(codes=attribute.codes, distinct=tuple(folded(value) for value in attribute.distinct))
+    return _Coded(codes=attribute.codes, distinct=text_by_text(folded, attribute.distinct))
 
 
 def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
