@@ -35,10 +35,10 @@ def joined(column: Any) -> pa.StringArray:  # noqa: ANN401  # an Array or a Chun
 
 def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
     """Return the function of each text. Never more than some thousand are Python's at once: each takes 100 bytes."""
-    results = [
-        pa.array([function(text) for text in texts.slice(start, _AT_ONCE).to_pylist()], pa.string())
-        for start in range(0, len(texts), _AT_ONCE)
-    ]
+    results: list[pa.StringArray] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        piece: Any = texts.slice(start, _AT_ONCE).to_pylist()
+        results.append(pa.array([function(text) for text in piece], pa.string()))
     return joined(pa.chunked_array(results, pa.string()))
 
 
