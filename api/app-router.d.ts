@@ -267,7 +267,7 @@ export interface OptStatusInput {
   entityId: string;
   entityType: EntityType;
   optedIn: boolean;
-  /** The channel or mechanism, such as `signup form`; never an address. `mailchimp` is what was said there. */
+  /** The channel or mechanism, such as `signup form`; never an address, nor `mailchimp`, which is said there. */
   consentSource: string;
 }
 

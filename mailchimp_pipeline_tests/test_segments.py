@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from mailchimp_pipeline.contacts import ARROW_STRING, CONTACT_COLUMNS, EntityType
+from mailchimp_pipeline.contacts import ARROW_STRING, EntityType
 from mailchimp_pipeline.segments import (
     Exclusion,
     FilterCriteria,
@@ -114,9 +114,9 @@ def test_the_segments_type_chooses_the_relations(segment_type: SegmentType, expe
     assert found.members["entity_type"].tolist() == expected
 
 
-def test_members_have_the_columns_of_a_contact_but_the_problem() -> None:
+def test_members_have_the_columns_that_are_stored_and_no_other() -> None:
     members = everybody(population_frame([an_employee()])).members
-    assert tuple(members.columns) == tuple(name for name in CONTACT_COLUMNS if name != "address_problem")
+    assert set(members.columns) == {"entity_type", "entity_id", "subscriber_hash", "email", "first_name", "last_name"}
     assert set(members.dtypes) == {ARROW_STRING}
 
 
