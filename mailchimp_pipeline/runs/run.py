@@ -181,10 +181,10 @@ class Run:
     def _audience(self, segment: Segment) -> "_Audience":
         mailchimp = self.audiences(segment.organisation_id)
         list_id, ledger = segment.mailchimp_list_id, self.records.ledger(segment)
-        with self.records.hold_audience(segment), ThreadPoolExecutor(1, thread_name_prefix="audience") as pool:
-            described = pool.submit(carried(mailchimp.audience), list_id)
+        with self.records.hold_audience(segment), Ahead(partial(mailchimp.audience, list_id)) as described:
+            described.begin()
             read = read_standings(list_id, audiences=mailchimp, ledger=ledger, now=self.clock())
-            return _Audience(described.result(), read)
+            return _Audience(described(), read)
 
     def _result(self, segment: Segment, population: "_Population | _Failed") -> SegmentResult:
         begun = self.clock()

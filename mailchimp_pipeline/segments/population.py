@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mailchimp_pipeline.contacts import ATTRIBUTES, CONTACT_COLUMNS, AddressProblem, EntityType
-from mailchimp_pipeline.contacts.arrow import give_back_memory, pc, text_by_text, text_column, text_frame
+from mailchimp_pipeline.contacts.arrow import pc, text_by_text, text_column, text_frame
 from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType, folded
 from mailchimp_pipeline.segments.members import PRECEDENCE, Exclusion, Membership, Suppressions
 
@@ -70,9 +70,7 @@ class Population:
         order = _order_of_pushing(given)
         # What few values occur in is kept as codes alone: all columns twice would be half of a run's memory.
         attributes = {name: _folded(_coded(given[name])) for name in ATTRIBUTES}
-        give_back_memory()
         columns = {name: pc.take(given[name], order) for name in (*_MEMBER_COLUMNS, "address_problem")}
-        del given
         addresses = _coded(columns["subscriber_hash"])
         return cls(
             contacts={name: columns[name] for name in _MEMBER_COLUMNS},

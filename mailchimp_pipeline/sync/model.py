@@ -33,7 +33,7 @@ class MemberStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-MAILED = frozenset({MemberStatus.SUBSCRIBED, MemberStatus.PENDING})
+MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
 """Who is sent campaigns, or asked to confirm."""
 
 

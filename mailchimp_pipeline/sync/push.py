@@ -6,7 +6,7 @@ have been written down; what was done stays done, and the next sync goes on from
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.clock import Clock
@@ -56,14 +56,13 @@ def sync_audience(  # noqa: PLR0913 - each is one thing that the sync is handed
     more may be sent. Raises the errors of the audiences, and `Stopped`.
     """
     withdrawn = withdraw(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
-    merge_tags = merge_tags or partial(audiences.merge_tags, audience.id)
     push = _Push(
         segment_id,
         audience,
         audiences=audiences,
         ledger=ledger,
         clock=clock,
-        merge_tags=merge_tags,
+        merge_tags=merge_tags or partial(audiences.merge_tags, audience.id),
         stopping=stopping,
     )
     done = together([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
@@ -95,8 +94,7 @@ class _Push:
         self._ledger = ledger
         self._clock = clock
         self._stopping = stopping
-        self._read_merge_tags = merge_tags
-        self._merge_tags: frozenset[str] | None = None
+        self._merge_tags = cache(merge_tags)
         self._has_looked = False
 
     def tasks(self) -> Iterator[Callable[[], Result]]:
@@ -131,8 +129,7 @@ class _Push:
 
     def _prepare(self, planned: Plan) -> None:
         """Ask what is needed before the first are sent: on most days nobody is."""
-        if self._merge_tags is None:
-            self._merge_tags = self._read_merge_tags()
+        self._merge_tags()  # once, and not by every worker at once
         if not self._has_looked and not planned.changed.empty:
             # Who was unsubscribed there since the audience was read would be subscribed again by what is sent.
             read_departures(self._audience.id, audiences=self._audiences, ledger=self._ledger, now=self._clock())
@@ -236,7 +233,7 @@ class _Push:
         return {**found, **dict(in_parallel(tasks, self._stopping))}
 
     def _send(self, rows: "pd.DataFrame", status: MemberStatus, *, update_existing: bool) -> BatchAnswer:
-        batch = members(rows, status, self._merge_tags or frozenset())
+        batch = members(rows, status, self._merge_tags())
         return self._audiences.subscribe(self._audience.id, batch, update_existing=update_existing)
 
     def _recorded(self, rows: "pd.DataFrame", answer: BatchAnswer, status: MemberStatus, count: str) -> Result:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import MemberStatus, Standing
+from mailchimp_pipeline.sync.model import MAILED, MemberStatus, Standing
 from mailchimp_pipeline.tracing import carried
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ _JUST_NOW = timedelta(seconds=30)
 """How long a read is as good as a new one."""
 
 _WATCHED = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
-
-_MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
 
 _Asked = tuple[MemberStatus | None, datetime | None]
 """Which members are asked for: with which status, None for all but the archived, and changed since when."""
@@ -60,7 +58,7 @@ def _changed(since: datetime, ledger: "Ledger") -> Iterator[_Asked]:
     yield from ((status, since) for status in _WATCHED)
     # Those who became subscribed are, where somebody was known not to be, or where answers of a push were lost.
     if ledger.knows_unsubscribed() or ledger.push_is_unfinished():
-        yield from ((status, since) for status in _MAILED)
+        yield from ((status, since) for status in MAILED)
         return
     # Else they may only have another address. Our own pushes change members too, and a large one is not to be read
     # back the next day: its times are Mailchimp's, whole seconds, so only what is later needs to be read.

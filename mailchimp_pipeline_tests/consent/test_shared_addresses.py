@@ -23,6 +23,14 @@ def status(world: World) -> Status | None:
     return member.status if member else None
 
 
+def let_one_of_two_opt_out(world: World) -> None:
+    """Let Ann and Bob share the address for a day, and Bob opt out then."""
+    for who in (ANN, BOB):
+        world.company.put(Person(who, SHARED, "Sales"))
+    a_day_later(world)
+    world.say(BOB, opted_in=False)
+
+
 def test_a_vendor_who_opted_out_bars_the_address_for_employees_too(world: World) -> None:
     world.add_segment("staff", NewSegment("staff", SegmentType.EMPLOYEE, NEWS))
     world.say(VENDOR, opted_in=False)
@@ -34,10 +42,7 @@ def test_a_vendor_who_opted_out_bars_the_address_for_employees_too(world: World)
 
 
 def test_who_has_the_address_alone_by_now_decides_over_it(world: World) -> None:
-    for who in (ANN, BOB):
-        world.company.put(Person(who, SHARED, "Sales"))
-    a_day_later(world)
-    world.say(BOB, opted_in=False)
+    let_one_of_two_opt_out(world)
     a_day_later(world)
     world.company.leave(BOB)
     a_day_later(world)
@@ -62,10 +67,7 @@ def test_who_was_hired_again_under_another_id_decides_over_the_address(world: Wo
 
 
 def test_while_another_has_the_address_too_an_opt_in_does_not_outweigh_their_opt_out(world: World) -> None:
-    for who in (ANN, BOB):
-        world.company.put(Person(who, SHARED, "Sales"))
-    a_day_later(world)
-    world.say(BOB, opted_in=False)
+    let_one_of_two_opt_out(world)
     a_day_later(world)
     world.say(ANN, opted_in=True)
     a_day_later(world)
@@ -73,10 +75,7 @@ def test_while_another_has_the_address_too_an_opt_in_does_not_outweigh_their_opt
 
 
 def test_who_shares_the_address_of_a_member_and_opts_out_is_heard_at_once(world: World) -> None:
-    for who in (ANN, BOB):
-        world.company.put(Person(who, SHARED, "Sales"))
-    a_day_later(world)
-    world.say(BOB, opted_in=False)
+    let_one_of_two_opt_out(world)
     world.carry_withdrawals(Life())
     assert status(world) is Status.UNSUBSCRIBED
 
