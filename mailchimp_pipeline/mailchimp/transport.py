@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from requests.adapters import HTTPAdapter
 
-from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.connections import API_ROOT, ApiKey
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import (
@@ -103,6 +103,8 @@ class Transport:
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
         self._in_vain = False
+        # A call was carried out: the root is right, and a 404 that cannot be read is a broken answer, not another server's.
+        self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
         """Return the answer's body as a `model`. Raises the errors of `mailchimp.errors`."""
@@ -163,6 +165,7 @@ class Transport:
                 raise
             else:
                 self._in_vain = False
+                self._is_the_api = True
                 self._key_watch.accepted()
                 return done
 
@@ -187,7 +190,7 @@ class Transport:
         else:
             seconds = self._retries.clock() - begun
             answer = Answer(response.status_code, body, retry_after(response.headers), seconds)
-            failure = verdict(call, answer, self._root)
+            failure = verdict(call, answer, API_ROOT if self._is_the_api else self._root)
             if failure is None:
                 return answer
         raise failure

@@ -13,7 +13,7 @@ import pytest
 
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.local_stack import free_port
-from mailchimp_pipeline.mailchimp import Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp import Deletion, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import (
     BrokenOff,
     KeyRefused,
@@ -150,6 +150,14 @@ def test_a_page_where_the_api_should_be_is_told_at_once() -> None:
         with pytest.raises(NotTheApi, match="MAILCHIMP_API_ROOT"):
             client.account()
         assert len(script.asked) == 1
+
+
+def test_where_the_api_was_heard_a_broken_404_is_tried_again() -> None:
+    replies = (AN_ACCOUNT, Reply(404, b'{"type": "abo'), Reply(204))
+    with scripted(*replies) as script, a_client(script.root, retries=Time().retries()) as client:
+        client.account()
+        assert client.delete_permanently(LIST_ID, A_HASH) is Deletion.DELETED
+    assert len(script.asked) == 3
 
 
 def test_a_pause_holds_no_slot() -> None:
