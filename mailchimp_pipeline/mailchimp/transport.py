@@ -103,7 +103,7 @@ class Transport:
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
         self._in_vain = False
-        # A call was carried out: the root is right, and a 404 that cannot be read is a broken answer, not another server's.
+        # A call was carried out: the root is right, and a 404 that cannot be read is only a broken answer.
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
