@@ -16,7 +16,7 @@ from api.observations import Observation
 from mailchimp_pipeline.database.figures import PipelineFigures, Queue
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.segments import SegmentStatus
-from mailchimp_pipeline.sync import Refusal
+from mailchimp_pipeline.sync import Rejection
 
 KEPT_SECONDS = 5.0
 READ_SECONDS = 5.0
@@ -72,9 +72,9 @@ def _of_segments(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
 def _of_syncs(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
     text = "Contacts in the last good sync of each segment, by what became of them."
     yield _gauges("last_sync_contacts", text, "outcome", figures.contacts)
-    refused = {reason.value: figures.refused.get(reason.value, 0) for reason in Refusal}
-    text = "Contacts that Mailchimp refused in the last good sync of each segment, by reason."
-    yield _gauges("last_sync_refused", text, "reason", refused)
+    rejected = {reason.value: figures.rejected.get(reason.value, 0) for reason in Rejection}
+    text = "Contacts that Mailchimp rejected in the last sync of each segment, by reason."
+    yield _gauges("last_sync_rejected", text, "reason", rejected)
     yield _gauge("last_sync_pushes", "Calls that changed something, in the last good sync of each.", figures.calls)
     yield _gauge("last_sync_retries", "Calls that were tried again, in the last good sync of each.", figures.retries)
     text = "Seconds that the longest of the last good syncs took."

@@ -16,7 +16,7 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sync import Audience, Found
+from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
 
 
 class Mailchimp(Protocol):
@@ -26,12 +26,12 @@ class Mailchimp(Protocol):
         """Return all audiences of the account."""
         ...
 
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
-        """Return the member with this lasting id, None where the audience has none."""
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
+        """Return the member with this contact id, None where the audience has none."""
         ...
 
-    def whole_member(self, list_id: str, subscriber_hash: str) -> Mapping[str, object] | None:
-        """Return all that Mailchimp says of the member, None where the audience has none."""
+    def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
+        """Return all that Mailchimp has of the member, None where the audience does not have it."""
         ...
 
 
@@ -94,11 +94,15 @@ class Access:
 
 
 def _members(mailchimp: Mailchimp, held: Sequence[HeldMember], addresses: Collection[str]) -> Iterator[MemberThere]:
-    """Yield the contact in each audience: at any address known of it, and where our ledger has its lasting id."""
+    """Yield the contact in each audience: at any address known of it, and where our ledger has its contact id."""
     known = {*addresses, *(row.subscriber_hash for row in held)}
     for audience in mailchimp.audiences():
-        ids = {row.contact_id for row in held if row.mailchimp_list_id == audience.id and row.contact_id}
-        moved = [mailchimp.find_contact(audience.id, contact_id) for contact_id in sorted(ids)]
-        for address in sorted(known | {found.subscriber_hash for found in moved if found}):
-            if (member := mailchimp.whole_member(audience.id, address)) is not None:
+        ours = [row for row in held if row.mailchimp_list_id == audience.id]
+        refs = {key: MemberRef(key) for key in known}
+        refs |= {row.subscriber_hash: MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours}
+        for contact_id in sorted({row.contact_id for row in ours if row.contact_id}):
+            if found := mailchimp.find_contact(audience.id, contact_id):
+                refs[found.subscriber_hash] = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+        for key in sorted(refs):
+            if (member := mailchimp.whole_member(audience.id, refs[key])) is not None:
                 yield MemberThere(audience, member)

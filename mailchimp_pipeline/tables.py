@@ -1,7 +1,7 @@
 """Tables for a person at a terminal: what became of segments, and what audiences hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -9,7 +9,6 @@ from rich.table import Table
 
 from mailchimp_pipeline.erasure import ErasureRequest
 from mailchimp_pipeline.segments import Segment, SegmentStatus
-from mailchimp_pipeline.sync.mending import Mending
 
 _COLOURS = {
     SegmentStatus.SYNCED: "green",
@@ -41,7 +40,7 @@ def segment_table(segments: Iterable[Segment], *, title: str) -> Table:
             _text(report.get("unchanged")),
             _text(report.get("calls")),
             _reasons(report.get("excluded")),
-            _reasons(report.get("refused"), report.get("withheld"), {"refused_before": report.get("refused_before")}),
+            _reasons(report.get("rejected"), report.get("waiting"), report.get("withheld")),
         )
         if segment.last_error:
             errors.append(f"[red]{escape(segment.name)}[/]: {escape(segment.last_error)}")
@@ -72,17 +71,26 @@ def erasure_table(pending: Iterable[ErasureRequest]) -> Table:
     return table
 
 
-def mending_table(mendings: Iterable[Mending], *, title: str) -> Table:
+class _Reconciled(Protocol):
+    @property
+    def organisation_id(self) -> str: ...
+    @property
+    def list_id(self) -> str: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+def reconciliation_table(audiences: Iterable[_Reconciled], *, title: str) -> Table:
     """Return a row an audience: how its ledger differed. Errors stand below, in full."""
     table = _table(title, "organisation", "audience")
-    names = ("read", "unknown", "changed", "unsubscribed", "deleted", "withdrawn")
+    names = ("read", "unknown", "changed", "unsubscribed", "deleted", "opted_out")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name.replace("_", " "), justify="right")
     errors: list[str] = []
-    for mending in mendings:
-        counts = (str(getattr(mending, name)) for name in names)
-        table.add_row(escape(mending.organisation_id), escape(mending.list_id), *counts)
-        errors += [f"[red]{escape(mending.list_id)}[/]: {escape(mending.error)}"] if mending.error else []
+    for each in audiences:
+        counts = (str(getattr(each, name)) for name in names)
+        table.add_row(escape(each.organisation_id), escape(each.list_id), *counts)
+        errors += [f"[red]{escape(each.list_id)}[/]: {escape(each.error)}"] if each.error else []
     table.caption = "\n".join(errors) or None
     return table
 

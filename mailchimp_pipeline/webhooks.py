@@ -1,23 +1,22 @@
-"""What Mailchimp tells of an audience as it happens: a webhook's call as a typed event, and whether it is genuine.
+"""A call of a webhook, read: which members of which audience it is about, and whether it is genuine.
 
-Core: the time is handed in. What does not belong here: HTTP (`api.webhooks`), what follows from an event
-(`database.ledger`), making webhooks (`mailchimp`).
+Core: the time is handed in. What does not belong here: HTTP (`api.webhooks`), what follows from a call
+(`services.receive_webhook`), making webhooks (`mailchimp`).
 """
 
 import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import parse_qsl
 
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts.addresses import LONGEST
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.sync import MemberStatus
 
 PATH: Final = "/webhooks/mailchimp"
 """Below which the API takes calls; a webhook's own token follows."""
@@ -27,6 +26,8 @@ TOLERANCE: Final = timedelta(seconds=300)
 
 _MAX_FIELDS: Final = 2000
 _FIRED_AT: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
+_ACTIONS: Final = frozenset({"unsub", "archive", "delete"})
+"""How a member left, in a call about an unsubscription."""
 _UNIX: Final = re.compile(r"\d{1,11}", re.ASCII)
 _LIST_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
@@ -40,7 +41,7 @@ class SignatureRefused(LastingError):
 
 
 class EventKind(StrEnum):
-    """What a call tells of, in Mailchimp's words."""
+    """The kind of a call, in Mailchimp's words."""
 
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
@@ -51,42 +52,17 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StandingChanged:
-    """A member got another status; None where an administrator deleted it, and the audience knows it no more."""
-
-    subscriber_hash: str
-    status: MemberStatus | None
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AddressChanged:
-    """A member got another address; its status stayed."""
-
-    former_hash: str
-    subscriber_hash: str
-    email: str = field(repr=False)
-    at: datetime
-
-
-MemberEvent: TypeAlias = StandingChanged | AddressChanged
-
-
-@dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One call. `event` is None where nothing follows for us: a profile that changed, a campaign that was sent."""
+    """One call. `members` are the hashes of the addresses that it names: these members are to be read.
+
+    None are where a campaign was sent or a profile changed.
+    """
 
     list_id: str
     kind: EventKind
-    event: MemberEvent | None
-
-
-_ACTIONS: Final[Mapping[str, MemberStatus | None]] = {
-    "unsub": MemberStatus.UNSUBSCRIBED,
-    "archive": MemberStatus.ARCHIVED,
-    "delete": None,
-}
-"""How a member stands after an `unsubscribe`. Only the first is the contact's word on being mailed."""
+    fired_at: datetime
+    members: tuple[str, ...] = ()
+    is_complaint: bool = False
 
 
 def read_call(body: bytes, now: datetime) -> WebhookCall:
@@ -99,7 +75,9 @@ def read_call(body: bytes, now: datetime) -> WebhookCall:
     list_id = fields.get("data[list_id]", "")
     if not _LIST_ID.fullmatch(list_id):
         raise _malformed("data[list_id]")
-    return WebhookCall(list_id, kind, _event(kind, fields, _fired_at(fields, now)))
+    fired_at = _fired_at(fields, now)
+    is_complaint = kind is EventKind.CLEANED and fields.get("data[reason]", "") == "abuse"
+    return WebhookCall(list_id, kind, fired_at, _members(kind, fields), is_complaint)
 
 
 def check_signature(header: str | None, body: bytes, secret: str, now: datetime) -> None:
@@ -132,27 +110,18 @@ def _fields(body: bytes) -> Mapping[str, str]:
         raise MalformedCall("The call is no form in UTF-8. Send what Mailchimp sends.") from None
 
 
-def _event(kind: EventKind, fields: Mapping[str, str], at: datetime) -> MemberEvent | None:
+def _members(kind: EventKind, fields: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the hashes of the addresses that are to be read."""
     if kind is EventKind.CAMPAIGN:
-        return None
+        return ()
     if kind is EventKind.UPEMAIL:
-        return _address_changed(_address(fields, "old_email"), _address(fields, "new_email"), at)
-    key = subscriber_hash(_address(fields, "email"))
-    if kind is EventKind.PROFILE:
-        return None
-    if kind is EventKind.UNSUBSCRIBE:
-        action = fields.get("data[action]", "")
-        if action not in _ACTIONS:
-            raise _malformed("data[action]")
-        return StandingChanged(key, _ACTIONS[action], at)
-    status = MemberStatus.CLEANED if kind is EventKind.CLEANED else MemberStatus.SUBSCRIBED
-    return StandingChanged(key, status, at)
-
-
-def _address_changed(former: str, email: str, at: datetime) -> AddressChanged | None:
-    """Return the change, None where only the spelling differs: then it is the same member to everybody."""
-    changed = AddressChanged(subscriber_hash(former), subscriber_hash(email), email, at)
-    return None if changed.former_hash == changed.subscriber_hash else changed
+        # The new one first: with it comes the contact id, by which the former one is found.
+        both = (_address(fields, "new_email"), _address(fields, "old_email"))
+        return tuple(dict.fromkeys(map(subscriber_hash, both)))
+    address = _address(fields, "email")
+    if kind is EventKind.UNSUBSCRIBE and fields.get("data[action]", "") not in _ACTIONS:
+        raise _malformed("data[action]")
+    return () if kind is EventKind.PROFILE else (subscriber_hash(address),)
 
 
 def _address(fields: Mapping[str, str], name: str) -> str:

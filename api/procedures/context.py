@@ -16,12 +16,13 @@ from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
-from mailchimp_pipeline.withdrawals import carry_withdrawals
+from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 
 _log = logger("api.procedures")
 
@@ -102,18 +103,13 @@ class Context:
         with closing(slots), self._client(api_key, slots, notes) as client:
             yield client
 
-    def carry_withdrawals(self) -> None:
-        """Tell Mailchimp at once who opted out. Where it does not answer the next run does: nobody asks again."""
+    def propagate_opt_outs(self) -> None:
+        """Push opt-outs to Mailchimp at once. Where it does not answer the next run does: nobody asks again."""
+        records = DatabaseRecords(self.parts.database, self.parts.keyring, self.clock)
         try:
-            carry_withdrawals(
-                self.organisation_id,
-                self.mailchimp,
-                database=self.parts.database,
-                keyring=self.parts.keyring,
-                clock=self.clock,
-            )
+            propagate_opt_outs(self.organisation_id, self.mailchimp, records=records)
         except PipelineError as error:
-            _log.warning("withdrawal outstanding", organisation_id=self.organisation_id, failure=type(error).__name__)
+            _log.warning("opt-outs outstanding", organisation_id=self.organisation_id, failure=type(error).__name__)
 
     def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
         """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""

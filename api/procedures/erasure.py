@@ -13,6 +13,7 @@ from api.procedures.inputs import EntityInput
 from api.procedures.preferences import Preference
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.access import Disclosure
+from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.erasure import ErasureStatus
 
@@ -45,21 +46,39 @@ class Membership(WireModel):
 
 
 class Sending(WireModel):
-    """What was sent of the contact to an audience, when, and what became of it."""
+    """What was sent of the contact to an audience, and when."""
 
     mailchimp_list_id: str
     email: str | None
     subscriber_hash: str
     contact_id: str | None
-    state: str
-    """Pushed by us, refused by Mailchimp, archived by us, or only seen there."""
     status: str | None
-    """What Mailchimp last said of the contact."""
-    refusal: str | None
+    """Mailchimp's status of the contact, as it was read last; `removed` where we archived it."""
     first_pushed_at: UtcTime | None
     pushed_at: UtcTime | None
-    refused_at: UtcTime | None
     changed_at: UtcTime | None
+
+
+class RejectedSending(WireModel):
+    """Why Mailchimp did not accept the contact in an audience."""
+
+    mailchimp_list_id: str
+    subscriber_hash: str
+    reason: str
+    rejected_at: UtcTime
+    next_attempt_at: UtcTime | None
+
+
+class Statement(WireModel):
+    """A consent statement of the contact, or one that was made at its address."""
+
+    opted_in: bool
+    source: str
+    stated_at: UtcTime
+    subscriber_hash: str | None
+    mailchimp_list_id: str | None
+    """The audience in which it was made, null where it was made here."""
+    channel: Channel | None
 
 
 class PastErasure(WireModel):
@@ -103,8 +122,11 @@ class ContactExport(WireModel):
     entity_type: EntityType
     exported_at: UtcTime
     preference: Preference | None
+    statements: list[Statement]
+    """The consent statements, the oldest first."""
     memberships: list[Membership]
     sent: list[Sending]
+    rejected: list[RejectedSending]
     erasures: list[PastErasure]
     audit: list[ContactAuditEntry]
     """The entries about the contact, newest first."""
@@ -143,8 +165,10 @@ def _shown(found: Disclosure) -> ContactExport:
         entity_type=found.entity_type,
         exported_at=found.at,
         preference=held.preference and Preference.model_validate(held.preference),
+        statements=[Statement.model_validate(statement) for statement in held.statements],
         memberships=[Membership.model_validate(row) for row in held.memberships],
         sent=[Sending.model_validate(row) for row in held.audience_members],
+        rejected=[RejectedSending.model_validate(row) for row in held.rejections],
         erasures=[PastErasure.model_validate(request) for request in held.erasures],
         audit=[ContactAuditEntry.model_validate(entry) for entry in held.audit_entries],
         mailchimp=MailchimpHoldings(

@@ -8,16 +8,17 @@ from api.procedures.context import Context
 from api.procedures.inputs import EntityInput, PageInput
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.assembly import NotConnected
+from mailchimp_pipeline.consent import RESERVED_SOURCES
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.preferences import OWN_SOURCES, PreferenceStore
-from mailchimp_pipeline.opt_status import OptStatuses
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 
 router: Router[Context] = Router("mailchimp.preferences")
 
 
 def _not_our_own(source: str) -> str:
-    if source.lower() in OWN_SOURCES:
+    if source.lower() in RESERVED_SOURCES:
         raise ValueError(f"{source} is written by the pipeline itself: name the channel that the contact used")
     return source
 
@@ -68,7 +69,7 @@ class ConsentRule(WireModel):
 def get_for_entity(context: Context, wanted: EntityInput) -> Preference | None:
     """Return a contact's preference, null where it never said anything."""
     with context.session() as session:
-        found = PreferenceStore(session, context.parts.keyring).get(wanted.entity_type, wanted.entity_id)
+        found = PreferenceStore(session).get(wanted.entity_type, wanted.entity_id)
         return found and Preference.model_validate(found)
 
 
@@ -77,7 +78,7 @@ def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePa
     """Return a page of all preferences, those that changed last first."""
     asked = wanted or PageInput()
     with context.session() as session:
-        found = PreferenceStore(session, context.parts.keyring).list(limit=asked.limit, cursor=asked.cursor)
+        found = PreferenceStore(session).list(limit=asked.limit, cursor=asked.cursor)
         return PreferencePage.model_validate(found)
 
 
@@ -85,15 +86,15 @@ def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePa
 def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
     """Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run."""
     parts = context.parts
-    recorded = OptStatuses(parts.database, parts.keyring, lambda: parts.source, context.clock).record(
+    recorded = UpdateOptStatus(parts.database, parts.keyring, lambda: parts.source, context.clock).record(
         context.organisation_id,
         (wanted.entity_type, wanted.entity_id),
         opted_in=wanted.opted_in,
-        source=wanted.consent_source,
+        consent_source=wanted.consent_source,
         by=context.actor,
     )
     if not wanted.opted_in:
-        context.carry_withdrawals()
+        context.propagate_opt_outs()
     return Preference.model_validate(recorded)
 
 

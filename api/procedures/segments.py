@@ -204,10 +204,10 @@ def preview(context: Context, wanted: PreviewInput) -> Preview:
 
 def _preview(context: Context, wanted: PreviewInput) -> Preview:
     records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
-    # As a sync does: an opt-out bars the address that the contact has by now, whoever else has it.
-    kinds = records.kinds_barred(context.organisation_id).union(wanted.segment_type.entity_types)
+    # As a sync does: a contact who opted out suppresses the address that it has by now, whoever else has it.
+    kinds = records.suppressed_relations(context.organisation_id).union(wanted.segment_type.entity_types)
     contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
-    population = Population.prepare(contacts, *records.suppressions(context.organisation_id, contacts))
+    population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
     found = population.membership(wanted.segment_type, wanted.filter_criteria)
     return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
 

@@ -1,11 +1,12 @@
 """The address that Mailchimp calls: `/webhooks/mailchimp/` and a token that only it and the audience's webhook know.
 
-Answered is within Mailchimp's ten seconds, and with success only what is written down: it repeats everything else.
-What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), making webhooks (`registration`).
+A call is answered within Mailchimp's ten seconds, and with success only once it is recorded: Mailchimp repeats all
+others. What does not belong here: the format of a call (`mailchimp_pipeline.webhooks`), making webhooks
+(`registration`).
 """
 
 import re
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,22 +21,21 @@ from api.trpc import TRPCError
 from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.database.ledger import take_over_event
+from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
 from mailchimp_pipeline.errors import PassingError, PipelineError
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.sync import MemberStatus
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
+from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
+from mailchimp_pipeline.services.receive_webhook import receive_webhook
 from mailchimp_pipeline.webhooks import (
     PATH,
     MalformedCall,
     SignatureRefused,
-    StandingChanged,
     WebhookCall,
     check_signature,
     read_call,
 )
-from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than a contact with all of Mailchimp's merge fields."""
@@ -46,7 +46,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _THREADS = 8
 """Calls at work at once: as many may come as members change, and the procedures need the database too."""
 
-_BRIEFLY = Retries(budget=10)
+_BRIEFLY = Retries(budget=3)
+_SHORT = Timeouts(connect=2, read=5, total=7)
+"""Mailchimp waits ten seconds for its answer, and calls again where there is none."""
 
 _log = logger("api.webhooks")
 
@@ -81,7 +83,7 @@ class _Receiver:
                 body = await _form(request)
                 signature = request.headers.get(_SIGNATURE)
                 if await to_thread.run_sync(self._take, webhook, body, signature, limiter=self.threads):
-                    afterwards = BackgroundTask(self._tell_others, webhook.organisation_id)
+                    afterwards = BackgroundTask(self._propagate, webhook.organisation_id)
         except ClientLeftError:
             return Response(status_code=400)
         except PipelineError as failure:
@@ -95,7 +97,7 @@ class _Receiver:
         return found
 
     def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> bool:
-        """Check a call and write down what it tells, in one transaction. Tell whether somebody unsubscribed."""
+        """Check a call, and read the members that it is about. Tell whether there were any."""
         now = self.clock()
         if not webhook.is_made:
             raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being made. Call again.")
@@ -103,29 +105,31 @@ class _Receiver:
         if secret is not None:
             check_signature(signature, body, secret, now)
         call = _read(webhook, body, now)
-        if call.event is not None:
-            with self.parts.database.organisation(webhook.organisation_id) as session:
-                take_over_event(session, self.parts.keyring, webhook.list_id, call.event, at=now)
+        receive_webhook(
+            webhook.organisation_id,
+            call,
+            lambda: self._mailchimp(webhook.organisation_id),
+            database=self.parts.database,
+            keyring=self.parts.keyring,
+            clock=self.clock,
+        )
         _log.info("webhook", organisation_id=webhook.organisation_id, audience=webhook.list_id, kind=call.kind.value)
-        return isinstance(call.event, StandingChanged) and call.event.status is MemberStatus.UNSUBSCRIBED
+        return bool(call.members)
 
-    async def _tell_others(self, organisation_id: str) -> None:
-        """Unsubscribe whoever unsubscribed in the other audiences, too, after Mailchimp has its answer."""
-        await to_thread.run_sync(self._carry_withdrawals, organisation_id, limiter=self.threads)
+    def _mailchimp(self, organisation_id: str) -> AbstractContextManager[MailchimpClient]:
+        return closing(self.parts.client(organisation_id, retries=_BRIEFLY, timeouts=_SHORT))
 
-    def _carry_withdrawals(self, organisation_id: str) -> None:
-        parts = self.parts
+    async def _propagate(self, organisation_id: str) -> None:
+        """Unsubscribe a contact who unsubscribed in the other audiences, too, after Mailchimp has its answer."""
+        await to_thread.run_sync(self._push_opt_outs, organisation_id, limiter=self.threads)
+
+    def _push_opt_outs(self, organisation_id: str) -> None:
+        records = DatabaseRecords(self.parts.database, self.parts.keyring, self.clock)
         try:
-            carry_withdrawals(
-                organisation_id,
-                lambda: closing(parts.client(organisation_id, retries=_BRIEFLY)),
-                database=parts.database,
-                keyring=parts.keyring,
-                clock=self.clock,
-            )
+            propagate_opt_outs(organisation_id, lambda: self._mailchimp(organisation_id), records=records)
         except PipelineError as failure:
             # The next run does it: nobody asks again.
-            _log.warning("withdrawal outstanding", organisation_id=organisation_id, failure=type(failure).__name__)
+            _log.warning("opt-outs outstanding", organisation_id=organisation_id, failure=type(failure).__name__)
 
 
 def _read(webhook: Webhook, body: bytes, now: datetime) -> WebhookCall:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,19 +14,16 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.locks import is_held, keep, run_lock
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.webhooks import organisations_without_webhook
-from mailchimp_pipeline.database.withdrawals import organisations_to_tell
-from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.registration import Registration
 from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.runs.run import ORGANISATIONS_AT_ONCE, Run
 from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.services.sync_segments import ORGANISATIONS_AT_ONCE, SegmentSync
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.tracing import carried, each_working_for, working_for
-from mailchimp_pipeline.withdrawals import carry_withdrawals
 
 _ONE_TRY = Retries(budget=10)
 _SHORT = Timeouts(read=30)
@@ -91,10 +88,9 @@ class DatabasePipeline:
         """Do the segments with these partition keys."""
         persistence = Persistence()
         if push and request_id is None:
-            persistence.do(self._carry_withdrawals)
             persistence.do(self._register_webhooks)
         segments, confirmed = persistence.do(partial(self._taken_up, keys, run_id, request_id))
-        run = Run(
+        run = SegmentSync(
             self.parts.source,
             self._records,
             self.parts.audiences,
@@ -117,25 +113,6 @@ class DatabasePipeline:
         if request_id is None:
             return segments, frozenset()
         return segments, self._records.start_request(keys, request_id, run_id)
-
-    def _carry_withdrawals(self) -> None:
-        """Tell every organisation's Mailchimp who opted out while it did not answer, also where nothing is synced."""
-        parts = self.parts
-        with parts.database.everyone() as session:
-            organisation_ids = organisations_to_tell(session)
-
-        def carry(organisation_id: str) -> None:
-            # Where it still does not answer they stay outstanding, and the segments say what is wrong.
-            with suppress(PipelineError):
-                carry_withdrawals(
-                    organisation_id,
-                    lambda: self._opened_once(organisation_id),
-                    database=parts.database,
-                    keyring=parts.keyring,
-                    clock=utc_now,
-                )
-
-        _side_by_side(carry, organisation_ids)
 
     def _register_webhooks(self) -> None:
         """Make the webhooks that could not be made when an organisation connected, or made a segment."""

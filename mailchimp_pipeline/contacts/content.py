@@ -4,6 +4,7 @@ What does not belong here: comparing digests (`sync`) and keeping them (`databas
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,13 +12,18 @@ import pyarrow as pa
 
 from mailchimp_pipeline.contacts.arrow import ARROW_STRING, pc, text_by_text, text_column
 
-_SENT = ("email", "first_name", "last_name")
 _DIGEST_BYTES = 16
 
 
-def content_digest(frame: pd.DataFrame) -> "pd.Series[str]":
-    """Return, for each row of `email`, `first_name` and `last_name`, 32 hex characters; the index is the frame's."""
-    contents = pc.binary_join_element_wise(*(_delimited(text_column(frame[name])) for name in _SENT), "")
+def content_digest(frame: pd.DataFrame, merge_fields: Mapping[str, str]) -> "pd.Series[str]":
+    """Return, for each row, 32 hex characters over its `email` and merge fields; the index is the frame's.
+
+    `merge_fields` has the column of each merge field that the audience has, by tag. A missing value is not sent, so
+    that it makes no difference whether the audience has its field.
+    """
+    email = _delimited(text_column(frame["email"]), "EMAIL")
+    others = (_delimited(text_column(frame[column]), tag) for tag, column in sorted(merge_fields.items()))
+    contents = pc.binary_join_element_wise(email, *others, "")
     digests: Any = pd.arrays.ArrowExtensionArray(text_by_text(_digest, contents))
     return pd.Series(digests, index=frame.index, name="digest", dtype=ARROW_STRING)
 
@@ -26,7 +32,7 @@ def _digest(content: str) -> str:
     return hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def _delimited(text: pa.StringArray) -> pa.StringArray:
-    """Return each text with its length before it, which no content can feign, and `-` where there is none."""
+def _delimited(text: pa.StringArray, tag: str) -> pa.StringArray:
+    """Return each text after its tag and its length, which no content can feign; nothing where there is none."""
     length = pc.cast(pc.binary_length(text), pa.string())
-    return pc.coalesce(pc.binary_join_element_wise(length, text, ":"), "-")
+    return pc.coalesce(pc.binary_join_element_wise(tag, length, text, ":"), "")

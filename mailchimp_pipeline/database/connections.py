@@ -6,7 +6,7 @@ What does not belong here: whether a key works (`mailchimp`), its form (`mailchi
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.connections import ApiKey
@@ -172,3 +172,11 @@ def _connection(row: ConnectionRow) -> Connection:
         opt_in_only=row.opt_in_only,
         soft_deleted_at=row.soft_deleted_at,
     )
+
+
+def mark_propagated(session: OrganisationSession, *, at: datetime) -> None:
+    """Record that every opt-out up to this moment reached every audience of the connected account."""
+    live = update(ConnectionRow).where(
+        ConnectionRow.organisation_id == session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
+    )
+    session.execute(live.values(opt_outs_propagated_at=at))

@@ -1,4 +1,4 @@
-"""How the pipeline stands, in figures over all organisations: what is synced, refused, waiting and to be erased.
+"""How the pipeline stands, in figures over all organisations: what is synced, rejected, waiting and to be erased.
 
 Of no organisation by itself, and cheap enough to be asked each minute: every query is over what is live or open.
 What does not belong here: how figures are told to somebody (`api`), the audit log, which only grows.
@@ -29,8 +29,8 @@ class Queue:
 class PipelineFigures:
     """The figures. Of segments count those that are live, of connected organisations.
 
-    `contacts` and `refused` sum up the last good sync of each segment: contacts by outcome, and those that Mailchimp
-    refused by reason; so do `calls` and `retries`. `oldest_sync_at` counts a segment that never was synced from when
+    `contacts` and `rejected` sum up the last sync of each segment: contacts by outcome, and those that Mailchimp
+    rejected by reason; so do `calls` and `retries`. `oldest_sync_at` counts a segment that never was synced from when
     it was made.
     """
 
@@ -38,7 +38,7 @@ class PipelineFigures:
     newest_sync_at: datetime | None
     oldest_sync_at: datetime | None
     contacts: Mapping[str, int]
-    refused: Mapping[str, int]
+    rejected: Mapping[str, int]
     calls: int
     retries: int
     longest_sync_seconds: float
@@ -53,12 +53,12 @@ OUTCOMES = (
     "new",
     "changed",
     "unchanged",
-    "refused",
-    "refused_before",
+    "rejected",
+    "waiting",
     "withheld",
     "moved",
     "returned",
-    "withdrawn",
+    "unsubscribed",
     "archived",
 )
 """What a sync counts contacts by, as `sync.SyncReport` has them."""
@@ -87,7 +87,7 @@ select key, sum(value::text::numeric) as total, max(value::text::numeric) as mos
 from live, jsonb_each(live.last_report) where jsonb_typeof(value) = 'number' group by key
 union all
 select kind || '.' || reason.key, sum(reason.value::text::numeric), 0
-from live, unnest(array['refused', 'withheld']) as kind, jsonb_each(live.last_report -> kind) as reason
+from live, unnest(array['rejected', 'waiting', 'withheld']) as kind, jsonb_each(live.last_report -> kind) as reason
 group by kind, reason.key
 """
 )
@@ -120,7 +120,7 @@ def pipeline_figures(database: Database) -> PipelineFigures:
     totals = {name: int(row.total) for name, row in reported.items()}
     by_reason = {
         kind: {name.removeprefix(f"{kind}."): total for name, total in totals.items() if name.startswith(f"{kind}.")}
-        for kind in ("refused", "withheld")
+        for kind in ("rejected", "waiting", "withheld")
     }
     summed = totals | {kind: sum(reasons.values()) for kind, reasons in by_reason.items()}
     return PipelineFigures(
@@ -128,7 +128,7 @@ def pipeline_figures(database: Database) -> PipelineFigures:
         newest_sync_at=max((row.newest for row in segments if row.newest), default=None),
         oldest_sync_at=min((row.oldest for row in segments), default=None),
         contacts={outcome: summed.get(outcome, 0) for outcome in OUTCOMES},
-        refused=by_reason["refused"],
+        rejected=by_reason["rejected"],
         calls=totals.get("calls", 0),
         retries=totals.get("retries", 0),
         longest_sync_seconds=float(reported["seconds"].most) if "seconds" in reported else 0.0,

@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from psycopg import sql
 from sqlalchemy import func, select
 
+from mailchimp_pipeline.consent.decision import SUPPRESSED_MEMBERS
 from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
 from mailchimp_pipeline.contacts.arrow import pc, text_column
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, driver_connection
+from mailchimp_pipeline.database.bulk import copy_in, copy_out, counted, driver_connection
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong
+from mailchimp_pipeline.database.ledger import merge_tags_of
 from mailchimp_pipeline.database.segments.rows import locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentMemberRow, row_id
-from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, is_mass_departure
+from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, Suppressions, is_mass_departure
+from mailchimp_pipeline.sync import MERGE_FIELDS
 
 _COMPARED = ("subscriber_hash", "digest", "entity_type", "entity_id")
 _COLUMNS = ("subscriber_hash", "entity_type", "entity_id", "email", "first_name", "last_name")
@@ -36,7 +40,7 @@ _LEFT = "string_to_array(%(left)s, ',')"
 
 _MARK = """
 update audience_members as member set leaving = true
-where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and state = 'pushed'
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and first_pushed_at is not null
 """
 
 _MARK_LEAVING = f"{_MARK} and subscriber_hash = any ({_LEFT})"
@@ -63,7 +67,7 @@ _MARK_MOVED = f"""{_MARK}
 _REMOVE = f"""
 delete from segment_members
 where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s and subscriber_hash = any ({_LEFT})
-"""  # noqa: S608 - put together of constants
+"""
 
 _CHANGE = """
 update segment_members as known
@@ -99,6 +103,14 @@ select subscriber_hash, digest, entity_type, entity_id from segment_members
 where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
 """
 
+_COUNT_SUPPRESSED = sql.SQL(f"select count(*) from ({SUPPRESSED_MEMBERS}) as member")
+
+_REMOVE_SUPPRESSED = sql.SQL(f"""
+delete from segment_members
+where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
+    and subscriber_hash in ({SUPPRESSED_MEMBERS})
+""")
+
 _OF_SEGMENT = """
 select subscriber_hash, entity_type, entity_id, email, first_name, last_name from segment_members
 where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
@@ -122,27 +134,48 @@ class MemberStore:
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
-    def replace(self, segment: Segment, members: pd.DataFrame, *, departures_confirmed: bool = False) -> MemberChange:
+    def replace(
+        self,
+        segment: Segment,
+        members: pd.DataFrame,
+        suppressions: Suppressions,
+        *,
+        departures_confirmed: bool = False,
+    ) -> MemberChange:
         """Make these the segment's members; nobody is where the segment was deleted meanwhile.
 
         `members` has, one row an address, at least subscriber_hash, entity_type, entity_id, email, first_name
-        and last_name. Raises `segments.MassDeparture` where too many would leave, unless a person confirmed that.
+        and last_name. Raises `segments.MassDeparture` where too many would leave, unless a person confirmed that;
+        contacts who opted out or were erased do not count.
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
         parameters = self._parameters(segment.id) | {"list_id": segment.mailchimp_list_id}
-        wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members))
+        tags = merge_tags_of(self._session, segment.mailchimp_list_id)
+        fields = {tag: column for tag, column in MERGE_FIELDS.items() if tag in tags}
+        wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members, fields))
         # Compared here: in the database it would all have to be written down first, also where nothing changed.
         known = self._read(_KNOWN, _COMPARED, parameters)
         found = _difference(known, wanted)
-        if is_mass_departure(len(known), len(found.left)) and not departures_confirmed:
-            raise MassDeparture(segment.name, len(known), len(found.left))
+        leaving = len(found.left) - _suppressed(known, found.left, suppressions)
+        if is_mass_departure(len(known), leaving) and not departures_confirmed:
+            raise MassDeparture(segment.name, len(known), leaving)
         archiving = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE) if segment.on_leave is OnLeave.ARCHIVE else ()
         self._do_for(found.left, (*archiving, _REMOVE), parameters)
         self._write(_CHANGE, found.changed, parameters)
         self._write(_ADD, found.added, parameters)
         self._do_for(found.left, (_MARK_MOVED,), parameters)
         return MemberChange(len(known), len(found.added), len(found.changed), len(found.left))
+
+    def remove_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
+        """Take out the members who may not be e-mailed any more since they were found; return how many."""
+        parameters = {**self._parameters(segment_id), **erased.parameters()}
+        return driver_connection(self._session).execute(_REMOVE_SUPPRESSED, parameters).rowcount
+
+    def count_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
+        """Count the members who may not be e-mailed: none, unless something is wrong."""
+        parameters = {**self._parameters(segment_id), **erased.parameters()}
+        return counted(driver_connection(self._session), _COUNT_SUPPRESSED, parameters)
 
     def count(self, segment_id: str) -> int:
         """Count the segment's members."""
@@ -206,6 +239,17 @@ def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> _Difference:
     # The first time that is everybody: not twice as much memory for them.
     added = wanted if is_new.all() else wanted[is_new]
     return _Difference(added=added, changed=wanted[differs], left=left)
+
+
+def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppressions) -> int:
+    """Count the members who left because they may not be e-mailed."""
+    if not left:
+        return 0
+    rows = known[known["subscriber_hash"].isin(left)]
+    by_address = rows["subscriber_hash"].isin(suppressions.addresses["subscriber_hash"])
+    keys = pd.MultiIndex.from_frame(suppressions.entities[["entity_type", "entity_id"]])
+    by_contact = pd.MultiIndex.from_frame(rows[["entity_type", "entity_id"]]).isin(keys)
+    return int((by_address.to_numpy(dtype=np.bool_) | by_contact).sum())
 
 
 def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array of booleans

@@ -1,10 +1,7 @@
-"""The database as runs need it: the port `runs.run.Records`, and the work that waits for runs.
-
-Each call is a transaction of its own. What does not belong here: statements, which stand in the stores.
-"""
+"""The database as a sync needs it. Each call is a transaction of its own; the statements are in the stores."""
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +10,15 @@ import pandas as pd
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.connections import mark_propagated
+from mailchimp_pipeline.database.consent_statements import record_current_addresses
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased import ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.linking import link_words
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.opt_outs import audiences_to_unsubscribe
+from mailchimp_pipeline.database.preferences import suppressed_relations, suppressions
 from mailchimp_pipeline.database.requests import SyncRequestStore, running_requests, waiting_requests
 from mailchimp_pipeline.database.segments import (
     SegmentProgress,
@@ -29,8 +28,6 @@ from mailchimp_pipeline.database.segments import (
     not_synced_since,
 )
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.unsubscribed import unsubscribed_addresses
-from mailchimp_pipeline.database.violations import remove_opted_out, violations
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
@@ -41,44 +38,53 @@ _AUDIENCE_WAIT_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRecords:
-    """`runs.run.Records` over PostgreSQL."""
+    """Reads and writes what a sync needs."""
 
     database: Database
     keyring: Keyring
     clock: Clock
 
-    def kinds_barred(self, organisation_id: str) -> frozenset[EntityType]:
-        """Return of which relations somebody opted out or was erased."""
+    def suppressed_relations(self, organisation_id: str) -> frozenset[EntityType]:
+        """Return the relations in which somebody opted out or was erased."""
         with self.database.organisation(organisation_id) as session:
-            opted_out = PreferenceStore(session, self.keyring).kinds_opted_out()
-            return opted_out | ErasedContacts(session, self.keyring).kinds()
+            return suppressed_relations(session) | ErasedContacts(session, self.keyring).relations()
 
-    def link_words(self, organisation_id: str, contacts: pd.DataFrame) -> None:
-        """Let what was said at an address be the word of the contacts who have it by now."""
-        with self.database.organisation(organisation_id) as session:
-            link_words(session, contacts, at=self.clock())
+    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, ErasedAmong]:
+        """Return which of the contacts may not be e-mailed, and which of them are erased.
 
-    def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, pd.DataFrame | None]:
-        """Return who of the contacts must not be pushed, and who consented where the organisation is opt-in only."""
+        `contacts` are all of the organisation in the relations that occur in them. Their addresses are recorded first.
+        """
         with self.database.organisation(organisation_id) as session:
-            store = PreferenceStore(session, self.keyring)
-            told_us = store.suppressions(contacts)
-            addresses = pd.concat([told_us.addresses, unsubscribed_addresses(session)], ignore_index=True)
-            return Suppressions(told_us.entities, addresses), store.consented()
+            record_current_addresses(session, contacts, at=self.clock())
+        with self.database.organisation(organisation_id) as session:
+            erased = ErasedContacts(session, self.keyring).among(contacts)
+            return suppressions(session, erased), erased
+
+    def read_suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> Suppressions:
+        """Return which of the contacts may not be e-mailed, and record nothing: for a preview."""
+        with self.database.organisation(organisation_id) as session:
+            return suppressions(session, ErasedContacts(session, self.keyring).among(contacts))
 
     def replace_members(
-        self, segment: Segment, membership: Membership, *, departures_confirmed: bool = False
+        self,
+        segment: Segment,
+        membership: Membership,
+        suppressed: Suppressions,
+        erased: ErasedAmong,
+        *,
+        departures_confirmed: bool = False,
     ) -> MembershipCounts:
         """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
         with self.database.organisation(segment.organisation_id) as session:
-            # Somebody may have been erased, or opted out, since the membership was made.
-            members = ErasedContacts(session, self.keyring).spared(membership.members)
-            change = MemberStore(session).replace(segment, members, departures_confirmed=departures_confirmed)
-            opted_out = remove_opted_out(session, segment.id)
-        excluded = Counter(membership.excluded) + Counter({Exclusion.OPTED_OUT: opted_out})
+            # A contact may have been erased, or have opted out, since the membership was made.
+            now_erased = ErasedContacts(session, self.keyring).among(membership.members, erased)
+            store = MemberStore(session)
+            change = store.replace(segment, membership.members, suppressed, departures_confirmed=departures_confirmed)
+            left_out = store.remove_suppressed(segment.id, now_erased)
+        excluded = Counter(membership.excluded) + Counter({Exclusion.OPTED_OUT: left_out})
         return MembershipCounts(
             matching=membership.matching,
-            members=len(members) - opted_out,
+            members=len(membership.members) - left_out,
             excluded=excluded,
             before=change.before,
             added=change.added,
@@ -86,39 +92,47 @@ class DatabaseRecords:
             removed=change.removed,
         )
 
-    def violations(self, segment: Segment) -> int:
-        """Count the segment's members who opted out or were erased."""
+    def count_suppressed(self, segment: Segment, erased: ErasedAmong) -> int:
+        """Count the segment's members who may not be e-mailed."""
         with self.database.organisation(segment.organisation_id) as session:
-            return violations(session, self.keyring, segment.id)
+            return MemberStore(session).count_suppressed(segment.id, erased)
 
-    def ledger(self, segment: Segment) -> DatabaseLedger:
-        """Return the ledger of the segment's audience."""
-        organisation_id, list_id = segment.organisation_id, segment.mailchimp_list_id
-        return DatabaseLedger(self.database, organisation_id, list_id, self.clock, keyring=self.keyring)
+    def audiences_to_unsubscribe(self, organisation_id: str) -> Sequence[str]:
+        """Return the audiences with members who may not be e-mailed."""
+        with self.database.organisation(organisation_id) as session:
+            return audiences_to_unsubscribe(session)
+
+    def mark_propagated(self, organisation_id: str, at: datetime) -> None:
+        """Record that every opt-out up to this moment reached every audience of the account."""
+        with self.database.organisation(organisation_id) as session:
+            mark_propagated(session, at=at)
+
+    def ledger(self, organisation_id: str, list_id: str) -> DatabaseLedger:
+        """Return the ledger of an audience."""
+        return DatabaseLedger(self.database, self.keyring, organisation_id, list_id, self.clock)
 
     @contextmanager
-    def hold_audience(self, segment: Segment) -> Generator[Hold]:
+    def hold_audience(self, organisation_id: str, list_id: str) -> Generator[Hold]:
         """Wait for the audience and keep others from syncing it meanwhile."""
-        organisation_id, list_id = segment.organisation_id, segment.mailchimp_list_id
         with hold_audience(self.database, organisation_id, list_id, wait_seconds=_AUDIENCE_WAIT_SECONDS) as held:
             yield held
 
     def mark_syncing(self, segment: Segment) -> None:
-        """Note that a run is at it."""
+        """Record that a run syncs the segment."""
         with self.database.organisation(segment.organisation_id) as session:
             SegmentProgress(session).mark_syncing(segment.id, at=self.clock())
 
     def mark_synced(self, result: SegmentResult) -> None:
-        """Note that the sync ended well, and its figures."""
+        """Record that the sync ended well, and its figures."""
         with self.database.organisation(result.segment.organisation_id) as session:
             SegmentProgress(session).mark_synced(
                 result.segment.id, member_count=result.member_count, report=result.figures(), at=self.clock()
             )
 
-    def mark_failed(self, segment: Segment, error: str) -> None:
-        """Note why the sync did not end well."""
+    def mark_failed(self, segment: Segment, error: str, report: Mapping[str, object] | None = None) -> None:
+        """Record why the sync did not end well, and its figures where it came that far."""
         with self.database.organisation(segment.organisation_id) as session:
-            SegmentProgress(session).mark_error(segment.id, error, at=self.clock())
+            SegmentProgress(session).mark_error(segment.id, error, report=report, at=self.clock())
 
     def segments(self, keys: Sequence[str]) -> list[Segment]:
         """Return the live segments with these partition keys; those that are gone are passed over."""
@@ -154,7 +168,7 @@ class DatabaseRecords:
             ]
 
     def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> frozenset[str]:
-        """Note that the run takes up the request; return the segment in which it confirms departures, if it does."""
+        """Record that the run takes up the request; return the segment in which it confirms departures, if it does."""
         confirmed: set[str] = set()
         for organisation_id in _organisations(keys):
             with self.database.organisation(organisation_id) as session:
@@ -166,7 +180,7 @@ class DatabaseRecords:
         return frozenset(confirmed)
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:
-        """Note how the run that took up the request ended."""
+        """Record how the run that took up the request ended."""
         with self.database.organisation(result.segment.organisation_id) as session:
             if result.error:
                 SyncRequestStore(session).fail(request_id, result.error, at=self.clock())
@@ -189,5 +203,5 @@ class DatabaseRecords:
                     requests.fail(request.id, reason, at=self.clock())
 
 
-def _organisations(keys: Sequence[str]) -> list[str]:
+def _organisations(keys: Iterable[str]) -> list[str]:
     return sorted({key.rpartition("/")[0] for key in keys})

@@ -11,9 +11,14 @@ from sqlalchemy import ColumnElement, and_, delete, or_, update
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow, SegmentMemberRow
+from mailchimp_pipeline.database.tables import (
+    AudienceMemberRow,
+    ConsentStatementRow,
+    PreferenceRow,
+    RejectedContactRow,
+    SegmentMemberRow,
+)
 from mailchimp_pipeline.erasure import Trace
-from mailchimp_pipeline.sync import Refusal
 
 _MEMBERSHIPS, _LEDGER = "memberships", "audience_members"
 
@@ -36,20 +41,28 @@ class Traces:
         self._entity = (entity_type.value, entity_id)
 
     def remove_preference(self, removed: Removed) -> None:
-        """Remove what the contact said, and its addresses from what others said: their word stays."""
-        ours = PreferenceRow.organisation_id == self._session.organisation_id
-        contact = and_(PreferenceRow.entity_type == self._entity[0], PreferenceRow.entity_id == self._entity[1])
-        gone = self._session.scalars(delete(PreferenceRow).where(ours, contact).returning(PreferenceRow)).all()
-        removed.rows["preferences"] += len(gone)
-        removed.addresses.update(row.subscriber_hash for row in gone if row.subscriber_hash)
+        """Remove the contact's preference and consent statements."""
+        for row in (ConsentStatementRow, PreferenceRow):
+            contact = and_(
+                row.organisation_id == self._session.organisation_id,
+                row.entity_type == self._entity[0],
+                row.entity_id == self._entity[1],
+            )
+            gone = self._session.scalars(delete(row).where(contact).returning(row.subscriber_hash)).all()
+            removed.addresses.update(address for address in gone if address)
+            removed.rows["preferences"] += len(gone) if row is PreferenceRow else 0
 
     def remove_address_from_others(self, removed: Removed) -> None:
-        """Take the contact's addresses out of what others said, to us or at Mailchimp; their word stays."""
-        others = update(PreferenceRow).where(
+        """Take the contact's addresses out of what is kept of others; statements about an address alone go."""
+        ours = ConsentStatementRow.organisation_id == self._session.organisation_id
+        there = ConsentStatementRow.subscriber_hash.in_(removed.addresses)
+        self._session.execute(delete(ConsentStatementRow).where(ours, there, ConsentStatementRow.entity_id.is_(None)))
+        self._session.execute(update(ConsentStatementRow).where(ours, there).values(subscriber_hash=None))
+        preferences = update(PreferenceRow).where(
             PreferenceRow.organisation_id == self._session.organisation_id,
             PreferenceRow.subscriber_hash.in_(removed.addresses),
         )
-        self._session.execute(others.values(subscriber_hash=None))
+        self._session.execute(preferences.values(subscriber_hash=None))
         replaced = update(AudienceMemberRow).where(
             AudienceMemberRow.organisation_id == self._session.organisation_id,
             AudienceMemberRow.replaced_hash.in_(removed.addresses),
@@ -64,6 +77,7 @@ class Traces:
         while True:
             known = (len(removed.addresses), len(removed.contact_ids))
             self._remove_memberships(removed, list_id)
+            self._remove_rejections(removed, list_id)
             self._remove_from_ledger(removed, list_id)
             if known == (len(removed.addresses), len(removed.contact_ids)):
                 return
@@ -78,21 +92,31 @@ class Traces:
         removed.rows[_MEMBERSHIPS] += len(gone)
         removed.addresses.update(gone)
 
+    def _remove_rejections(self, removed: Removed, list_id: str | None) -> None:
+        row = RejectedContactRow
+        contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
+        where = [row.organisation_id == self._session.organisation_id]
+        where.append(or_(contact, row.subscriber_hash.in_(removed.addresses)))
+        where += [row.mailchimp_list_id == list_id] if list_id else []
+        removed.addresses.update(self._session.scalars(delete(row).where(*where).returning(row.subscriber_hash)))
+
     def _remove_from_ledger(self, removed: Removed, list_id: str | None) -> None:
         row = AudienceMemberRow
         contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
         where = [row.organisation_id == self._session.organisation_id]
         where.append(or_(contact, row.subscriber_hash.in_(removed.addresses), row.contact_id.in_(removed.contact_ids)))
         where += [row.mailchimp_list_id == list_id] if list_id else []
-        columns = (row.mailchimp_list_id, row.subscriber_hash, row.replaced_hash, row.contact_id, _was_there())
-        for list_of_row, address, replaced, contact_id, was_there in self._session.execute(
-            delete(row).where(*where).returning(*columns)
+        columns = (row.mailchimp_list_id, row.subscriber_hash, row.replaced_hash, row.contact_id, row.member_id)
+        for list_of_row, address, replaced, contact_id, member_id, was_there in self._session.execute(
+            delete(row).where(*where).returning(*columns, _was_there())
         ):
             removed.rows[_LEDGER] += 1
             removed.addresses |= {address, replaced or address}
             removed.contact_ids |= {contact_id} if contact_id else set()
             if was_there:
-                removed.traces.append(Trace(list_id=list_of_row, subscriber_hash=address, contact_id=contact_id))
+                removed.traces.append(
+                    Trace(list_id=list_of_row, subscriber_hash=address, contact_id=contact_id, member_id=member_id)
+                )
 
 
 def removed_by(addresses: Iterable[str], traces: Iterable[Trace]) -> Removed:
@@ -101,7 +125,6 @@ def removed_by(addresses: Iterable[str], traces: Iterable[Trace]) -> Removed:
 
 
 def _was_there() -> ColumnElement[bool]:
-    """Return whether a row of the ledger says that the audience had the contact, and not that it deleted it."""
+    """Return whether a row of the ledger says that the audience had the contact."""
     row = AudienceMemberRow
-    there = or_(row.pushed_at.is_not(None), row.status.is_not(None))
-    return and_(there, row.refusal.is_distinct_from(Refusal.FORGOTTEN.value)).label("was_there")
+    return or_(row.pushed_at.is_not(None), row.status.is_not(None)).label("was_there")

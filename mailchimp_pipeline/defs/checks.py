@@ -10,9 +10,7 @@ import dagster as dg
 
 from mailchimp_pipeline.runs.pipeline import Pipeline
 from mailchimp_pipeline.runs.results import SegmentResult
-
-MOST_REFUSED = 0.2
-"""The share of what was sent that Mailchimp may refuse before a check fails, 0 to 1."""
+from mailchimp_pipeline.sync.rejections import MOST_REJECTED
 
 RUN_CHECKS = [
     dg.AssetCheckSpec(
@@ -30,7 +28,7 @@ RUN_CHECKS = [
     dg.AssetCheckSpec(
         "refusals_are_few",
         asset="audience_sync",
-        description=f"Mailchimp took all but {MOST_REFUSED:.0%} of what was sent, in every segment.",
+        description=f"Mailchimp accepted all but {MOST_REJECTED:.0%} of the members, in every segment.",
     ),
 ]
 
@@ -42,7 +40,7 @@ def run_checks(
     failing = {
         "membership_honours_consent": [_key(result) for result in results if result.violations],
         "membership_did_not_collapse": [_key(result) for result in results if result.departures_stopped],
-        "refusals_are_few": [_key(result) for result in results if _refused_too_many(result)],
+        "refusals_are_few": [_key(result) for result in results if _rejected_too_many(result)],
     }
     for check in RUN_CHECKS:
         if check.key in selected:
@@ -66,8 +64,8 @@ def last_five(now: datetime) -> datetime:
     return five if five <= now else five - timedelta(days=1)
 
 
-def _refused_too_many(result: SegmentResult) -> bool:
-    return result.report is not None and result.report.refused_share > MOST_REFUSED
+def _rejected_too_many(result: SegmentResult) -> bool:
+    return result.report is not None and result.report.rejected_share > MOST_REJECTED
 
 
 def _judged(check: dg.AssetCheckSpec, failing: Sequence[str], *, of: int) -> dg.AssetCheckResult:

@@ -13,7 +13,7 @@ from mailchimp_pipeline.erasure.decisions import Deletion, ErasureRequest, Quest
 from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
 from mailchimp_pipeline.erasure.ports import AttemptRecords, Mailchimp
 from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
-from mailchimp_pipeline.sync import MemberStatus
+from mailchimp_pipeline.sync import MemberRef, MemberStatus
 
 
 class Asking:
@@ -70,14 +70,14 @@ class Asking:
         if not self._records.keeps_addresses(self._request):
             return
         listings = (
-            mailchimp.standings(list_id, status=status)
+            mailchimp.member_states(list_id, status=status)
             for list_id in list_ids
             for status in (None, MemberStatus.ARCHIVED)
         )
         for page in chain.from_iterable(listings):
             if self._stopping():
                 raise NotAllAsked
-            hashes = [standing.subscriber_hash for standing in page]
+            hashes = [member.subscriber_hash for member in page]
             self.learn(self.targets.with_addresses(self._records.recognised(self._request, hashes)))
 
     def _next(self, list_ids: Sequence[str]) -> str | None:
@@ -125,7 +125,7 @@ class Asking:
         if known is None:
             self.problems.append(MovedAtMailchimp(question.list_id))
             return
-        deletion = mailchimp.delete_permanently(*known.key)
+        deletion = mailchimp.delete_permanently(known.list_id, known.ref)
         if known.is_settled_by(deletion):
             self.targets = self.targets.with_settled(known, deleted=deletion is not Deletion.UNKNOWN)
         elif known.contact_id is None:
@@ -137,12 +137,17 @@ class Asking:
         """Return the question with the lasting id of a contact that was there, None where it is not there now."""
         if not question.was_there or question.contact_id is not None:
             return question
-        found = mailchimp.find_member(*question.key)
+        found = mailchimp.member_state(question.list_id, question.ref)
         if found is None:
             return None
-        trace = Trace(list_id=question.list_id, subscriber_hash=question.subscriber_hash, contact_id=found.contact_id)
+        trace = Trace(
+            list_id=question.list_id,
+            subscriber_hash=question.subscriber_hash,
+            contact_id=found.contact_id,
+            member_id=found.member_id,
+        )
         self.learn(self.targets.with_traces([trace]))
-        return replace(question, contact_id=found.contact_id)
+        return replace(question, contact_id=found.contact_id, member_id=found.member_id)
 
     def _ask_for_contact(self, mailchimp: Mailchimp, question: Question, contact_id: str) -> None:
         """Delete the contact at the address that its lasting id leads to; where that leads nowhere, it is gone."""
@@ -151,7 +156,8 @@ class Asking:
         if found is not None:
             self.learn(self.targets.with_addresses([found.subscriber_hash]))
             # By the hash: of all that is done with a member, this alone Mailchimp does not do by the lasting id.
-            deletion = mailchimp.delete_permanently(question.list_id, found.subscriber_hash)
+            ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+            deletion = mailchimp.delete_permanently(question.list_id, ref)
             if deletion is not Deletion.DELETED and mailchimp.find_contact(question.list_id, contact_id) is not None:
                 self.problems.append(MovedAtMailchimp(question.list_id))
                 return

@@ -13,7 +13,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.sync import MemberRef
 
+_NO_IDS: tuple[None, None] = (None, None)
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 
 
@@ -86,6 +88,7 @@ class Trace(BaseModel):
     list_id: str
     subscriber_hash: str
     contact_id: str | None = None
+    member_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,12 @@ class Question:
     subscriber_hash: str
     was_there: bool
     contact_id: str | None = None
+    member_id: str | None = None
+
+    @property
+    def ref(self) -> MemberRef:
+        """The member that it is about."""
+        return MemberRef(self.subscriber_hash, self.contact_id, self.member_id)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -142,11 +151,14 @@ class Targets(BaseModel):
     def questions(self, list_ids: Iterable[str]) -> Sequence[Question]:
         """Return what is still to be asked in these audiences and in those that had the contact, these first."""
         traces = {(trace.list_id, trace.subscriber_hash): trace for trace in self.traces}
+        ids = {key: (trace.contact_id, trace.member_id) for key, trace in traces.items()}
         had = dict.fromkeys(trace.list_id for trace in self.traces)
         everywhere = [(list_id, address) for list_id in (had | dict.fromkeys(list_ids)) for address in self.addresses]
         settled = set(self.settled)
         return [
-            Question(*key, was_there=key in traces, contact_id=traces[key].contact_id if key in traces else None)
+            Question(
+                *key, was_there=key in traces, contact_id=ids.get(key, _NO_IDS)[0], member_id=ids.get(key, _NO_IDS)[1]
+            )
             for key in everywhere
             if key not in settled
         ]

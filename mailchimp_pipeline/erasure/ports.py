@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mailchimp_pipeline.erasure.decisions import Deletion, Demand, ErasureRequest, Reach, Targets
-from mailchimp_pipeline.sync import Audience, Found, MemberStatus, Standing
+from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
 
 class Mailchimp(Protocol):
@@ -15,20 +15,20 @@ class Mailchimp(Protocol):
         """Return all audiences of the account."""
         ...
 
-    def standings(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[Standing]]:
+    def member_states(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[MemberState]]:
         """Yield the audience's members in pages; without a status archived ones are left out."""
         ...
 
-    def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
-        """Return the member with this address, None where the audience has none."""
+    def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Return the member as it is now, None where the audience does not have it."""
         ...
 
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
-        """Return the member with this lasting id, None where the audience has none."""
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
+        """Return the member with this contact id, None where the audience has none."""
         ...
 
-    def delete_permanently(self, list_id: str, subscriber_hash: str) -> Deletion:
-        """Delete the member with this address for good."""
+    def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
+        """Delete the member permanently."""
         ...
 
 

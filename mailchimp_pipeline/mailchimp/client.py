@@ -1,5 +1,6 @@
 """The Marketing API of one account, as one object. It fulfils the port `sync.Audiences`."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +42,10 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
             proxy=proxy,
             key_watch=key_watch,
         )
+
+    def one_connection(self) -> AbstractContextManager[None]:
+        """Make the calls of the block, in this thread, over one connection: nothing is waited for between them."""
+        return self._transport.one_slot()
 
     def close(self) -> None:
         """Close the connections."""

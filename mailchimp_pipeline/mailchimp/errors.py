@@ -20,13 +20,13 @@ LastingError
 └── Rejected               the request is understood and refused: `title`, `fields`
     ├── NotPossible        not with the thing as it is now (HTTP 405)
     ├── MemberExists       the audience has the address already
-    └── MemberRefused      Mailchimp does not take this contact: `refusal`
+    └── MemberRefused      Mailchimp does not take this contact: `rejection`
 """
 
 from typing import ClassVar
 
 from mailchimp_pipeline.errors import LastingError, PassingError
-from mailchimp_pipeline.sync import Refusal
+from mailchimp_pipeline.sync import Rejection
 
 
 class MailchimpAway(PassingError):
@@ -127,8 +127,8 @@ class MemberExists(Rejected):
 
 
 class MemberRefused(Rejected):
-    """Mailchimp does not take this contact, for `refusal`."""
+    """Mailchimp does not take this contact, for `rejection`."""
 
-    def __init__(self, text: str, refusal: Refusal, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
+    def __init__(self, text: str, rejection: Rejection, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(text, title=title, fields=fields)
-        self.refusal = refusal
+        self.rejection = rejection

@@ -14,14 +14,12 @@ from mailchimp_pipeline.mailchimp.errors import (
     NotPossible,
     Rejected,
 )
-from mailchimp_pipeline.mailchimp.models import Member, Page, WholeMember
+from mailchimp_pipeline.mailchimp.models import AbuseReport, Member, Page, WholeMember
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sync import Found, MemberStatus, Refusal, Renaming, Standing
+from mailchimp_pipeline.sync import AddressChangeResult, Complaint, MemberRef, MemberState, MemberStatus, Rejection
 
 _MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason", "contact_id")
-_IDENTITY = ("id", "email_address", "status", "contact_id")
-_STANDING = ("id", "email_address", "status", "last_changed", "contact_id")
 
 _BEFORE_MAILCHIMP = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -30,7 +28,7 @@ _AS_IT_IS = {"skip_merge_validation": "true"}
 
 
 class MemberCalls:
-    """Members of the account's audiences, each named by the hash of its address."""
+    """Members of the account's audiences."""
 
     _transport: Transport
 
@@ -42,126 +40,135 @@ class MemberCalls:
         Mailchimp may leave archived members out where no status is given: ask for them by theirs.
         A member may come twice.
         """
-        call = _listing(list_id, _MEMBER, status, since_last_changed)
+        call = _listing(list_id, status, since_last_changed)
         for page in read_pages(self._transport, call, Page[Member]):
             yield from page
 
-    def standings(
+    def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
-    ) -> Iterator[Sequence[Standing]]:
-        """Yield, in pages, what `members` yields, cut down to how each member stands."""
-        call = _listing(list_id, _STANDING, status, since)
-        for page in read_pages(self._transport, call, Page[Member]):
-            yield [member.standing() for member in page]
+    ) -> Iterator[Sequence[MemberState]]:
+        """Yield, in pages, the states of the members that `members` yields."""
+        for page in read_pages(self._transport, _listing(list_id, status, since), Page[Member]):
+            yield [member.state() for member in page]
 
-    def member_status(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
-        """Return the member's status, None where the audience does not know the address, or is gone itself."""
-        task = f"reading a member of the audience {list_id}"
-        call = Call("GET", member_path(list_id, subscriber_hash), task, {"fields": "status"})
-        try:
-            return self._transport.fetch(call, Member).status
-        except NotFound:
-            return None
+    def complaints(self, list_id: str) -> Iterator[Sequence[Complaint]]:
+        """Yield the spam complaints of the audience's members in pages."""
+        fields = {"fields": "abuse_reports.email_address,abuse_reports.date,total_items"}
+        task = f"listing the spam complaints of the audience {list_id}"
+        call = Call("GET", f"{audience_path(list_id)}/abuse-reports", task, fields, gone=AudienceGone)
+        for page in read_pages(self._transport, call, Page[AbuseReport]):
+            yield [report.complaint() for report in page if report.email_address and report.date]
 
-    def set_member_status(
-        self, list_id: str, subscriber_hash: str, status: MemberStatus
-    ) -> MemberStatus | Refusal | None:
-        """Set the member's status and return what it is then, why Mailchimp refused, or None for an unknown member."""
+    def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Return the member as it is now, None where the audience does not have it, or is gone itself."""
+        return self._find(list_id, member_path(list_id, ref.path_id))
+
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
+        """Return the member with this contact id, None where the audience has none, or is gone itself."""
+        return self._find(list_id, _contact_path(list_id, contact_id))
+
+    def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> MemberState | Rejection | None:
+        """Set the member's status; return the member then, why Mailchimp refused, or None for an unknown member."""
         task = f"setting a member of the audience {list_id} to {status}"
-        path = member_path(list_id, subscriber_hash)
-        call = Call("PATCH", path, task, _AS_IT_IS, body={"status": str(status)})
-        try:
-            return self._transport.fetch(call, Member).status
-        except NotFound:
-            return None
-        except MemberRefused as error:
-            return error.refusal
-        except Rejected:
-            # In words that nobody foresaw: what becomes of this member must not keep others from being unsubscribed.
-            return Refusal.OTHER
+        return self._patch(list_id, ref, task, {"status": str(status)}, _AS_IT_IS)
 
-    def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
-        """Move the member to another address; its status stays. Returns why not where Mailchimp refuses the address.
+    def change_member(
+        self, list_id: str, ref: MemberRef, merge_fields: Mapping[str, str]
+    ) -> MemberState | Rejection | None:
+        """Change a member's merge fields, and never its status; None where the audience does not have it."""
+        task = f"changing a member of the audience {list_id}"
+        return self._patch(list_id, ref, task, {"merge_fields": dict(merge_fields)})
 
-        Repeated after it was done, the old hash is `UNKNOWN`: send the contact as a new one then, it comes back
+    def change_address(
+        self, list_id: str, ref: MemberRef, new_email: str
+    ) -> MemberState | AddressChangeResult | Rejection:
+        """Give the member another address; its status stays. Return the member then, or why not.
+
+        Repeated after it was done, the former address is `UNKNOWN`: send the contact as a new one then, it comes back
         as existing.
         """
-        task = f"moving a member of the audience {list_id} to another address"
-        # PATCH and not PUT: for a hash it does not know, PUT makes a member.
-        path = member_path(list_id, subscriber_hash)
-        call = Call("PATCH", path, task, _AS_IT_IS, body={"email_address": new_email})
+        task = f"changing the address of a member of the audience {list_id}"
         try:
-            self._transport.fetch(call, Member)
-        except NotFound:
-            return Renaming.UNKNOWN
+            # PATCH and not PUT: for a hash it does not know, PUT makes a member.
+            member = self._patch(list_id, ref, task, {"email_address": new_email}, _AS_IT_IS)
         except MemberExists:
-            return Renaming.TAKEN
-        except MemberRefused as error:
-            return error.refusal
-        except Rejected:
-            return Refusal.OTHER
-        return Renaming.RENAMED
+            return AddressChangeResult.TAKEN
+        return AddressChangeResult.UNKNOWN if member is None else member
 
-    def archive_member(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
-        """Archive the member and return how it stands then, None where the audience does not know it.
+    def archive_member(self, list_id: str, ref: MemberRef) -> MemberStatus | None:
+        """Archive the member and return its status then, None where the audience does not have it.
 
-        Mailchimp archives nobody who is pending or cleaned: those stay so.
+        Mailchimp archives no member who is pending or cleaned: these stay so.
         """
         task = f"archiving a member of the audience {list_id}"
         try:
-            self._transport.send(Call("DELETE", member_path(list_id, subscriber_hash), task))
+            self._transport.send(Call("DELETE", member_path(list_id, ref.path_id), task))
         except NotFound:
             return None
         except NotPossible:
-            return self.member_status(list_id, subscriber_hash)
+            found = self.member_state(list_id, ref)
+            return found and found.status
         return MemberStatus.ARCHIVED
 
-    def delete_permanently(self, list_id: str, subscriber_hash: str) -> Deletion:
+    def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
         """Delete the member with everything Mailchimp has of it; the address cannot be sent to the audience again.
 
         `UNKNOWN` says no more than that the audience has no such member, or is gone itself: an address that was
-        moved there, or deleted before, looks the same.
+        changed there, or deleted before, looks the same.
         """
-        path = f"{member_path(list_id, subscriber_hash)}/actions/delete-permanent"
+        path = f"{member_path(list_id, ref.path_id)}/actions/delete-permanent"
         try:
             self._transport.send(Call("POST", path, f"deleting a member of the audience {list_id}"))
         except NotFound as error:
             return Deletion.GONE_UNHEARD if error.after_lost_answer else Deletion.UNKNOWN
         return Deletion.DELETED
 
-    def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
-        """Return the member with this address, None where the audience has none, or is gone itself."""
-        return self._find(list_id, member_path(list_id, subscriber_hash))
-
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
-        """Return the member with this lasting id, None where the audience has none, or is gone itself."""
-        return self._find(list_id, _contact_path(list_id, contact_id))
-
-    def whole_member(self, list_id: str, subscriber_hash: str) -> Mapping[str, object] | None:
-        """Return all that Mailchimp says of the member, in its own words; None where the audience has none."""
+    def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
+        """Return all that Mailchimp has of the member, in its own words; None where the audience does not have it."""
         task = f"reading a member of the audience {list_id}"
-        call = Call("GET", member_path(list_id, subscriber_hash), task, {"exclude_fields": "_links"})
+        call = Call("GET", member_path(list_id, ref.path_id), task, {"exclude_fields": "_links"})
         try:
             return self._transport.fetch(call, WholeMember).said
         except NotFound:
             return None
 
-    def _find(self, list_id: str, path: str) -> Found | None:
-        call = Call("GET", path, f"reading a member of the audience {list_id}", {"fields": ",".join(_IDENTITY)})
+    def _patch(
+        self,
+        list_id: str,
+        ref: MemberRef,
+        task: str,
+        body: Mapping[str, object],
+        params: Mapping[str, str | int] | None = None,
+    ) -> MemberState | Rejection | None:
+        """Change a member; return it then. Raises `MemberExists` where another member has the address."""
+        call = Call("PATCH", member_path(list_id, ref.path_id), task, params or {}, body=body)
         try:
-            member = self._transport.fetch(call, Member)
+            return self._transport.fetch(call, Member).state()
         except NotFound:
             return None
-        return Found(member.subscriber_hash, member.contact_id or None)
+        except MemberExists:
+            raise
+        except MemberRefused as error:
+            return error.rejection
+        except Rejected:
+            # In words that nobody foresaw: what becomes of this member must not keep others from being changed.
+            return Rejection.OTHER
+
+    def _find(self, list_id: str, path: str) -> MemberState | None:
+        call = Call("GET", path, f"reading a member of the audience {list_id}", {"fields": ",".join(_MEMBER)})
+        try:
+            return self._transport.fetch(call, Member).state()
+        except NotFound:
+            return None
 
 
 def _contact_path(list_id: str, contact_id: str) -> str:
     return f"{audience_path(list_id)}/members/{quote(contact_id, safe='')}"
 
 
-def _listing(list_id: str, fields: Sequence[str], status: MemberStatus | None, since: datetime | None) -> Call:
+def _listing(list_id: str, status: MemberStatus | None, since: datetime | None) -> Call:
     params: dict[str, str | int] = {
-        "fields": ",".join([*(f"members.{name}" for name in fields), "total_items"]),
+        "fields": ",".join([*(f"members.{name}" for name in _MEMBER), "total_items"]),
         # Newest first: a member that changes during the reading moves to the front, and pushes none out of sight.
         "sort_field": "last_changed",
         "sort_dir": "DESC",

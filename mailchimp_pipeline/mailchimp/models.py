@@ -1,7 +1,7 @@
 """Mailchimp's answers as typed values, read leniently: more fields than these, blanks, and words that came later.
 
 Left out on purpose: whatever nobody here uses, above all personal data.
-What does not belong here: what a refusal means (`refusals`), which failure an answer is (`verdicts`).
+What does not belong here: what a refusal means (`rejections`), which failure an answer is (`verdicts`).
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,9 @@ from pydantic_core import CoreSchema, core_schema
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport
+from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.sync import Audience, MemberStatus, Standing
+from mailchimp_pipeline.sync import Audience, Complaint, MemberState, MemberStatus
 
 
 def _text(value: object) -> str:
@@ -96,7 +97,7 @@ class Page(Wire, Generic[Item]):
     """Part of a listing; `total_items` counts the whole. One without it is no page, rather than an empty one."""
 
     items: tuple[Item, ...] = Field(
-        (), validation_alias=AliasChoices("lists", "members", "merge_fields", "campaigns", "reports")
+        (), validation_alias=AliasChoices("lists", "members", "merge_fields", "campaigns", "reports", "abuse_reports")
     )
     total_items: int
 
@@ -152,14 +153,41 @@ class Member(Wire):
     unsubscribe_reason: Text = Field("", repr=False)
     contact_id: Text = Field("", repr=False)
 
-    @property
-    def subscriber_hash(self) -> str:
-        """The member's hash, from the address: ids of very old members were made before it was lower-cased."""
-        return subscriber_hash(self.email_address) if self.email_address else self.id
-
-    def standing(self) -> Standing:
+    def state(self) -> MemberState:
         """Return it in the words of a sync."""
-        return Standing(self.subscriber_hash, self.status, self.last_changed, self.contact_id or None)
+        # From the address: ids of very old members were made before it was lower-cased, others of another spelling.
+        key = subscriber_hash(self.email_address) if self.email_address else self.id
+        return MemberState(
+            key,
+            self.status,
+            self.last_changed,
+            self.contact_id or None,
+            None if self.id in {key, ""} else self.id,
+            _channel(self.status, self.unsubscribe_reason),
+        )
+
+
+def _channel(status: MemberStatus, reason: str) -> Channel | None:
+    """Return how a member came to be unsubscribed, as far as Mailchimp's words tell."""
+    if status is not MemberStatus.UNSUBSCRIBED:
+        return None
+    words = reason.casefold()
+    if "abuse" in words or "spam" in words:
+        return Channel.COMPLAINT
+    return Channel.ADMIN if "admin" in words or "api" in words.split() else Channel.LINK
+
+
+class AbuseReport(Wire):
+    """A spam complaint. Its repr hides the address."""
+
+    email_address: Text = Field("", repr=False)
+    date: Instant = None
+
+    def complaint(self) -> Complaint:
+        """Return it in the words of a sync."""
+        if self.date is None:
+            raise ValueError("a complaint without a date")
+        return Complaint(subscriber_hash(self.email_address), self.date)
 
 
 class WholeMember(Wire):

@@ -4,7 +4,9 @@ What does not belong here: what is asked (`audiences`, `members`, ...), what a f
 """
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
@@ -100,6 +102,7 @@ class Transport:
         self._retries = retries
         self._key_watch = key_watch or _Unwatched()
         self._session = _session(api_key, proxy)
+        self._held = threading.local()
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
         self._in_vain = False
@@ -130,16 +133,29 @@ class Transport:
 
         self._carry_out(call, read)
 
+    @contextmanager
+    def one_slot(self) -> Generator[None]:
+        """Make the calls of the block, in this thread, in one slot."""
+        with self._slots.slot():
+            self._held.slot = True
+            try:
+                yield
+            finally:
+                self._held.slot = False
+
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _slot(self) -> AbstractContextManager[None]:
+        return nullcontext() if getattr(self._held, "slot", False) else self._slots.slot()
 
     def _carry_out(self, call: Call, read: Callable[[Answer], _T]) -> _T:
         patience = Patience(self._retries)
         answer_lost, broke_off = False, 0
         while True:
             try:
-                with self._slots.slot(), patience.attempt():
+                with self._slot(), patience.attempt():
                     answer = self._exchange(call)
                 done = read(answer)
             except NotFound as error:

@@ -1,7 +1,7 @@
 """The one place that decides what a failed request is: passing or lasting, and which error.
 
 Each text says what was being done and what to do next. Mailchimp's own `detail` holds addresses:
-it is read (`refusals`) and never passed on.
+it is read (`rejections`) and never passed on.
 """
 
 import re
@@ -33,7 +33,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     Unavailable,
 )
 from mailchimp_pipeline.mailchimp.problems import Problem
-from mailchimp_pipeline.mailchimp.refusals import EXISTS, refusal_of_problem
+from mailchimp_pipeline.mailchimp.rejections import EXISTS, rejection_of_problem
 
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 
@@ -156,7 +156,7 @@ def _lasting(call: Call, status: int, problem: Problem) -> LastingError:
     text = f"Mailchimp refused while {call.task} (HTTP {status}: {problem}). {call.advice}."
     if status == 405:
         return NotPossible(text, title=problem.title, fields=problem.fields)
-    meaning = refusal_of_problem(problem.raw_title, problem.detail, problem.fields)
+    meaning = rejection_of_problem(problem.raw_title, problem.detail, problem.fields)
     if meaning is None:
         return Rejected(text, title=problem.title, fields=problem.fields)
     if meaning == EXISTS:

@@ -35,7 +35,9 @@ class SegmentResult:
     audience: "Audience | None" = None
     report: "SyncReport | None" = None
     read: int = 0
-    """Members whose standing at Mailchimp was read before, for the whole audience."""
+    """Members of the audience whose changes were pulled before."""
+    unsubscribed: int = 0
+    """Members of the audience who opted out, and were unsubscribed before."""
     violations: int = 0
     departures_stopped: int = 0
     """Members who would have left at once, but did not: too many for nobody to look."""
@@ -62,6 +64,7 @@ class SegmentResult:
             **(membership or {}),
             **report,
             "read": self.read,
+            "unsubscribed": self.unsubscribed,
             "retries": self.retries,
             "seconds": round(self.seconds, 3),
         }

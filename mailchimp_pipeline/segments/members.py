@@ -57,14 +57,16 @@ def is_mass_departure(before: int, leaving: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Suppressions:
-    """Who of an organisation must not be pushed, each with `Exclusion.OPTED_OUT` or `ERASED` as `reason`.
+    """Which contacts of an organisation may not be e-mailed, each with `Exclusion.OPTED_OUT` or `ERASED` as `reason`.
 
-    `entities`: columns entity_type, entity_id, reason. `addresses`: columns subscriber_hash, reason.
-    An entity's present address is barred with it, for whoever else has that address.
+    `entities`: columns entity_type, entity_id, reason. `addresses`: columns subscriber_hash, reason. The present
+    address of such an entity is suppressed, too, for every contact who has it. `consented` (entity_type, entity_id)
+    are the contacts who opted in, None where the organisation does not ask for that.
     """
 
     entities: pd.DataFrame
     addresses: pd.DataFrame
+    consented: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)

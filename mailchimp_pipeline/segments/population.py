@@ -21,8 +21,8 @@ Flags = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 
 _MEMBER_COLUMNS = ("entity_type", "entity_id", "subscriber_hash", "email", "first_name", "last_name")
-_SUPPRESSING = (Exclusion.ERASED, Exclusion.OPTED_OUT)
-_PUSHABLE = len(PRECEDENCE)
+_SUPPRESSIONS = (Exclusion.ERASED, Exclusion.OPTED_OUT)
+_INCLUDED = len(PRECEDENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Coded:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Contacts of one organisation in the order in which they are pushed, each with what bars it from that.
+    """Contacts of one organisation in the order in which they are sent, each with what excludes it.
 
     Make it with `prepare`; what it holds are columns of equal length, and no more than what members need.
     """
@@ -50,18 +50,12 @@ class Population:
     entities: Codes
     addresses: Codes
     attributes: Mapping[str, _Coded]
-    bars: NDArray[np.int8]
-    """Per contact the index in `PRECEDENCE` of what bars it whatever the segment, `_PUSHABLE` where nothing does."""
+    exclusions: NDArray[np.int8]
+    """Per contact the index in `PRECEDENCE` of what excludes it from every segment, `_INCLUDED` where nothing does."""
 
     @classmethod
-    def prepare(
-        cls, contacts: pd.DataFrame, suppressions: Suppressions, consented: pd.DataFrame | None = None
-    ) -> "Population":
-        """Return the population of contacts with `CONTACT_COLUMNS`, in any order.
-
-        `consented` (columns entity_type, entity_id) are those whose opt-in is on record, where the organisation
-        asks for one; None where it does not.
-        """
+    def prepare(cls, contacts: pd.DataFrame, suppressions: Suppressions) -> "Population":
+        """Return the population of contacts with `CONTACT_COLUMNS`, in any order."""
         _check(suppressions)
         given = {name: text_column(contacts[name]) for name in CONTACT_COLUMNS}
         if pc.count_distinct(given["organisation_id"]).as_py() > 1:
@@ -78,17 +72,17 @@ class Population:
             entities=_entity_codes(columns),
             addresses=addresses.codes,
             attributes={name: _Coded(each.codes[order], each.distinct) for name, each in attributes.items()},
-            bars=_bars(columns, addresses, suppressions, consented),
+            exclusions=_exclusions(columns, addresses, suppressions),
         )
 
     def membership(self, segment_type: SegmentType, criteria: FilterCriteria) -> Membership:
         """Return who is in a segment of this type and criteria, and how many are not, by reason."""
         matching = np.flatnonzero(self._matches(segment_type, criteria))
-        bars = self.bars[matching]
-        pushable = matching[bars == _PUSHABLE]
-        members = self._one_each(pushable)
-        excluded = dict(zip(PRECEDENCE, np.bincount(bars, minlength=_PUSHABLE).tolist(), strict=False))
-        excluded[Exclusion.DUPLICATE] = len(pushable) - len(members)
+        reasons = self.exclusions[matching]
+        included = matching[reasons == _INCLUDED]
+        members = self._one_each(included)
+        excluded = dict(zip(PRECEDENCE, np.bincount(reasons, minlength=_INCLUDED).tolist(), strict=False))
+        excluded[Exclusion.DUPLICATE] = len(included) - len(members)
         return Membership(
             members=text_frame({name: pc.take(self.contacts[name], pa.array(members)) for name in _MEMBER_COLUMNS}),
             matching=len(matching),
@@ -119,7 +113,7 @@ class Population:
 def _check(suppressions: Suppressions) -> None:
     """Refuse a reason or an entity type that would be overlooked, for whoever is overlooked is pushed."""
     reasons = {*suppressions.entities["reason"], *suppressions.addresses["reason"]}
-    unknown = (reasons - set(_SUPPRESSING)) | (set(suppressions.entities["entity_type"]) - set(EntityType))
+    unknown = (reasons - set(_SUPPRESSIONS)) | (set(suppressions.entities["entity_type"]) - set(EntityType))
     if unknown:
         message = f"suppressions with a reason or an entity type they cannot have: {sorted(map(str, unknown))}"
         raise ValueError(message)
@@ -163,22 +157,22 @@ def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
     return np.cumsum(starts, dtype=np.int32)
 
 
-def _bars(
-    columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions, consented: pd.DataFrame | None
+def _exclusions(
+    columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions
 ) -> NDArray[np.int8]:
-    """Return the bar of each contact, written from the last in `PRECEDENCE` to the first, so that the first stays."""
-    barred: dict[Exclusion, Flags] = {
+    """Return the exclusion of each contact, written from the last in `PRECEDENCE` to the first, so that this stays."""
+    excluded: dict[Exclusion, Flags] = {
         Exclusion(problem.value): _equal(columns["address_problem"], problem.value) for problem in AddressProblem
     }
-    if consented is not None:
-        barred[Exclusion.NO_CONSENT] = ~_among_entities(columns, consented)
-    for reason in _SUPPRESSING:
-        barred[reason] = _suppressed(columns, addresses, suppressions, reason)
-    bars = np.full(len(columns["entity_id"]), _PUSHABLE, dtype=np.int8)
-    for index in reversed(range(_PUSHABLE)):
-        if PRECEDENCE[index] in barred:
-            bars[barred[PRECEDENCE[index]]] = index
-    return bars
+    if suppressions.consented is not None:
+        excluded[Exclusion.NO_CONSENT] = ~_among_entities(columns, suppressions.consented)
+    for reason in _SUPPRESSIONS:
+        excluded[reason] = _suppressed(columns, addresses, suppressions, reason)
+    found = np.full(len(columns["entity_id"]), _INCLUDED, dtype=np.int8)
+    for index in reversed(range(_INCLUDED)):
+        if PRECEDENCE[index] in excluded:
+            found[excluded[PRECEDENCE[index]]] = index
+    return found
 
 
 def _suppressed(
@@ -188,10 +182,10 @@ def _suppressed(
     entities = suppressions.entities[suppressions.entities["reason"] == reason.value]
     hashes = suppressions.addresses.loc[suppressions.addresses["reason"] == reason.value, "subscriber_hash"]
     themselves = _among_entities(columns, entities)
-    barred = np.zeros(len(addresses.distinct) + 1, dtype=np.bool_)
-    barred[addresses.codes[themselves]] = True
-    barred[-1] = False  # contacts without an address share none
-    return themselves | barred[addresses.codes] | addresses.among(hashes)
+    shared = np.zeros(len(addresses.distinct) + 1, dtype=np.bool_)
+    shared[addresses.codes[themselves]] = True
+    shared[-1] = False  # contacts without an address share none
+    return themselves | shared[addresses.codes] | addresses.among(hashes)
 
 
 def _among_entities(columns: Mapping[str, pa.StringArray], entities: pd.DataFrame) -> Flags:

@@ -1,4 +1,4 @@
-"""One segment into its audience: who is sent and as what, the batches, and what became of each contact.
+"""The sync of one segment into its audience: pull, plan, push, and what came of each contact.
 
 Core: ports in, a report out. What does not belong here: HTTP (`mailchimp`), SQL (`database`),
 who is a member (`segments`).
@@ -7,49 +7,52 @@ who is a member (`segments`).
 from mailchimp_pipeline.sync.model import (
     BATCH_SIZE,
     CONNECTIONS,
+    MAILED,
+    AddressChangeResult,
     Audience,
     BatchAnswer,
     Compared,
-    Found,
-    MemberOutcome,
+    Complaint,
+    KnownStatus,
+    MemberRef,
+    MemberState,
     MemberStatus,
     NewMember,
-    Outcome,
-    Refusal,
-    Renaming,
-    Standing,
+    Recheck,
+    Rejection,
     SyncReport,
-    Withdrawal,
 )
-from mailchimp_pipeline.sync.parallel import Ahead
-from mailchimp_pipeline.sync.plan import Plan, plan
+from mailchimp_pipeline.sync.opt_outs import UnsubscribeRefused, push_opt_outs
+from mailchimp_pipeline.sync.plan import MERGE_FIELDS, Plan, plan
 from mailchimp_pipeline.sync.ports import Audiences, Ledger
-from mailchimp_pipeline.sync.push import sync_audience
-from mailchimp_pipeline.sync.reading import read_standings
-from mailchimp_pipeline.sync.withdrawal import withdraw
+from mailchimp_pipeline.sync.pull import pull_changes, pull_member
+from mailchimp_pipeline.sync.push import push_segment
 
 __all__ = [
     "BATCH_SIZE",
     "CONNECTIONS",
-    "Ahead",
+    "MAILED",
+    "MERGE_FIELDS",
+    "AddressChangeResult",
     "Audience",
     "Audiences",
     "BatchAnswer",
     "Compared",
-    "Found",
+    "Complaint",
+    "KnownStatus",
     "Ledger",
-    "MemberOutcome",
+    "MemberRef",
+    "MemberState",
     "MemberStatus",
     "NewMember",
-    "Outcome",
     "Plan",
-    "Refusal",
-    "Renaming",
-    "Standing",
+    "Recheck",
+    "Rejection",
     "SyncReport",
-    "Withdrawal",
+    "UnsubscribeRefused",
     "plan",
-    "read_standings",
-    "sync_audience",
-    "withdraw",
+    "pull_changes",
+    "pull_member",
+    "push_opt_outs",
+    "push_segment",
 ]

@@ -1,6 +1,6 @@
-"""The words of a sync: what Mailchimp says of an audience and its members, and what became of a push.
+"""What a sync works with: audiences and members as Mailchimp describes them, and what came of what was sent.
 
-Values only; what is done with them stands in `plan` and `push`.
+Values only; `plan` and `push` say what is done with them.
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
+
+from mailchimp_pipeline.consent import Channel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ CONNECTIONS = 10
 
 
 class MemberStatus(StrEnum):
-    """What Mailchimp says of a member of an audience."""
+    """The status of a member, in Mailchimp's words."""
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -33,12 +35,24 @@ class MemberStatus(StrEnum):
     ARCHIVED = "archived"
 
 
+class KnownStatus(StrEnum):
+    """The status of a member as we know it: Mailchimp's, or `removed` for one whom we archived (`member_states`)."""
+
+    SUBSCRIBED = "subscribed"
+    UNSUBSCRIBED = "unsubscribed"
+    CLEANED = "cleaned"
+    PENDING = "pending"
+    TRANSACTIONAL = "transactional"
+    ARCHIVED = "archived"
+    REMOVED = "removed"
+
+
 MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
-"""Who is sent campaigns, or asked to confirm."""
+"""Statuses of members who are sent campaigns, or asked to confirm."""
 
 
-class Refusal(StrEnum):
-    """Why Mailchimp did not take a contact, or why its standing there keeps us from sending it."""
+class Rejection(StrEnum):
+    """Why Mailchimp did not accept a contact, or why the contact was not sent because of its status there."""
 
     COMPLIANCE = "compliance_state"
     FORGOTTEN = "permanently_deleted"
@@ -53,18 +67,8 @@ class Refusal(StrEnum):
     PENDING = "awaiting_confirmation"
     OWN_ADDRESS = "address_changed_at_mailchimp"
     WITHDRAWN = "withdrawn_meanwhile"
-    """Opted out, or erased, since the sync looked who is a member."""
+    """Opted out or erased, or no longer in the segment, since the membership was made."""
     OTHER = "other"
-
-
-class Outcome(StrEnum):
-    """What we know of a contact in an audience, as the ledger keeps it (`audience_members.state`)."""
-
-    SEEN = "seen"
-    PUSHED = "pushed"
-    REFUSED = "refused"
-    ARCHIVED = "archived"
-    """Archived by us, because the contact left every segment of the audience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +83,43 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A member as Mailchimp has it now: its address as a hash, and its lasting id where Mailchimp tells one."""
+class MemberRef:
+    """A member of an audience: the hash of its address, and Mailchimp's ids of it.
+
+    `member_id` names the member in paths, None where it is the hash. `contact_id` survives a change of the address.
+    """
 
     subscriber_hash: str
-    contact_id: str | None
+    contact_id: str | None = None
+    member_id: str | None = None
+
+    @property
+    def path_id(self) -> str:
+        """Return what names the member in the paths of the API."""
+        return self.member_id or self.subscriber_hash
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A member's status at Mailchimp when it was read, and when the member last changed there.
+class MemberState:
+    """A member's status as Mailchimp gave it, and when the member last changed, by Mailchimp's clock.
 
-    `contact_id` is Mailchimp's lasting id of the member, which survives a change of its address.
+    `channel` says how the contact or an administrator came to leave, where Mailchimp tells.
     """
 
     subscriber_hash: str
     status: MemberStatus
     changed_at: datetime | None = None
     contact_id: str | None = None
+    member_id: str | None = None
+    channel: Channel | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A member who opted out and is still mailed, by its address and by its lasting id where that is known."""
+class Complaint:
+    """A spam complaint of a member, and when it was made, by Mailchimp's clock."""
 
     subscriber_hash: str
-    contact_id: str | None = None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,60 +134,55 @@ class NewMember:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Some of a segment's members against what the audience has of them, in contacts.
+    """Some members of a segment against what the audience has of them, in contacts.
 
-    `differences` has a row for each who is not subscribed there exactly as wanted; `unchanged` are, and
-    `refused_before` were refused as they are now.
+    `differences` has a row for each who is not subscribed exactly as wanted. `unchanged` are. `waiting` were rejected
+    as they are now, by reason, and are not sent again yet.
     """
 
     differences: "pd.DataFrame"
     unchanged: int = 0
-    refused_before: int = 0
+    waiting: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
 
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """What Mailchimp made of a batch, by subscriber hash: each contact sent stands in exactly one of the three.
+    """Mailchimp's answer to a batch, by subscriber hash: each contact sent is in exactly one of the three.
 
-    `accepted` has each member's contact id, None where Mailchimp gave none. `changed_at` is when the last of these
-    changed there.
+    `changed_at` is when the last of the members changed, by Mailchimp's clock.
     """
 
-    accepted: Mapping[str, str | None]
+    accepted: Mapping[str, MemberRef]
     existing: frozenset[str]
-    refused: Mapping[str, Refusal] = field(default_factory=dict[str, Refusal])
+    rejected: Mapping[str, Rejection] = field(default_factory=dict[str, Rejection])
     changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class MemberOutcome:
-    """One line for the ledger: `status` is what Mailchimp has now, as far as we know."""
+class Recheck:
+    """What is known of a contact right before it is sent: its status in the audience, and whether it may be sent."""
 
-    subscriber_hash: str
-    outcome: Outcome
-    status: MemberStatus | None = None
-    refusal: Refusal | None = None
-    contact_id: str | None = None
+    status: KnownStatus | None
+    may_be_sent: bool
 
 
-class Renaming(StrEnum):
-    """What became of the move of a member to another address."""
+class AddressChangeResult(StrEnum):
+    """Why a member could not be given another address."""
 
-    RENAMED = "renamed"
     UNKNOWN = "unknown"
-    """The audience does not know the former address."""
+    """The audience does not have the former address."""
     TAKEN = "taken"
-    """The audience has the other address already, as a member of its own."""
+    """The audience has a member with the new address."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """What a sync of one segment did, in contacts.
 
-    `wanted` is the sum of `new` and `changed`, which Mailchimp took, `refused`, which it did not, `refused_before`,
-    which were not tried again, `withheld`, which were not sent because of their standing there, and `unchanged`.
-    Of those taken `moved` got another address and `returned` are back by their own word. Beside them were
-    `withdrawn`, who opted out, unsubscribed, and `archived`, who left every segment of the audience, archived.
+    `wanted` is the sum of `new` and `changed`, which Mailchimp accepted, `rejected`, which it did not, `waiting`, which
+    were rejected before and not sent again, `withheld`, which were not sent because of their status in the audience,
+    and `unchanged`. Of the accepted, `moved` got another address and `returned` were subscribed again after an opt-in;
+    `invited` were asked to confirm. Beside them, `archived` left every segment of the audience.
     `calls` are the calls that changed something at Mailchimp.
     """
 
@@ -180,35 +190,49 @@ class SyncReport:
     new: int = 0
     changed: int = 0
     unchanged: int = 0
-    refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
-    refused_before: int = 0
-    withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
+    rejected: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
+    waiting: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
+    withheld: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
     moved: int = 0
     returned: int = 0
-    withdrawn: int = 0
+    invited: int = 0
     archived: int = 0
     calls: int = 0
 
     @property
-    def refused_share(self) -> float:
-        """Return which share of what was sent Mailchimp refused, 0 to 1."""
-        refused = sum(self.refused.values())
-        sent = self.new + self.changed + refused
-        return refused / sent if sent else 0.0
+    def in_audience(self) -> int:
+        """Return how many of the wanted members are subscribed."""
+        return self.unchanged + self.new + self.changed - self.invited
+
+    @property
+    def awaiting_confirmation(self) -> int:
+        """Return how many of the wanted members Mailchimp asked to confirm."""
+        return self.invited + self.withheld.get(Rejection.PENDING, 0)
+
+    @property
+    def rejected_share(self) -> float:
+        """Return the share of the wanted members that Mailchimp does not accept, 0 to 1."""
+        rejected = sum(self.rejected.values()) + sum(self.waiting.values())
+        return rejected / self.wanted if self.wanted else 0.0
 
     def as_dict(self) -> dict[str, Figure]:
         """Return the report as JSON values, for the segment's `last_report` and for metadata."""
         return {
             "wanted": self.wanted,
+            "in_audience": self.in_audience,
+            "awaiting_confirmation": self.awaiting_confirmation,
             "new": self.new,
             "changed": self.changed,
             "unchanged": self.unchanged,
-            "refused": {str(reason): count for reason, count in sorted(self.refused.items())},
-            "refused_before": self.refused_before,
-            "withheld": {str(reason): count for reason, count in sorted(self.withheld.items())},
+            "rejected": _by_reason(self.rejected),
+            "waiting": _by_reason(self.waiting),
+            "withheld": _by_reason(self.withheld),
             "moved": self.moved,
             "returned": self.returned,
-            "withdrawn": self.withdrawn,
             "archived": self.archived,
             "calls": self.calls,
         }
+
+
+def _by_reason(counts: Mapping[Rejection, int]) -> dict[str, int]:
+    return {str(reason): count for reason, count in sorted(counts.items())}

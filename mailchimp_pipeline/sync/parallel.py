@@ -1,8 +1,8 @@
-"""Tasks that wait on the network, done side by side: as many as keep an account's connections busy."""
+"""Tasks that wait on the network, side by side: as many as keep an account's connections busy."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Generic, Self, TypeVar
+from typing import TypeVar
 
 from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.sync.model import CONNECTIONS
@@ -14,33 +14,8 @@ AT_ONCE = CONNECTIONS + 4
 """Some more than connections: while some tasks write down an answer, others use the connections."""
 
 
-class Ahead(Generic[_T]):
-    """A call, made once at most, that may be begun before its answer is needed. For one thread, as a context."""
-
-    def __init__(self, call: Callable[[], _T]) -> None:
-        self._call = call
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        self._answer: Future[_T] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_raised: object) -> None:
-        self._pool.shutdown()
-
-    def begin(self) -> "Future[_T]":
-        """Make the call, where it was not made; what it raises is raised to whoever needs the answer."""
-        if self._answer is None:
-            self._answer = self._pool.submit(carried(self._call))
-        return self._answer
-
-    def __call__(self) -> _T:
-        """Return the answer."""
-        return self.begin().result()
-
-
 class Stopped(PassingError):
-    """The sync was told to stop before it was done."""
+    """The sync was stopped before it was done."""
 
 
 def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool]) -> Iterator[_T]:

@@ -1,21 +1,22 @@
-"""What a sync needs of the outside: Mailchimp's audiences, and our own ledger of one of them."""
+"""What a sync needs of the outside: Mailchimp's audiences, and our ledger of one of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from mailchimp_pipeline.sync.model import (
+    AddressChangeResult,
     Audience,
     BatchAnswer,
     Compared,
-    Found,
-    MemberOutcome,
+    Complaint,
+    MemberRef,
+    MemberState,
     MemberStatus,
     NewMember,
-    Refusal,
-    Renaming,
-    Standing,
-    Withdrawal,
+    Recheck,
+    Rejection,
 )
 
 if TYPE_CHECKING:
@@ -23,74 +24,103 @@ if TYPE_CHECKING:
 
 
 class Audiences(Protocol):
-    """Mailchimp: one account's audiences. Every call may raise `errors.PassingError` or `errors.LastingError`."""
+    """One account at Mailchimp. Every call may raise `errors.PassingError` or `errors.LastingError`."""
+
+    def audiences(self) -> Sequence[Audience]:
+        """Return all audiences of the account."""
+        ...
 
     def audience(self, list_id: str) -> Audience:
-        """Return the audience; a lasting error where it does not exist."""
+        """Return the audience; a permanent error where it does not exist."""
         ...
 
     def merge_tags(self, list_id: str) -> frozenset[str]:
         """Return the tags of all merge fields of the audience, such as FNAME."""
         ...
 
-    def standings(
+    def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
-    ) -> Iterator[Sequence[Standing]]:
-        """Yield the members in pages, all of them or those with one status, that changed after `since`.
+    ) -> Iterator[Sequence[MemberState]]:
+        """Yield the members in pages, all or those with one status, that changed after `since`; the latest first.
 
-        Those that changed last come first.
         Without a status archived members are left out, as Mailchimp does.
         """
+        ...
+
+    def complaints(self, list_id: str) -> Iterator[Sequence[Complaint]]:
+        """Yield the spam complaints of the audience's members in pages."""
+        ...
+
+    def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Return the member as it is now, None where the audience does not have it."""
+        ...
+
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
+        """Return the member with this contact id, None where the audience has none."""
         ...
 
     def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
         """Send one batch of at most `BATCH_SIZE` members."""
         ...
 
-    def member_status(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
-        """Return the member's status, None where the audience does not know the address."""
+    def change_member(
+        self, list_id: str, ref: MemberRef, merge_fields: Mapping[str, str]
+    ) -> MemberState | Rejection | None:
+        """Change a member's merge fields, and never its status; None where the audience does not have it."""
         ...
 
-    def set_member_status(
-        self, list_id: str, subscriber_hash: str, status: MemberStatus
-    ) -> MemberStatus | Refusal | None:
-        """Set the member's status; return what it is then, why Mailchimp refused, or None for an unknown member."""
+    def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> MemberState | Rejection | None:
+        """Set the member's status; return the member then, why Mailchimp refused, or None for an unknown member."""
         ...
 
-    def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
-        """Move the member to another address; its status stays. Return why not where Mailchimp refuses the address."""
+    def change_address(
+        self, list_id: str, ref: MemberRef, new_email: str
+    ) -> MemberState | AddressChangeResult | Rejection:
+        """Give the member another address; its status stays. Return the member then, or why not."""
         ...
 
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
-        """Return the member with this lasting id, None where the audience has none."""
+    def archive_member(self, list_id: str, ref: MemberRef) -> MemberStatus | None:
+        """Archive the member; return its status then, None where the audience does not have it."""
         ...
 
-    def archive_member(self, list_id: str, subscriber_hash: str) -> MemberStatus | None:
-        """Archive the member; return how it stands then, None where the audience does not know it."""
+    def one_connection(self) -> AbstractContextManager[None]:
+        """Make the calls of the block, in this thread, over one connection: nothing is waited for between them."""
         ...
 
 
 class Ledger(Protocol):
-    """Our own record of what one audience has, by contact (`audience_members`)."""
+    """Our record of one audience (`audience_members`), and what it lacks. Every call is a transaction of its own."""
 
     def read_through(self) -> datetime | None:
-        """Return the moment up to which the members' standings were read, None before the first time."""
+        """Return the moment up to which changes were pulled, None before the first time."""
         ...
 
-    def take_over(self, standings: Sequence[Standing]) -> None:
-        """Write down what Mailchimp says of members, in one transaction; those unknown so far become `SEEN`.
-
-        An unsubscription that is later than the contact's own word to us becomes its withdrawal of consent. Who then
-        subscribes there again, and we had no part in it, consents again; a withdrawal told to us stays.
-        """
+    def record_member_states(self, members: Sequence[MemberState]) -> None:
+        """Record what Mailchimp says of members, and the consent statements that this amounts to."""
         ...
 
-    def finish_reading(self, through: datetime) -> None:
-        """Note that all standings up to this moment are taken over."""
+    def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
+        """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
+        ...
+
+    def record_absent(self, subscriber_hash: str) -> None:
+        """Record that the audience does not have the member."""
+        ...
+
+    def record_complaints(self, complaints: Sequence[Complaint]) -> None:
+        """Record spam complaints: each is a withdrawal of consent."""
+        ...
+
+    def finish_reading(self, through: datetime, merge_tags: frozenset[str] | None) -> None:
+        """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
+        ...
+
+    def merge_tags(self) -> frozenset[str]:
+        """Return the merge fields of the audience, as they were read last."""
         ...
 
     def knows_unsubscribed(self) -> bool:
-        """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
+        """Return whether any member is known to be anything but subscribed."""
         ...
 
     def pushed_through(self) -> datetime | None:
@@ -98,15 +128,15 @@ class Ledger(Protocol):
         ...
 
     def begin_push(self) -> None:
-        """Note that contacts are about to be sent: until `end_push` the audience may have more than is written down."""
+        """Record that contacts are about to be sent: until `end_push` the audience may have more than is recorded."""
         ...
 
     def end_push(self, through: datetime | None) -> None:
-        """Note that every answer is written down, and when the last of the members changed by it at Mailchimp."""
+        """Record that every answer is recorded, and when the last of the members changed by it at Mailchimp."""
         ...
 
     def push_is_unfinished(self) -> bool:
-        """Tell whether a push began and did not end since the members were read."""
+        """Return whether a push began and did not end since the last pull."""
         ...
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
@@ -114,48 +144,50 @@ class Ledger(Protocol):
 
         Columns of `differences` (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type,
         entity_id, digest,
-        known_status (a `MemberStatus`; null where Mailchimp has no such member as far as we know, or one that we
-        archived; archived where others archived the contact at its former address),
-        returns ("yes" where the contact opted in after it was unsubscribed there, else null),
-        moved_from (the hash of the contact's former address, where that is a member from us and nobody's any more),
-        own_address ("yes" where the contact itself changed this address at Mailchimp for another, else null).
-        Of several members of the audience's live segments with one address only the first comes
-        (employees before vendors, then the lowest id). One that Mailchimp refused comes again only
-        when its digest is another than the refused one's, or when Mailchimp has it after all.
+        known_status (a `KnownStatus`; null where the audience does not have the member, or we archived it; archived
+        where an administrator archived the contact at its former address),
+        member_id (Mailchimp's id for paths, null where it is the hash),
+        returns ("yes" where the contact opted in after it was unsubscribed, else null),
+        moved_from and moved_from_id (hash and id of the contact's former address, where no contact has that now),
+        own_address ("yes" where the contact changed this address at Mailchimp for another, else null).
+        Of several members of the audience's live segments with one address only the first comes (employees before
+        vendors, then the lowest id). A rejected contact comes again when it is to be sent again.
         """
         ...
 
-    def barred(self, segment_id: str, rows: "pd.DataFrame") -> Mapping[str, Refusal]:
-        """Return, by hash, which of these differences must not be sent any more, and why.
+    def recheck(self, segment_id: str, rows: "pd.DataFrame") -> Mapping[str, Recheck]:
+        """Return, by hash, what is known now of contacts that are about to be sent; those not in it may be sent.
 
-        They opted out, were erased, or left the audience (by what the ledger knows) since they were compared.
+        Empty where nothing changed since they were compared.
         """
         ...
 
-    def withdrawn(self) -> Sequence[Withdrawal]:
-        """Return the members subscribed or pending there whose contact opted out, by hash."""
+    def members_to_unsubscribe(self) -> Sequence[MemberRef]:
+        """Return the members, subscribed or pending, who may not be e-mailed."""
         ...
 
-    def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Note how a member stands whose withdrawal was carried to Mailchimp; None where it does not know it."""
-        ...
-
-    def leavers(self) -> Sequence[str]:
-        """Return the hashes of members from us, subscribed there, that are to be archived.
+    def leavers(self) -> Sequence[MemberRef]:
+        """Return the members from us, subscribed, that are to be archived.
 
         They left a segment that archives its leavers, and no other live segment of the audience has them; or they are
         former addresses of contacts who are subscribed at their present one.
         """
         ...
 
-    def note_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Note that a leaver was archived, or how it stands instead; None where the audience does not know it."""
+    def record_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        """Record that we archived a member, or its status instead; None where the audience does not have it."""
         ...
 
-    def rename(self, subscriber_hash: str, row: "pd.DataFrame") -> None:
-        """Note that the member has now the address of `row` (one row of `differences`), and keeps its status."""
+    def record_address(self, former: str, row: "pd.DataFrame", member: MemberState) -> None:
+        """Record that the member has the address of `row` (one row of `differences`) now."""
         ...
 
-    def record(self, rows: "pd.DataFrame", outcomes: Sequence[MemberOutcome]) -> None:
-        """Write down what became of a batch, in one transaction. `rows` are rows of `differences`."""
+    def record_accepted(
+        self, rows: "pd.DataFrame", accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
+    ) -> None:
+        """Record the contacts that Mailchimp accepted, `at` by its clock. `rows` are rows of `differences`."""
+        ...
+
+    def record_rejected(self, rows: "pd.DataFrame", rejected: Mapping[str, Rejection], *, of_whole_batch: bool) -> None:
+        """Record why contacts were rejected, and when they are sent again. Their status stays as it is known."""
         ...

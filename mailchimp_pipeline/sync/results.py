@@ -1,54 +1,56 @@
-"""What the tasks of a push did, and the report that they add up to."""
+"""The results of a push's tasks, and the report that they add up to."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mailchimp_pipeline.sync.model import Refusal, SyncReport
+from mailchimp_pipeline.sync.model import Rejection, SyncReport
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one task adds to the report; the counts by the names that the report gives them."""
+    """What one task adds to the report; `counts` by the names of the report's fields."""
 
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    refused: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
-    withheld: Mapping[Refusal, int] = field(default_factory=dict[Refusal, int])
+    rejected: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
+    waiting: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
+    withheld: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
     changed_at: datetime | None = None
     """When the last of the members changed by it, by Mailchimp's clock."""
 
 
 def together(results: Iterable[Result]) -> Result:
-    """Return the sum of all."""
+    """Return the sum of the results."""
     counts: Counter[str] = Counter()
-    refused: Counter[Refusal] = Counter()
-    withheld: Counter[Refusal] = Counter()
-    all_of_them = [*results]
-    for result in all_of_them:
+    rejected: Counter[Rejection] = Counter()
+    waiting: Counter[Rejection] = Counter()
+    withheld: Counter[Rejection] = Counter()
+    changed_at: datetime | None = None
+    for result in results:
         counts.update(result.counts)
-        refused.update(result.refused)
+        rejected.update(result.rejected)
+        waiting.update(result.waiting)
         withheld.update(result.withheld)
-    changed_at = max((result.changed_at for result in all_of_them if result.changed_at), default=None)
-    return Result(counts, refused, withheld, changed_at)
+        changed_at = max(filter(None, (changed_at, result.changed_at)), default=None)
+    return Result(counts, rejected, waiting, withheld, changed_at)
 
 
-def report(total: Result, withdrawn: int) -> SyncReport:
-    """Return what a sync of one segment did, by the sum of its results and how many were unsubscribed."""
+def report(total: Result) -> SyncReport:
+    """Return the report of a segment's sync, from the sum of its results."""
     counts = Counter(total.counts)
-    left_out = counts["unchanged"] + counts["refused_before"]
-    touched = counts["new"] + counts["changed"] + sum(total.refused.values()) + sum(total.withheld.values())
+    by_reason = sum(sum(each.values()) for each in (total.rejected, total.waiting, total.withheld))
     return SyncReport(
-        wanted=touched + left_out,
+        wanted=counts["new"] + counts["changed"] + counts["unchanged"] + by_reason,
         new=counts["new"],
         changed=counts["changed"],
         unchanged=counts["unchanged"],
-        refused=total.refused,
-        refused_before=counts["refused_before"],
+        rejected=total.rejected,
+        waiting=total.waiting,
         withheld=total.withheld,
         moved=counts["moved"],
         returned=counts["returned"],
-        withdrawn=withdrawn,
+        invited=counts["invited"],
         archived=counts["archived"],
-        calls=counts["calls"] + withdrawn,
+        calls=counts["calls"],
     )

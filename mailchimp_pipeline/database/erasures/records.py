@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased import ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.erasures.store import ErasureStore, as_request
 from mailchimp_pipeline.database.locks import hold, hold_audience
 from mailchimp_pipeline.database.locks.keys import erasure_lock
-from mailchimp_pipeline.database.mending import audiences_known
+from mailchimp_pipeline.database.reconciliation import audiences_known
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, row_id
 from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Reach, Targets
@@ -54,7 +54,7 @@ class DatabaseErasures:
     def keeps_addresses(self, request: ErasureRequest) -> bool:
         """Tell whether keyed hashes of the contact's addresses are kept."""
         with self.database.organisation(request.organisation_id) as session:
-            return ErasedContacts(session, self.keyring).keeps_addresses(request.id)
+            return ErasedContacts(session, self.keyring).has_addresses(request.id)
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
         """Return which of the addresses are the contact's."""

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Select, select
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased import ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
+from mailchimp_pipeline.database.keyed_hashes import KeyedHashes, keyed_hashes
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import erased_lock
-from mailchimp_pipeline.database.pseudonyms import Pseudonyms, pseudonyms
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ErasureRequestRow, row_id
 from mailchimp_pipeline.database.traces import Traces, removed_by
@@ -187,11 +187,11 @@ class ErasureStore:
         return ErasureRequestRow.organisation_id == self._session.organisation_id
 
     def _hash(self, entity_type: EntityType, entity_id: str) -> str:
-        return self._pseudonyms.of_entity(entity_type, entity_id)
+        return self._keyed.of_entity(entity_type, entity_id)
 
     @cached_property
-    def _pseudonyms(self) -> Pseudonyms:
-        return pseudonyms(self._session, self._keyring)
+    def _keyed(self) -> KeyedHashes:
+        return keyed_hashes(self._session, self._keyring)
 
     def _tell(
         self, row: ErasureRequestRow, action: str, *, by: str, at: datetime, details: Mapping[str, object]

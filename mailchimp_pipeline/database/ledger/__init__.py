@@ -3,7 +3,12 @@
 What does not belong here: what is done about a difference (`sync`), who is in a segment (`members`).
 """
 
-from mailchimp_pipeline.database.ledger.events import take_over_event
-from mailchimp_pipeline.database.ledger.ledger import PIECE, DatabaseLedger, forget_audiences
+from mailchimp_pipeline.database.ledger.ledger import (
+    PIECE,
+    ConnectionEnded,
+    DatabaseLedger,
+    forget_audiences,
+    merge_tags_of,
+)
 
-__all__ = ["PIECE", "DatabaseLedger", "forget_audiences", "take_over_event"]
+__all__ = ["PIECE", "ConnectionEnded", "DatabaseLedger", "forget_audiences", "merge_tags_of"]

@@ -4,8 +4,10 @@ In the database the comparison would take ten times as long: a lookup for each m
 What does not belong here: what is done about a difference (`sync`), the queries (`statements`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +22,7 @@ from mailchimp_pipeline.database.bulk import DriverConnection, contact_arrays, c
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import row_id
-from mailchimp_pipeline.sync import Compared, MemberStatus, Outcome
+from mailchimp_pipeline.sync import Compared, KnownStatus, Rejection
 
 _HASHES = 2**32
 """A piece ends where the first eight of a hash's hex digits do: they are spread evenly."""
@@ -35,12 +37,17 @@ _FEW = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of the segments of one audience; `piece` is how many members are compared in one transaction."""
+    """Of the segments of one audience with these merge fields, at this time.
+
+    `piece` is how many members are compared in one transaction.
+    """
 
     database: Database
     organisation_id: str
     list_id: str
     piece: int
+    merge_fields: str
+    at: datetime
 
     def pieces(self, segment_id: str) -> Iterator[Compared]:
         """Yield pieces by hash, each but the last with at least `piece` differences; no transaction is open between."""
@@ -50,11 +57,12 @@ class Comparison:
                 counted(driver_connection(session), query, parameters)
                 for query in (statements.COUNT, statements.SHARING, statements.MEMBERS)
             )
+            waiting = self._waiting(driver_connection(session))
         held: list[Compared] = []
         for after, through in _ranges(-(-ours // self.piece)):
             bounds = {**parameters, "after": after, "through": through}
             with self.database.organisation(self.organisation_id) as session:
-                piece = _Piece(driver_connection(session), bounds, shared=sharing > 0)
+                piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
                 held.append(piece.compared(_known(ours, theirs)))
             # Members that are as they are wanted would otherwise cut the others into small batches.
             if sum(len(each.differences) for each in held) >= self.piece:
@@ -62,6 +70,11 @@ class Comparison:
                 held = []
         if held:
             yield _together(held)
+
+    def _waiting(self, connection: DriverConnection) -> pd.DataFrame:
+        parameters = self._parameters(merge_fields=self.merge_fields, at=self.at)
+        rows = connection.execute(statements.WAITING, parameters).fetchall()
+        return pd.DataFrame(rows, columns=list(statements.WAITING_COLUMNS), dtype=ARROW_STRING)
 
     def _parameters(self, **more: object) -> dict[str, object]:
         return {"organisation_id": self.organisation_id, "list_id": self.list_id, **more}
@@ -80,19 +93,36 @@ class _Piece:
 
     connection: DriverConnection
     bounds: Mapping[str, object]
+    waiting: pd.DataFrame
     shared: bool
 
     def compared(self, known: sql.SQL | None) -> Compared:
-        if known is None:
+        if known is None and self.waiting.empty:
             contacts = self._copied(statements.contacts(shared=self.shared), statements.CONTACT_COLUMNS)
             nothing = pd.Series([None] * len(contacts), dtype=ARROW_STRING)
-            return Compared(contacts.assign(**dict.fromkeys(statements.STANDING_COLUMNS, nothing)))
+            return Compared(contacts.assign(**dict.fromkeys(statements.STATE_COLUMNS, nothing)))
         wanted = self._copied(statements.wanted(shared=self.shared), statements.WANTED_COLUMNS)
-        subscribed, refused = _standing(wanted, self._copied(known, statements.KNOWN_COLUMNS))
-        contacts = self._contacts(wanted[~subscribed & ~refused], of=len(wanted))
+        there = self._copied(known or statements.KNOWN, statements.KNOWN_COLUMNS)
+        unchanged = _unchanged(wanted, there)
+        waits, reasons = self._waits(wanted)
+        waits &= ~unchanged
+        contacts = self._contacts(wanted[~unchanged & ~waits], of=len(wanted))
         return Compared(
-            self._with_standings(contacts), unchanged=int(subscribed.sum()), refused_before=int(refused.sum())
+            self._with_states(contacts),
+            unchanged=int(unchanged.sum()),
+            waiting=Counter(
+                Rejection(reason) for reason, is_so in zip(reasons, waits, strict=True) if is_so and reason
+            ),
         )
+
+    def _waits(self, wanted: pd.DataFrame) -> tuple[NDArray[np.bool_], list[str | None]]:
+        """Return, for each wanted contact, whether it waits after a rejection, and the reason."""
+        keys = text_column(self.waiting["subscriber_hash"])
+        place = pc.index_in(text_column(wanted["subscriber_hash"]), value_set=keys)
+        digests = pc.take(text_column(self.waiting["digest"]), place)
+        is_same = pc.fill_null(pc.equal(digests, text_column(wanted["digest"])), fill_value=True)
+        waits = pc.and_(pc.is_valid(place), is_same).to_numpy(zero_copy_only=False)
+        return waits.copy(), pc.take(text_column(self.waiting["reason"]), place).to_pylist()
 
     def _contacts(self, differing: pd.DataFrame, *, of: int) -> pd.DataFrame:
         if len(differing) > _FEW * of:
@@ -102,10 +132,10 @@ class _Piece:
         these = {"hashes": ",".join(differing["subscriber_hash"])}
         return self._fetched(statements.these_contacts(shared=self.shared), statements.CONTACT_COLUMNS, these)
 
-    def _with_standings(self, contacts: pd.DataFrame) -> pd.DataFrame:
-        """Return the contacts with how each stands there."""
-        standings = self._fetched(statements.STANDINGS, statements.STANDING_COLUMNS, contact_arrays(contacts))
-        return pd.concat([contacts, standings], axis="columns")
+    def _with_states(self, contacts: pd.DataFrame) -> pd.DataFrame:
+        """Return the contacts with what is known of each in the audience."""
+        states = self._fetched(statements.STATES, statements.STATE_COLUMNS, contact_arrays(contacts))
+        return pd.concat([contacts, states], axis="columns")
 
     def _copied(self, query: sql.SQL, columns: Sequence[str]) -> pd.DataFrame:
         nobody = pd.DataFrame({name: pd.Series(dtype=ARROW_STRING) for name in columns})
@@ -116,18 +146,15 @@ class _Piece:
         return pd.DataFrame(rows, columns=list(columns), dtype=ARROW_STRING)
 
 
-def _standing(wanted: pd.DataFrame, known: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell who is subscribed just as wanted, and who was refused like that before."""
+def _unchanged(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which contacts are subscribed just as wanted."""
     place = pc.index_in(text_column(wanted["subscriber_hash"]), value_set=text_column(known["subscriber_hash"]))
-    digests = text_column(wanted["digest"])
 
     def has(column: str, value: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - a text or a column of it
         equal = pc.equal(pc.take(text_column(known[column]), place), value)
         return pc.fill_null(equal, fill_value=False).to_numpy(zero_copy_only=False)
 
-    refused = has("state", Outcome.REFUSED.value) & has("attempted_digest", digests)
-    subscribed = has("status", MemberStatus.SUBSCRIBED.value) & has("digest", digests)
-    return subscribed & ~refused, refused
+    return has("status", KnownStatus.SUBSCRIBED.value) & has("digest", text_column(wanted["digest"]))
 
 
 def _ranges(count: int) -> Iterator[tuple[str, str]]:
@@ -137,8 +164,11 @@ def _ranges(count: int) -> Iterator[tuple[str, str]]:
 
 
 def _together(pieces: Sequence[Compared]) -> Compared:
+    waiting: Counter[Rejection] = Counter()
+    for each in pieces:
+        waiting.update(each.waiting)
     return Compared(
         pd.concat([each.differences for each in pieces], ignore_index=True),
         unchanged=sum(each.unchanged for each in pieces),
-        refused_before=sum(each.refused_before for each in pieces),
+        waiting=waiting,
     )

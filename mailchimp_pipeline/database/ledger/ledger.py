@@ -1,6 +1,6 @@
 """One audience's ledger. Threads may share it: each call is a transaction of its own."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,28 +10,35 @@ from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.consent import MAILCHIMP, Channel, ConsentStatement
+from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.contacts.arrow import text_column
-from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.bulk import DriverConnection, contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased import ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.ledger.comparison import Comparison
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.sync import Compared, MemberOutcome, MemberStatus, Outcome, Refusal, Standing, Withdrawal
+from mailchimp_pipeline.sync import (
+    MERGE_FIELDS,
+    Compared,
+    Complaint,
+    KnownStatus,
+    MemberRef,
+    MemberState,
+    MemberStatus,
+    Recheck,
+    Rejection,
+)
+from mailchimp_pipeline.sync.member_states import after_archiving
+from mailchimp_pipeline.sync.rejections import is_final, next_attempt
 
 PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
 
-_BARS = {
-    "withdrawn": Refusal.WITHDRAWN,
-    MemberStatus.UNSUBSCRIBED: Refusal.UNSUBSCRIBED,
-    MemberStatus.CLEANED: Refusal.CLEANED,
-    MemberStatus.ARCHIVED: Refusal.ARCHIVED,
-}
-
-_RECORDS = {Outcome.PUSHED: statements.RECORD_PUSHED, Outcome.REFUSED: statements.RECORD_REFUSED}
 _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity_id", "digests": "digest"}
 
 
@@ -47,73 +54,58 @@ class ConnectionEnded(LastingError):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLedger:
-    """The ledger of one organisation's audience; implements `sync.Ledger`. With the keyring it knows the erased."""
+    """The ledger of one organisation's audience; implements `sync.Ledger`."""
 
     database: Database
+    keyring: Keyring
     organisation_id: str
     list_id: str
     clock: Clock
     piece: int = PIECE
-    keyring: Keyring | None = None
 
     def read_through(self) -> datetime | None:
-        """Return the moment up to which the members' standings were read, None before the first time."""
+        """Return the moment up to which changes were pulled, None before the first time."""
         with self.database.organisation(self.organisation_id) as session:
             return session.scalar(select(AudienceReadRow.read_through).where(*self._its_read()))
 
-    def finish_reading(self, through: datetime) -> None:
-        """Note that all standings up to this moment are taken over."""
+    def finish_reading(self, through: datetime, merge_tags: frozenset[str] | None = None) -> None:
+        """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
+        read = {"merge_fields": ",".join(sorted(merge_tags))} if merge_tags is not None else {}
         row = insert(AudienceReadRow).values(
-            organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through
+            organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through, **read
         )
-        # What a push that did not end has sent was among what was read.
-        now_known = {"read_through": through, "push_unfinished": False}
+        # What a push that did not end has sent was among what was pulled.
+        now_known = {"read_through": through, "push_unfinished": False, **read}
         statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
         with self.database.organisation(self.organisation_id) as session:
             session.execute(statement)
 
+    def merge_tags(self) -> frozenset[str]:
+        """Return the merge fields of the audience, as they were read last; before that those of a new audience."""
+        with self.database.organisation(self.organisation_id) as session:
+            return merge_tags_of(session, self.list_id)
+
     def begin_push(self) -> None:
-        """Note that contacts are about to be sent."""
+        """Record that contacts are about to be sent."""
         self._note_push(push_unfinished=True)
 
     def end_push(self, through: datetime | None) -> None:
-        """Note that every answer is written down, and when the last of the members changed by it."""
+        """Record that every answer is recorded, and when the last of the members changed by it."""
         latest = func.greatest(AudienceReadRow.pushed_through, through)
         self._note_push(push_unfinished=False, pushed_through=latest)
 
     def push_is_unfinished(self) -> bool:
-        """Tell whether a push began and did not end since the members were read."""
+        """Return whether a push began and did not end since the last pull."""
         with self.database.organisation(self.organisation_id) as session:
             return bool(session.scalar(select(AudienceReadRow.push_unfinished).where(*self._its_read())))
 
-    def take_over(self, standings: Sequence[Standing]) -> None:
-        """Write down what Mailchimp says of members, in one transaction; what it said before is forgotten.
-
-        An unsubscription that is news withdraws the consent of every contact with the address, and who then comes back
-        gives it again. Nothing is written of the erased.
-        """
+    def pushed_through(self) -> datetime | None:
+        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
         with self.database.organisation(self.organisation_id) as session:
-            said = {standing.subscriber_hash: standing for standing in standings}
-            for subscriber_hash in self._erased(session, said):
-                del said[subscriber_hash]
-            parameters, connection = self._seen(said.values()), driver_connection(session)
-            # Again where some moved: one may have taken the address that another gave up.
-            while connection.execute(statements.MOVE_THERE, parameters).rowcount:
-                pass
-            # First the words: what is news of them shows in what was known before.
-            statuses = {standing.status for standing in said.values()}
-            if MemberStatus.UNSUBSCRIBED in statuses:
-                connection.execute(statements.WITHDRAW_CONSENT, parameters)
-            if MemberStatus.SUBSCRIBED in statuses:
-                connection.execute(statements.GIVE_CONSENT, parameters)
-            if MemberStatus.PENDING in statuses:
-                awaited = {str(key) for (key,) in connection.execute(statements.AWAITED, parameters)}
-                if awaited:
-                    parameters = self._seen([each for key, each in said.items() if key not in awaited])
-            connection.execute(statements.TAKE_OVER, parameters)
+            return session.scalar(select(AudienceReadRow.pushed_through).where(*self._its_read()))
 
     def knows_unsubscribed(self) -> bool:
-        """Tell whether any contact is known to be anything but subscribed at Mailchimp."""
+        """Return whether any member is known to be anything but subscribed."""
         known = exists().where(
             AudienceMemberRow.organisation_id == self.organisation_id,
             AudienceMemberRow.mailchimp_list_id == self.list_id,
@@ -122,17 +114,81 @@ class DatabaseLedger:
         with self.database.organisation(self.organisation_id) as session:
             return bool(session.scalar(select(known)))
 
-    def pushed_through(self) -> datetime | None:
-        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
+    def record_member_states(self, members: Sequence[MemberState]) -> None:
+        """Record what Mailchimp says of members, and the consent statements that this amounts to, in one transaction.
+
+        Nothing is recorded of the erased.
+        """
         with self.database.organisation(self.organisation_id) as session:
-            return session.scalar(select(AudienceReadRow.pushed_through).where(*self._its_read()))
+            told = {member.subscriber_hash: member for member in members}
+            for subscriber_hash in ErasedContacts(session, self.keyring).of_addresses(told):
+                del told[subscriber_hash]
+            parameters, connection = self._told(told.values()), driver_connection(session)
+            # Again where some moved: one may have taken the address that another gave up.
+            while connection.execute(statements.MOVE_ADDRESSES, parameters).rowcount:
+                pass
+            # First the statements: what is news shows against what was known before.
+            statuses = {member.status for member in told.values()}
+            if MemberStatus.UNSUBSCRIBED in statuses:
+                self._record_statements(session, connection, statements.DEPARTURES, parameters)
+            if MemberStatus.SUBSCRIBED in statuses:
+                self._record_statements(session, connection, statements.RETURNS, parameters)
+            if MemberStatus.PENDING in statuses:
+                invited = {str(key) for (key,) in connection.execute(statements.INVITED, parameters)}
+                if invited:
+                    parameters = self._told([each for key, each in told.items() if key not in invited])
+            connection.execute(statements.FORGET_REJECTIONS, parameters)
+            connection.execute(statements.RECORD_STATES, parameters)
+
+    def record_complaints(self, complaints: Sequence[Complaint]) -> None:
+        """Record spam complaints: each is a withdrawal of consent."""
+        with self.database.organisation(self.organisation_id) as session:
+            told = {each.subscriber_hash: each for each in complaints}
+            for subscriber_hash in ErasedContacts(session, self.keyring).of_addresses(told):
+                del told[subscriber_hash]
+            states = [
+                MemberState(key, MemberStatus.CLEANED, each.at, channel=Channel.COMPLAINT) for key, each in told.items()
+            ]
+            self._record_statements(session, driver_connection(session), statements.COMPLAINTS, self._told(states))
+
+    def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
+        """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
+        self._record(
+            subscriber_hash,
+            member and KnownStatus(member.status.value),
+            changed_at=member and member.changed_at,
+            contact_id=member and member.contact_id,
+        )
+
+    def record_absent(self, subscriber_hash: str) -> None:
+        """Record that the audience does not have the member."""
+        self._record(subscriber_hash, None)
+
+    def record_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
+        """Record that we archived a member, or its status instead; None where the audience does not have it."""
+        if status is not MemberStatus.ARCHIVED:
+            self._record(subscriber_hash, status and KnownStatus(status.value))
+            return
+        with self.database.organisation(self.organisation_id) as session:
+            known = session.scalar(
+                select(AudienceMemberRow.status)
+                .where(*self._its_members(), AudienceMemberRow.subscriber_hash == subscriber_hash)
+                .with_for_update()
+            )
+            now = after_archiving(None if known is None else KnownStatus(known))
+            self._execute_result(session, subscriber_hash, now, changed_at=None, contact_id=None)
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
         """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
-        return Comparison(self.database, self.organisation_id, self.list_id, self.piece).pieces(segment_id)
+        fields = _joined(self.merge_tags())
+        comparison = Comparison(self.database, self.organisation_id, self.list_id, self.piece, fields, self.clock())
+        return comparison.pieces(segment_id)
 
-    def barred(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Refusal]:
-        """Return, by hash, which of these differences must not be sent any more, and why. Raises `ConnectionEnded`."""
+    def recheck(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Recheck]:
+        """Return, by hash, what is known now of contacts that are about to be sent. Raises `ConnectionEnded`.
+
+        Empty where nothing changed since they were compared.
+        """
         with self.database.organisation(self.organisation_id) as session:
             connection = driver_connection(session)
             connection_ended, has_news = connection.execute(statements.NEWS, self._parameters()).fetchone() or (0, 1)
@@ -140,47 +196,133 @@ class DatabaseLedger:
                 raise ConnectionEnded(self.organisation_id)
             if not has_news:
                 return {}
-            given = contact_arrays(rows)
-            parameters = self._parameters(segment_id=row_id(segment_id), **given)
-            standings = connection.execute(statements.BARRED, parameters).fetchall()
-        return {str(key): _BARS[str(standing)] for key, standing in standings if standing in _BARS}
+            # An erased contact is in no segment any more, so that the hashes need not be compared.
+            parameters = self._parameters(
+                segment_id=row_id(segment_id), **contact_arrays(rows), **ErasedAmong().parameters()
+            )
+            found = connection.execute(statements.RECHECK, parameters).fetchall()
+        return {
+            str(key): Recheck(None if status is None else KnownStatus(str(status)), may_be_sent=bool(may_be_sent))
+            for key, status, may_be_sent in found
+        }
 
-    def withdrawn(self) -> Sequence[Withdrawal]:
-        """Return the members subscribed or pending there whose contact opted out, by hash."""
-        with self.database.organisation(self.organisation_id) as session:
-            rows = driver_connection(session).execute(statements.WITHDRAWN, self._parameters()).fetchall()
-        return [Withdrawal(str(key), str(contact_id) if contact_id else None) for key, contact_id in rows]
+    def members_to_unsubscribe(self) -> Sequence[MemberRef]:
+        """Return the members, subscribed or pending, who may not be e-mailed."""
+        return self._refs(statements.TO_UNSUBSCRIBE_IN_AUDIENCE)
 
-    def leavers(self) -> Sequence[str]:
-        """Return the hashes of members from us, subscribed there, that are to be archived."""
-        return self._hashes(statements.LEAVERS)
+    def leavers(self) -> Sequence[MemberRef]:
+        """Return the members from us, subscribed, that are to be archived."""
+        return self._refs(statements.LEAVERS)
 
-    def note_withdrawn(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Note how a member stands whose withdrawal was carried to Mailchimp; None where it does not know it."""
-        self._note(subscriber_hash, status, by_us=False)
-
-    def note_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Note that a leaver was archived, or how it stands instead; None where the audience does not know it."""
-        self._note(subscriber_hash, status, by_us=True)
-
-    def rename(self, subscriber_hash: str, row: pd.DataFrame) -> None:
-        """Note that the member has now the address of `row`, and keeps its status."""
+    def record_address(self, former: str, row: pd.DataFrame, member: MemberState) -> None:
+        """Record that the member has the address of `row` now."""
         new, email = str(row["subscriber_hash"].iloc[0]), str(row["email"].iloc[0])
-        parameters = self._parameters(former=subscriber_hash, new=new, email=email)
+        parameters = self._parameters(
+            former=former,
+            new=new,
+            email=email,
+            member_id=None if member.member_id == new else member.member_id,
+            status=member.status.value,
+            changed_at=member.changed_at,
+            contact_id=member.contact_id,
+        )
         with self.database.organisation(self.organisation_id) as session:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
-            connection.execute(statements.RENAME, parameters)
+            connection.execute(statements.RECORD_ADDRESS, parameters)
 
-    def record(self, rows: pd.DataFrame, outcomes: Sequence[MemberOutcome]) -> None:
-        """Write down what became of a batch, in one transaction. `rows` are rows of `differences`."""
-        at = self.clock()
+    def record_accepted(
+        self, rows: pd.DataFrame, accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
+    ) -> None:
+        """Record the contacts that Mailchimp accepted, in one transaction, `at` by its clock."""
+        if not accepted:
+            return
+        parameters = self._parameters(
+            at=self.clock(),
+            changed_at=at,
+            status=status.value,
+            contact_ids=text_array(ref.contact_id for ref in accepted.values()),
+            member_ids=text_array(ref.member_id for ref in accepted.values()),
+            **_arrays(rows, accepted),
+        )
         with self.database.organisation(self.organisation_id) as session:
-            for outcome, statement in _RECORDS.items():
-                lines = [line for line in outcomes if line.outcome is outcome]
-                if lines:
-                    parameters = self._parameters(at=at, **_arrays(rows, lines))
-                    driver_connection(session).execute(statement, parameters)
+            connection = driver_connection(session)
+            connection.execute(statements.RECORD_ACCEPTED, parameters)
+            connection.execute(statements.ACCEPTED_AFTER_ALL, parameters)
+
+    def record_rejected(self, rows: pd.DataFrame, rejected: Mapping[str, Rejection], *, of_whole_batch: bool) -> None:
+        """Record why contacts were rejected, and when they are sent again. Their status stays as it is known."""
+        if not rejected:
+            return
+        at, arrays = self.clock(), _arrays(rows, rejected)
+        with self.database.organisation(self.organisation_id) as session:
+            connection = driver_connection(session)
+            known = connection.execute(statements.ATTEMPTS, self._parameters(hashes=arrays["hashes"]))
+            former = {str(key): attempts for key, attempts in known if isinstance(attempts, int)}
+            attempts = {key: former.get(key, 0) + 1 for key in rejected}
+            parameters = self._parameters(
+                at=at,
+                merge_fields=_joined(merge_tags_of(session, self.list_id)),
+                reasons=text_array(reason.value for reason in rejected.values()),
+                finals=[is_final(reason) for reason in rejected.values()],
+                attempts=[*attempts.values()],
+                next_attempts=[
+                    next_attempt(reason, attempts=attempts[key], at=at, of_whole_batch=of_whole_batch)
+                    for key, reason in rejected.items()
+                ],
+                **arrays,
+            )
+            connection.execute(statements.RECORD_REJECTED, parameters)
+
+    def _record_statements(
+        self,
+        session: OrganisationSession,
+        connection: DriverConnection,
+        query: sql.SQL,
+        parameters: Mapping[str, object],
+    ) -> None:
+        found = connection.execute(query, parameters).fetchall()
+        recorded = [
+            ConsentStatement(
+                opted_in=opted_in is True,
+                source=MAILCHIMP,
+                stated_at=stated_at if isinstance(stated_at, datetime) else self.clock(),
+                contact=None if entity_id is None else (EntityType(str(entity_type)), str(entity_id)),
+                subscriber_hash=str(key),
+                mailchimp_list_id=self.list_id,
+                channel=None if channel is None else Channel(str(channel)),
+            )
+            for entity_type, entity_id, key, opted_in, stated_at, channel in found
+        ]
+        record_statements(session, recorded, by=MAILCHIMP, at=self.clock())
+
+    def _record(
+        self,
+        subscriber_hash: str,
+        status: KnownStatus | None,
+        *,
+        changed_at: datetime | None = None,
+        contact_id: str | None = None,
+    ) -> None:
+        with self.database.organisation(self.organisation_id) as session:
+            self._execute_result(session, subscriber_hash, status, changed_at=changed_at, contact_id=contact_id)
+
+    def _execute_result(
+        self,
+        session: OrganisationSession,
+        subscriber_hash: str,
+        status: KnownStatus | None,
+        *,
+        changed_at: datetime | None,
+        contact_id: str | None,
+    ) -> None:
+        parameters = self._parameters(
+            subscriber_hash=subscriber_hash,
+            status=status and status.value,
+            changed_at=changed_at,
+            contact_id=contact_id,
+        )
+        driver_connection(session).execute(statements.RECORD_RESULT, parameters)
 
     def _note_push(self, **noted: object) -> None:
         with self.database.organisation(self.organisation_id) as session:
@@ -190,28 +332,27 @@ class DatabaseLedger:
         row = AudienceReadRow
         return row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
 
-    def _hashes(self, statement: sql.SQL) -> list[str]:
+    def _its_members(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        row = AudienceMemberRow
+        return row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
+
+    def _refs(self, query: sql.SQL) -> list[MemberRef]:
         with self.database.organisation(self.organisation_id) as session:
-            return [str(key) for (key,) in driver_connection(session).execute(statement, self._parameters())]
+            rows = driver_connection(session).execute(query, self._parameters()).fetchall()
+        return [
+            MemberRef(str(key), str(contact_id) if contact_id else None, str(member_id) if member_id else None)
+            for key, contact_id, member_id in rows
+        ]
 
-    def _note(self, subscriber_hash: str, status: MemberStatus | None, *, by_us: bool) -> None:
-        said = status and status.value
-        parameters = self._parameters(subscriber_hash=subscriber_hash, status=said, by_us=by_us, at=self.clock())
-        with self.database.organisation(self.organisation_id) as session:
-            driver_connection(session).execute(statements.NOTE, parameters)
-
-    def _erased(self, session: OrganisationSession, hashes: Iterable[str]) -> frozenset[str]:
-        if self.keyring is None:
-            return frozenset()
-        return ErasedContacts(session, self.keyring).of_addresses(hashes)
-
-    def _seen(self, standings: Collection[Standing]) -> dict[str, object]:
+    def _told(self, members: Collection[MemberState]) -> dict[str, object]:
         return self._parameters(
             at=self.clock(),
-            hashes=text_array(standing.subscriber_hash for standing in standings),
-            statuses=text_array(standing.status.value for standing in standings),
-            changed=text_array(each.changed_at and each.changed_at.isoformat() for each in standings),
-            contact_ids=text_array(standing.contact_id for standing in standings),
+            hashes=text_array(member.subscriber_hash for member in members),
+            statuses=text_array(member.status.value for member in members),
+            changed=text_array(each.changed_at and each.changed_at.isoformat() for each in members),
+            contact_ids=text_array(member.contact_id for member in members),
+            member_ids=text_array(member.member_id for member in members),
+            channels=text_array(member.channel and member.channel.value for member in members),
         )
 
     def _parameters(self, **more: object) -> dict[str, object]:
@@ -219,21 +360,27 @@ class DatabaseLedger:
 
 
 def forget_audiences(session: OrganisationSession) -> None:
-    """Forget what every audience of the organisation has: the next sync reads them anew, and sends what is missing."""
+    """Forget what every audience of the organisation has: the next sync pulls them anew, and sends what is missing."""
     for row in (AudienceMemberRow, AudienceReadRow):
         session.execute(delete(row).where(row.organisation_id == session.organisation_id))
 
 
-def _arrays(rows: pd.DataFrame, lines: Sequence[MemberOutcome]) -> dict[str, object]:
-    """Return the lines as arrays of equal length, with what was sent of each contact."""
+def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
+    """Return the merge fields of an audience, as they were read last; before that those of a new audience."""
+    query = select(AudienceReadRow.merge_fields).where(
+        AudienceReadRow.organisation_id == session.organisation_id, AudienceReadRow.mailchimp_list_id == list_id
+    )
+    stored = session.scalar(query)
+    return frozenset(MERGE_FIELDS) if stored is None else frozenset(filter(None, stored.split(",")))
+
+
+def _joined(merge_tags: frozenset[str]) -> str:
+    return ",".join(sorted(merge_tags))
+
+
+def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:
+    """Return what was sent of these contacts as arrays of equal length, in this order."""
     place = {key: row for row, key in enumerate(text_column(rows["subscriber_hash"]).to_pylist())}
-    sent = [place[line.subscriber_hash] for line in lines]
+    sent = [place[key] for key in hashes]
     columns = {name: text_column(rows[column]).take(sent).to_pylist() for name, column in _SENT.items()}
-    told: Mapping[str, Iterable[str | None]] = {
-        "hashes": [line.subscriber_hash for line in lines],
-        "statuses": [line.status and line.status.value for line in lines],
-        "contact_ids": [line.contact_id for line in lines],
-        "refusals": [line.refusal.value if line.refusal else Refusal.OTHER.value for line in lines],
-        **columns,
-    }
-    return {name: text_array(values) for name, values in told.items()}
+    return {"hashes": text_array(hashes), **{name: text_array(values) for name, values in columns.items()}}

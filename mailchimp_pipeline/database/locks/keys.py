@@ -13,6 +13,7 @@ from enum import StrEnum
 class _Kind(StrEnum):
     AUDIENCE = "audience"
     CONNECTION = "connection"
+    CONSENT = "consent"
     ERASED = "erased"
     ERASURE = "erasure"
     MIGRATION = "migration"
@@ -47,6 +48,11 @@ def audience_lock(organisation_id: str, list_id: str) -> Lock:
 def connection_lock(organisation_id: str) -> Lock:
     """Return the lock of an organisation's connection, held while it is made, changed or ended."""
     return Lock(_Kind.CONNECTION, (organisation_id,))
+
+
+def consent_lock(organisation_id: str) -> Lock:
+    """Return the lock of an organisation's consent statements, held while one is recorded."""
+    return Lock(_Kind.CONSENT, (organisation_id,))
 
 
 def erased_lock(organisation_id: str) -> Lock:

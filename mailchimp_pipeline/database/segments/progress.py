@@ -34,9 +34,15 @@ class SegmentProgress:
             row.member_count, row.last_report, row.last_synced_at = member_count, dict(report), at
             self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
 
-    def mark_error(self, segment_id: str, message: str, *, at: datetime) -> None:
-        """Note why the sync did not end well. The message holds no personal data."""
+    def mark_error(
+        self, segment_id: str, message: str, *, at: datetime, report: Mapping[str, object] | None = None
+    ) -> None:
+        """Record why the sync did not end well. The message holds no personal data, `report` counts.
+
+        Figures of a former sync are not kept beside the error.
+        """
         if row := locked_segment(self._session, segment_id):
+            row.last_report = None if report is None else dict(report)
             self._fail(row, message, at)
 
     def mark_untouched(self, segment_id: str, message: str, *, since: datetime, at: datetime) -> bool:

@@ -6,12 +6,14 @@ What does not belong here: queries (the stores), what rows mean (the core).
 from mailchimp_pipeline.database.tables.audiences import (
     AudienceMemberRow,
     AudienceReadRow,
+    RejectedContactRow,
     SegmentMemberRow,
     SegmentRow,
     SyncRequestRow,
 )
 from mailchimp_pipeline.database.tables.campaigns import CampaignRow, CampaignStatsRow
 from mailchimp_pipeline.database.tables.consent import (
+    ConsentStatementRow,
     ErasedContactRow,
     ErasureRequestRow,
     PreferenceRow,
@@ -28,10 +30,12 @@ __all__ = [
     "CampaignRow",
     "CampaignStatsRow",
     "ConnectionRow",
+    "ConsentStatementRow",
     "ErasedContactRow",
     "ErasureRequestRow",
     "PreferenceRow",
     "PseudonymKeyRow",
+    "RejectedContactRow",
     "Row",
     "SegmentMemberRow",
     "SegmentRow",

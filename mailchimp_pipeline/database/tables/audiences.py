@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.tables.declarative import ByteOrdered, Row, RowId, one_of
 from mailchimp_pipeline.segments import OnLeave, SegmentStatus, SegmentType
-from mailchimp_pipeline.sync import MemberStatus, Outcome, Refusal
+from mailchimp_pipeline.sync import KnownStatus, Rejection
 
 
 class SegmentRow(Row):
@@ -82,13 +82,13 @@ class SegmentMemberRow(Row):
 
 
 class AudienceMemberRow(Row):
-    """What an audience has, as far as we know; the ledger says what follows from it.
+    """A member of an audience: what Mailchimp said last, and what we sent. `sync.member_states` has the statuses.
 
-    `digest` is of what Mailchimp took from us, `attempted_digest` of what it refused last; the contact is null for
-    a member that was only seen there, and so is the entity where nobody of ours had the address. `contact_id` is
-    Mailchimp's lasting id of the member. `replaced_hash` is the address in whose place the contact gave this one there.
-    `leaving` is set on who left a segment that archives its leavers.
-    `changed_at` is when the status changed.
+    `status` is null where the audience does not have the address, as far as we know. `member_id` is Mailchimp's id for
+    paths, where it differs from the hash; `contact_id` is Mailchimp's id that survives a change of the address.
+    `digest` is of what Mailchimp accepted from us. The entity is null where no contact has the address.
+    `replaced_hash` is the address in the source that the contact replaced with this one at Mailchimp.
+    `leaving` is set for a contact who left a segment that archives its leavers. `changed_at` is by Mailchimp's clock.
     """
 
     __tablename__ = "audience_members"
@@ -104,34 +104,59 @@ class AudienceMemberRow(Row):
             postgresql_where=text("status <> 'subscribed'"),
         ),
         one_of("entity_type", EntityType),
-        one_of("state", Outcome),
-        one_of("status", MemberStatus),
-        one_of("refusal", Refusal),
-        CheckConstraint("(state = 'refused') = (refusal is not null)", name="refusal_says_why"),
+        one_of("status", KnownStatus),
     )
 
     organisation_id: Mapped[str]
     mailchimp_list_id: Mapped[str]
     subscriber_hash: Mapped[ByteOrdered]
+    member_id: Mapped[str | None]
     email: Mapped[str | None]
     entity_type: Mapped[str | None]
     entity_id: Mapped[ByteOrdered | None]
     digest: Mapped[str | None]
-    attempted_digest: Mapped[str | None]
-    state: Mapped[str]
     status: Mapped[str | None]
-    refusal: Mapped[str | None]
     contact_id: Mapped[str | None]
     replaced_hash: Mapped[ByteOrdered | None]
     leaving: Mapped[bool] = mapped_column(server_default=text("false"))
     first_pushed_at: Mapped[datetime | None]
     pushed_at: Mapped[datetime | None]
-    refused_at: Mapped[datetime | None]
     changed_at: Mapped[datetime | None]
 
 
+class RejectedContactRow(Row):
+    """A contact that Mailchimp did not accept, or a change of one; it is removed once Mailchimp accepts the contact.
+
+    It is sent again when `digest` or the audience's `merge_fields` differ, or from `next_attempt_at` on; never where
+    `is_final`.
+    """
+
+    __tablename__ = "rejected_contacts"
+    __table_args__ = (
+        PrimaryKeyConstraint("organisation_id", "mailchimp_list_id", "subscriber_hash"),
+        Index("ix_rejected_contacts_entity", "organisation_id", "entity_type", "entity_id"),
+        one_of("entity_type", EntityType),
+        one_of("reason", Rejection),
+        CheckConstraint("attempts > 0", name="attempts_count"),
+    )
+
+    organisation_id: Mapped[str]
+    mailchimp_list_id: Mapped[str]
+    subscriber_hash: Mapped[ByteOrdered]
+    entity_type: Mapped[str]
+    entity_id: Mapped[ByteOrdered]
+    reason: Mapped[str]
+    is_final: Mapped[bool]
+    digest: Mapped[str]
+    merge_fields: Mapped[str]
+    attempts: Mapped[int]
+    rejected_at: Mapped[datetime]
+    last_attempt_at: Mapped[datetime]
+    next_attempt_at: Mapped[datetime | None]
+
+
 class AudienceReadRow(Row):
-    """Up to when an audience's members were read from Mailchimp.
+    """Up to when the changes of an audience were pulled, and the tags of its merge fields (comma-separated).
 
     `push_unfinished` is set while contacts are sent; where it stays set, answers were lost. `pushed_through` is when
     the last member changed by a push, by Mailchimp's clock.
@@ -145,6 +170,7 @@ class AudienceReadRow(Row):
     read_through: Mapped[datetime]
     push_unfinished: Mapped[bool] = mapped_column(server_default=text("false"))
     pushed_through: Mapped[datetime | None]
+    merge_fields: Mapped[str | None]
 
 
 class SyncRequestRow(Row):

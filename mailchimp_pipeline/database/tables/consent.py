@@ -1,17 +1,51 @@
-"""Consent and erasure. Of an erased contact only keyed hashes are kept (`pseudonyms`), nothing in the clear."""
+"""Consent and erasure. Of an erased contact only keyed hashes are kept (`keyed_hashes`), nothing in the clear."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, PrimaryKeyConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, PrimaryKeyConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.tables.declarative import ByteOrdered, Row, RowId, one_of
 
 
+class ConsentStatementRow(Row):
+    """A consent statement; `consent.ConsentStatement` says what the columns mean. Rows are added, never changed.
+
+    Only an erasure removes statements, and addresses from the statements of others. `id` is the order of recording.
+    """
+
+    __tablename__ = "consent_statements"
+    __table_args__ = (
+        Index("ix_consent_statements_entity", "organisation_id", "entity_type", "entity_id"),
+        Index("ix_consent_statements_address", "organisation_id", "subscriber_hash"),
+        Index("ix_consent_statements_recorded", "organisation_id", "recorded_at"),
+        one_of("entity_type", EntityType),
+        one_of("channel", Channel),
+        CheckConstraint("entity_id is not null or subscriber_hash is not null", name="about_somebody"),
+        CheckConstraint("(entity_type is null) = (entity_id is null)", name="whole_entity"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    organisation_id: Mapped[str]
+    entity_type: Mapped[str | None]
+    entity_id: Mapped[ByteOrdered | None]
+    subscriber_hash: Mapped[ByteOrdered | None]
+    opted_in: Mapped[bool]
+    source: Mapped[str]
+    mailchimp_list_id: Mapped[str | None]
+    channel: Mapped[str | None]
+    stated_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+
+
 class PreferenceRow(Row):
-    """What a contact said about e-mail, last; when it said the opposite stays in the other time."""
+    """A contact's preference, derived from its consent statements; `statement_id` is the latest of them.
+
+    `subscriber_hash` is the contact's present address, as the source had it last.
+    """
 
     __tablename__ = "email_preferences"
     __table_args__ = (
@@ -34,6 +68,7 @@ class PreferenceRow(Row):
     consent_withdrawn_at: Mapped[datetime | None]
     consent_source: Mapped[str]
     updated_at: Mapped[datetime]
+    statement_id: Mapped[int] = mapped_column(BigInteger)
 
 
 class ErasureRequestRow(Row):
@@ -63,14 +98,15 @@ class ErasureRequestRow(Row):
 
 
 class ErasedContactRow(Row):
-    """The keyed hash of an erased contact's entity, or of one of its addresses: never to be pushed again.
+    """A keyed hash of an erased contact: of its entity, or of one of its addresses. It is never sent again.
 
-    Of an entity it is known which relation to look in for the address that it has by now.
+    A hash belongs to the erasure request that made it; several requests may have the hash of a shared address.
+    `entity_type` of an entity says which relation has its present address.
     """
 
     __tablename__ = "erased_contacts"
     __table_args__ = (
-        PrimaryKeyConstraint("organisation_id", "kind", "keyed_hash"),
+        PrimaryKeyConstraint("organisation_id", "kind", "keyed_hash", "erasure_request_id"),
         Index("ix_erased_contacts_request", "erasure_request_id"),
         one_of("kind", ("address", "entity")),
         one_of("entity_type", EntityType),

@@ -9,7 +9,10 @@ from mailchimp_pipeline.database.tables.declarative import Row, RowId
 
 
 class ConnectionRow(Row):
-    """A Mailchimp account of an organisation, with its API key as `encryption` made it; no key once disconnected."""
+    """A Mailchimp account of an organisation, with its API key as `encryption` made it; no key once disconnected.
+
+    `opt_outs_propagated_at`: every opt-out recorded before has reached every audience of the account.
+    """
 
     __tablename__ = "mailchimp_connections"
     __table_args__ = (
@@ -35,6 +38,7 @@ class ConnectionRow(Row):
     connected_at: Mapped[datetime]
     key_refused_at: Mapped[datetime | None]
     opt_in_only: Mapped[bool] = mapped_column(server_default=false())
+    opt_outs_propagated_at: Mapped[datetime | None]
     soft_deleted_at: Mapped[datetime | None]
 
 

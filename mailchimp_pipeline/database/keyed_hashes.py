@@ -1,7 +1,7 @@
 """Keyed hashes: an erased contact can be known again when it turns up, but not be read from the database.
 
 The key is random, one an organisation, and stored encrypted as API keys are: keys of the ring may be rotated and
-thrown away, the hashes stay comparable. What does not belong here: who is erased (`erased`).
+thrown away, the hashes stay comparable. What does not belong here: who is erased (`erased_contacts`).
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from mailchimp_pipeline.database.tables import PseudonymKeyRow
 _KEY_BYTES = 32
 
 
-class Pseudonyms:
+class KeyedHashes:
     """Makes an organisation's keyed hashes, in hex. Address and entity never share one."""
 
     def __init__(self, key: bytes) -> None:
@@ -37,8 +37,8 @@ class Pseudonyms:
         return hmac.digest(self._key, text.encode(), hashlib.sha256).hex()
 
 
-def pseudonyms(session: OrganisationSession, keyring: Keyring) -> Pseudonyms:
-    """Return the organisation's pseudonyms; the first time their key is made."""
+def keyed_hashes(session: OrganisationSession, keyring: Keyring) -> KeyedHashes:
+    """Return the organisation's keyed hashes; the first time their key is made."""
     organisation_id = session.organisation_id
     stored = select(PseudonymKeyRow.key_encrypted).where(PseudonymKeyRow.organisation_id == organisation_id)
     encrypted = session.scalar(stored)
@@ -47,4 +47,4 @@ def pseudonyms(session: OrganisationSession, keyring: Keyring) -> Pseudonyms:
         row = insert(PseudonymKeyRow).values(organisation_id=organisation_id, key_encrypted=made)
         session.execute(row.on_conflict_do_nothing())
         encrypted = session.scalars(stored).one()
-    return Pseudonyms(bytes.fromhex(keyring.decrypt(encrypted, organisation_id)))
+    return KeyedHashes(bytes.fromhex(keyring.decrypt(encrypted, organisation_id)))

@@ -1,9 +1,12 @@
-"""A run: organisations side by side, the segments of one after the other, its sources read once for all of them."""
+"""Syncs segments: organisations side by side, the segments of one after the other.
+
+For each organisation the changes of every audience are pulled first, then opt-outs are pushed, then the segments.
+"""
 
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -15,20 +18,22 @@ import pandas as pd
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong
+from mailchimp_pipeline.database.locks import Hold
+from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.persistence import Persistence
-from mailchimp_pipeline.runs.ports import Hold, Records
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
-from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment
-from mailchimp_pipeline.sync import Ahead, Audience, Audiences, SyncReport, read_standings, sync_audience
+from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
+from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
+from mailchimp_pipeline.services.pull_audiences import PulledAudience, pull_audiences
+from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, push_segment
+from mailchimp_pipeline.sync.rejections import MOST_REJECTED, TooManyRejected
 from mailchimp_pipeline.tracing import carried, tallied, working_for
 
 _T = TypeVar("_T")
 
 ORGANISATIONS_AT_ONCE = 8
-
-_AUDIENCES_AT_ONCE = 4
-"""Audiences of one organisation that are read at once, while its source is; each holds a connection to PostgreSQL."""
 
 
 class SourceIsEmpty(LastingError):
@@ -63,23 +68,17 @@ class _Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Audience:
-    """An audience, and how many members' standings were read."""
+class _Prepared:
+    """An organisation before its segments: its contacts, and why relations could not be read; its audiences, by id."""
 
-    audience: Audience
-    read: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Population:
-    """An organisation's contacts out of the relations that could be read, and why the others could not.
-
-    `audiences` are those of its segments, by id, with what Mailchimp says of their members taken over.
-    """
-
-    readable: Population
+    population: Population
+    suppressions: Suppressions
+    erased: ErasedAmong
     unread: Mapping[EntityType, _Failed]
-    audiences: "Mapping[str, _Audience | _Failed]"
+    audiences: Mapping[str, PulledAudience]
+    unsubscribed: Mapping[str, int]
+    problems: Mapping[str, PipelineError]
+    """What keeps an audience from being synced: members who opted out are e-mailed there still."""
 
     def of(self, segment: Segment, *, departures_confirmed: bool) -> "Membership | _Failed":
         """Return the segment's membership, or why one of its relations could not be read."""
@@ -88,20 +87,21 @@ class _Population:
             if failed := self.unread.get(kind):
                 return failed
         # Nobody left at all is a source that is broken far more often than an organisation that closed.
-        if segment.member_count and not departures_confirmed and not self.readable.holds(kinds):
+        if segment.member_count and not departures_confirmed and not self.population.holds(kinds):
             raise SourceIsEmpty(segment)
-        return self.readable.membership(segment.segment_type, segment.filter_criteria)
+        return self.population.membership(segment.segment_type, segment.filter_criteria)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """The parts that a run works with. `audiences` gives an organisation's Mailchimp, by its id.
+class SegmentSync:
+    """Syncs segments. `audiences` gives an organisation's account at Mailchimp, by its id.
 
-    In the segments with these ids a person confirmed that many members leave.
+    In the segments with the ids `departures_confirmed` a person confirmed that many members leave. Without `push`
+    only the memberships are made.
     """
 
     source: Source
-    records: Records
+    records: DatabaseRecords
     audiences: Callable[[str], Audiences]
     clock: Clock
     push: bool = True
@@ -131,67 +131,72 @@ class Run:
         undone = deque(segments)
         try:
             with working_for(organisation_id=segments[0].organisation_id):
-                population = self._persistently(lambda: self._population(segments))
+                prepared = self._persistently(lambda: self._prepare(segments))
                 while undone and not self.stopping.is_set():
                     with working_for(segment_id=undone[0].id):
-                        finish(self._result(undone[0], population))
+                        finish(self._result(undone[0], prepared))
                     undone.popleft()
         except BaseException as error:  # whoever waits for these results would wait for ever
             for segment in undone:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
             raise
 
-    def _population(self, segments: Sequence[Segment]) -> "_Population | _Failed":
-        """Return who is there and who may be pushed, after Mailchimp was asked who unsubscribed.
-
-        All audiences are read before anybody is pushed to one of them: a word said in one counts in all.
-        """
-        organisation_id = segments[0].organisation_id
+    def _prepare(self, segments: Sequence[Segment]) -> "_Prepared | _Failed":
+        """Pull every audience of the account, read the contacts, and push the opt-outs."""
+        organisation_id, begun = segments[0].organisation_id, self.clock()
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
-        # Who said no bars the address that the contact has by now, whoever else has it: the source alone knows which.
-        barred = self.records.kinds_barred(organisation_id)
-        with ThreadPoolExecutor(_AUDIENCES_AT_ONCE, thread_name_prefix="audience") as pool:
-            reading = self._reading(segments, pool) if self.push else dict[str, "Future[_Audience | _Failed]"]()
+        # A contact who opted out suppresses the address that it has by now: the source alone knows which that is.
+        suppressed = self.records.suppressed_relations(organisation_id)
+        with ThreadPoolExecutor(1, thread_name_prefix="pull") as pool:
+            pulling = pool.submit(carried(self._pull), segments) if self.push else None
             read = {
                 kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind]))
-                for kind in sorted(barred.union(kinds))
+                for kind in sorted(suppressed.union(kinds))
             }
-            audiences = {list_id: audience.result() for list_id, audience in reading.items()}
+            audiences = pulling.result() if pulling else dict[str, PulledAudience]()
+        # What was read may be about contacts of relations that nobody asked for before.
+        more = self.records.suppressed_relations(organisation_id) - read.keys()
+        read |= {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in sorted(more)}
+        suppressed |= more
         unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
-        # Where that cannot be read nobody is sent: anybody may have such an address.
-        for kind in sorted(barred & unread.keys()):
+        # Where such a relation cannot be read nobody is sent: anybody may have such an address.
+        for kind in sorted(suppressed & unread.keys()):
             return unread[kind]
-        if len(unread) == len(kinds):
+        if unread.keys() >= set(kinds):
             return unread[kinds[0]]
         contacts = pd.concat([frame for frame in read.values() if not isinstance(frame, _Failed)], ignore_index=True)
-        self.records.link_words(organisation_id, contacts)
-        suppressions = self.records.suppressions(organisation_id, contacts)
-        return _Population(Population.prepare(contacts, *suppressions), unread, audiences)
+        suppressions, erased = self.records.suppressions(organisation_id, contacts)
+        unsubscribed, problems = self._push_opt_outs(organisation_id, audiences)
+        if self.push and not problems:
+            self.records.mark_propagated(organisation_id, begun)
+        population = Population.prepare(contacts, suppressions)
+        return _Prepared(population, suppressions, erased, unread, audiences, unsubscribed, problems)
 
-    def _reading(
-        self, segments: Sequence[Segment], pool: ThreadPoolExecutor
-    ) -> "Mapping[str, Future[_Audience | _Failed]]":
-        """Begin to read each audience of the segments; return by its id what it will be, or why it cannot be read."""
-        one_each = {segment.mailchimp_list_id: segment for segment in segments}
-        return {
-            list_id: pool.submit(carried(self._persistently), partial(self._audience, segment))
-            for list_id, segment in one_each.items()
-        }
+    def _pull(self, segments: Sequence[Segment]) -> Mapping[str, PulledAudience]:
+        organisation_id = segments[0].organisation_id
+        return pull_audiences(
+            organisation_id,
+            self.audiences(organisation_id),
+            records=self.records,
+            clock=self.clock,
+            with_segments={segment.mailchimp_list_id for segment in segments},
+            persistence=self.persistence,
+        )
 
-    def _audience(self, segment: Segment) -> "_Audience":
-        mailchimp = self.audiences(segment.organisation_id)
-        list_id, ledger = segment.mailchimp_list_id, self.records.ledger(segment)
-        with self.records.hold_audience(segment), Ahead(partial(mailchimp.audience, list_id)) as described:
-            described.begin()
-            read = read_standings(list_id, audiences=mailchimp, ledger=ledger, now=self.clock())
-            return _Audience(described(), read)
+    def _push_opt_outs(
+        self, organisation_id: str, audiences: Mapping[str, PulledAudience]
+    ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
+        if not self.push:
+            return {}, {}
+        outstanding = [
+            list_id for list_id in self.records.audiences_to_unsubscribe(organisation_id) if list_id in audiences
+        ]
+        return push_to_audiences(organisation_id, outstanding, self.audiences(organisation_id), records=self.records)
 
-    def _result(self, segment: Segment, population: "_Population | _Failed") -> SegmentResult:
+    def _result(self, segment: Segment, prepared: "_Prepared | _Failed") -> SegmentResult:
         begun = self.clock()
         outcome = (
-            population
-            if isinstance(population, _Failed)
-            else self._persistently(lambda: self._sync(segment, population))
+            prepared if isinstance(prepared, _Failed) else self._persistently(lambda: self._sync(segment, prepared))
         )
         if isinstance(outcome, SegmentResult):
             return outcome
@@ -206,61 +211,65 @@ class Run:
             defect=outcome.defect,
         )
 
-    def _sync(self, segment: Segment, population: "_Population") -> SegmentResult | _Failed:
+    def _sync(self, segment: Segment, prepared: _Prepared) -> SegmentResult | _Failed:
         begun = self.clock()
-        membership = population.of(segment, departures_confirmed=segment.id in self.departures_confirmed)
+        membership = prepared.of(segment, departures_confirmed=segment.id in self.departures_confirmed)
         if isinstance(membership, _Failed):
             return membership
         if not self.push:
-            counts = self._replaced(segment, membership)
+            counts = self._replaced(segment, membership, prepared)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
-        audience = population.audiences[segment.mailchimp_list_id]
-        if isinstance(audience, _Failed):
-            return audience
-        read_merge_tags = partial(self.audiences(segment.organisation_id).merge_tags, segment.mailchimp_list_id)
-        with self.records.hold_audience(segment) as hold, tallied() as tally, Ahead(read_merge_tags) as merge_tags:
+        organisation_id, list_id = segment.organisation_id, segment.mailchimp_list_id
+        pulled = prepared.audiences.get(list_id) or self._missing(segment)
+        if problem := prepared.problems.get(list_id):
+            raise problem
+        with self.records.hold_audience(organisation_id, list_id) as hold, tallied() as tally:
             self.records.mark_syncing(segment)
-            # What every push needs is asked for as soon as one is sure to come, and on most days it is not.
-            if segment.last_synced_at is None:
-                merge_tags.begin()
-            counts = self._replaced(segment, membership)
-            if counts.added or counts.changed:
-                merge_tags.begin()
+            counts = self._replaced(segment, membership, prepared)
             del membership  # it is stored: a push needs no memory for it
-            report = self._push(segment, audience.audience, hold, merge_tags)
+            report = self._push_segment(segment, pulled.audience, hold)
             result = SegmentResult(
                 segment,
                 counts,
-                audience.audience,
+                pulled.audience,
                 report,
-                read=audience.read,
+                read=pulled.read,
+                unsubscribed=prepared.unsubscribed.get(list_id, 0),
                 retries=tally.retries,
                 seconds=(self.clock() - begun).total_seconds(),
+                error=str(TooManyRejected(segment.name, report)) if report.rejected_share > MOST_REJECTED else None,
             )
-            self.records.mark_synced(result)
+            if result.error:
+                self.records.mark_failed(segment, result.error, result.figures())
+            else:
+                self.records.mark_synced(result)
         return result
 
-    def _replaced(self, segment: Segment, membership: Membership) -> MembershipCounts:
-        """Store who is in the segment. Raises `ConsentViolated` where it holds somebody who must not be pushed."""
+    def _missing(self, segment: Segment) -> PulledAudience:
+        """Raise why the account does not list the audience; one that came a moment ago has nobody to pull."""
+        return PulledAudience(self.audiences(segment.organisation_id).audience(segment.mailchimp_list_id), 0)
+
+    def _replaced(self, segment: Segment, membership: Membership, prepared: _Prepared) -> MembershipCounts:
+        """Store who is in the segment. Raises `ConsentViolated` where it holds somebody who may not be e-mailed."""
         confirmed = segment.id in self.departures_confirmed
-        counts = self.records.replace_members(segment, membership, departures_confirmed=confirmed)
-        if violations := self.records.violations(segment):
+        counts = self.records.replace_members(
+            segment, membership, prepared.suppressions, prepared.erased, departures_confirmed=confirmed
+        )
+        if violations := self.records.count_suppressed(segment, prepared.erased):
             raise ConsentViolated(segment, violations)
         return counts
 
-    def _push(self, segment: Segment, audience: Audience, hold: Hold, merge_tags: Ahead[frozenset[str]]) -> SyncReport:
+    def _push_segment(self, segment: Segment, audience: Audience, hold: Hold) -> SyncReport:
         def stopping() -> bool:
             hold.require()
             return self.stopping.is_set()
 
-        mailchimp, ledger = self.audiences(segment.organisation_id), self.records.ledger(segment)
-        return sync_audience(
+        ledger = self.records.ledger(segment.organisation_id, segment.mailchimp_list_id)
+        return push_segment(
             segment.id,
             audience,
-            audiences=mailchimp,
+            audiences=self.audiences(segment.organisation_id),
             ledger=ledger,
-            clock=self.clock,
-            merge_tags=merge_tags,
             stopping=stopping,
         )
 

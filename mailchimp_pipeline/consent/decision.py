@@ -1,0 +1,149 @@
+"""Whether a contact may be e-mailed. Only this file decides it; everything else asks.
+
+A contact is an employee or a vendor at an address. It may be e-mailed in every audience, unless
+
+1. it was erased, or somebody erased had its address (`erased`);
+2. it withdrew consent, and has not opted in since (`opted_out`);
+3. consent was withdrawn at its address, and nobody with that address has opted in since (`opted_out`);
+4. somebody who withdrew consent has its address now (`opted_out`);
+5. the organisation only e-mails contacts who opted in, and this one did not (`no_consent`).
+
+An opt-in made here comes after every withdrawal that was recorded before it, and after one made at Mailchimp more than
+ten minutes earlier: the clocks may differ by that much. A sign-up in an audience comes after a withdrawal made earlier
+in the same audience, and after no other. Where this leaves a doubt, the withdrawal counts.
+
+The SQL has psycopg's placeholder `organisation_id`. Rule 1 is a comparison of keyed hashes, which SQL cannot make: the
+caller passes what it found, as the arrays `erased_addresses`, `erased_types` and `erased_ids`.
+"""
+
+from typing import LiteralString
+
+_COMES_AFTER: LiteralString = """(
+    given.mailchimp_list_id is null and (
+        given.id > withdrawn.id
+        or withdrawn.mailchimp_list_id is not null and given.stated_at > withdrawn.stated_at + interval '10 minutes'
+    )
+    or given.mailchimp_list_id = withdrawn.mailchimp_list_id and given.stated_at > withdrawn.stated_at
+)"""
+
+_IN_FORCE_FOR_CONTACT: LiteralString = f"""not exists (
+    select from consent_statements as given
+    where given.organisation_id = withdrawn.organisation_id and given.opted_in
+        and given.entity_type = withdrawn.entity_type and given.entity_id = withdrawn.entity_id and {_COMES_AFTER}
+)"""
+
+_IN_FORCE_AT_ADDRESS: LiteralString = f"""not exists (
+    select from consent_statements as given
+    where given.organisation_id = withdrawn.organisation_id and given.opted_in
+        and given.subscriber_hash = withdrawn.subscriber_hash and {_COMES_AFTER}
+)"""
+
+WITHDRAWALS_OF_CONTACT: LiteralString = f"""
+    select withdrawn.* from consent_statements as withdrawn
+    where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
+        and withdrawn.entity_type = about.entity_type and withdrawn.entity_id = about.entity_id
+        and {_IN_FORCE_FOR_CONTACT}
+"""
+"""The withdrawals in force of the contact `about`. A preference is opted out where there is one."""
+
+WITHDRAWALS_AT_ADDRESS: LiteralString = f"""
+    select withdrawn.* from consent_statements as withdrawn
+    where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
+        and withdrawn.subscriber_hash = about.subscriber_hash and {_IN_FORCE_AT_ADDRESS}
+"""
+"""The withdrawals in force at the address of `about`."""
+
+CONSENT_REQUIRED: LiteralString = """exists (
+    select from mailchimp_connections as connection
+    where connection.organisation_id = %(organisation_id)s and connection.soft_deleted_at is null
+        and connection.opt_in_only
+)"""
+
+EXCLUSION: LiteralString = f"""case
+    when about.subscriber_hash = any (%(erased_addresses)s::text[]) or exists (
+        select from unnest(%(erased_types)s::text[], %(erased_ids)s::text[]) as erased (entity_type, entity_id)
+        where erased.entity_type = about.entity_type and erased.entity_id = about.entity_id
+    ) then 'erased'
+    when exists (
+        select from email_preferences as preference
+        where preference.organisation_id = %(organisation_id)s and not preference.opted_in
+            and preference.entity_type = about.entity_type and preference.entity_id = about.entity_id
+    ) or exists (
+        select from email_preferences as preference
+        where preference.organisation_id = %(organisation_id)s and not preference.opted_in
+            and preference.subscriber_hash = about.subscriber_hash
+    ) or exists ({WITHDRAWALS_AT_ADDRESS}) then 'opted_out'
+    when {CONSENT_REQUIRED} and not exists (
+        select from email_preferences as preference
+        where preference.organisation_id = %(organisation_id)s and preference.opted_in
+            and preference.entity_type = about.entity_type and preference.entity_id = about.entity_id
+    ) then 'no_consent'
+end"""
+"""Why the contact `about` (entity_type, entity_id, subscriber_hash) may not be e-mailed; null where it may."""
+
+SUPPRESSED_CONTACTS: LiteralString = """
+select entity_type, entity_id from email_preferences
+where organisation_id = %(organisation_id)s and not opted_in
+"""
+"""The contacts of rule 2."""
+
+SUPPRESSED_ADDRESSES: LiteralString = f"""
+select subscriber_hash from email_preferences
+where organisation_id = %(organisation_id)s and not opted_in and subscriber_hash is not null
+union
+select withdrawn.subscriber_hash from consent_statements as withdrawn
+where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
+    and withdrawn.subscriber_hash is not null and {_IN_FORCE_AT_ADDRESS}
+"""
+"""The addresses of rules 3 and 4."""
+
+_ERASED_CONTACTS: LiteralString = """
+select entity_type, entity_id
+from unnest(%(erased_types)s::text[], %(erased_ids)s::text[]) as erased (entity_type, entity_id)
+"""
+
+_ERASED_ADDRESSES: LiteralString = """
+select subscriber_hash from unnest(%(erased_addresses)s::text[]) as erased (subscriber_hash)
+"""
+
+SUPPRESSED_MEMBERS: LiteralString = f"""
+select member.subscriber_hash from ({SUPPRESSED_CONTACTS} union all {_ERASED_CONTACTS}) as about cross join lateral (
+    select * from segment_members as theirs
+    where theirs.organisation_id = %(organisation_id)s
+        and theirs.entity_type = about.entity_type and theirs.entity_id = about.entity_id offset 0
+) as member
+where member.segment_id = %(segment_id)s
+union
+select member.subscriber_hash
+from (({SUPPRESSED_ADDRESSES}) union all {_ERASED_ADDRESSES}) as about cross join lateral (
+    select * from segment_members as there
+    where there.segment_id = %(segment_id)s and there.subscriber_hash = about.subscriber_hash
+        and there.organisation_id = %(organisation_id)s offset 0
+) as member
+union
+select member.subscriber_hash from segment_members as member
+where {CONSENT_REQUIRED} and member.organisation_id = %(organisation_id)s and member.segment_id = %(segment_id)s
+    and not exists (
+        select from email_preferences as preference
+        where preference.organisation_id = %(organisation_id)s and preference.opted_in
+            and preference.entity_type = member.entity_type and preference.entity_id = member.entity_id
+    )
+"""
+"""The members of the segment `segment_id` who may not be e-mailed: `EXCLUSION`, from the few to the members."""
+
+CONSENTED_CONTACTS: LiteralString = """
+select entity_type, entity_id from email_preferences
+where organisation_id = %(organisation_id)s and opted_in
+"""
+"""The contacts that rule 5 lets pass."""
+
+RECENTLY_CHANGED: LiteralString = """(
+    exists (
+        select from consent_statements
+        where organisation_id = %(organisation_id)s and recorded_at > %(since)s
+    ) or exists (
+        select from erasure_requests
+        where organisation_id = %(organisation_id)s and (completed_at is null or completed_at > %(since)s)
+    )
+)"""
+"""Whether a decision made at `since` may be another one now."""

@@ -1,0 +1,230 @@
+"""Consent statements: recorded here and nowhere else, and attributed to the contacts who have an address.
+
+What does not belong here: who may be e-mailed (`consent.decision`), reading preferences (`preferences`).
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import LiteralString
+
+import pandas as pd
+from psycopg import sql
+
+from mailchimp_pipeline.consent import Channel, ConsentStatement, Contact
+from mailchimp_pipeline.consent.decision import WITHDRAWALS_OF_CONTACT
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import consent_lock
+from mailchimp_pipeline.database.session import OrganisationSession
+
+_GIVEN: LiteralString = """
+unnest(
+    %(entity_types)s::text[], %(entity_ids)s::text[], %(hashes)s::text[], %(opted_in)s::boolean[], %(sources)s::text[],
+    %(list_ids)s::text[], %(channels)s::text[], %(stated)s::timestamptz[]
+) with ordinality as given (
+    entity_type, entity_id, subscriber_hash, opted_in, source, mailchimp_list_id, channel, stated_at, place
+)
+"""
+
+# Mailchimp tells the same thing more than once: by a webhook and by a listing, or after a crash.
+_INSERT = sql.SQL(f"""
+insert into consent_statements (
+    organisation_id, entity_type, entity_id, subscriber_hash, opted_in, source, mailchimp_list_id, channel, stated_at,
+    recorded_at
+)
+select %(organisation_id)s, entity_type, entity_id, subscriber_hash, opted_in, source, mailchimp_list_id, channel,
+    stated_at, %(at)s
+from {_GIVEN}
+where mailchimp_list_id is null or not exists (
+    select from consent_statements as known
+    where known.organisation_id = %(organisation_id)s and known.subscriber_hash = given.subscriber_hash
+        and known.mailchimp_list_id = given.mailchimp_list_id and known.opted_in = given.opted_in
+        and known.stated_at = given.stated_at
+        and (known.entity_type, known.entity_id) is not distinct from (given.entity_type, given.entity_id)
+)
+order by place
+returning entity_type, entity_id, opted_in, source, mailchimp_list_id, channel
+""")
+
+_DERIVE = sql.SQL(f"""
+insert into email_preferences as preference (
+    organisation_id, entity_type, entity_id, subscriber_hash, opted_in, consent_given_at, consent_withdrawn_at,
+    consent_source, updated_at, statement_id
+)
+select %(organisation_id)s, about.entity_type, about.entity_id, every.subscriber_hash, withdrawal.id is null,
+    every.given_at, every.withdrawn_at, coalesce(withdrawal.source, every.given_source), %(at)s, every.latest
+from (
+    select distinct entity_type, entity_id
+    from unnest(%(entity_types)s::text[], %(entity_ids)s::text[]) as given (entity_type, entity_id)
+    where entity_id is not null
+) as about
+cross join lateral (
+    select max(id) as latest, max(stated_at) filter (where opted_in) as given_at,
+        max(stated_at) filter (where not opted_in) as withdrawn_at,
+        (array_agg(source order by id desc) filter (where opted_in))[1] as given_source,
+        (array_agg(subscriber_hash order by id desc) filter (where subscriber_hash is not null))[1] as subscriber_hash
+    from consent_statements as statement
+    where statement.organisation_id = %(organisation_id)s
+        and statement.entity_type = about.entity_type and statement.entity_id = about.entity_id
+) as every
+left join lateral (
+    select id, source from ({WITHDRAWALS_OF_CONTACT}) as in_force order by id desc limit 1
+) as withdrawal on true
+where every.latest is not null
+on conflict (organisation_id, entity_type, entity_id) do update set
+    subscriber_hash = coalesce(excluded.subscriber_hash, preference.subscriber_hash), opted_in = excluded.opted_in,
+    consent_given_at = excluded.consent_given_at, consent_withdrawn_at = excluded.consent_withdrawn_at,
+    consent_source = excluded.consent_source, updated_at = excluded.updated_at, statement_id = excluded.statement_id
+""")
+
+# By a lookup for each audience: an offset keeps PostgreSQL from turning it round.
+HOLDERS: LiteralString = """
+select member.entity_type, member.entity_id from (
+    select distinct mailchimp_list_id from contact_segments where organisation_id = %(organisation_id)s
+) as audience cross join lateral (
+    select entity_type, entity_id from segment_members as every
+    where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = audience.mailchimp_list_id
+        and every.subscriber_hash = about.subscriber_hash offset 0
+) as member
+union
+select member.entity_type, member.entity_id from (
+    select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
+) as audience cross join lateral (
+    select entity_type, entity_id from audience_members as every
+    where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = audience.mailchimp_list_id
+        and every.subscriber_hash = about.subscriber_hash offset 0
+) as member
+where member.entity_id is not null
+union
+select entity_type, entity_id from email_preferences as preference
+where preference.organisation_id = %(organisation_id)s and preference.subscriber_hash = about.subscriber_hash
+"""
+"""The contacts who have the address of `about`, as far as the tables know."""
+
+_REFRESH = sql.SQL("""
+update email_preferences as preference set subscriber_hash = present.subscriber_hash
+from (
+    select known.entity_type, known.entity_id, theirs.subscriber_hash
+    from email_preferences as known
+    left join (
+        select distinct on (entity_type, entity_id) entity_type, entity_id, subscriber_hash
+        from unnest(%(keys)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[])
+            as theirs (subscriber_hash, entity_type, entity_id)
+        order by entity_type, entity_id, subscriber_hash
+    ) as theirs using (entity_type, entity_id)
+    where known.organisation_id = %(organisation_id)s and known.entity_type = any (%(relations)s)
+) as present
+where preference.organisation_id = %(organisation_id)s and preference.entity_type = present.entity_type
+    and preference.entity_id = present.entity_id and preference.subscriber_hash is distinct from present.subscriber_hash
+""")
+
+# Whoever opted in after the withdrawal was recorded has answered it.
+_UNATTRIBUTED = sql.SQL("""
+select withdrawn.subscriber_hash, withdrawn.source, withdrawn.mailchimp_list_id, withdrawn.channel, withdrawn.stated_at,
+    withdrawn.id
+from consent_statements as withdrawn
+where withdrawn.organisation_id = %(organisation_id)s and withdrawn.entity_id is null and not withdrawn.opted_in
+    and not exists (
+        select from consent_statements as known
+        where known.organisation_id = %(organisation_id)s and known.subscriber_hash = withdrawn.subscriber_hash
+            and known.entity_id is not null and known.id > withdrawn.id
+    )
+order by withdrawn.id
+""")
+
+
+def record_statements(
+    session: OrganisationSession, statements: Sequence[ConsentStatement], *, by: str, at: datetime
+) -> int:
+    """Record statements in this order, and derive the preferences of their contacts. Return how many are new.
+
+    The same statement of an audience is recorded once. Each new one is in the audit log, with its contact.
+    """
+    if not statements:
+        return 0
+    # One after the other: the order of recording is the order of the ids, and each sees those before it.
+    lock_for_transaction(session, consent_lock(session.organisation_id))
+    parameters = {"organisation_id": session.organisation_id, "at": at, **_arrays(statements)}
+    connection = driver_connection(session)
+    recorded = connection.execute(_INSERT, parameters).fetchall()
+    if not recorded:
+        return 0
+    connection.execute(_DERIVE, parameters)
+    for entity_type, entity_id, opted_in, source, list_id, channel in recorded:
+        if entity_id is not None:
+            action = "preference.opted_in" if opted_in else "preference.opted_out"
+            place = {"mailchimp_list_id": list_id, "channel": channel}
+            details = {"consent_source": source} | {name: value for name, value in place.items() if value is not None}
+            audit.write(session, audit.Entry(by, action, audit.Entity(str(entity_type), str(entity_id)), at, details))
+    return len(recorded)
+
+
+def record_current_addresses(session: OrganisationSession, contacts: pd.DataFrame, *, at: datetime) -> None:
+    """Take the contacts' addresses from the source: for preferences, and for withdrawals at addresses of nobody.
+
+    `contacts` are all of the organisation in the relations that occur in them, with entity_type, entity_id and
+    subscriber_hash. A withdrawal made at an address before anybody here had it is attributed to those who have it.
+    """
+    with_address = contacts[contacts["subscriber_hash"].notna()]
+    _refresh(session, contacts, with_address)
+    ours = {"organisation_id": session.organisation_id}
+    found = driver_connection(session).execute(_UNATTRIBUTED, ours).fetchall()
+    holders = with_address[with_address["subscriber_hash"].isin([str(row[0]) for row in found])]
+    if holders.empty:
+        return
+    by_address: dict[str, list[Contact]] = {}
+    for kind, entity_id, key in _identities(holders):
+        by_address.setdefault(key, []).append((EntityType(kind), entity_id))
+    statements = [
+        ConsentStatement(
+            opted_in=False,
+            source=str(source),
+            stated_at=_moment(stated_at),
+            contact=contact,
+            subscriber_hash=str(key),
+            mailchimp_list_id=None if list_id is None else str(list_id),
+            channel=None if channel is None else Channel(str(channel)),
+        )
+        for key, source, list_id, channel, stated_at, _ in found
+        for contact in by_address.get(str(key), ())
+    ]
+    record_statements(session, statements, by=audit.PIPELINE, at=at)
+
+
+def _refresh(session: OrganisationSession, contacts: pd.DataFrame, with_address: pd.DataFrame) -> None:
+    known = "select entity_id from email_preferences where organisation_id = %(organisation_id)s"
+    ours = {"organisation_id": session.organisation_id}
+    connection = driver_connection(session)
+    ids = [str(entity_id) for (entity_id,) in connection.execute(known, ours)]
+    if not ids:
+        return
+    few = with_address[with_address["entity_id"].isin(ids)]
+    relations = sorted(set(contacts["entity_type"].unique()))
+    connection.execute(_REFRESH, {**ours, **contact_arrays(few), "relations": relations})
+
+
+def _identities(contacts: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
+    columns = (contacts[name].tolist() for name in ("entity_type", "entity_id", "subscriber_hash"))
+    return zip(*columns, strict=True)
+
+
+def _moment(value: object) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError("a statement without a time")
+    return value
+
+
+def _arrays(statements: Collection[ConsentStatement]) -> dict[str, object]:
+    contacts = [statement.contact or (None, None) for statement in statements]
+    return {
+        "entity_types": text_array(kind and kind.value for kind, _ in contacts),
+        "entity_ids": text_array(entity_id for _, entity_id in contacts),
+        "hashes": text_array(each.subscriber_hash for each in statements),
+        "opted_in": [each.opted_in for each in statements],
+        "sources": text_array(each.source for each in statements),
+        "list_ids": text_array(each.mailchimp_list_id for each in statements),
+        "channels": text_array(each.channel and each.channel.value for each in statements),
+        "stated": [each.stated_at for each in statements],
+    }

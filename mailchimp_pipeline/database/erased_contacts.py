@@ -1,0 +1,149 @@
+"""Contacts that were erased, known by keyed hashes alone. Each hash belongs to the erasure request that made it.
+
+What does not belong here: what an erasure removes (`erasures`), how hashes are made (`keyed_hashes`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import pandas as pd
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from mailchimp_pipeline.consent import Contact
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.database.bulk import text_array
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.keyed_hashes import KeyedHashes, keyed_hashes
+from mailchimp_pipeline.database.locks.held import share_for_transaction
+from mailchimp_pipeline.database.locks.keys import erased_lock
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import ErasedContactRow, row_id
+
+_ADDRESS, _ENTITY = "address", "entity"
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedAmong:
+    """Which of some contacts are erased; `hashes` are the keyed hashes that they were compared with."""
+
+    contacts: frozenset[tuple[str, str]] = frozenset()
+    addresses: frozenset[str] = frozenset()
+    hashes: frozenset[tuple[str, str]] = frozenset()
+
+    def parameters(self) -> Mapping[str, str]:
+        """Return the arrays that `consent.decision` asks for."""
+        contacts = sorted(self.contacts)
+        return {
+            "erased_addresses": text_array(sorted(self.addresses)),
+            "erased_types": text_array(kind for kind, _ in contacts),
+            "erased_ids": text_array(entity_id for _, entity_id in contacts),
+        }
+
+
+class ErasedContacts:
+    """The erased contacts of the session's organisation."""
+
+    def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
+        self._session = session
+        self._keyring = keyring
+
+    def add(self, contact: Contact, subscriber_hashes: Iterable[str], *, erasure_request_id: str, at: datetime) -> None:
+        """Add the contact and its addresses to the request."""
+        hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self._keyed.of_entity(*contact)): contact[0].value}
+        hashes |= {(_ADDRESS, self._keyed.of_address(address)): None for address in subscriber_hashes}
+        request, organisation_id = row_id(erasure_request_id), self._session.organisation_id
+        rows = [
+            {
+                "organisation_id": organisation_id,
+                "kind": kind,
+                "keyed_hash": keyed_hash,
+                "entity_type": entity_type,
+                "erasure_request_id": request,
+                "erased_at": at,
+            }
+            for (kind, keyed_hash), entity_type in sorted(hashes.items())
+        ]
+        self._session.execute(insert(ErasedContactRow).values(rows).on_conflict_do_nothing())
+
+    def relations(self) -> frozenset[EntityType]:
+        """Return the relations of the erased contacts."""
+        query = select(ErasedContactRow.entity_type).where(
+            ErasedContactRow.organisation_id == self._session.organisation_id, ErasedContactRow.entity_type.is_not(None)
+        )
+        return frozenset(map(EntityType, self._session.scalars(query.distinct())))
+
+    def of_addresses(self, subscriber_hashes: Iterable[str]) -> frozenset[str]:
+        """Return which of the addresses, given as subscriber hashes, are erased."""
+        erased = self._hashes()
+        if not erased:
+            return frozenset()
+        return frozenset(key for key in subscriber_hashes if (_ADDRESS, self._keyed.of_address(key)) in erased)
+
+    def has_addresses(self, erasure_request_id: str) -> bool:
+        """Return whether any address belongs to the request."""
+        return bool(self._addresses_of(erasure_request_id))
+
+    def recognised(self, erasure_request_id: str, subscriber_hashes: Iterable[str]) -> Sequence[str]:
+        """Return which of the addresses, given as subscriber hashes, belong to the request."""
+        kept = self._addresses_of(erasure_request_id)
+        return [key for key in subscriber_hashes if self._keyed.of_address(key) in kept]
+
+    def among(self, contacts: pd.DataFrame, known: ErasedAmong | None = None) -> ErasedAmong:
+        """Return which of the contacts (entity_type, entity_id, subscriber_hash) are erased.
+
+        `known` is the result for a frame that holds these contacts: only hashes that came since are compared.
+        """
+        erased = self._hashes()
+        new = erased if known is None else erased - known.hashes
+        if not new:
+            return known or ErasedAmong()
+        kinds, ids, addresses = (
+            text_column(contacts[name]).to_pylist() for name in ("entity_type", "entity_id", "subscriber_hash")
+        )
+        found = known or ErasedAmong()
+        entities = {
+            (kind, entity_id)
+            for kind, entity_id in zip(kinds, ids, strict=True)
+            if kind and entity_id and (_ENTITY, self._keyed.of_entity(EntityType(kind), entity_id)) in new
+        }
+        hashes = {address for address in addresses if address and (_ADDRESS, self._keyed.of_address(address)) in new}
+        return ErasedAmong(found.contacts | entities, found.addresses | hashes, erased)
+
+    def holds(self, contact: Contact) -> bool:
+        """Return whether the contact is erased."""
+        return (_ENTITY, self._keyed.of_entity(*contact)) in self._hashes()
+
+    def lift(self, contact: Contact) -> bool:
+        """End the contact's own erasures, because it opted in. Return whether there was one.
+
+        An address stays erased where another erasure request has it, too.
+        """
+        ours = ErasedContactRow.organisation_id == self._session.organisation_id
+        of_contact = ErasedContactRow.keyed_hash == self._keyed.of_entity(*contact)
+        requests = select(ErasedContactRow.erasure_request_id).where(ours, of_contact)
+        lifted = delete(ErasedContactRow).where(ours, ErasedContactRow.erasure_request_id.in_(requests))
+        return bool(self._session.scalars(lifted.returning(ErasedContactRow.kind)).all())
+
+    def _addresses_of(self, erasure_request_id: str) -> frozenset[str]:
+        query = select(ErasedContactRow.keyed_hash).where(
+            ErasedContactRow.organisation_id == self._session.organisation_id,
+            ErasedContactRow.erasure_request_id == row_id(erasure_request_id),
+            ErasedContactRow.kind == _ADDRESS,
+        )
+        return frozenset(self._session.scalars(query))
+
+    @cached_property
+    def _keyed(self) -> KeyedHashes:
+        return keyed_hashes(self._session, self._keyring)
+
+    def _hashes(self) -> frozenset[tuple[str, str]]:
+        # The caller goes on to write: no erasure may come in between.
+        share_for_transaction(self._session, erased_lock(self._session.organisation_id))
+        query = select(ErasedContactRow.kind, ErasedContactRow.keyed_hash).where(
+            ErasedContactRow.organisation_id == self._session.organisation_id
+        )
+        return frozenset((kind, keyed_hash) for kind, keyed_hash in self._session.execute(query))

@@ -1,0 +1,519 @@
+"""The ledger's SQL, with psycopg's placeholders `organisation_id` and `list_id`.
+
+A contact is wanted in an audience once, however many segments have its address: the first of them counts, employees
+before vendors, then the lowest id, whole numbers by their value and before other ids.
+"""
+
+from typing import LiteralString
+
+from psycopg import sql
+
+from mailchimp_pipeline.consent.decision import (
+    EXCLUSION,
+    RECENTLY_CHANGED,
+    SUPPRESSED_ADDRESSES,
+    SUPPRESSED_CONTACTS,
+    WITHDRAWALS_AT_ADDRESS,
+)
+from mailchimp_pipeline.database.consent_statements import HOLDERS
+from mailchimp_pipeline.sync.member_states import TOLD_SQL
+
+PUSH_UNFINISHED: LiteralString = """exists (
+    select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
+        and reading.mailchimp_list_id = %(list_id)s and reading.push_unfinished
+)"""
+"""Whether answers of ours may be lost: what Mailchimp says of members may be our own doing."""
+
+TOLD: LiteralString = """
+    select subscriber_hash, status, changed_at, contact_id, member_id, channel
+    from unnest(
+        %(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[],
+        %(member_ids)s::text[], %(channels)s::text[]
+    ) as told (subscriber_hash, status, changed_at, contact_id, member_id, channel)
+"""
+"""The members of a page, as Mailchimp gave them."""
+
+COUNT = """
+select count(*) from segment_members where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
+"""
+
+SHARING = """
+select count(*) from contact_segments
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and soft_deleted_at is null
+    and id <> %(segment_id)s
+"""
+"""How many other live segments the audience has: only they can have somebody else at the same address."""
+
+MEMBERS = """
+select count(*) from audience_members where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+"""
+
+_OURS = """
+    select subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest from segment_members
+    where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
+        and mailchimp_list_id = %(list_id)s and subscriber_hash > %(after)s and subscriber_hash <= %(through)s
+        and exists (
+            select from contact_segments where organisation_id = %(organisation_id)s and id = %(segment_id)s
+                and soft_deleted_at is null
+        )
+"""
+
+_FIRST_OF_ALL = """
+    select distinct on (member.subscriber_hash)
+        member.subscriber_hash, member.email, member.first_name, member.last_name,
+        member.entity_type, member.entity_id, member.digest
+    from segment_members as member
+    join contact_segments as segment
+        on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
+    -- A limit keeps it a lookup for each: by the primary key, however little PostgreSQL expects to find.
+    cross join lateral (
+        select from segment_members as ours
+        where ours.segment_id = %(segment_id)s and ours.subscriber_hash = member.subscriber_hash
+            and ours.organisation_id = member.organisation_id limit 1
+    ) as ours
+    cross join lateral (select member.entity_id ~ '^[0-9]+$' as is_whole, ltrim(member.entity_id, '0') as digits) as id
+    where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
+        and segment.soft_deleted_at is null
+        and member.subscriber_hash > %(after)s and member.subscriber_hash <= %(through)s
+    order by member.subscriber_hash, member.entity_type = 'vendor',
+        not is_whole, case when is_whole then length(digits) end, case when is_whole then digits end,
+        member.entity_id, member.digest
+"""
+
+WANTED_COLUMNS = ("subscriber_hash", "digest")
+CONTACT_COLUMNS = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
+KNOWN_COLUMNS = ("subscriber_hash", "digest", "status")
+WAITING_COLUMNS = ("subscriber_hash", "digest", "reason")
+STATE_COLUMNS = ("known_status", "member_id", "returns", "moved_from", "moved_from_id", "own_address")
+
+
+def wanted(*, shared: bool) -> sql.SQL:
+    """Return the query of a piece of the segment, `shared` with other segments or not: hash and digest, by hash."""
+    piece = _FIRST_OF_ALL if shared else _OURS
+    return sql.SQL(f"select subscriber_hash, digest from ({piece}) as wanted order by subscriber_hash")
+
+
+def contacts(*, shared: bool) -> sql.SQL:
+    """Return the query of the contacts of a piece, by hash."""
+    piece = _FIRST_OF_ALL if shared else _OURS
+    columns: LiteralString = ", ".join(CONTACT_COLUMNS)
+    return sql.SQL(f"select {columns} from ({piece}) as wanted order by subscriber_hash")
+
+
+def these_contacts(*, shared: bool) -> sql.SQL:
+    """Return the query of those contacts of a piece that have these hashes, by hash."""
+    piece = _FIRST_OF_ALL if shared else _OURS
+    columns: LiteralString = ", ".join(CONTACT_COLUMNS)
+    # Hashes are hex: as one text they travel faster than as an array.
+    these = "subscriber_hash = any (string_to_array(%(hashes)s, ','))"
+    return sql.SQL(f"select {columns} from ({piece}) as wanted where {these} order by subscriber_hash")
+
+
+_KNOWN: LiteralString = "select known.subscriber_hash, known.digest, known.status"
+
+KNOWN = sql.SQL(f"""
+{_KNOWN} from audience_members as known
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.subscriber_hash > %(after)s and known.subscriber_hash <= %(through)s
+""")
+"""The members of the audience in a piece, whoever they are."""
+
+KNOWN_OF_SEGMENT = sql.SQL(f"""
+{_KNOWN} from segment_members as member
+cross join lateral (
+    select * from audience_members as known
+    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+        and known.subscriber_hash = member.subscriber_hash limit 1
+) as known
+where member.organisation_id = %(organisation_id)s and member.segment_id = %(segment_id)s
+    and member.subscriber_hash > %(after)s and member.subscriber_hash <= %(through)s
+""")
+"""The same of the segment's members alone: a lookup for each."""
+
+WAITING = sql.SQL("""
+select subscriber_hash, case when not is_final then digest end as digest, reason from rejected_contacts
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and (is_final or merge_fields = %(merge_fields)s and (next_attempt_at is null or next_attempt_at > %(at)s))
+""")
+"""Rejected contacts that are not sent again yet: with any digest where it is null."""
+
+LIVE_MEMBER: LiteralString = """
+    select from segment_members as member
+    join contact_segments as segment
+        on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
+    where member.organisation_id = known.organisation_id and member.mailchimp_list_id = known.mailchimp_list_id
+        and member.subscriber_hash in (known.subscriber_hash, known.replaced_hash)
+        and (member.subscriber_hash = known.subscriber_hash
+            or (member.entity_type, member.entity_id) = (known.entity_type, known.entity_id))
+        and segment.soft_deleted_at is null
+"""
+
+STATES = sql.SQL(f"""
+with given as (
+    select * from unnest(%(keys)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[])
+        as given (subscriber_hash, entity_type, entity_id)
+)
+select
+    -- A member whom we archived because it left is to us as one who was never there; a contact whom an administrator
+    -- archived at an address that the source does not have any more, was archived.
+    coalesce(
+        nullif(known.status, 'removed'),
+        case when known.subscriber_hash is null and theirs.was_archived then 'archived' end
+    ) as known_status,
+    known.member_id,
+    -- No withdrawal is in force, or the contact would be no member of the segment.
+    case when known.status = 'unsubscribed' and (
+        exists (
+            select from email_preferences as preference
+            where preference.organisation_id = %(organisation_id)s and preference.opted_in
+                and preference.entity_type = given.entity_type and preference.entity_id = given.entity_id
+        ) or exists (
+            select from consent_statements as statement
+            where statement.organisation_id = %(organisation_id)s and statement.opted_in
+                and statement.subscriber_hash = given.subscriber_hash
+        )
+    ) then 'yes' end as returns,
+    case when not theirs.is_own then theirs.former end as moved_from,
+    case when not theirs.is_own then theirs.former_id end as moved_from_id,
+    case when theirs.is_own then 'yes' end as own_address
+from given
+left join lateral (
+    select * from audience_members as known
+    where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+        and known.subscriber_hash = given.subscriber_hash limit 1
+) as known on true
+left join lateral (
+    select
+        (array_agg(former order by is_own desc, pushed_at desc) filter (where counts))[1] as former,
+        (array_agg(former_id order by is_own desc, pushed_at desc) filter (where counts))[1] as former_id,
+        bool_or(is_own) filter (where counts) as is_own,
+        bool_or(was_archived) as was_archived
+    from (
+        select every.subscriber_hash as former, every.member_id as former_id, every.pushed_at,
+            every.replaced_hash is not distinct from given.subscriber_hash as is_own,
+            every.status = 'archived' as was_archived,
+            -- Whatever became of it there, and whoever is there at this one: the contact gave it in place of this one.
+            every.replaced_hash is not distinct from given.subscriber_hash
+                    and every.status is not null and every.status <> 'removed'
+                or (known.subscriber_hash is null or known.status is null)
+                    and every.is_mailed and not every.is_wanted as counts
+        from (
+            select known.*, exists ({LIVE_MEMBER}) as is_wanted,
+                coalesce(known.status in ('subscribed', 'pending'), false) as is_mailed
+            from (
+                select * from audience_members as theirs
+                where theirs.organisation_id = %(organisation_id)s
+                    and theirs.entity_type = given.entity_type and theirs.entity_id = given.entity_id offset 0
+            ) as known
+            where known.mailchimp_list_id = %(list_id)s and known.subscriber_hash <> given.subscriber_hash
+        ) as every
+    ) as candidates
+) as theirs on true
+order by given.subscriber_hash collate "C"
+""")
+"""What is known of the given contacts in the audience, by hash; a row for each."""
+
+NEWS = sql.SQL(f"""
+select
+    not exists (
+        select from mailchimp_connections where organisation_id = %(organisation_id)s and soft_deleted_at is null
+    ) or exists (
+        select from mailchimp_connections
+        where organisation_id = %(organisation_id)s and soft_deleted_at > reading.read_through
+    ) as connection_ended,
+    {RECENTLY_CHANGED.replace("%(since)s", "reading.since")} or exists (
+        select from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and known.status <> 'subscribed' and known.changed_at > reading.since
+    ) as has_news
+from (
+    select read_through, read_through - interval '10 minutes' as since from audience_reads
+    where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+) as reading
+""")
+"""Whether the connection ended, and whether anything was stated or changed since the audience was pulled."""
+
+RECHECK = sql.SQL(f"""
+select about.subscriber_hash, known.status,
+    {EXCLUSION} is null and exists (
+        select from segment_members as member
+        where member.segment_id = %(segment_id)s and member.subscriber_hash = about.subscriber_hash
+            and member.organisation_id = %(organisation_id)s
+    ) as may_be_sent
+from unnest(%(keys)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[])
+    as about (subscriber_hash, entity_type, entity_id)
+left join lateral (
+    select status from audience_members as every
+    where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+        and every.subscriber_hash = about.subscriber_hash limit 1
+) as known on true
+""")
+"""The status of each of the given contacts, and whether it may be sent. An erased contact is in no segment."""
+
+# From the few who may not be e-mailed to the members, by a lookup for each: an offset keeps PostgreSQL from turning it
+# round.
+TO_UNSUBSCRIBE: LiteralString = f"""
+select known.organisation_id, known.mailchimp_list_id, known.subscriber_hash, known.contact_id, known.member_id
+from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
+    select * from audience_members as theirs
+    where theirs.organisation_id = %(organisation_id)s
+        and theirs.entity_type = about.entity_type and theirs.entity_id = about.entity_id offset 0
+) as known
+where known.status in ('subscribed', 'pending')
+union
+select known.organisation_id, known.mailchimp_list_id, known.subscriber_hash, known.contact_id, known.member_id
+from ({SUPPRESSED_ADDRESSES}) as about cross join (
+    select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
+) as audience cross join lateral (
+    select * from audience_members as there
+    where there.organisation_id = %(organisation_id)s and there.mailchimp_list_id = audience.mailchimp_list_id
+        and there.subscriber_hash = about.subscriber_hash offset 0
+) as known
+where known.status in ('subscribed', 'pending')
+"""
+"""The members of the organisation's audiences who may not be e-mailed."""
+
+TO_UNSUBSCRIBE_IN_AUDIENCE = sql.SQL(f"""
+select subscriber_hash, contact_id, member_id from ({TO_UNSUBSCRIBE}) as member
+where mailchimp_list_id = %(list_id)s order by subscriber_hash
+""")
+
+LEAVERS = sql.SQL(f"""
+select known.subscriber_hash, known.contact_id, known.member_id from audience_members as known
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    -- Mailchimp archives no member who has yet to confirm: it leaves once it has.
+    and known.leaving and known.first_pushed_at is not null and known.status = 'subscribed'
+    and not exists ({LIVE_MEMBER})
+    -- A contact who only has another address keeps the former one until Mailchimp e-mails the other.
+    and not exists (
+        select from segment_members as member
+        join contact_segments as segment
+            on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
+        where member.organisation_id = known.organisation_id and member.mailchimp_list_id = known.mailchimp_list_id
+            and (member.entity_type, member.entity_id) = (known.entity_type, known.entity_id)
+            and segment.soft_deleted_at is null and not exists (
+                select from audience_members as there
+                where there.organisation_id = known.organisation_id
+                    and there.mailchimp_list_id = known.mailchimp_list_id
+                    and there.subscriber_hash = member.subscriber_hash and there.status = 'subscribed'
+            )
+    )
+order by known.subscriber_hash
+""")
+
+
+def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
+    """Return which address in the source the contact replaced with a new one at Mailchimp.
+
+    Null where no contact is known there, or the source has the new address as well.
+    """
+    return f"""case when {known}.entity_id is not null and not exists (
+        select from segment_members as wanted where wanted.organisation_id = {known}.organisation_id
+            and wanted.mailchimp_list_id = {known}.mailchimp_list_id and wanted.subscriber_hash = {new}
+            and (wanted.entity_type, wanted.entity_id) = ({known}.entity_type, {known}.entity_id)
+    ) then nullif(coalesce({known}.replaced_hash, {known}.subscriber_hash), {new}) end"""
+
+
+MOVE_ADDRESSES = sql.SQL(f"""
+with unknown as (
+    select told.subscriber_hash, told.contact_id, told.member_id from ({TOLD}) as told
+    -- In an order that one index alone has: so PostgreSQL takes that one.
+    left join lateral (
+        select known.subscriber_hash from audience_members as known
+        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+            and known.subscriber_hash between told.subscriber_hash and told.subscriber_hash
+        order by known.subscriber_hash limit 1
+    ) as known on true
+    where told.contact_id is not null and known.subscriber_hash is null
+),
+moved as (
+    select distinct on (contact_id) known.subscriber_hash as former, unknown.subscriber_hash, unknown.member_id
+    from unknown cross join lateral (
+        select subscriber_hash, pushed_at from audience_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+            and every.contact_id between unknown.contact_id and unknown.contact_id
+        order by every.contact_id offset 0
+    ) as known
+    order by contact_id, known.pushed_at desc nulls last
+)
+update audience_members as known set subscriber_hash = moved.subscriber_hash, member_id = moved.member_id, email = null,
+    digest = null,
+    replaced_hash = case when not {PUSH_UNFINISHED} then {_replaced_hash("known", "moved.subscriber_hash")} end
+from moved
+where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
+    and known.subscriber_hash = moved.former
+""")
+"""Members that are under another address now, by their contact id: the contact changed it, or we, where the answer to
+that was lost."""
+
+_CONTACTS_OF = f"""
+    cross join lateral (
+        select entity_type, entity_id from ({HOLDERS}) as holder
+        union all select null, null where not exists ({HOLDERS})
+    ) as contact
+"""
+"""The contacts who have the address of `about`; one without an entity where nobody has it."""
+
+DEPARTURES = sql.SQL(f"""
+select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
+from (
+    select told.subscriber_hash, coalesce(told.changed_at, %(at)s) as changed_at, told.channel from ({TOLD}) as told
+    left join audience_members as known on known.organisation_id = %(organisation_id)s
+        and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+    where told.status = 'unsubscribed' and (
+        known.status is distinct from 'unsubscribed' and coalesce(told.changed_at >= known.changed_at, true)
+        or told.changed_at > known.changed_at
+    )
+) as about {_CONTACTS_OF}
+order by about.changed_at, about.subscriber_hash
+""")
+"""The withdrawals of consent that members made by leaving the audience, where this was not known."""
+
+RETURNS = sql.SQL(f"""
+select contact.entity_type, contact.entity_id, about.subscriber_hash, true, about.changed_at, 'form'
+from (
+    select told.subscriber_hash, told.changed_at from ({TOLD}) as told
+    join audience_members as known on known.organisation_id = %(organisation_id)s
+        and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+    where told.status = 'subscribed' and known.status = 'unsubscribed' and told.changed_at > known.changed_at
+        and (told.contact_id is null or known.contact_id is null or told.contact_id = known.contact_id)
+        -- We may have subscribed them ourselves, and the answer was lost.
+        and not {PUSH_UNFINISHED}
+) as about {_CONTACTS_OF}
+where exists (select from ({WITHDRAWALS_AT_ADDRESS}) as withdrawn where withdrawn.mailchimp_list_id = %(list_id)s)
+order by about.changed_at, about.subscriber_hash
+""")
+"""The opt-ins that members made by coming back to the audience in which they had withdrawn."""
+
+COMPLAINTS = sql.SQL(f"""
+select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, 'complaint'
+from ({TOLD}) as about {_CONTACTS_OF}
+order by about.changed_at, about.subscriber_hash
+""")
+
+INVITED = sql.SQL(f"""
+select told.subscriber_hash from ({TOLD}) as told
+join audience_members as known on known.organisation_id = %(organisation_id)s
+    and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+where told.status = 'pending' and known.status = 'unsubscribed' and not {PUSH_UNFINISHED}
+""")
+"""Members who are coming back, and whom Mailchimp asked to confirm: until they do, they have left."""
+
+RECORD_STATES = sql.SQL(f"""
+insert into audience_members as known (
+    organisation_id, mailchimp_list_id, subscriber_hash, member_id, status, changed_at, contact_id, entity_type,
+    entity_id
+)
+select %(organisation_id)s, %(list_id)s, told.subscriber_hash, told.member_id, told.status, told.changed_at,
+    told.contact_id, ours.entity_type, ours.entity_id
+from ({TOLD}) as told
+-- The contact of a member who was sent, and whose answer was lost, must be known when the contact opts out.
+left join lateral (
+    select entity_type, entity_id from (
+        select * from segment_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+            and every.subscriber_hash between told.subscriber_hash and told.subscriber_hash
+        order by every.subscriber_hash offset 0
+    ) as member
+    order by entity_type, entity_id limit 1
+) as ours on true
+order by told.subscriber_hash
+on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
+    -- A leaver who was subscribed and is archived, was archived by us, and the answer was lost.
+    status = case
+        when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and {PUSH_UNFINISHED}
+            then 'removed'
+        else {TOLD_SQL} end,
+    changed_at = greatest(known.changed_at, excluded.changed_at),
+    contact_id = coalesce(excluded.contact_id, known.contact_id), member_id = excluded.member_id,
+    leaving = known.leaving and excluded.status <> 'archived'
+where known.status is distinct from excluded.status or excluded.changed_at > known.changed_at
+    or known.member_id is distinct from excluded.member_id
+    or excluded.contact_id is not null and known.contact_id is distinct from excluded.contact_id
+""")
+
+# A contact that was rejected is sent again once Mailchimp says something new of the member.
+FORGET_REJECTIONS = sql.SQL(f"""
+delete from rejected_contacts as rejected using ({TOLD}) as told
+left join audience_members as known on known.organisation_id = %(organisation_id)s
+    and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+where rejected.organisation_id = %(organisation_id)s and rejected.mailchimp_list_id = %(list_id)s
+    and rejected.subscriber_hash = told.subscriber_hash and known.status is distinct from told.status
+""")
+
+RECORD_RESULT = sql.SQL("""
+update audience_members as known set
+    status = %(status)s, changed_at = greatest(known.changed_at, %(changed_at)s),
+    contact_id = coalesce(%(contact_id)s, known.contact_id),
+    leaving = leaving and %(status)s is not distinct from 'pending',
+    digest = case when %(status)s::text is null then null else digest end
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = %(subscriber_hash)s
+""")
+
+MAKE_ROOM = sql.SQL("""
+delete from audience_members
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(new)s
+""")
+
+RECORD_ADDRESS = sql.SQL("""
+update audience_members set subscriber_hash = %(new)s, member_id = %(member_id)s, email = %(email)s, digest = null,
+    status = %(status)s, changed_at = greatest(changed_at, %(changed_at)s),
+    contact_id = coalesce(%(contact_id)s, contact_id), leaving = false, replaced_hash = null
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(former)s
+""")
+
+_SENT: LiteralString = """
+unnest(
+    %(hashes)s::text[], %(emails)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[], %(digests)s::text[],
+    %(contact_ids)s::text[], %(member_ids)s::text[]
+) as sent (subscriber_hash, email, entity_type, entity_id, digest, contact_id, member_id)
+"""
+
+RECORD_ACCEPTED = sql.SQL(f"""
+insert into audience_members as known (
+    organisation_id, mailchimp_list_id, subscriber_hash, member_id, email, entity_type, entity_id, digest, status,
+    first_pushed_at, pushed_at, changed_at, contact_id
+)
+select %(organisation_id)s, %(list_id)s, subscriber_hash, member_id, email, entity_type, entity_id, digest, %(status)s,
+    %(at)s, %(at)s, %(changed_at)s, contact_id
+from {_SENT}
+order by subscriber_hash
+on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
+    status = {TOLD_SQL}, changed_at = greatest(known.changed_at, excluded.changed_at),
+    member_id = excluded.member_id, email = excluded.email, entity_type = excluded.entity_type,
+    entity_id = excluded.entity_id, digest = excluded.digest,
+    contact_id = coalesce(excluded.contact_id, known.contact_id), leaving = false, replaced_hash = null,
+    first_pushed_at = coalesce(known.first_pushed_at, excluded.first_pushed_at), pushed_at = excluded.pushed_at
+""")
+
+ACCEPTED_AFTER_ALL = sql.SQL("""
+delete from rejected_contacts
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = any (%(hashes)s::text[])
+""")
+
+RECORD_REJECTED = sql.SQL("""
+insert into rejected_contacts as known (
+    organisation_id, mailchimp_list_id, subscriber_hash, entity_type, entity_id, reason, is_final, digest,
+    merge_fields, attempts, rejected_at, last_attempt_at, next_attempt_at
+)
+select %(organisation_id)s, %(list_id)s, subscriber_hash, entity_type, entity_id, reason, is_final, digest,
+    %(merge_fields)s, attempts, %(at)s, %(at)s, next_attempt_at
+from unnest(
+    %(hashes)s::text[], %(entity_types)s::text[], %(entity_ids)s::text[], %(digests)s::text[], %(reasons)s::text[],
+    %(finals)s::boolean[], %(attempts)s::integer[], %(next_attempts)s::timestamptz[]
+) as rejected (subscriber_hash, entity_type, entity_id, digest, reason, is_final, attempts, next_attempt_at)
+order by subscriber_hash
+on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
+    entity_type = excluded.entity_type, entity_id = excluded.entity_id, reason = excluded.reason,
+    is_final = excluded.is_final, digest = excluded.digest, merge_fields = excluded.merge_fields,
+    attempts = excluded.attempts, last_attempt_at = excluded.last_attempt_at,
+    next_attempt_at = excluded.next_attempt_at
+""")
+
+ATTEMPTS = sql.SQL("""
+select subscriber_hash, attempts from rejected_contacts
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = any (%(hashes)s::text[])
+""")

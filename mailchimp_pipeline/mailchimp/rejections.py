@@ -1,0 +1,79 @@
+"""What Mailchimp's refusal of a contact means, from its words: it has no code for most of them.
+
+Addresses are cut out of a text before it is read, so that nobody's address decides over them.
+What does not belong here: refusals of a whole request (`verdicts`).
+"""
+
+import re
+from typing import Final, Literal, TypeAlias
+
+from mailchimp_pipeline.mailchimp.models import BatchError
+from mailchimp_pipeline.sync import MemberStatus, Rejection
+
+Exists: TypeAlias = Literal["exists"]
+"""The audience has the address already: not a refusal in itself."""
+
+EXISTS: Final[Exists] = "exists"
+
+_ADDRESS: Final = re.compile(r"\S*@\S*")
+
+# In this order: a contact in a compliance state is also "already a list member", and one that was
+# permanently deleted is told to re-subscribe with a real address.
+_MEANINGS: Final[tuple[tuple[str, Rejection | Exists], ...]] = (
+    (r"compliance", Rejection.COMPLIANCE),
+    (r"permanently deleted|previously removed|re-imported|re-subscribe|forgotten", Rejection.FORGOTTEN),
+    (r"status (?:is|of) \W?cleaned", Rejection.CLEANED),
+    (r"status (?:is|of) \W?unsubscribed", Rejection.UNSUBSCRIBED),
+    (r"status (?:is|of) \W?archived", Rejection.ARCHIVED),
+    (r"status (?:is|of) \W?pending", Rejection.PENDING),
+    (r"already (?:a list member|in this list|on this list|subscribed)|member exists", EXISTS),
+    (r"looks fake", Rejection.FAKE),
+    (r"lot of lists|too many (?:recent )?sign-?ups?|too many recent", Rejection.TOO_MANY_SIGNUPS),
+    (r"merge fields?\b", Rejection.MERGE_FIELD),
+    (r"valid email", Rejection.INVALID_ADDRESS),
+)
+
+_BY_STATUS: Final = {
+    MemberStatus.UNSUBSCRIBED: Rejection.UNSUBSCRIBED,
+    MemberStatus.CLEANED: Rejection.CLEANED,
+    MemberStatus.ARCHIVED: Rejection.ARCHIVED,
+    MemberStatus.PENDING: Rejection.PENDING,
+    MemberStatus.TRANSACTIONAL: Rejection.TRANSACTIONAL,
+}
+
+
+def rejection_of_item(item: BatchError) -> Rejection | Exists:
+    """Return what an item of a batch's `errors` means."""
+    meaning = _meaning(item.error, item.email_address)
+    if meaning in {Rejection.COMPLIANCE, Rejection.FORGOTTEN}:
+        return meaning or Rejection.OTHER
+    if item.error_code == "ERROR_CONTACT_EXISTS":
+        return EXISTS
+    if meaning is None and item.field:
+        return rejection_of_field(item.field)
+    return meaning or Rejection.OTHER
+
+
+def rejection_of_problem(title: str, detail: str, fields: tuple[str, ...]) -> Rejection | Exists | None:
+    """Return what a problem with one member means; None where it is not about the contact."""
+    if meaning := _meaning(f"{title}. {detail}", ""):
+        return meaning
+    return Rejection.INVALID_ADDRESS if "email_address" in fields else None
+
+
+def rejection_of_field(name: str) -> Rejection:
+    """Return what it means that a field of the contact is at fault: the address, a merge field (LNAME), or neither."""
+    last = name.rpartition(".")[2]
+    if last.lower() in {"email", "email_address"}:
+        return Rejection.INVALID_ADDRESS
+    return Rejection.MERGE_FIELD if last.isupper() else Rejection.OTHER
+
+
+def rejection_of_status(status: MemberStatus) -> Rejection:
+    """Return what it means that Mailchimp has a contact with this status after it was to be subscribed."""
+    return _BY_STATUS.get(status, Rejection.OTHER)
+
+
+def _meaning(text: str, address: str) -> Rejection | Exists | None:
+    words = _ADDRESS.sub(" ", text.lower().removeprefix(address.strip().lower()))
+    return next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, words)), None)

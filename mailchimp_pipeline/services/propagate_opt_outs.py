@@ -1,0 +1,47 @@
+"""Pushes the opt-outs of an organisation to every audience of its account.
+
+The API does it at once for the members that are known; a run, or the job `mailchimp_opt_outs`, pulls the audiences
+first. What is outstanding follows from the tables, so it cannot be lost.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.sync import Audiences, push_opt_outs
+
+
+def propagate_opt_outs(
+    organisation_id: str, open_mailchimp: Callable[[], AbstractContextManager[Audiences]], *, records: DatabaseRecords
+) -> int:
+    """Unsubscribe the members that are known and may not be e-mailed; return how many there were.
+
+    Mailchimp is opened only where there are any. Raises its errors, and those of opening it; what was not pushed then
+    is outstanding still. An audience that refuses does not keep the others from it.
+    """
+    list_ids = records.audiences_to_unsubscribe(organisation_id)
+    if not list_ids:
+        return 0
+    with open_mailchimp() as mailchimp:
+        done, problems = push_to_audiences(organisation_id, list_ids, mailchimp, records=records)
+    for problem in problems.values():
+        raise problem
+    return sum(done.values())
+
+
+def push_to_audiences(
+    organisation_id: str, list_ids: Iterable[str], mailchimp: Audiences, *, records: DatabaseRecords
+) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
+    """Push the opt-outs to these audiences: return how many members were unsubscribed, and the problems, by audience.
+
+    Raises the errors that pass by themselves.
+    """
+    done: dict[str, int] = {}
+    problems: dict[str, PipelineError] = {}
+    for list_id in list_ids:
+        try:
+            done[list_id] = push_opt_outs(list_id, audiences=mailchimp, ledger=records.ledger(organisation_id, list_id))
+        except LastingError as error:
+            problems[list_id] = error
+    return done, problems

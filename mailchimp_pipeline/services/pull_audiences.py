@@ -1,0 +1,62 @@
+"""Pulls the changes of every audience of an organisation's account, several at once.
+
+An unsubscription in one audience counts in all of them: so all are pulled before anything is sent to one.
+"""
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.mailchimp.errors import AudienceGone
+from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
+from mailchimp_pipeline.tracing import carried
+
+_AUDIENCES_AT_ONCE = 4
+"""Each holds a connection to PostgreSQL meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class PulledAudience:
+    """An audience, and how many of its members were read."""
+
+    audience: Audience
+    read: int
+
+
+def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
+    organisation_id: str,
+    mailchimp: Audiences,
+    *,
+    records: DatabaseRecords,
+    clock: Clock,
+    with_segments: Collection[str] = (),
+    persistence: Persistence | None = None,
+) -> Mapping[str, PulledAudience]:
+    """Pull the changes of every audience of the account, and return them by id.
+
+    The merge fields of the audiences `with_segments` are read, too. `persistence` repeats what was interrupted.
+    Raises the first error: where one audience cannot be read, nobody knows who unsubscribed there.
+    """
+
+    def pulled(audience: Audience) -> PulledAudience | None:
+        list_id = audience.id
+        merge_tags = partial(mailchimp.merge_tags, list_id) if list_id in with_segments else None
+        ledger = records.ledger(organisation_id, list_id)
+        with records.hold_audience(organisation_id, list_id):
+            try:
+                read = pull_changes(list_id, audiences=mailchimp, ledger=ledger, now=clock(), merge_tags=merge_tags)
+            except AudienceGone:
+                return None
+        return PulledAudience(audience, read)
+
+    def task(audience: Audience) -> PulledAudience | None:
+        return persistence.do(partial(pulled, audience)) if persistence else pulled(audience)
+
+    with ThreadPoolExecutor(_AUDIENCES_AT_ONCE, thread_name_prefix="audience") as pool:
+        pending = [pool.submit(carried(task), audience) for audience in mailchimp.audiences()]
+        found = [each.result() for each in pending]
+    return {each.audience.id: each for each in found if each}

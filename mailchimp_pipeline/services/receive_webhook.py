@@ -1,0 +1,40 @@
+"""Receives the calls of Mailchimp's webhooks. A call is a hint: the member that it names is read, as a pull does.
+
+What does not belong here: HTTP (`api.webhooks`), the format of a call (`webhooks`).
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.reconciliation import members_known_as
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.sync import Audiences, Complaint, MemberRef, pull_member
+from mailchimp_pipeline.webhooks import WebhookCall
+
+
+def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
+    organisation_id: str,
+    call: WebhookCall,
+    open_mailchimp: Callable[[], AbstractContextManager[Audiences]],
+    *,
+    database: Database,
+    keyring: Keyring,
+    clock: Clock,
+) -> None:
+    """Read the members that the call is about, and record them. Once more, or late, it changes nothing.
+
+    A spam complaint is recorded as such: the member's status does not tell. Raises the errors of Mailchimp.
+    """
+    if not call.members:
+        return
+    ledger = DatabaseLedger(database, keyring, organisation_id, call.list_id, clock)
+    with database.organisation(organisation_id) as session:
+        known = members_known_as(session, call.list_id, call.members)
+    with open_mailchimp() as mailchimp:
+        for key in call.members:
+            pull_member(call.list_id, known.get(key) or MemberRef(key), audiences=mailchimp, ledger=ledger)
+    if call.is_complaint:
+        ledger.record_complaints([Complaint(key, call.fired_at) for key in call.members])

@@ -1,0 +1,79 @@
+"""Records what a contact states to the organisation about e-mail: an opt-in or an opt-out.
+
+What does not belong here: pushing it to Mailchimp (`propagate_opt_outs`).
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.consent import ConsentStatement, Contact, Preference
+from mailchimp_pipeline.contacts import Source, present_addresses
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.addresses import known_address
+from mailchimp_pipeline.database.consent_statements import record_statements
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
+from mailchimp_pipeline.database.holdings import is_known
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.erasure import UnknownContact
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
+
+_log = logger("mailchimp_pipeline.services")
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOptStatus:
+    """Records opt-ins and opt-outs. `source` may raise where none is set."""
+
+    database: Database
+    keyring: Keyring
+    source: Callable[[], Source]
+    clock: Clock
+
+    def record(
+        self, organisation_id: str, contact: Contact, *, opted_in: bool, consent_source: str, by: str
+    ) -> Preference:
+        """Record the contact's statement, and return its preference.
+
+        It counts for the contact, and for the address that the contact has in the source now. An opt-in ends the
+        contact's own erasures. Raises `UnknownContact` where neither the source nor a table knows the contact.
+        """
+        addresses = self._addresses(organisation_id, contact)
+        with self.database.organisation(organisation_id) as session:
+            erased = ErasedContacts(session, self.keyring)
+            if addresses is None and not is_known(session, contact) and not erased.holds(contact):
+                raise UnknownContact(contact[0].value)
+            at = self.clock()
+            statements = [
+                ConsentStatement(
+                    opted_in=opted_in,
+                    source=consent_source,
+                    stated_at=at,
+                    contact=contact,
+                    subscriber_hash=address,
+                )
+                for address in addresses
+                or (None if addresses is None and opted_in else known_address(session, *contact),)
+            ]
+            record_statements(session, statements, by=by, at=at)
+            if opted_in and erased.lift(contact):
+                entity = audit.Entity(contact[0].value, contact[1])
+                audit.write(session, audit.Entry(by, "erasure.lifted", entity, at))
+            preference = PreferenceStore(session).get(*contact)
+        if preference is None:
+            raise LookupError("a recorded statement has no preference")
+        return preference
+
+    def _addresses(self, organisation_id: str, contact: Contact) -> Collection[str] | None:
+        """Return the contact's addresses in the source as subscriber hashes, None where it has no such contact.
+
+        Empty where the source cannot be read: the statement is recorded all the same.
+        """
+        try:
+            return present_addresses(self.source(), organisation_id, *contact)
+        except PipelineError as error:
+            _log.warning("source not read", organisation_id=organisation_id, failure=type(error).__name__)
+            return ()

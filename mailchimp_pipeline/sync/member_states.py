@@ -1,0 +1,114 @@
+"""The status of a member in an audience, as we know it, and how it changes.
+
+Three things are kept apart: what the source wants (`segment_members`, `audience_members.leaving`), what Mailchimp said
+last (`audience_members.status`, this file), and what Mailchimp rejected last (`rejected_contacts`). A rejected change
+therefore never keeps a contact from leaving, moving, opting out or being erased.
+
+| known status    | Mailchimp says `archived` | says any other status | says it has no member | we archive it |
+|-----------------|---------------------------|-----------------------|-----------------------|---------------|
+| absent (null)   | archived                  | that status           | absent                | impossible    |
+| subscribed      | archived                  | that status           | absent                | removed       |
+| pending         | archived                  | that status           | absent                | removed       |
+| unsubscribed    | archived                  | that status           | absent                | impossible    |
+| cleaned         | archived                  | that status           | absent                | impossible    |
+| transactional   | archived                  | that status           | absent                | impossible    |
+| archived        | archived                  | that status           | absent                | archived      |
+| removed         | removed, or archived where the member changed later    | that status | absent | removed |
+
+What Mailchimp says is always taken over, also where nobody expected it, unless it is older than what is known.
+`removed` is a member whom we archived because it left every segment: it is added again when a segment wants it.
+`archived` is one whom an administrator archived: it is left alone.
+
+What may be done in which status:
+
+| action                                         | allowed in                |
+|------------------------------------------------|---------------------------|
+| add a contact                                  | absent, removed           |
+| change its data, or its address                | subscribed                |
+| subscribe it again, after an opt-in            | unsubscribed              |
+| archive it                                     | subscribed                |
+| unsubscribe it                                 | subscribed, pending       |
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from mailchimp_pipeline.sync.model import KnownStatus, MemberStatus
+
+
+class Action(StrEnum):
+    """What a sync does to a member."""
+
+    ADD = "add"
+    CHANGE = "change"
+    SUBSCRIBE_AGAIN = "subscribe again"
+    ARCHIVE = "archive"
+    UNSUBSCRIBE = "unsubscribe"
+
+
+ALLOWED: Mapping[Action, frozenset[KnownStatus | None]] = {
+    Action.ADD: frozenset({None, KnownStatus.REMOVED}),
+    Action.CHANGE: frozenset({KnownStatus.SUBSCRIBED}),
+    Action.SUBSCRIBE_AGAIN: frozenset({KnownStatus.UNSUBSCRIBED}),
+    Action.ARCHIVE: frozenset({KnownStatus.SUBSCRIBED}),
+    Action.UNSUBSCRIBE: frozenset({KnownStatus.SUBSCRIBED, KnownStatus.PENDING}),
+}
+"""The known statuses in which each action is allowed; None is absent."""
+
+_ARCHIVABLE = {KnownStatus.SUBSCRIBED, KnownStatus.PENDING}
+_ARCHIVED = {KnownStatus.ARCHIVED, KnownStatus.REMOVED}
+
+
+class ImpossibleTransition(Exception):
+    """A change of a member's status that only a defect of ours can ask for."""
+
+    def __init__(self, known: KnownStatus | None) -> None:
+        super().__init__(
+            f"A member that is {known or 'absent'} was archived by us. This is a defect: please report it."
+        )
+
+
+def is_allowed(action: Action, known: KnownStatus | None) -> bool:
+    """Return whether the action may be taken on a member with this status."""
+    return known in ALLOWED[action]
+
+
+def after_told(
+    known: KnownStatus | None,
+    status: MemberStatus | None,
+    *,
+    known_at: datetime | None = None,
+    changed_at: datetime | None = None,
+) -> KnownStatus | None:
+    """Return the status after Mailchimp said `status`, None for no such member.
+
+    `changed_at` is when the member changed last, `known_at` when it had when its known status was told.
+    """
+    if known_at is not None and changed_at is not None and changed_at < known_at:
+        return known
+    if status is None:
+        return None
+    if known is KnownStatus.REMOVED and status is MemberStatus.ARCHIVED:
+        is_later = known_at is not None and changed_at is not None and changed_at > known_at
+        return KnownStatus.ARCHIVED if is_later else KnownStatus.REMOVED
+    return KnownStatus(status.value)
+
+
+def after_archiving(known: KnownStatus | None) -> KnownStatus:
+    """Return the status after we archived the member. Raises `ImpossibleTransition`."""
+    if known in _ARCHIVABLE:
+        return KnownStatus.REMOVED
+    if known is None or known not in _ARCHIVED:
+        raise ImpossibleTransition(known)
+    return known
+
+
+TOLD_SQL = """case
+    when known.changed_at is not null and excluded.changed_at < known.changed_at then known.status
+    when known.status = 'removed' and excluded.status = 'archived' and not coalesce(
+        excluded.changed_at > known.changed_at, false
+    ) then 'removed'
+    else excluded.status
+end"""
+"""`after_told` in SQL, of a row `known` and what was told, `excluded`."""

@@ -1,0 +1,110 @@
+"""The changes of an audience, pulled before anything is pushed: everything the first time, then what changed.
+
+What does not belong here: what follows from a status (`plan`), for consent the ledger.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus
+from mailchimp_pipeline.tracing import carried
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.sync.ports import Audiences, Ledger
+
+_OVERLAP = timedelta(minutes=10)
+"""How far before the last pull the next one begins: the clocks differ."""
+
+_A_SECOND = timedelta(seconds=1)
+
+_LEFT = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
+_RESUBSCRIBABLE = (MemberStatus.UNSUBSCRIBED, MemberStatus.ARCHIVED)
+"""Statuses that a batch would change back to subscribed. Mailchimp keeps a bounced member as it is."""
+
+_Listing = tuple[MemberStatus | None, datetime | None]
+"""Which members are listed: the status, None for all but the archived, and changed since when."""
+
+
+def pull_changes(
+    list_id: str,
+    *,
+    audiences: "Audiences",
+    ledger: "Ledger",
+    now: datetime,
+    merge_tags: Callable[[], frozenset[str]] | None = None,
+) -> int:
+    """Record what changed in the audience since the last pull, the first time everything.
+
+    `merge_tags` reads the tags of its merge fields, where they are of use. Return how many members came. Raises the
+    errors of the audiences; what was recorded until then stays, and is pulled again the next time.
+    """
+    through = ledger.read_through()
+    # A pull that lies in the future was noted by a clock that was ahead: what changed since is not known.
+    if through is None or through > now:
+        listings: list[_Listing] = [(None, None), (MemberStatus.ARCHIVED, None)]
+    else:
+        listings = [*_changed(through - _OVERLAP, ledger)]
+    with ThreadPoolExecutor(1, thread_name_prefix="merge-fields") as pool:
+        tags = pool.submit(carried(merge_tags)) if merge_tags else None
+        read = _record(list_id, listings, audiences, ledger)
+        ledger.finish_reading(now, tags and tags.result())
+    return read
+
+
+def pull_departures(list_id: str, *, audiences: "Audiences", ledger: "Ledger") -> None:
+    """Record who unsubscribed or was archived since the last pull: right before a batch that would undo it."""
+    through = ledger.read_through()
+    since = None if through is None else through - _OVERLAP
+    # In this thread: the caller may have only one connection.
+    for status in _RESUBSCRIBABLE:
+        for page in audiences.member_states(list_id, status=status, since=since):
+            ledger.record_member_states(page)
+
+
+def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger: "Ledger") -> None:
+    """Record one member as Mailchimp has it now."""
+    member = audiences.member_state(list_id, ref)
+    if member is None:
+        ledger.record_absent(ref.subscriber_hash)
+    else:
+        ledger.record_member_states([member])
+
+
+def _changed(since: datetime, ledger: "Ledger") -> Iterator[_Listing]:
+    """Yield which changes are of interest, and since when."""
+    yield from ((status, since) for status in _LEFT)
+    # Members who became subscribed are, where one was known not to be, or where answers to a push were lost.
+    if ledger.knows_unsubscribed() or ledger.push_is_unfinished():
+        yield from ((status, since) for status in MAILED)
+        return
+    # Else they may only have another address. Our own pushes change members, too, and a large one is not to be read
+    # back the next day: its times are Mailchimp's, in whole seconds, so only what is later needs to be read.
+    pushed_through = ledger.pushed_through()
+    yield MemberStatus.SUBSCRIBED, max(since, pushed_through + _A_SECOND) if pushed_through else since
+
+
+def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", ledger: "Ledger") -> int:
+    """Record the listings in this order, so that a member who is mailed again comes last. Return how many came.
+
+    Mostly each is one page, or none: the first pages are asked for side by side.
+    """
+    listings = [audiences.member_states(list_id, status=status, since=since) for status, since in wanted]
+    read, has_bounced = 0, False
+    with ThreadPoolExecutor(len(listings), thread_name_prefix="pull") as pool:
+        first_pages = [pool.submit(carried(_first_page), listing) for listing in listings]
+        for first, listing in zip(first_pages, listings, strict=True):
+            for page in chain(first.result(), listing):
+                ledger.record_member_states(page)
+                read += len(page)
+                has_bounced = has_bounced or any(member.status is MemberStatus.CLEANED for member in page)
+    # A spam complaint looks like a bounce, but for the audience's reports.
+    for complaints in audiences.complaints(list_id) if has_bounced else ():
+        ledger.record_complaints(complaints)
+    return read
+
+
+def _first_page(listing: Iterator[Sequence[MemberState]]) -> list[Sequence[MemberState]]:
+    return [page for page in [next(listing, None)] if page is not None]

@@ -1,0 +1,72 @@
+"""When a contact that Mailchimp rejected is sent again."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.sync.model import Rejection, SyncReport
+
+FINAL = frozenset({Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS})
+"""The address itself is refused: it is never sent again, unless somebody asks for it."""
+
+TRANSIENT = frozenset({Rejection.TOO_MANY_SIGNUPS, Rejection.OTHER})
+"""May pass: sent again after growing pauses."""
+
+PAUSES: Sequence[timedelta] = (
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(days=1),
+    timedelta(days=3),
+    timedelta(days=7),
+)
+"""How long after the first, second, ... rejection; after the last of them always as long."""
+
+MOST_REJECTED = 0.2
+"""The share of a segment's wanted members that Mailchimp may reject before the segment is in error, 0 to 1."""
+
+
+class TooManyRejected(LastingError):
+    """Mailchimp does not accept a large part of a segment."""
+
+    def __init__(self, name: str, report: SyncReport) -> None:
+        reasons = Counter(report.rejected) + Counter(report.waiting)
+        listed = ", ".join(f"{count} {reason.value.replace('_', ' ')}" for reason, count in sorted(reasons.items()))
+        super().__init__(
+            f"Mailchimp rejected {sum(reasons.values())} of the {report.wanted} contacts of segment {name!r} "
+            f"({listed}); {report.in_audience} are in the audience. The segment's rejected contacts say why, and when "
+            "each is sent again."
+        )
+
+
+TEXTS: Mapping[Rejection, str] = {
+    Rejection.COMPLIANCE: "Mailchimp says that the contact unsubscribed, bounced or is under review.",
+    Rejection.FORGOTTEN: "The contact was permanently deleted at Mailchimp. It can only come back by a Mailchimp form.",
+    Rejection.FAKE: "Mailchimp says that the address looks fake. Correct it in the source.",
+    Rejection.INVALID_ADDRESS: "Mailchimp says that the address is invalid. Correct it in the source.",
+    Rejection.MERGE_FIELD: "A merge field that the audience requires has no valid value. Fill it in.",
+    Rejection.TOO_MANY_SIGNUPS: "The address signed up to many audiences recently. It is sent again later.",
+    Rejection.OTHER: "Mailchimp gave a reason that is not known here. It is sent again later.",
+}
+"""What a person reads about a rejected contact."""
+
+
+def is_final(reason: Rejection) -> bool:
+    """Return whether the contact is never sent again by itself."""
+    return reason in FINAL
+
+
+def next_attempt(reason: Rejection, *, attempts: int, at: datetime, of_whole_batch: bool = False) -> datetime | None:
+    """Return when to send a contact again that was rejected for the `attempts`-th time at `at`.
+
+    None: only once the contact or the merge fields of the audience change. A batch of which nothing was accepted says
+    little about each of its contacts, so these are sent again, too.
+    """
+    if is_final(reason) or not (of_whole_batch or reason in TRANSIENT):
+        return None
+    return at + PAUSES[min(attempts, len(PAUSES)) - 1]
+
+
+def text(reason: Rejection) -> str:
+    """Return what a person reads about a contact that was rejected for this reason."""
+    return TEXTS.get(reason, TEXTS[Rejection.OTHER])
