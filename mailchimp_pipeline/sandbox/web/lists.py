@@ -3,6 +3,7 @@
 What does not belong here: single members (`members`).
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import cast
 
@@ -13,6 +14,7 @@ from mailchimp_pipeline.sandbox.model.accounts import Account
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
 from mailchimp_pipeline.sandbox.model.audiences import Audience
 from mailchimp_pipeline.sandbox.model.campaigns import CampaignStatus
+from mailchimp_pipeline.sandbox.model.journal import AskedMember
 from mailchimp_pipeline.sandbox.model.members import Member, Status
 from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.endpoints import Answer, Call, Endpoint
@@ -117,6 +119,17 @@ def batch_hashes(body: object) -> list[str]:
         return []
     addresses = (_of(member, "email_address") for member in cast("list[object]", members))
     return [address_hash(address) for address in addresses if isinstance(address, str)]
+
+
+def asked_members(places: Mapping[str, str], body: object) -> list[AskedMember]:
+    """Return whom a call is about, and which status it asks for: the members of a batch, or the one in the path."""
+    members = _of(body, "members")
+    if isinstance(members, list):
+        asked = ((_of(each, "email_address"), _of(each, "status")) for each in cast("list[object]", members))
+        return [AskedMember(str(address), None if status is None else str(status)) for address, status in asked]
+    address = _of(body, "email_address") or places.get("subscriber_hash")
+    status = _of(body, "status") or _of(body, "status_if_new")
+    return [] if address is None else [AskedMember(str(address), None if status is None else str(status))]
 
 
 def search_members(call: Call) -> Answer:
