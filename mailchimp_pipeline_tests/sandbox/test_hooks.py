@@ -115,14 +115,15 @@ def test_the_journal_tells_what_calls_ask_for_and_how_they_end(control: SandboxC
     api.get("/ping")
     control.call("keep_journal")
     api.batch(a_member(ANN), a_member(BOB, status="pending"))
-    api.patch(api.member(ANN), {"merge_fields": {}})
-    api.patch(api.member("no@body.test"), {"status": "subscribed"})
+    api.patch(api.member(subscriber_hash(ANN)), {"merge_fields": {}, "email_address": "a@acme-staff.io"})
+    api.put(api.member("no@body.test"), {"status_if_new": "subscribed"})
     entries = cast("list[dict[str, object]]", control.call("journal"))
-    came = [entry["members"] for entry in entries if "members" in entry]
-    assert came == [
-        [{"address": ANN, "status": "subscribed"}, {"address": BOB, "status": "pending"}],
-        [{"address": ANN, "status": None}],
-        [{"address": "no@body.test", "status": "subscribed"}],
+    came = [member for entry in entries for member in cast("list[dict[str, str | None]]", entry.get("members", []))]
+    assert [[value for value in member.values() if value] for member in came] == [
+        [ANN, ANN, "subscribed"],
+        [BOB, BOB, "pending"],
+        [ANN, "a@acme-staff.io"],
+        ["no@body.test", "subscribed"],
     ]
     ended = [entry["is_carried_out"] for entry in entries if "is_carried_out" in entry]
     assert ended == [True, True, False]

@@ -3,7 +3,7 @@
 What does not belong here: what the settings mean (`model.behaviours`, `model.faults`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +17,10 @@ from mailchimp_pipeline.sandbox.model.behaviours import Behaviours
 from mailchimp_pipeline.sandbox.model.faults import Fault, FaultKind
 from mailchimp_pipeline.sandbox.model.hooks import Hook
 from mailchimp_pipeline.sandbox.model.journal import JournalEntry
+from mailchimp_pipeline.sandbox.model.members import Actor
 from mailchimp_pipeline.sandbox.model.recorder import Counts, Recorder
 from mailchimp_pipeline.sandbox.model.signup_limits import SignupLimit
-from mailchimp_pipeline.sandbox.model.webhooks import EVENTS, SOURCES, Webhook
+from mailchimp_pipeline.sandbox.model.webhooks import EVENTS, Webhook
 from mailchimp_pipeline.sandbox.model.world import UnknownThingError
 
 
@@ -111,12 +112,14 @@ class TrafficControls(Operations):
         with self._world.lock:
             return self._world.journal.entries[after:]
 
-    def add_webhook(self, list_id: str, url: str, *, signed: bool = False) -> str:
-        """Give an audience a webhook for all events from all sources, which nobody verifies; returns its id."""
+    def add_webhook(
+        self, list_id: str, url: str, *, sources: Sequence[Actor] = (Actor.USER, Actor.ADMIN), signed: bool = False
+    ) -> str:
+        """Give an audience a webhook for all events from some sources, which nobody verifies; returns its id."""
         with self._world.lock:
             webhook_id = self._world.new_id()
             secret = self._world.new_id(64) if signed else None
-            webhook = Webhook(webhook_id, url, frozenset(EVENTS), frozenset(SOURCES), secret)
+            webhook = Webhook(webhook_id, url, frozenset(EVENTS), frozenset(sources), secret)
             self._world.audience(list_id).webhooks.put(webhook)
             return webhook_id
 

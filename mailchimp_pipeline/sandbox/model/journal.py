@@ -12,10 +12,15 @@ from mailchimp_pipeline.sandbox.model.members import Actor, Status
 
 @dataclass(frozen=True, slots=True)
 class AskedMember:
-    """A member that a call is about: its address, or the key in the path where the body has none."""
+    """A member that a call is about, and what the body asks for.
+
+    `address` is that of the member in the path; in a batch it is the same as `email_address`.
+    """
 
     address: str
-    status: str | None
+    email_address: str | None = None
+    status: str | None = None
+    status_if_new: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,10 @@ class Gate:
                 world.recorder.under_way(account.id, account.under_way)
                 world.recorder.received(account.id, match.places.get("list_id", ""), hashes)
             fault = world.faults.strike(request.method, match.template)
-            list_id = match.places.get("list_id")
-            number = world.journal.came(request.method, match.template, list_id, asked_members(match.places, body))
+            list_id, key = (match.places.get(name) for name in ("list_id", "subscriber_hash"))
+            audience = account.audiences.get(list_id or "") if account else None
+            asked_of = asked_members(audience, key, body) if world.journal.is_kept else []
+            number = world.journal.came(request.method, match.template, list_id, asked_of)
         query = Query(dict(request.query_params))
         refused = refusal or problem
         return Visit(request.method, match, query, body, account, refused, asked, fault, len(hashes), number)

@@ -3,7 +3,6 @@
 What does not belong here: single members (`members`).
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import cast
 
@@ -121,15 +120,21 @@ def batch_hashes(body: object) -> list[str]:
     return [address_hash(address) for address in addresses if isinstance(address, str)]
 
 
-def asked_members(places: Mapping[str, str], body: object) -> list[AskedMember]:
-    """Return whom a call is about, and which status it asks for: the members of a batch, or the one in the path."""
+def asked_members(audience: Audience | None, key: str | None, body: object) -> list[AskedMember]:
+    """Return whom a call is about: the members of a batch, or the one with the key in the path."""
     members = _of(body, "members")
     if isinstance(members, list):
-        asked = ((_of(each, "email_address"), _of(each, "status")) for each in cast("list[object]", members))
-        return [AskedMember(str(address), None if status is None else str(status)) for address, status in asked]
-    address = _of(body, "email_address") or places.get("subscriber_hash")
-    status = _of(body, "status") or _of(body, "status_if_new")
-    return [] if address is None else [AskedMember(str(address), None if status is None else str(status))]
+        return [_asked(None, each) for each in cast("list[object]", members)]
+    if key is None and _of(body, "email_address") is None:
+        return []
+    member = audience.find(key) if audience and key else None
+    return [_asked(member.address if member else key, body)]
+
+
+def _asked(address: str | None, body: object) -> AskedMember:
+    given = {name: _of(body, name) for name in ("email_address", "status", "status_if_new")}
+    asked = {name: value for name, value in given.items() if isinstance(value, str)}
+    return AskedMember(address or asked.get("email_address", ""), **asked)
 
 
 def search_members(call: Call) -> Answer:
