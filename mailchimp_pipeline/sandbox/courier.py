@@ -26,6 +26,11 @@ class Patience(Protocol):
     """How long a delivery waits and how often it is repeated, as `Behaviours` say."""
 
     @property
+    def hold_webhooks(self) -> bool:
+        """Whether deliveries are kept instead."""
+        ...
+
+    @property
     def webhook_retry_seconds(self) -> tuple[float, ...]:
         """Pauses before each repetition."""
         ...
@@ -54,6 +59,7 @@ class Courier:
         self._patience = patience
         self._clock = clock
         self._queue: list[_Due] = []
+        self._held: list[Delivery] = []
         self._changed = Condition()
         self._numbers = count()
         self._stopped = False
@@ -75,12 +81,21 @@ class Courier:
 
     def send(self, delivery: Delivery) -> None:
         """Take a delivery; returns at once."""
-        self._put(_Due(time.monotonic(), next(self._numbers), delivery))
+        if self._patience().hold_webhooks:
+            self._held.append(delivery)
+        else:
+            self._put(_Due(time.monotonic(), next(self._numbers), delivery))
+
+    def take_held(self) -> list[Delivery]:
+        """Return what was held, and hold it no longer."""
+        held, self._held = self._held, []
+        return held
 
     def clear(self) -> None:
         """Forget what is not delivered yet."""
         with self._changed:
             self._queue.clear()
+            self._held.clear()
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until nothing is queued or under way; returns whether that came in time."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.sandbox.control import Controls
 from mailchimp_pipeline.sandbox.courier import Courier
+from mailchimp_pipeline.sandbox.model.hooks import Act, Hook
 from mailchimp_pipeline.sandbox.model.world import World
 from mailchimp_pipeline.sandbox.server import LOOPBACK, Server, in_thread, listen
 from mailchimp_pipeline.sandbox.setup import Setup
@@ -32,6 +33,11 @@ class Sandbox(Controls):
     def api_root(self) -> str:
         """The root of the API, as `MAILCHIMP_API_ROOT` wants it."""
         return f"{self.url}{API_PATH}"
+
+    def on_call(self, hook: Hook, act: Act) -> None:
+        """Do anything at the moment that the hook names, in a thread of its own; the call waits for it."""
+        with self._world.lock:
+            self._world.hooks.add(hook, act)
 
     @classmethod
     @contextmanager
@@ -66,7 +72,7 @@ def serve(
 @contextmanager
 def _delivering(clock: Clock, seed: int) -> "Generator[tuple[World, Courier]]":
     """Make an empty world whose webhooks are delivered until the end of the block."""
-    courier = Courier(lambda: world.behaviours, clock)
+    courier = Courier(lambda: world.behaviours, lambda: world.now())  # noqa: PLW0108 -- made below
     world = World(clock, seed, courier.send)
     courier.start()
     try:

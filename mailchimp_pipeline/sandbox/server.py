@@ -50,6 +50,7 @@ class Server(uvicorn.Server):
             "access_log": False,
             "log_config": None,
             "server_header": False,
+            "date_header": False,  # that is of Mailchimp's clock
             "proxy_headers": False,
             "timeout_graceful_shutdown": _GRACE_SECONDS,
         }

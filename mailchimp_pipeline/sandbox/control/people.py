@@ -92,6 +92,11 @@ class PeopleControls(Operations):
         with self._world.lock:
             self._acts(list_id).bounce(address)
 
+    def complain(self, list_id: str, address: str) -> None:
+        """Let the contact report a mail as spam: nobody else can subscribe them again."""
+        with self._world.lock:
+            self._acts(list_id).complain(address, Status(self._world.behaviours.complaint_makes))
+
     def confirm(self, list_id: str, address: str) -> None:
         """Let the contact of a pending member confirm."""
         with self._world.lock:
@@ -126,6 +131,11 @@ class PeopleControls(Operations):
         """Let an administrator unsubscribe the member: the API can subscribe them again."""
         with self._world.lock:
             self._acts(list_id).unsubscribe_as_admin(address)
+
+    def subscribe_as_admin(self, list_id: str, address: str) -> None:
+        """Let an administrator subscribe a member again whom the API or an administrator unsubscribed or archived."""
+        with self._world.lock:
+            self._acts(list_id).subscribe_as_admin(address)
 
     def delete_as_admin(self, list_id: str, address: str) -> None:
         """Let an administrator delete the member permanently."""

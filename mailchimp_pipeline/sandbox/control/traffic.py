@@ -3,11 +3,34 @@
 What does not belong here: what the settings mean (`model.behaviours`, `model.faults`).
 """
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic import validate_call
+
+from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.sandbox.control.operations import Operations
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
 from mailchimp_pipeline.sandbox.model.behaviours import Behaviours
 from mailchimp_pipeline.sandbox.model.faults import Fault, FaultKind
+from mailchimp_pipeline.sandbox.model.hooks import Hook
+from mailchimp_pipeline.sandbox.model.journal import JournalEntry
+from mailchimp_pipeline.sandbox.model.members import Actor
 from mailchimp_pipeline.sandbox.model.recorder import Counts, Recorder
+from mailchimp_pipeline.sandbox.model.signup_limits import SignupLimit
+from mailchimp_pipeline.sandbox.model.webhooks import EVENTS, Webhook
+from mailchimp_pipeline.sandbox.model.world import UnknownThingError
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWebhook:
+    """A delivery that was held: its form, and its signature where it has one."""
+
+    url: str
+    body: str
+    signature: str | None
 
 
 class TrafficControls(Operations):
@@ -48,6 +71,66 @@ class TrafficControls(Operations):
         """Return how often each kind of fault happened since the start or the last reset of everything."""
         with self._world.lock:
             return dict(self._world.faults.struck)
+
+    def limit_signups(self, limit: SignupLimit) -> None:
+        """Refuse to sign up addresses for now."""
+        with self._world.lock:
+            self._world.limits.add(limit, self._world.now())
+
+    def lift_signup_limits(self) -> None:
+        """Refuse no address any more for having signed up too often."""
+        with self._world.lock:
+            self._world.limits.clear()
+
+    def add_hook(self, hook: Hook, act: str, arguments: Mapping[str, object]) -> None:
+        """Carry out the operation `act` at the moment that the hook names, unless it is impossible then."""
+        operation = getattr(self, act, None)
+        if act.startswith("_") or not callable(operation):
+            msg = f"The sandbox has no operation {act}; name another."
+            raise UnknownThingError(msg)
+        checked = partial(validate_call(operation), **arguments)
+
+        def carry_out() -> None:
+            with suppress(PipelineError):
+                checked()
+
+        with self._world.lock:
+            self._world.hooks.add(hook, carry_out)
+
+    def clear_hooks(self) -> None:
+        """Forget the hooks that have not come."""
+        with self._world.lock:
+            self._world.hooks.clear()
+
+    def keep_journal(self, *, kept: bool = True) -> None:
+        """Keep a journal of calls and of changes of members from now on, or no longer."""
+        with self._world.lock:
+            self._world.journal.is_kept = kept
+
+    def journal(self, after: int = 0) -> list[JournalEntry]:
+        """Return the entries of the journal with greater numbers."""
+        with self._world.lock:
+            return self._world.journal.entries[after:]
+
+    def add_webhook(
+        self, list_id: str, url: str, *, sources: Sequence[Actor] = (Actor.USER, Actor.ADMIN), signed: bool = False
+    ) -> str:
+        """Give an audience a webhook for all events from some sources, which nobody verifies; returns its id."""
+        with self._world.lock:
+            webhook_id = self._world.new_id()
+            secret = self._world.new_id(64) if signed else None
+            webhook = Webhook(webhook_id, url, frozenset(EVENTS), frozenset(sources), secret)
+            self._world.audience(list_id).webhooks.put(webhook)
+            return webhook_id
+
+    def take_webhooks(self) -> list[HeldWebhook]:
+        """Return the deliveries held since the last time, the first first; they are not made any more."""
+        unix = int(self._world.now().timestamp())
+        held: list[HeldWebhook] = []
+        for delivery in self._courier.take_held():
+            body = delivery.body()
+            held.append(HeldWebhook(delivery.webhook.url, body.decode(), delivery.signature(body, unix)))
+        return held
 
     def counts(self) -> Counts:
         """Return what was asked since the start or the last reset."""

@@ -14,6 +14,7 @@ from mailchimp_pipeline.sandbox.model.members import Actor, Bar, Deed, Member, S
 
 _NO_REASON = "None given"
 _BY_ADMIN = "N/A (Unsubscribed by an admin)"
+_BY_COMPLAINT = "N/A (Abuse complaint)"
 
 
 class ImpossibleActError(LastingError):
@@ -39,6 +40,12 @@ class Acts:
         member = self._member(address)
         self.audience.move(member, Status.CLEANED, self._deed(Actor.ADMIN))
         self.audience.bar(member, Bar.BOUNCED)
+
+    def complain(self, address: str, status: Status) -> None:
+        """Let the contact report a mail as spam: only they can come back, by a form of Mailchimp's."""
+        member = self._member(address)
+        kept = Status.ARCHIVED if member.status is Status.ARCHIVED else status
+        self.audience.complain(member, kept, self._deed(Actor.USER), _BY_COMPLAINT)
 
     def confirm(self, address: str) -> None:
         """Let the contact follow the link in a confirmation mail."""
@@ -86,6 +93,14 @@ class Acts:
     def unsubscribe_as_admin(self, address: str) -> None:
         """Let an administrator unsubscribe the member."""
         self.audience.move(self._member(address), Status.UNSUBSCRIBED, self._deed(Actor.ADMIN), _BY_ADMIN)
+
+    def subscribe_as_admin(self, address: str) -> None:
+        """Let an administrator subscribe a member again, which they cannot do to a contact that left by itself."""
+        member = self._member(address)
+        if member.bar is not None:
+            msg = "Only the contact can come back; let it sign up by a form of Mailchimp's."
+            raise ImpossibleActError(msg)
+        self.audience.move(member, Status.SUBSCRIBED, self._deed(Actor.ADMIN))
 
     def delete_permanently(self, address: str) -> None:
         """Let an administrator delete the member for good."""

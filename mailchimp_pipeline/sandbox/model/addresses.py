@@ -33,7 +33,9 @@ ROLES = frozenset(
 """Local parts that belong to a role, the commoner ones of Mailchimp's list."""
 
 _ADDRESS = re.compile(
-    r"(?!\.)(?!.*\.\.)[\w.!#$%&'*+/=?^`{|}~-]{1,64}(?<!\.)@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_]{2,}"
+    r"(?!\.)(?!.*\.\.)[\w.!#$%&'*+/=?^`{|}~-]{1,64}(?<!\.)@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+"
+    r"(?:[^\W\d_]{2,}|xn--[a-z0-9-]{2,})",
+    re.IGNORECASE,
 )
 _LONGEST = 254
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
+from mailchimp_pipeline.sandbox.model.journal import Journal
 from mailchimp_pipeline.sandbox.model.member_events import address_changed, member_event
 from mailchimp_pipeline.sandbox.model.members import COMMON, Bar, Deed, Member, Status, Traits
 from mailchimp_pipeline.sandbox.model.merge_fields import MergeFields, Values
@@ -33,13 +34,31 @@ class Description:
     language: str = "en"
 
 
+@dataclass(frozen=True, slots=True)
+class AbuseReport:
+    """A complaint about spam, with the address that the member had then."""
+
+    id: int
+    member: Member
+    email_id: str
+    email_address: str
+    at: datetime
+
+
 class Audience:
     """One audience (list) of an account."""
 
-    def __init__(
-        self, list_id: str, web_id: int, description: Description, now: datetime, send: Callable[[Delivery], None]
+    def __init__(  # noqa: PLR0913 -- each is a part of its own
+        self,
+        list_id: str,
+        web_id: int,
+        description: Description,
+        now: datetime,
+        send: Callable[[Delivery], None],
+        *,
+        journal: Journal | None = None,
     ) -> None:
-        """Make an empty audience; `send` takes the deliveries for its webhooks."""
+        """Make an empty audience; `send` takes the deliveries for its webhooks, `journal` notes what changes."""
         self.id = list_id
         self.web_id = web_id
         self.description = description
@@ -52,6 +71,7 @@ class Audience:
         self.members: dict[str, Member] = {}
         """All members by id, the one that changed last at the end."""
         self.forgotten: set[str] = set()
+        self.abuse_reports: list[AbuseReport] = []
         self.tally: Counter[Status] = Counter()
         self.last_subscribed: datetime | None = None
         self.last_unsubscribed: datetime | None = None
@@ -60,6 +80,8 @@ class Audience:
         self.orderly = True
         """Whether `members` is in the order of `last_changed`: not so where the clock went back."""
         self._latest = _BEGINNING
+        self._reports_made = 0
+        self._journal = journal or Journal()
 
     def find(self, key: str) -> Member | None:
         """Return a member by its id, its address or its contact id."""
@@ -85,19 +107,27 @@ class Audience:
         self.members[member.id] = member
         self.tally[status] += 1
         self._note_time(deed.at)
+        self._write(deed, (address, None), (address, status))
         self._entered(member, deed)
         return member
 
     def move(self, member: Member, status: Status, deed: Deed, reason: str = "") -> None:
         """Give a member another status."""
-        if member.status is status:
-            return
-        self.tally[member.status] -= 1
-        self.tally[status] += 1
-        member.status = status
-        member.unsubscribe_reason = reason
-        self.touch(member, deed.at)
-        self._entered(member, deed)
+        if member.status is not status:
+            self._set_status(member, status, deed, reason)
+            self._entered(member, deed)
+
+    def complain(self, member: Member, status: Status, deed: Deed, reason: str) -> None:
+        """Note that a member complains about spam, which gives it another status."""
+        self._reports_made += 1
+        report = AbuseReport(self._reports_made, member, member.id, member.address, deed.at)
+        self.abuse_reports.append(report)
+        if member.status is not status:
+            self._set_status(member, status, deed, reason)
+            if status is Status.UNSUBSCRIBED:
+                member.left_at = self.last_unsubscribed = deed.at
+        self.bar(member, Bar.COMPLAINT)
+        self._tell("cleaned", member, deed, reason="abuse")
 
     def bar(self, member: Member, bar: Bar | None) -> None:
         """Put a member into a compliance state, or out of it."""
@@ -118,6 +148,7 @@ class Audience:
         member.id, member.address = address_hash(address), address
         self.members[member.id] = member
         self.touch(member, deed.at)
+        self._write(deed, (before.address, member.status), (address, member.status))
         if len(self.webhooks) and before.id != member.id:
             self.webhooks.tell(address_changed(self.id, before, member, deed))
 
@@ -127,8 +158,10 @@ class Audience:
         self.roster[member.number] = None
         self.tally[member.status] -= 1
         self.segments.drop(member.number)
+        self.abuse_reports = [report for report in self.abuse_reports if report.member is not member]
         self.forgotten.add(member.id)
         self.version += 1
+        self._write(deed, (member.address, member.status), (member.address, None))
         self._tell("unsubscribe", member, deed, action="delete", reason="manual")
 
     def age(self, by: timedelta) -> None:
@@ -147,6 +180,18 @@ class Audience:
         self.version += 1
         self.orderly = self.orderly and now >= self._latest
         self._latest = max(self._latest, now)
+
+    def _set_status(self, member: Member, status: Status, deed: Deed, reason: str) -> None:
+        former = member.status
+        self.tally[former] -= 1
+        self.tally[status] += 1
+        member.status = status
+        member.unsubscribe_reason = reason
+        self.touch(member, deed.at)
+        self._write(deed, (member.address, former), (member.address, status))
+
+    def _write(self, deed: Deed, former: tuple[str, Status | None], now: tuple[str, Status | None]) -> None:
+        self._journal.changed(deed.by, deed.at, self.id, former, now)
 
     def _entered(self, member: Member, deed: Deed) -> None:
         if member.status is Status.SUBSCRIBED:

@@ -15,6 +15,9 @@ class Behaviours(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    clock_ahead_seconds: float = Field(
+        default=0, description="How far Mailchimp's clock is ahead: in all times it tells, and in the header Date."
+    )
     latency_ms: float = Field(default=0, ge=0, description="Every answer takes this long.")
     latency_per_contact_ms: float = Field(default=0, ge=0, description="A batch takes this much longer per contact.")
     connection_limit: int = Field(default=10, ge=1, description="Calls of one account that may be under way at once.")
@@ -28,6 +31,9 @@ class Behaviours(BaseModel):
     compliance_in_batch: Literal["error", "ignored"] = Field(
         default="error",
         description="A batch answers for a member in a compliance state in `errors`, or as if it had been updated.",
+    )
+    complaint_makes: Literal["unsubscribed", "cleaned"] = Field(
+        default="unsubscribed", description="The status of a member that complained about spam."
     )
     duplicates_in_batch: Literal["error", "refuse_batch"] = Field(
         default="error",
@@ -44,6 +50,9 @@ class Behaviours(BaseModel):
         "pages may be asked for by count and offset.",
     )
     sign_webhooks: bool = Field(default=True, description="New webhooks get a signing secret.")
+    hold_webhooks: bool = Field(
+        default=False, description="Deliveries are kept for `take_webhooks`, and nobody is called."
+    )
     webhook_retry_seconds: tuple[float, ...] = Field(
         default=(60, 240, 900, 3300),
         description="Pauses before each repetition of a delivery that was not answered with success.",

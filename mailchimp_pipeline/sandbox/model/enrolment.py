@@ -3,7 +3,7 @@
 What does not belong here: what the contact or an administrator does (`acts`), many at once (`batches`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailchimp_pipeline.sandbox.model import addresses, problems
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
@@ -12,6 +12,7 @@ from mailchimp_pipeline.sandbox.model.behaviours import Behaviours
 from mailchimp_pipeline.sandbox.model.entries import Entry
 from mailchimp_pipeline.sandbox.model.members import Deed, Member, Status
 from mailchimp_pipeline.sandbox.model.problems import FieldError
+from mailchimp_pipeline.sandbox.model.signup_limits import SignupLimits
 
 _BY_API = "N/A (Unsubscribed by an admin)"
 _SIGNED_UP = (Status.SUBSCRIBED, Status.PENDING)
@@ -26,6 +27,7 @@ class Enrolment:
     behaviours: Behaviours
     deed: Deed
     skip_merge_validation: bool = False
+    limits: SignupLimits = field(default_factory=SignupLimits)
 
     def create(self, entry: Entry) -> Member:
         """Do what POST /members does: take in a new address, or bring back an archived one."""
@@ -55,7 +57,7 @@ class Enrolment:
         address = entry.required_address()
         addresses.check(address)
         self._check_not_forgotten(address)
-        addresses.check_signup(address, self.behaviours)
+        self._check_signup(address)
         status = entry.status_of_new
         if status is None:
             raise problems.invalid_schema(FieldError("status", "This value should not be blank."))
@@ -102,7 +104,11 @@ class Enrolment:
         if status is Status.SUBSCRIBED and member.bar is not None:
             raise problems.compliance_state(member.address)
         if status in _SIGNED_UP and member.status is not status:
-            addresses.check_signup(member.address, self.behaviours)
+            self._check_signup(member.address)
+
+    def _check_signup(self, address: str) -> None:
+        addresses.check_signup(address, self.behaviours)
+        self.limits.check(address, self.deed.at)
 
     def _check_free(self, member: Member, address: str) -> None:
         wanted = address_hash(address)
@@ -110,7 +116,7 @@ class Enrolment:
             return
         addresses.check(address)
         self._check_not_forgotten(address)
-        addresses.check_signup(address, self.behaviours)
+        self._check_signup(address)
         if wanted in self.audience.members:
             raise problems.member_exists(address)
 

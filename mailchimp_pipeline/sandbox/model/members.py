@@ -29,6 +29,7 @@ class Bar(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     BOUNCED = "bounced"
     REVIEW = "review"
+    COMPLAINT = "complaint"
 
 
 class Actor(StrEnum):

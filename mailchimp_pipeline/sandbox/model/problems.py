@@ -138,6 +138,11 @@ def too_many_signups(address: str) -> Problem:
     )
 
 
+def too_many_requests(address: str) -> Problem:
+    """Return the other refusal of an address signed up too often lately."""
+    return invalid(f'Recipient "{address}" has too many recent signup requests')
+
+
 def role_address(address: str) -> Problem:
     """Return the refusal of an address that belongs to a role (a behaviour, off by default)."""
     return invalid(f"{address} is a role-based address and cannot be imported.")

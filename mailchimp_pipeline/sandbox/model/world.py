@@ -5,7 +5,7 @@ What does not belong here: HTTP (`web`), the operations offered to tests and the
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from threading import RLock
 
@@ -18,9 +18,12 @@ from mailchimp_pipeline.sandbox.model.behaviours import Behaviours
 from mailchimp_pipeline.sandbox.model.campaigns import Campaign
 from mailchimp_pipeline.sandbox.model.enrolment import Enrolment
 from mailchimp_pipeline.sandbox.model.faults import FaultPlan
+from mailchimp_pipeline.sandbox.model.hooks import Hooks
+from mailchimp_pipeline.sandbox.model.journal import Journal
 from mailchimp_pipeline.sandbox.model.member_listing import MemberListing
 from mailchimp_pipeline.sandbox.model.members import Actor, Deed
 from mailchimp_pipeline.sandbox.model.recorder import Recorder
+from mailchimp_pipeline.sandbox.model.signup_limits import SignupLimits
 from mailchimp_pipeline.sandbox.model.webhooks import Delivery
 
 
@@ -47,14 +50,18 @@ class World:
         self.listings: dict[str, MemberListing] = {}
         self.behaviours = Behaviours()
         self.faults = FaultPlan(self._seed)
+        self.limits = SignupLimits()
+        self.hooks = Hooks()
+        self.journal = Journal()
         self.recorder = Recorder()
         self._audiences: dict[str, Audience] = {}
         self._campaigns: dict[str, Campaign] = {}
         self._last_web_id = 0
 
     def now(self) -> datetime:
-        """Return the time as Mailchimp gives it: to the second."""
-        return self.clock().astimezone(UTC).replace(microsecond=0)
+        """Return the time as Mailchimp gives it: by its own clock, to the second."""
+        ahead = timedelta(seconds=self.behaviours.clock_ahead_seconds)
+        return (self.clock().astimezone(UTC) + ahead).replace(microsecond=0)
 
     def new_id(self, digits: int = 10) -> str:
         """Return an id of so many hexadecimal digits."""
@@ -99,7 +106,7 @@ class World:
         if chosen in self._audiences:
             msg = f"The sandbox has an audience {chosen} already; use another id."
             raise UnknownThingError(msg)
-        audience = Audience(chosen, self.new_web_id(), description, self.now(), self.send)
+        audience = Audience(chosen, self.new_web_id(), description, self.now(), self.send, journal=self.journal)
         account.audiences[chosen] = self._audiences[chosen] = audience
         self.listings[chosen] = MemberListing(audience)
         return audience
@@ -137,4 +144,5 @@ class World:
 
     def enrolment(self, audience: Audience, *, skip_merge_validation: bool = False) -> Enrolment:
         """Return what one call of the API does members by."""
-        return Enrolment(audience, self.behaviours, Deed(Actor.API, self.now()), skip_merge_validation)
+        deed = Deed(Actor.API, self.now())
+        return Enrolment(audience, self.behaviours, deed, skip_merge_validation, self.limits)

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from mailchimp_pipeline.sandbox.control import Controls
 from mailchimp_pipeline.sandbox.model.world import World
-from mailchimp_pipeline.sandbox.web import campaigns, lists, members, merge_fields, segments, webhooks
+from mailchimp_pipeline.sandbox.web import abuse_reports, campaigns, lists, members, merge_fields, segments, webhooks
 from mailchimp_pipeline.sandbox.web.control import ControlSurface
 from mailchimp_pipeline.sandbox.web.endpoints import Routes
 from mailchimp_pipeline.sandbox.web.gate import Gate
@@ -16,7 +16,7 @@ from mailchimp_pipeline.sandbox.web.gate import Gate
 API_PATH = "/3.0"
 CONTROL_PATH = "/sandbox"
 
-_AREAS = (lists, members, merge_fields, segments, webhooks, campaigns)
+_AREAS = (lists, members, abuse_reports, merge_fields, segments, webhooks, campaigns)
 
 
 def build_app(world: World, controls: Controls) -> Starlette:

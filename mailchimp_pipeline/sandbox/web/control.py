@@ -21,7 +21,18 @@ from mailchimp_pipeline.sandbox.model.problems import Problem
 
 Operation = Callable[..., object]
 
-LOOKING = ("behaviours", "counts", "members", "member", "statuses", "is_forgotten", "sent", "carried_out", "times_sent")
+LOOKING = (
+    "behaviours",
+    "counts",
+    "members",
+    "member",
+    "statuses",
+    "is_forgotten",
+    "sent",
+    "carried_out",
+    "times_sent",
+    "journal",
+)
 """Operations that change nothing."""
 
 _STRICT = ConfigDict(hide_input_in_errors=True)

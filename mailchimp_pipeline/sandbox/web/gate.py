@@ -9,8 +9,9 @@ import binascii
 import json
 import time
 from asyncio import Transport
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import cast
 
 from starlette.requests import Request
@@ -20,13 +21,14 @@ from starlette.types import Receive, Scope, Send
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.accounts import Account
 from mailchimp_pipeline.sandbox.model.faults import Fault, FaultKind
+from mailchimp_pipeline.sandbox.model.hooks import Act
 from mailchimp_pipeline.sandbox.model.problems import Problem
 from mailchimp_pipeline.sandbox.model.recorder import Asked
 from mailchimp_pipeline.sandbox.model.world import World
 from mailchimp_pipeline.sandbox.web.answers import problem_response, response
 from mailchimp_pipeline.sandbox.web.endpoints import Answer, Call, Match, Routes
 from mailchimp_pipeline.sandbox.web.failures import failure
-from mailchimp_pipeline.sandbox.web.lists import BATCH, batch_hashes
+from mailchimp_pipeline.sandbox.web.lists import BATCH, asked_members, batch_hashes
 from mailchimp_pipeline.sandbox.web.projection import project
 from mailchimp_pipeline.sandbox.web.queries import Query
 
@@ -34,6 +36,7 @@ CUT = 0
 """The status that a connection without an answer is counted under."""
 
 _LOOK_SECONDS = 0.01
+_BAD = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Visit:
     asked: Asked
     fault: Fault | None
     contacts: int
+    number: int
+    """In the journal."""
 
 
 class Gate:
@@ -73,6 +78,7 @@ class Gate:
         if answer is None:
             await _cut(scope, receive)
         else:
+            answer.headers["Date"] = format_datetime(self._world.now(), usegmt=True)
             await answer(scope, receive, send)
 
     def _arrive(self, request: Request, raw: bytes) -> Visit:
@@ -90,9 +96,13 @@ class Gate:
                 world.recorder.under_way(account.id, account.under_way)
                 world.recorder.received(account.id, match.places.get("list_id", ""), hashes)
             fault = world.faults.strike(request.method, match.template)
+            list_id, key = (match.places.get(name) for name in ("list_id", "subscriber_hash"))
+            audience = account.audiences.get(list_id or "") if account else None
+            asked_of = asked_members(audience, key, body) if world.journal.is_kept else []
+            number = world.journal.came(request.method, match.template, list_id, asked_of)
         query = Query(dict(request.query_params))
         refused = refusal or problem
-        return Visit(request.method, match, query, body, account, refused, asked, fault, len(hashes))
+        return Visit(request.method, match, query, body, account, refused, asked, fault, len(hashes), number)
 
     def _account(self, request: Request) -> tuple[Account | None, Problem | None]:
         try:
@@ -137,11 +147,18 @@ class Gate:
         return problem_response(problem, headers) if behaviours.throttle_with_body else Response(b"", 429, headers)
 
     async def _carry_out(self, visit: Visit) -> Response:
+        with self._world.lock:
+            hooks = self._world.hooks.due(visit.method, visit.match.template, visit.match.places.get("list_id"))
+        before, after = hooks
+        await _all(before)
         try:
-            answer = await self._answer(visit)
+            answered = response(await self._answer(visit))
         except Problem as problem:
-            return problem_response(problem)
-        return response(answer)
+            answered = problem_response(problem)
+        with self._world.lock:
+            self._world.journal.ended(visit.number, is_carried_out=answered.status_code < _BAD)
+        await _all(after)
+        return answered
 
     async def _answer(self, visit: Visit) -> Answer:
         if visit.problem is not None or visit.account is None:
@@ -155,6 +172,7 @@ class Gate:
         if endpoint.prepare is not None:
             await endpoint.prepare(call)
         with self._world.lock:
+            self._world.journal.current = visit.number
             answer = endpoint.answer(call)
         if visit.method != "GET":
             return answer
@@ -183,6 +201,12 @@ def _parse(raw: bytes) -> tuple[object, Problem | None]:
     except ValueError:
         return {}, problems.unreadable_json()
     return body, None if isinstance(body, Mapping) else problems.invalid("Schema describes object, another found.")
+
+
+async def _all(acts: Sequence[Act]) -> None:
+    """Carry out what hooks are for, in threads: an act may itself call the API and wait for the answer."""
+    for act in acts:
+        await asyncio.to_thread(act)
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:

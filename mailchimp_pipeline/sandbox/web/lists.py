@@ -13,6 +13,7 @@ from mailchimp_pipeline.sandbox.model.accounts import Account
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
 from mailchimp_pipeline.sandbox.model.audiences import Audience
 from mailchimp_pipeline.sandbox.model.campaigns import CampaignStatus
+from mailchimp_pipeline.sandbox.model.journal import AskedMember
 from mailchimp_pipeline.sandbox.model.members import Member, Status
 from mailchimp_pipeline.sandbox.web import samples
 from mailchimp_pipeline.sandbox.web.endpoints import Answer, Call, Endpoint
@@ -117,6 +118,23 @@ def batch_hashes(body: object) -> list[str]:
         return []
     addresses = (_of(member, "email_address") for member in cast("list[object]", members))
     return [address_hash(address) for address in addresses if isinstance(address, str)]
+
+
+def asked_members(audience: Audience | None, key: str | None, body: object) -> list[AskedMember]:
+    """Return whom a call is about: the members of a batch, or the one with the key in the path."""
+    members = _of(body, "members")
+    if isinstance(members, list):
+        return [_asked(None, each) for each in cast("list[object]", members)]
+    if key is None and _of(body, "email_address") is None:
+        return []
+    member = audience.find(key) if audience and key else None
+    return [_asked(member.address if member else key, body)]
+
+
+def _asked(address: str | None, body: object) -> AskedMember:
+    given = {name: _of(body, name) for name in ("email_address", "status", "status_if_new")}
+    asked = {name: value for name, value in given.items() if isinstance(value, str)}
+    return AskedMember(address or asked.get("email_address", ""), **asked)
 
 
 def search_members(call: Call) -> Answer:
