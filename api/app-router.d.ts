@@ -125,6 +125,9 @@ export interface CampaignStats {
 /** How far a campaign has come. */
 export type CampaignStatus = "draft" | "scheduled" | "sending" | "sent" | "paused" | "cancelled";
 
+/** How a statement was made at Mailchimp. */
+export type Channel = "link" | "admin" | "complaint" | "form" | "deletion";
+
 /** The key of the account to connect. */
 export interface ConnectInput {
   /** Letters and digits, then the account's data centre, such as -us6. */
@@ -170,8 +173,11 @@ export interface ContactExport {
   entityType: EntityType;
   exportedAt: string;
   preference: Preference | null;
+  /** The consent statements, the oldest first. */
+  statements: Statement[];
   memberships: Membership[];
   sent: Sending[];
+  rejected: RejectedSending[];
   erasures: PastErasure[];
   /** The entries about the contact, newest first. */
   audit: ContactAuditEntry[];
@@ -316,6 +322,49 @@ export interface PreviewInput {
   filterCriteria?: FilterCriteriaInput | undefined;
 }
 
+/** A member of the segment whom Mailchimp does not accept. */
+export interface RejectedContact {
+  entityId: string;
+  entityType: EntityType;
+  reason: Rejection;
+  /** The reason, for a person to read, and what to do. */
+  text: string;
+  attempts: number;
+  /** Since when. */
+  rejectedAt: string;
+  /** When it is sent again; null: once the contact or the audience's merge fields change, if it is not final. */
+  nextAttemptAt: string | null;
+  /** Whether it is never sent again by itself. */
+  isFinal: boolean;
+}
+
+/** Which rejected contacts: a page of those of a segment. */
+export interface RejectedInput {
+  /** How many items at most. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the page before; without it the first page. */
+  cursor?: string | null | undefined;
+  id: string;
+}
+
+/** Some rejected contacts, the latest first. */
+export interface RejectedPage {
+  items: RejectedContact[];
+  nextCursor: string | null;
+}
+
+/** Why Mailchimp did not accept the contact in an audience. */
+export interface RejectedSending {
+  mailchimpListId: string;
+  subscriberHash: string;
+  reason: string;
+  rejectedAt: string;
+  nextAttemptAt: string | null;
+}
+
+/** Why Mailchimp did not accept a contact, or why the contact was not sent because of its status there. */
+export type Rejection = "compliance_state" | "permanently_deleted" | "looks_fake" | "invalid_address" | "merge_field" | "too_many_signups" | "unsubscribed_at_mailchimp" | "cleaned_at_mailchimp" | "archived_at_mailchimp" | "transactional_at_mailchimp" | "awaiting_confirmation" | "address_changed_at_mailchimp" | "withdrawn_meanwhile" | "other";
+
 /** A group of contacts that is kept in step with an audience. */
 export interface Segment {
   id: string;
@@ -331,6 +380,8 @@ export interface Segment {
   lastError: string | null;
   /** How many members the last sync found; null before the first. */
   memberCount: number | null;
+  /** What became of the members in the last sync; null where there was none, or it did not come so far. */
+  counts: SegmentCounts | null;
   lastSyncedAt: string | null;
   createdAt: string;
   updatedAt: string;
@@ -344,6 +395,18 @@ export interface SegmentChangesInput {
   description?: string | null | undefined;
   filterCriteria?: FilterCriteriaInput | undefined;
   onLeave?: OnLeave | undefined;
+}
+
+/** How many of the wanted members arrived, by the last sync. */
+export interface SegmentCounts {
+  wanted: number;
+  inAudience: number;
+  /** Members whom Mailchimp asked to confirm. */
+  awaitingConfirmation: number;
+  /** Members whom Mailchimp does not accept, by reason. */
+  rejected: Partial<Record<Rejection, number>>;
+  /** Members who are not sent because of their status in the audience, by reason. */
+  withheld: Partial<Record<Rejection, number>>;
 }
 
 /** A segment, by its id. */
@@ -363,21 +426,28 @@ export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 /** Which contacts a segment draws on. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
-/** What was sent of the contact to an audience, when, and what became of it. */
+/** What was sent of the contact to an audience, and when. */
 export interface Sending {
   mailchimpListId: string;
   email: string | null;
   subscriberHash: string;
   contactId: string | null;
-  /** Pushed by us, refused by Mailchimp, archived by us, or only seen there. */
-  state: string;
-  /** What Mailchimp last said of the contact. */
+  /** Mailchimp's status of the contact, as it was read last; `removed` where we archived it. */
   status: string | null;
-  refusal: string | null;
   firstPushedAt: string | null;
   pushedAt: string | null;
-  refusedAt: string | null;
   changedAt: string | null;
+}
+
+/** A consent statement of the contact, or one that was made at its address. */
+export interface Statement {
+  optedIn: boolean;
+  source: string;
+  statedAt: string;
+  subscriberHash: string | null;
+  /** The audience in which it was made, null where it was made here. */
+  mailchimpListId: string | null;
+  channel: Channel | null;
 }
 
 /** Which segment to sync. */
@@ -420,6 +490,10 @@ export type AppRouter = TRPCBuiltRouter<
         delete: Mutation<SegmentInput, Segment>;
         /** Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is. */
         sync: Mutation<SyncInput, Segment>;
+        /** Return a page of the members whom Mailchimp does not accept, with the reason and when each is sent again. */
+        rejected: Query<RejectedInput, RejectedPage>;
+        /** Let the next sync send the segment's rejected contacts again, whatever the reason. Returns the segment. */
+        retryRejected: Mutation<SegmentInput, Segment>;
         /** Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent. */
         preview: Query<PreviewInput, Preview>;
       };

@@ -14,6 +14,7 @@ from mailchimp_pipeline.defs.campaigns import (
 from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
 from mailchimp_pipeline.defs.erasure import ErasuresResource, erasures_due, mailchimp_erasure
 from mailchimp_pipeline.defs.jobs import JOBS
+from mailchimp_pipeline.defs.opt_outs import mailchimp_opt_outs, opt_outs_due
 from mailchimp_pipeline.defs.resources import PipelineResource
 from mailchimp_pipeline.defs.schedules import SCHEDULES
 from mailchimp_pipeline.defs.sensors import SENSORS
@@ -28,9 +29,9 @@ def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
     return dg.Definitions(
         assets=[*ASSETS, campaign_stats],
         asset_checks=[segments_are_synced_by_six],
-        jobs=[*JOBS, campaign_stats_refresh, mailchimp_erasure],
+        jobs=[*JOBS, campaign_stats_refresh, mailchimp_erasure, mailchimp_opt_outs],
         schedules=[*SCHEDULES, six_hourly_refresh],
-        sensors=[*SENSORS, erasures_due],
+        sensors=[*SENSORS, erasures_due, opt_outs_due],
         resources=resources,
         executor=dg.in_process_executor,
     )

@@ -3,7 +3,8 @@
 What does not belong here: syncing, which Dagster does once it is asked for.
 """
 
-from typing import Annotated, Any
+from collections import Counter
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
@@ -13,11 +14,13 @@ from api.procedures.turns import PREVIEWS
 from api.trpc import Router, TRPCError, UtcTime, WireModel
 from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
-from mailchimp_pipeline.contacts import read_contacts
+from mailchimp_pipeline.contacts import EntityType, read_contacts
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.rejected_contacts import rejected_contacts, retry_rejected
 from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.mailchimp.errors import AudienceGone
 from mailchimp_pipeline.segments import (
     Exclusion,
@@ -27,7 +30,9 @@ from mailchimp_pipeline.segments import (
     SegmentStatus,
     SegmentType,
 )
-from mailchimp_pipeline.sync import Audience
+from mailchimp_pipeline.segments import Segment as StoredSegment
+from mailchimp_pipeline.sync import Audience, Rejection
+from mailchimp_pipeline.sync.rejections import text as rejection_text
 
 router: Router[Context] = Router("mailchimp.segments")
 
@@ -74,6 +79,22 @@ class PreviewInput(WireModel):
     filter_criteria: FilterCriteria = Field(default_factory=FilterCriteria)
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
+class SegmentCounts(WireModel):
+    """How many of the wanted members arrived, by the last sync."""
+
+    wanted: Count
+    in_audience: Count
+    awaiting_confirmation: Count
+    """Members whom Mailchimp asked to confirm."""
+    rejected: dict[Rejection, Count]
+    """Members whom Mailchimp does not accept, by reason."""
+    withheld: dict[Rejection, Count]
+    """Members who are not sent because of their status in the audience, by reason."""
+
+
 class Segment(WireModel):
     """A group of contacts that is kept in step with an audience."""
 
@@ -90,10 +111,40 @@ class Segment(WireModel):
     """Why the last sync failed, and what to do."""
     member_count: int | None
     """How many members the last sync found; null before the first."""
+    counts: SegmentCounts | None = None
+    """What became of the members in the last sync; null where there was none, or it did not come so far."""
     last_synced_at: UtcTime | None
     created_at: UtcTime
     updated_at: UtcTime
     soft_deleted_at: UtcTime | None
+
+
+class RejectedInput(SegmentInput, PageInput):
+    """Which rejected contacts: a page of those of a segment."""
+
+
+class RejectedContact(WireModel):
+    """A member of the segment whom Mailchimp does not accept."""
+
+    entity_id: str
+    entity_type: EntityType
+    reason: Rejection
+    text: str
+    """The reason, for a person to read, and what to do."""
+    attempts: Count
+    rejected_at: UtcTime
+    """Since when."""
+    next_attempt_at: UtcTime | None
+    """When it is sent again; null: once the contact or the audience's merge fields change, if it is not final."""
+    is_final: bool
+    """Whether it is never sent again by itself."""
+
+
+class RejectedPage(WireModel):
+    """Some rejected contacts, the latest first."""
+
+    items: list[RejectedContact]
+    next_cursor: str | None
 
 
 class SegmentPage(WireModel):
@@ -101,9 +152,6 @@ class SegmentPage(WireModel):
 
     items: list[Segment]
     next_cursor: str | None
-
-
-Count = Annotated[int, Field(ge=0)]
 
 
 class Preview(WireModel):
@@ -119,17 +167,15 @@ def list_segments(context: Context, wanted: PageInput | None) -> SegmentPage:
     """Return a page of segments, newest first."""
     asked = wanted or PageInput()
     with context.session() as session:
-        return SegmentPage.model_validate(SegmentStore(session).list(limit=asked.limit, cursor=asked.cursor))
+        found = SegmentStore(session).list(limit=asked.limit, cursor=asked.cursor)
+    return SegmentPage(items=[shown(segment) for segment in found.items], next_cursor=found.next_cursor)
 
 
 @router.query("get")
 def get(context: Context, wanted: SegmentInput) -> Segment:
     """Return one segment."""
     with context.session() as session:
-        found = SegmentStore(session).get(wanted.id)
-    if found is None:
-        raise not_found("segment")
-    return Segment.model_validate(found)
+        return shown(_require(session, wanted.id))
 
 
 @router.mutation("create")
@@ -148,7 +194,7 @@ def create(context: Context, wanted: NewSegmentInput) -> Segment:
     with context.session() as session:
         made = SegmentStore(session).create(new, by=context.actor, at=context.clock())
     registration(context).register(audience.id)
-    return Segment.model_validate(made)
+    return shown(made)
 
 
 @router.mutation("update")
@@ -160,7 +206,7 @@ def update(context: Context, wanted: SegmentChangesInput) -> Segment:
         changed = SegmentStore(session).update(wanted.id, wanted.changes, by=context.actor, at=context.clock())
     if changed is None:
         raise not_found("segment")
-    return Segment.model_validate(changed)
+    return shown(changed)
 
 
 @router.mutation("delete")
@@ -170,7 +216,7 @@ def delete(context: Context, wanted: SegmentInput) -> Segment:
         deleted = SegmentStore(session).delete(wanted.id, by=context.actor, at=context.clock())
     if deleted is None:
         raise not_found("segment")
-    return Segment.model_validate(deleted)
+    return shown(deleted)
 
 
 class SyncInput(SegmentInput):
@@ -192,7 +238,40 @@ def sync(context: Context, wanted: SyncInput) -> Segment:
             raise not_found("segment")
         if ConnectionStore(session, context.parts.keyring).live() is None:
             raise NotConnected(context.organisation_id)
-    return Segment.model_validate(found)
+    return shown(found)
+
+
+@router.query("rejected")
+def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
+    """Return a page of the members whom Mailchimp does not accept, with the reason and when each is sent again."""
+    with context.session() as session:
+        _require(session, wanted.id)
+        found = rejected_contacts(session, wanted.id, limit=wanted.limit, cursor=wanted.cursor)
+    return RejectedPage(
+        items=[
+            RejectedContact(
+                entity_id=each.entity_id,
+                entity_type=each.entity_type,
+                reason=each.reason,
+                text=rejection_text(each.reason),
+                attempts=each.attempts,
+                rejected_at=each.rejected_at,
+                next_attempt_at=each.next_attempt_at,
+                is_final=each.is_final,
+            )
+            for each in found.items
+        ],
+        next_cursor=found.next_cursor,
+    )
+
+
+@router.mutation("retryRejected")
+def retry(context: Context, wanted: SegmentInput) -> Segment:
+    """Let the next sync send the segment's rejected contacts again, whatever the reason. Returns the segment."""
+    with context.session() as session:
+        found = _require(session, wanted.id)
+        retry_rejected(session, wanted.id, by=context.actor, at=context.clock())
+    return shown(found)
 
 
 @router.query("preview")
@@ -200,6 +279,34 @@ def preview(context: Context, wanted: PreviewInput) -> Preview:
     """Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent."""
     with PREVIEWS.turn(context.organisation_id, context.patience.turn_seconds):
         return _preview(context, wanted)
+
+
+def shown(segment: StoredSegment) -> Segment:
+    """Return the segment as a client sees it."""
+    report = segment.last_report or {}
+    fields = {name: getattr(segment, name) for name in Segment.model_fields if name != "counts"}
+    counts = None
+    if "in_audience" in report:
+        counts = SegmentCounts.model_validate(
+            {name: report[name] for name in SegmentCounts.model_fields if name != "rejected"}
+            | {"rejected": _sum(report.get("rejected"), report.get("waiting"))}
+        )
+    return Segment.model_validate({**fields, "counts": counts})
+
+
+def _sum(*by_reason: object) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for each in by_reason:
+        counts.update(cast("dict[str, int]", each or {}))
+    return dict(counts)
+
+
+def _require(session: OrganisationSession, segment_id: str) -> StoredSegment:
+    """Return the segment. Raises NOT_FOUND."""
+    found = SegmentStore(session).get(segment_id)
+    if found is None:
+        raise not_found("segment")
+    return found
 
 
 def _preview(context: Context, wanted: PreviewInput) -> Preview:

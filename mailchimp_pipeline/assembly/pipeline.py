@@ -1,6 +1,6 @@
 """The pipeline behind Dagster's segments, over the parts."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, RelationVersion
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.locks import is_held, keep, run_lock
+from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.webhooks import organisations_without_webhook
+from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.registration import Registration
@@ -21,6 +23,7 @@ from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.services.propagate_opt_outs import pull_and_propagate
 from mailchimp_pipeline.services.sync_segments import ORGANISATIONS_AT_ONCE, SegmentSync
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.tracing import carried, each_working_for, working_for
@@ -113,6 +116,27 @@ class DatabasePipeline:
         if request_id is None:
             return segments, frozenset()
         return segments, self._records.start_request(keys, request_id, run_id)
+
+    def organisations_with_opt_outs(self) -> Sequence[str]:
+        """Return the connected organisations with opt-outs that may not have reached every audience."""
+        with self.parts.database.everyone() as session:
+            return organisations_with_opt_outs(session, self.now())
+
+    def propagate(self) -> Iterator[tuple[str, Mapping[str, int], str | None]]:
+        """Pull the audiences of each and push its opt-outs: yield counts by audience, and why it failed if it did."""
+        for organisation_id in self.organisations_with_opt_outs():
+            with working_for(organisation_id=organisation_id):
+                try:
+                    done, problems = pull_and_propagate(
+                        organisation_id,
+                        partial(self._opened_once, organisation_id),
+                        records=self._records,
+                        clock=utc_now,
+                    )
+                except PipelineError as error:
+                    yield organisation_id, {}, str(error)
+                    continue
+            yield organisation_id, done, next((str(problem) for problem in problems.values()), None)
 
     def _register_webhooks(self) -> None:
         """Make the webhooks that could not be made when an organisation connected, or made a segment."""

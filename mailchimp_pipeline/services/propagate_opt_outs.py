@@ -7,8 +7,10 @@ first. What is outstanding follows from the tables, so it cannot be lost.
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 
+from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.services.pull_audiences import pull_audiences
 from mailchimp_pipeline.sync import Audiences, push_opt_outs
 
 
@@ -28,6 +30,26 @@ def propagate_opt_outs(
     for problem in problems.values():
         raise problem
     return sum(done.values())
+
+
+def pull_and_propagate(
+    organisation_id: str,
+    open_mailchimp: Callable[[], AbstractContextManager[Audiences]],
+    *,
+    records: DatabaseRecords,
+    clock: Clock,
+) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
+    """Pull every audience of the account, and unsubscribe in each the members who may not be e-mailed.
+
+    Return how many there were, and the problems, by audience. Raises the errors of Mailchimp, and those of opening it.
+    """
+    begun = clock()
+    with open_mailchimp() as mailchimp:
+        audiences = pull_audiences(organisation_id, mailchimp, records=records, clock=clock)
+        done, problems = push_to_audiences(organisation_id, audiences, mailchimp, records=records)
+    if not problems:
+        records.mark_propagated(organisation_id, begun)
+    return done, problems
 
 
 def push_to_audiences(

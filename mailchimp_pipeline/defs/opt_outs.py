@@ -1,0 +1,82 @@
+"""Opt-outs in Dagster: the job that pushes those to Mailchimp that have not reached every audience.
+
+A sync does it for the organisations that it syncs. This job is for all others: one without segments, or one whose
+Mailchimp did not answer when somebody opted out.
+"""
+
+# Dagster's decorators and makers of jobs have types with unknown parts.
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import dagster as dg
+
+_URGENT = {"dagster/priority": "10"}
+"""Before syncs, where runs queue."""
+
+
+class OptOuts(Protocol):
+    """What the job and the sensor need of `services.propagate_opt_outs`."""
+
+    def now(self) -> datetime:
+        """Return the time."""
+        ...
+
+    def organisations_with_opt_outs(self) -> Sequence[str]:
+        """Return the connected organisations with opt-outs that may not have reached every audience."""
+        ...
+
+    def propagate(self) -> "Iterator[tuple[str, Mapping[str, int], str | None]]":
+        """Pull the audiences of each and push its opt-outs: yield counts by audience, and why it failed if it did."""
+        ...
+
+
+@dg.op(
+    name="propagate_opt_outs",
+    out=dg.Out(dg.Nothing),
+    description=(
+        "Pulls all audiences of organisations with new opt-outs, and unsubscribes in them whoever opted out. Failed? "
+        "The log names the organisation and what to do; the opt-outs stay outstanding. It is safe to run again."
+    ),
+)
+def propagate_opt_outs(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[OptOuts]) -> None:
+    """Push the opt-outs of each organisation; fail at the end where one could not be."""
+    unsubscribed, failed = 0, list[str]()
+    for organisation_id, counts, error in pipeline.propagate():
+        unsubscribed += sum(counts.values())
+        if error:
+            failed.append(organisation_id)
+            context.log.error("Organisation %s: %s", organisation_id, error)
+    figures = {"unsubscribed": dg.MetadataValue.int(unsubscribed), "failed": dg.MetadataValue.int(len(failed))}
+    if failed:
+        text = f"The opt-outs of {len(failed)} organisations did not reach every audience: {', '.join(failed)}."
+        raise dg.Failure(text, metadata=figures, allow_retries=False)
+    context.add_output_metadata(figures)
+
+
+@dg.job(
+    name="mailchimp_opt_outs",
+    executor_def=dg.in_process_executor,
+    description="Pushes opt-outs to every audience of the connected accounts, also where nothing is synced.",
+)
+def mailchimp_opt_outs() -> None:
+    """Run the one op."""
+    propagate_opt_outs()
+
+
+@dg.sensor(
+    name="opt_outs_due",
+    job_name="mailchimp_opt_outs",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a run where opt-outs have not reached every audience, at most every ten minutes.",
+)
+def opt_outs_due(pipeline: dg.ResourceParam[OptOuts]) -> dg.SensorResult | dg.SkipReason:
+    """Ask for one run for all organisations."""
+    if not pipeline.organisations_with_opt_outs():
+        return dg.SkipReason("Every opt-out has reached every audience.")
+    now = pipeline.now()
+    key = f"{now:%Y-%m-%d %H}:{now.minute // 10}"
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=_URGENT)])
