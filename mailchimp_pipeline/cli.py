@@ -203,7 +203,7 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
     """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
-    from mailchimp_pipeline.services.reconcile import reconcile as reconcile_audiences
+    from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences
 
     if not reconcile_audiences(out, organisation, dry_run=dry_run):
         raise typer.Exit(1)

@@ -17,7 +17,7 @@ from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedConta
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
-from mailchimp_pipeline.database.opt_outs import audiences_to_unsubscribe
+from mailchimp_pipeline.database.opt_outs import attribute_members, audiences_to_unsubscribe
 from mailchimp_pipeline.database.preferences import suppressed_relations, suppressions
 from mailchimp_pipeline.database.requests import SyncRequestStore, running_requests, waiting_requests
 from mailchimp_pipeline.database.segments import (
@@ -56,6 +56,7 @@ class DatabaseRecords:
         """
         with self.database.organisation(organisation_id) as session:
             record_current_addresses(session, contacts, at=self.clock())
+            attribute_members(session, contacts)
         with self.database.organisation(organisation_id) as session:
             erased = ErasedContacts(session, self.keyring).among(contacts)
             return suppressions(session, erased), erased

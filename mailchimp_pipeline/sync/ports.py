@@ -14,6 +14,7 @@ from mailchimp_pipeline.sync.model import (
     MemberRef,
     MemberState,
     MemberStatus,
+    MergeField,
     NewMember,
     Recheck,
     Rejection,
@@ -34,8 +35,8 @@ class Audiences(Protocol):
         """Return the audience; a permanent error where it does not exist."""
         ...
 
-    def merge_tags(self, list_id: str) -> frozenset[str]:
-        """Return the tags of all merge fields of the audience, such as FNAME."""
+    def merge_fields(self, list_id: str) -> Sequence[MergeField]:
+        """Return the merge fields of the audience."""
         ...
 
     def member_states(
@@ -111,12 +112,12 @@ class Ledger(Protocol):
         """Record spam complaints: each is a withdrawal of consent."""
         ...
 
-    def finish_reading(self, through: datetime, merge_tags: frozenset[str] | None) -> None:
+    def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None) -> None:
         """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
         ...
 
     def merge_tags(self) -> frozenset[str]:
-        """Return the merge fields of the audience, as they were read last."""
+        """Return the tags of the audience's merge fields, as they were read last."""
         ...
 
     def knows_unsubscribed(self) -> bool:
