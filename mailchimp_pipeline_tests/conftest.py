@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
 
@@ -99,7 +99,7 @@ def postgres_home() -> Generator[Path]:
 @pytest.fixture(scope="session")
 def postgres_server(postgres_home: Path) -> Generator[PostgresServer]:
     """Return a server that forgets all when it crashes, which is faster."""
-    with embedded_server(postgres_home) as embedded:
+    with EmbeddedServer(postgres_home) as embedded:
         server = PostgresServer(embedded.database_url, count(1))
         server.execute(sql.SQL("alter system set fsync = off"))
         server.execute(sql.SQL("select pg_reload_conf()"))
