@@ -32,7 +32,8 @@ def materialize(stage: Stage, asset: str, segments: Sequence[Segment]) -> Cost:
     """Materialize one of the assets for these segments, in the order of their keys."""
     keys = [segment.partition_key for segment in segments]
     written = stage.stack.dagster_home / "cost.json"
-    run([sys.executable, "-m", "bench.materialize", asset, str(written), *keys], stage.stack.environment)
+    command = [sys.executable, "-m", "bench.materialize", asset, str(written), *keys]
+    run(command, stage.stack.environment, stage.stack.children.directory)
     return Cost(**json.loads(written.read_text()))
 
 

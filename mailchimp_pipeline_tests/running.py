@@ -15,7 +15,7 @@ from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
-from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
+from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.sandbox import Fault, FaultKind, SandboxControl
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.settings import Settings
@@ -36,7 +36,7 @@ UNDER_WAY = 4 * 500
 class Running:
     """The pipeline as it runs, with one segment of which a sync was asked for."""
 
-    stack: LocalStack
+    stack: SandboxStack
     pipeline: DatabasePipeline
     sandbox: SandboxControl
     segment_id: str
@@ -105,9 +105,9 @@ def running(home: Path) -> Generator[Running]:
             "MAILCHIMP_PIPELINE_SANDBOX_PORT": str(free_port()),
         }
     )
-    with local_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
+    with sandbox_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
-        with SandboxControl(stack.sandbox_url or "") as sandbox:
+        with SandboxControl(stack.sandbox_url) as sandbox:
             yield Running(stack, pipeline, sandbox, *_ask(pipeline, sandbox))
 
 

@@ -28,7 +28,6 @@ print(*(name for name in {HEAVY!r} if name in sys.modules))
 def in_a_fresh_interpreter(code: str, environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=PROJECT_ROOT,
         env=environment,
         check=True,
         capture_output=True,
