@@ -9,7 +9,7 @@ from typing import Protocol
 import pandas as pd
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import Membership, Segment, Suppressions
 from mailchimp_pipeline.sync import Ledger
 
@@ -63,6 +63,6 @@ class Records(Protocol):
         """Note that the sync ended well, and its figures."""
         ...
 
-    def mark_failed(self, segment: Segment, error: str) -> None:
-        """Note why the sync did not end well."""
+    def mark_failed(self, segment: Segment, error: str, stopped_by: StopReason | None = None) -> None:
+        """Note why the sync did not end well, and which rule stopped it, if one did."""
         ...

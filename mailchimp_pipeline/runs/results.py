@@ -1,6 +1,7 @@
 """What a run did with a segment, in figures."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,6 +9,13 @@ if TYPE_CHECKING:
 
     from mailchimp_pipeline.segments import Exclusion, Segment
     from mailchimp_pipeline.sync import Audience, SyncReport
+
+
+class StopReason(StrEnum):
+    """Which rule stopped a segment before anything was sent."""
+
+    CONSENT = "consent"
+    DEPARTURES = "departures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +44,7 @@ class SegmentResult:
     report: "SyncReport | None" = None
     read: int = 0
     """Members whose standing at Mailchimp was read before, for the whole audience."""
-    violations: int = 0
-    departures_stopped: int = 0
-    """Members who would have left at once, but did not: too many for nobody to look."""
+    stopped_by: StopReason | None = None
     retries: int = 0
     """How many calls to Mailchimp were tried again."""
     seconds: float = 0.0

@@ -18,7 +18,7 @@ from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.persistence import Persistence
 from mailchimp_pipeline.runs.ports import Hold, Records
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment
 from mailchimp_pipeline.sync import Ahead, Audience, Audiences, SyncReport, read_standings, sync_audience
 from mailchimp_pipeline.tracing import carried, tallied, working_for
@@ -51,15 +51,13 @@ class ConsentViolated(LastingError):
             f"{violations} members of segment {segment.name!r} opted out, were erased or did not consent. Nothing was "
             "sent. This is a defect, or happened this very moment: sync again, and report it if it stays."
         )
-        self.violations = violations
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: str
     defect: str | None = None
-    violations: int = 0
-    departures_stopped: int = 0
+    stopped_by: StopReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +193,11 @@ class Run:
         )
         if isinstance(outcome, SegmentResult):
             return outcome
-        unwritten = self._persistently(lambda: self.records.mark_failed(segment, outcome.error))
+        unwritten = self._persistently(lambda: self.records.mark_failed(segment, outcome.error, outcome.stopped_by))
         nor = f" (Nor could that be written down: {unwritten.error})" if unwritten else ""
         return SegmentResult(
             segment,
-            violations=outcome.violations,
-            departures_stopped=outcome.departures_stopped,
+            stopped_by=outcome.stopped_by,
             seconds=(self.clock() - begun).total_seconds(),
             error=outcome.error + nor,
             defect=outcome.defect,
@@ -274,9 +271,9 @@ def _guarded(step: Callable[[], _T]) -> _T | _Failed:
     try:
         return step()
     except ConsentViolated as error:
-        return _Failed(str(error), violations=error.violations)
-    except MassDeparture as error:
-        return _Failed(str(error), departures_stopped=error.leaving)
+        return _Failed(str(error), stopped_by=StopReason.CONSENT)
+    except (MassDeparture, SourceIsEmpty) as error:
+        return _Failed(str(error), stopped_by=StopReason.DEPARTURES)
     except PipelineError as error:
         return _Failed(str(error))
     except Exception as error:  # noqa: BLE001 - reported as this segment's failure, never passed over
