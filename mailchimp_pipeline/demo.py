@@ -114,7 +114,7 @@ class _Demo:
         self.console.print(f"{' → '.join(seen)} in {(utc_now() - begun).total_seconds():.1f} s")
 
     def _sync_all(self, title: str) -> None:
-        from mailchimp_pipeline.defs.firing import (  # noqa: PLC0415 - Dagster takes seconds to import
+        from mailchimp_pipeline.defs.trigger_daily_sync import (  # noqa: PLC0415 - Dagster takes seconds to import
             daily_sync_runs,
             opened_instance,
         )
@@ -126,9 +126,10 @@ class _Demo:
         with self.console.status(title):
             with opened_instance(str(self.stack.dagster_home), storage.get_secret_value()) as instance:
                 runs = daily_sync_runs(self.pipeline, instance)
-            for tags in runs:
+            for run in runs:
                 launch = ("job", "launch", *workspace_arguments(), "-j", "mailchimp_scheduled_sync")
-                self.stack.run("dagster", *launch, "--tags", json.dumps(dict(tags)))
+                config, tags = json.dumps(run.run_config), json.dumps(dict(run.tags))
+                self.stack.run("dagster", *launch, "--config-json", config, "--tags", tags)
             self._wait(begun, self._segments)
         seconds = (utc_now() - begun).total_seconds()
         self.console.print()

@@ -36,7 +36,7 @@ def segment_table(segments: Iterable[Segment], *, title: str) -> Table:
             escape(segment.mailchimp_list_name or segment.mailchimp_list_id),
             f"[{_COLOURS[segment.status]}]{segment.status}[/]",
             _text(report.get("matching")),
-            str(_count(report.get("new")) + _count(report.get("changed"))),
+            str(_count(report.get("new")) + _count(report.get("changed"))) if report else "",
             _text(report.get("unchanged")),
             _text(report.get("calls")),
             _reasons(report.get("excluded")),

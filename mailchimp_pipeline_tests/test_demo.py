@@ -34,7 +34,7 @@ class Played:
         """Sync every segment as a run of Dagster's does; return the errors."""
         segments = self.demo.pipeline.due_segments()
         keys = [segment.partition_key for segment in segments]
-        results = self.demo.pipeline.sync(keys, run_id=str(utc_now()), request_id=None, push=True)
+        results = self.demo.pipeline.sync(keys, run_id=str(utc_now()), push=True)
         return {result.error for result in results}
 
     def received(self) -> int:

@@ -57,7 +57,7 @@ class Restored:
     def sync(self, *segments: Segment) -> Sequence[str | None]:
         """Sync as the schedule does, and return the errors."""
         keys = [segment.partition_key for segment in segments]
-        results = DatabasePipeline(self.parts).sync(keys, run_id="restored", request_id=None, push=True)
+        results = DatabasePipeline(self.parts).sync(keys, run_id="restored", push=True)
         return [result.error for result in results]
 
     def there(self, list_id: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mailchimp_pipeline.contacts import EntityType, content_digest
 from mailchimp_pipeline.errors import Interrupted, PassingError
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import MassDeparture, Membership, Segment, Suppressions, is_mass_departure
 from mailchimp_pipeline_tests.ledger_fake import FakeLedger
 from mailchimp_pipeline_tests.populations import suppressing
@@ -101,7 +101,7 @@ class FakeRecords:
     def mark_synced(self, result: SegmentResult) -> None:
         self._mark(result.segment, "synced")
 
-    def mark_failed(self, segment: Segment, error: str) -> None:
+    def mark_failed(self, segment: Segment, error: str, stopped_by: StopReason | None = None) -> None:
         self._mark(segment, f"error: {error}")
 
     def marks_of(self, segment: Segment) -> Sequence[str]:

@@ -11,6 +11,7 @@ from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.runs.results import StopReason
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.sync import Audiences, MemberStatus, Refusal
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
@@ -83,6 +84,7 @@ def test_a_source_that_was_emptied_changes_nothing() -> None:
     stage = Stage(a_source(*employees("gus@globex.test", organisation_id="globex")))
     result = stage.result(a_segment(member_count=40))
     assert "holds no employees of organisation acme" in (result.error or "")
+    assert result.stopped_by is StopReason.DEPARTURES
     assert (stage.records.members, stage.sent()) == ({}, [])
 
 
@@ -94,13 +96,13 @@ def test_a_segment_that_never_had_members_may_be_empty() -> None:
 def test_where_a_member_opted_out_nothing_is_sent() -> None:
     stage = Stage(records=FakeRecords(violating={"1": 2}))
     result = stage.result(a_segment())
-    assert (result.violations, stage.sent()) == (2, [])
+    assert (result.stopped_by, stage.sent()) == (StopReason.CONSENT, [])
     assert "2 members of segment 'Everybody' opted out, were erased or did not consent" in (result.error or "")
 
 
 def test_a_member_who_opted_out_is_found_also_where_nothing_is_to_be_sent() -> None:
     stage = Stage(records=FakeRecords(violating={"1": 2}))
-    assert stage.results(a_segment(), push=False)["1"].violations == 2
+    assert stage.results(a_segment(), push=False)["1"].stopped_by is StopReason.CONSENT
 
 
 def test_where_too_many_would_leave_nobody_does_until_a_person_confirms() -> None:
@@ -108,7 +110,7 @@ def test_where_too_many_would_leave_nobody_does_until_a_person_confirms() -> Non
     stage.result(segment)
     stage.source = a_source(*employees(*PEOPLE[:2]))
     stopped = stage.result(segment)
-    assert (stopped.departures_stopped, len(stage.records.members["1"])) == (8, 10)
+    assert (stopped.stopped_by, len(stage.records.members["1"])) == (StopReason.DEPARTURES, 10)
     (confirmed,) = stage.run(confirmed=frozenset({"1"})).results([segment])
     assert (confirmed.error, confirmed.membership and confirmed.membership.removed) == (None, 8)
 
@@ -152,7 +154,7 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it() -> None:
 class Away(FakeRecords):
     """A database that went away before anything could be written."""
 
-    def mark_failed(self, segment: Segment, error: str) -> None:
+    def mark_failed(self, segment: Segment, error: str, stopped_by: StopReason | None = None) -> None:
         raise PassingError("PostgreSQL is away.")
 
     def mark_syncing(self, segment: Segment) -> None:
