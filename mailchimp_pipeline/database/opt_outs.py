@@ -33,16 +33,16 @@ where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
     and subscriber_hash = %(subscriber_hash)s
 """)
 
-_CONNECTED = text("""
-select organisation_id, opt_outs_propagated_at from mailchimp_connections
-where soft_deleted_at is null order by organisation_id
-""")
-
 _OUTSTANDING = text("""
-select exists (
-    select from consent_statements
-    where organisation_id = :organisation_id and not opted_in and (recorded_at > :since or :is_long_ago)
+select connection.organisation_id from mailchimp_connections as connection
+where connection.soft_deleted_at is null and exists (
+    select from consent_statements as statement
+    where statement.organisation_id = connection.organisation_id and not statement.opted_in and (
+        statement.recorded_at > coalesce(connection.opt_outs_propagated_at, '-infinity')
+        or connection.opt_outs_propagated_at < :long_ago
+    )
 )
+order by connection.organisation_id
 """)
 
 _LONG_AGO = timedelta(days=1)
@@ -79,12 +79,4 @@ def audiences_to_unsubscribe(session: OrganisationSession) -> list[str]:
 
 def organisations_with_opt_outs(session: Session, now: datetime) -> list[str]:
     """Return the connected organisations with opt-outs that may not have reached every audience of the account."""
-    found: list[str] = []
-    for organisation_id, since in session.execute(_CONNECTED).all():
-        outstanding = {
-            "organisation_id": organisation_id,
-            "since": since or "-infinity",
-            "is_long_ago": since is None or now - since > _LONG_AGO,
-        }
-        found += [organisation_id] if session.scalar(_OUTSTANDING, outstanding) else []
-    return found
+    return list(session.scalars(_OUTSTANDING, {"long_ago": now - _LONG_AGO}))
