@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final, Protocol, TypeVar
@@ -31,7 +32,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
 )
 from mailchimp_pipeline.mailchimp.models import Wire
-from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
+from mailchimp_pipeline.mailchimp.retries import Patience, Retries, date_of, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
 from mailchimp_pipeline.sync import CONNECTIONS
@@ -103,6 +104,8 @@ class Transport:
         self._key_watch = key_watch or _Unwatched()
         self._session = _session(api_key, proxy)
         self._held = threading.local()
+        self.server_time: datetime | None = None
+        """When Mailchimp sent its last answer, by its own clock."""
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
         self._in_vain = False
@@ -200,6 +203,7 @@ class Transport:
                 stream=True,
             ) as response:
                 body = self._body(response, until=begun + self._timeouts.total)
+                self.server_time = date_of(response.headers) or self.server_time
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             seconds = self._retries.clock() - begun
             failure = lost(call, error, self._root, begun=response is not None, seconds=seconds)
