@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import requests
 import urllib3
@@ -37,6 +36,9 @@ from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.tracing import count_retry
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 USER_AGENT: Final = "mailchimp-pipeline"
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
