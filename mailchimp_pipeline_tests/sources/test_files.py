@@ -218,7 +218,7 @@ def test_what_is_wrong_with_a_csv_file_is_said_with_its_line_and_nobodys_data(
 def test_what_is_accepted_is_read_as_a_strict_reader_reads_it(body: str) -> None:
     content = f"organisation_id,id\n{body}"
     try:
-        columns = read_csv(content.encode(), Path("employees.csv"))
+        columns = read_csv(lambda: io.BytesIO(content.encode()), Path("employees.csv"))
     except UnreadableSourceError:
         return
     strict = [row for row in csv_reader(io.StringIO(content, newline=""), strict=True) if row][1:]
@@ -229,7 +229,7 @@ def test_what_is_accepted_is_read_as_a_strict_reader_reads_it(body: str) -> None
 def test_what_is_written_well_is_read_back(written: list[tuple[str, str]]) -> None:
     content = io.StringIO(newline="")
     csv_writer(content, quoting=QUOTE_ALL).writerows([("organisation_id", "id"), *written])
-    columns = read_csv(content.getvalue().encode(), Path("employees.csv"))
+    columns = read_csv(lambda: io.BytesIO(content.getvalue().encode()), Path("employees.csv"))
     assert list(zip(*(column.to_pylist() for column in columns.values()), strict=True)) == written
 
 
