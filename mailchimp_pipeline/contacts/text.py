@@ -20,6 +20,9 @@ _IGNORABLE = (
 
 _INVISIBLE = re.compile(f"[{_IGNORABLE}]")
 
+_BLANKS = "".join(character for character in map(chr, range(0x10000)) if character.isspace())
+_AT_ENDS = _BLANKS + "".join(character for character in map(chr, range(0x10000)) if _INVISIBLE.match(character))
+
 # Nearly every id and value has this form already: one expression over the column finds the others.
 _NORMALISED_ASCII = r"^[!-~]+( [!-~]+)*$"
 
@@ -36,6 +39,16 @@ def normalised_column(texts: pa.StringArray) -> pa.StringArray:
     if pc.all(as_is, skip_nulls=True).as_py():
         return texts
     return pc.if_else(as_is, texts, each_once(normalised, pc.if_else(as_is, NO_TEXT, texts)))
+
+
+def trimmed_column(texts: pa.StringArray) -> pa.StringArray:
+    """Return the texts without blanks and invisible characters at their ends, null where nothing else is there.
+
+    For what is sent and not compared, such as names: inside, a text stays as it is written. Only NUL is taken out,
+    which PostgreSQL cannot hold.
+    """
+    trimmed = pc.utf8_trim(pc.replace_substring(texts, "\0", ""), characters=_AT_ENDS)
+    return pc.if_else(pc.equal(trimmed, ""), NO_TEXT, trimmed)
 
 
 def same_text(texts: pa.StringArray, wanted: str) -> pa.BooleanArray:

@@ -115,7 +115,7 @@ def _header(open_file: Opener, path: Path) -> _Header:
     except (csv.Error, UnicodeDecodeError):
         raise _malformed(open_file, path) from None
     names = column_names(header, path)
-    if "organisation_id" not in names and (other := re.search(r"[;\t|]", ",".join(names))):
+    if "organisation_id" not in names and (other := re.search(r"[;\t|]", ",".join(header))):
         raise UnreadableSourceError(
             f"{path.name} is not separated by commas: its first line has {_SEPARATORS[other[0]]} between the names of "
             "the columns. Export it again with commas.",
@@ -139,7 +139,7 @@ def _batches(open_file: Opener, header: _Header) -> Iterator[Columns]:
     with open_file() as file:
         reader: Any = arrow_csv.open_csv(file, read_options, parse_options, convert_options)
         for batch in reader:
-            yield dict(zip(header.included, batch.columns, strict=True))
+            yield {name: batch.column(name) for name in header.included}
 
 
 def _malformed(open_file: Opener, path: Path) -> UnreadableSourceError:

@@ -78,14 +78,15 @@ def test_one_contact_is_looked_up_by_the_index_of_a_table(postgres: sa.Engine) -
         assert eventually(lambda: connection.execution_options(isolation_level="AUTOCOMMIT").scalar(read))
 
 
-def test_names_in_another_case_are_ours_too(engine: sa.Engine) -> None:
+def test_names_in_another_case_or_with_odd_blanks_are_ours_too(engine: sa.Engine) -> None:
     execute(
         engine,
-        'create table "Staff" ("Organisation_ID" text, "ID" text, "Order" text)',
+        'create table "Staff" ("Organisation_ID" text, "\u200bID\u00a0" text, "Order" text)',
         "insert into \"Staff\" values ('acme', '1', 'x')",
     )
     frame = source_at(engine, "Staff").read(EMPLOYEE, "acme")
     assert frame.to_dict("records") == [{"organisation_id": "acme", "id": "1"}]
+    assert source_at(engine, "Staff").find(EMPLOYEE, "acme", "1").to_dict("records") == frame.to_dict("records")
     assert source_at(engine, "Staff").describe(EMPLOYEE).rows == 1
 
 
