@@ -1,13 +1,13 @@
 """Who opted out and is still mailed somewhere, whoever brought them there."""
 
 import pytest
+from mailchimp_pipeline.database.withdrawals import audiences_to_tell, organisations_to_tell
 
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.withdrawals import audiences_to_tell, organisations_to_tell
 from mailchimp_pipeline.sync import MemberStatus, Standing
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_connection, a_member, members
 

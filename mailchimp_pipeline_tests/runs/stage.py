@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from mailchimp_pipeline.runs.run import Run
+
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.contacts import EntityType, Source
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.runs.run import Run
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.sync import Audiences
 from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences

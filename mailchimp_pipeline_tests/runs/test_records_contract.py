@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from mailchimp_pipeline.runs.run import Records
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, contacts
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.runs.run import Records
 from mailchimp_pipeline.segments import (
     Exclusion,
     FilterCriteria,

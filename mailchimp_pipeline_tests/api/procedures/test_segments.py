@@ -36,6 +36,7 @@ def test_the_fields_of_a_segment_are_those_of_the_contract(connected: Tenant) ->
         "status",
         "lastError",
         "memberCount",
+        "counts",
         "lastSyncedAt",
         "createdAt",
         "updatedAt",
