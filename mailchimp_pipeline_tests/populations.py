@@ -17,11 +17,16 @@ def population_frame(employees: Sequence[Row], vendors: Sequence[Row] = ()) -> p
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CONTACT_COLUMNS, dtype=ARROW_STRING)
 
 
-def suppressing(*entities: tuple[str, str, str], addresses: tuple[tuple[str, str], ...] = ()) -> Suppressions:
+def suppressing(
+    *entities: tuple[str, str, str],
+    addresses: tuple[tuple[str, str], ...] = (),
+    consented: pd.DataFrame | None = None,
+) -> Suppressions:
     hashed = [(subscriber_hash(address), reason) for address, reason in addresses]
     return Suppressions(
         entities=pd.DataFrame(list(entities), columns=["entity_type", "entity_id", "reason"], dtype="str"),
         addresses=pd.DataFrame(hashed, columns=["subscriber_hash", "reason"], dtype="str"),
+        consented=consented,
     )
 
 
@@ -30,7 +35,6 @@ def membership(
     segment_type: SegmentType,
     criteria: FilterCriteria,
     suppressions: Suppressions | None = None,
-    consented: pd.DataFrame | None = None,
 ) -> Membership:
     """Return the membership of a segment that is the only one; nobody is suppressed where that is left out."""
-    return Population.prepare(contacts, suppressions or suppressing(), consented).membership(segment_type, criteria)
+    return Population.prepare(contacts, suppressions or suppressing()).membership(segment_type, criteria)

@@ -20,10 +20,8 @@ from mailchimp_pipeline_tests.populations import membership, population_frame, s
 from mailchimp_pipeline_tests.source_fake import a_vendor, an_employee
 
 
-def everybody(
-    frame: pd.DataFrame, suppressions: Suppressions | None = None, consented: pd.DataFrame | None = None
-) -> Membership:
-    return membership(frame, SegmentType.MIXED, FilterCriteria(), suppressions, consented)
+def everybody(frame: pd.DataFrame, suppressions: Suppressions | None = None) -> Membership:
+    return membership(frame, SegmentType.MIXED, FilterCriteria(), suppressions)
 
 
 def of_department(frame: pd.DataFrame, department: str) -> Membership:
@@ -196,9 +194,13 @@ def test_each_contact_counts_under_the_first_reason_that_applies() -> None:
             an_employee(id="4", email="d@x.test"),
         ]
     )
-    barred = suppressing(("employee", "1", "opted_out"), ("employee", "1", "erased"), ("employee", "2", "opted_out"))
-    nobody = pd.DataFrame({"entity_type": [], "entity_id": []}, dtype="str")
-    assert everybody(frame, barred, consented=nobody).excluded == {
+    suppressions = suppressing(
+        ("employee", "1", "opted_out"),
+        ("employee", "1", "erased"),
+        ("employee", "2", "opted_out"),
+        consented=pd.DataFrame({"entity_type": [], "entity_id": []}, dtype="str"),
+    )
+    assert everybody(frame, suppressions).excluded == {
         Exclusion.ERASED: 1,
         Exclusion.OPTED_OUT: 1,
         Exclusion.MISSING_ADDRESS: 1,
@@ -209,7 +211,7 @@ def test_each_contact_counts_under_the_first_reason_that_applies() -> None:
 def test_where_opt_in_is_asked_for_only_those_who_gave_it_are_pushed() -> None:
     frame = population_frame([an_employee(id="1"), an_employee(id="2")], [a_vendor(id="1")])
     consented = pd.DataFrame({"entity_type": ["employee"], "entity_id": ["2"]})
-    found = everybody(frame, consented=consented)
+    found = everybody(frame, suppressing(consented=consented))
     assert ids(found) == ["2"]
     assert found.excluded == {Exclusion.NO_CONSENT: 2}
 

@@ -41,8 +41,13 @@ class Case:
         consented = self.consented
         return Population.prepare(
             self.frame if frame is None else frame,
-            suppressing(*self.entities, addresses=tuple(self.addresses)),
-            None if consented is None else pd.DataFrame(consented, columns=["entity_type", "entity_id"], dtype="str"),
+            suppressing(
+                *self.entities,
+                addresses=tuple(self.addresses),
+                consented=None
+                if consented is None
+                else pd.DataFrame(consented, columns=["entity_type", "entity_id"], dtype="str"),
+            ),
         ).membership(self.segment_type, self.criteria)
 
 

@@ -16,7 +16,8 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.members import MemberChange, MemberStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.segments import Segment, SegmentType
+from mailchimp_pipeline.segments import Segment, SegmentType, Suppressions
+from mailchimp_pipeline_tests.populations import suppressing
 
 T = TypeVar("T")
 
@@ -86,7 +87,13 @@ def members(*rows: dict[str, str | None]) -> pd.DataFrame:
 
 
 def put_members(
-    database: Database, segment: Segment, *rows: dict[str, str | None], departures_confirmed: bool = False
+    database: Database,
+    segment: Segment,
+    *rows: dict[str, str | None],
+    suppressions: Suppressions | None = None,
+    departures_confirmed: bool = False,
 ) -> MemberChange:
     with database.organisation(segment.organisation_id) as session:
-        return MemberStore(session).replace(segment, members(*rows), departures_confirmed=departures_confirmed)
+        return MemberStore(session).replace(
+            segment, members(*rows), suppressions or suppressing(), departures_confirmed=departures_confirmed
+        )
