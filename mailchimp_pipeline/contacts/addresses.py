@@ -47,8 +47,13 @@ class CheckedAddresses:
 
 
 def subscriber_hash(address: str) -> str:
-    """Mailchimp's id of a member: the MD5 of the trimmed, lower-cased address, in hex."""
-    return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).hexdigest()
+    """Mailchimp's id of a member: the MD5 of the trimmed, lower-cased address, in hex.
+
+    An international domain counts in its ASCII form, as it is sent: whoever spells it, the contact has one key.
+    """
+    lowered = address.strip().lower()
+    key = lowered if lowered.isascii() else sendable(lowered) or lowered
+    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
 
 
 def sendable(address: str) -> str | None:

@@ -86,7 +86,10 @@ class _Push:
             planned = plan(piece.differences)
             yield partial(Result, {"unchanged": piece.unchanged}, waiting=piece.waiting, withheld=planned.withheld)
             self._begin(planned)
-            yield from (partial(self.update, rows) for rows in changed.full(planned.changed))
+            # A batch names members by their address: where Mailchimp spells that in another way, it would add a second.
+            by_id = planned.changed["member_id"].notna()
+            yield from (partial(self.update, row) for row in _singly(planned.changed[by_id]))
+            yield from (partial(self.update, rows) for rows in changed.full(planned.changed[~by_id]))
             yield from (partial(self._admit, Action.ADD, self.create, rows) for rows in new.full(planned.new))
             yield from (partial(self._admit, Action.ADD, self.move, row) for row in _singly(planned.moved))
             yield from (
