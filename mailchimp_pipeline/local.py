@@ -78,6 +78,8 @@ def _kept(home: Path, name: str, make: Callable[[], str]) -> str:
     path = private_directory(home) / name
     if not path.exists():
         _publish(path, make())
+    # A copy from a backup may have any mode.
+    path.chmod(0o600)
     text = path.read_text(encoding="utf-8").strip()
     if len(text) < _SECRET_BYTES:
         raise SettingsError(

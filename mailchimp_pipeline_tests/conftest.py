@@ -7,7 +7,7 @@ What does not belong here: rows; each test makes its own.
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -102,16 +102,19 @@ class PostgresServer:
             connection.execute(statement)
 
 
+@contextmanager
+def server_directory(prefix: str) -> Generator[Path]:
+    """Yield a new directory for a server, in memory where there is room: initialising writes a thousand files."""
+    in_memory = _MEMORY.is_dir() and disk_usage(_MEMORY).free > _ROOM_BYTES
+    with TemporaryDirectory(prefix=prefix, dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True) as home:
+        yield Path(home)
+
+
 @pytest.fixture(scope="session")
 def postgres_home() -> Generator[Path]:
-    """Return the directory of the session's server.
-
-    Not one of pytest's: each pytest that starts closes the directory above all of those to other users,
-    and as root the server runs as another user. In memory where there is room: each test's database is copied.
-    """
-    in_memory = _MEMORY.is_dir() and disk_usage(_MEMORY).free > _ROOM_BYTES
-    with TemporaryDirectory(prefix="postgres-", dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True) as home:
-        yield Path(home)
+    """Return the directory of the session's server."""
+    with server_directory("postgres-") as home:
+        yield home
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sqlalchemy import text
 
@@ -23,6 +22,7 @@ from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Demand
+from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.database.builders import ACME, AT, a_connection, a_segment
 from mailchimp_pipeline_tests.runs.company import KEYS
 
@@ -97,11 +97,10 @@ class RealPipeline:
 def a_real_pipeline() -> Generator[RealPipeline]:
     """Yield a pipeline with a connected organisation, a sync that waits, and an erasure that is pending."""
     with (
-        TemporaryDirectory(prefix="real-", ignore_cleanup_errors=True) as directory,
-        EmbeddedServer(Path(directory) / "server") as server,
+        server_directory("real-") as home,
+        EmbeddedServer(home / "server") as server,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
-        home = Path(directory)
         migrate(server.database_url)
         with Database(server.database_url) as database:
             a_connection(database, keyring=Keyring.parse(KEYS))

@@ -6,8 +6,6 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from rich.console import Console
@@ -21,6 +19,7 @@ from mailchimp_pipeline.sample import change_sample
 from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sources import FileSource, Quiet
+from mailchimp_pipeline_tests.conftest import server_directory
 
 
 @dataclass
@@ -46,13 +45,13 @@ class Played:
 def played() -> Generator[Played]:
     text = StringIO()
     with (
-        TemporaryDirectory(prefix="demo-", ignore_cleanup_errors=True) as home,
-        sandbox_stack(_settings(Path(home))) as stack,
+        server_directory("demo-") as home,
+        sandbox_stack(_settings(home)) as stack,
         open_pipeline(stack.settings) as pipeline,
         SandboxControl(stack.sandbox_url) as sandbox,
     ):
         stack.start_api()
-        vars(pipeline.parts)["source"] = FileSource(Path(home) / "sample", quiet=Quiet(seconds=0))
+        vars(pipeline.parts)["source"] = FileSource(home / "sample", quiet=Quiet(seconds=0))
         yield Played(_Demo(Console(file=text, width=200), stack, pipeline, sandbox), text)
 
 

@@ -15,7 +15,8 @@ from mailchimp_pipeline.contacts.relations import (
     MissingIdError,
 )
 from mailchimp_pipeline.contacts.rows import contacts
-from mailchimp_pipeline.contacts.source import RelationVersion, Source, present_addresses, read_contacts
+from mailchimp_pipeline.contacts.source import RelationVersion, Source, find_contacts, present_addresses, read_contacts
+from mailchimp_pipeline.contacts.text import normalised
 
 __all__ = [
     "ARROW_STRING",
@@ -30,6 +31,8 @@ __all__ = [
     "Source",
     "contacts",
     "content_digest",
+    "find_contacts",
+    "normalised",
     "present_addresses",
     "read_contacts",
     "subscriber_hash",

@@ -4,14 +4,13 @@ What does not belong here: whether an address exists, or whether Mailchimp likes
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import email_validator
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.arrow import NO_TEXT, pc, text_by_text
+from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
 
 LONGEST = 254
 """Bytes in an address, the limit of SMTP."""
@@ -81,7 +80,7 @@ def checked(addresses: pa.StringArray) -> CheckedAddresses:
         pc.if_else(pc.is_null(sent), pa.scalar(AddressProblem.INVALID.value), NO_TEXT),
     )
     return CheckedAddresses(
-        emails=pc.coalesce(sent, addresses), hashes=_each_once(subscriber_hash, sent), problems=problems
+        emails=pc.coalesce(sent, addresses), hashes=each_once(subscriber_hash, sent), problems=problems
     )
 
 
@@ -95,10 +94,4 @@ def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:
     """Return `sendable` of each address: at once for the plain ones, one by one for each distinct other."""
     lowered: pa.StringArray = pc.ascii_lower(addresses)
     is_plain = plain(lowered)
-    return pc.if_else(is_plain, lowered, _each_once(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))
-
-
-def _each_once(function: Callable[[str], str | None], values: pa.StringArray) -> pa.StringArray:
-    """Return the function of every value, called once for each distinct one; null stays null."""
-    encoded = pc.dictionary_encode(values)
-    return text_by_text(function, encoded.dictionary).take(encoded.indices)
+    return pc.if_else(is_plain, lowered, each_once(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))

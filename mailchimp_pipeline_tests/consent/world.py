@@ -136,7 +136,7 @@ class World:
     def erase(self, entity: Entity, life: Life) -> None:
         """Erase somebody, and ask Mailchimp at once."""
         self.clock.move(1)
-        person, is_known = self.company.find(entity), True
+        person, is_known = self.company.person(entity), True
         with self._erasing(life) as erasures:
             try:
                 erasures.erase(self.organisation_id, (entity.entity_type, entity.entity_id), by="alice")

@@ -39,6 +39,7 @@ _keys = st.sampled_from(
         "fired_at",
         "data[list_id]",
         "data[action]",
+        "data[reason]",
         "data[email]",
         "data[old_email]",
         "data[new_email]",
@@ -47,7 +48,7 @@ _keys = st.sampled_from(
 )
 _values = st.one_of(
     st.text(max_size=20),
-    st.sampled_from([*EventKind, "unsub", LIST, ANN, "2026-03-01 08:00:00", "2026-02-30 08:00:00"]),
+    st.sampled_from([*EventKind, "unsub", "abuse", LIST, ANN, "2026-03-01 08:00:00", "2026-02-30 08:00:00"]),
 )
 forms = st.lists(st.tuples(st.one_of(_keys, st.text(max_size=9)), _values), max_size=12).map(
     lambda pairs: urlencode(pairs, errors="replace").encode()

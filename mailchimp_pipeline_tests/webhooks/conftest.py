@@ -1,17 +1,14 @@
 """One API that the sandbox can call, for all tests of webhooks; each test has an organisation of its own."""
 
-from collections.abc import Generator
-from itertools import count
+from collections.abc import Callable, Generator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
+from mailchimp_pipeline.sandbox import Fault, Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 from mailchimp_pipeline_tests.webhooks.stage import Hook, a_hook, a_public_stage
-
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +29,16 @@ def stage(
 
 
 @pytest.fixture
-def organisation_id() -> str:
-    """Return an organisation that no other test knows."""
-    return f"called-{next(_numbers)}"
+def hook(stage: Stage) -> Hook:
+    """Return a webhook whose calls are signed."""
+    return a_hook(stage)
 
 
 @pytest.fixture
-def hook(stage: Stage, organisation_id: str) -> Hook:
-    """Return a webhook whose calls are signed."""
-    return a_hook(stage, organisation_id)
+def faults(sandbox: Sandbox) -> Generator[Callable[[Fault], None]]:
+    """Return what plans a fault until the end of the test."""
+    yield sandbox.add_fault
+    sandbox.clear_faults()
 
 
 @pytest.fixture

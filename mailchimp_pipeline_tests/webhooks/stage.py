@@ -1,7 +1,7 @@
 """The API at an address that the sandbox can call, and webhooks of which a test knows path and secret."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +15,24 @@ from api.limits import Rate, Rates
 from api.serving import Server, listen
 from api.webhooks import PATH
 from mailchimp_pipeline.assembly import open_parts
+from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.consent import ConsentStatement, Preference
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.preferences import Preference, PreferenceStore
+from mailchimp_pipeline.database.holdings import holdings
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
-from mailchimp_pipeline.sandbox import Sandbox
-from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, settings_for
+from mailchimp_pipeline.sandbox import Sandbox, Seed
+from mailchimp_pipeline.services.pull_audiences import pull_audiences
+from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
-from mailchimp_pipeline_tests.database.builders import LIST, a_member, a_segment, put_members
+from mailchimp_pipeline_tests.database.builders import a_member, a_segment, put_members
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
-from mailchimp_pipeline_tests.webhooks.calls import ANN, SECRET, signed
+from mailchimp_pipeline_tests.webhooks.calls import ANN, SECRET, a_form, signed
 
 FORM = "application/x-www-form-urlencoded"
+EMPLOYEE = (EntityType.EMPLOYEE, "1")
 _ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
 
 
@@ -52,10 +58,9 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
 
 @dataclass(frozen=True)
 class Hook:
-    """A webhook of an audience that has Ann, employee 1, in a segment."""
+    """A webhook of an audience that has Ann, employee 1. Mailchimp does not know it: the test calls it."""
 
-    stage: Stage
-    organisation_id: str
+    tenant: Tenant
     token: str
     secret: str | None
 
@@ -63,34 +68,79 @@ class Hook:
     def path(self) -> str:
         return f"{PATH}/{self.token}"
 
+    @property
+    def port(self) -> int:
+        return self.tenant.stage.port
+
+    @property
+    def sandbox(self) -> Sandbox:
+        return self.tenant.stage.sandbox
+
+    def form(self, kind: str = "unsubscribe", *, at: datetime | None = None, **data: str) -> bytes:
+        """Return the body of a call about Ann, made now where no time is given."""
+        return a_form(kind, at=at or datetime.now(UTC), **{"list_id": self.tenant.list_id} | data)
+
     def call(self, body: bytes, *, signature: str | None = None, **headers: str) -> Answer:
         """Call it as Mailchimp does, signed for it now where no signature is given."""
         if signature is None and self.secret is not None:
             signature = signed(body, at=datetime.now(UTC), secret=self.secret)
         known = {"content-type": FORM} | ({"x-mailchimp-signature": signature} if signature else {})
-        return send(self.stage.port, self.path, "POST", body, known | headers)
+        return send(self.port, self.path, "POST", body, known | headers)
+
+    def tell(self, kind: str = "unsubscribe", *, at: datetime | None = None, **data: str) -> int:
+        """Call it about Ann, and return the status of the answer."""
+        return self.call(self.form(kind, at=at, **data)).status
 
     def status(self, address: str = ANN) -> str | None:
-        """Return how the ledger has the member; None where it is not there."""
-        with self.stage.parts.database.organisation(self.organisation_id) as session:
-            row = session.get(AudienceMemberRow, (self.organisation_id, LIST, subscriber_hash(address)))
-            return row and row.status
+        return status_of(self.tenant, address)
 
     def preference(self) -> Preference | None:
-        with self.stage.parts.database.organisation(self.organisation_id) as session:
-            return PreferenceStore(session, self.stage.parts.keyring).get(EntityType.EMPLOYEE, "1")
+        return preference_of(self.tenant)
+
+    def statements(self) -> list[ConsentStatement]:
+        return statements_of(self.tenant)
 
 
-def a_hook(stage: Stage, organisation_id: str, *, secret: str | None = SECRET, is_made: bool = True) -> Hook:
-    """Make a webhook without asking Mailchimp."""
-    database, at = stage.parts.database, datetime.now(UTC)
-    put_members(database, a_segment(database, organisation_id), a_member(ANN))
-    with database.organisation(organisation_id) as session:
+def a_hook(stage: Stage, *, secret: str | None = SECRET, is_made: bool = True) -> Hook:
+    """Make a webhook without asking Mailchimp, for an audience that Ann joined after it was pulled."""
+    tenant = a_tenant(stage, connected=True)
+    records = DatabaseRecords(stage.parts.database, stage.parts.keyring, utc_now)
+    with closing(stage.parts.client(tenant.organisation_id)) as mailchimp:
+        pull_audiences(tenant.organisation_id, mailchimp, records=records, clock=utc_now)
+    stage.sandbox.add_members(tenant.list_id, [Seed(email_address=ANN)])
+    has_ann(tenant, tenant.list_id)
+    with stage.parts.database.organisation(tenant.organisation_id) as session:
         store = WebhookStore(session, stage.parts.keyring)
-        token = store.begin(LIST, at=at)
+        token = store.begin(tenant.list_id, at=datetime.now(UTC))
         if is_made:
-            store.finish(token, "w1", secret, by="alice", at=at)
-    return Hook(stage, organisation_id, token, secret)
+            store.finish(token, "w1", secret, by="alice", at=datetime.now(UTC))
+    return Hook(tenant, token, secret)
+
+
+def has_ann(tenant: Tenant, list_id: str) -> None:
+    """Make a segment of the audience with Ann, employee 1, in it."""
+    database = tenant.stage.parts.database
+    put_members(database, a_segment(database, tenant.organisation_id, list_id=list_id), a_member(ANN))
+
+
+def status_of(tenant: Tenant, address: str = ANN, list_id: str | None = None) -> str | None:
+    """Return the member's status as the ledger has it; None where it is not there."""
+    key = (tenant.organisation_id, list_id or tenant.list_id, subscriber_hash(address))
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        row = session.get(AudienceMemberRow, key)
+        return row and row.status
+
+
+def preference_of(tenant: Tenant) -> Preference | None:
+    """Return Ann's preference."""
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        return PreferenceStore(session).get(*EMPLOYEE)
+
+
+def statements_of(tenant: Tenant) -> list[ConsentStatement]:
+    """Return what Ann stated."""
+    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
+        return list(holdings(session, tenant.stage.parts.keyring, EMPLOYEE).statements)
 
 
 def kept(tenant: Tenant) -> list[WebhookRow]:

@@ -39,13 +39,6 @@ def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[W
         return client.webhooks(list_id or tenant.list_id)
 
 
-@pytest.fixture
-def faults(sandbox: Sandbox) -> Generator[Callable[[Fault], None]]:
-    """Return what plans a fault until the end of the test."""
-    yield sandbox.add_fault
-    sandbox.clear_faults()
-
-
 def test_a_segment_in_a_new_audience_has_a_webhook_made(tenant: Tenant) -> None:
     (made,) = there(tenant)
     (row,) = kept(tenant)

@@ -51,8 +51,9 @@ def test_the_fields_of_a_preference_are_those_of_the_contract(tenant: Tenant) ->
     ]
 
 
-def test_an_id_with_blanks_around_it_is_that_of_the_source(tenant: Tenant) -> None:
-    say(tenant, opted_in=True, entityId=" 1 ")
+@pytest.mark.parametrize("entity_id", [" 1 ", "1\u200b", "\uff11"])
+def test_an_id_in_another_form_is_that_of_the_source(tenant: Tenant, entity_id: str) -> None:
+    say(tenant, opted_in=True, entityId=entity_id)
     assert tenant.query("preferences.getForEntity", ANN).data["entityId"] == "1"
 
 
@@ -69,6 +70,7 @@ def test_every_word_is_in_the_audit_log_with_its_source(tenant: Tenant) -> None:
     ("changed", "field"),
     [
         ({"entityId": ""}, "entityId"),
+        ({"entityId": "\u200b"}, "entityId"),
         ({"entityId": 1}, "entityId"),
         ({"entityId": "1\0"}, "entityId"),
         ({"entityType": "customer"}, "entityType"),
