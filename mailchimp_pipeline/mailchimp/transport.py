@@ -126,17 +126,19 @@ class Transport:
 
         return self._carry_out(call, read)
 
-    def send(self, call: Call) -> None:
+    def send(self, call: Call) -> "datetime | None":
         """Carry out a call that is answered by 204, without a body. Raises the errors of `mailchimp.errors`.
 
-        Any other success is not Mailchimp's word: somebody would count as deleted who is not.
+        Any other success is not Mailchimp's word: somebody would count as deleted who is not. Return when the answer
+        was sent, by Mailchimp's clock, where it says so.
         """
 
-        def read(answer: Answer) -> None:
+        def read(answer: Answer) -> "datetime | None":
             if answer.status != HTTPStatus.NO_CONTENT:
                 raise malformed(call, answer)
+            return answer.sent_at
 
-        self._carry_out(call, read)
+        return self._carry_out(call, read)
 
     @contextmanager
     def one_slot(self) -> Generator[None]:
@@ -205,13 +207,14 @@ class Transport:
                 stream=True,
             ) as response:
                 body = self._body(response, until=begun + self._timeouts.total)
-                self.server_time = date_of(response.headers) or self.server_time
+                sent_at = date_of(response.headers)
+                self.server_time = sent_at or self.server_time
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             seconds = self._retries.clock() - begun
             failure = lost(call, error, self._root, begun=response is not None, seconds=seconds)
         else:
             seconds = self._retries.clock() - begun
-            answer = Answer(response.status_code, body, retry_after(response.headers), seconds)
+            answer = Answer(response.status_code, body, retry_after(response.headers), seconds, sent_at)
             failure = verdict(call, answer, API_ROOT if self._is_the_api else self._root)
             if failure is None:
                 return answer

@@ -80,8 +80,8 @@ class Audiences(Protocol):
         """Give the member another address; its status stays. Return the member then, or why not."""
         ...
 
-    def archive_member(self, list_id: str, ref: MemberRef) -> MemberStatus | None:
-        """Archive the member; return its status then, None where the audience does not have it."""
+    def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Archive the member; return it then, None where the audience does not have it."""
         ...
 
     def one_connection(self) -> AbstractContextManager[None]:
@@ -175,12 +175,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def record_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Record that we archived a member, or its status instead; None where the audience does not have it."""
+    def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
+        """Record that we archived a member, `at` by Mailchimp's clock."""
         ...
 
     def record_address(self, former: str, row: "pd.DataFrame", member: MemberState) -> None:
-        """Record that the member has the address of `row` (one row of `differences`) now."""
+        """Record that the member has the address of `row` (one row of `differences`) now, and its state."""
         ...
 
     def record_accepted(

@@ -171,11 +171,8 @@ class DatabaseLedger:
         """Record that the audience does not have the member."""
         self._record(subscriber_hash, None)
 
-    def record_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Record that we archived a member, or its status instead; None where the audience does not have it."""
-        if status is not MemberStatus.ARCHIVED:
-            self._record(subscriber_hash, status and KnownStatus(status.value))
-            return
+    def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
+        """Record that we archived a member, `at` by Mailchimp's clock."""
         with self.database.organisation(self.organisation_id) as session:
             known = session.scalar(
                 select(AudienceMemberRow.status)
@@ -183,7 +180,7 @@ class DatabaseLedger:
                 .with_for_update()
             )
             now = after_archiving(None if known is None else KnownStatus(known))
-            self._execute_result(session, subscriber_hash, now, changed_at=None, contact_id=None)
+            self._execute_result(session, subscriber_hash, now, changed_at=at, contact_id=None)
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
         """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
@@ -223,21 +220,21 @@ class DatabaseLedger:
         return self._refs(statements.LEAVERS)
 
     def record_address(self, former: str, row: pd.DataFrame, member: MemberState) -> None:
-        """Record that the member has the address of `row` now."""
+        """Record that the member has the address of `row` now, and its state."""
         new, email = str(row["subscriber_hash"].iloc[0]), str(row["email"].iloc[0])
         parameters = self._parameters(
             former=former,
             new=new,
             email=email,
             member_id=None if member.member_id == new else member.member_id,
-            status=member.status.value,
-            changed_at=member.changed_at,
             contact_id=member.contact_id,
         )
         with self.database.organisation(self.organisation_id) as session:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
             connection.execute(statements.RECORD_ADDRESS, parameters)
+        # Whoever left just before the change of the address stated something.
+        self.record_member_states([member])
 
     def record_accepted(
         self, rows: pd.DataFrame, accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
