@@ -49,14 +49,9 @@ class SetClock:
         self.now += by
 
 
-def employees(*emails: str) -> list[Row]:
-    """Return raw rows of employees 1, 2, ... with these addresses."""
-    return [an_employee(id=str(number), email=email) for number, email in enumerate(emails, start=1)]
-
-
-def people(count: int) -> list[Row]:
-    """Return raw rows of so many employees."""
-    return employees(*(f"p{number}@acme.test" for number in range(1, count + 1)))
+def people(count: int) -> list[str]:
+    """Return so many addresses."""
+    return [f"p{number}@acme.test" for number in range(1, count + 1)]
 
 
 def a_source(staff: Sequence[Row], vendors: Sequence[Row] = ()) -> FakeSource:
@@ -117,11 +112,11 @@ class SyncScenario:
         with self.database.organisation(self.organisation_id) as session:
             SegmentStore(session).update(self.segment.id, {"on_leave": OnLeave.ARCHIVE}, by="alice", at=self.clock())
 
-    def want(self, *staff: str | Row) -> None:
-        """Make these all the employees; an address is an employee with the id of its place, from 1."""
+    def want(self, *staff: str | Row, **changes: str | None) -> None:
+        """Make these all the employees; an address is the employee with the id of its place, from 1."""
         self.source = a_source(
             [
-                an_employee(id=str(number), email=one) if isinstance(one, str) else one
+                an_employee(**{"id": str(number), "email": one, **changes}) if isinstance(one, str) else one
                 for number, one in enumerate(staff, start=1)
             ],
         )

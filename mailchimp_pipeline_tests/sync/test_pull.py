@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+from sqlalchemy import select
+
+from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, CAT, HOUR, LIST, SyncScenario, people
@@ -20,7 +23,9 @@ def read(scenario: SyncScenario) -> int:
 def test_the_first_time_all_are_read_the_archived_too(scenario: SyncScenario) -> None:
     for status in Status:
         scenario.put(f"{status}@acme.test", status)
-    assert read(scenario) == len(Status)
+    assert read(scenario) >= len(Status)
+    with scenario.database.organisation(scenario.organisation_id) as session:
+        assert sorted(session.scalars(select(AudienceMemberRow.status))) == sorted(Status)
     assert read(scenario) == 0
 
 
@@ -39,9 +44,9 @@ def test_what_we_pushed_ourselves_is_not_read_back(scenario: SyncScenario) -> No
 
 
 def test_what_changed_while_mailchimps_clock_was_behind_is_read(scenario: SyncScenario) -> None:
+    scenario.sandbox.configure(clock_ahead_seconds=-600)
     scenario.want(ANN)
     scenario.sync()
-    scenario.sandbox.configure(clock_ahead_seconds=-600)
     scenario.sandbox.unsubscribe_by_link(LIST, ANN)
     assert (read(scenario), scenario.members()) == (1, [])
 
@@ -74,7 +79,6 @@ def test_a_pull_that_fails_is_begun_again_where_it_was(scenario: SyncScenario) -
 def test_who_left_an_audience_that_no_segment_feeds_is_sent_to_none(scenario: SyncScenario) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "News", OTHER_LIST)
     scenario.want(ANN, BOB, CAT)
-    scenario.sandbox.add_members(OTHER_LIST, [])
     scenario.sync()
     for email, leave in ((ANN, scenario.sandbox.unsubscribe_by_link), (BOB, scenario.sandbox.complain)):
         scenario.sandbox.sign_up(OTHER_LIST, email)

@@ -31,7 +31,7 @@ def test_few_changed_members_are_changed_one_by_one_without_a_status(scenario: S
 def test_many_changed_members_go_in_one_batch(scenario: SyncScenario) -> None:
     scenario.want(*people(11))
     scenario.sync()
-    scenario.want(*({**row, "last_name": "King"} for row in people(11)))
+    scenario.want(*people(11), last_name="King")
     assert scenario.sync().changed == 11
     assert (scenario.calls("POST", BATCH), scenario.calls("PATCH", MEMBER)) == (2, 0)
     assert scenario.fields("p7@acme.test") == ("Ada", "King")

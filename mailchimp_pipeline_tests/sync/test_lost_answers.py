@@ -1,0 +1,102 @@
+"""Answers that are lost between what Mailchimp did and what we write down, and what contacts state meanwhile."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Status
+from mailchimp_pipeline.sync import Rejection
+from mailchimp_pipeline_tests.mailchimp.builders import Time, a_client
+from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario, people
+
+
+def lose_the_answer(scenario: SyncScenario, method: str = "POST") -> None:
+    """Let Mailchimp carry out the next such call, and the connection end without an answer."""
+    scenario.sandbox.add_fault(Fault(kind=FaultKind.CUT, method=method, times=1, applied=True))
+
+
+@pytest.fixture(params=[True, False], ids=["asked to confirm", "subscribed"])
+def unheard(scenario: SyncScenario, request: pytest.FixtureRequest) -> SyncScenario:
+    """Return the scenario after Ann was sent, and nobody wrote it down."""
+    if request.param:
+        scenario.ask_to_confirm()
+    scenario.want(ANN, BOB)
+    lose_the_answer(scenario)
+    assert "Mailchimp" in (scenario.result().error or "")
+    assert scenario.status(ANN) is (Status.PENDING if request.param else Status.SUBSCRIBED)
+    assert scenario.ledger.push_is_unfinished()
+    return scenario
+
+
+def test_what_mailchimp_took_is_repeated_without_harm(unheard: SyncScenario) -> None:
+    report = unheard.sync()
+    assert (report.wanted, report.new, len(unheard.sandbox.members(LIST))) == (2, 0, 2)
+    assert (unheard.ledger.push_is_unfinished(), unheard.sync().calls) == (False, 0)
+
+
+def test_who_was_sent_and_opted_out_is_unsubscribed_by_the_next_sync(unheard: SyncScenario) -> None:
+    unheard.say("1", opted_in=False)
+    unheard.sync()
+    assert unheard.status(ANN) is Status.UNSUBSCRIBED
+
+
+def test_who_was_sent_left_and_opted_out_then_is_unsubscribed_too(unheard: SyncScenario) -> None:
+    unheard.sync()
+    unheard.source.relations = {kind: frame.iloc[1:] for kind, frame in unheard.source.relations.items()}
+    unheard.sync()
+    unheard.say("1", opted_in=False)
+    unheard.sync()
+    assert unheard.status(ANN) is Status.UNSUBSCRIBED
+
+
+def test_an_address_that_was_changed_unheard_is_known_to_be_our_doing(scenario: SyncScenario) -> None:
+    scenario.want(ANN)
+    scenario.sync()
+    scenario.want("ann@new.test")
+    lose_the_answer(scenario, "PATCH")
+    assert scenario.result().error
+    report = scenario.sync()
+    assert (report.withheld, report.in_audience, len(scenario.sandbox.members(LIST))) == ({}, 1, 1)
+
+
+def test_a_leaver_who_was_archived_unheard_comes_back_with_the_segment(scenario: SyncScenario) -> None:
+    scenario.archive_leavers()
+    scenario.want(ANN, BOB)
+    scenario.sync()
+    scenario.want(ANN)
+    lose_the_answer(scenario, "DELETE")
+    assert scenario.result().error
+    scenario.sync()
+    scenario.want(ANN, BOB)
+    assert (scenario.sync().new, scenario.status(BOB)) == (1, Status.SUBSCRIBED)
+
+
+def resent(scenario: SyncScenario, count: int) -> SyncScenario:
+    """Return the scenario when a batch of so many is about to be sent again by itself, because its answer is lost."""
+    scenario.want(*people(count))
+    scenario.client = a_client(scenario.sandbox.api_root, retries=Time().retries())
+    lose_the_answer(scenario)
+    return scenario
+
+
+@pytest.mark.parametrize(("count", "looked_up"), [(400, 0), (3, 3)])
+def test_a_batch_that_was_sent_unheard_is_found_among_the_latest_changes_or_one_by_one(
+    scenario: SyncScenario, count: int, looked_up: int
+) -> None:
+    report = resent(scenario, count).sync()
+    assert (report.wanted, report.changed, report.new) == (count, count, 0)
+    assert scenario.calls("GET", MEMBER) == looked_up
+
+
+def test_who_is_not_among_the_latest_changes_is_looked_up(scenario: SyncScenario) -> None:
+    scenario.sandbox.configure(clock_ahead_seconds=-timedelta(days=1).total_seconds())
+    assert resent(scenario, 20).sync().changed == 20
+    assert scenario.calls("GET", MEMBER) == 20
+
+
+def test_who_left_after_an_unheard_batch_is_not_brought_back(scenario: SyncScenario) -> None:
+    resent(scenario, 20)
+    scenario.before("POST", BATCH, lambda: scenario.sandbox.unsubscribe_by_link(LIST, "p7@acme.test"), nth=2)
+    report = scenario.sync()
+    assert (report.changed, report.withheld) == (19, {Rejection.UNSUBSCRIBED: 1})
+    assert scenario.status("p7@acme.test") is Status.UNSUBSCRIBED
