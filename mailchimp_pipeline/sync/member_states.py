@@ -9,7 +9,7 @@ therefore never keeps a contact from leaving, moving, opting out or being erased
 | absent (null)   | archived                  | that status           | absent                | impossible    |
 | subscribed      | archived                  | that status           | absent                | removed       |
 | pending         | archived                  | that status           | absent                | removed       |
-| unsubscribed    | archived                  | that status           | absent                | impossible    |
+| unsubscribed    | archived                  | that status; unsubscribed where pending | absent | impossible |
 | cleaned         | archived                  | that status           | absent                | impossible    |
 | transactional   | archived                  | that status           | absent                | impossible    |
 | archived        | archived                  | that status           | absent                | archived      |
@@ -17,7 +17,8 @@ therefore never keeps a contact from leaving, moving, opting out or being erased
 
 What Mailchimp says is always taken over, also where nobody expected it, unless it is older than what is known.
 `removed` is a member whom we archived because it left every segment: it is added again when a segment wants it.
-`archived` is one whom an administrator archived: it is left alone.
+`archived` is one whom an administrator archived: it is left alone. A contact who signs up again after it unsubscribed
+has left until it confirms; only where answers to a push are missing we may have asked it ourselves.
 
 What may be done in which status:
 
@@ -92,6 +93,8 @@ def after_told(
         return known
     if status is None:
         return None
+    if known is KnownStatus.UNSUBSCRIBED and status is MemberStatus.PENDING:
+        return known
     if known is KnownStatus.REMOVED and status is MemberStatus.ARCHIVED:
         is_later = known_at is not None and changed_at is not None and changed_at > known_at + _MARGIN
         return KnownStatus.ARCHIVED if is_later else KnownStatus.REMOVED

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -10,13 +11,16 @@ import pandas as pd
 from sqlalchemy import text
 
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.contacts import ARROW_STRING, subscriber_hash
+from mailchimp_pipeline.consent import ConsentStatement
+from mailchimp_pipeline.contacts import ARROW_STRING, EntityType, subscriber_hash
 from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
+from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.members import MemberChange, MemberStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.segments import Segment, SegmentType, Suppressions
+from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType, Suppressions
 from mailchimp_pipeline_tests.populations import suppressing
 
 T = TypeVar("T")
@@ -92,8 +96,27 @@ def put_members(
     *rows: dict[str, str | None],
     suppressions: Suppressions | None = None,
     departures_confirmed: bool = False,
+    on_leave: OnLeave = OnLeave.KEEP,
 ) -> MemberChange:
     with database.organisation(segment.organisation_id) as session:
         return MemberStore(session).replace(
-            segment, members(*rows), suppressions or suppressing(), departures_confirmed=departures_confirmed
+            replace(segment, on_leave=on_leave),
+            members(*rows),
+            suppressions or suppressing(),
+            departures_confirmed=departures_confirmed,
         )
+
+
+def a_ledger(
+    database: Database, organisation_id: str = ACME, *, list_id: str = LIST, piece: int = 10_000
+) -> DatabaseLedger:
+    """Return the ledger of an audience, for which it is always `AT`."""
+    return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, piece)
+
+
+def say(database: Database, entity_id: str, *, opted_in: bool, at: datetime = AT, address: str | None = None) -> None:
+    """Record what an employee of acme states here, at an address (a subscriber hash)."""
+    contact = EntityType.EMPLOYEE, entity_id
+    statement = ConsentStatement(opted_in, "letter", at, contact, address)
+    with database.organisation(ACME) as session:
+        record_statements(session, [statement], by="alice", at=at)

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import ARROW_STRING
-from mailchimp_pipeline.sync import MemberStatus, Refusal, plan
+from mailchimp_pipeline.sync import MemberStatus, Rejection, plan
 from mailchimp_pipeline.sync.plan import Batches, members
 
 CONTACT = ("subscriber_hash", "email", "first_name", "last_name", "entity_type", "entity_id", "digest")
-COLUMNS = (*CONTACT, "known_status", "returns", "moved_from", "own_address")
+COLUMNS = (*CONTACT, "known_status", "member_id", "returns", "moved_from", "moved_from_id", "own_address")
 
 
 def differences(*statuses: str | None, returns: str | None = None, moved_from: str | None = None) -> pd.DataFrame:
@@ -40,24 +40,24 @@ def test_who_has_a_member_at_a_former_address_is_moved() -> None:
 
 def test_a_former_address_does_not_matter_where_the_new_one_is_known() -> None:
     planned = plan(differences("subscribed", "cleaned", moved_from="former"))
-    assert (len(planned.moved), len(planned.changed), planned.withheld) == (0, 1, {Refusal.CLEANED: 1})
+    assert (len(planned.moved), len(planned.changed), planned.withheld) == (0, 1, {Rejection.CLEANED: 1})
 
 
 def test_who_opted_in_after_unsubscribing_returns_and_nobody_else_does() -> None:
     planned = plan(differences("unsubscribed", "cleaned", "pending", returns="yes"))
     assert planned.returning["known_status"].tolist() == ["unsubscribed"]
-    assert planned.withheld == {Refusal.CLEANED: 1, Refusal.PENDING: 1}
+    assert planned.withheld == {Rejection.CLEANED: 1, Rejection.PENDING: 1}
 
 
 @pytest.mark.parametrize("status", [None, *MemberStatus])
 def test_who_gave_mailchimp_another_address_is_left_alone_at_this_one(status: MemberStatus | None) -> None:
     planned = plan(differences(status, returns="yes").assign(own_address="yes"))
     assert (len(planned.new), len(planned.moved), len(planned.changed), len(planned.returning)) == (0, 0, 0, 0)
-    assert planned.withheld == {Refusal.OWN_ADDRESS: 1}
+    assert planned.withheld == {Rejection.OWN_ADDRESS: 1}
 
 
 @given(st.lists(st.sampled_from([None, *(status.value for status in MemberStatus)]), max_size=30))
-def test_nobody_with_another_standing_than_subscribed_is_ever_sent(statuses: list[str | None]) -> None:
+def test_nobody_with_another_status_than_subscribed_is_ever_sent(statuses: list[str | None]) -> None:
     frame = differences(*statuses)
     planned = plan(frame)
     sent = {*planned.new["known_status"].dropna(), *planned.changed["known_status"].dropna()}
@@ -67,14 +67,14 @@ def test_nobody_with_another_standing_than_subscribed_is_ever_sent(statuses: lis
     assert planned.returning.empty
 
 
-def test_each_standing_is_counted_under_its_own_reason() -> None:
+def test_each_status_is_counted_under_its_own_reason() -> None:
     planned = plan(differences("unsubscribed", "cleaned", "archived", "pending", "transactional", "unsubscribed"))
     assert planned.withheld == {
-        Refusal.UNSUBSCRIBED: 2,
-        Refusal.CLEANED: 1,
-        Refusal.ARCHIVED: 1,
-        Refusal.PENDING: 1,
-        Refusal.TRANSACTIONAL: 1,
+        Rejection.UNSUBSCRIBED: 2,
+        Rejection.CLEANED: 1,
+        Rejection.ARCHIVED: 1,
+        Rejection.PENDING: 1,
+        Rejection.TRANSACTIONAL: 1,
     }
 
 
@@ -96,7 +96,7 @@ def test_only_merge_fields_that_the_audience_has_are_sent() -> None:
     assert (member.email, member.status) == ("email-0", MemberStatus.PENDING)
 
 
-def test_a_missing_name_is_sent_as_a_blank_so_that_a_former_one_does_not_stay() -> None:
+def test_a_missing_name_is_not_sent() -> None:
     frame = differences(None).assign(first_name=pd.Series([None], dtype=ARROW_STRING))
-    (member,) = members(frame, MemberStatus.SUBSCRIBED, frozenset({"FNAME"}))
-    assert member.merge_fields == {"FNAME": ""}
+    (member,) = members(frame, MemberStatus.SUBSCRIBED, frozenset({"FNAME", "LNAME"}))
+    assert member.merge_fields == {"LNAME": "last_name-0"}

@@ -25,7 +25,7 @@ def test_the_first_time_all_are_read_the_archived_too(scenario: SyncScenario) ->
         scenario.put(f"{status}@acme.test", status)
     assert read(scenario) >= len(Status)
     with scenario.database.organisation(scenario.organisation_id) as session:
-        assert sorted(session.scalars(select(AudienceMemberRow.status))) == sorted(Status)
+        assert set(session.scalars(select(AudienceMemberRow.status))) == set(Status)
     assert read(scenario) == 0
 
 

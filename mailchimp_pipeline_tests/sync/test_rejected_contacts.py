@@ -74,7 +74,7 @@ def test_a_fake_address_is_sent_again_only_when_somebody_asks_for_it(scenario: S
     scenario.sandbox.add_merge_field(LIST, "BADGE")
     scenario.want(an_employee(email=FAKE, last_name="King"), *people(5)[1:])
     assert scenario.sync().waiting == {Rejection.FAKE: 1}
-    scenario.sandbox.configure(fake_domains=frozenset())
+    scenario.sandbox.configure(fake_domains=frozenset[str]())
     assert scenario.sync().waiting == {Rejection.FAKE: 1}
     with scenario.database.organisation(scenario.organisation_id) as session:
         assert retry_rejected(session, scenario.segment.id, by="alice", at=scenario.clock()) == 1

@@ -1,0 +1,97 @@
+"""Whatever an audience holds and rejects: all are accounted for, nobody is mailed who must not be, twice is once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.sandbox import Sandbox, Status
+from mailchimp_pipeline.sync import SyncReport
+from mailchimp_pipeline_tests.mailchimp.builders import a_client
+from mailchimp_pipeline_tests.source_fake import Row, an_employee
+from mailchimp_pipeline_tests.sync.scenario import BATCH, SetClock, SyncScenario
+
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Person:
+    """An employee: the status at Mailchimp, if any, by the first sync or later. A fake address is rejected."""
+
+    number: int
+    status: Status | None
+    arrives_late: bool
+    looks_fake: bool
+    is_renamed: bool
+
+    @property
+    def email(self) -> str:
+        return f"p{self.number}@{'example.com' if self.looks_fake else 'acme.test'}"
+
+    def row(self, organisation_id: str, first_name: str = "Ada") -> Row:
+        return an_employee(
+            organisation_id=organisation_id, id=str(self.number), email=self.email, first_name=first_name
+        )
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> list[Person]:
+    return [
+        Person(
+            number,
+            status=draw(st.sampled_from([None, *Status])),
+            arrives_late=draw(st.booleans()),
+            looks_fake=draw(st.booleans()),
+            is_renamed=draw(st.booleans()),
+        )
+        for number in range(draw(st.integers(1, 15)))
+    ]
+
+
+def parts(report: SyncReport) -> int:
+    """Return the sum of what `wanted` falls into."""
+    by_reason = (report.rejected, report.waiting, report.withheld)
+    return report.new + report.changed + report.unchanged + sum(sum(each.values()) for each in by_reason)
+
+
+def synced(scenario: SyncScenario, population: list[Person]) -> Iterator[SyncReport]:
+    """Sync the people; again, while some come to the audience right before a batch; and once more."""
+    yield scenario.sync()
+    scenario.want(
+        *(person.row(scenario.organisation_id, "Zoe" if person.is_renamed else "Ada") for person in population)
+    )
+    for person in population:
+        if person.status and person.arrives_late and scenario.status(person.email) is None:
+            scenario.before("POST", BATCH, partial(scenario.put, person.email, person.status))
+    yield scenario.sync()
+    scenario.sandbox.clear_hooks()
+    yield scenario.sync()
+
+
+@given(populations(), st.booleans())
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_all_are_accounted_for_and_nobody_is_mailed_who_must_not_be(
+    database: Database,
+    scenario_sandbox: tuple[Sandbox, SetClock],
+    population: list[Person],
+    double_optin: bool,
+) -> None:
+    sandbox, clock = scenario_sandbox
+    with a_client(sandbox.api_root) as client:
+        scenario = SyncScenario(database, sandbox, client, clock, f"organisation-{next(_numbers)}")
+        if double_optin:
+            scenario.ask_to_confirm()
+        there = {person.email: person.status for person in population if person.status and not person.arrives_late}
+        for email, status in there.items():
+            scenario.put(email, status)
+        scenario.want(*(person.row(scenario.organisation_id) for person in population))
+        reports = [*synced(scenario, population)]
+        left = [person.email for person in population if scenario.status(person.email) is Status.UNSUBSCRIBED]
+        assert [report.wanted for report in reports] == [parts(report) for report in reports]
+        assert reports[-1].wanted == len(population) - len(left)
+        assert {email: scenario.status(email) for email in there} == there
+        assert scenario.sync().calls == 0
