@@ -15,7 +15,7 @@ from bench.figures import Figure, Scale, script
 from bench.stage import Stage, stage
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.local_stack import free_port, installed, wait_for_port
-from mailchimp_pipeline.processes import run
+from mailchimp_pipeline.processes import foreign_environment, run
 
 CONNECTIONS = 16
 SEGMENTS = 20
@@ -82,7 +82,7 @@ def _start_reference(stage: Stage) -> int:
     port, home = free_port(), peers.node_modules("trpc", _REFERENCE)
     there = home / "nothing.mjs"
     shutil.copyfile(_SCRIPTS / "nothing.mjs", there)
-    stage.stack.children.start("reference", [*_on_core(0), "node", str(there), str(port)], {})
+    stage.stack.children.start("reference", [*_on_core(0), "node", str(there), str(port)], foreign_environment())
     wait_for_port(port, stage.stack.children, what="The reference server")
     return port
 
@@ -90,7 +90,7 @@ def _start_reference(stage: Stage) -> int:
 def _asked(port: int, procedure: str, tokens: Path, seconds: int) -> _Rate:
     url = f"http://127.0.0.1:{port}/api/trpc/mailchimp.{procedure}"
     load = [*_on_core(1), "node", str(_SCRIPTS / "load.mjs"), url, str(tokens), str(seconds), str(CONNECTIONS)]
-    return _Rate(**json.loads(run(load, {})))
+    return _Rate(**json.loads(run(load, foreign_environment())))
 
 
 def _on_core(core: int) -> list[str]:

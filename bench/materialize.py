@@ -32,7 +32,8 @@ def materialize(stage: Stage, asset: str, segments: Sequence[Segment]) -> Cost:
     """Materialize one of the assets for these segments, in the order of their keys."""
     keys = [segment.partition_key for segment in segments]
     written = stage.stack.dagster_home / "cost.json"
-    run([sys.executable, "-m", "bench.materialize", asset, str(written), *keys], stage.stack.environment)
+    command = [sys.executable, "-m", "bench.materialize", asset, str(written), *keys]
+    run(command, stage.stack.environment, stage.stack.children.directory)
     return Cost(**json.loads(written.read_text()))
 
 
@@ -50,7 +51,8 @@ def _main(asset: str, file: str, *keys: str) -> None:
     import dagster as dg  # noqa: PLC0415 - for the process of the run alone
 
     from mailchimp_pipeline.definitions import defs  # noqa: PLC0415 - as above
-    from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags  # noqa: PLC0415 - as above
+    from mailchimp_pipeline.defs.partitions import SEGMENTS  # noqa: PLC0415 - as above
+    from mailchimp_pipeline.defs.sync_runs import SyncConfig  # noqa: PLC0415 - as above
 
     upstream = [MEMBERSHIP, AUDIENCE][: 1 + (asset == AUDIENCE)]
     with dg.DagsterInstance.get() as instance:
@@ -58,7 +60,8 @@ def _main(asset: str, file: str, *keys: str) -> None:
         job = defs.resolve_job_def("mailchimp_scheduled_sync")
         begun = time.monotonic()
         selection = [dg.AssetKey(name) for name in upstream]
-        job.execute_in_process(instance=instance, asset_selection=selection, tags=range_tags(keys[0], keys[-1]))
+        config = SyncConfig(segments=list(keys)).run_config
+        job.execute_in_process(config, instance=instance, asset_selection=selection)
         cost = Cost(time.monotonic() - begun, peak_mb())
     Path(file).write_text(json.dumps(asdict(cost)))
 

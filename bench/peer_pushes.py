@@ -8,7 +8,7 @@ from bench import bare, peers
 from bench.figures import Figure, Scale, script
 from bench.first_push import CONTACTS, WHERE, first_push
 from bench.stage import Stage, api_key, stage
-from mailchimp_pipeline.processes import run
+from mailchimp_pipeline.processes import foreign_environment, run
 
 _SDK = "mailchimp-marketing==3.0.80"
 _COMPONENT = ("dagster-community-components==0.10.120", "dagster==1.13.29", "pandas")
@@ -34,7 +34,10 @@ class _Peer:
         stage.connect(self.name, [list_id])
         bodies.write_text(f"[{','.join(bare.batches(contacts))}]")
         python, place = peers.python(self.name, *self.requirements), (stage.stack.settings.api_root, api_key(self.name))
-        run([str(python), str(_SCRIPTS / f"{self.name}.py"), *place, list_id, str(bodies), str(result)], {})
+        run(
+            [str(python), str(_SCRIPTS / f"{self.name}.py"), *place, list_id, str(bodies), str(result)],
+            foreign_environment(),
+        )
         stage.expect_subscribed(list_id, contacts)
         return float(result.read_text())
 

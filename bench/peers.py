@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from mailchimp_pipeline.processes import run
+from mailchimp_pipeline.processes import foreign_environment, run
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 _HOME = PROJECT_ROOT / ".local" / "bench"
@@ -19,8 +19,8 @@ def python(name: str, *requirements: str) -> Path:
     home = _HOME / name
     if not _is_made(home, requirements):
         shutil.rmtree(home, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(home)], {})
-        run([str(home / "bin" / "pip"), "install", "--quiet", *requirements], {})
+        run([sys.executable, "-m", "venv", str(home)], foreign_environment())
+        run([str(home / "bin" / "pip"), "install", "--quiet", *requirements], foreign_environment())
         (home / _INSTALLED).write_text("\n".join(requirements))
     return home / "bin" / "python"
 
@@ -32,7 +32,7 @@ def node_modules(name: str, *packages: str) -> Path:
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         (home / "package.json").write_text("{}")
-        run(["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(home), *packages], {})
+        run(["npm", "install", "--silent", "--ignore-scripts", "--prefix", str(home), *packages], foreign_environment())
         (home / _INSTALLED).write_text("\n".join(packages))
     return home
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.figures import Figure, Scale
-from mailchimp_pipeline.processes import run
+from mailchimp_pipeline.processes import foreign_environment, run
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 _SCRIPTS = (
@@ -65,7 +65,7 @@ def _report(scale: str = "1") -> None:
 
 def _figures(scale: str, directory: Path, name: str) -> list[Figure]:
     file = directory / f"{name}.json"
-    said = run([sys.executable, "-m", f"bench.{name}", "--scale", scale, "--json", str(file)], {})
+    said = run([sys.executable, "-m", f"bench.{name}", "--scale", scale, "--json", str(file)], foreign_environment())
     sys.stdout.write(said)
     sys.stdout.flush()
     return [Figure(**each) for each in json.loads(file.read_text())]

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import LiteralString
 
@@ -14,14 +15,15 @@ import psycopg
 from sqlalchemy import func, select, text
 
 from bench.people import HumanResources, driver_url
-from mailchimp_pipeline.assembly import DatabasePipeline, complete_settings, open_pipeline
+from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import SegmentMemberRow
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack
+from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack
 from mailchimp_pipeline.sandbox import SandboxControl, Status
 from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
 from mailchimp_pipeline.settings import Settings
@@ -47,7 +49,7 @@ class WorkNotDone(LastingError):
 class Stage:
     """The pipeline and all around it; nothing else uses any of it."""
 
-    stack: LocalStack
+    stack: SandboxStack
     pipeline: DatabasePipeline
     sandbox: SandboxControl
     hr: HumanResources
@@ -123,19 +125,23 @@ def api_key(organisation_id: str) -> str:
 def stage() -> Generator[Stage]:
     """Start it all in an empty directory, and leave nothing."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as directory:
-        alone = Settings.from_environment({"MAILCHIMP_PIPELINE_HOME": directory})
-        with complete_settings(alone) as complete:
-            hr = HumanResources.beside(complete.environment()["MAILCHIMP_PIPELINE_DATABASE_URL"])
-            ports = {
+    with (
+        TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as directory,
+        EmbeddedServer(Path(directory)) as server,
+    ):
+        hr = HumanResources.beside(server.database_url)
+        settings = Settings.from_environment(
+            {
+                "MAILCHIMP_PIPELINE_HOME": directory,
                 "MAILCHIMP_PIPELINE_API_PORT": str(free_port()),
                 "MAILCHIMP_PIPELINE_SANDBOX_PORT": str(free_port()),
+                "MAILCHIMP_PIPELINE_SOURCE": hr.url,
             }
-            settings = Settings.from_environment(complete.environment() | ports | {"MAILCHIMP_PIPELINE_SOURCE": hr.url})
-            with (
-                local_stack(settings) as stack,
-                open_pipeline(stack.settings) as pipeline,
-                SandboxControl(stack.sandbox_url or "") as sandbox,
-            ):
-                sandbox.configure(**_LATENCY)
-                yield Stage(stack, pipeline, sandbox, hr)
+        )
+        with (
+            sandbox_stack(settings) as stack,
+            open_pipeline(stack.settings) as pipeline,
+            SandboxControl(stack.sandbox_url) as sandbox,
+        ):
+            sandbox.configure(**_LATENCY)
+            yield Stage(stack, pipeline, sandbox, hr)

@@ -3,6 +3,7 @@
 What does not belong here: what a command does (`demo`, `dev`, `doctor`, `reconcile`, `requested_sync`, `database`).
 """
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -60,6 +61,8 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
 
     @wraps(command)
     def explained(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        # What a command writes, and what is started by it, is for its user alone.
+        os.umask(0o077)
         try:
             command(*args, **kwargs)
         except PipelineError as error:
@@ -203,7 +206,7 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
     """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
-    from mailchimp_pipeline.services.reconcile import reconcile as reconcile_audiences
+    from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences
 
     if not reconcile_audiences(out, organisation, dry_run=dry_run):
         raise typer.Exit(1)

@@ -8,18 +8,21 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 
 from rich.console import Console
 
 from mailchimp_pipeline import playground
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
+from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
+from mailchimp_pipeline.processes import isolated
 from mailchimp_pipeline.sample import change_sample, write_sample
 from mailchimp_pipeline.sandbox import CampaignStatus, Figures, SandboxControl, Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus
@@ -36,35 +39,50 @@ class DemoFailed(LastingError):
 
 
 def run_demo(console: Console) -> None:
-    """Do the main job. Raises `DemoFailed` and whatever a part raises."""
+    """Do the main job. Raises `DemoFailed` and whatever a part raises.
+
+    The demo has a new home and nothing of the settings: neither the environment nor a file `.env` reaches it.
+    """
     # Whoever ends the demo from outside ends it like Ctrl-C: its processes go with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
-    settings = _fresh_settings()
-    console.print("Starting PostgreSQL, the Mailchimp sandbox, the API and Dagster's daemon.")
-    with local_stack(settings) as stack:
-        stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
-        stack.start_api()
-        sandbox_url = stack.settings.api_root.removesuffix("/3.0")
-        with open_pipeline(stack.settings) as pipeline, closing(SandboxControl(sandbox_url)) as sandbox:
-            _Demo(console, stack, pipeline, sandbox).run()
+    with _new_home() as home, isolated(home):
+        console.print("Starting PostgreSQL, the Mailchimp sandbox, the API and Dagster's daemon.")
+        with sandbox_stack(_settings(home)) as stack:
+            stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
+            stack.start_api()
+            with open_pipeline(stack.settings) as pipeline, closing(SandboxControl(stack.sandbox_url)) as sandbox:
+                _Demo(console, stack, pipeline, sandbox).run()
     console.print(
         f"\nDone in {time.monotonic() - begun:.0f} s, and nothing keeps running. `make dev` brings it up to stay."
     )
 
 
-def _fresh_settings() -> Settings:
-    """Return settings of an empty home of its own, whatever the environment says: the demo is always the same."""
-    home = Settings.from_environment().home / "demo"
-    shutil.rmtree(home, ignore_errors=True)
-    settings = Settings.from_environment({"MAILCHIMP_PIPELINE_HOME": str(home)})
-    return settings.model_copy(update={"sandbox_port": free_port(), "api_port": free_port()})
+def _settings(home: Path) -> Settings:
+    given = {"MAILCHIMP_PIPELINE_HOME": str(home)}
+    ports = {"MAILCHIMP_PIPELINE_SANDBOX_PORT": free_port(), "MAILCHIMP_PIPELINE_API_PORT": free_port()}
+    return Settings.from_environment(given | {name: str(port) for name, port in ports.items()})
+
+
+@contextmanager
+def _new_home() -> Generator[Path]:
+    """Yield a new directory, and remove it; of a demo that failed the logs stay."""
+    with TemporaryDirectory(prefix="mailchimp-demo-", ignore_cleanup_errors=True) as directory:
+        home = Path(directory)
+        try:
+            yield home
+        except PipelineError as error:
+            kept = Path(mkdtemp(prefix="mailchimp-demo-logs-"))
+            for log in (home / "logs").glob("*.log"):
+                shutil.copy(log, kept)
+            raise DemoFailed(f"{error}\nThe logs of each part are in {kept}.") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Demo:
     console: Console
-    stack: LocalStack
+    stack: SandboxStack
     pipeline: DatabasePipeline
     sandbox: SandboxControl
 
@@ -83,13 +101,7 @@ class _Demo:
         """Make people, accounts, connections and segments; return organisation and id of the first segment."""
         size = write_sample(self.stack.settings.home / "sample")
         self.console.print(f"Made {size.employees} employees and {size.vendors} vendors of three organisations.")
-        playground.open_accounts(self.sandbox)
-        segments: list[tuple[str, str]] = []
-        for organisation in playground.ORGANISATIONS:
-            with self.stack.dashboard(organisation.id) as dashboard:
-                playground.connect(dashboard, organisation)
-                created = playground.create_segments(dashboard, organisation)
-            segments += [(organisation.id, segment_id) for segment_id in created]
+        segments = playground.settle(self.stack, self.sandbox)
         self.console.print(f"Connected them and created {len(segments)} segments, through the API.")
         return segments[0]
 
@@ -102,7 +114,7 @@ class _Demo:
         self.console.print(f"{' → '.join(seen)} in {(utc_now() - begun).total_seconds():.1f} s")
 
     def _sync_all(self, title: str) -> None:
-        from mailchimp_pipeline.defs.firing import (  # noqa: PLC0415 - Dagster takes seconds to import
+        from mailchimp_pipeline.defs.trigger_daily_sync import (  # noqa: PLC0415 - Dagster takes seconds to import
             daily_sync_runs,
             opened_instance,
         )
@@ -114,9 +126,10 @@ class _Demo:
         with self.console.status(title):
             with opened_instance(str(self.stack.dagster_home), storage.get_secret_value()) as instance:
                 runs = daily_sync_runs(self.pipeline, instance)
-            for tags in runs:
+            for run in runs:
                 launch = ("job", "launch", *workspace_arguments(), "-j", "mailchimp_scheduled_sync")
-                self.stack.run("dagster", *launch, "--tags", json.dumps(dict(tags)))
+                config, tags = json.dumps(run.run_config), json.dumps(dict(run.tags))
+                self.stack.run("dagster", *launch, "--config-json", config, "--tags", tags)
             self._wait(begun, self._segments)
         seconds = (utc_now() - begun).total_seconds()
         self.console.print()
@@ -216,5 +229,4 @@ class _Demo:
             if all(segment.last_synced_at and segment.last_synced_at >= since for segment in found):
                 return seen
             time.sleep(_LOOK_EVERY_SECONDS)
-        logs = self.stack.settings.home / "logs"
-        raise DemoFailed(f"Not all segments were synced within {_PATIENCE_SECONDS} s; the logs in {logs} say why.")
+        raise DemoFailed(f"Not all segments were synced within {_PATIENCE_SECONDS} s; the logs say why.")

@@ -2,20 +2,23 @@
 
 import signal
 import threading
-from contextlib import ExitStack, closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager, suppress
 from types import FrameType
 
 from rich.console import Console
 
 from mailchimp_pipeline import playground
-from mailchimp_pipeline.assembly import open_parts
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.database.embedded import EmbeddedServer
+from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.local import keep_sandbox
 from mailchimp_pipeline.local_stack import (
     LocalStack,
+    expect_for_the_sandbox,
     expect_free,
-    local_stack,
+    own_stack,
     sample_data,
+    sandbox_stack,
     wait_for_port,
     workspace_arguments,
 )
@@ -25,16 +28,6 @@ from mailchimp_pipeline.settings import Settings
 _LOOK_EVERY_SECONDS = 1.0
 
 
-class NotOnThisMachine(LastingError):
-    """The sample organisations are in the embedded database alone."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "MAILCHIMP_PIPELINE_DATABASE_URL is set, and sample organisations belong into no database but the embedded "
-            "one: what is known of their audiences is forgotten there. Unset it, or leave --sample out."
-        )
-
-
 def run_dev(settings: Settings, console: Console) -> None:
     """Bring all of it up and stay. Raises `processes.ChildEnded` where a part ends by itself."""
     stop = threading.Event()
@@ -42,38 +35,63 @@ def run_dev(settings: Settings, console: Console) -> None:
     def stop_at(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A terminal that is closed hangs up.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop_at)
-    with ExitStack() as running:
-        with console.status("Starting PostgreSQL and the Mailchimp sandbox"):
-            stack = running.enter_context(local_stack(settings))
-        console.print(f"Local state is in {settings.home}, logs of each part in {settings.home / 'logs'}.")
-        stack.start_api()
-        if stack.sandbox_url:
-            with open_parts(stack.settings) as parts, closing(SandboxControl(stack.sandbox_url)) as sandbox:
-                playground.settle(parts, sandbox, stack.dashboard)
-            sample = sample_data(settings.home) if settings.source is None else None
-            keep_sandbox(settings.home, stack.settings.api_root, sample)
-        with console.status("Starting Dagster"):
-            _start_dagster(stack)
+    with _running(settings, console) as stack:
         console.print(f"Dagster's UI     http://127.0.0.1:{settings.ui_port}")
         console.print(f"API              http://127.0.0.1:{settings.api_port}/docs")
         console.print("                 `mailchimp-pipeline token --organisation acme --actor you --role admin`")
-        if stack.sandbox_url:
+        if "api_root" not in settings.model_fields_set:
             console.print(f"Mailchimp        the sandbox, {stack.settings.api_root}")
         console.print("Ctrl-C ends all of it.")
         while not stop.wait(_LOOK_EVERY_SECONDS):
             stack.children.check()
-        console.print("Stopping.")
+        # Nobody reads it where the terminal is gone.
+        with suppress(OSError):
+            console.print("Stopping.")
+
+
+@contextmanager
+def _running(settings: Settings, console: Console) -> Generator[LocalStack]:
+    """Bring up everything: on somebody's own Mailchimp where one is set, else with the sandbox."""
+    stack = _own(settings, console) if "api_root" in settings.model_fields_set else _with_sandbox(settings, console)
+    with stack as running:
+        with console.status("Starting Dagster"):
+            _start_dagster(running)
+        yield running
+
+
+@contextmanager
+def _own(settings: Settings, console: Console) -> Generator[LocalStack]:
+    with own_stack(settings) as stack:
+        _tell_where(settings, console)
+        stack.start_api()
+        yield stack
+
+
+@contextmanager
+def _with_sandbox(settings: Settings, console: Console) -> Generator[LocalStack]:
+    with sandbox_stack(settings) as stack, closing(SandboxControl(stack.sandbox_url)) as sandbox:
+        _tell_where(settings, console)
+        stack.start_api()
+        playground.settle(stack, sandbox)
+        sample = sample_data(settings.home) if settings.source is None else None
+        keep_sandbox(settings.home, stack.settings.api_root, sample)
+        yield stack
+
+
+def _tell_where(settings: Settings, console: Console) -> None:
+    console.print(f"Local state is in {settings.home}, logs of each part in {settings.home / 'logs'}.")
 
 
 def run_sample_sandbox(settings: Settings, port: int, behaviours: Behaviours, console: Console) -> None:
     """Serve the sandbox as `run_dev` has it, with the sample organisations' accounts, until Ctrl-C."""
-    if settings.database_url:
-        raise NotOnThisMachine
+    expect_for_the_sandbox(settings)
     expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
-    with open_parts(settings) as parts:
-        playground.forget(parts)
+    with EmbeddedServer(settings.home) as server:
+        migrate(server.database_url)
+        playground.forget(server)
 
     def tell(sandbox: Sandbox) -> None:
         keep_sandbox(settings.home, sandbox.api_root, sample_data(settings.home))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from mailchimp_pipeline.private_files import private_directory, write_private
 from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
 
 ENCRYPTION_KEYS_FILE = "encryption-keys"
@@ -40,10 +41,7 @@ def local_state(settings: Settings) -> Settings:
 def keep_sandbox(home: Path, api_root: str, sample: Path | None) -> None:
     """Keep for later commands where the sandbox is, and the sample data that belong to it where there are any."""
     kept = {VARIABLES["api_root"]: api_root} | ({VARIABLES["source"]: str(sample)} if sample else {})
-    path = private_directory(home) / SANDBOX_FILE
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(kept) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_private(private_directory(home) / SANDBOX_FILE, json.dumps(kept) + "\n")
 
 
 def _sandbox_of(settings: Settings) -> dict[str, str]:
@@ -57,14 +55,6 @@ def _sandbox_of(settings: Settings) -> dict[str, str]:
     except (ValueError, TypeError):
         raise SettingsError(f"{path} is damaged. Remove it; `make dev` writes it again.") from None
     return {name: text for name, text in found.items() if name != VARIABLES["source"] or settings.source is None}
-
-
-def private_directory(path: Path) -> Path:
-    """Return the directory, made if need be, for its owner alone; one that is there keeps its mode."""
-    # One by one: of what `parents=True` makes, only the last has the mode.
-    for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
-    return path
 
 
 def _require_encryption_keys(settings: Settings) -> None:
@@ -88,6 +78,8 @@ def _kept(home: Path, name: str, make: Callable[[], str]) -> str:
     path = private_directory(home) / name
     if not path.exists():
         _publish(path, make())
+    # A copy from a backup may have any mode.
+    path.chmod(0o600)
     text = path.read_text(encoding="utf-8").strip()
     if len(text) < _SECRET_BYTES:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""The pipeline on one machine, for `demo` and `dev`: sandbox and sample data where nothing else is set, and Dagster.
+"""The pipeline on one machine, for `demo` and `dev`: with the sandbox, or on somebody's own data and Mailchimp.
 
 What does not belong here: what is done with it (`demo`, `dev`), starting and ending processes (`processes`).
 """
@@ -8,17 +8,22 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from mailchimp_pipeline.assembly import complete_settings
+import psutil
+from sqlalchemy import make_url
+
+from mailchimp_pipeline.assembly import complete_settings, embedded_settings
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.dashboard import Dashboard
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.local import private_directory
-from mailchimp_pipeline.processes import Children, run
+from mailchimp_pipeline.private_files import state_directory
+from mailchimp_pipeline.processes import Children, foreign_environment, run
 from mailchimp_pipeline.sample import write_sample
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 
@@ -31,6 +36,9 @@ _LOOPBACK = "127.0.0.1"
 _OUR_PORTS = range(20_000, 32_000)
 """Below those that systems hand out by themselves, from 32768 on at the lowest."""
 
+_REAL = ("database_url", "dagster_postgres_url", "jwks_url", "mailchimp_proxy", "public_url")
+"""Settings that belong to a pipeline on a real Mailchimp."""
+
 
 class DidNotStart(LastingError):
     """A part did not come up in time."""
@@ -40,20 +48,41 @@ class PortTaken(LastingError):
     """Something listens already where a part is to listen."""
 
 
+class NotForTheSandbox(LastingError):
+    """Settings of a real pipeline are set, but not its Mailchimp: nothing of it is shown the sandbox."""
+
+    def __init__(self, names: Sequence[str], missing: Sequence[str]) -> None:
+        one, root = VARIABLES[names[0]], VARIABLES["api_root"]
+        super().__init__(
+            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} set, and {root} is not. The sandbox and the sample "
+            f"data go with the embedded database only. To work on your own database and Mailchimp, set "
+            f"{_listed(missing)} too. To work with the sandbox, unset what is set; for one command, set it to nothing: "
+            f"`{one}= make dev`."
+        )
+
+
+class OwnSettingsMissing(LastingError):
+    """MAILCHIMP_API_ROOT names a Mailchimp, but something of the pipeline that works with it is not set."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"{VARIABLES['api_root']} is set, so the pipeline works with that Mailchimp, which gets no sample data. "
+            f"Set {_listed(missing)} too, or unset {VARIABLES['api_root']} to work with the sandbox."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """What runs: `settings` lack nothing, `sandbox_url` is None where Mailchimp is somebody else's."""
+    """What runs; `settings` lack nothing."""
 
     settings: Settings
     children: Children
     dagster_home: Path
-    sandbox_url: str | None
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which Dagster's commands work on this stack, whatever ours and the file `.env` say."""
-        nothing_else = dict.fromkeys(VARIABLES.values(), "")
-        return nothing_else | self.settings.environment()
+        """The environment of commands that work on this stack, and read no other setting."""
+        return foreign_environment() | dict.fromkeys(VARIABLES.values(), "") | self.settings.environment()
 
     def start(self, name: str, command: str, *arguments: str) -> None:
         """Start one of the installed commands as a child."""
@@ -65,6 +94,18 @@ class LocalStack:
         self.start("api", "mailchimp-pipeline", "api")
         wait_for_port(self.settings.api_port, self.children, what="The API")
 
+    def run(self, command: str, *arguments: str) -> None:
+        """Run one of the installed commands to its end. Raises `processes.CommandFailed`."""
+        run([installed(command), *arguments], self.environment, self.children.directory)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStack(LocalStack):
+    """The pipeline with the sandbox for its Mailchimp. It works on the embedded database: there is no other way."""
+
+    server: EmbeddedServer
+    sandbox_url: str
+
     def dashboard(self, organisation_id: str) -> Dashboard:
         """Return the API as an administrator of the organisation calls it."""
         from api.auth import make_token  # noqa: PLC0415 - the API is an extra
@@ -72,7 +113,7 @@ class LocalStack:
 
         secret = self.settings.token_secret
         if secret is None:
-            raise LastingError("Tokens are verified by MAILCHIMP_PIPELINE_JWKS_URL; make one where its keys are kept.")
+            raise LastingError(f"{VARIABLES['token_secret']} is not set.")
         token = make_token(
             secret.get_secret_value(),
             organisation_id=organisation_id,
@@ -83,31 +124,88 @@ class LocalStack:
         )
         return Dashboard(f"http://{_LOOPBACK}:{self.settings.api_port}", token)
 
-    def run(self, command: str, *arguments: str) -> None:
-        """Run one of the installed commands to its end. Raises `processes.CommandFailed`."""
-        run([installed(command), *arguments], self.environment)
+
+@contextmanager
+def sandbox_stack(settings: Settings) -> Generator[SandboxStack]:
+    """Bring up the embedded database and the sandbox, with sample data where no source is set, and end both.
+
+    Raises `NotForTheSandbox` before anything is started or written.
+    """
+    expect_for_the_sandbox(settings)
+    with (
+        EmbeddedServer(settings.home) as server,
+        Children(state_directory(settings.home, "logs")) as children,
+    ):
+        sandbox_url = _start_sandbox(children, settings.sandbox_port)
+        dagster_home = _dagster_home(settings.home)
+        ready = embedded_settings(settings, server).environment() | {
+            "MAILCHIMP_PIPELINE_HOME": str(settings.home),
+            "MAILCHIMP_PIPELINE_SOURCE": _source(settings) or str(sample_data(settings.home)),
+            "MAILCHIMP_API_ROOT": f"{sandbox_url}/3.0",
+            "DAGSTER_HOME": str(dagster_home),
+        }
+        yield SandboxStack(Settings.from_environment(ready), children, dagster_home, server, sandbox_url)
 
 
 @contextmanager
-def local_stack(settings: Settings) -> Generator[LocalStack]:
-    """Bring up what the settings lack, and end it all with the block.
+def own_stack(settings: Settings) -> Generator[LocalStack]:
+    """Bring up what is left to bring up for somebody's own data and Mailchimp, and end it.
 
-    The sandbox runs only where MAILCHIMP_API_ROOT is not set, sample data is made only where
-    MAILCHIMP_PIPELINE_SOURCE is not set: with both it is the pipeline on somebody's own data and Mailchimp.
+    Raises `OwnSettingsMissing` before anything is started or written.
     """
-    private_directory(settings.home)
-    with complete_settings(settings) as complete, Children(settings.home / "logs") as children:
-        extra: dict[str, str] = {}
-        if settings.source is None:
-            extra["MAILCHIMP_PIPELINE_SOURCE"] = str(sample_data(settings.home))
-        sandbox_url = None
-        if "api_root" not in settings.model_fields_set:
-            sandbox_url = _start_sandbox(children, settings.sandbox_port)
-            extra["MAILCHIMP_API_ROOT"] = f"{sandbox_url}/3.0"
-        dagster_home = _dagster_home(settings.home / "dagster")
-        extra["DAGSTER_HOME"] = str(dagster_home)
-        ready = Settings.from_environment(complete.environment() | extra)
-        yield LocalStack(ready, children, dagster_home, sandbox_url)
+    missing = _missing(settings)
+    if missing:
+        raise OwnSettingsMissing(missing)
+    with (
+        complete_settings(settings) as complete,
+        Children(state_directory(settings.home, "logs")) as children,
+    ):
+        dagster_home = _dagster_home(settings.home)
+        ready = complete.environment() | {
+            "MAILCHIMP_PIPELINE_HOME": str(settings.home),
+            "MAILCHIMP_PIPELINE_SOURCE": _source(settings),
+            "DAGSTER_HOME": str(dagster_home),
+        }
+        yield LocalStack(Settings.from_environment(ready), children, dagster_home)
+
+
+def expect_for_the_sandbox(settings: Settings) -> None:
+    """Raise `NotForTheSandbox` where a setting belongs to a pipeline on a real Mailchimp."""
+    real = [name for name in _REAL if getattr(settings, name)]
+    # Webhooks that come back to this machine are the sandbox's own.
+    if settings.public_url and urlsplit(settings.public_url).scheme == "http":
+        real.remove("public_url")
+    if real:
+        raise NotForTheSandbox(real, ["api_root", *_missing(settings)])
+
+
+def _missing(settings: Settings) -> list[str]:
+    """Return what is not set that a pipeline on somebody's own data and Mailchimp needs."""
+    needed = ["source"]
+    if settings.database_url or settings.dagster_postgres_url:
+        needed += ["database_url", "dagster_postgres_url", "encryption_keys"]
+        needed += [] if settings.jwks_url else ["token_secret"]
+    return [name for name in needed if not getattr(settings, name)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(VARIABLES[name] for name in names)
+
+
+def _source(settings: Settings) -> str:
+    """Return the source by a path that is right in every directory."""
+    if settings.source is None:
+        return ""
+    source = settings.source.get_secret_value()
+    if "://" not in source:
+        return str(Path(source).absolute())
+    if (
+        source.startswith("sqlite")
+        and (database := make_url(source).database)
+        and not database.startswith((":", "file:"))
+    ):
+        return make_url(source).set(database=str(Path(database).absolute())).render_as_string(hide_password=False)
+    return source
 
 
 def free_port() -> int:
@@ -140,9 +238,18 @@ def expect_free(port: int, *, what: str, setting: str) -> None:
         socket.create_server((_LOOPBACK, port)).close()
     except OSError as error:
         raise PortTaken(
-            f"{what} is to listen on port {port}, where something else does already. Stop that, or set "
-            f"{VARIABLES[setting]} to another port."
+            f"{what} is to listen on port {port}, where {_holder(port)}, or set {VARIABLES[setting]} to another port."
         ) from error
+
+
+def _holder(port: int) -> str:
+    """Return what listens on the port and how to stop it, as far as this user may know."""
+    with suppress(psutil.Error):
+        for found in psutil.net_connections("tcp"):
+            if found.laddr and found.laddr.port == port and found.status == psutil.CONN_LISTEN and found.pid:
+                name = psutil.Process(found.pid).name()
+                return f"process {found.pid} ({name}) listens already. Stop it with `kill {found.pid}`"
+    return "something else listens already. Stop it"
 
 
 def wait_for_port(port: int, children: Children, *, what: str, seconds: float = _START_SECONDS) -> None:
@@ -165,21 +272,22 @@ def workspace_arguments() -> Sequence[str]:
 
 def _start_sandbox(children: Children, port: int) -> str:
     expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
-    children.start("sandbox", [sys.executable, "-m", "mailchimp_pipeline.sandbox", "--port", str(port)], {})
+    command = [sys.executable, "-m", "mailchimp_pipeline.sandbox", "--port", str(port)]
+    children.start("sandbox", command, foreign_environment())
     wait_for_port(port, children, what="The Mailchimp sandbox")
     return f"http://{_LOOPBACK}:{port}"
 
 
 def sample_data(home: Path) -> Path:
     """Return the directory of the sample data, made where it is not there."""
-    directory = home / "sample"
+    directory = state_directory(home, "sample")
     if not (directory / "employees.csv").exists():
-        write_sample(private_directory(directory))
+        write_sample(directory)
     return directory
 
 
 def _dagster_home(home: Path) -> Path:
     """Return a DAGSTER_HOME with the project's `dagster.yaml`, as it is now."""
-    private_directory(home)
-    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
-    return home
+    directory = state_directory(home, "dagster")
+    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", directory / "dagster.yaml")
+    return directory

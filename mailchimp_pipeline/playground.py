@@ -1,17 +1,36 @@
 """The sample organisations at work: their accounts in the sandbox, their connections and their segments.
 
+They are made in the embedded database only: what makes them takes the server itself, which no URL gives.
 What does not belong here: their employees and vendors (`sample`), starting anything (`local_stack`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mailchimp_pipeline.assembly import Parts
+from sqlalchemy import select
+
+from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.dashboard import Dashboard
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.ledger import forget_audiences
 from mailchimp_pipeline.database.segments import NewSegment
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import ConnectionRow
+from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.local_stack import SandboxStack
 from mailchimp_pipeline.sandbox import AccountSetup, AudienceSetup, SandboxControl
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
+
+
+class NotASampleOrganisation(LastingError):
+    """An organisation of the embedded database has the id of a sample organisation, and an account of its own."""
+
+    def __init__(self, organisation_id: str) -> None:
+        super().__init__(
+            f"Organisation {organisation_id} is connected to an account of its own, and has the id of a sample "
+            "organisation. Set MAILCHIMP_API_ROOT and MAILCHIMP_PIPELINE_SOURCE to work with its account, or set "
+            "MAILCHIMP_PIPELINE_HOME to another directory for the sample organisations."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +123,6 @@ ORGANISATIONS = (
 )
 
 
-def open_accounts(sandbox: SandboxControl) -> None:
-    """Make the organisations' accounts and audiences in an empty sandbox."""
-    for organisation in ORGANISATIONS:
-        account_id = sandbox.add_account(organisation.api_key, organisation.name)
-        for audience in organisation.audiences:
-            sandbox.add_audience(account_id, audience.name, audience.id, double_optin=audience.double_optin)
-
-
 def accounts() -> tuple[AccountSetup, ...]:
     """Return the organisations' accounts and audiences, for a sandbox that begins with them."""
     return tuple(
@@ -127,20 +138,45 @@ def accounts() -> tuple[AccountSetup, ...]:
     )
 
 
-def forget(parts: Parts) -> None:
-    """Forget what we know of the organisations' audiences: a sandbox that was started anew has forgotten them too."""
+def forget(server: EmbeddedServer) -> None:
+    """Forget what we know of the organisations' audiences: a sandbox that was started anew has forgotten them too.
+
+    Raises `NotASampleOrganisation` before anything is changed.
+    """
+    with Database(server.database_url) as database:
+        for organisation in ORGANISATIONS:
+            with database.organisation(organisation.id) as session:
+                live = select(ConnectionRow).where(ConnectionRow.soft_deleted_at.is_(None))
+                connection = session.scalar(live.where(ConnectionRow.organisation_id == organisation.id))
+            key = ApiKey.parse(organisation.api_key)
+            if connection and (connection.api_key_hint, connection.data_center) != (key.hint, key.data_center):
+                raise NotASampleOrganisation(organisation.id)
+        for organisation in ORGANISATIONS:
+            with database.organisation(organisation.id) as session:
+                forget_audiences(session)
+
+
+def settle(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]]:
+    """Make an empty sandbox and the embedded database fit each other, and return organisation and id of new segments.
+
+    The accounts and their audiences are there afterwards, and the organisations are connected.
+    """
+    forget(stack.server)
     for organisation in ORGANISATIONS:
-        with parts.database.organisation(organisation.id) as session:
-            forget_audiences(session)
+        account_id = sandbox.add_account(organisation.api_key, organisation.name)
+        for audience in organisation.audiences:
+            sandbox.add_audience(account_id, audience.name, audience.id, double_optin=audience.double_optin)
+    created: list[tuple[str, str]] = []
+    for organisation in ORGANISATIONS:
+        with stack.dashboard(organisation.id) as dashboard:
+            is_new = not dashboard.query("mailchimp.segments.list")["items"]
+            dashboard.mutate("mailchimp.connection.connect", apiKey=organisation.api_key)
+            if is_new:
+                created += [(organisation.id, segment_id) for segment_id in _create_segments(dashboard, organisation)]
+    return created
 
 
-def connect(dashboard: Dashboard, organisation: SampleOrganisation) -> None:
-    """Connect the organisation with its key, which the API verifies at Mailchimp."""
-    dashboard.mutate("mailchimp.connection.connect", apiKey=organisation.api_key)
-
-
-def create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> list[str]:
-    """Create the organisation's segments; return their ids."""
+def _create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> list[str]:
     return [
         dashboard.mutate(
             "mailchimp.segments.create",
@@ -151,18 +187,6 @@ def create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> l
         )["id"]
         for segment in organisation.segments
     ]
-
-
-def settle(parts: Parts, sandbox: SandboxControl, dashboard_of: Callable[[str], Dashboard]) -> None:
-    """Make an empty sandbox and the database fit each other: the accounts are there and the organisations connected."""
-    open_accounts(sandbox)
-    forget(parts)
-    for organisation in ORGANISATIONS:
-        with dashboard_of(organisation.id) as dashboard:
-            is_new = not dashboard.query("mailchimp.segments.list")["items"]
-            connect(dashboard, organisation)
-            if is_new:
-                create_segments(dashboard, organisation)
 
 
 def audiences() -> Iterator[tuple[SampleOrganisation, SampleAudience]]:

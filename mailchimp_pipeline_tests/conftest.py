@@ -1,11 +1,13 @@
 """PostgreSQL for tests: one server a session, and for each test a database of its own with all tables.
 
-Also how much the suites of faults and kills try, the figures that they tell at the end, and Hypothesis's profile for
-new examples.
+Also that no test sees a variable or a file `.env` of who runs it; how much the suites of faults and kills try, the
+figures that they tell at the end, and Hypothesis's profile for new examples.
 What does not belong here: rows; each test makes its own.
 """
 
+import os
 from collections.abc import Callable, Generator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -19,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
 
@@ -30,6 +32,14 @@ _TEMPLATE = "migrated"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux keeps it in memory; the directory made there is nobody else's
 _ROOM_BYTES = 4 * 2**30
 _FIGURES = "figures"
+_NOT_FOR_TESTS = ("MAILCHIMP_", "DAGSTER_", "PG")
+"""What the names of variables begin with that the settings, Dagster or PostgreSQL's clients read."""
+
+
+def pytest_configure() -> None:
+    """Let no test see a setting of who runs it. Each test sets what it needs."""
+    for name in [name for name in os.environ if name.startswith(_NOT_FOR_TESTS)]:
+        del os.environ[name]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +57,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(_FIGURES)
         for line in lines:
             terminalreporter.write_line(str(line))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """Let every test begin in an empty directory: a file `.env` beside the project is not for tests."""
+    directory = tmp_path_factory.mktemp("nowhere")
+    with chdir(directory):
+        yield directory
 
 
 @pytest.fixture
@@ -84,22 +102,25 @@ class PostgresServer:
             connection.execute(statement)
 
 
+@contextmanager
+def server_directory(prefix: str) -> Generator[Path]:
+    """Yield a new directory for a server, in memory where there is room: initialising writes a thousand files."""
+    in_memory = _MEMORY.is_dir() and disk_usage(_MEMORY).free > _ROOM_BYTES
+    with TemporaryDirectory(prefix=prefix, dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True) as home:
+        yield Path(home)
+
+
 @pytest.fixture(scope="session")
 def postgres_home() -> Generator[Path]:
-    """Return the directory of the session's server.
-
-    Not one of pytest's: each pytest that starts closes the directory above all of those to other users,
-    and as root the server runs as another user. In memory where there is room: each test's database is copied.
-    """
-    in_memory = _MEMORY.is_dir() and disk_usage(_MEMORY).free > _ROOM_BYTES
-    with TemporaryDirectory(prefix="postgres-", dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True) as home:
-        yield Path(home)
+    """Return the directory of the session's server."""
+    with server_directory("postgres-") as home:
+        yield home
 
 
 @pytest.fixture(scope="session")
 def postgres_server(postgres_home: Path) -> Generator[PostgresServer]:
     """Return a server that forgets all when it crashes, which is faster."""
-    with embedded_server(postgres_home) as embedded:
+    with EmbeddedServer(postgres_home) as embedded:
         server = PostgresServer(embedded.database_url, count(1))
         server.execute(sql.SQL("alter system set fsync = off"))
         server.execute(sql.SQL("select pg_reload_conf()"))

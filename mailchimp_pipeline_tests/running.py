@@ -1,4 +1,4 @@
-"""The whole pipeline as it runs with Dagster's daemon, and one segment that a sync was asked for, in its midst.
+"""The whole pipeline as it runs with Dagster's daemon, and a run that serves requests, in its midst.
 
 What does not belong here: what is killed meanwhile.
 """
@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 from sqlalchemy import select
 
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
-from mailchimp_pipeline.local_stack import LocalStack, free_port, local_stack, workspace_arguments
+from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
+from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.sandbox import Fault, FaultKind, SandboxControl
-from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.segments import SegmentStatus, SegmentType
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.process_table import called
@@ -31,16 +33,20 @@ PEOPLE = 2100
 UNDER_WAY = 4 * 500
 """One batch is answered, the others are held."""
 
+LAST_LIST = "f" * 10
+"""A run does the audiences of an organisation in the order of their ids."""
+
 
 @dataclass(frozen=True)
 class Running:
-    """The pipeline as it runs, with one segment of which a sync was asked for."""
+    """The pipeline as it runs, with a segment whose sync was requested, and with it that of an empty one."""
 
-    stack: LocalStack
+    stack: SandboxStack
     pipeline: DatabasePipeline
     sandbox: SandboxControl
     segment_id: str
     request_id: str
+    empty_segment_id: str
 
     def written(self) -> set[str]:
         """Return who was written down as pushed."""
@@ -83,13 +89,25 @@ class Running:
         self.wait_until(self.written)
         return self.written()
 
+    def delete_the_empty_segment(self) -> None:
+        """Delete the segment that the run has not come to, as its organisation does."""
+        with self.pipeline.parts.database.organisation(ACME) as session:
+            assert SegmentStore(session).delete(self.empty_segment_id, by="ann", at=AT)
+
+    def runs(self) -> list[tuple[str, set[str]]]:
+        """Return the status of each run of Dagster's, the latest first, and the segments that it materialized."""
+        storage = self.stack.settings.dagster_postgres_url
+        assert storage
+        with opened_instance(str(self.stack.dagster_home), storage.get_secret_value()) as instance:
+            return [(run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs()]
+
     def let_go(self) -> None:
         """Let Mailchimp answer what it holds, and what comes."""
         self.sandbox.call("clear_faults")
 
     def kill_the_run(self) -> None:
         """Kill the process of the run, which the code server has forked off."""
-        (run,) = called("multiprocessing.spawn", recursive=True)
+        (run,) = called("multiprocessing.spawn")
         run.kill()
         run.wait(PATIENCE_SECONDS)
 
@@ -105,21 +123,33 @@ def running(home: Path) -> Generator[Running]:
             "MAILCHIMP_PIPELINE_SANDBOX_PORT": str(free_port()),
         }
     )
-    with local_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
+    with sandbox_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
-        with SandboxControl(stack.sandbox_url or "") as sandbox:
+        with SandboxControl(stack.sandbox_url) as sandbox:
             yield Running(stack, pipeline, sandbox, *_ask(pipeline, sandbox))
 
 
-def _ask(pipeline: DatabasePipeline, sandbox: SandboxControl) -> tuple[str, str]:
-    """Connect the organisation, make a segment and ask for a sync; return the ids of segment and request."""
+def _materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:
+    materialized = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    keys = [entry.dagster_event.partition for entry in materialized if entry.dagster_event]
+    return {key.rpartition("/")[2] for key in keys if key}
+
+
+def _ask(pipeline: DatabasePipeline, sandbox: SandboxControl) -> tuple[str, str, str]:
+    """Connect the organisation, make two segments and request their sync.
+
+    Return the ids of the segment that the run does first, of its request, and of the other segment.
+    """
     sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", skip=1))
     account_id = sandbox.add_account(API_KEY.reveal())
     sandbox.add_audience(account_id, "Staff", LIST)
+    sandbox.add_audience(account_id, "Vendors", LAST_LIST)
     with pipeline.parts.database.organisation(ACME) as session:
         ConnectionStore(session, pipeline.parts.keyring).connect(Account(account_id, "Acme", API_KEY), by="ann", at=AT)
     segment = a_segment(pipeline.parts.database)
     with pipeline.parts.database.organisation(ACME) as session:
-        request = SyncRequestStore(session).ask(segment.id, by="ann", at=AT)
+        vendors = NewSegment("Vendors", SegmentType.VENDOR, LAST_LIST)
+        empty = SegmentStore(session).create(vendors, by="ann", at=AT)
+        request, _ = (SyncRequestStore(session).ask(each.id, by="ann", at=AT) for each in (segment, empty))
     assert request
-    return segment.id, request.id
+    return segment.id, request.id, empty.id

@@ -13,6 +13,7 @@ from mailchimp_pipeline.contacts import (
     EntityType,
     MissingColumnError,
     RelationVersion,
+    normalised,
 )
 from mailchimp_pipeline.errors import LastingError
 
@@ -68,6 +69,14 @@ class FakeSource:
         """Return the organisation's rows."""
         frame = self._relation(relation)
         return frame[frame["organisation_id"] == organisation_id].reset_index(drop=True)
+
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the contact's rows."""
+        frame = self.read(relation, organisation_id)
+        if "id" not in frame.columns:
+            raise MissingColumnError(relation.relation, "id")
+        ids = frame["id"].map(normalised, na_action="ignore")
+        return frame[ids == normalised(entity_id)].reset_index(drop=True)
 
     def describe(self, relation: EntityType) -> RelationVersion:
         """Return the number of rows, and a digest of them."""

@@ -166,15 +166,6 @@ def test_the_sandbox_of_the_sample_organisations_is_found_by_later_commands(
     (postgres_home / "sandbox.json").unlink()
 
 
-def test_no_sample_organisation_comes_into_a_database_of_somebodys_own(
-    environment: pytest.MonkeyPatch, database_url: str
-) -> None:
-    environment.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
-    result = call("sandbox", "--sample")
-    assert result.exit_code == 1
-    assert "leave --sample out" in result.stderr
-
-
 def test_each_command_loads_only_what_it_needs() -> None:
     heavy = ("dagster", "pandas", "sqlalchemy")
     code = f"import sys, mailchimp_pipeline.cli; print([name for name in {heavy} if name in sys.modules])"

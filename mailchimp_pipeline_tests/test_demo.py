@@ -6,7 +6,6 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,14 +13,13 @@ from rich.console import Console
 from mailchimp_pipeline import playground
 from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.demo import DemoFailed, _Demo, _fresh_settings
-from mailchimp_pipeline.local_stack import free_port, local_stack
+from mailchimp_pipeline.demo import DemoFailed, _Demo, _settings
+from mailchimp_pipeline.local_stack import sandbox_stack
 from mailchimp_pipeline.sample import change_sample
 from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline.segments import SegmentStatus
-from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import FileSource, Quiet
-from mailchimp_pipeline_tests.runs.company import KEYS
+from mailchimp_pipeline_tests.conftest import server_directory
 
 
 @dataclass
@@ -35,7 +33,7 @@ class Played:
         """Sync every segment as a run of Dagster's does; return the errors."""
         segments = self.demo.pipeline.due_segments()
         keys = [segment.partition_key for segment in segments]
-        results = self.demo.pipeline.sync(keys, run_id=str(utc_now()), request_id=None, push=True)
+        results = self.demo.pipeline.sync(keys, run_id=str(utc_now()), push=True)
         return {result.error for result in results}
 
     def received(self) -> int:
@@ -44,23 +42,17 @@ class Played:
 
 
 @pytest.fixture
-def played(database_url: str, tmp_path: Path) -> Generator[Played]:
-    settings = Settings.from_environment(
-        {
-            "MAILCHIMP_PIPELINE_HOME": str(tmp_path),
-            "MAILCHIMP_PIPELINE_DATABASE_URL": database_url,
-            "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS,
-            "MAILCHIMP_PIPELINE_TOKEN_SECRET": "s" * 40,
-            "MAILCHIMP_PIPELINE_SANDBOX_PORT": str(free_port()),
-            "MAILCHIMP_PIPELINE_API_PORT": str(free_port()),
-        }
-    )
+def played() -> Generator[Played]:
     text = StringIO()
-    with local_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
+    with (
+        server_directory("demo-") as home,
+        sandbox_stack(_settings(home)) as stack,
+        open_pipeline(stack.settings) as pipeline,
+        SandboxControl(stack.sandbox_url) as sandbox,
+    ):
         stack.start_api()
-        vars(pipeline.parts)["source"] = FileSource(tmp_path / "sample", quiet=Quiet(seconds=0))
-        with SandboxControl(stack.sandbox_url or "") as sandbox:
-            yield Played(_Demo(Console(file=text, width=200), stack, pipeline, sandbox), text)
+        vars(pipeline.parts)["source"] = FileSource(home / "sample", quiet=Quiet(seconds=0))
+        yield Played(_Demo(Console(file=text, width=200), stack, pipeline, sandbox), text)
 
 
 def test_the_demo_tells_what_becomes_of_two_people_and_a_campaign(played: Played) -> None:
@@ -84,20 +76,15 @@ def test_the_demo_tells_what_becomes_of_two_people_and_a_campaign(played: Played
         demo._show_standing(erased, opted_out)
 
 
-def test_a_day_of_hr_work_sends_two_contacts(played: Played) -> None:
-    played.demo._set_up()
-    played.sync()
-    before = played.received()
-    change_sample(played.demo.stack.settings.home / "sample")
-    assert played.sync() == {None}
-    assert played.received() - before == 2
-
-
-def test_the_demo_waits_for_its_segments_and_fails_with_the_first_that_does(played: Played) -> None:
+def test_a_day_of_hr_work_sends_two_contacts_and_a_segment_that_fails_ends_the_demo(played: Played) -> None:
     played.demo._set_up()
     begun = utc_now()
     played.sync()
     assert played.demo._wait(begun, played.demo._segments) == [SegmentStatus.SYNCED]
+    before = played.received()
+    change_sample(played.demo.stack.settings.home / "sample")
+    assert played.sync() == {None}
+    assert played.received() - before == 2
     (played.demo.stack.settings.home / "sample" / "vendors.csv").unlink()
     played.sync()
     with pytest.raises(DemoFailed, match=r"ended in error.*There is no vendors.csv"):
@@ -108,20 +95,8 @@ def test_a_sandbox_that_was_started_anew_is_made_to_fit_what_the_database_knows(
     demo = played.demo
     for _ in range(2):
         demo.sandbox.reset()
-        playground.settle(demo.pipeline.parts, demo.sandbox, demo.stack.dashboard)
+        playground.settle(demo.stack, demo.sandbox)
         assert played.sync() == {None}
         _, audience = next(playground.audiences())
         assert sum(demo.sandbox.statuses(audience.id).values()) > 1000
     assert len(demo.pipeline.due_segments()) == 8
-
-
-def test_the_demo_has_a_home_of_its_own_whatever_the_environment_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path))
-    monkeypatch.setenv("MAILCHIMP_PIPELINE_SOURCE", "/somewhere")
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "left-over").touch()
-    settings = _fresh_settings()
-    assert (settings.home, settings.source) == (tmp_path / "demo", None)
-    assert not settings.home.exists()

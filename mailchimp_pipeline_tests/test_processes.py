@@ -1,13 +1,25 @@
 """Child processes: they end with whoever started them, and say why where they end before."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from mailchimp_pipeline.processes import ChildEnded, Children, CommandFailed, run
+from mailchimp_pipeline.processes import ChildEnded, Children, CommandFailed, isolated, machine_environment, run
 from mailchimp_pipeline_tests.process_table import is_running
-from mailchimp_pipeline_tests.waiting import eventually
+from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+
+_PARENT = """
+import sys, time
+from pathlib import Path
+from mailchimp_pipeline.processes import Children, machine_environment
+with Children(Path(sys.argv[1]), patience=float(sys.argv[2])) as children:
+    children.start("child", ["sh", "-c", sys.argv[3]], machine_environment())
+    time.sleep(600)
+"""
 
 
 def written(logs: Path, name: str) -> list[str]:
@@ -30,6 +42,43 @@ def test_what_does_not_want_to_end_is_killed_and_its_own_children_too(tmp_path: 
         eventually(lambda: len(written(tmp_path, "stubborn")) == 2)
         both = [psutil.Process(int(pid)) for pid in written(tmp_path, "stubborn")]
     eventually(lambda: not any(map(is_running, both)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["sleep 600 & echo $$ $!; wait", 'trap "" TERM HUP; sleep 600 & echo $$ $!; wait'])
+def test_children_end_also_when_their_parent_is_killed(tmp_path: Path, number: signal.Signals, command: str) -> None:
+    arguments = [sys.executable, "-c", _PARENT, str(tmp_path), "0.5", command]
+    with subprocess.Popen(arguments) as parent:
+        eventually(lambda: len(written(tmp_path, "child")) == 2, START_SECONDS)
+        every = [psutil.Process(int(pid)) for pid in written(tmp_path, "child")]
+        every += psutil.Process(parent.pid).children(recursive=True)
+        assert all(map(is_running, every))
+        parent.send_signal(number)
+    eventually(lambda: not any(map(is_running, every)))
+
+
+def test_a_child_gets_exactly_the_environment_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMETHING_ELSE", "1")
+    with Children(tmp_path) as children:
+        children.start("shown", ["/usr/bin/env"], {"GIVEN": "1"})
+        eventually(lambda: written(tmp_path, "shown"))
+        # What Python adds where the language is not set.
+        assert {line for line in written(tmp_path, "shown") if not line.startswith("LC_CTYPE")} == {"GIVEN=1"}
+
+
+def test_an_isolated_process_sees_what_is_about_the_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "/nowhere")
+    monkeypatch.setenv("MAILCHIMP_PROXY", "http://127.0.0.1:1")
+    before, show = Path.cwd(), ["sh", "-c", "env; pwd"]
+    with isolated(tmp_path):
+        shown = subprocess.run(show, check=True, capture_output=True, text=True).stdout
+        assert Path.cwd() == tmp_path
+    after = subprocess.run(show, check=True, capture_output=True, text=True).stdout
+    by_the_shell = {"PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"}
+    assert {line.partition("=")[0] for line in shown.splitlines()[:-1]} <= {*machine_environment(), *by_the_shell}
+    assert ("PGHOST=/nowhere" in after, Path.cwd()) == (True, before)
 
 
 def test_a_child_that_ends_before_its_time_is_told_with_its_last_lines(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`mailchimp-pipeline sync`: asks, waits for Dagster, and tells how it ended."""
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -10,11 +10,11 @@ from threading import Event
 import pytest
 from rich.console import Console
 
-from mailchimp_pipeline.database.requests import SyncRequestStore
+from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.requested_sync import NothingToSync, request_and_wait
-from mailchimp_pipeline_tests.database.builders import ACME, AT
+from mailchimp_pipeline_tests.database.builders import ACME, AT, a_segment
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 
 
@@ -27,6 +27,10 @@ def company(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield made
 
 
+def waiting_requests(company: Company) -> Sequence[SyncRequest]:
+    return [request for request in company.pipeline.open_requests() if request.run_id is None]
+
+
 @pytest.fixture
 def dagster(company: Company) -> Generator[None]:
     """Serve requests as Dagster does, until the end of the test."""
@@ -34,9 +38,10 @@ def dagster(company: Company) -> Generator[None]:
 
     def serve() -> None:
         while not over.wait(0.05):
-            for number, request in enumerate(company.pipeline.waiting_requests()):
-                keys, run_id = [request.partition_key], f"run-{number}"
-                list(company.pipeline.sync(keys, run_id=run_id, request_id=request.id, push=True))
+            waiting = waiting_requests(company)
+            keys, request_ids = [each.partition_key for each in waiting], [each.id for each in waiting]
+            if waiting:
+                list(company.pipeline.sync(keys, run_id="run", push=True, request_ids=request_ids))
 
     with ThreadPoolExecutor(1) as pool:
         serving = pool.submit(serve)
@@ -68,11 +73,34 @@ def test_a_sync_that_fails_is_told_with_its_reason(company: Company) -> None:
     assert str(company.files) in shown.replace("\n", "")
 
 
+def figures(shown: str) -> list[str]:
+    """Return the figures in the segment's row."""
+    (row,) = [line for line in shown.splitlines() if "acme: Everybody" in line]
+    return [word for word in row.split() if word.isdigit()]
+
+
+@pytest.mark.usefixtures("dagster")
+def test_a_sync_that_fails_shows_no_figures_of_the_sync_before(company: Company) -> None:
+    assert figures(ask()[1])
+    (company.files / "employees.csv").unlink()
+    _, shown = ask()
+    assert (figures(shown), "error" in shown) == ([], True)
+
+
+@pytest.mark.usefixtures("dagster")
+def test_each_segment_is_named_as_it_ends_and_all_are_asked_for_at_once(company: Company) -> None:
+    a_segment(company.pipeline.parts.database, name="More")
+    a_segment(company.pipeline.parts.database, name="[Gone]", list_id="0123456789")
+    is_well, shown = ask()
+    assert not is_well
+    assert set(shown.splitlines()[:3]) == {"Everybody: synced", "More: synced", "[Gone]: not synced"}
+
+
 def asked_while(company: Company, happens: Callable[[OrganisationSession], object]) -> tuple[bool, str]:
     """Ask for a sync, and let something happen while it is waited for."""
 
     def meanwhile() -> None:
-        while not company.pipeline.waiting_requests():
+        while not waiting_requests(company):
             time.sleep(0.05)
         with company.pipeline.parts.database.organisation(ACME) as session:
             happens(session)
@@ -85,7 +113,7 @@ def asked_while(company: Company, happens: Callable[[OrganisationSession], objec
 def test_a_segment_that_is_deleted_meanwhile_is_told_and_is_no_success(company: Company) -> None:
     segment_id = company.segment.id
     outcome = asked_while(company, lambda session: SegmentStore(session).delete(segment_id, by="alice", at=AT))
-    assert outcome == (False, f"Segment {segment_id} was deleted meanwhile.\n")
+    assert outcome == (False, f"Everybody: not synced\nSegment {segment_id} was deleted meanwhile.\n")
 
 
 def test_a_request_that_ends_without_a_run_is_told_with_its_reason(company: Company) -> None:
@@ -93,14 +121,16 @@ def test_a_request_that_ends_without_a_run_is_told_with_its_reason(company: Comp
         company, lambda session: SyncRequestStore(session).end_waiting("Disconnected.", by="alice", at=AT)
     )
     assert not is_well
-    assert "Segment 'Everybody' was not synced: Disconnected." in shown
+    assert "Everybody: Disconnected." in shown
 
 
 def test_a_sync_that_nobody_serves_is_told_after_the_wait(company: Company) -> None:
+    company.sync()
     is_well, shown = ask(wait=0)
     assert not is_well
+    assert (figures(shown), "synced" in shown, "pending" in shown) == ([], False, True)
     assert "as long as Dagster's daemon runs" in shown
-    assert [request.partition_key for request in company.pipeline.waiting_requests()] == [company.segment.partition_key]
+    assert [request.partition_key for request in waiting_requests(company)] == [company.segment.partition_key]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mailchimp_pipeline_tests.source_fake import a_vendor, an_employee
 
 IDS = st.sampled_from(["1", "2", "02", "10", "9", "x"])
 EMAILS = st.sampled_from([None, "bad", "a@x.test", "A@x.test ", "b@x.test", "c@x.test"])
-VALUES = st.sampled_from([None, "Sales", "sales ", "R&D", "Köln", "KO\u0308LN"])
+VALUES = st.sampled_from([None, "Sales", "sales ", "R&D", "Köln", "KO\u0308LN", "R\u00a0&\u200b D", "\uff32 &  d"])
 ENTITY_TYPES = st.sampled_from(["employee", "vendor"])
 REASONS = st.sampled_from(["opted_out", "erased"])
 EMPLOYEES = st.lists(st.builds(an_employee, id=IDS, email=EMAILS, department=VALUES, location=VALUES), max_size=8)
@@ -112,7 +112,7 @@ class Model:
 
 
 def same_form(value: str | None) -> str | None:
-    return value and unicodedata.normalize("NFC", value).lower().strip()
+    return value and " ".join(unicodedata.normalize("NFKC", value).replace("\u200b", "").lower().split())
 
 
 def entity(contact: Row) -> tuple[str | None, str | None]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import StringConstraints, model_validator
 
 from api.procedures.context import Context
-from api.procedures.inputs import ForeignId, PageInput
+from api.procedures.inputs import EntityId, PageInput
 from api.trpc import Router, UtcTime, WireModel
 from mailchimp_pipeline.database import audit
 
@@ -17,7 +17,7 @@ class AuditInput(PageInput):
 
     entity_type: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")] | None = None
     """What kind of thing, such as `segment`; goes with `entityId`."""
-    entity_id: ForeignId | None = None
+    entity_id: EntityId | None = None
 
     @model_validator(mode="after")
     def _names_a_whole_entity(self) -> Self:

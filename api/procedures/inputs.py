@@ -5,10 +5,10 @@ What does not belong here: the input of one procedure, which stands beside it.
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.trpc import TRPCError, WireModel
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts import EntityType, normalised
 from mailchimp_pipeline.segments import STORABLE_TEXT
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=STORABLE_TEXT)]
@@ -16,7 +16,17 @@ Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length
 ForeignId = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=STORABLE_TEXT)
 ]
-"""An id that another system gave: an employee's, an audience's."""
+"""An id that another system gave, such as an audience's."""
+
+
+def _normalised(entity_id: str) -> str:
+    if not (found := normalised(entity_id)):
+        raise ValueError("the id has only characters that are not seen")
+    return found
+
+
+EntityId = Annotated[ForeignId, AfterValidator(_normalised)]
+"""An employee's or vendor's id, in the form in which the contacts of the source have theirs."""
 
 
 def left_out() -> Any:  # noqa: ANN401 - stands for a value of any field
@@ -39,7 +49,7 @@ class PageInput(WireModel):
 class EntityInput(WireModel):
     """An employee or vendor."""
 
-    entity_id: ForeignId
+    entity_id: EntityId
     entity_type: EntityType
 
 

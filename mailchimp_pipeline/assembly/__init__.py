@@ -10,6 +10,7 @@ from mailchimp_pipeline.assembly.parts import (
     OpenAccount,
     Parts,
     complete_settings,
+    embedded_settings,
     open_parts,
 )
 from mailchimp_pipeline.assembly.pipeline import DatabasePipeline, open_pipeline
@@ -22,6 +23,7 @@ __all__ = [
     "OpenAccount",
     "Parts",
     "complete_settings",
+    "embedded_settings",
     "open_campaigns",
     "open_parts",
     "open_pipeline",

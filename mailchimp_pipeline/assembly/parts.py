@@ -12,7 +12,7 @@ from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.locks import ConnectionSlots
@@ -58,14 +58,20 @@ def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
 
     Raises `settings.SettingsError` and `database.embedded.EmbeddedDatabaseUnavailable`.
     """
-    settings = local_state(settings or Settings.from_environment())
+    settings = settings or Settings.from_environment()
     if settings.database_url:
-        yield settings
+        yield local_state(settings)
         return
-    with embedded_server(settings.home) as server:
-        migrate(server.database_url)
-        urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
-        yield Settings.from_environment(urls | settings.environment())
+    with EmbeddedServer(settings.home) as server:
+        yield embedded_settings(settings, server)
+
+
+def embedded_settings(settings: Settings, server: EmbeddedServer) -> Settings:
+    """Return settings that lack nothing, on the embedded server, whose tables are brought up to this version."""
+    complete = local_state(settings)
+    migrate(server.database_url)
+    urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
+    return Settings.from_environment(urls | complete.environment())
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.registration import Registration
 from mailchimp_pipeline.runs.persistence import Persistence
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.services.propagate_opt_outs import pull_and_propagate
@@ -67,17 +67,21 @@ class DatabasePipeline:
         """Return the live segments of connected organisations."""
         return Persistence(_PAUSES_OF_A_TICK).do(self._records.due_segments)
 
-    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
+    def due_partition_keys(self) -> Sequence[str]:
+        """Return the partition keys of the due segments, those of one organisation next to each other."""
+        return Persistence(_PAUSES_OF_A_TICK).do(self._records.due_partition_keys)
+
+    def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
         """Return those of the due segments whose last sync did not end well after the moment."""
         return Persistence().do(partial(self._records.not_synced_since, moment))
 
-    def waiting_requests(self) -> Sequence[SyncRequest]:
-        """Return the requests that no run has taken up."""
-        return self._records.waiting_requests()
+    def checked_segments(self) -> CheckedSegments:
+        """Return the segments that fail an asset check."""
+        return Persistence().do(self._records.checked_segments)
 
-    def running_requests(self) -> Sequence[SyncRequest]:
-        """Return the requests that a run has taken up and not ended."""
-        return self._records.running_requests()
+    def open_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests for a sync that wait or are being served, the oldest first."""
+        return self._records.open_requests()
 
     @contextmanager
     def at_work(self, run_id: str) -> Generator[None]:
@@ -87,35 +91,44 @@ class DatabasePipeline:
             Persistence().do(lambda: held.enter_context(lock()))
             yield
 
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
-        """Do the segments with these partition keys."""
+    def sync(
+        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+    ) -> Iterator[SegmentResult]:
+        """Sync the segments with these partition keys, and end the requests."""
         persistence = Persistence()
-        if push and request_id is None:
+        if push and not request_ids:
             persistence.do(self._register_webhooks)
-        segments, confirmed = persistence.do(partial(self._taken_up, keys, run_id, request_id))
+        segments = persistence.do(partial(self._records.segments, keys))
+        started = persistence.do(partial(self._records.start_requests, request_ids, segments, run_id))
+        requests = {request.segment_id: request for request in started}
+        for result in each_working_for(self._results(segments, started, persistence, push=push), run_id=run_id):
+            request = requests.get(result.segment.id)
+            if request is not None:
+                persistence.do(partial(self._records.end_request, result, request.id))
+            _tell(result, run_id, request and request.id)
+            yield result
+
+    def _results(
+        self, segments: Sequence[Segment], requests: Sequence[SyncRequest], persistence: Persistence, *, push: bool
+    ) -> Iterator[SegmentResult]:
+        for segment in segments:
+            if segment.unknown:
+                error = (
+                    f"Segment {segment.name!r} was stored by a newer version, and this version does not know its "
+                    f"{', '.join(segment.unknown)}. Upgrade this version, or save the segment again without it."
+                )
+                persistence.do(partial(self._records.mark_failed, segment, error))
+                yield SegmentResult(segment, error=error)
         run = SegmentSync(
             self.parts.source,
             self._records,
             self.parts.audiences,
             utc_now,
             push=push,
-            departures_confirmed=confirmed,
+            departures_confirmed=frozenset(each.segment_id for each in requests if each.departures_confirmed),
             persistence=persistence,
         )
-        for result in each_working_for(run.results(segments), run_id=run_id, request_id=request_id):
-            if request_id is not None:
-                persistence.do(partial(self._records.end_request, result, request_id))
-            _tell(result, run_id, request_id)
-            yield result
-
-    def _taken_up(
-        self, keys: Sequence[str], run_id: str, request_id: str | None
-    ) -> tuple[Sequence[Segment], frozenset[str]]:
-        """Return the segments, and in which of them the request confirms departures."""
-        segments = self._records.segments(keys)
-        if request_id is None:
-            return segments, frozenset()
-        return segments, self._records.start_request(keys, request_id, run_id)
+        yield from run.results(segment for segment in segments if not segment.unknown)
 
     def organisations_with_opt_outs(self) -> Sequence[str]:
         """Return the connected organisations with opt-outs that may not have reached every audience."""
@@ -166,9 +179,9 @@ class DatabasePipeline:
         """Put segments that are `syncing` though nothing is at them into `error`."""
         return self._records.fail_abandoned()
 
-    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
-        """Put what the run did not come to into `error`, and end its request unless another run took that over."""
-        Persistence(_PAUSES_OF_A_TICK).do(partial(self._records.fail_stopped, run, reason))
+    def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
+        """Put what the run did not come to into `error`, and fail its requests unless another run serves them."""
+        return Persistence(_PAUSES_OF_A_TICK).do(partial(self._records.fail_stopped, run, reason))
 
     def is_alive(self, run_id: str) -> bool:
         """Tell whether the process of a run holds its lock."""

@@ -3,7 +3,7 @@
 What does not belong here: reading a source (`sources`), deciding who is a member (`segments`).
 """
 
-from mailchimp_pipeline.contacts.addresses import AddressProblem, subscriber_hash
+from mailchimp_pipeline.contacts.addresses import AddressProblem, canonical_address, subscriber_hash
 from mailchimp_pipeline.contacts.arrow import ARROW_STRING
 from mailchimp_pipeline.contacts.content import content_digest
 from mailchimp_pipeline.contacts.relations import (
@@ -15,7 +15,8 @@ from mailchimp_pipeline.contacts.relations import (
     MissingIdError,
 )
 from mailchimp_pipeline.contacts.rows import contacts
-from mailchimp_pipeline.contacts.source import RelationVersion, Source, present_addresses, read_contacts
+from mailchimp_pipeline.contacts.source import RelationVersion, Source, find_contacts, present_addresses, read_contacts
+from mailchimp_pipeline.contacts.text import normalised
 
 __all__ = [
     "ARROW_STRING",
@@ -28,8 +29,11 @@ __all__ = [
     "MissingIdError",
     "RelationVersion",
     "Source",
+    "canonical_address",
     "contacts",
     "content_digest",
+    "find_contacts",
+    "normalised",
     "present_addresses",
     "read_contacts",
     "subscriber_hash",

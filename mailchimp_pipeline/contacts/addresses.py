@@ -1,17 +1,16 @@
-"""E-mail addresses: the form they are sent in, what is wrong with the others, and Mailchimp's hash of them.
+"""E-mail addresses: the form they are sent in, what is wrong with the others, and the hash that is their key.
 
 What does not belong here: whether an address exists, or whether Mailchimp likes its domain (`sync` learns that).
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import email_validator
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.arrow import NO_TEXT, pc, text_by_text
+from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
 
 LONGEST = 254
 """Bytes in an address, the limit of SMTP."""
@@ -46,9 +45,25 @@ class CheckedAddresses:
     problems: pa.StringArray
 
 
+def canonical_address(address: str) -> str:
+    """Return the one form of an address: trimmed, in lower case, with the domain in ASCII.
+
+    Mailchimp keeps an internationalised domain as it was entered, in Unicode or as `xn--`. The domain is encoded
+    by IDNA 2008, as email-validator does for `sendable`. One that email-validator refuses is only lower-cased.
+    """
+    trimmed = address.strip()
+    if trimmed.isascii() or "@" not in trimmed:
+        return trimmed.lower()
+    local, _, domain = trimmed.rpartition("@")
+    return f"{local.lower()}@{_ascii_domain(domain)}"
+
+
 def subscriber_hash(address: str) -> str:
-    """Mailchimp's id of a member: the MD5 of the trimmed, lower-cased address, in hex."""
-    return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).hexdigest()
+    """Return the key of a contact in an audience: the MD5 of the `canonical_address`, in hex.
+
+    It is also Mailchimp's id of the member, unless Mailchimp has the domain in Unicode.
+    """
+    return _md5(canonical_address(address))
 
 
 def sendable(address: str) -> str | None:
@@ -75,9 +90,7 @@ def checked(addresses: pa.StringArray) -> CheckedAddresses:
         pa.scalar(AddressProblem.MISSING.value),
         pc.if_else(pc.is_null(sent), pa.scalar(AddressProblem.INVALID.value), NO_TEXT),
     )
-    return CheckedAddresses(
-        emails=pc.coalesce(sent, addresses), hashes=_each_once(subscriber_hash, sent), problems=problems
-    )
+    return CheckedAddresses(emails=pc.coalesce(sent, addresses), hashes=each_once(_md5, sent), problems=problems)
 
 
 def plain(addresses: pa.StringArray) -> pa.BooleanArray:
@@ -86,14 +99,20 @@ def plain(addresses: pa.StringArray) -> pa.BooleanArray:
     return pc.and_(short, pc.match_substring_regex(addresses, _PLAIN))
 
 
+def _md5(canonical: str) -> str:
+    return hashlib.md5(canonical.encode(), usedforsecurity=False).hexdigest()
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        address = email_validator.validate_email(f"a@{domain}", check_deliverability=False, globally_deliverable=False)
+    except email_validator.EmailNotValidError:
+        return domain.lower()
+    return address.ascii_domain
+
+
 def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:
     """Return `sendable` of each address: at once for the plain ones, one by one for each distinct other."""
     lowered: pa.StringArray = pc.ascii_lower(addresses)
     is_plain = plain(lowered)
-    return pc.if_else(is_plain, lowered, _each_once(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))
-
-
-def _each_once(function: Callable[[str], str | None], values: pa.StringArray) -> pa.StringArray:
-    """Return the function of every value, called once for each distinct one; null stays null."""
-    encoded = pc.dictionary_encode(values)
-    return text_by_text(function, encoded.dictionary).take(encoded.indices)
+    return pc.if_else(is_plain, lowered, each_once(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))

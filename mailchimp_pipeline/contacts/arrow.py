@@ -42,6 +42,12 @@ def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -
     return joined(pa.chunked_array(results, pa.string()))
 
 
+def each_once(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
+    """Return the function of each text, called once for each distinct one; null stays null."""
+    encoded = pc.dictionary_encode(texts)
+    return text_by_text(function, encoded.dictionary).take(encoded.indices)
+
+
 def give_back_memory() -> None:
     """Give the system back what Arrow keeps of what was freed: after a large step it would be as much again."""
     pa.default_memory_pool().release_unused()

@@ -1,4 +1,4 @@
-"""Raw rows of a relation into contacts: text trimmed, names told apart, addresses checked, no row dropped.
+"""Raw rows of a relation into contacts: text trimmed, ids normalised, addresses checked, no row dropped.
 
 What does not belong here: where rows come from (`source`), the syntax of an address (`addresses`).
 """
@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mailchimp_pipeline.contacts.addresses import checked
-from mailchimp_pipeline.contacts.arrow import NO_TEXT, pc, text_column, text_frame
+from mailchimp_pipeline.contacts.arrow import pc, text_column, text_frame
 from mailchimp_pipeline.contacts.relations import (
     ATTRIBUTES,
     CONTACT_COLUMNS,
@@ -16,7 +16,9 @@ from mailchimp_pipeline.contacts.relations import (
     MissingColumnError,
     MissingIdError,
 )
+from mailchimp_pipeline.contacts.text import normalised_column, trimmed_column
 
+_IDS = ("organisation_id", "id")
 _NAMES = ("first_name", "last_name")
 _NAME_STAND_INS = ("name", "company_name")
 
@@ -25,10 +27,11 @@ def contacts(frame: pd.DataFrame, entity_type: EntityType) -> pd.DataFrame:
     """Return one contact a row, in the order of the rows, with `CONTACT_COLUMNS` as `ARROW_STRING`.
 
     `frame` has the `RELATION_COLUMNS` as text; vendors may lack the attributes, and have `name` or `company_name`
-    for the two names. Text is trimmed, blank text is null. Two rows of one entity stay two contacts.
+    for the two names. Text is trimmed, blank text is null, ids are `normalised`.
+    Two rows of one entity stay two contacts.
     """
     _require_columns(frame, entity_type)
-    given = {str(name): _trimmed(text_column(frame[name])) for name in frame.columns if name in RELATION_COLUMNS}
+    given = {name: _given(frame, name) for name in RELATION_COLUMNS if name in frame.columns}
     _require_ids(given, entity_type)
     nothing: pa.StringArray = pa.array([None] * len(frame), pa.string())
     addresses = checked(given["email"])
@@ -48,7 +51,7 @@ def contacts(frame: pd.DataFrame, entity_type: EntityType) -> pd.DataFrame:
 
 
 def _require_columns(frame: pd.DataFrame, entity_type: EntityType) -> None:
-    required = ["organisation_id", "id", "email"]
+    required = [*_IDS, "email"]
     if entity_type is EntityType.EMPLOYEE:
         required += [*_NAMES, *ATTRIBUTES]
     elif not any(name in frame.columns for name in _NAME_STAND_INS):
@@ -59,15 +62,15 @@ def _require_columns(frame: pd.DataFrame, entity_type: EntityType) -> None:
 
 
 def _require_ids(given: dict[str, pa.StringArray], entity_type: EntityType) -> None:
-    for column in ("organisation_id", "id"):
+    for column in _IDS:
         if given[column].null_count:
             raise MissingIdError(entity_type.relation, column, given[column].null_count)
 
 
-def _trimmed(text: pa.StringArray) -> pa.StringArray:
-    """Return the text trimmed, null where it is blank, without the NUL that PostgreSQL cannot hold."""
-    trimmed = pc.utf8_trim_whitespace(pc.replace_substring(text, "\0", ""))
-    return pc.if_else(pc.equal(trimmed, ""), NO_TEXT, trimmed)
+def _given(frame: pd.DataFrame, name: str) -> pa.StringArray:
+    """Return a column without blanks around its texts; of ids, which are compared, the normalised form."""
+    column = trimmed_column(text_column(frame[name]))
+    return normalised_column(column) if name in _IDS else column
 
 
 def _names(given: dict[str, pa.StringArray], nothing: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
@@ -78,7 +81,7 @@ def _names(given: dict[str, pa.StringArray], nothing: pa.StringArray) -> tuple[p
     """
     first, last = (given.get(name, nothing) for name in _NAMES)
     name, company = (given.get(name, nothing) for name in _NAME_STAND_INS)
-    parts = pc.extract_regex(name, r"^(?P<first>[^\s,]+)\s+(?P<rest>[^,]+)$")
+    parts = pc.extract_regex(name, r"^(?P<first>[^\s\pZ,]+)[\s\pZ]+(?P<rest>[^,]+)$")
     nameless = pc.and_(pc.is_null(first), pc.is_null(last))
     stand_in_first = pc.coalesce(pc.struct_field(parts, "first"), name, company)
     stand_in_last = pc.struct_field(parts, "rest")

@@ -32,6 +32,13 @@ class Source(Protocol):
         """Return the organisation's raw rows: those of `RELATION_COLUMNS` there are, as `ARROW_STRING`, any order."""
         ...
 
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the raw rows of one contact, as `read` does, without holding the others.
+
+        Ids are compared as `normalised`. Raises `MissingColumnError` where the relation has no ids.
+        """
+        ...
+
     def describe(self, relation: EntityType) -> RelationVersion:
         """Return how many rows the relation has, and which version it is."""
         ...
@@ -44,10 +51,14 @@ def read_contacts(source: Source, organisation_id: str, relations: Iterable[Enti
     return pd.concat(frames, ignore_index=True)
 
 
+def find_contacts(source: Source, organisation_id: str, entity_type: EntityType, entity_id: str) -> pd.DataFrame:
+    """Return the contact's rows in the source, as `contacts` does: none, one, or one for each of their posts."""
+    return contacts(source.find(entity_type, organisation_id, entity_id), entity_type)
+
+
 def present_addresses(
     source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
 ) -> tuple[str, ...] | None:
     """Return the contact's addresses in the source, as Mailchimp's hashes; None where that has no such contact."""
-    contacts = read_contacts(source, organisation_id, [entity_type])
-    theirs = contacts.loc[contacts["entity_id"] == entity_id, "subscriber_hash"]
-    return None if theirs.empty else tuple(sorted({str(address) for address in theirs.dropna()}))
+    found = find_contacts(source, organisation_id, entity_type, entity_id)
+    return None if found.empty else tuple(sorted({str(address) for address in found["subscriber_hash"].dropna()}))

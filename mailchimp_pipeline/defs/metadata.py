@@ -1,11 +1,16 @@
 """What the assets say of themselves in Dagster's UI: counts, times and links, never a person."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.sync.model import Figure
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.runs.pipeline import SegmentName
+    from mailchimp_pipeline.segments import Segment
 
 Metadata = Mapping[str, dg.MetadataValue]
 
@@ -45,14 +50,34 @@ def sync_metadata(result: SegmentResult) -> Metadata:
     }
 
 
-def failure_metadata(failed: Mapping[str, str]) -> Metadata:
+def segment_label(segment: "Segment | SegmentName") -> str:
+    """Return what people call a segment: its organisation and its name."""
+    return f"{segment.organisation_id}: {segment.name}"
+
+
+def segments_table(segments: Sequence["Segment | SegmentName"]) -> dg.MetadataValue:
+    """Return a table of segments, each with its name and its partition key."""
+    return _table({"segment": segment_label(each), "partition": each.partition_key} for each in segments)
+
+
+def failure_metadata(failed: Sequence[SegmentResult]) -> Metadata:
     """Return a table of segments and why each did not end well."""
     return {
-        "failed": dg.MetadataValue.table(
-            records=[dg.TableRecord({"segment": key, "error": error}) for key, error in failed.items()],
-            schema=dg.TableSchema(columns=[dg.TableColumn("segment"), dg.TableColumn("error")]),
+        "failed": _table(
+            {
+                "segment": segment_label(result.segment),
+                "error": result.error or "",
+                "partition": result.segment.partition_key,
+            }
+            for result in failed
         )
     }
+
+
+def _table(rows: Iterable[dict[str, str]]) -> dg.MetadataValue:
+    records = [dg.TableRecord({**row}) for row in rows]
+    columns = [dg.TableColumn(name) for name in (records[0].data if records else ())]
+    return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 
 
 def _figure(value: Figure) -> dg.MetadataValue:

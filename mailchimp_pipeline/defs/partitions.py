@@ -1,36 +1,27 @@
-"""Segments as Dagster partitions: one a live segment of a connected organisation, `organisation/segment-id`.
+"""Segments as Dagster partitions: one per live segment of a connected organisation, `organisation/segment-id`.
 
-What does not belong here: which segments there are (`database.segments`).
+What does not belong here: which segments there are (`database.segments`), runs (`sync_runs`).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import dagster as dg
 
 SEGMENTS = dg.DynamicPartitionsDefinition(name="segments")
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
+def whole_organisations(keys: Sequence[str], per_run: int) -> Iterator[list[str]]:
+    """Split partition keys into runs of at most `per_run`, keeping their order and never cutting an organisation.
 
-def contiguous_ranges(keys: Sequence[str], wanted: Collection[str], longest: int) -> Iterator[tuple[str, str]]:
-    """Yield first and last key of the fewest ranges of `keys` that hold all of `wanted` and nothing else.
-
-    Dagster asks for several partitions in one run by such a range, in the order in which it keeps the keys.
+    Keys of one organisation follow each other. An organisation with more than `per_run` keys is a run of its own.
     """
-    chosen = set(wanted)
     run: list[str] = []
-    for key in keys:
-        if key in chosen and len(run) < longest:
-            run.append(key)
-            continue
-        if run:
-            yield run[0], run[-1]
-        run = [key] if key in chosen else []
+    for _, group in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+        theirs = list(group)
+        if run and len(run) + len(theirs) > per_run:
+            yield run
+            run = []
+        run += theirs
     if run:
-        yield run[0], run[-1]
-
-
-def range_tags(first: str, last: str) -> dict[str, str]:
-    """Return the tags by which a run takes the partitions from `first` to `last`."""
-    return {RANGE_START: first, RANGE_END: last}
+        yield run

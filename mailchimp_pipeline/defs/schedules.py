@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.assets import SEGMENTS_A_RUN
+from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.jobs import freshness, scheduled_sync
-from mailchimp_pipeline.defs.partitions import SEGMENTS, contiguous_ranges, range_tags
+from mailchimp_pipeline.defs.partitions import whole_organisations
+from mailchimp_pipeline.defs.sync_runs import scheduled_run
 from mailchimp_pipeline.runs.pipeline import Pipeline
 
 
@@ -24,16 +25,14 @@ from mailchimp_pipeline.runs.pipeline import Pipeline
 def daily_sync(
     context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Ask for runs of as many segments as a run takes, each with segments that stand next to each other."""
-    due = [segment.partition_key for segment in pipeline.due_segments()]
+    """Split the due segments into runs of whole organisations."""
+    due = pipeline.due_partition_keys()
     if not due:
         yield dg.SkipReason("No organisation is connected, or none has a segment.")
         return
-    context.instance.add_dynamic_partitions(SEGMENTS.name or "", due)
-    keys = context.instance.get_dynamic_partitions(SEGMENTS.name or "")
     tick = context.scheduled_execution_time.isoformat()
-    for first, last in contiguous_ranges(keys, due, SEGMENTS_A_RUN):
-        yield dg.RunRequest(run_key=f"{tick} {first}", tags=range_tags(first, last))
+    for keys in whole_organisations(due, SEGMENTS_PER_RUN):
+        yield scheduled_run(f"{tick} {keys[0]}", keys)
 
 
 daily_freshness = dg.ScheduleDefinition(

@@ -3,27 +3,30 @@
 # Dagster's decorators and makers of jobs have types with unknown parts.
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
+from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.failures import foreseen
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
-from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START, SEGMENTS
-from mailchimp_pipeline.defs.stranded import end_stranded
-from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun
+from mailchimp_pipeline.defs.orphaned_requests import requests_to_serve
+from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.sync_runs import (
+    SyncConfig,
+    may_need_partitions,
+    partition_keys,
+    requested_run,
+    show_as_failed,
+)
+from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun, SyncRequest
 
 _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
 _SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+
+_NEW_PARTITIONS_PER_TICK = 1000
+"""Dagster gives a tick a minute; adding so many partitions takes it a second."""
 
 
 @dg.sensor(
@@ -31,38 +34,50 @@ _UNDER_WAY = [
     job=segment_sync,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Keeps the partitions in step with the segments, and starts a run for each request for a sync.",
+    description="Keeps the partitions in step with the segments, and starts runs for requests for a sync.",
 )
 def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
-    """Ask for a run for every waiting request; a request's id as run key makes that one run, however often asked."""
+    """Ask for one run per organisation, for all of its requests that wait."""
     abandoned = pipeline.fail_abandoned()
     if abandoned:
         context.log.warning("%d segments were syncing in a process that is gone; they are in error now.", abandoned)
-    requests = pipeline.waiting_requests()
-    end_stranded(context, pipeline, [*requests, *pipeline.running_requests()])
-    live = [segment.partition_key for segment in pipeline.due_segments()]
-    ready = set(live)
+    to_serve = requests_to_serve(context, pipeline)
+    live = pipeline.due_partition_keys()
     return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(run_key=request.id, partition_key=request.partition_key, tags={REQUEST_TAG: request.id})
-            for request in requests
-            if request.partition_key in ready
-        ],
-        dynamic_partitions_requests=_partition_changes(context.instance, live),
+        run_requests=_runs(to_serve, live),
+        dynamic_partitions_requests=_partition_changes(context.instance, live, pipeline.now()),
     )
 
 
+def _runs(requests: Sequence[SyncRequest], live: Sequence[str]) -> list[dg.RunRequest]:
+    """Return one run per organisation, that of the oldest request first."""
+    ready = set(live)
+    of: dict[str, list[SyncRequest]] = {}
+    for request in requests:
+        if request.partition_key in ready:
+            of.setdefault(request.organisation_id, []).append(request)
+    return [
+        requested_run(
+            organisation_id,
+            SyncConfig(segments=[each.partition_key for each in theirs], requests=[each.id for each in theirs]),
+        )
+        for organisation_id, theirs in of.items()
+    ]
+
+
 def _partition_changes(
-    instance: dg.DagsterInstance, live: Sequence[str]
+    instance: dg.DagsterInstance, live: Sequence[str], now: datetime
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    """Return what brings Dagster's partitions in step. None is taken from under a run that may be about to read it."""
+    """Return what brings Dagster's partitions in step with the segments.
+
+    None is deleted while a run or a backfill that a person started for partitions may need it.
+    """
     known = set(instance.get_dynamic_partitions(SEGMENTS.name or ""))
     changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if new := [key for key in live if key not in known]:
-        changes.append(SEGMENTS.build_add_request(new))
-    if gone := sorted(known - set(live)):
-        under_way = instance.get_runs_count(dg.RunsFilter(statuses=_UNDER_WAY))
-        changes += [] if under_way else [SEGMENTS.build_delete_request(gone)]
+        changes.append(SEGMENTS.build_add_request(new[:_NEW_PARTITIONS_PER_TICK]))
+    if (gone := sorted(known - set(live))) and not may_need_partitions(instance, now):
+        changes.append(SEGMENTS.build_delete_request(gone))
     return changes
 
 
@@ -93,8 +108,12 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
 )
 def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
     """Segments that failed by themselves have their own error already, and keep it."""
-    why = foreseen(context.failure_event)
-    _fail_segments(context, pipeline, f"failed before it came to this segment{f': {why}' if why else '.'}")
+    why, run = foreseen(context.failure_event), context.dagster_run
+    failed = _fail_segments(context, pipeline, f"failed before it came to this segment{f': {why}' if why else '.'}")
+    # Each event takes some hundredths of a second, and a tick has a minute.
+    for key in failed[:SEGMENTS_PER_RUN]:
+        for asset in sorted(run.asset_selection or _SYNCED_ASSETS):
+            show_as_failed(context.instance, run, asset, key)
 
 
 @dg.run_status_sensor(
@@ -109,29 +128,21 @@ def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourcePara
     _fail_segments(context, pipeline, "was cancelled before it came to this segment.")
 
 
-def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> None:
+def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> Sequence[str]:
+    """Put what the run did not come to into error; return the partition keys."""
     run = context.dagster_run
     if not _syncs(run):
-        return
+        return []
     record = context.instance.get_run_record_by_id(run.run_id)
     begun = datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
     stopped = StoppedRun(
         run.run_id,
-        list(_partition_keys(context.instance, run)),
+        list(partition_keys(context.instance, run)),
         begun or (record.create_timestamp if record else pipeline.now()),
-        run.tags.get(REQUEST_TAG),
+        SyncConfig.of(run).requests,
     )
-    pipeline.fail_stopped(stopped, f"Run {run.run_id} {what} Ask for a sync again, or wait for the one at 05:00 UTC.")
-
-
-def _partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
-    if key := run.tags.get("dagster/partition"):
-        yield key
-    elif RANGE_START in run.tags:
-        keys = instance.get_dynamic_partitions(SEGMENTS.name or "")
-        first, last = run.tags[RANGE_START], run.tags[RANGE_END]
-        if first in keys and last in keys:
-            yield from keys[keys.index(first) : keys.index(last) + 1]
+    reason = f"Run {run.run_id} {what} Ask for a sync again, or wait for the one at 05:00 UTC."
+    return pipeline.fail_stopped(stopped, reason)
 
 
 def _syncs(run: dg.DagsterRun) -> bool:

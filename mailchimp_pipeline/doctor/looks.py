@@ -5,9 +5,11 @@ What does not belong here: how what is found is shown (`report`).
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from functools import partial
 
 from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import connected_organisations
 from mailchimp_pipeline.database.key_rotation import held_secrets
@@ -22,6 +24,11 @@ from mailchimp_pipeline.settings import VARIABLES, Settings
 
 _IMPATIENT = Retries(budget=5)
 """A person waits for the answer."""
+
+_CLOCKS_MAY_DIFFER = timedelta(minutes=10)
+"""What the rule in `consent.decision` allows for."""
+
+_CLOCKS_SHOULD_DIFFER = timedelta(seconds=30)
 
 _Look = Callable[[], str]
 
@@ -123,4 +130,20 @@ def _nobody_connected() -> str:
 
 def _account(parts: Parts, organisation_id: str) -> str:
     with closing(parts.client(organisation_id, retries=_IMPATIENT)) as mailchimp:
-        return f"the key opens the account {mailchimp.account().account_name!r}"
+        account = mailchimp.account()
+        _compare_clocks(utc_now(), mailchimp.server_time)
+        return f"the key opens the account {account.account_name!r}"
+
+
+def _compare_clocks(ours: datetime, theirs: datetime | None) -> None:
+    """Raise where this machine's clock and Mailchimp's differ: consent goes by both."""
+    apart = abs(ours - theirs) if theirs else timedelta()
+    if apart > _CLOCKS_MAY_DIFFER:
+        raise Missing(
+            f"this machine's clock and Mailchimp's are {apart.total_seconds() / 60:.0f} minutes apart. Which of an "
+            "opt-in here and an unsubscription there is later cannot be told. Set the clock by NTP."
+        )
+    if apart > _CLOCKS_SHOULD_DIFFER:
+        raise Doubtful(
+            f"this machine's clock and Mailchimp's are {apart.total_seconds():.0f} seconds apart. Set the clock by NTP."
+        )

@@ -5,7 +5,7 @@ What does not belong here: what is sent to whom (`sync`), storing anything (`dat
 
 from mailchimp_pipeline.mailchimp.client import MailchimpClient
 from mailchimp_pipeline.mailchimp.members import Deletion
-from mailchimp_pipeline.mailchimp.models import Account, Member, MergeField, Webhook
+from mailchimp_pipeline.mailchimp.models import Account, Member, MergeFieldEntry, Webhook
 from mailchimp_pipeline.mailchimp.retries import Retries
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots, ThreadSlots
 from mailchimp_pipeline.mailchimp.transport import KeyWatch, Timeouts
@@ -17,7 +17,7 @@ __all__ = [
     "KeyWatch",
     "MailchimpClient",
     "Member",
-    "MergeField",
+    "MergeFieldEntry",
     "Retries",
     "ThreadSlots",
     "Timeouts",

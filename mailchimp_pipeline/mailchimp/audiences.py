@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from mailchimp_pipeline.mailchimp.batches import batch_answer, one_each
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path
 from mailchimp_pipeline.mailchimp.errors import AudienceGone
-from mailchimp_pipeline.mailchimp.models import BatchResult, ListEntry, MergeField, Page
+from mailchimp_pipeline.mailchimp.models import BatchResult, ListEntry, MergeFieldEntry, Page
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sync import BATCH_SIZE, Audience, BatchAnswer, NewMember
+from mailchimp_pipeline.sync import BATCH_SIZE, Audience, BatchAnswer, MergeField, NewMember
 
 _AUDIENCE = ("id", "web_id", "name", "double_optin", "stats.member_count")
 
@@ -32,17 +32,14 @@ class AudienceCalls:
         call = Call("GET", audience_path(list_id), task, fields, gone=AudienceGone)
         return self._transport.fetch(call, ListEntry).audience()
 
-    def merge_tags(self, list_id: str) -> frozenset[str]:
-        """Return the tags of all merge fields of the audience."""
-        return frozenset(field.tag for field in self.merge_fields(list_id))
-
     def merge_fields(self, list_id: str) -> tuple[MergeField, ...]:
         """Return the merge fields of the audience."""
         params = {"fields": "merge_fields.tag,merge_fields.required,total_items"}
         task = f"reading the merge fields of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/merge-fields", task, params, gone=AudienceGone)
-        pages = read_pages(self._transport, call, Page[MergeField])
-        return tuple({field.tag: field for page in pages for field in page}.values())
+        pages = read_pages(self._transport, call, Page[MergeFieldEntry])
+        found = {field.tag: MergeField(field.tag, field.required) for page in pages for field in page}
+        return tuple(found.values())
 
     def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
         """Send one batch of at most `BATCH_SIZE` members.

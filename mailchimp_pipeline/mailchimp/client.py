@@ -1,6 +1,7 @@
 """The Marketing API of one account, as one object. It fulfils the port `sync.Audiences`."""
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -42,6 +43,11 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
             proxy=proxy,
             key_watch=key_watch,
         )
+
+    @property
+    def server_time(self) -> datetime | None:
+        """When Mailchimp sent its last answer, by its own clock, to the second; None before the first."""
+        return self._transport.server_time
 
     def one_connection(self) -> AbstractContextManager[None]:
         """Make the calls of the block, in this thread, over one connection: nothing is waited for between them."""

@@ -95,20 +95,19 @@ class MemberCalls:
             return AddressChangeResult.TAKEN
         return AddressChangeResult.UNKNOWN if member is None else member
 
-    def archive_member(self, list_id: str, ref: MemberRef) -> MemberStatus | None:
-        """Archive the member and return its status then, None where the audience does not have it.
+    def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Archive the member and return it then, None where the audience does not have it.
 
         Mailchimp archives no member who is pending or cleaned: these stay so.
         """
         task = f"archiving a member of the audience {list_id}"
         try:
-            self._transport.send(Call("DELETE", member_path(list_id, ref.path_id), task))
+            archived_at = self._transport.send(Call("DELETE", member_path(list_id, ref.path_id), task))
         except NotFound:
             return None
         except NotPossible:
-            found = self.member_state(list_id, ref)
-            return found and found.status
-        return MemberStatus.ARCHIVED
+            return self.member_state(list_id, ref)
+        return MemberState(ref.subscriber_hash, MemberStatus.ARCHIVED, archived_at, ref.contact_id, ref.member_id)
 
     def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
         """Delete the member with everything Mailchimp has of it; the address cannot be sent to the audience again.

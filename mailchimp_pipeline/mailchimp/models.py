@@ -136,7 +136,7 @@ class ListEntry(Wire):
         )
 
 
-class MergeField(Wire):
+class MergeFieldEntry(Wire):
     """A merge field of an audience."""
 
     tag: str

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -57,6 +58,15 @@ class Patience:
         self._left -= pause
         self._rule.sleep(pause)
         return True
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """Return when the answer was sent, by its Date header; None where that is missing or no date."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

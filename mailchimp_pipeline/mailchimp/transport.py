@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import requests
 import urllib3
@@ -31,11 +31,14 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
 )
 from mailchimp_pipeline.mailchimp.models import Wire
-from mailchimp_pipeline.mailchimp.retries import Patience, Retries, retry_after
+from mailchimp_pipeline.mailchimp.retries import Patience, Retries, date_of, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.tracing import count_retry
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 USER_AGENT: Final = "mailchimp-pipeline"
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
@@ -103,6 +106,8 @@ class Transport:
         self._key_watch = key_watch or _Unwatched()
         self._session = _session(api_key, proxy)
         self._held = threading.local()
+        self.server_time: datetime | None = None
+        """When Mailchimp sent its last answer, by its own clock."""
         # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
         # that is away would each wait as long.
         self._in_vain = False
@@ -121,17 +126,19 @@ class Transport:
 
         return self._carry_out(call, read)
 
-    def send(self, call: Call) -> None:
+    def send(self, call: Call) -> "datetime | None":
         """Carry out a call that is answered by 204, without a body. Raises the errors of `mailchimp.errors`.
 
-        Any other success is not Mailchimp's word: somebody would count as deleted who is not.
+        Any other success is not Mailchimp's word: somebody would count as deleted who is not. Return when the answer
+        was sent, by Mailchimp's clock, where it says so.
         """
 
-        def read(answer: Answer) -> None:
+        def read(answer: Answer) -> "datetime | None":
             if answer.status != HTTPStatus.NO_CONTENT:
                 raise malformed(call, answer)
+            return answer.sent_at
 
-        self._carry_out(call, read)
+        return self._carry_out(call, read)
 
     @contextmanager
     def one_slot(self) -> Generator[None]:
@@ -200,12 +207,14 @@ class Transport:
                 stream=True,
             ) as response:
                 body = self._body(response, until=begun + self._timeouts.total)
+                sent_at = date_of(response.headers)
+                self.server_time = sent_at or self.server_time
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             seconds = self._retries.clock() - begun
             failure = lost(call, error, self._root, begun=response is not None, seconds=seconds)
         else:
             seconds = self._retries.clock() - begun
-            answer = Answer(response.status_code, body, retry_after(response.headers), seconds)
+            answer = Answer(response.status_code, body, retry_after(response.headers), seconds, sent_at)
             failure = verdict(call, answer, API_ROOT if self._is_the_api else self._root)
             if failure is None:
                 return answer

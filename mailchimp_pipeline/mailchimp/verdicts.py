@@ -6,7 +6,7 @@ it is read (`rejections`) and never passed on.
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import requests
 import urllib3
@@ -35,6 +35,9 @@ from mailchimp_pipeline.mailchimp.errors import (
 from mailchimp_pipeline.mailchimp.problems import Problem
 from mailchimp_pipeline.mailchimp.rejections import EXISTS, rejection_of_problem
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 
 _LONG: Final = 30.0
@@ -47,12 +50,13 @@ _UNEXPLAINED: Final = Problem.model_validate({})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, after how many seconds; `retry_after` in seconds where it said so."""
+    """What came back, after how many seconds; `retry_after` in seconds and `sent_at` by its clock, if it said so."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     retry_after: float | None = None
     seconds: float = 0.0
+    sent_at: "datetime | None" = None
 
 
 def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | LastingError | None:

@@ -1,6 +1,7 @@
 """What a run did with a segment, in figures."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,6 +9,15 @@ if TYPE_CHECKING:
 
     from mailchimp_pipeline.segments import Exclusion, Segment
     from mailchimp_pipeline.sync import Audience, SyncReport
+
+
+class StopReason(StrEnum):
+    """Which rule put a segment into error."""
+
+    CONSENT = "consent"
+    DEPARTURES = "departures"
+    REJECTIONS = "rejections"
+    """Mailchimp did not accept too many of what was sent; the other two stop a segment before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,7 @@ class SegmentResult:
     """Members of the audience whose changes were pulled before."""
     unsubscribed: int = 0
     """Members of the audience who opted out, and were unsubscribed before."""
-    violations: int = 0
-    departures_stopped: int = 0
-    """Members who would have left at once, but did not: too many for nobody to look."""
+    stopped_by: StopReason | None = None
     retries: int = 0
     """How many calls to Mailchimp were tried again."""
     seconds: float = 0.0

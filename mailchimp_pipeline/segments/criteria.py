@@ -11,7 +11,7 @@ from typing import Annotated, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts import EntityType, normalised
 
 MOST_VALUES = 100
 """Values one criterion may list."""
@@ -37,9 +37,9 @@ class SegmentType(StrEnum):
 
 
 def folded(value: str) -> str:
-    """Return the form in which values are compared: trimmed, without regard to case or to how accents are encoded."""
-    decomposed = unicodedata.normalize("NFD", value.strip())
-    return unicodedata.normalize("NFD", decomposed.casefold())
+    """Return the form in which values are compared: normalised, without regard to case."""
+    caseless = normalised(unicodedata.normalize("NFD", value).casefold())
+    return normalised(caseless.casefold())  # what NFKC composed may have a case again
 
 
 def _as_tuple(value: object) -> object:
@@ -70,7 +70,7 @@ Values = Annotated[
 class FilterCriteria(BaseModel):
     """Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody.
 
-    A single string is taken as a list of one; values are trimmed, and one given twice is kept once.
+    A single string is taken as a list of one; values are trimmed, and of two that are compared as the same one is kept.
     """
 
     model_config = ConfigDict(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mailchimp_pipeline.contacts import ATTRIBUTES, CONTACT_COLUMNS, AddressProblem, EntityType
 from mailchimp_pipeline.contacts.arrow import pc, text_by_text, text_column, text_frame
+from mailchimp_pipeline.contacts.text import normalised_column
 from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType, folded
 from mailchimp_pipeline.segments.members import PRECEDENCE, Exclusion, Membership, Suppressions
 
@@ -191,7 +192,7 @@ def _suppressed(
 def _among_entities(columns: Mapping[str, pa.StringArray], entities: pd.DataFrame) -> Flags:
     among = np.zeros(len(columns["entity_id"]), dtype=np.bool_)
     for entity_type in EntityType:
-        ids = text_column(entities.loc[entities["entity_type"] == entity_type.value, "entity_id"])
+        ids = normalised_column(text_column(entities.loc[entities["entity_type"] == entity_type.value, "entity_id"]))
         listed = pc.is_in(columns["entity_id"], value_set=ids).to_numpy(zero_copy_only=False)
         among |= listed & _equal(columns["entity_type"], entity_type.value)
     return among

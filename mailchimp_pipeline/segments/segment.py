@@ -48,6 +48,8 @@ class Segment:
     last_report: Mapping[str, object] | None = None
     last_synced_at: datetime | None = None
     soft_deleted_at: datetime | None = None
+    unknown: tuple[str, ...] = ()
+    """What a newer version stored that this version does not know. Such a segment is shown but not synced."""
 
     @property
     def partition_key(self) -> str:

@@ -44,11 +44,11 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
 
     def pulled(audience: Audience) -> PulledAudience | None:
         list_id = audience.id
-        merge_tags = partial(mailchimp.merge_tags, list_id) if list_id in with_segments else None
+        merge_fields = partial(mailchimp.merge_fields, list_id) if list_id in with_segments else None
         ledger = records.ledger(organisation_id, list_id)
         with records.hold_audience(organisation_id, list_id):
             try:
-                read = pull_changes(list_id, audiences=mailchimp, ledger=ledger, now=clock(), merge_tags=merge_tags)
+                read = pull_changes(list_id, audiences=mailchimp, ledger=ledger, now=clock(), merge_fields=merge_fields)
             except AudienceGone:
                 return None
         return PulledAudience(audience, read)

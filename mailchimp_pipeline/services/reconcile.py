@@ -1,31 +1,23 @@
-"""`mailchimp-pipeline reconcile`: after an older database was restored, reads every audience and corrects its ledger.
+"""Reads every audience, after an older database was restored, and corrects its ledger.
 
 It pushes nobody, and asks Mailchimp to change nothing. What does not belong here: restoring (`docs/backup.md`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from rich.console import Console
-
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.database.connections import connected_organisations
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.reconciliation import audiences_known, members_known, record_deleted
-from mailchimp_pipeline.errors import LastingError, PipelineError
-from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.sync import Audiences, MemberRef, MemberState, MemberStatus
-from mailchimp_pipeline.tables import reconciliation_table
 
 _BY = "reconcile"
 _LOCK_SECONDS = 600
-
-
-class NotReconciled(LastingError):
-    """There is nothing to reconcile with, by that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +78,8 @@ class _Comparison:
 class Reconciliation:
     """One organisation's audiences against its ledgers. A dry run writes nothing."""
 
-    parts: Parts
+    database: Database
+    keyring: Keyring
     organisation_id: str
     open_mailchimp: Callable[[], AbstractContextManager[Audiences]]
     clock: Clock = utc_now
@@ -94,7 +87,7 @@ class Reconciliation:
 
     def audiences(self) -> Iterator[ReconciledAudience]:
         """Correct the ledger of one audience after the other; one that cannot be read says why."""
-        with self.parts.database.organisation(self.organisation_id) as session:
+        with self.database.organisation(self.organisation_id) as session:
             list_ids = audiences_known(session)
         with self.open_mailchimp() as mailchimp:
             for list_id in list_ids:
@@ -104,8 +97,8 @@ class Reconciliation:
                     yield ReconciledAudience(self.organisation_id, list_id, error=str(error))
 
     def _reconciled(self, mailchimp: Audiences, list_id: str) -> ReconciledAudience:
-        database, begun = self.parts.database, self.clock()
-        ledger = DatabaseLedger(database, self.parts.keyring, self.organisation_id, list_id, self.clock)
+        database, begun = self.database, self.clock()
+        ledger = DatabaseLedger(database, self.keyring, self.organisation_id, list_id, self.clock)
         with hold_audience(database, self.organisation_id, list_id, wait_seconds=_LOCK_SECONDS):
             with database.organisation(self.organisation_id) as session:
                 comparison = _Comparison(members_known(session, list_id))
@@ -133,42 +126,5 @@ class Reconciliation:
     def _record_missing(self, ledger: DatabaseLedger, found: Mapping[str, MemberState | None]) -> int:
         ledger.record_member_states([member for member in found.values() if member is not None])
         deleted = [key for key, member in found.items() if member is None]
-        with self.parts.database.organisation(self.organisation_id) as session:
+        with self.database.organisation(self.organisation_id) as session:
             return record_deleted(session, ledger.list_id, deleted, by=_BY, at=self.clock())
-
-
-def reconcile(
-    console: Console, organisation_id: str | None, *, dry_run: bool, settings: Settings | None = None
-) -> bool:
-    """Reconcile one organisation, or all that are connected; print what was found. Tell whether all could be read."""
-    with open_parts(settings) as parts:
-        found = [
-            audience
-            for each in _organisations(parts, organisation_id)
-            for audience in _reconciled(parts, each, dry_run=dry_run)
-        ]
-    title = "What would be corrected" if dry_run else "What was corrected"
-    console.print(reconciliation_table(found, title=title))
-    if any(audience.deleted for audience in found):
-        console.print(
-            "Members that Mailchimp deleted permanently are e-mailed in no audience until they opt in again. "
-            "Erase again whoever was erased after the backup: docs/backup.md says how.",
-            soft_wrap=True,
-        )
-    return all(audience.error is None for audience in found)
-
-
-def _organisations(parts: Parts, organisation_id: str | None) -> list[str]:
-    with parts.database.everyone() as session:
-        connected = connected_organisations(session)
-    if organisation_id is not None and organisation_id not in connected:
-        raise NotReconciled(f"Organisation {organisation_id} is not connected to Mailchimp. Check its id.")
-    return list(connected) if organisation_id is None else [organisation_id]
-
-
-def _reconciled(parts: Parts, organisation_id: str, *, dry_run: bool) -> Iterator[ReconciledAudience]:
-    opened = Reconciliation(parts, organisation_id, lambda: closing(parts.client(organisation_id)), dry_run=dry_run)
-    try:
-        yield from opened.audiences()
-    except PipelineError as error:
-        yield ReconciledAudience(organisation_id, "all", error=str(error))

@@ -23,7 +23,7 @@ from mailchimp_pipeline.database.locks import Hold
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.runs.persistence import Persistence
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
 from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
 from mailchimp_pipeline.services.pull_audiences import PulledAudience, pull_audiences
@@ -56,15 +56,13 @@ class ConsentViolated(LastingError):
             f"{violations} members of segment {segment.name!r} opted out, were erased or did not consent. Nothing was "
             "sent. This is a defect, or happened this very moment: sync again, and report it if it stays."
         )
-        self.violations = violations
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: str
     defect: str | None = None
-    violations: int = 0
-    departures_stopped: int = 0
+    stopped_by: StopReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +198,13 @@ class SegmentSync:
         )
         if isinstance(outcome, SegmentResult):
             return outcome
-        unwritten = self._persistently(lambda: self.records.mark_failed(segment, outcome.error))
+        unwritten = self._persistently(
+            lambda: self.records.mark_failed(segment, outcome.error, stopped_by=outcome.stopped_by)
+        )
         nor = f" (Nor could that be written down: {unwritten.error})" if unwritten else ""
         return SegmentResult(
             segment,
-            violations=outcome.violations,
-            departures_stopped=outcome.departures_stopped,
+            stopped_by=outcome.stopped_by,
             seconds=(self.clock() - begun).total_seconds(),
             error=outcome.error + nor,
             defect=outcome.defect,
@@ -228,6 +227,7 @@ class SegmentSync:
             counts = self._replaced(segment, membership, prepared)
             del membership  # it is stored: a push needs no memory for it
             report = self._push_segment(segment, pulled.audience, hold)
+            is_rejected = report.rejected_share > MOST_REJECTED
             result = SegmentResult(
                 segment,
                 counts,
@@ -237,10 +237,11 @@ class SegmentSync:
                 unsubscribed=prepared.unsubscribed.get(list_id, 0),
                 retries=tally.retries,
                 seconds=(self.clock() - begun).total_seconds(),
-                error=str(TooManyRejected(segment.name, report)) if report.rejected_share > MOST_REJECTED else None,
+                error=str(TooManyRejected(segment.name, report)) if is_rejected else None,
+                stopped_by=StopReason.REJECTIONS if is_rejected else None,
             )
             if result.error:
-                self.records.mark_failed(segment, result.error, result.figures())
+                self.records.mark_failed(segment, result.error, stopped_by=result.stopped_by, report=result.figures())
             else:
                 self.records.mark_synced(result)
         return result
@@ -283,9 +284,9 @@ def _guarded(step: Callable[[], _T]) -> _T | _Failed:
     try:
         return step()
     except ConsentViolated as error:
-        return _Failed(str(error), violations=error.violations)
-    except MassDeparture as error:
-        return _Failed(str(error), departures_stopped=error.leaving)
+        return _Failed(str(error), stopped_by=StopReason.CONSENT)
+    except (MassDeparture, SourceIsEmpty) as error:
+        return _Failed(str(error), stopped_by=StopReason.DEPARTURES)
     except PipelineError as error:
         return _Failed(str(error))
     except Exception as error:  # noqa: BLE001 - reported as this segment's failure, never passed over

@@ -15,6 +15,8 @@ from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.holdings import is_known
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import UnknownContact
@@ -43,6 +45,8 @@ class UpdateOptStatus:
         """
         addresses = self._addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
+            # Before the erased are looked up: who records what Mailchimp says takes both locks in this order.
+            lock_for_transaction(session, consent_lock(organisation_id))
             erased = ErasedContacts(session, self.keyring)
             if addresses is None and not is_known(session, contact) and not erased.holds(contact):
                 raise UnknownContact(contact[0].value)

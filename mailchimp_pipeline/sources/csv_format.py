@@ -1,13 +1,15 @@
 """CSV as columns of text, strictly: what is not well-formed is an error that names the line, never a row less.
 
+A file is read in blocks, so that picking a few rows takes no more memory than a block.
 What does not belong here: which file is read, and when (`files`).
 """
 
 import csv
 import io
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,102 +20,148 @@ from pyarrow import csv as arrow_csv
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
 from mailchimp_pipeline.contacts.arrow import joined
 from mailchimp_pipeline.sources.errors import UnreadableSourceError
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener
 from mailchimp_pipeline.sources.header import column_names
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTE, _COMMA = ord('"'), ord(",")
 _EDGES = np.frombuffer(b',\r\n"', dtype=np.uint8)
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_LONGEST_FIELD = 1024 * 1024
+_BLOCK = 1024 * 1024
+_LONGEST_FIELD = _BLOCK
 
 
-def read_csv(data: bytes, path: Path) -> dict[str, pa.StringArray]:
+def read_csv(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:
     """Return those of `RELATION_COLUMNS` there are, every value as it is written; `path` is for messages.
 
     UTF-8, with or without a byte-order mark; separated by commas; the first line names the columns.
+    With `keep`, only the contact's rows are returned, and no more than some blocks of the file are held.
     """
-    data = data.removeprefix(_BYTE_ORDER_MARK)
-    if not data.endswith(b"\n"):
-        data += b"\n"
-    _require_quotes_in_place(data, path)
-    names, lines = _header(data, path)
-    included = [name for name in names if name in RELATION_COLUMNS]
+    _require_quotes_in_place(open_file, path)
+    header = _header(open_file, path)
+    pieces: dict[str, list[pa.StringArray]] = {name: [] for name in header.included}
     try:
-        table = _parsed(data, names, included, header_lines=lines)
+        for batch in _batches(open_file, header):
+            for name, column in (keep.rows(batch) if keep else batch).items():
+                pieces[name].append(column)
     except pa.ArrowInvalid:
-        raise _malformed(data, path) from None  # Arrow's message quotes the row
-    return {name: joined(table.column(name)) for name in included}
+        raise _malformed(open_file, path) from None  # Arrow's message quotes the row
+    return {name: joined(pa.chunked_array(chunks, pa.string())) for name, chunks in pieces.items()}
 
 
-def _require_quotes_in_place(data: bytes, path: Path) -> None:
+def _require_quotes_in_place(open_file: Opener, path: Path) -> None:
     """Raise an error if a field does not begin or end where its quotes do.
 
     Arrow takes a quote that is never closed for one long field, and swallows the rows in it.
     """
-    if b'"' not in data:
-        return
-    text = np.frombuffer(data, dtype=np.uint8)
-    quotes = np.flatnonzero(text == _QUOTE)
-    # Each opens or closes in turn; a doubled one within a field closes it and opens it again at once.
-    opening, closing = quotes[::2], quotes[1::2]
-    before = np.where(opening > 0, text[opening - 1], _COMMA)
-    misplaced = [*opening[~np.isin(before, _EDGES)][:1], *closing[~np.isin(text[closing + 1], _EDGES)][:1]]
-    if len(opening) > len(closing):
-        misplaced.append(opening[-1])
-    if misplaced:
-        line = data.count(b"\n", 0, int(min(misplaced))) + 1
-        raise UnreadableSourceError(
-            f"{path.name}, line {line}, has a quote within a field, or one that is never closed. "
-            f'Put fields with commas, quotes or line breaks in quotes, and double the quotes in them ("").',
-            place=str(path),
-        )
+    start, opened = 0, -1
+    for piece in _pieces(open_file):
+        if b'"' in piece:
+            text = np.frombuffer(piece, dtype=np.uint8)
+            quotes = np.flatnonzero(text == _QUOTE)
+            # Each opens or closes in turn; a doubled one within a field closes it and opens it again at once.
+            within = int(opened >= 0)
+            opening, closing = quotes[within::2], quotes[1 - within :: 2]
+            before = np.where(opening > 0, text[opening - 1], _COMMA)
+            misplaced = [*opening[~np.isin(before, _EDGES)][:1], *closing[~np.isin(text[closing + 1], _EDGES)][:1]]
+            if misplaced:
+                raise _misplaced_quote(open_file, path, start + int(min(misplaced)))
+            is_open = (within + len(quotes)) % 2 == 1
+            opened = start + int(opening[-1]) if is_open else -1
+        start += len(piece)
+    if opened >= 0:
+        raise _misplaced_quote(open_file, path, opened)
 
 
-def _header(data: bytes, path: Path) -> tuple[list[str], int]:
-    """Return the names of the columns, and how many lines they take up."""
-    reader = _rows(data)
+def _pieces(open_file: Opener) -> Iterator[bytes]:
+    """Yield the file in pieces of about a block that end where a line does, without the byte-order mark."""
+    with open_file() as file:
+        piece = file.read(_BLOCK).removeprefix(_BYTE_ORDER_MARK) + file.readline()
+        while piece:
+            yield piece if piece.endswith(b"\n") else piece + b"\n"
+            piece = file.read(_BLOCK) + file.readline()
+
+
+def _misplaced_quote(open_file: Opener, path: Path, position: int) -> UnreadableSourceError:
+    """Return the error that names the line of a quote; `position` is that in the bytes of `_pieces`."""
+    line = b"".join(_pieces(open_file)).count(b"\n", 0, position) + 1
+    return UnreadableSourceError(
+        f"{path.name}, line {line}, has a quote within a field, or one that is never closed. "
+        f'Put fields with commas, quotes or line breaks in quotes, and double the quotes in them ("").',
+        place=str(path),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The names of all columns, how many lines they take up, and whether anything follows them."""
+
+    names: list[str]
+    lines: int
+    is_followed: bool
+
+    @property
+    def included(self) -> list[str]:
+        """The names of the columns that are read."""
+        return [name for name in self.names if name in RELATION_COLUMNS]
+
+
+def _header(open_file: Opener, path: Path) -> _Header:
     try:
-        header = next((row for row in reader if row), list[str]())
+        with _rows(open_file) as reader:
+            header = next((row for row in reader if row), list[str]())
+            lines = reader.line_num
+            is_followed = next(reader, None) is not None
     except (csv.Error, UnicodeDecodeError):
-        raise _malformed(data, path) from None
+        raise _malformed(open_file, path) from None
     names = column_names(header, path)
-    if "organisation_id" not in names and (other := re.search(r"[;\t|]", ",".join(names))):
+    if "organisation_id" not in names and (other := re.search(r"[;\t|]", ",".join(header))):
         raise UnreadableSourceError(
             f"{path.name} is not separated by commas: its first line has {_SEPARATORS[other[0]]} between the names of "
             "the columns. Export it again with commas.",
             place=str(path),
         )
-    return names, reader.line_num
+    return _Header(names, lines, is_followed)
 
 
-def _parsed(data: bytes, names: list[str], included: list[str], *, header_lines: int) -> Any:  # noqa: ANN401 - Arrow
-    read_options = arrow_csv.ReadOptions(column_names=names, skip_rows=header_lines)
+def _batches(open_file: Opener, header: _Header) -> Iterator[Columns]:
+    """Yield an empty batch, which has the columns, and then the rows of each block."""
+    yield {name: pa.array([], pa.string()) for name in header.included}
+    if not header.is_followed:  # Arrow does not skip a header that has no line break
+        return
+    read_options = arrow_csv.ReadOptions(column_names=header.names, skip_rows=header.lines, block_size=_BLOCK)
     parse_options = arrow_csv.ParseOptions(newlines_in_values=True)
     convert_options = arrow_csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), include_columns=included, strings_can_be_null=False
+        column_types=dict.fromkeys(header.names, pa.string()),
+        include_columns=header.included,
+        strings_can_be_null=False,
     )
-    whole: Any = pa.BufferReader(data)
-    return arrow_csv.read_csv(whole, read_options, parse_options, convert_options)
+    with open_file() as file:
+        reader: Any = arrow_csv.open_csv(file, read_options, parse_options, convert_options)
+        for batch in reader:
+            yield {name: batch.column(name) for name in header.included}
 
 
-def _malformed(data: bytes, path: Path) -> UnreadableSourceError:
+def _malformed(open_file: Opener, path: Path) -> UnreadableSourceError:
     """Return the error that names the first line that is wrong, found by reading once more, slowly."""
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            line.decode()
-        except UnicodeDecodeError:
-            return UnreadableSourceError(
-                f"{path.name}, line {number}, is not UTF-8. Save the file as UTF-8.", place=str(path)
-            )
-    rows = _rows(data)
+    with open_file() as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return UnreadableSourceError(
+                    f"{path.name}, line {number}, is not UTF-8. Save the file as UTF-8.", place=str(path)
+                )
     header, wrong = list[str](), None
-    with suppress(csv.Error):  # a field of more than a megabyte
-        header = next((row for row in rows if row), header)
-        wrong = next((row for row in rows if row and len(row) != len(header)), None)
+    with _rows(open_file) as rows:
+        with suppress(csv.Error):  # a field of more than a megabyte
+            header = next((row for row in rows if row), header)
+            wrong = next((row for row in rows if row and len(row) != len(header)), None)
+        line = rows.line_num
     if wrong is None:
         return UnreadableSourceError(f"{path.name} is not a well-formed CSV file. Export it again.", place=str(path))
     return UnreadableSourceError(
-        f"{path.name}, line {rows.line_num}, has {len(wrong)} fields where the header has {len(header)}. "
+        f"{path.name}, line {line}, has {len(wrong)} fields where the header has {len(header)}. "
         f"Put fields with commas in quotes, and see that the export was complete.",
         place=str(path),
     )
@@ -125,8 +173,9 @@ class _Rows(Iterator[list[str]]):
     line_num: int
 
 
-def _rows(data: bytes) -> _Rows:
+@contextmanager
+def _rows(open_file: Opener) -> Generator[_Rows]:
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
-    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
-    reader: Any = csv.reader(text, strict=True)
-    return reader
+    with io.TextIOWrapper(open_file(), encoding="utf-8-sig", newline="") as text:
+        reader: Any = csv.reader(text, strict=True)
+        yield reader

@@ -9,16 +9,18 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
 import pandas as pd
-import pyarrow as pa
 
 from mailchimp_pipeline.contacts import EntityType, MissingColumnError, RelationVersion
 from mailchimp_pipeline.contacts.arrow import pc, text_frame
+from mailchimp_pipeline.contacts.text import normalised, normalised_column
 from mailchimp_pipeline.sources.csv_format import read_csv
 from mailchimp_pipeline.sources.errors import SourceChangedError, UnreadableSourceError
+from mailchimp_pipeline.sources.format import Columns, ContactFilter
 from mailchimp_pipeline.sources.parquet_format import read_parquet
 
 _FORMATS = {".csv": read_csv, ".parquet": read_parquet}
@@ -62,7 +64,7 @@ class _Content:
     """A file as it was read: the columns by name, and the digest of its bytes."""
 
     stamp: Stamp
-    columns: dict[str, pa.StringArray]
+    columns: Columns
     version: RelationVersion
 
 
@@ -79,8 +81,18 @@ class FileSource:
     def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows of the relation's file."""
         columns = self._content(relation).columns
-        rows = pc.equal(columns["organisation_id"], organisation_id)
+        rows = pc.equal(columns["organisation_id"], normalised(organisation_id))
         return text_frame({name: pc.filter(column, rows) for name, column in columns.items()})
+
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the contact's rows. The file is read through for them, and not kept, unless it was read before."""
+        path, keep = self._path(relation), ContactFilter(relation, organisation_id, entity_id)
+        with _read_from(path, path.name):
+            known = self._contents.get(path)
+            if known is not None and known.stamp == self._stamp(path):
+                return text_frame(keep.rows(known.columns))
+            with self._undisturbed(path):
+                return text_frame(_parsed(path, keep))
 
     def describe(self, relation: EntityType) -> RelationVersion:
         """Return the number of rows in the relation's file, and the digest of its bytes."""
@@ -114,16 +126,27 @@ class FileSource:
         return found[0]
 
     def _read_whole(self, path: Path, relation: EntityType) -> _Content:
-        before = self._settled(path)
-        data = path.read_bytes()
-        if self._stamp(path) != before:
-            raise _changed(path, "rewritten while it was read")
-        columns = _FORMATS[path.suffix](data, path)
+        with self._undisturbed(path) as stamp:
+            columns = _parsed(path)
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
         if "organisation_id" not in columns:
             raise MissingColumnError(relation.relation, "organisation_id")
-        columns["organisation_id"] = pc.utf8_trim_whitespace(columns["organisation_id"])
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        return _Content(before, columns, RelationVersion(rows=len(columns["organisation_id"]), version=digest))
+        columns = {**columns, "organisation_id": normalised_column(columns["organisation_id"])}
+        return _Content(stamp, columns, RelationVersion(rows=len(columns["organisation_id"]), version=digest))
+
+    @contextmanager
+    def _undisturbed(self, path: Path) -> Generator[Stamp]:
+        """Yield the file's stamp for reading it. Raises `SourceChangedError` if the file is another one afterwards."""
+        before = self._settled(path)
+        try:
+            yield before
+        except UnreadableSourceError:
+            if self._stamp(path) != before:
+                raise _rewritten(path) from None
+            raise
+        if self._stamp(path) != before:
+            raise _rewritten(path)
 
     def _settled(self, path: Path) -> Stamp:
         """Return the file's stamp once nobody has written to it for a while."""
@@ -137,6 +160,10 @@ class FileSource:
             before, stamp = stamp, self._stamp(path)
             lacking = 0.0 if stamp == before else self._quiet.seconds
         return stamp
+
+
+def _parsed(path: Path, keep: ContactFilter | None = None) -> Columns:
+    return _FORMATS[path.suffix](partial(path.open, "rb"), path, keep)
 
 
 @contextmanager
@@ -157,6 +184,10 @@ def _is_file(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _rewritten(path: Path) -> SourceChangedError:
+    return _changed(path, "rewritten while it was read")
 
 
 def _changed(path: Path, how: str) -> SourceChangedError:

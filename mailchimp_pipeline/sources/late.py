@@ -21,6 +21,10 @@ class LateSource:
         """Return the organisation's rows of the relation."""
         return self._source.read(relation, organisation_id)
 
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the rows of one contact."""
+        return self._source.find(relation, organisation_id, entity_id)
+
     def describe(self, relation: EntityType) -> RelationVersion:
         """Return how many rows the relation has, and which version it is."""
         return self._source.describe(relation)

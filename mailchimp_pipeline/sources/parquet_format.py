@@ -3,6 +3,7 @@
 What does not belong here: which file is read, and when (`files`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,40 @@ from pyarrow import parquet
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
 from mailchimp_pipeline.contacts.arrow import joined, pc
 from mailchimp_pipeline.sources.errors import UnreadableSourceError
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener
 from mailchimp_pipeline.sources.header import column_names
 
 
-def read_parquet(data: bytes, path: Path) -> dict[str, pa.StringArray]:
-    """Return those of `RELATION_COLUMNS` there are, as text; `path` is for messages."""
-    try:
-        file: Any = parquet.ParquetFile(pa.BufferReader(data))
-        stored: list[str] = file.schema_arrow.names
-        theirs = dict(zip(column_names(stored, path), stored, strict=True))
-        included = {name: theirs[name] for name in theirs if name in RELATION_COLUMNS}
-        table = file.read(columns=list(included.values()))
-    except (pa.ArrowException, OSError):
-        raise UnreadableSourceError(
-            f"{path.name} is not a readable Parquet file. Export it again.", place=str(path)
-        ) from None
-    return {name: _as_text(table.column(stored_name), name, path) for name, stored_name in included.items()}
+def read_parquet(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:
+    """Return those of `RELATION_COLUMNS` there are, as text; `path` is for messages.
+
+    With `keep`, only the contact's rows are returned, and the columns are read one after the other. Statistics of
+    row groups do not help: the file may write an id in another form than the one that is asked for.
+    """
+    with open_file() as opened:
+        try:
+            file: Any = parquet.ParquetFile(opened)
+            stored: list[str] = file.schema_arrow.names
+            theirs = dict(zip(column_names(stored, path), stored, strict=True))
+            included = {name: theirs[name] for name in theirs if name in RELATION_COLUMNS}
+            if keep is None:
+                table = file.read(columns=list(included.values()))
+                return {name: _as_text(table.column(stored), name, path) for name, stored in included.items()}
+            return _rows(file, included, keep, path)
+        except (pa.ArrowException, OSError):
+            raise UnreadableSourceError(
+                f"{path.name} is not a readable Parquet file. Export it again.", place=str(path)
+            ) from None
+
+
+def _rows(file: Any, included: Mapping[str, str], keep: ContactFilter, path: Path) -> Columns:  # noqa: ANN401 - Arrow
+    def column(name: str) -> pa.StringArray:
+        return _as_text(file.read(columns=[included[name]]).column(0), name, path)
+
+    mask = keep.mask({name: column(name) for name in keep.COLUMNS if name in included})
+    if not pc.any(mask).as_py():
+        return {name: pa.array([], pa.string()) for name in included}
+    return {name: pc.filter(column(name), mask) for name in included}
 
 
 def _as_text(column: Any, name: str, path: Path) -> pa.StringArray:  # noqa: ANN401  # Arrow of any type

@@ -12,7 +12,9 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from mailchimp_pipeline.contacts import EntityType, RelationVersion
+from mailchimp_pipeline.contacts import EntityType, MissingColumnError, RelationVersion
+from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.contacts.text import normalised, same_text
 from mailchimp_pipeline.sources.errors import SourceAwayError, UnreadableSourceError
 from mailchimp_pipeline.sources.sql_copy import CopyTransport
 from mailchimp_pipeline.sources.sql_relation import SqlRelation
@@ -48,6 +50,12 @@ class Transport(Protocol):
         """Return the organisation's rows, the relation's columns as `ARROW_STRING`."""
         ...
 
+    def find(
+        self, connection: sa.Connection, relation: SqlRelation, organisation_id: str, entity_id: str, *, trimmed: bool
+    ) -> pd.DataFrame:
+        """Return the organisation's rows whose id is equal to `entity_id`: as stored, or without blanks around it."""
+        ...
+
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
         """Return the number of rows over all organisations, and a sum over their content."""
         ...
@@ -72,6 +80,24 @@ class SqlSource:
         """Return the organisation's rows of the relation."""
         with self._open(relation) as (connection, found):
             return self._transport.rows(connection, found, organisation_id)
+
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the contact's rows.
+
+        First the database looks for the id as it is given, by an index where the table has one. If there is no such
+        row, it looks through the organisation's rows for the normalised id, without the blanks around it. A row whose
+        id has blanks or invisible characters inside, or compatibility forms, is found only by exactly that text.
+        """
+        with self._open(relation) as (connection, found):
+            if "id" not in found.columns:
+                raise MissingColumnError(relation.relation, "id")
+            for wanted, trimmed in ((entity_id, False), (normalised(entity_id), True)):
+                rows = self._transport.find(connection, found, organisation_id, wanted, trimmed=trimmed)
+                # What is equal to a database need not be to us: to some of them case and leading zeros are nothing.
+                rows = rows[same_text(text_column(rows["id"]), entity_id).to_numpy(zero_copy_only=False)]
+                if not rows.empty:
+                    break
+            return rows.reset_index(drop=True)
 
     def describe(self, relation: EntityType) -> RelationVersion:
         """Return the number of rows of the relation, and a sum over the content of our columns."""

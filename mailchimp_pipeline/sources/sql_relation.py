@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from mailchimp_pipeline.contacts import RELATION_COLUMNS, EntityType, MissingColumnError
+from mailchimp_pipeline.sources.header import column_name
 
 _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
@@ -23,11 +24,11 @@ class SqlRelation:
 
     @classmethod
     def find(cls, connection: sa.Connection, entity_type: EntityType, table_or_query: str) -> "SqlRelation":
-        """Ask the database which of our columns the relation has, in whatever case."""
+        """Ask the database which of our columns the relation has, in whatever spelling `column_name` levels."""
         everything: sa.ColumnElement[object] = sa.literal_column("*")
         probe = sa.select(everything).select_from(_from_clause(table_or_query)).where(sa.false())
         found = list(connection.execute(probe).keys())
-        theirs = {name.lower(): name for name in found}
+        theirs = {column_name(name): name for name in found}
         columns = {name: theirs[name] for name in RELATION_COLUMNS if name in theirs}
         if "organisation_id" not in columns:
             raise MissingColumnError(entity_type.relation, "organisation_id")

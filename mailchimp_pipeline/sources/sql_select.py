@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from mailchimp_pipeline.contacts import ARROW_STRING, RelationVersion
 from mailchimp_pipeline.sources.sql_relation import SqlRelation
@@ -23,9 +24,24 @@ class SelectTransport:
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows."""
-        organisation: sa.ColumnElement[str] = sa.column(relation.columns["organisation_id"])
-        statement = _select(relation).where(organisation == organisation_id)
-        return pd.read_sql_query(statement, connection).astype(ARROW_STRING)
+        return pd.read_sql_query(_rows_of(relation, organisation_id), connection).astype(ARROW_STRING)
+
+    def find(
+        self, connection: sa.Connection, relation: SqlRelation, organisation_id: str, entity_id: str, *, trimmed: bool
+    ) -> pd.DataFrame:
+        """Return the organisation's rows with this id."""
+        stored: sa.ColumnElement[str] = sa.column(relation.columns["id"])
+        statement = _rows_of(relation, organisation_id)
+        if trimmed:
+            trimmed_id = sa.func.trim(sa.cast(stored, _TEXT))
+            return pd.read_sql_query(statement.where(trimmed_id == entity_id), connection).astype(ARROW_STRING)
+        try:
+            return pd.read_sql_query(statement.where(stored == entity_id), connection).astype(ARROW_STRING)
+        except exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            # Ids are numbers there, and this one is none. If anything else is wrong, the trimmed reading says so.
+            return pd.DataFrame(columns=list(relation.columns), dtype=ARROW_STRING)
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
         """Return the number of rows, and the sum of their hashes, which their order does not change."""
@@ -40,6 +56,11 @@ class SelectTransport:
 def _pieces(connection: sa.Connection, relation: SqlRelation) -> Iterator[pd.DataFrame]:
     streaming = connection.execution_options(stream_results=True)
     return pd.read_sql_query(_select(relation), streaming, chunksize=_ROWS_A_PIECE)
+
+
+def _rows_of(relation: SqlRelation, organisation_id: str) -> "sa.Select[*tuple[Any, ...]]":
+    organisation: sa.ColumnElement[str] = sa.column(relation.columns["organisation_id"])
+    return _select(relation).where(organisation == organisation_id)
 
 
 def _select(relation: SqlRelation) -> "sa.Select[*tuple[Any, ...]]":

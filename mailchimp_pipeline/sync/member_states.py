@@ -31,7 +31,7 @@ What may be done in which status:
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mailchimp_pipeline.sync.model import KnownStatus, MemberStatus
@@ -55,6 +55,9 @@ ALLOWED: Mapping[Action, frozenset[KnownStatus | None]] = {
     Action.UNSUBSCRIBE: frozenset({KnownStatus.SUBSCRIBED, KnownStatus.PENDING}),
 }
 """The known statuses in which each action is allowed; None is absent."""
+
+_MARGIN = timedelta(minutes=1)
+"""How much later than our archiving a change of the member is another one: by then Mailchimp has answered."""
 
 _ARCHIVABLE = {KnownStatus.SUBSCRIBED, KnownStatus.PENDING}
 _ARCHIVED = {KnownStatus.ARCHIVED, KnownStatus.REMOVED}
@@ -90,7 +93,7 @@ def after_told(
     if status is None:
         return None
     if known is KnownStatus.REMOVED and status is MemberStatus.ARCHIVED:
-        is_later = known_at is not None and changed_at is not None and changed_at > known_at
+        is_later = known_at is not None and changed_at is not None and changed_at > known_at + _MARGIN
         return KnownStatus.ARCHIVED if is_later else KnownStatus.REMOVED
     return KnownStatus(status.value)
 
@@ -107,7 +110,7 @@ def after_archiving(known: KnownStatus | None) -> KnownStatus:
 TOLD_SQL = """case
     when known.changed_at is not null and excluded.changed_at < known.changed_at then known.status
     when known.status = 'removed' and excluded.status = 'archived' and not coalesce(
-        excluded.changed_at > known.changed_at, false
+        excluded.changed_at > known.changed_at + interval '1 minute', false
     ) then 'removed'
     else excluded.status
 end"""

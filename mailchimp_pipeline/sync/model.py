@@ -83,6 +83,14 @@ class Audience:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeField:
+    """A merge field of an audience, by its tag, such as FNAME."""
+
+    tag: str
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MemberRef:
     """A member of an audience: the hash of its address, and Mailchimp's ids of it.
 

@@ -14,6 +14,7 @@ from mailchimp_pipeline.sync.model import (
     MemberRef,
     MemberState,
     MemberStatus,
+    MergeField,
     NewMember,
     Recheck,
     Rejection,
@@ -34,8 +35,8 @@ class Audiences(Protocol):
         """Return the audience; a permanent error where it does not exist."""
         ...
 
-    def merge_tags(self, list_id: str) -> frozenset[str]:
-        """Return the tags of all merge fields of the audience, such as FNAME."""
+    def merge_fields(self, list_id: str) -> Sequence[MergeField]:
+        """Return the merge fields of the audience."""
         ...
 
     def member_states(
@@ -79,8 +80,8 @@ class Audiences(Protocol):
         """Give the member another address; its status stays. Return the member then, or why not."""
         ...
 
-    def archive_member(self, list_id: str, ref: MemberRef) -> MemberStatus | None:
-        """Archive the member; return its status then, None where the audience does not have it."""
+    def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Archive the member; return it then, None where the audience does not have it."""
         ...
 
     def one_connection(self) -> AbstractContextManager[None]:
@@ -111,12 +112,12 @@ class Ledger(Protocol):
         """Record spam complaints: each is a withdrawal of consent."""
         ...
 
-    def finish_reading(self, through: datetime, merge_tags: frozenset[str] | None) -> None:
+    def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None) -> None:
         """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
         ...
 
     def merge_tags(self) -> frozenset[str]:
-        """Return the merge fields of the audience, as they were read last."""
+        """Return the tags of the audience's merge fields, as they were read last."""
         ...
 
     def knows_unsubscribed(self) -> bool:
@@ -174,12 +175,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def record_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Record that we archived a member, or its status instead; None where the audience does not have it."""
+    def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
+        """Record that we archived a member, `at` by Mailchimp's clock."""
         ...
 
     def record_address(self, former: str, row: "pd.DataFrame", member: MemberState) -> None:
-        """Record that the member has the address of `row` (one row of `differences`) now."""
+        """Record that the member has the address of `row` (one row of `differences`) now, and its state."""
         ...
 
     def record_accepted(

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus
+from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus, MergeField
 from mailchimp_pipeline.tracing import carried
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
 
-_OVERLAP = timedelta(minutes=10)
+_OVERLAP = timedelta(minutes=15)
 """How far before the last pull the next one begins: the clocks differ."""
 
 _A_SECOND = timedelta(seconds=1)
@@ -34,11 +34,11 @@ def pull_changes(
     audiences: "Audiences",
     ledger: "Ledger",
     now: datetime,
-    merge_tags: Callable[[], frozenset[str]] | None = None,
+    merge_fields: Callable[[], Sequence[MergeField]] | None = None,
 ) -> int:
     """Record what changed in the audience since the last pull, the first time everything.
 
-    `merge_tags` reads the tags of its merge fields, where they are of use. Return how many members came. Raises the
+    `merge_fields` reads its merge fields, where they are of use. Return how many members came. Raises the
     errors of the audiences; what was recorded until then stays, and is pulled again the next time.
     """
     through = ledger.read_through()
@@ -48,9 +48,9 @@ def pull_changes(
     else:
         listings = [*_changed(through - _OVERLAP, ledger)]
     with ThreadPoolExecutor(1, thread_name_prefix="merge-fields") as pool:
-        tags = pool.submit(carried(merge_tags)) if merge_tags else None
+        fields = pool.submit(carried(merge_fields)) if merge_fields else None
         read = _record(list_id, listings, audiences, ledger)
-        ledger.finish_reading(now, tags and tags.result())
+        ledger.finish_reading(now, fields and fields.result())
     return read
 
 

@@ -86,7 +86,10 @@ class _Push:
             planned = plan(piece.differences)
             yield partial(Result, {"unchanged": piece.unchanged}, waiting=piece.waiting, withheld=planned.withheld)
             self._begin(planned)
-            yield from (partial(self.update, rows) for rows in changed.full(planned.changed))
+            # A batch names members by their address: where Mailchimp spells that in another way, it would add a second.
+            by_id = planned.changed["member_id"].notna()
+            yield from (partial(self.update, row) for row in _singly(planned.changed[by_id]))
+            yield from (partial(self.update, rows) for rows in changed.full(planned.changed[~by_id]))
             yield from (partial(self._admit, Action.ADD, self.create, rows) for rows in new.full(planned.new))
             yield from (partial(self._admit, Action.ADD, self.move, row) for row in _singly(planned.moved))
             yield from (
@@ -192,9 +195,15 @@ class _Push:
         return together([Result({"returned": 1, "calls": 1}), self._change(row)])
 
     def archive(self, ref: MemberRef) -> Result:
-        status = self._audiences.archive_member(self._audience.id, ref)
-        self._ledger.record_archived(ref.subscriber_hash, status)
-        return Result({"archived": int(status is MemberStatus.ARCHIVED), "calls": 1})
+        member = self._audiences.archive_member(self._audience.id, ref)
+        if member is None:
+            self._ledger.record_absent(ref.subscriber_hash)
+        elif member.status is MemberStatus.ARCHIVED:
+            self._ledger.record_archived(ref.subscriber_hash, member.changed_at)
+            return Result({"archived": 1, "calls": 1})
+        else:
+            self._ledger.record_member_states([member])
+        return Result({"calls": 1})
 
     def _drop(self, former: MemberRef, moved: AddressChangeResult) -> Result:
         """Deal with the former address of a contact that could not be moved: nobody is to be e-mailed twice."""

@@ -66,7 +66,7 @@ class Calm:
             return
         if entity in self.world.words.returned:
             yield f"{entity} came back at Mailchimp, and is still said to have left"
-        person = self.world.company.find(entity)
+        person = self.world.company.person(entity)
         addresses = {said.subscriber_hash, person and person.address, *self._sent_to(entity)}
         for list_id in {segment.mailchimp_list_id for segment in self.world.segments.values()}:
             for address in addresses - {None}:

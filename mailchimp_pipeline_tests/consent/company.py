@@ -74,7 +74,7 @@ class Company:
     def __iter__(self) -> Iterator[Person]:
         return iter(sorted(self._people.values(), key=lambda person: person.entity))
 
-    def find(self, entity: Entity) -> Person | None:
+    def person(self, entity: Entity) -> Person | None:
         """Return who is there, None where they are not."""
         return self._people.get(entity)
 
@@ -85,7 +85,7 @@ class Company:
 
     def change(self, entity: Entity, **changes: str) -> None:
         """Change something of somebody who is there."""
-        if person := self.find(entity):
+        if person := self.person(entity):
             self.put(replace(person, **changes))
 
     def leave(self, entity: Entity) -> None:
@@ -111,6 +111,11 @@ class Company:
         """Return the raw rows of a relation."""
         people = [person for person in self if person.entity.entity_type is relation]
         return rows(*(self._row(person, organisation_id) for person in people))
+
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the raw rows of one contact."""
+        frame = self.read(relation, organisation_id)
+        return frame[frame["id"] == entity_id]
 
     def describe(self, relation: EntityType) -> RelationVersion:
         """Return how many there are; nobody asks for more here."""

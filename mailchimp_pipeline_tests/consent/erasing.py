@@ -69,7 +69,7 @@ class Office:
         """Sync as the schedule does."""
         keys = [segment.partition_key for segment in segments]
         pipeline = DatabasePipeline(parts or self.parts)
-        return list(pipeline.sync(keys, run_id=f"{self.organisation_id}-{next(_runs)}", request_id=None, push=True))
+        return list(pipeline.sync(keys, run_id=f"{self.organisation_id}-{next(_runs)}", push=True))
 
     def erase(self, entity: dict[str, str] = ENTITY) -> Any:  # noqa: ANN401 - JSON
         """Call `gdprDelete`, and return what it answers."""

@@ -1,11 +1,12 @@
 """Requests for a sync, from the wish to its end."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, waiting_requests
+from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.database.segments import SegmentStore
-from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment, begun
 
@@ -24,9 +25,15 @@ def stored(database: Database, request: SyncRequest) -> SyncRequest:
     return found
 
 
+def start(
+    session: OrganisationSession, request: SyncRequest, *, run_id: str = "run-1", at: datetime = AT
+) -> tuple[SyncRequest, ...]:
+    return SyncRequestStore(session).start([request.id], segment_ids=[request.segment_id], run_id=run_id, at=at)
+
+
 def waiting(database: Database) -> list[str]:
     with database.everyone() as session:
-        return [request.id for request in waiting_requests(session)]
+        return [request.id for request in open_requests(session) if request.status is RequestStatus.WAITING]
 
 
 def test_asking_twice_is_asking_once(database: Database) -> None:
@@ -85,7 +92,7 @@ def test_a_request_that_is_taken_up_waits_no_longer_and_another_may_follow(datab
     segment = a_segment(database)
     first = ask(database, segment)
     with database.organisation(ACME) as session:
-        assert SyncRequestStore(session).start(first.id, run_id="run-1", at=AT + MINUTE)
+        assert start(session, first, at=AT + MINUTE)
     second = ask(database, segment)
     assert waiting(database) == [second.id]
     assert (stored(database, first).run_id, stored(database, first).started_at) == ("run-1", AT + MINUTE)
@@ -95,9 +102,9 @@ def test_a_request_ends_with_its_run(database: Database) -> None:
     request = ask(database, a_segment(database))
     with database.organisation(ACME) as session:
         store = SyncRequestStore(session)
-        store.start(request.id, run_id="run-1", at=AT)
+        start(session, request)
         store.finish(request.id, at=AT + MINUTE)
-        assert not store.start(request.id, run_id="run-2", at=AT + MINUTE)
+        assert not start(session, request, run_id="run-2")
         store.fail(request.id, "Too late to fail.", at=AT + MINUTE)
     ended = stored(database, request)
     assert (ended.status, ended.finished_at, ended.error) == ("done", AT + MINUTE, None)
@@ -107,9 +114,9 @@ def test_a_retried_run_takes_over_a_failed_request(database: Database) -> None:
     request = ask(database, a_segment(database))
     with database.organisation(ACME) as session:
         store = SyncRequestStore(session)
-        store.start(request.id, run_id="run-1", at=AT)
+        start(session, request)
         store.fail(request.id, "Mailchimp was away.", at=AT)
-        assert store.start(request.id, run_id="run-2", at=AT)
+        assert start(session, request, run_id="run-2")
         store.finish(request.id, at=AT)
     assert (stored(database, request).status, stored(database, request).run_id) == ("done", "run-2")
 
@@ -118,7 +125,7 @@ def test_a_run_that_was_given_up_for_dead_and_was_not_ends_its_request_well(data
     request = ask(database, a_segment(database))
     with database.organisation(ACME) as session:
         store = SyncRequestStore(session)
-        store.start(request.id, run_id="run-1", at=AT)
+        start(session, request)
         store.fail(request.id, "The run stopped before it finished.", at=AT)
         store.finish(request.id, at=AT + MINUTE)
     ended = stored(database, request)
@@ -138,6 +145,5 @@ def test_a_request_that_nobody_took_up_can_fail_but_not_finish(database: Databas
 def test_a_request_of_another_organisation_is_not_there(database: Database) -> None:
     request = ask(database, a_segment(database))
     with database.organisation("globex") as session:
-        store = SyncRequestStore(session)
-        assert store.get(request.id) is None
-        assert not store.start(request.id, run_id="run-1", at=AT)
+        assert SyncRequestStore(session).get(request.id) is None
+        assert not start(session, request)

@@ -15,6 +15,7 @@ from mailchimp_pipeline.database.segments import (
     NewSegment,
     SegmentProgress,
     SegmentStore,
+    due_partition_keys,
     due_segments,
     fail_abandoned,
     not_synced_since,
@@ -183,8 +184,8 @@ def test_only_what_did_not_move_since_is_put_into_error(database: Database) -> N
         progress = SegmentProgress(session)
         progress.mark_syncing(moved.id, at=AT + MINUTE)
         since = AT + MINUTE
-        marks = [progress.mark_untouched(it.id, "Stopped.", since=since, at=since) for it in (untouched, moved)]
-    assert marks == [True, False]
+        marked = progress.mark_untouched([untouched.id, moved.id], "Stopped.", since=since, at=since)
+    assert marked == [untouched.id]
     assert stored(database, untouched).last_error == "Stopped."
     assert stored(database, moved).status is SegmentStatus.SYNCING
 
@@ -200,6 +201,8 @@ def test_due_are_live_segments_of_connected_organisations(database: Database) ->
         ConnectionStore(session, KEYRING).disconnect(by="alice", at=AT)
     with database.everyone() as session:
         assert due_segments(session) == (mine, theirs)
+        assert due_segments(session, [theirs.partition_key, gone.partition_key]) == (theirs,)
+        assert due_partition_keys(session) == (mine.partition_key, theirs.partition_key)
 
 
 def test_late_are_segments_never_synced_synced_before_or_in_error(database: Database) -> None:
@@ -222,7 +225,7 @@ def test_a_segment_whose_run_died_says_so_and_ends_its_request(database: Databas
     with database.organisation(ACME) as session:
         request = SyncRequestStore(session).ask(segment.id, by="alice", at=AT)
         assert request is not None
-        SyncRequestStore(session).start(request.id, run_id="run-1", at=AT)
+        SyncRequestStore(session).start([request.id], segment_ids=[segment.id], run_id="run-1", at=AT)
     mark_syncing(database, segment)
     assert [fail_abandoned(database, at=AT), fail_abandoned(database, at=AT)] == [1, 0]
     with database.organisation(ACME) as session:

@@ -13,7 +13,7 @@ import dagster as dg
 from mailchimp_pipeline.contacts import RelationVersion
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.pipeline import CheckedSegments, RequestStatus, SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Segment, SegmentType
 from mailchimp_pipeline.sync import Audience, Refusal, SyncReport
@@ -31,10 +31,33 @@ def a_segment(partition_key: str) -> Segment:
     return Segment(segment_id, organisation_id, "Everybody", SegmentType.EMPLOYEE, "a1b2c3d4e5", AT, AT)
 
 
+def a_name(partition_key: str) -> SegmentName:
+    """Return the name of a partition's segment."""
+    organisation_id, _, segment_id = partition_key.rpartition("/")
+    return SegmentName(organisation_id, segment_id, "Everybody")
+
+
+def a_request(request_id: str, partition_key: str, run_id: str | None = None) -> SyncRequest:
+    """Return a request that waits, or that the run serves."""
+    organisation_id, _, segment_id = partition_key.rpartition("/")
+    status = RequestStatus.RUNNING if run_id else RequestStatus.WAITING
+    started_at = AT if run_id else None
+    return SyncRequest(
+        request_id, organisation_id, segment_id, status, "alice", AT, run_id=run_id, started_at=started_at
+    )
+
+
 def a_result(partition_key: str, report: SyncReport = REPORT, *, web_id: int | None = 7) -> SegmentResult:
     """Return the result of a sync that went well."""
     audience = Audience("a1b2c3d4e5", "Staff", 4, double_optin=False, web_id=web_id)
     return SegmentResult(a_segment(partition_key), COUNTS, audience, report, seconds=1.5)
+
+
+def failing(evaluation: dg.AssetCheckEvaluation) -> list[object]:
+    """Return the partition keys of the segments that a check names."""
+    table = evaluation.metadata["failing"]
+    assert isinstance(table, dg.TableMetadataValue)
+    return [record.data["partition"] for record in table.records]
 
 
 def location(pipeline: object) -> dg.Definitions:
@@ -47,8 +70,8 @@ class Asked:
     """A sync as it was asked for."""
 
     keys: tuple[str, ...]
-    request_id: str | None
     push: bool
+    request_ids: tuple[str, ...] = ()
 
 
 @dataclass
@@ -58,7 +81,7 @@ class FakePipeline:
     segments: Sequence[str] = ()
     results: Mapping[str, SegmentResult] = field(default_factory=dict[str, SegmentResult])
     requests: Sequence[SyncRequest] = ()
-    running: Sequence[SyncRequest] = ()
+    checked: CheckedSegments = field(default_factory=CheckedSegments)
     late: Sequence[str] = ()
     abandoned: int = 0
     unreadable: frozenset[str] = frozenset()
@@ -78,18 +101,18 @@ class FakePipeline:
             raise LastingError(f"There is no {relation}s.csv.")
         return RelationVersion(rows=12, version=f"{relation}-1")
 
-    def due_segments(self) -> Sequence[Segment]:
-        return [a_segment(key) for key in self.segments]
+    def due_partition_keys(self) -> Sequence[str]:
+        return self.segments
 
-    def not_synced_since(self, moment: datetime) -> Sequence[Segment]:
+    def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
         self.looked_since.append(moment)
-        return [a_segment(key) for key in self.late]
+        return [a_name(key) for key in self.late]
 
-    def waiting_requests(self) -> Sequence[SyncRequest]:
+    def checked_segments(self, *, most_refused: float) -> CheckedSegments:
+        return self.checked
+
+    def open_requests(self) -> Sequence[SyncRequest]:
         return self.requests
-
-    def running_requests(self) -> Sequence[SyncRequest]:
-        return self.running
 
     @contextmanager
     def at_work(self, run_id: str) -> Generator[None]:
@@ -99,16 +122,19 @@ class FakePipeline:
         finally:
             self.alive.remove(run_id)
 
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+    def sync(
+        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+    ) -> Iterator[SegmentResult]:
         assert run_id in self.alive, "a run syncs while it is known to be at work"
-        self.asked.append(Asked(tuple(keys), request_id, push))
+        self.asked.append(Asked(tuple(keys), push, tuple(request_ids)))
         return (self.results.get(key, a_result(key)) for key in keys)
 
     def fail_abandoned(self) -> int:
         return self.abandoned
 
-    def fail_stopped(self, run: StoppedRun, reason: str) -> None:
+    def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
         self.stopped.append((run, reason))
+        return run.keys
 
     def is_alive(self, run_id: str) -> bool:
         return run_id in self.alive

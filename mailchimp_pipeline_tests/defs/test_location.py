@@ -9,10 +9,10 @@ import pytest
 from dagster._core.scheduler import DagsterDaemonScheduler
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.defs.firing import daily_sync_runs, opened_instance
-from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
 from mailchimp_pipeline.defs.resources import PipelineResource
 from mailchimp_pipeline.defs.storage import PipelineStorage
+from mailchimp_pipeline.defs.sync_runs import SyncConfig
+from mailchimp_pipeline.defs.trigger_daily_sync import daily_sync_runs, opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
@@ -28,7 +28,6 @@ print(*(name for name in {HEAVY!r} if name in sys.modules))
 def in_a_fresh_interpreter(code: str, environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=PROJECT_ROOT,
         env=environment,
         check=True,
         capture_output=True,
@@ -91,6 +90,5 @@ def test_the_schedule_is_fired_by_hand_in_the_storage_that_is_named(
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql://nobody@127.0.0.1:1/elsewhere")
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     with opened_instance(str(tmp_path), dagsters(empty_database_url)) as instance:
-        (tags,) = daily_sync_runs(FakePipeline(["acme/1", "acme/2"]), instance)
-        assert (tags[RANGE_START], tags[RANGE_END]) == ("acme/1", "acme/2")
-        assert list(instance.get_dynamic_partitions("segments")) == ["acme/1", "acme/2"]
+        (request,) = daily_sync_runs(FakePipeline(["acme/1", "acme/2"]), instance)
+        assert request.run_config == SyncConfig(segments=["acme/1", "acme/2"]).run_config.to_config_dict()

@@ -1,34 +1,39 @@
-"""Ranges of partitions: the fewest that hold what is wanted and nothing else."""
+"""Runs of whole organisations: as many as fit, and no organisation in two runs."""
+
+from itertools import groupby, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.defs.partitions import contiguous_ranges
+from mailchimp_pipeline.defs.partitions import whole_organisations
 
-KEYS = st.lists(st.text("abc", min_size=1, max_size=4), unique=True, max_size=20)
-
-
-def _held(keys: list[str], ranges: list[tuple[str, str]]) -> list[str]:
-    return [key for first, last in ranges for key in keys[keys.index(first) : keys.index(last) + 1]]
+SIZES = st.lists(st.integers(1, 9), max_size=12)
 
 
-@given(KEYS, st.data(), st.integers(1, 8))
-def test_ranges_hold_all_that_is_wanted_once_and_nothing_else(
-    keys: list[str], data: st.DataObject, longest: int
-) -> None:
-    wanted = data.draw(st.sets(st.sampled_from(keys))) if keys else set[str]()
-    ranges = list(contiguous_ranges(keys, wanted, longest))
-    assert _held(keys, ranges) == [key for key in keys if key in wanted]
-    assert all(len(_held(keys, [each])) <= longest for each in ranges)
+def _keys(sizes: list[int]) -> list[str]:
+    return [f"org/{number}/{segment}" for number, size in enumerate(sizes) for segment in range(size)]
 
 
-def test_a_key_that_is_not_wanted_parts_two_ranges() -> None:
-    assert list(contiguous_ranges(["a", "b", "c", "d"], {"a", "b", "d"}, 10)) == [("a", "b"), ("d", "d")]
+def _organisations(keys: list[str]) -> list[str]:
+    return [organisation for organisation, _ in groupby(keys, key=lambda key: key.rpartition("/")[0])]
 
 
-def test_a_range_is_no_longer_than_a_run_takes() -> None:
-    assert list(contiguous_ranges(["a", "b", "c"], {"a", "b", "c"}, 2)) == [("a", "b"), ("c", "c")]
+@given(SIZES, st.integers(1, 8))
+def test_every_segment_is_in_one_run_and_no_organisation_is_cut(sizes: list[int], per_run: int) -> None:
+    runs = list(whole_organisations(_keys(sizes), per_run))
+    assert [key for run in runs for key in run] == _keys(sizes)
+    assert sum(len(_organisations(run)) for run in runs) == len(sizes)
 
 
-def test_a_wanted_key_that_dagster_does_not_know_is_passed_over() -> None:
-    assert list(contiguous_ranges(["a"], {"a", "z"}, 10)) == [("a", "a")]
+@given(SIZES, st.integers(1, 8))
+def test_a_run_is_full_and_is_longer_only_for_a_single_organisation(sizes: list[int], per_run: int) -> None:
+    runs = list(whole_organisations(_keys(sizes), per_run))
+    assert all(len(run) <= per_run or len(_organisations(run)) == 1 for run in runs)
+    for run, following in pairwise(runs):
+        first = _organisations(following)[0]
+        assert len(run) + sum(key.startswith(f"{first}/") for key in following) > per_run
+
+
+def test_an_organisation_with_too_many_segments_is_a_run_of_its_own() -> None:
+    keys = ["a/1", "b/1", "b/2", "b/3", "c/1", "c/2"]
+    assert list(whole_organisations(keys, 2)) == [["a/1"], ["b/1", "b/2", "b/3"], ["c/1", "c/2"]]

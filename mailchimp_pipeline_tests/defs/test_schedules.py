@@ -7,11 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mailchimp_pipeline.defs.assets import SEGMENTS_A_RUN
+from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.checks import last_five
-from mailchimp_pipeline.defs.partitions import RANGE_END, RANGE_START
 from mailchimp_pipeline.defs.schedules import daily_sync
-from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, location
+from mailchimp_pipeline.defs.sync_runs import SCHEDULE, TRIGGER_TAG
+from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, failing, location
 
 
 @pytest.fixture
@@ -27,25 +27,21 @@ def tick(instance: dg.DagsterInstance, pipeline: FakePipeline) -> list[dg.RunReq
         return list(daily_sync.evaluate_tick(context).run_requests or [])
 
 
+def segments(request: dg.RunRequest) -> list[str]:
+    return request.run_config["ops"]["sync_segments"]["config"]["segments"]
+
+
 def test_the_morning_asks_for_one_run_of_many_segments(instance: dg.DagsterInstance) -> None:
     keys = [f"acme/{number}" for number in range(100)]
     (request,) = tick(instance, FakePipeline(keys))
-    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("acme/0", "acme/99")
-    assert list(instance.get_dynamic_partitions("segments")) == keys
+    assert (segments(request), request.tags[TRIGGER_TAG]) == (keys, SCHEDULE)
 
 
-def test_no_run_takes_more_segments_than_it_should(instance: dg.DagsterInstance) -> None:
-    requests = tick(instance, FakePipeline([f"acme/{number}" for number in range(SEGMENTS_A_RUN + 1)]))
-    assert len(requests) == len({request.run_key for request in requests}) == 2
-
-
-def test_partitions_of_segments_that_are_gone_are_left_out(instance: dg.DagsterInstance) -> None:
-    instance.add_dynamic_partitions("segments", ["acme/1", "acme/gone", "acme/2"])
-    requests = tick(instance, FakePipeline(["acme/1", "acme/2"]))
-    assert [(each.tags[RANGE_START], each.tags[RANGE_END]) for each in requests] == [
-        ("acme/1", "acme/1"),
-        ("acme/2", "acme/2"),
-    ]
+def test_an_organisation_is_not_cut_between_two_runs(instance: dg.DagsterInstance) -> None:
+    acme = [f"acme/{number}" for number in range(SEGMENTS_PER_RUN - 1)]
+    requests = tick(instance, FakePipeline([*acme, "globex/1", "globex/2"]))
+    assert [segments(request) for request in requests] == [acme, ["globex/1", "globex/2"]]
+    assert len({request.run_key for request in requests}) == 2
 
 
 def test_the_same_tick_asks_for_the_same_runs(instance: dg.DagsterInstance) -> None:
@@ -62,7 +58,7 @@ def test_the_look_at_six_names_the_segments_that_are_late(instance: dg.DagsterIn
     pipeline = FakePipeline(["acme/1", "acme/2"], late=late, time=AT.replace(hour=6))
     job = location(pipeline).resolve_job_def("mailchimp_freshness")
     (evaluation,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
-    assert (evaluation.passed, evaluation.metadata["failing"].value) == (not late, list(late))
+    assert (evaluation.passed, failing(evaluation)) == (not late, list(late))
     assert pipeline.looked_since == [AT]
 
 

@@ -7,16 +7,24 @@ import dagster as dg
 import pytest
 
 from mailchimp_pipeline.database.session import DatabaseAway
-from mailchimp_pipeline.defs.assets import AUDIENCE, REQUEST_TAG
-from mailchimp_pipeline.defs.partitions import range_tags
+from mailchimp_pipeline.defs.assets import AUDIENCE
+from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.sensors import cancelled_runs, dead_runs, failed_runs, sync_requests
+from mailchimp_pipeline.defs.sync_runs import (
+    ORGANISATION_TAG,
+    REQUEST,
+    SCHEDULE,
+    TRIGGER_TAG,
+    SyncConfig,
+    scheduled_run,
+)
 from mailchimp_pipeline.errors import LastingError
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.pipeline import StoppedRun
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, location
 
 JOB = "mailchimp_segment_sync"
-REQUEST = SyncRequest("request-1", "acme/1")
+WAITING = a_request("request-1", "acme/1")
 STARTED, STARTING, FAILURE = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -31,18 +39,27 @@ def instance() -> Generator[dg.DagsterInstance]:
         yield made
 
 
-def a_run(
+def a_run(  # noqa: PLR0913 - a builder
     instance: dg.DagsterInstance,
     status: dg.DagsterRunStatus = STARTED,
     *,
     job: str = JOB,
     tags: Mapping[str, str] | None = None,
     assets: frozenset[dg.AssetKey] | None = None,
+    config: SyncConfig | None = None,
 ) -> dg.DagsterRun:
     definitions = location(FakePipeline())
     return instance.create_run_for_job(
-        definitions.resolve_job_def(job), status=status, tags=tags or {}, asset_selection=assets
+        definitions.resolve_job_def(job),
+        status=status,
+        tags=tags or {},
+        asset_selection=assets,
+        run_config=config.run_config.to_config_dict() if config else {},
     )
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
 def ask(instance: dg.DagsterInstance, pipeline: FakePipeline) -> dg.SensorResult:
@@ -63,20 +80,46 @@ def statuses(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> lis
     return [run.status for run in found if run]
 
 
-def test_a_request_becomes_a_run_for_its_segment(instance: dg.DagsterInstance) -> None:
-    (request,) = ask(instance, FakePipeline(["acme/1"], requests=[REQUEST])).run_requests or []
-    assert (request.run_key, request.partition_key) == ("request-1", "acme/1")
-    assert request.tags[REQUEST_TAG] == "request-1"
+def runs(instance: dg.DagsterInstance, pipeline: FakePipeline) -> list[tuple[str | None, SyncConfig]]:
+    """Return the runs that a tick asks for, each with its key and what it is to sync."""
+    requests = ask(instance, pipeline).run_requests or []
+    return [(each.run_key, SyncConfig(**each.run_config["ops"]["sync_segments"]["config"])) for each in requests]
+
+
+def test_a_request_becomes_a_run_for_its_segment_before_the_daily_ones(instance: dg.DagsterInstance) -> None:
+    (request,) = ask(instance, FakePipeline(["acme/1"], requests=[WAITING])).run_requests or []
+    assert request.run_key == "acme/request-1"
+    assert request.tags.items() >= {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: "acme"}.items()
+    assert int(request.tags["dagster/priority"]) > int(scheduled_run("", []).tags.get("dagster/priority", 0))
+
+
+def test_the_requests_of_an_organisation_become_one_run(instance: dg.DagsterInstance) -> None:
+    keys = ["acme/1", "globex/1", "acme/2"]
+    requests = [a_request(f"request-{number}", key) for number, key in enumerate(keys)]
+    assert runs(instance, FakePipeline(keys, requests=requests)) == [
+        ("acme/request-0", SyncConfig(segments=["acme/1", "acme/2"], requests=["request-0", "request-2"])),
+        ("globex/request-1", SyncConfig(segments=["globex/1"], requests=["request-1"])),
+    ]
 
 
 def test_a_request_that_still_waits_is_the_same_run_at_the_next_tick(instance: dg.DagsterInstance) -> None:
-    pipeline = FakePipeline(["acme/1"], requests=[REQUEST])
+    pipeline = FakePipeline(["acme/1"], requests=[WAITING])
     keys = [[each.run_key for each in ask(instance, pipeline).run_requests or []] for _ in range(2)]
-    assert keys == [["request-1"], ["request-1"]]
+    assert keys == [["acme/request-1"], ["acme/request-1"]]
+
+
+@pytest.mark.parametrize("status", [STARTING, STARTED])
+def test_an_organisation_has_one_run_for_its_requests_at_a_time(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    a_run(instance, status, tags={ORGANISATION_TAG: "acme"}, config=SyncConfig(requests=["request-0"]))
+    requests = [WAITING, a_request("request-2", "globex/1")]
+    asked = runs(instance, FakePipeline(["acme/1", "globex/1"], requests=requests))
+    assert [key for key, _ in asked] == ["globex/request-2"]
 
 
 def test_a_request_of_an_organisation_that_is_not_connected_waits(instance: dg.DagsterInstance) -> None:
-    result = ask(instance, FakePipeline(["acme/2"], requests=[REQUEST]))
+    result = ask(instance, FakePipeline(["acme/2"], requests=[WAITING]))
     assert result.run_requests == []
 
 
@@ -93,9 +136,31 @@ def test_partitions_of_segments_that_are_gone_go(instance: dg.DagsterInstance) -
     assert change.partition_keys == ["acme/1", "acme/3"]
 
 
-def test_no_partition_goes_from_under_a_run(instance: dg.DagsterInstance) -> None:
-    a_run(instance, STARTING)
+def test_no_partition_goes_while_a_run_that_was_started_for_partitions_may_need_it(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = a_run(instance, STARTING)
     assert ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests == []
+    instance.report_run_failed(run)
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    assert ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests == []
+    instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": "the-retry"})
+    assert len(ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests or []) == 1
+
+
+@pytest.mark.parametrize("trigger", [SCHEDULE, REQUEST])
+def test_runs_that_name_their_segments_need_no_partitions(instance: dg.DagsterInstance, trigger: str) -> None:
+    a_run(instance, tags={TRIGGER_TAG: trigger}, config=SyncConfig(segments=["acme/1"]))
+    assert len(ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests or []) == 1
+
+
+def test_partitions_are_added_over_several_ticks_where_there_are_very_many(instance: dg.DagsterInstance) -> None:
+    pipeline = FakePipeline([f"acme/{number}" for number in range(2503)])
+    added: list[int] = []
+    while changes := ask(instance, pipeline).dynamic_partitions_requests:
+        added.append(len(changes[0].partition_keys))
+        instance.add_dynamic_partitions("segments", list(changes[0].partition_keys))
+    assert added == [1000, 1000, 500]
 
 
 def test_a_tick_tells_of_segments_whose_process_is_gone(
@@ -152,7 +217,7 @@ def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.Dagster
     ((told, reason),) = stopped(instance, run, failed_runs)
     record = instance.get_run_record_by_id(run.run_id)
     assert record
-    assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, None)
+    assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, [])
     assert (told.begun, record.start_time) == (record.create_timestamp, None)
     assert reason.startswith(f"Run {run.run_id} failed before it came to this segment.")
 
@@ -163,7 +228,9 @@ class Raising(FakePipeline):
 
     failure: Exception = field(default_factory=Exception)
 
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+    def sync(
+        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+    ) -> Iterator[SegmentResult]:
         raise self.failure
 
 
@@ -193,11 +260,23 @@ def test_what_nobody_foresaw_is_not_told_for_it_may_quote_data(instance: dg.Dags
     assert "this segment. Ask for a sync" in told_of(instance, lookalike)
 
 
-def test_a_cancelled_run_ends_the_request_that_it_served(instance: dg.DagsterInstance) -> None:
-    run = a_run(instance, tags={"dagster/partition": "acme/2", REQUEST_TAG: "request-1"})
+def test_a_cancelled_run_ends_the_requests_that_it_served(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance, config=SyncConfig(segments=["acme/1", "acme/2"], requests=["request-1", "request-2"]))
     ((told, reason),) = stopped(instance, run, cancelled_runs)
-    assert (told.id, told.keys, told.request_id) == (run.run_id, ["acme/2"], "request-1")
+    assert (told.id, told.keys, told.request_ids) == (run.run_id, ["acme/1", "acme/2"], ["request-1", "request-2"])
     assert "was cancelled" in reason
+
+
+def test_dagster_shows_what_a_failed_run_did_not_come_to_as_failed(instance: dg.DagsterInstance) -> None:
+    run = a_run(instance, config=SyncConfig(segments=["acme/1", "acme/2"]))
+    instance.report_run_failed(run)
+    stopped(instance, run, failed_runs)
+    shown = instance.get_status_by_partition(AUDIENCE, ["acme/1", "acme/2", "acme/3"], SEGMENTS)
+    assert {key: status and status.value for key, status in (shown or {}).items()} == {
+        "acme/1": "FAILED",
+        "acme/2": "FAILED",
+        "acme/3": None,
+    }
 
 
 def test_a_failed_run_of_another_job_is_not_about_segments(instance: dg.DagsterInstance) -> None:

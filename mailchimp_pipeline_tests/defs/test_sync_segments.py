@@ -1,22 +1,32 @@
 """Runs over partitions: what Dagster shows of segments that went well and of those that did not."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import dagster as dg
 import pytest
 
 from mailchimp_pipeline.contacts import RelationVersion
-from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, REQUEST_TAG
-from mailchimp_pipeline.defs.partitions import SEGMENTS, range_tags
+from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
+from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.sync_runs import SyncConfig
+from mailchimp_pipeline.runs.pipeline import CheckedSegments
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.sync import Refusal, SyncReport
-from mailchimp_pipeline_tests.defs.pipeline_fake import Asked, FakePipeline, a_result, a_segment, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import (
+    Asked,
+    FakePipeline,
+    a_name,
+    a_result,
+    a_segment,
+    failing,
+    location,
+)
 from mailchimp_pipeline_tests.runs.records_fake import FakeRecords
 from mailchimp_pipeline_tests.runs.stage import Stage
 
 KEYS = ("acme/1", "acme/2", "globex/3")
-EVERY_KEY = range_tags(KEYS[0], KEYS[-1])
+EVERY_KEY = SyncConfig(segments=list(KEYS))
+ONE_KEY = SyncConfig(segments=[KEYS[0]])
 
 
 @pytest.fixture
@@ -29,14 +39,19 @@ def instance() -> Generator[dg.DagsterInstance]:
 def run(
     instance: dg.DagsterInstance,
     pipeline: FakePipeline,
-    tags: Mapping[str, str] = EVERY_KEY,
+    config: SyncConfig = EVERY_KEY,
     *,
+    tags: Mapping[str, str] | None = None,
     only: dg.AssetKey | None = None,
 ) -> dg.ExecuteInProcessResult:
     definitions = location(pipeline)
     job = definitions.resolve_job_def("mailchimp_scheduled_sync")
     return job.execute_in_process(
-        instance=instance, tags=dict(tags), raise_on_error=False, asset_selection=[only] if only else None
+        run_config=config.run_config,
+        instance=instance,
+        tags=dict(tags or {}),
+        raise_on_error=False,
+        asset_selection=[only] if only else None,
     )
 
 
@@ -54,31 +69,55 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluati
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
-def failing(evaluation: dg.AssetCheckEvaluation) -> object:
-    return evaluation.metadata["failing"].value
-
-
 def logged(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(entry.user_message for entry in instance.all_logs(result.run_id))
 
 
-def test_a_run_takes_a_range_of_segments(instance: dg.DagsterInstance) -> None:
+def shown(instance: dg.DagsterInstance) -> dict[str, str | None]:
+    statuses = instance.get_status_by_partition(AUDIENCE, list(KEYS), SEGMENTS)
+    return {key: status and status.value for key, status in (statuses or {}).items()}
+
+
+def test_a_run_syncs_the_segments_of_its_config(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline()
     assert run(instance, pipeline).success
-    assert pipeline.asked == [Asked(KEYS, None, push=True)]
+    assert pipeline.asked == [Asked(KEYS, push=True)]
     assert materialized(instance, AUDIENCE) == materialized(instance, MEMBERSHIP) == set(KEYS)
 
 
-def test_of_many_segments_the_bad_one_is_shown_as_failed_and_the_others_as_done(instance: dg.DagsterInstance) -> None:
-    result = run(instance, FakePipeline(results=failed("acme/2")))
-    assert not result.success
-    shown = instance.get_status_by_partition(AUDIENCE, list(KEYS), SEGMENTS)
-    assert shown is not None
-    assert {key: status and status.value for key, status in shown.items()} == {
-        "acme/1": "MATERIALIZED",
-        "acme/2": "FAILED",
-        "globex/3": "MATERIALIZED",
+BY_HAND = [
+    ({"dagster/partition": "acme/1"}, ("acme/1",)),
+    ({"dagster/asset_partition_range_start": "acme/2", "dagster/asset_partition_range_end": "globex/3"}, KEYS[1:]),
+]
+
+
+@pytest.mark.parametrize(("tags", "keys"), BY_HAND)
+def test_a_run_that_a_person_starts_syncs_the_partitions_that_were_chosen(
+    instance: dg.DagsterInstance, tags: Mapping[str, str], keys: tuple[str, ...]
+) -> None:
+    pipeline = FakePipeline(results=failed(keys[0]))
+    assert not run(instance, pipeline, SyncConfig(), tags=tags).success
+    assert pipeline.asked == [Asked(keys, push=True)]
+    assert shown(instance) == {
+        key: None if key not in keys else "FAILED" if key == keys[0] else "MATERIALIZED" for key in KEYS
     }
+
+
+@pytest.mark.parametrize("job", ["mailchimp_segment_sync", "mailchimp_scheduled_sync"])
+def test_a_run_without_segments_says_how_to_start_one(instance: dg.DagsterInstance, job: str) -> None:
+    pipeline = FakePipeline()
+    started = location(pipeline).resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+    (failure,) = [event.step_failure_data for event in started.all_events if event.is_step_failure]
+    assert failure.user_failure_data
+    assert "Choose partitions when you start it" in (failure.user_failure_data.description or "")
+    assert pipeline.asked == []
+
+
+def test_of_many_segments_the_bad_one_is_shown_as_failed_and_the_others_as_done(instance: dg.DagsterInstance) -> None:
+    assert not run(instance, FakePipeline(results=failed("acme/2"))).success
+    assert shown(instance) == {"acme/1": "MATERIALIZED", "acme/2": "FAILED", "globex/3": "MATERIALIZED"}
+    assert run(instance, FakePipeline()).success
+    assert set(shown(instance).values()) == {"MATERIALIZED"}
 
 
 def test_a_failed_run_names_the_segments_that_failed_and_why(instance: dg.DagsterInstance) -> None:
@@ -87,11 +126,11 @@ def test_a_failed_run_names_the_segments_that_failed_and_why(instance: dg.Dagste
     assert failure.user_failure_data is not None
     described = failure.user_failure_data.description or ""
     table = failure.user_failure_data.metadata["failed"]
-    assert described.startswith("2 of 3 segments failed. acme/1: Mailchimp refused the API key. (and 1 more")
+    assert described.startswith("2 of 3 segments failed. acme: Everybody: Mailchimp refused the API key. (and 1 more")
     assert isinstance(table, dg.TableMetadataValue)
-    assert [record.data["error"] for record in table.records] == [
-        "Mailchimp refused the API key.",
-        "The source is gone.",
+    assert [dict(record.data) for record in table.records] == [
+        {"segment": "acme: Everybody", "error": "Mailchimp refused the API key.", "partition": "acme/1"},
+        {"segment": "acme: Everybody", "error": "The source is gone.", "partition": "acme/2"},
     ]
 
 
@@ -102,7 +141,7 @@ def test_where_an_unforeseen_error_was_raised_stands_in_the_log(instance: dg.Dag
 
 
 def test_what_a_segment_says_is_counts_and_where_to_look(instance: dg.DagsterInstance) -> None:
-    result = run(instance, FakePipeline(), {"dagster/partition": "acme/1"})
+    result = run(instance, FakePipeline(), ONE_KEY)
     told = {event.asset_key: event for event in result.asset_materializations_for_node("sync_segments")}
     push = {name: value.value for name, value in told[AUDIENCE].metadata.items()}
     assert push.items() >= {"wanted": 4, "new": 2, "unchanged": 1, "calls": 1, "seconds": 1.5}.items()
@@ -113,22 +152,22 @@ def test_what_a_segment_says_is_counts_and_where_to_look(instance: dg.DagsterIns
 
 def test_a_segment_with_nothing_to_tell_is_still_done(instance: dg.DagsterInstance) -> None:
     results = {"acme/1": SegmentResult(a_segment("acme/1")), "acme/2": a_result("acme/2", web_id=None)}
-    result = run(instance, FakePipeline(results=results), range_tags("acme/1", "acme/2"))
+    result = run(instance, FakePipeline(results=results), SyncConfig(segments=["acme/1", "acme/2"]))
     told = [event.metadata for event in result.asset_materializations_for_node("sync_segments")]
     assert (result.success, materialized(instance, AUDIENCE)) == (True, {"acme/1", "acme/2"})
     assert not any("audience_page" in metadata for metadata in told)
 
 
-def test_a_request_is_handed_on(instance: dg.DagsterInstance) -> None:
+def test_requests_are_handed_on(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline()
-    run(instance, pipeline, {"dagster/partition": "acme/1", REQUEST_TAG: "request-1"})
-    assert pipeline.asked == [Asked(("acme/1",), "request-1", push=True)]
+    run(instance, pipeline, SyncConfig(segments=["acme/1"], requests=["request-1"]))
+    assert pipeline.asked == [Asked(("acme/1",), push=True, request_ids=("request-1",))]
 
 
 def test_the_membership_alone_is_made_without_a_push(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline()
     result = run(instance, pipeline, only=MEMBERSHIP)
-    assert pipeline.asked == [Asked(KEYS, None, push=False)]
+    assert pipeline.asked == [Asked(KEYS, push=False)]
     assert (materialized(instance, MEMBERSHIP), materialized(instance, AUDIENCE)) == (set(KEYS), set())
     assert checks(result).keys() == {"membership_honours_consent", "membership_did_not_collapse"}
 
@@ -156,26 +195,18 @@ def test_sources_that_cannot_be_observed_for_whatever_reason_fail_no_run(instanc
     assert "Ada" not in logged(instance, result)
 
 
-def test_checks_pass_where_all_is_well(instance: dg.DagsterInstance) -> None:
-    evaluations = checks(run(instance, FakePipeline(results={"acme/1": a_result("acme/1", SyncReport(4, new=4))})))
-    assert evaluations["membership_honours_consent"].passed
-    assert evaluations["membership_did_not_collapse"].passed
-    assert evaluations["membership_honours_consent"].metadata["segments"].value == 3
-
-
-def test_checks_name_the_segments_that_fail_them(instance: dg.DagsterInstance) -> None:
-    refused = SyncReport(4, new=3, refused={Refusal.FAKE: 1})
-    results = {
-        "acme/1": replace(failed("acme/1")["acme/1"], violations=2),
-        "acme/2": replace(failed("acme/2")["acme/2"], departures_stopped=40),
-        "globex/3": a_result("globex/3", refused),
+def test_checks_speak_of_all_segments_whichever_the_run_synced(instance: dg.DagsterInstance) -> None:
+    checked = CheckedSegments(
+        14, against_consent=[a_name("acme/1")], collapsed=[a_name("acme/2"), a_name("globex/4")], refused=()
+    )
+    evaluations = checks(run(instance, FakePipeline(checked=checked), ONE_KEY))
+    assert {name: (each.passed, failing(each)) for name, each in evaluations.items()} == {
+        "membership_honours_consent": (False, ["acme/1"]),
+        "membership_did_not_collapse": (False, ["acme/2", "globex/4"]),
+        "refusals_are_few": (True, []),
     }
-    evaluations = checks(run(instance, FakePipeline(results=results)))
-    assert {name: failing(each) for name, each in evaluations.items()} == {
-        "membership_honours_consent": ["acme/1"],
-        "membership_did_not_collapse": ["acme/2"],
-        "refusals_are_few": ["globex/3"],
-    }
+    assert [each.metadata["segments"].value for each in evaluations.values()] == [14, 14, 14]
+    assert evaluations["membership_honours_consent"].blocking
 
 
 @dataclass
@@ -184,22 +215,21 @@ class RealRuns(FakePipeline):
 
     stage: Stage = field(default_factory=Stage)
 
-    def sync(self, keys: Sequence[str], *, run_id: str, request_id: str | None, push: bool) -> Iterator[SegmentResult]:
+    def sync(
+        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+    ) -> Iterator[SegmentResult]:
         return self.stage.run(push=push).results(map(a_segment, keys))
 
 
-def test_where_the_check_of_consent_fails_nothing_was_sent(instance: dg.DagsterInstance) -> None:
+def test_where_a_member_opted_out_nothing_is_sent(instance: dg.DagsterInstance) -> None:
     pipeline = RealRuns(stage=Stage(records=FakeRecords(violating={"1": 2})))
-    result = run(instance, pipeline, {"dagster/partition": "acme/1"})
-    evaluation = checks(result)["membership_honours_consent"]
-    assert (evaluation.passed, evaluation.blocking, failing(evaluation)) == (False, True, ["acme/1"])
+    result = run(instance, pipeline, ONE_KEY)
     assert (result.success, pipeline.stage.sent()) == (False, [])
 
 
-def test_where_the_check_of_consent_passes_the_segment_is_sent(instance: dg.DagsterInstance) -> None:
+def test_where_nobody_opted_out_the_segment_is_sent(instance: dg.DagsterInstance) -> None:
     pipeline = RealRuns()
-    result = run(instance, pipeline, {"dagster/partition": "acme/1"})
-    assert checks(result)["membership_honours_consent"].passed
+    assert run(instance, pipeline, ONE_KEY).success
     assert pipeline.stage.sent() == ["ann@acme.test"]
 
 

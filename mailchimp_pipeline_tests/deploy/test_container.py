@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.cli import app
-from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.figures import pipeline_figures
 from mailchimp_pipeline.database.login import login
 from mailchimp_pipeline.database.migrations import migrate
@@ -189,7 +189,7 @@ def first_start(server: PostgresServer) -> str:
 
 
 def test_on_a_new_server_the_owner_migrates_and_the_worker_is_bound_by_the_policies() -> None:
-    with TemporaryDirectory(prefix="first-", ignore_cleanup_errors=True) as home, embedded_server(Path(home)) as fresh:
+    with TemporaryDirectory(prefix="first-", ignore_cleanup_errors=True) as home, EmbeddedServer(Path(home)) as fresh:
         server = PostgresServer(fresh.database_url, count(1))
         workers = first_start(server)
         assert first_start(server) == workers

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.database.embedded import embedded_server
+from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline_tests.process_table import is_running
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
@@ -45,14 +45,14 @@ class MortalServer:
 
     def revive(self) -> None:
         """Start it again where it was killed."""
-        self.held.enter_context(embedded_server(self.home))
+        self.held.enter_context(EmbeddedServer(self.home))
 
 
 @contextmanager
 def mortal_server() -> Generator[MortalServer]:
     """Yield a server that forgets nothing when its processes are killed, though it does not wait for the disk."""
     with TemporaryDirectory(prefix="mortal-", ignore_cleanup_errors=True) as home, ExitStack() as held:
-        url = held.enter_context(embedded_server(Path(home))).database_url
+        url = held.enter_context(EmbeddedServer(Path(home))).database_url
         address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(address, autocommit=True) as connection:
             connection.execute(sql.SQL("alter system set fsync = off"))

@@ -123,13 +123,14 @@ class Town:
         """Carry on with erasures, and do what is waiting, as the sensor has it done."""
         self.finish_erasures()
         self.pipeline.fail_abandoned()
-        for request in self.pipeline.waiting_requests():
-            self.sync(request.id)
+        for request in self.pipeline.open_requests():
+            if request.status is RequestStatus.WAITING:
+                self.sync(request.id)
 
     def sync(self, request_id: str | None = None) -> None:
         """Do a run here, which nobody kills."""
-        key = self.segment.partition_key
-        for result in self.pipeline.sync([key], run_id=self.new_run_id(), request_id=request_id, push=True):
+        key, request_ids = self.segment.partition_key, [request_id] if request_id else []
+        for result in self.pipeline.sync([key], run_id=self.new_run_id(), push=True, request_ids=request_ids):
             assert result.error is None
             self.figures["syncs finished"] += 1
 

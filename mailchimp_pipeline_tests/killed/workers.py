@@ -27,7 +27,8 @@ def start(work: Callable[..., None], *arguments: object) -> BaseProcess:
 def sync(environment: Environment, key: str, run_id: str, request_id: str | None) -> None:
     """Do a run over one segment, as Dagster's process does."""
     with open_pipeline(Settings.from_environment(environment)) as pipeline, pipeline.at_work(run_id):
-        for _ in pipeline.sync([key], run_id=run_id, request_id=request_id, push=True):
+        request_ids = [request_id] if request_id else []
+        for _ in pipeline.sync([key], run_id=run_id, push=True, request_ids=request_ids):
             pass
 
 

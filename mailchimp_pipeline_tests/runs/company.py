@@ -38,8 +38,8 @@ class Company:
     def sync(self, request: SyncRequest | None = None, *, push: bool = True) -> SegmentResult:
         """Do a run over the segment."""
         self.run_ids.append(f"run-{len(self.run_ids) + 1}")
-        keys, request_id = [self.segment.partition_key], request and request.id
-        (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], request_id=request_id, push=push)
+        keys, request_ids = [self.segment.partition_key], [request.id] if request else []
+        (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], push=push, request_ids=request_ids)
         return result
 
     def ask(self, *, departures_confirmed: bool = False) -> SyncRequest:

@@ -39,7 +39,7 @@ def an_opt_out(parts: Parts, sandbox: Sandbox, number: int) -> str:
 def told(company: Company, list_ids: list[str]) -> list[bool]:
     """Do what comes before the segments of a run that has none; return which audiences heard of the opt-out."""
     pipeline = DatabasePipeline(company.pipeline.parts, before=Timeouts(read=2))
-    assert list(pipeline.sync([], run_id="run", request_id=None, push=True)) == []
+    assert list(pipeline.sync([], run_id="run", push=True)) == []
     members = [company.sandbox.member(list_id, EMAIL) for list_id in list_ids]
     return [member is not None and member.status is Status.UNSUBSCRIBED for member in members]
 

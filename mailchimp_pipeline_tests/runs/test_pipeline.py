@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from mailchimp_pipeline.database.erased import ErasedContacts
 from sqlalchemy import insert
 
 from mailchimp_pipeline.assembly import open_pipeline
@@ -11,17 +12,16 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.requests import RequestStatus
 from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.errors import without_places
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
+from mailchimp_pipeline.runs.pipeline import SegmentName
+from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, MINUTE, a_segment
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.waiting import eventually
@@ -33,6 +33,10 @@ P0 = subscriber_hash("p0@acme.test")
 def records(company: Company) -> DatabaseRecords:
     parts = company.pipeline.parts
     return DatabaseRecords(parts.database, parts.keyring, lambda: AT)
+
+
+def sync(company: Company, *keys: str) -> list[SegmentResult]:
+    return list(company.pipeline.sync(keys, run_id="run", push=True))
 
 
 def replace_key(company: Company) -> None:
@@ -90,7 +94,7 @@ def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_ru
 
 def test_an_audience_that_is_gone_is_named_on_the_segment(company: Company) -> None:
     gone = a_segment(company.pipeline.parts.database, list_id="0123456789")
-    (result,) = company.pipeline.sync([gone.partition_key], run_id="run", request_id=None, push=True)
+    (result,) = sync(company, gone.partition_key)
     assert "0123456789" in (result.error or "")
     (stored,) = records(company).segments([gone.partition_key])
     assert (stored.status, stored.last_error) == (SegmentStatus.ERROR, result.error)
@@ -128,45 +132,16 @@ def test_a_setting_of_the_source_that_cannot_be_used_is_told_on_the_segment_and_
     assert (company.stored().last_error, company.request(asked).error) == (error, error)
 
 
-def test_an_organisation_that_was_disconnected_is_told_so(company: Company) -> None:
+def test_segments_of_an_organisation_that_was_disconnected_are_passed_over(company: Company) -> None:
     with company.pipeline.parts.database.organisation(ACME) as session:
         ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="alice", at=AT)
-    assert "is not connected to Mailchimp" in (company.sync().error or "")
+    assert sync(company, company.segment.partition_key) == []
+    assert company.stored().status is SegmentStatus.PENDING
 
 
 def test_segments_that_are_gone_are_passed_over(company: Company) -> None:
-    keys = [f"{ACME}/5b0e3b5c-0000-4000-8000-000000000000", f"{ACME}/nonsense"]
-    assert list(company.pipeline.sync(keys, run_id="run", request_id=None, push=True)) == []
-
-
-def test_a_request_ends_with_its_run(company: Company) -> None:
-    asked = company.ask()
-    assert company.pipeline.waiting_requests() == [SyncRequest(asked.id, company.segment.partition_key)]
-    started = records(company).start_request([company.segment.partition_key], asked.id, "run-0")
-    assert (started, company.pipeline.waiting_requests()) == (frozenset(), [])
-    assert company.pipeline.running_requests() == [SyncRequest(asked.id, company.segment.partition_key, "run-0", AT)]
-    company.sync(asked)
-    assert company.pipeline.running_requests() == []
-    assert (company.request(asked).status, company.request(asked).run_id) == (RequestStatus.DONE, "run-1")
-
-
-def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
-    (company.files / "vendors.csv").unlink()
-    asked = company.ask()
-    error = company.sync(asked).error
-    assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.FAILED, error)
-
-
-def test_a_run_that_is_executed_again_confirms_no_departures_of_today(company: Company) -> None:
-    staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)]
-    company.staff(*staff)
-    company.sync()
-    company.staff(*staff[:8])
-    asked = company.ask(departures_confirmed=True)
-    confirmed = company.sync(asked).membership
-    assert (confirmed and confirmed.removed, company.request(asked).status) == (12, RequestStatus.DONE)
-    company.staff(*staff[:1])
-    assert "would leave at once" in (company.sync(asked).error or "")
+    others = f"globex/{company.segment.id}"
+    assert sync(company, f"{ACME}/5b0e3b5c-0000-4000-8000-000000000000", f"{ACME}/nonsense", others) == []
 
 
 def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
@@ -185,33 +160,11 @@ def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) 
     assert company.sync().error is None
 
 
-def test_what_a_stopped_run_did_not_come_to_is_put_into_error(company: Company) -> None:
-    asked = company.ask()
-    records(company).start_request([company.segment.partition_key], asked.id, "run-1")
-    stopped = StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE, asked.id)
-    company.pipeline.fail_stopped(stopped, "The run was cancelled.")
-    assert (company.stored().last_error, company.request(asked).error) == ("The run was cancelled.",) * 2
-
-
-def test_what_a_stopped_run_did_stays_as_it_is(company: Company) -> None:
-    company.sync()
-    company.pipeline.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
-    assert company.stored().status is SegmentStatus.SYNCED
-
-
-def test_a_request_that_a_retry_took_over_does_not_fail_with_the_first_run(company: Company) -> None:
-    asked = company.ask()
-    for run_id in ("run-1", "run-2"):
-        records(company).start_request([company.segment.partition_key], asked.id, run_id)
-    stopped = StoppedRun("run-1", [company.segment.partition_key], AT, asked.id)
-    company.pipeline.fail_stopped(stopped, "The process is gone.")
-    assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.RUNNING, None)
-
-
 def test_segments_are_due_until_they_were_synced(company: Company) -> None:
     now = company.pipeline.now()
     assert [segment.id for segment in company.pipeline.due_segments()] == [company.segment.id]
-    assert [segment.id for segment in company.pipeline.not_synced_since(now)] == [company.segment.id]
+    late = SegmentName(ACME, company.segment.id, company.segment.name)
+    assert company.pipeline.not_synced_since(now) == (late,)
     company.sync()
     assert company.pipeline.not_synced_since(now - timedelta(minutes=1)) == ()
 

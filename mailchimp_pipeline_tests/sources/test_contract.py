@@ -12,7 +12,10 @@ from mailchimp_pipeline.contacts import (
     EntityType,
     MissingColumnError,
     Source,
+    find_contacts,
+    present_addresses,
     read_contacts,
+    subscriber_hash,
 )
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.sources import open_source
@@ -113,6 +116,42 @@ def test_what_is_missing_or_blank_is_missing_in_the_contact(make: Made) -> None:
     assert contacts["address_problem"].isna().tolist() == [True, False]
 
 
+def test_one_contact_is_found_with_every_row_it_has(make: Made) -> None:
+    twice = (an_employee(id="2", department="Sales"), an_employee(id="2", location=None))
+    source = make(employees(an_employee(id="1"), *twice, an_employee(id="2", organisation_id="globe")))
+    found = source.find(EMPLOYEE, "acme", "2").sort_values("department", ignore_index=True)
+    read = source.read(EMPLOYEE, "acme")
+    pd.testing.assert_frame_equal(
+        found, read[read["id"] == "2"].sort_values("department", ignore_index=True), check_like=True
+    )
+
+
+@pytest.mark.parametrize(
+    "entity_id", ["12", "0123", "abc", "A", "1' or '1'='1", "%", "\\", ":a {b} %s", " ", "a@x.test"]
+)
+def test_a_contact_that_is_not_there_has_no_rows_but_the_columns(make: Made, entity_id: str) -> None:
+    frame = make(employees(an_employee(id="123"), an_employee(id="a"))).find(EMPLOYEE, "acme", entity_id)
+    assert frame.empty
+    assert set(frame.columns) == set(an_employee())
+    assert set(frame.dtypes) == {ARROW_STRING}
+
+
+def test_a_contact_is_found_whatever_blanks_are_around_its_id(make: Made) -> None:
+    source = make(employees(an_employee(id=" 7 "), an_employee(id="8")))
+    assert source.find(EMPLOYEE, "acme", "7")["id"].tolist() == [" 7 "]
+    assert source.find(EMPLOYEE, "acme", "\u20038\u200b")["id"].tolist() == ["8"]
+
+
+def test_the_contacts_of_one_entity_are_those_of_all_that_have_its_id(make: Made) -> None:
+    source = make(employees(an_employee(id="1"), an_employee(id="7"), an_employee(id="7", email="b@acme.test")))
+    found, everybody = find_contacts(source, "acme", EMPLOYEE, "7"), read_contacts(source, "acme", [EMPLOYEE])
+    theirs = everybody[everybody["entity_id"] == "7"]
+    assert found.sort_values("email").to_numpy().tolist() == theirs.sort_values("email").to_numpy().tolist()
+    hashes = {subscriber_hash("ada@acme.test"), subscriber_hash("b@acme.test")}
+    assert present_addresses(source, "acme", EMPLOYEE, "7") == tuple(sorted(hashes))
+    assert present_addresses(source, "acme", EMPLOYEE, "007") is None
+
+
 def test_columns_that_are_not_ours_are_not_read(make: Made) -> None:
     source = make({VENDOR: rows({**a_vendor(), "salary": "1", "iban": "DE00"})})
     assert set(source.read(VENDOR, "acme").columns) == set(a_vendor())
@@ -121,6 +160,7 @@ def test_columns_that_are_not_ours_are_not_read(make: Made) -> None:
 def test_a_relation_without_rows_is_valid(make: Made) -> None:
     source = make({EMPLOYEE: rows(an_employee()).iloc[:0]})
     assert source.read(EMPLOYEE, "acme").empty
+    assert source.find(EMPLOYEE, "acme", "1").empty
     assert source.describe(EMPLOYEE).rows == 0
     assert read_contacts(source, "acme", [EMPLOYEE]).empty
 
@@ -130,6 +170,8 @@ def test_a_relation_that_is_not_there_is_an_error_that_names_it(make: Made) -> N
     with pytest.raises(LastingError, match="vendors"):
         source.read(VENDOR, "acme")
     with pytest.raises(LastingError, match="vendors"):
+        source.find(VENDOR, "acme", "1")
+    with pytest.raises(LastingError, match="vendors"):
         source.describe(VENDOR)
 
 
@@ -137,6 +179,14 @@ def test_a_relation_without_organisations_is_an_error_that_names_the_column(make
     source = make({EMPLOYEE: rows(an_employee()).drop(columns="organisation_id")})
     with pytest.raises(MissingColumnError, match="employees have no column 'organisation_id'"):
         source.read(EMPLOYEE, "acme")
+
+
+@pytest.mark.parametrize("column", ["organisation_id", "id"])
+@pytest.mark.parametrize("count", [0, 1])
+def test_nobody_can_be_found_in_a_relation_without_ids(make: Made, column: str, count: int) -> None:
+    source = make({EMPLOYEE: rows(an_employee()).drop(columns=column).iloc[:count]})
+    with pytest.raises(MissingColumnError, match=f"employees have no column '{column}'"):
+        source.find(EMPLOYEE, "acme", "1")
 
 
 def test_the_description_counts_the_rows_of_all_organisations(make: Made) -> None:

@@ -145,6 +145,11 @@ def test_a_byte_order_mark_and_names_in_another_case_are_tolerated(csv: WriteCsv
     assert read(source) == [{"organisation_id": "acme", "id": "007", "email": "a@x.test", "first_name": "Ada"}]
 
 
+def test_invisible_characters_and_other_blanks_in_names_are_tolerated(csv: WriteCsv) -> None:
+    source = csv("\u200borganisation_id,\uff29\uff24,email\u00a0,first_name\nacme,1,a@x.test,Ada\n")
+    assert list(read(source)[0]) == ["organisation_id", "id", "email", "first_name"]
+
+
 def test_a_last_line_without_an_end_is_a_row_like_any_other(csv: WriteCsv) -> None:
     assert len(read(csv(HEADER + "acme,1,a@x.test,Ada"))) == 1
     assert read(csv(HEADER.rstrip())) == []
@@ -156,7 +161,7 @@ def test_blank_lines_are_no_rows(csv: WriteCsv) -> None:
 
 
 def test_blanks_around_the_organisation_do_not_hide_a_row(csv: WriteCsv) -> None:
-    assert len(read(csv(HEADER + " acme ,1,a@x.test,Ada\n"))) == 1
+    assert len(read(csv(HEADER + " acme ,1,a@x.test,Ada\n\u200bacme\u00a0,2,b@x.test,Bob\n"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -218,7 +223,7 @@ def test_what_is_wrong_with_a_csv_file_is_said_with_its_line_and_nobodys_data(
 def test_what_is_accepted_is_read_as_a_strict_reader_reads_it(body: str) -> None:
     content = f"organisation_id,id\n{body}"
     try:
-        columns = read_csv(content.encode(), Path("employees.csv"))
+        columns = read_csv(lambda: io.BytesIO(content.encode()), Path("employees.csv"))
     except UnreadableSourceError:
         return
     strict = [row for row in csv_reader(io.StringIO(content, newline=""), strict=True) if row][1:]
@@ -229,13 +234,15 @@ def test_what_is_accepted_is_read_as_a_strict_reader_reads_it(body: str) -> None
 def test_what_is_written_well_is_read_back(written: list[tuple[str, str]]) -> None:
     content = io.StringIO(newline="")
     csv_writer(content, quoting=QUOTE_ALL).writerows([("organisation_id", "id"), *written])
-    columns = read_csv(content.getvalue().encode(), Path("employees.csv"))
+    columns = read_csv(lambda: io.BytesIO(content.getvalue().encode()), Path("employees.csv"))
     assert list(zip(*(column.to_pylist() for column in columns.values()), strict=True)) == written
 
 
 def test_a_column_that_is_not_there_is_named_also_beside_odd_names(csv: WriteCsv) -> None:
     with pytest.raises(MissingColumnError, match="organisation_id"):
         csv("organisation,id,email,notes\nacme,1,a@x.test,a;b\n").read(EMPLOYEE, "acme")
+    with pytest.raises(MissingColumnError, match="organisation_id"):
+        csv("organisation,notes\nacme,a\n").read(EMPLOYEE, "acme")
 
 
 # Parquet

@@ -11,6 +11,7 @@ from mailchimp_pipeline.contacts import EntityType, Source
 from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.sources import SourceAwayError, SqlSource, UnreadableSourceError, open_source
 from mailchimp_pipeline_tests.conftest import PostgresServer
+from mailchimp_pipeline_tests.waiting import eventually
 
 EMPLOYEE, VENDOR = EntityType.EMPLOYEE, EntityType.VENDOR
 
@@ -51,14 +52,41 @@ def test_an_organisation_may_be_a_number(engine: sa.Engine) -> None:
     assert source_at(engine).read(EMPLOYEE, "12")["id"].tolist() == ["1"]
 
 
-def test_names_in_another_case_are_ours_too(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("entity_id", ["abc", "007", "1e2", "99999999999999999999", "ada@acme.test"])
+def test_an_id_that_is_no_number_of_theirs_is_nobodys(engine: sa.Engine, entity_id: str) -> None:
     execute(
         engine,
-        'create table "Staff" ("Organisation_ID" text, "ID" text, "Order" text)',
+        "create table employees (organisation_id text, id bigint, employment_status boolean)",
+        "insert into employees values ('acme', 7, true), ('acme', 100, null)",
+    )
+    source = source_at(engine)
+    assert source.find(EMPLOYEE, "acme", entity_id).empty
+    read = source.read(EMPLOYEE, "acme")
+    assert source.find(EMPLOYEE, "acme", "7").to_dict("records") == read[read["id"] == "7"].to_dict("records")
+
+
+def test_one_contact_is_looked_up_by_the_index_of_a_table(postgres: sa.Engine) -> None:
+    execute(
+        postgres,
+        "create table employees (organisation_id varchar, id varchar, primary key (organisation_id, id))",
+        "insert into employees select 'acme', n::text from generate_series(1, 20000) as n",
+        "analyze employees",
+    )
+    assert source_at(postgres).find(EMPLOYEE, "acme", "777")["id"].tolist() == ["777"]
+    with postgres.connect() as connection:
+        read = sa.text("select seq_tup_read = 0 and idx_tup_fetch = 1 from pg_stat_user_tables")
+        assert eventually(lambda: connection.execution_options(isolation_level="AUTOCOMMIT").scalar(read))
+
+
+def test_names_in_another_case_or_with_odd_blanks_are_ours_too(engine: sa.Engine) -> None:
+    execute(
+        engine,
+        'create table "Staff" ("Organisation_ID" text, "\u200bID\u00a0" text, "Order" text)',
         "insert into \"Staff\" values ('acme', '1', 'x')",
     )
     frame = source_at(engine, "Staff").read(EMPLOYEE, "acme")
     assert frame.to_dict("records") == [{"organisation_id": "acme", "id": "1"}]
+    assert source_at(engine, "Staff").find(EMPLOYEE, "acme", "1").to_dict("records") == frame.to_dict("records")
     assert source_at(engine, "Staff").describe(EMPLOYEE).rows == 1
 
 

@@ -2,190 +2,185 @@
 
 import pytest
 
-from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.sync import MemberStatus, Outcome, Refusal, Renaming
-from mailchimp_pipeline_tests.database.builders import AT, LIST, a_member, members
-from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
-from mailchimp_pipeline_tests.ledger_values import Said
-from mailchimp_pipeline_tests.sync.stage import ANN, SEGMENT, Stage, a_stage, parts
+from mailchimp_pipeline.mailchimp import MailchimpClient
+from mailchimp_pipeline.sandbox import SignupLimit, Status
+from mailchimp_pipeline.sync import MemberRef, MemberStatus, Rejection
+from mailchimp_pipeline_tests.source_fake import an_employee
+from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario
 
-NEW = "ann@new.test"
-ENTITY = ("employee", "1")
-SUBSCRIBED, UNSUBSCRIBED, PENDING = MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.PENDING
+NEW, FAKE = "ann@new.test", "ann@example.com"
 
 
-def with_a_new_address(stage: Stage) -> Stage:
-    """Return the stage after Ann was synced and got another address in the source."""
-    stage.sync()
-    stage.ledger.replace_members(SEGMENT, members(a_member(NEW)))
-    return stage
+def with_a_new_address(scenario: SyncScenario, new: str = NEW) -> SyncScenario:
+    """Return the scenario after Ann was synced and got another address in the source."""
+    scenario.want(ANN)
+    scenario.sync()
+    scenario.want(new)
+    return scenario
 
 
-def test_a_new_address_moves_the_member() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN)))
-    report = stage.sync()
-    assert (report.moved, report.changed, report.new, parts(report)) == (1, 1, 0, 1)
-    assert (stage.status(ANN), stage.status(NEW)) == (None, SUBSCRIBED)
-    assert stage.sync().unchanged == 1
+def test_a_new_address_moves_the_member(scenario: SyncScenario) -> None:
+    report = with_a_new_address(scenario).sync()
+    assert (report.moved, report.changed, report.new, report.wanted) == (1, 1, 0, 1)
+    assert (scenario.status(ANN), scenario.status(NEW)) == (None, Status.SUBSCRIBED)
+    assert scenario.sync().unchanged == 1
 
 
-def test_who_has_yet_to_confirm_keeps_that_under_the_new_address() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN), double_optin=True))
-    report = stage.sync()
-    assert (report.moved, report.withheld, report.wanted) == (1, {Refusal.PENDING: 1}, 1)
-    assert (stage.status(ANN), stage.status(NEW)) == (None, PENDING)
+def test_who_has_yet_to_confirm_keeps_that_under_the_new_address(scenario: SyncScenario) -> None:
+    scenario.ask_to_confirm()
+    report = with_a_new_address(scenario).sync()
+    assert (report.moved, report.withheld, report.wanted) == (1, {Rejection.PENDING: 1}, 1)
+    assert (scenario.status(ANN), scenario.status(NEW)) == (None, Status.PENDING)
 
 
-def test_who_unsubscribed_just_before_the_move_is_not_subscribed_by_it() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN)))
-    stage.audiences.put(LIST, ANN, UNSUBSCRIBED)
-    report = stage.push()
-    assert (report.moved, report.withheld) == (1, {Refusal.UNSUBSCRIBED: 1})
-    assert stage.status(NEW) is UNSUBSCRIBED
-    assert stage.sync().withheld == {Refusal.UNSUBSCRIBED: 1}
+def test_who_unsubscribes_just_before_the_move_is_not_subscribed_by_it(scenario: SyncScenario) -> None:
+    with_a_new_address(scenario)
+    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.unsubscribe_by_link(LIST, ANN))
+    report = scenario.sync()
+    assert (report.moved, report.withheld) == (1, {Rejection.UNSUBSCRIBED: 1})
+    assert scenario.status(NEW) is Status.UNSUBSCRIBED
+    scenario.sync()
+    assert scenario.members() == []
 
 
-def test_a_former_address_that_mailchimp_does_not_know_makes_a_new_member() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN)))
-    stage.audiences = FakeAudiences(FakeAudience(LIST), clock=stage.clock)
-    report = stage.sync()
+def test_a_former_address_that_mailchimp_does_not_know_makes_a_new_member(scenario: SyncScenario) -> None:
+    with_a_new_address(scenario)
+    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
+    report = scenario.sync()
     assert (report.moved, report.new, report.wanted) == (0, 1, 1)
-    assert stage.ledger.known[subscriber_hash(ANN)].status is None
+    assert (scenario.sync().unchanged, scenario.status(NEW)) == (1, Status.SUBSCRIBED)
 
 
-def test_where_the_new_address_is_a_member_already_the_former_one_is_archived() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN)))
-    stage.audiences.put(LIST, NEW, SUBSCRIBED)
-    report = stage.push()
-    assert (report.moved, report.changed, report.archived, parts(report)) == (0, 1, 1, 1)
-    assert (stage.status(ANN), stage.status(NEW)) == (MemberStatus.ARCHIVED, SUBSCRIBED)
-    assert stage.sync().unchanged == 1
+def test_where_the_new_address_is_a_member_already_the_former_one_is_archived(scenario: SyncScenario) -> None:
+    with_a_new_address(scenario)
+    scenario.before("PATCH", MEMBER, lambda: scenario.put(NEW))
+    report = scenario.sync()
+    assert (report.moved, report.changed, report.archived, report.wanted) == (0, 1, 1, 1)
+    assert (scenario.status(ANN), scenario.status(NEW)) == (Status.ARCHIVED, Status.SUBSCRIBED)
+    assert scenario.sync().unchanged == 1
 
 
-def test_a_new_address_that_mailchimp_refuses_is_kept_with_the_reason() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN), refusals={NEW: Refusal.FAKE}))
-    assert stage.sync().refused == {Refusal.FAKE: 1}
-    assert stage.status(ANN) is SUBSCRIBED
-    assert stage.sync().refused_before == 1
+def test_who_is_gone_right_after_the_move_is_left_for_the_next_time(scenario: SyncScenario) -> None:
+    with_a_new_address(scenario)
+    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, NEW), nth=2)
+    assert scenario.sync().withheld == {Rejection.OTHER: 1}
 
 
-class Vanishing(FakeAudiences):
-    """Does not know members any more that it has just moved."""
-
-    def rename_member(self, list_id: str, subscriber_hash: str, new_email: str) -> Renaming | Refusal:
-        moved = super().rename_member(list_id, subscriber_hash, new_email)
-        self._audiences[list_id].members.clear()
-        return moved
-
-
-def test_who_is_gone_right_after_the_move_is_left_for_the_next_time() -> None:
-    stage = with_a_new_address(a_stage(a_member(ANN)))
-    audience = FakeAudience(LIST)
-    stage.audiences = Vanishing(audience, clock=stage.clock)
-    stage.audiences.put(LIST, ANN, SUBSCRIBED)
-    assert stage.push().withheld == {Refusal.OTHER: 1}
+def test_a_new_address_that_mailchimp_rejects_leaves_the_member_at_the_former_one(scenario: SyncScenario) -> None:
+    with_a_new_address(scenario, FAKE)
+    assert scenario.sync().rejected == {Rejection.FAKE: 1}
+    assert scenario.status(ANN) is Status.SUBSCRIBED
+    assert scenario.sync().waiting == {Rejection.FAKE: 1}
+    scenario.say("1", opted_in=False)
+    scenario.sync()
+    assert scenario.status(ANN) is Status.UNSUBSCRIBED
 
 
-def who_unsubscribed(*, opted_in_later: bool = True, barred: bool = False, double_optin: bool = False) -> Stage:
-    """Return a stage where Ann unsubscribed at Mailchimp, and opted in with us a day later."""
-    stage = a_stage(a_member(ANN), double_optin=double_optin)
-    stage.sync()
-    stage.audiences.put(LIST, ANN, UNSUBSCRIBED, barred=barred)
-    stage.sync()
-    stage.ledger.said[ENTITY] = Said(opted_in_later, AT.replace(year=AT.year + 1))
-    return stage
+def who_left(scenario: SyncScenario, *, by_link: bool = False) -> SyncScenario:
+    """Return the scenario after Ann was synced, left at Mailchimp, and opted in here an hour later."""
+    scenario.want(ANN)
+    scenario.sync()
+    if scenario.status(ANN) is Status.PENDING:
+        scenario.sandbox.confirm(LIST, ANN)
+        scenario.sync()
+    leave = scenario.sandbox.unsubscribe_by_link if by_link else scenario.sandbox.unsubscribe_as_admin
+    leave(LIST, ANN)
+    assert (scenario.sync().wanted, scenario.members()) == (0, [])
+    scenario.say("1", opted_in=True)
+    return scenario
 
 
-def test_an_unsubscription_is_a_withdrawal_of_consent() -> None:
-    stage = a_stage(a_member(ANN))
-    stage.sync()
-    stage.audiences.put(LIST, ANN, UNSUBSCRIBED)
-    assert stage.sync().withheld == {Refusal.UNSUBSCRIBED: 1}
-    assert not stage.ledger.said[ENTITY].opted_in
+def test_who_opted_in_again_is_subscribed_again(scenario: SyncScenario) -> None:
+    report = who_left(scenario).sync()
+    assert (report.returned, report.changed, report.wanted, scenario.status(ANN)) == (1, 1, 1, Status.SUBSCRIBED)
 
 
-def test_who_opted_in_again_is_subscribed_again() -> None:
-    stage = who_unsubscribed()
-    report = stage.sync()
-    assert (report.returned, report.changed, parts(report)) == (1, 1, 1)
-    assert stage.status(ANN) is SUBSCRIBED
+@pytest.mark.parametrize(("by_link", "double_optin"), [(True, False), (False, True)])
+def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(
+    scenario: SyncScenario, *, by_link: bool, double_optin: bool
+) -> None:
+    if double_optin:
+        scenario.ask_to_confirm()
+    report = who_left(scenario, by_link=by_link).sync()
+    assert (report.returned, report.withheld, report.wanted) == (0, {Rejection.PENDING: 1}, 1)
+    assert scenario.status(ANN) is Status.PENDING
 
 
-@pytest.mark.parametrize(("barred", "double_optin"), [(True, False), (False, True)])
-def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(*, barred: bool, double_optin: bool) -> None:
-    stage = who_unsubscribed(barred=barred, double_optin=double_optin)
-    report = stage.sync()
-    assert (report.returned, report.withheld, report.wanted) == (0, {Refusal.PENDING: 1}, 1)
-    assert stage.status(ANN) is PENDING
+def test_who_may_not_come_back_yet_is_kept_with_the_reason(scenario: SyncScenario) -> None:
+    who_left(scenario)
+    scenario.sandbox.limit_signups(SignupLimit())
+    report = scenario.sync()
+    assert (report.rejected, report.wanted) == ({Rejection.TOO_MANY_SIGNUPS: 1}, 1)
+    scenario.sandbox.lift_signup_limits()
+    assert (scenario.sync().returned, scenario.rejected()) == (1, [])
 
 
-class Refusing(FakeAudiences):
-    """Refuses every change of a status."""
-
-    def set_member_status(self, list_id: str, subscriber_hash: str, status: MemberStatus) -> Refusal:
-        return Refusal.MERGE_FIELD
-
-
-def refusing(stage: Stage) -> Refusing:
-    """Return the audiences of a stage, refusing from now on."""
-    return Refusing(*stage.audiences.described(), clock=stage.clock)
+def test_who_comes_back_and_is_gone_there_is_sent_as_a_new_contact(scenario: SyncScenario) -> None:
+    who_left(scenario)
+    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
+    assert scenario.sync().rejected == {Rejection.FORGOTTEN: 1}
+    assert scenario.calls("POST", BATCH) == 2
 
 
-def test_who_may_not_come_back_is_kept_with_the_reason() -> None:
-    stage = who_unsubscribed()
-    stage.audiences = refusing(stage)
-    report = stage.sync()
-    assert (report.refused, report.wanted) == ({Refusal.MERGE_FIELD: 1}, 1)
-    assert stage.ledger.known[subscriber_hash(ANN)].state is Outcome.REFUSED
+def who_opted_out(scenario: SyncScenario) -> SyncScenario:
+    """Return the scenario after Ann was synced, and opted out here."""
+    scenario.want(ANN, BOB)
+    scenario.sync()
+    scenario.say("1", opted_in=False)
+    return scenario
 
 
-def test_who_comes_back_and_is_gone_there_is_new() -> None:
-    stage = who_unsubscribed()
-    stage.audiences = FakeAudiences(FakeAudience(LIST), clock=stage.clock)
-    report = stage.sync()
-    assert (report.new, report.returned, stage.status(ANN)) == (1, 0, SUBSCRIBED)
+def test_who_opted_out_is_unsubscribed_once(scenario: SyncScenario) -> None:
+    result = who_opted_out(scenario).result()
+    assert (result.unsubscribed, result.report and result.report.wanted) == (1, 1)
+    assert (scenario.status(ANN), scenario.status(BOB)) == (Status.UNSUBSCRIBED, Status.SUBSCRIBED)
+    assert scenario.result().unsubscribed == 0
 
 
-def who_opted_out() -> Stage:
-    """Return a stage where Ann was synced, opted out with us and is no member any more."""
-    stage = a_stage(a_member(ANN))
-    stage.sync()
-    stage.ledger.said[ENTITY] = Said(opted_in=False, at=AT)
-    stage.ledger.replace_members(SEGMENT, members())
-    return stage
+def test_who_opted_out_and_is_gone_there_is_asked_for_no_more(scenario: SyncScenario) -> None:
+    who_opted_out(scenario).sandbox.delete_as_admin(LIST, ANN)
+    assert (scenario.result().unsubscribed, scenario.result().unsubscribed) == (1, 0)
 
 
-def test_who_opted_out_is_unsubscribed_once() -> None:
-    stage = who_opted_out()
-    report = stage.sync()
-    assert (report.withdrawn, report.calls, report.wanted) == (1, 1, 0)
-    assert stage.status(ANN) is UNSUBSCRIBED
-    assert stage.sync().withdrawn == 0
+class Refusing(MailchimpClient):
+    """Mailchimp refuses to change any status, which the sandbox does not."""
+
+    def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> Rejection:
+        return Rejection.OTHER
 
 
-def test_who_opted_out_and_cannot_be_changed_is_looked_up() -> None:
-    stage = who_opted_out()
-    stage.audiences.put(LIST, ANN, MemberStatus.CLEANED)
-    stage.audiences = refusing(stage)
-    stage.push()
-    assert stage.ledger.known[subscriber_hash(ANN)].status is MemberStatus.CLEANED
+def refusing(scenario: SyncScenario) -> Refusing:
+    client = Refusing.__new__(Refusing)
+    client._transport = scenario.client._transport
+    return client
 
 
-def test_who_opted_out_and_is_gone_there_is_forgotten_here() -> None:
-    stage = who_opted_out()
-    stage.audiences = FakeAudiences(FakeAudience(LIST), clock=stage.clock)
-    assert stage.push().withdrawn == 1
-    assert stage.ledger.known[subscriber_hash(ANN)].status is None
+@pytest.mark.parametrize("status", [Status.CLEANED, Status.SUBSCRIBED])
+def test_who_opted_out_and_cannot_be_changed_is_looked_up(scenario: SyncScenario, status: Status) -> None:
+    who_opted_out(scenario)
+    if status is Status.CLEANED:
+        scenario.before("GET", MEMBER, lambda: scenario.sandbox.bounce(LIST, ANN))
+    scenario.client = refusing(scenario)
+    error = scenario.result().error
+    if status is Status.CLEANED:
+        assert error is None
+    else:
+        assert "refused to unsubscribe 1 members" in (error or "")
 
 
 @pytest.mark.parametrize(("double_optin", "archived"), [(False, 1), (True, 0)])
 def test_who_left_every_segment_is_archived_unless_they_have_yet_to_confirm(
-    *, double_optin: bool, archived: int
+    scenario: SyncScenario, *, double_optin: bool, archived: int
 ) -> None:
-    stage = a_stage(a_member(ANN), double_optin=double_optin)
-    stage.sync()
-    stage.ledger.replace_members(SEGMENT, members())
-    stage.ledger.leaving = {subscriber_hash(ANN)}
-    report = stage.sync()
+    if double_optin:
+        scenario.ask_to_confirm()
+    scenario.archive_leavers()
+    scenario.want(ANN)
+    scenario.sync()
+    scenario.want()
+    report = scenario.sync()
     assert (report.archived, report.calls) == (archived, archived)
-    assert stage.sync().calls == 0
+    assert scenario.sync().calls == 0
+    scenario.want(an_employee(email=ANN))
+    assert scenario.sync().wanted == 1
+    assert scenario.status(ANN) is (Status.PENDING if double_optin else Status.SUBSCRIBED)

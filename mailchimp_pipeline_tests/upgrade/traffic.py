@@ -68,7 +68,7 @@ class Traffic:
     def sync_once(self, run_id: str) -> str | None:
         """Sync, and return the error if there was one."""
         pipeline = DatabasePipeline(self.tenant.stage.parts)
-        (result,) = pipeline.sync([self.partition_key], run_id=run_id, request_id=None, push=True)
+        (result,) = pipeline.sync([self.partition_key], run_id=run_id, push=True)
         return result.error
 
     def _insist(self, path: str, value: object = NOTHING) -> Any:  # noqa: ANN401 - JSON

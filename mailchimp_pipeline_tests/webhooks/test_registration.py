@@ -162,7 +162,7 @@ def test_what_could_not_be_made_is_made_with_the_next_scheduled_run(
     tenant.create()
     sandbox.clear_faults()
     for _ in range(2):
-        list(DatabasePipeline(stage.parts).sync([], run_id="run", request_id=None, push=True))
+        list(DatabasePipeline(stage.parts).sync([], run_id="run", push=True))
     assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
     assert tenant.actions()[0] == "webhook.registered"
 

@@ -19,6 +19,8 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.ledger.comparison import Comparison
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
 from mailchimp_pipeline.errors import LastingError
@@ -30,6 +32,7 @@ from mailchimp_pipeline.sync import (
     MemberRef,
     MemberState,
     MemberStatus,
+    MergeField,
     Recheck,
     Rejection,
 )
@@ -38,6 +41,8 @@ from mailchimp_pipeline.sync.rejections import is_final, next_attempt
 
 PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
+
+_REQUIRED = "*"
 
 _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity_id", "digests": "digest"}
 
@@ -68,9 +73,9 @@ class DatabaseLedger:
         with self.database.organisation(self.organisation_id) as session:
             return session.scalar(select(AudienceReadRow.read_through).where(*self._its_read()))
 
-    def finish_reading(self, through: datetime, merge_tags: frozenset[str] | None = None) -> None:
+    def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None = None) -> None:
         """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
-        read = {"merge_fields": ",".join(sorted(merge_tags))} if merge_tags is not None else {}
+        read = {} if merge_fields is None else {"merge_fields": _stored(merge_fields)}
         row = insert(AudienceReadRow).values(
             organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through, **read
         )
@@ -120,6 +125,8 @@ class DatabaseLedger:
         Nothing is recorded of the erased.
         """
         with self.database.organisation(self.organisation_id) as session:
+            # Before any row is locked: whoever records statements takes this lock, and then rows.
+            lock_for_transaction(session, consent_lock(self.organisation_id))
             told = {member.subscriber_hash: member for member in members}
             for subscriber_hash in ErasedContacts(session, self.keyring).of_addresses(told):
                 del told[subscriber_hash]
@@ -164,11 +171,8 @@ class DatabaseLedger:
         """Record that the audience does not have the member."""
         self._record(subscriber_hash, None)
 
-    def record_archived(self, subscriber_hash: str, status: MemberStatus | None) -> None:
-        """Record that we archived a member, or its status instead; None where the audience does not have it."""
-        if status is not MemberStatus.ARCHIVED:
-            self._record(subscriber_hash, status and KnownStatus(status.value))
-            return
+    def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
+        """Record that we archived a member, `at` by Mailchimp's clock."""
         with self.database.organisation(self.organisation_id) as session:
             known = session.scalar(
                 select(AudienceMemberRow.status)
@@ -176,11 +180,12 @@ class DatabaseLedger:
                 .with_for_update()
             )
             now = after_archiving(None if known is None else KnownStatus(known))
-            self._execute_result(session, subscriber_hash, now, changed_at=None, contact_id=None)
+            self._execute_result(session, subscriber_hash, now, changed_at=at, contact_id=None)
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
         """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
-        fields = _joined(self.merge_tags())
+        with self.database.organisation(self.organisation_id) as session:
+            fields = _fields(session, self.list_id)
         comparison = Comparison(self.database, self.organisation_id, self.list_id, self.piece, fields, self.clock())
         return comparison.pieces(segment_id)
 
@@ -215,21 +220,21 @@ class DatabaseLedger:
         return self._refs(statements.LEAVERS)
 
     def record_address(self, former: str, row: pd.DataFrame, member: MemberState) -> None:
-        """Record that the member has the address of `row` now."""
+        """Record that the member has the address of `row` now, and its state."""
         new, email = str(row["subscriber_hash"].iloc[0]), str(row["email"].iloc[0])
         parameters = self._parameters(
             former=former,
             new=new,
             email=email,
             member_id=None if member.member_id == new else member.member_id,
-            status=member.status.value,
-            changed_at=member.changed_at,
             contact_id=member.contact_id,
         )
         with self.database.organisation(self.organisation_id) as session:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
             connection.execute(statements.RECORD_ADDRESS, parameters)
+        # Whoever left just before the change of the address stated something.
+        self.record_member_states([member])
 
     def record_accepted(
         self, rows: pd.DataFrame, accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
@@ -262,7 +267,7 @@ class DatabaseLedger:
             attempts = {key: former.get(key, 0) + 1 for key in rejected}
             parameters = self._parameters(
                 at=at,
-                merge_fields=_joined(merge_tags_of(session, self.list_id)),
+                merge_fields=_fields(session, self.list_id),
                 reasons=text_array(reason.value for reason in rejected.values()),
                 finals=[is_final(reason) for reason in rejected.values()],
                 attempts=[*attempts.values()],
@@ -366,16 +371,22 @@ def forget_audiences(session: OrganisationSession) -> None:
 
 
 def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
-    """Return the merge fields of an audience, as they were read last; before that those of a new audience."""
+    """Return the tags of an audience's merge fields, as they were read last; before that those of a new audience."""
+    stored = _fields(session, list_id)
+    return frozenset(tag.removesuffix(_REQUIRED) for tag in stored.split(",") if tag)
+
+
+def _fields(session: OrganisationSession, list_id: str) -> str:
     query = select(AudienceReadRow.merge_fields).where(
         AudienceReadRow.organisation_id == session.organisation_id, AudienceReadRow.mailchimp_list_id == list_id
     )
     stored = session.scalar(query)
-    return frozenset(MERGE_FIELDS) if stored is None else frozenset(filter(None, stored.split(",")))
+    return _stored([MergeField(tag) for tag in MERGE_FIELDS]) if stored is None else stored
 
 
-def _joined(merge_tags: frozenset[str]) -> str:
-    return ",".join(sorted(merge_tags))
+def _stored(merge_fields: Sequence[MergeField]) -> str:
+    """Return merge fields as they are kept: tags in order, those of required ones marked."""
+    return ",".join(sorted(f"{field.tag}{_REQUIRED * field.is_required}" for field in merge_fields))
 
 
 def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:

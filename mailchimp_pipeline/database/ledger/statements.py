@@ -458,7 +458,6 @@ where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s 
 
 RECORD_ADDRESS = sql.SQL("""
 update audience_members set subscriber_hash = %(new)s, member_id = %(member_id)s, email = %(email)s, digest = null,
-    status = %(status)s, changed_at = greatest(changed_at, %(changed_at)s),
     contact_id = coalesce(%(contact_id)s, contact_id), leaving = false, replaced_hash = null
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and subscriber_hash = %(former)s
 """)

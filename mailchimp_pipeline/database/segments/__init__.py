@@ -3,7 +3,13 @@
 What does not belong here: their members (`members`), what was asked to be synced (`requests`).
 """
 
-from mailchimp_pipeline.database.segments.overview import due_segments, fail_abandoned, not_synced_since
+from mailchimp_pipeline.database.segments.overview import (
+    checked_segments,
+    due_partition_keys,
+    due_segments,
+    fail_abandoned,
+    not_synced_since,
+)
 from mailchimp_pipeline.database.segments.progress import SegmentProgress
 from mailchimp_pipeline.database.segments.store import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.segments.summary import Summary, summary
@@ -14,6 +20,8 @@ __all__ = [
     "SegmentProgress",
     "SegmentStore",
     "Summary",
+    "checked_segments",
+    "due_partition_keys",
     "due_segments",
     "fail_abandoned",
     "not_synced_since",

@@ -1,8 +1,10 @@
-"""Segments over all organisations: which are due, which are late, and which no process is at any more."""
+"""Segments over all organisations: which are due, which are late, which fail a check, and which are abandoned."""
 
+from collections.abc import Collection
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import ColumnElement, Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.locks import audience_lock
@@ -10,7 +12,9 @@ from mailchimp_pipeline.database.locks.held import try_for_transaction
 from mailchimp_pipeline.database.segments.progress import SegmentProgress
 from mailchimp_pipeline.database.segments.rows import segment_of
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import ConnectionRow, SegmentRow
+from mailchimp_pipeline.database.tables import AuditRow, ConnectionRow, SegmentRow, row_ids
+from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName
+from mailchimp_pipeline.runs.results import StopReason
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 
 _ABANDONED = (
@@ -19,14 +23,28 @@ _ABANDONED = (
 )
 
 
-def due_segments(session: Session) -> tuple[Segment, ...]:
-    """Return the live segments of all connected organisations, those of one organisation next to each other."""
-    return tuple(map(segment_of, session.scalars(_due())))
+def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple[Segment, ...]:
+    """Return the live segments of connected organisations, of all or with these partition keys.
+
+    Segments of one organisation follow each other.
+    """
+    query = select(SegmentRow).where(*_due()).order_by(*_BY_ORGANISATION)
+    if keys is None:
+        return tuple(map(segment_of, session.scalars(query)))
+    wanted = set(keys)
+    query = query.where(SegmentRow.id.in_(row_ids(key.rpartition("/")[2] for key in wanted)))
+    return tuple(each for each in map(segment_of, session.scalars(query)) if each.partition_key in wanted)
 
 
-def not_synced_since(session: Session, moment: datetime) -> tuple[Segment, ...]:
-    """Return those of the due segments, made before the moment, whose last sync did not end well after it."""
-    late = _due().where(
+def due_partition_keys(session: Session) -> tuple[str, ...]:
+    """Return the partition keys of the due segments, those of one organisation next to each other."""
+    query = select(SegmentRow.organisation_id, SegmentRow.id).where(*_due()).order_by(*_BY_ORGANISATION)
+    return tuple(f"{organisation_id}/{segment_id}" for organisation_id, segment_id in session.execute(query).all())
+
+
+def not_synced_since(session: Session, moment: datetime) -> tuple[SegmentName, ...]:
+    """Return the due segments, created before the moment, whose last sync did not end well after it."""
+    late = (
         SegmentRow.created_at < moment,
         or_(
             SegmentRow.last_synced_at.is_(None),
@@ -34,7 +52,35 @@ def not_synced_since(session: Session, moment: datetime) -> tuple[Segment, ...]:
             SegmentRow.status == SegmentStatus.ERROR.value,
         ),
     )
-    return tuple(map(segment_of, session.scalars(late)))
+    query = select(*_NAME).where(*_due(), *late).order_by(*_BY_ORGANISATION)
+    return tuple(_name(*row) for row in session.execute(query).all())
+
+
+def checked_segments(session: Session) -> CheckedSegments:
+    """Return what the last sync of each due segment means for the asset checks."""
+    stopped_by = (
+        select(AuditRow.details["stopped_by"].astext)
+        .where(
+            AuditRow.organisation_id == SegmentRow.organisation_id,
+            AuditRow.entity_type == "segment",
+            AuditRow.entity_id == cast(SegmentRow.id, Text),
+            AuditRow.action == "segment.failed",
+        )
+        .order_by(AuditRow.at.desc(), AuditRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    in_error = select(*_NAME, stopped_by).where(*_due(), SegmentRow.status == SegmentStatus.ERROR.value)
+    stopped = [
+        (_name(organisation_id, segment_id, name), rule)
+        for organisation_id, segment_id, name, rule in session.execute(in_error.order_by(*_BY_ORGANISATION)).all()
+    ]
+    return CheckedSegments(
+        count=session.scalar(select(func.count()).where(*_due())) or 0,
+        against_consent=[name for name, rule in stopped if rule == StopReason.CONSENT],
+        collapsed=[name for name, rule in stopped if rule == StopReason.DEPARTURES],
+        rejected=[name for name, rule in stopped if rule == StopReason.REJECTIONS],
+    )
 
 
 def fail_abandoned(database: Database, *, at: datetime) -> int:
@@ -53,10 +99,14 @@ def fail_abandoned(database: Database, *, at: datetime) -> int:
     return abandoned
 
 
-def _due() -> Select[SegmentRow]:
+_NAME = (SegmentRow.organisation_id, SegmentRow.id, SegmentRow.name)
+_BY_ORGANISATION = (SegmentRow.organisation_id, SegmentRow.created_at, SegmentRow.id)
+
+
+def _due() -> tuple[ColumnElement[bool], ...]:
     connected = select(ConnectionRow.organisation_id).where(ConnectionRow.soft_deleted_at.is_(None))
-    return (
-        select(SegmentRow)
-        .where(SegmentRow.soft_deleted_at.is_(None), SegmentRow.organisation_id.in_(connected))
-        .order_by(SegmentRow.organisation_id, SegmentRow.created_at, SegmentRow.id)
-    )
+    return SegmentRow.soft_deleted_at.is_(None), SegmentRow.organisation_id.in_(connected)
+
+
+def _name(organisation_id: str, segment_id: UUID, name: str) -> SegmentName:
+    return SegmentName(organisation_id, str(segment_id), name)

@@ -1,13 +1,14 @@
 """How a segment's sync goes, as the pipeline notes it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.segments.rows import end_requests, locked_segment, told
+from mailchimp_pipeline.database.segments.rows import end_requests, locked_segment, locked_segments, told
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow
 from mailchimp_pipeline.errors import without_places
+from mailchimp_pipeline.runs.results import StopReason
 from mailchimp_pipeline.segments import SegmentStatus
 
 _ACTIONS = {
@@ -35,23 +36,30 @@ class SegmentProgress:
             self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
 
     def mark_error(
-        self, segment_id: str, message: str, *, at: datetime, report: Mapping[str, object] | None = None
+        self,
+        segment_id: str,
+        message: str,
+        *,
+        at: datetime,
+        stopped_by: StopReason | None = None,
+        report: Mapping[str, object] | None = None,
     ) -> None:
         """Record why the sync did not end well. The message holds no personal data, `report` counts.
 
         Figures of a former sync are not kept beside the error.
+
+        `stopped_by` goes into the audit log's entry, where `stopped_segments` finds it.
         """
         if row := locked_segment(self._session, segment_id):
             row.last_report = None if report is None else dict(report)
-            self._fail(row, message, at)
+            self._fail(row, message, at, stopped_by)
 
-    def mark_untouched(self, segment_id: str, message: str, *, since: datetime, at: datetime) -> bool:
-        """Put the segment into error unless its status changed since that time; tell whether it was put there."""
-        row = locked_segment(self._session, segment_id)
-        if row is None or row.status_changed_at >= since:
-            return False
-        self._fail(row, message, at)
-        return True
+    def mark_untouched(self, segment_ids: Collection[str], message: str, *, since: datetime, at: datetime) -> list[str]:
+        """Put those segments into error whose status has not changed since that time; return their ids."""
+        untouched = [row for row in locked_segments(self._session, segment_ids) if row.status_changed_at < since]
+        for row in untouched:
+            self._fail(row, message, at)
+        return [str(row.id) for row in untouched]
 
     def abandon(self, segment_id: str, message: str, *, at: datetime) -> bool:
         """Put the segment into error where it is still `syncing`, and fail what asked for it; tell whether it was."""
@@ -62,10 +70,11 @@ class SegmentProgress:
         self._fail(row, message, at)
         return True
 
-    def _fail(self, row: SegmentRow, message: str, at: datetime) -> None:
+    def _fail(self, row: SegmentRow, message: str, at: datetime, stopped_by: StopReason | None = None) -> None:
         # Both are the organisation's to read.
         shown = without_places(message)
-        self._move(row, SegmentStatus.ERROR, at, error=shown, details={"error": shown})
+        details = {"error": shown, "stopped_by": stopped_by.value} if stopped_by else {"error": shown}
+        self._move(row, SegmentStatus.ERROR, at, error=shown, details=details)
 
     def _move(
         self,

@@ -1,37 +1,65 @@
-"""Rows of segments into segments, and the way to one row."""
+"""A segment from its row, and the queries for an organisation's rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Select, select, update
 
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, row_id
+from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, row_id, row_ids
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentStatus, SegmentType
+
+_E = TypeVar("_E", bound=StrEnum)
 
 
 def segment_of(row: SegmentRow) -> Segment:
-    """Return the segment that a row holds."""
+    """Return the segment of a row. `Segment.unknown` names what this version cannot read."""
+    unknown: list[str] = []
     return Segment(
         id=str(row.id),
         organisation_id=row.organisation_id,
         name=row.name,
-        segment_type=SegmentType(row.segment_type),
+        segment_type=_read(SegmentType.MIXED, row.segment_type, "segment type", unknown),
         mailchimp_list_id=row.mailchimp_list_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
         description=row.description,
         mailchimp_list_name=row.mailchimp_list_name,
-        filter_criteria=FilterCriteria.model_validate(row.filter_criteria),
-        on_leave=OnLeave(row.on_leave),
-        status=SegmentStatus(row.status),
+        filter_criteria=_criteria(row.filter_criteria, unknown),
+        on_leave=_read(OnLeave.KEEP, row.on_leave, "onLeave", unknown),
+        # A sync replaces the status: one that is not known keeps no segment from being synced.
+        status=_read(SegmentStatus.PENDING, row.status, "status", []),
         last_error=row.last_error,
         member_count=row.member_count,
         last_report=row.last_report,
         last_synced_at=row.last_synced_at,
         soft_deleted_at=row.soft_deleted_at,
+        unknown=tuple(unknown),
     )
+
+
+def _read(default: _E, stored: str, what: str, unknown: list[str]) -> _E:
+    try:
+        return type(default)(stored)
+    except ValueError:
+        unknown.append(f"{what} {stored!r}")
+        return default
+
+
+def _criteria(stored: Mapping[str, object], unknown: list[str]) -> FilterCriteria:
+    readable: dict[str, object] = {}
+    for name, values in stored.items():
+        try:
+            FilterCriteria.model_validate({name: values})
+        except ValidationError:
+            unknown.append(f"criterion {name!r}")
+        else:
+            readable[name] = values
+    return FilterCriteria.model_validate(readable)
 
 
 def live_segments(session: OrganisationSession) -> Select[SegmentRow]:
@@ -48,8 +76,14 @@ def live_segment(session: OrganisationSession, segment_id: str) -> SegmentRow | 
 
 def locked_segment(session: OrganisationSession, segment_id: str) -> SegmentRow | None:
     """Return the row of a live segment as it is now, kept from others until the transaction ends."""
-    query = live_segments(session).where(SegmentRow.id == row_id(segment_id)).with_for_update()
-    return session.scalar(query, execution_options={"populate_existing": True})
+    return next(iter(locked_segments(session, [segment_id])), None)
+
+
+def locked_segments(session: OrganisationSession, segment_ids: Collection[str]) -> Sequence[SegmentRow]:
+    """Return the rows of live segments as they are now, kept from others until the transaction ends."""
+    # In one order for everybody: two transactions that lock several rows do not wait for each other.
+    query = live_segments(session).where(SegmentRow.id.in_(row_ids(segment_ids))).order_by(SegmentRow.id)
+    return session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
 
 
 def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, error: str, at: datetime) -> None:

@@ -77,6 +77,11 @@ class SegmentStore:
         row = live_segment(self._session, segment_id)
         return row and segment_of(row)
 
+    def all(self) -> tuple[Segment, ...]:
+        """Return all segments, the oldest first."""
+        rows = self._session.scalars(live_segments(self._session).order_by(SegmentRow.created_at, SegmentRow.id))
+        return tuple(map(segment_of, rows))
+
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Segment]:
         """Return a page of segments, newest first. Raises `paging.CursorInvalid`."""
         query = live_segments(self._session)

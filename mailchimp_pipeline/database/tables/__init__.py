@@ -19,7 +19,7 @@ from mailchimp_pipeline.database.tables.consent import (
     PreferenceRow,
     PseudonymKeyRow,
 )
-from mailchimp_pipeline.database.tables.declarative import Row, row_id
+from mailchimp_pipeline.database.tables.declarative import Row, row_id, row_ids
 from mailchimp_pipeline.database.tables.organisations import AuditRow, ConnectionRow
 from mailchimp_pipeline.database.tables.webhooks import WebhookRow
 
@@ -42,4 +42,5 @@ __all__ = [
     "SyncRequestRow",
     "WebhookRow",
     "row_id",
+    "row_ids",
 ]

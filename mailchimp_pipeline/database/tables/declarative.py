@@ -49,3 +49,8 @@ def row_id(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
+
+
+def row_ids(texts: Iterable[str]) -> list[UUID]:
+    """Return the ids of rows, without the texts that cannot be one."""
+    return [found for text in texts if (found := row_id(text))]

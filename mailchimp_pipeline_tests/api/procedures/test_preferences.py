@@ -80,8 +80,9 @@ def test_the_fields_of_a_preference_are_those_of_the_contract(employer: Tenant) 
     ]
 
 
-def test_an_id_with_blanks_around_it_is_that_of_the_source(employer: Tenant) -> None:
-    say(employer, opted_in=True, entityId=" 1 ")
+@pytest.mark.parametrize("entity_id", [" 1 ", "1\u200b", "\uff11"])
+def test_an_id_in_another_form_is_that_of_the_source(employer: Tenant, entity_id: str) -> None:
+    say(employer, opted_in=True, entityId=entity_id)
     assert employer.query("preferences.getForEntity", ANN).data["entityId"] == "1"
 
 
@@ -98,6 +99,7 @@ def test_every_statement_is_in_the_audit_log_with_its_source(employer: Tenant) -
     ("changed", "field"),
     [
         ({"entityId": ""}, "entityId"),
+        ({"entityId": "\u200b"}, "entityId"),
         ({"entityId": 1}, "entityId"),
         ({"entityId": "1\0"}, "entityId"),
         ({"entityType": "customer"}, "entityType"),

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, waiting_requests
+from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.sandbox import FaultKind
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, moment
 from mailchimp_pipeline_tests.api.served import a_token
@@ -154,7 +154,8 @@ def test_a_page_that_cannot_be_is_refused(tenant: Tenant, asked: dict[str, objec
 
 def waiting(tenant: Tenant) -> list[SyncRequest]:
     with tenant.stage.parts.database.everyone() as session:
-        return [one for one in waiting_requests(session) if one.organisation_id == tenant.organisation_id]
+        theirs = [one for one in open_requests(session) if one.organisation_id == tenant.organisation_id]
+    return [request for request in theirs if request.run_id is None]
 
 
 def test_asking_twice_for_a_sync_is_one_request(connected: Tenant) -> None:
@@ -168,7 +169,8 @@ def test_a_sync_may_be_asked_for_while_another_runs(connected: Tenant) -> None:
     made = connected.create().data
     connected.mutate("segments.sync", {"id": made["id"]})
     with connected.stage.parts.database.organisation(connected.organisation_id) as session:
-        SyncRequestStore(session).start(waiting(connected)[0].id, run_id="run", at=utc_now())
+        (request,) = waiting(connected)
+        SyncRequestStore(session).start([request.id], segment_ids=[made["id"]], run_id="run", at=utc_now())
     connected.mutate("segments.sync", {"id": made["id"]})
     assert len(waiting(connected)) == 1
 

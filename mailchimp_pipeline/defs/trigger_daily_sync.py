@@ -1,9 +1,9 @@
-"""The daily schedule, fired by hand: what its tick would ask for now.
+"""The runs of the daily schedule, asked for at any time.
 
 What does not belong here: the schedule itself (`schedules`), starting the runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
@@ -18,10 +18,10 @@ def opened_instance(dagster_home: str, postgres_url: str) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(dagster_home, overrides={"storage": storage}))
 
 
-def daily_sync_runs(pipeline: Pipeline, instance: dg.DagsterInstance) -> list[Mapping[str, str]]:
-    """Return the tags of the runs of `mailchimp_scheduled_sync` that a tick at this moment asks for."""
+def daily_sync_runs(pipeline: Pipeline, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest]:
+    """Return the runs of `mailchimp_scheduled_sync` that a tick at this moment asks for."""
     resources = {"pipeline": pipeline}
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=pipeline.now(), resources=resources
     ) as context:
-        return [request.tags for request in daily_sync.evaluate_tick(context).run_requests or []]
+        return daily_sync.evaluate_tick(context).run_requests or []

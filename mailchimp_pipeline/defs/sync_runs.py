@@ -1,0 +1,129 @@
+"""Runs over segments: what a run is told by its config and tags, and how the sensors find runs and read them again.
+
+A run names its segments in its config instead of a range of partitions: Dagster can only select partitions that stand
+next to each other, and a run cannot start once one end of its range was deleted.
+"""
+
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+    PRIORITY_TAG,
+    WILL_RETRY_TAG,
+)
+from pydantic import Field
+
+from mailchimp_pipeline.defs.partitions import SEGMENTS
+
+STEP = "sync_segments"
+"""The op of the assets, which is the one step of a run."""
+
+TRIGGER_TAG = "mailchimp/trigger"
+"""What asked for the run: `SCHEDULE` or `REQUEST`. Runs that a person starts in Dagster's UI do not have the tag."""
+
+SCHEDULE, REQUEST = "schedule", "request"
+
+ORGANISATION_TAG = "mailchimp/organisation"
+"""The organisation whose requests a run serves."""
+
+_REQUEST_PRIORITY = "5"
+"""Before the schedule's runs, which have 0, and after erasures."""
+
+_RETRY_WITHIN = timedelta(hours=1)
+"""Dagster starts the retry of a failed run within seconds; after this time it does not come any more."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class SyncConfig(dg.Config):
+    """What a run syncs. Empty for a run that was started for partitions."""
+
+    segments: list[str] = Field(default=[], description="Partition keys of the segments: organisation/segment-id.")
+    requests: list[str] = Field(default=[], description="Ids of the requests for a sync that the run serves.")
+
+    @classmethod
+    def of(cls, run: dg.DagsterRun) -> "SyncConfig":
+        """Return the config that a run was started with."""
+        ops = cast("dict[str, dict[str, Any]]", run.run_config.get("ops") or {})
+        config: dict[str, Any] = ops.get(STEP, {}).get("config") or {}
+        return cls(**config)
+
+    @property
+    def run_config(self) -> dg.RunConfig:
+        """The config of a run that syncs this."""
+        return dg.RunConfig(ops={STEP: self})
+
+
+def scheduled_run(run_key: str, keys: Sequence[str]) -> dg.RunRequest:
+    """Return the request for one of the daily runs."""
+    return dg.RunRequest(
+        run_key=run_key, run_config=SyncConfig(segments=list(keys)).run_config, tags={TRIGGER_TAG: SCHEDULE}
+    )
+
+
+def requested_run(organisation_id: str, config: SyncConfig) -> dg.RunRequest:
+    """Return the request for a run that serves an organisation's requests. Its key names the oldest of them."""
+    tags = {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: organisation_id, PRIORITY_TAG: _REQUEST_PRIORITY}
+    run_key = f"{organisation_id}/{config.requests[0]}"
+    return dg.RunRequest(run_key=run_key, run_config=config.run_config, tags=tags)
+
+
+def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str | None = None) -> list[dg.DagsterRun]:
+    """Return the failed runs that Dagster is about to start again."""
+    failed = dg.RunsFilter(
+        job_name=job_name,
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={WILL_RETRY_TAG: "true"},
+        updated_after=now - _RETRY_WITHIN,
+    )
+    return [run for run in instance.get_runs(failed) if run.is_complete_and_waiting_to_retry]
+
+
+def may_need_partitions(instance: dg.DagsterInstance, now: datetime) -> bool:
+    """Tell whether a run or a backfill that somebody started for partitions is not over yet."""
+    ours = {TRIGGER_TAG: [SCHEDULE, REQUEST]}
+    unfinished = instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED))
+    if unfinished > instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED, tags=ours)):
+        return True
+    backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED]), limit=1)
+    return bool(backfills) or any(TRIGGER_TAG not in run.tags for run in waiting_for_retry(instance, now))
+
+
+def partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
+    """Yield the partition keys of the segments that a run was started for."""
+    if segments := SyncConfig.of(run).segments:
+        yield from segments
+    elif key := run.tags.get(PARTITION_NAME_TAG):
+        yield key
+    elif ASSET_PARTITION_RANGE_START_TAG in run.tags:
+        keys = instance.get_dynamic_partitions(SEGMENTS.name or "")
+        first, last = run.tags[ASSET_PARTITION_RANGE_START_TAG], run.tags[ASSET_PARTITION_RANGE_END_TAG]
+        if first in keys and last in keys:
+            yield from keys[keys.index(first) : keys.index(last) + 1]
+
+
+def show_as_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: dg.AssetKey, key: str) -> None:
+    """Let Dagster show the partition as failed if the run fails.
+
+    Dagster marks the partitions that a failed run had planned and not materialized. It plans them itself only for runs
+    that were started for partitions.
+    """
+    if SyncConfig.of(run).segments:
+        planned = AssetMaterializationPlannedData(asset, partition=key)
+        event = DagsterEvent.build_asset_materialization_planned_event(run.job_name, STEP, planned)
+        instance.report_dagster_event(event, run.run_id)

@@ -1,0 +1,70 @@
+"""Runs one command while anybody holds a lock on a file, and ends the command and its group when nobody does.
+
+The kernel releases the locks of a process that ends, however it ends: no child outlives its parent.
+This is a script of its own, on the standard library alone, since one runs beside every child.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+_AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+class Order(NamedTuple):
+    """How a command is run: `stop_signal` asks it to end, and what is left after `patience` seconds is killed."""
+
+    lock: str
+    stop_signal: int
+    patience: float
+    detached: bool = False
+    user: str | None = None
+    extra_groups: list[int] | None = None
+
+
+def supervise(order: Order, command: Sequence[str]) -> int:
+    """Run the command to its end, and return its exit code."""
+    if order.detached:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+    process = subprocess.Popen(  # noqa: S603 - the commands are ours, no shell is involved
+        command, user=order.user, extra_groups=order.extra_groups
+    )
+    # Without a handler some systems drop the signal that says that a child ended, although it is blocked.
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    threading.Thread(target=_tell_when_nobody_holds, args=(order.lock,), daemon=True).start()
+    while process.poll() is None:
+        if signal.sigwait(_AWAITED) != signal.SIGCHLD:
+            _end(process, order)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _tell_when_nobody_holds(lock: str) -> None:
+    # A file that is gone already is held by nobody.
+    with suppress(OSError), Path(lock).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(process: "subprocess.Popen[bytes]", order: Order) -> None:
+    """Ask the group to end, wait for the command, and kill what is left of the group, this process with it."""
+    os.kill(0, order.stop_signal)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(order.patience)
+    os.kill(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(Order(*json.loads(sys.argv[1])), sys.argv[2:]))

@@ -1,0 +1,75 @@
+"""Which of the queued runs Dagster starts, by this project's `dagster.yaml`."""
+
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Generator
+from pathlib import Path
+from shutil import copyfile
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from sqlalchemy import make_url
+
+from mailchimp_pipeline.defs.sync_runs import SyncConfig, requested_run, scheduled_run
+from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
+from mailchimp_pipeline.settings import PROJECT_ROOT
+
+SOMEWHERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+
+
+@pytest.fixture
+def instance(tmp_path: Path, empty_database_url: str) -> Generator[dg.DagsterInstance]:
+    copyfile(PROJECT_ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    url = make_url(empty_database_url).set(drivername="postgresql+psycopg2")
+    with opened_instance(str(tmp_path), url.render_as_string(hide_password=False)) as made:
+        yield made
+
+
+def queue(instance: dg.DagsterInstance, *requests: dg.RunRequest) -> list[str]:
+    """Put runs into the queue; return their ids."""
+    origin = RemoteJobOrigin(SOMEWHERE, "a_job")
+    queued = dg.DagsterRunStatus.QUEUED
+    runs = [dg.DagsterRun("a_job", status=queued, tags=each.tags, remote_job_origin=origin) for each in requests]
+    return [instance.add_run(run).run_id for run in runs]
+
+
+def start(instance: dg.DagsterInstance) -> list[str]:
+    """Start what the daemon starts next; return the ids of these runs."""
+    daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+    runs = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+    for run in runs:
+        started = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+        instance.report_dagster_event(started, run.run_id)
+    return [run.run_id for run in runs]
+
+
+def finish(instance: dg.DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    assert run
+    instance.report_run_failed(run)
+
+
+def asked_by(organisation_id: str, number: int = 0) -> dg.RunRequest:
+    return requested_run(organisation_id, SyncConfig(requests=[f"{organisation_id}-{number}"]))
+
+
+def test_a_request_does_not_wait_for_the_daily_runs(instance: dg.DagsterInstance) -> None:
+    daily = queue(instance, *(scheduled_run(str(number), []) for number in range(6)))
+    assert start(instance) == daily[:3]
+    (asked,) = queue(instance, asked_by("acme"))
+    assert start(instance) == [asked]
+    finish(instance, asked)
+    assert start(instance) == []
+    finish(instance, daily[0])
+    (asked,) = queue(instance, asked_by("globex"))
+    assert start(instance) == [asked, daily[3]]
+
+
+def test_an_organisation_does_not_wait_behind_the_requests_of_another(instance: dg.DagsterInstance) -> None:
+    acme = queue(instance, *(asked_by("acme", number) for number in range(25)))
+    (globex,) = queue(instance, asked_by("globex"))
+    assert start(instance) == [acme[0], globex]
+    finish(instance, acme[0])
+    assert start(instance) == [acme[1]]

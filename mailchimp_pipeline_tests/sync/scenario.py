@@ -1,0 +1,218 @@
+"""An organisation and its account at Mailchimp: who is wanted, what the audience has, a sync, and what came of it.
+
+All parts are real: PostgreSQL, the sandbox over HTTP, the client, the ledger. Time passes where a test says so.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.ledger import DatabaseLedger
+from mailchimp_pipeline.database.members import MemberStore
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.rejected_contacts import RejectedContact, rejected_contacts
+from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.mailchimp import MailchimpClient
+from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.sandbox import Hook, Sandbox, Seed, Status
+from mailchimp_pipeline.segments import OnLeave, Segment, SegmentStatus, SegmentType
+from mailchimp_pipeline.services.sync_segments import SegmentSync
+from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
+from mailchimp_pipeline.sync import SyncReport
+from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, KEYRING, LIST
+from mailchimp_pipeline_tests.mailchimp.builders import a_client
+from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
+
+ANN, BOB, CAT = (f"{name}@acme.test" for name in ("ann", "bob", "cat"))
+HOUR = timedelta(hours=1)
+
+BATCH, MEMBER = "/lists/{list_id}", "/lists/{list_id}/members/{subscriber_hash}"
+"""Routes of the sandbox."""
+
+
+@dataclass
+class SetClock:
+    """A clock that goes on only where it is told to."""
+
+    now: datetime = AT
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, by: timedelta = HOUR) -> None:
+        """Let so much time pass."""
+        self.now += by
+
+
+def employees(*emails: str) -> list[Row]:
+    """Return raw rows of employees 1, 2, ... with these addresses."""
+    return [an_employee(id=str(number), email=email) for number, email in enumerate(emails, start=1)]
+
+
+def people(count: int) -> list[Row]:
+    """Return raw rows of so many employees."""
+    return employees(*(f"p{number}@acme.test" for number in range(1, count + 1)))
+
+
+def a_source(staff: Sequence[Row], vendors: Sequence[Row] = ()) -> FakeSource:
+    """Return a source of these employees and vendors."""
+    return FakeSource(
+        {
+            EntityType.EMPLOYEE: rows(*staff) if staff else rows(an_employee()).iloc[:0],
+            EntityType.VENDOR: rows(*vendors) if vendors else rows(a_vendor()).iloc[:0],
+        }
+    )
+
+
+@dataclass
+class SyncScenario:
+    """The organisation, connected, with one segment of its employees. `clock` is that of Mailchimp, too."""
+
+    database: Database
+    sandbox: Sandbox
+    client: MailchimpClient
+    clock: SetClock = field(default_factory=SetClock)
+    organisation_id: str = ACME
+    source: FakeSource = field(default_factory=lambda: a_source([]))
+
+    def __post_init__(self) -> None:
+        self.sandbox.reset()
+        self.account_id = self.sandbox.add_account(API_KEY.reveal())
+        self.sandbox.add_audience(self.account_id, "Staff", LIST)
+        with self.database.organisation(self.organisation_id) as session:
+            account = Account(self.account_id, "Acme Ltd", API_KEY)
+            ConnectionStore(session, KEYRING).connect(account, by="alice", at=self.clock())
+        self.segment = self.add_segment()
+
+    @property
+    def records(self) -> DatabaseRecords:
+        """The database as a sync needs it."""
+        return DatabaseRecords(self.database, KEYRING, self.clock)
+
+    @property
+    def ledger(self) -> DatabaseLedger:
+        """The ledger of the segment's audience."""
+        return self.records.ledger(self.organisation_id, LIST)
+
+    def add_segment(
+        self, list_id: str = LIST, *, kind: SegmentType = SegmentType.EMPLOYEE, organisation_id: str | None = None
+    ) -> Segment:
+        """Make one more segment, of every contact of this kind."""
+        with self.database.organisation(organisation_id or self.organisation_id) as session:
+            new = NewSegment("Everybody", kind, list_id)
+            return SegmentStore(session).create(new, by="alice", at=self.clock())
+
+    def ask_to_confirm(self) -> None:
+        """Make the audience, which is empty yet, one with double opt-in."""
+        self.sandbox.remove_audience(LIST)
+        self.sandbox.add_audience(self.account_id, "Staff", LIST, double_optin=True)
+
+    def archive_leavers(self) -> None:
+        """Let the segment archive whoever leaves it."""
+        with self.database.organisation(self.organisation_id) as session:
+            SegmentStore(session).update(self.segment.id, {"on_leave": OnLeave.ARCHIVE}, by="alice", at=self.clock())
+
+    def want(self, *staff: str | Row) -> None:
+        """Make these all the employees; an address is an employee with the id of its place, from 1."""
+        self.source = a_source(
+            [
+                an_employee(id=str(number), email=one) if isinstance(one, str) else one
+                for number, one in enumerate(staff, start=1)
+            ],
+        )
+
+    def put(self, email: str, status: Status = Status.SUBSCRIBED, **merge_fields: str) -> None:
+        """Have a member at Mailchimp, whom nobody here sent."""
+        self.sandbox.add_members(LIST, [Seed(email_address=email, status=status, merge_fields=merge_fields)])
+
+    def say(self, entity_id: str, *, opted_in: bool) -> None:
+        """Record what an employee states about e-mail."""
+        service = UpdateOptStatus(self.database, KEYRING, lambda: self.source, self.clock)
+        contact = EntityType.EMPLOYEE, entity_id
+        service.record(self.organisation_id, contact, opted_in=opted_in, consent_source="letter", by="alice")
+
+    def before(self, method: str, route: str, act: Callable[[], object], *, nth: int = 1) -> None:
+        """Do something just before the next such call is carried out, or a later one."""
+        self.sandbox.on_call(Hook(method=method, route=route, nth=nth), act)
+
+    def results(self, *segments: Segment, push: bool = True, confirmed: bool = True) -> dict[str, SegmentResult]:
+        """Sync segments, an hour later; return the results by segment id. Departures are confirmed."""
+        self.clock.move()
+        sync = SegmentSync(
+            self.source,
+            self.records,
+            lambda _: self.client,
+            self.clock,
+            push=push,
+            departures_confirmed=frozenset(segment.id for segment in segments if confirmed),
+        )
+        stored = self.records.segments([segment.partition_key for segment in segments])
+        return {result.segment.id: result for result in sync.results(stored)}
+
+    def result(self, *, push: bool = True, confirmed: bool = True) -> SegmentResult:
+        """Sync the segment, an hour later."""
+        return self.results(self.segment, push=push, confirmed=confirmed)[self.segment.id]
+
+    def sync(self) -> SyncReport:
+        """Sync the segment, an hour later, and return what came of its contacts."""
+        result = self.result()
+        assert result.report is not None, (result.error, result.defect)
+        return result.report
+
+    def status(self, email: str, list_id: str = LIST) -> Status | None:
+        """Return the member's status at Mailchimp."""
+        member = self.sandbox.member(list_id, email)
+        return member and member.status
+
+    def fields(self, email: str) -> tuple[object, object]:
+        """Return the member's names at Mailchimp."""
+        member = self.sandbox.member(LIST, email)
+        assert member is not None
+        return member.merge_fields.get("FNAME"), member.merge_fields.get("LNAME")
+
+    def calls(self, method: str, route: str) -> int:
+        """Return how many such calls Mailchimp had."""
+        return self.sandbox.counts().total.calls_to(method, route)
+
+    def rejected(self) -> list[RejectedContact]:
+        """Return the rejected contacts of the segment."""
+        with self.database.organisation(self.organisation_id) as session:
+            return [*rejected_contacts(session, self.segment.id, limit=1000).items]
+
+    def stored(self, segment: Segment | None = None) -> Segment:
+        """Return a segment as it is now."""
+        with self.database.organisation(self.organisation_id) as session:
+            found = SegmentStore(session).get((segment or self.segment).id)
+        assert found is not None
+        return found
+
+    def is_synced(self) -> bool:
+        """Tell whether the segment's last sync ended well."""
+        return self.stored().status is SegmentStatus.SYNCED
+
+    def members(self) -> list[str]:
+        """Return the addresses of the segment's members."""
+        with self.database.organisation(self.organisation_id) as session:
+            return sorted(MemberStore(session).of(self.segment.id)["email"])
+
+
+@pytest.fixture(scope="session")
+def scenario_sandbox() -> Generator[tuple[Sandbox, SetClock]]:
+    """Run one sandbox for all scenarios."""
+    clock = SetClock()
+    with Sandbox.running(clock=clock) as sandbox:
+        yield sandbox, clock
+
+
+@pytest.fixture
+def scenario(database: Database, scenario_sandbox: tuple[Sandbox, SetClock]) -> Generator[SyncScenario]:
+    """Return a new organisation with an empty audience."""
+    sandbox, clock = scenario_sandbox
+    clock.now = AT
+    with a_client(sandbox.api_root) as client:
+        yield SyncScenario(database, sandbox, client, clock)
