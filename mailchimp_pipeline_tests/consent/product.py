@@ -21,6 +21,7 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.session import Database
@@ -28,12 +29,11 @@ from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs, pull_and_propagate
 from mailchimp_pipeline.services.receive_webhook import receive_webhook
 from mailchimp_pipeline.services.sync_segments import SegmentSync
-from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentType
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
 from mailchimp_pipeline.webhooks import read_call
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.consent.company import Entity
@@ -164,11 +164,13 @@ class Product:
         asked = segments.sync(self._context(organisation_id), wanted)
         key = f"{organisation_id}/{asked.id}"
         records = self._records(crash)
-        request = next(each for each in self._records().waiting_requests() if each.partition_key == key)
+        request = next(each for each in self._records().open_requests() if each.segment_id == asked.id)
         with suppress_death(crash):
-            confirmed = records.start_request([key], request.id, run_id=request.id)
+            found = records.segments([key])
+            started = records.start_requests([request.id], found, request.id)
+            confirmed = frozenset(each.segment_id for each in started if each.departures_confirmed)
             with self._run(records, crash, confirmed) as run:
-                results = list(run.results(records.segments([key])))
+                results = list(run.results(found))
             for result in results:
                 records.end_request(result, request.id)
             return _outcomes(results)
@@ -183,9 +185,8 @@ class Product:
         due = [each for each in self._records().due_segments() if each.organisation_id in organisation_ids]
         if not due:  # the schedule starts no run
             return []
-        with suppress_death(crash):
-            with self._run(records, crash, frozenset()) as run:
-                return _outcomes(list(run.results(records.segments([each.partition_key for each in due]))))
+        with suppress_death(crash), self._run(records, crash, frozenset()) as run:
+            return _outcomes(list(run.results(records.segments([each.partition_key for each in due]))))
         return [SyncOutcome(each.id, "The process died.") for each in due]
 
     def tick(self, crash: CrashAfter) -> None:

@@ -1,9 +1,10 @@
 import time
+
 from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline_tests.consent.company import ADDRESSES, PEOPLE
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
-from mailchimp_pipeline_tests.consent.scenario import NEWS, OTHER, STAFF, ConsentScenario
+from mailchimp_pipeline_tests.consent.scenario import NEWS, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.steady_state import reach_steady_state, steady_state_wrongs
 
 
