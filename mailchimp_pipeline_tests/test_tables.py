@@ -6,9 +6,9 @@ from io import StringIO
 from rich.console import Console, RenderableType
 
 from mailchimp_pipeline.erasure import ErasureRequest, ErasureStatus
-from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.tables import audience_table, erasure_table, segment_table
-from mailchimp_pipeline_tests.runs.stage import AT, a_segment
+from mailchimp_pipeline_tests.database.builders import AT
 
 REPORT = {
     "matching": 12,
@@ -17,10 +17,14 @@ REPORT = {
     "changed": 4,
     "unchanged": 5,
     "calls": 6,
-    "refused": {"looks_fake": 1},
+    "rejected": {"looks_fake": 1},
     "withheld": {"awaiting_confirmation": 7},
-    "refused_before": 8,
+    "waiting": {"too_many_signups": 8},
 }
+
+
+def a_segment(name: str = "Everybody") -> Segment:
+    return Segment("1", "acme", name, SegmentType.EMPLOYEE, "a1b2c3d4e5", AT, AT)
 
 
 def printed(table: RenderableType, width: int = 160) -> str:
@@ -49,14 +53,14 @@ def test_a_segment_shows_what_its_last_sync_did() -> None:
     assert "acme: Everybody" in shown
     row = next(line for line in shown.splitlines() if "acme" in line).split()
     assert [word for word in row if word.isdigit()] == ["12", "7", "5"]
-    assert all(reason in shown for reason in ("2 invalid address", "1 looks fake", "7 awaiting", "8 refused before"))
+    assert all(reason in shown for reason in ("2 invalid address", "1 looks fake", "7 awaiting", "8 too many signups"))
     assert "duplicate" not in shown
 
 
 def test_a_segment_that_was_never_synced_has_no_figures() -> None:
     shown = printed(segment_table([a_segment()], title="All"))
     row = next(line for line in shown.splitlines() if "acme" in line)
-    assert row.split() == ["acme:", "Everybody", "a1b2c3d4e5", "pending"]
+    assert row.split() == ["acme:", "Everybody", "pending"]
 
 
 def test_errors_stand_below_in_full_and_brackets_in_them_stay() -> None:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
 
-from mailchimp_pipeline.contacts import EntityType
+if TYPE_CHECKING:
+    from mailchimp_pipeline.contacts import EntityType
 
-Contact = tuple[EntityType, str]
+Contact: TypeAlias = "tuple[EntityType, str]"
 """An employee or a vendor, by its id in the source."""
 
 MAILCHIMP = "mailchimp"
@@ -45,7 +47,7 @@ class ConsentStatement:
     opted_in: bool
     source: str
     stated_at: datetime
-    contact: Contact | None = None
+    contact: "Contact | None" = None
     subscriber_hash: str | None = None
     mailchimp_list_id: str | None = None
     channel: Channel | None = None
@@ -55,7 +57,7 @@ class ConsentStatement:
 class Preference:
     """What a contact's statements amount to now, with the times of its latest opt-in and withdrawal."""
 
-    entity_type: EntityType
+    entity_type: "EntityType"
     entity_id: str
     opted_in: bool
     consent_given_at: datetime | None

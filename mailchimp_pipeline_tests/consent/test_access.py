@@ -32,7 +32,7 @@ def test_it_tells_memberships_and_what_was_sent_and_when(office: Office) -> None
     (membership,), (sent,) = held["memberships"], held["sent"]
     assert (membership["segmentName"], membership["email"]) == ("Everybody", ADDRESS)
     assert (membership["firstName"], membership["lastName"]) == (FIRST_NAME, LAST_NAME)
-    assert (sent["mailchimpListId"], sent["state"], sent["email"]) == (office.lists[0], "pushed", ADDRESS)
+    assert (sent["mailchimpListId"], sent["status"], sent["email"]) == (office.lists[0], "subscribed", ADDRESS)
     assert sent["firstPushedAt"]
 
 

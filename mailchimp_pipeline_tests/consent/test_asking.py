@@ -9,7 +9,7 @@ import pytest
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, MovedAtMailchimp, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.asking import Asking
-from mailchimp_pipeline.sync import Audience, Found, MemberStatus, Standing
+from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
 OLD, NEW, NEWEST = "a" * 32, "b" * 32, "c" * 32
 REQUEST = ErasureRequest(
@@ -32,21 +32,23 @@ class FakeMailchimp:
         """See `erasure.Mailchimp`."""
         return [Audience(list_id, list_id, 1, double_optin=False) for list_id in ("l1", "l2")]
 
-    def standings(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[Standing]]:
+    def member_states(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[MemberState]]:
         """See `erasure.Mailchimp`."""
         raise NotImplementedError(list_id, status)
 
-    def find_member(self, list_id: str, subscriber_hash: str) -> Found | None:
+    def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
         """See `erasure.Mailchimp`."""
-        return Found(subscriber_hash, "c1") if (list_id, subscriber_hash) == ("l2", self.address) else None
+        is_there = (list_id, ref.subscriber_hash) == ("l2", self.address)
+        return MemberState(ref.subscriber_hash, MemberStatus.SUBSCRIBED, contact_id="c1") if is_there else None
 
-    def find_contact(self, list_id: str, contact_id: str) -> Found | None:
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
         """See `erasure.Mailchimp`."""
-        return Found(self.address, contact_id) if list_id == "l2" and self.address else None
+        is_there = list_id == "l2" and self.address
+        return MemberState(is_there, MemberStatus.SUBSCRIBED, contact_id=contact_id) if is_there else None
 
-    def delete_permanently(self, list_id: str, subscriber_hash: str) -> Deletion:
+    def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
         """See `erasure.Mailchimp`."""
-        if (list_id, subscriber_hash) != ("l2", self.address):
+        if (list_id, ref.subscriber_hash) != ("l2", self.address):
             return Deletion.UNKNOWN
         self.address = self._then
         return self._odd or Deletion.DELETED

@@ -4,9 +4,11 @@ import pytest
 
 from api.trpc import Role
 from mailchimp_pipeline.assembly import open_parts
+from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erasures import ErasureStore
-from mailchimp_pipeline.database.preferences import PreferenceStore, Word
+from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.erasure import ErasureStatus
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Seed, Status
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
@@ -25,9 +27,12 @@ NEW_ADDRESS = "zeb@new-home.test"
 DELETION = "/lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"
 
 
-def stand_at_address(office: Office, said: Word) -> None:
+def opt_out_at_address(office: Office, entity_id: str) -> None:
+    at = office.parts.erasures().clock()
+    contact = (EntityType.EMPLOYEE, entity_id)
+    statement = ConsentStatement(opted_in=False, source="form", stated_at=at, contact=contact, subscriber_hash=HASH)
     with office.parts.database.organisation(office.organisation_id) as session:
-        PreferenceStore(session, office.parts.keyring).record(said, by="alice", at=office.parts.erasures().clock())
+        record_statements(session, [statement], by="alice", at=at)
 
 
 def test_only_an_administrator_may_erase(office: Office) -> None:
@@ -79,15 +84,15 @@ def test_an_opt_in_lifts_the_erasure_and_the_audit_log_says_so(office: Office) -
     member = office.there(1)
     assert member is not None
     assert member.status is Status.SUBSCRIBED
-    told = [entry for entry in office.tenant.query("audit.list").data["items"] if entry["entityId"] == "1"]
-    assert [entry["details"].get("erasure_lifted") for entry in told] == [True]
+    logged = [entry["action"] for entry in office.tenant.query("audit.list").data["items"] if entry["entityId"] == "1"]
+    assert logged == ["erasure.lifted", "preference.opted_in"]
 
 
 def test_what_another_contact_said_outlives_the_erasure_without_the_address(office: Office) -> None:
-    stand_at_address(office, Word(EntityType.EMPLOYEE, "2", opted_in=False, source="form", subscriber_hash=HASH))
+    opt_out_at_address(office, "2")
     office.erase()
     with office.parts.database.organisation(office.organisation_id) as session:
-        left = PreferenceStore(session, office.parts.keyring).get(EntityType.EMPLOYEE, "2")
+        left = PreferenceStore(session).get(EntityType.EMPLOYEE, "2")
     assert left is not None
     assert not left.opted_in
 

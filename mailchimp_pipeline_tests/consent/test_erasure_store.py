@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from mailchimp_pipeline.database.erased import ErasedContacts
 from sqlalchemy import insert, select
 
+from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database.consent_statements import record_statements
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.erasures import DatabaseErasures, ErasureStore, NoSuchErasure
-from mailchimp_pipeline.database.preferences import PreferenceStore, Word
-from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import AudienceMemberRow, ErasureRequestRow
+from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.tables import AudienceMemberRow, ErasureRequestRow, RejectedContactRow
 from mailchimp_pipeline.erasure import Demand, ErasureStatus, Question, Targets, Trace
 from mailchimp_pipeline_tests.database.builders import (
     ACME,
@@ -49,7 +51,7 @@ def conclude(database: Database, request_id: str, known: Targets) -> bool:
 
 
 def in_ledger(database: Database, *rows: Mapping[str, object]) -> None:
-    usual: dict[str, object] = {"organisation_id": ACME, "mailchimp_list_id": LIST, "state": "seen"}
+    usual: dict[str, object] = {"organisation_id": ACME, "mailchimp_list_id": LIST}
     with database.organisation(ACME) as session:
         session.execute(insert(AudienceMemberRow), [usual | dict(row) for row in rows])
 
@@ -59,11 +61,18 @@ def ledger(database: Database) -> Sequence[str]:
         return session.scalars(select(AudienceMemberRow.subscriber_hash)).all()
 
 
+def opt_in(session: OrganisationSession) -> None:
+    at = AT + MINUTE
+    statement = ConsentStatement(opted_in=True, source="form", stated_at=at, contact=(EMPLOYEE, "1"))
+    record_statements(session, [statement], by="alice", at=at)
+    assert ErasedContacts(session, KEYRING).lift((EMPLOYEE, "1"))
+
+
 def test_rows_are_found_by_entity_by_address_and_by_lasting_id(database: Database) -> None:
     by_entity = {"subscriber_hash": ANN, "entity_type": "employee", "entity_id": "1", "contact_id": "c1"}
     in_ledger(
         database,
-        by_entity | {"pushed_at": AT, "state": "pushed"},
+        by_entity | {"pushed_at": AT},
         {"subscriber_hash": NEW, "contact_id": "c1", "status": "subscribed", "entity_type": None, "entity_id": None},
         {"subscriber_hash": BOB, "contact_id": "c2", "status": "subscribed", "entity_type": None, "entity_id": None},
     )
@@ -74,12 +83,27 @@ def test_rows_are_found_by_entity_by_address_and_by_lasting_id(database: Databas
 
 
 def test_a_contact_that_mailchimp_only_refused_never_was_there(database: Database) -> None:
-    refused = {"state": "refused", "entity_type": "employee", "entity_id": "1"}
-    fake = refused | {"subscriber_hash": ANN, "refusal": "looks_fake", "pushed_at": None}
-    forgotten = refused | {"subscriber_hash": NEW, "refusal": "permanently_deleted", "pushed_at": AT}
-    in_ledger(database, fake, forgotten)
+    rejected = {
+        "organisation_id": ACME,
+        "mailchimp_list_id": LIST,
+        "subscriber_hash": ANN,
+        "entity_type": "employee",
+        "entity_id": "1",
+        "reason": "looks_fake",
+        "is_final": True,
+        "digest": "",
+        "merge_fields": "",
+        "attempts": 1,
+        "rejected_at": AT,
+        "last_attempt_at": AT,
+    }
+    with database.organisation(ACME) as session:
+        session.execute(insert(RejectedContactRow).values(rejected))
+    put_members(database, a_segment(database), a_member("new@acme.test", entity_id="1"))
     known = targets(database, ask(database))
     assert (known.traces, set(known.addresses)) == ((), {ANN, NEW})
+    with database.organisation(ACME) as session:
+        assert session.scalars(select(RejectedContactRow.subscriber_hash)).all() == []
 
 
 def test_the_targets_are_kept_encrypted_and_forgotten_in_the_end(database: Database) -> None:
@@ -116,19 +140,17 @@ def test_who_opts_in_while_the_erasure_is_pending_stays_lifted(database: Databas
     request_id = ask(database, ANN)
     known = targets(database, request_id)
     with database.organisation(ACME) as session:
-        said = Word(EMPLOYEE, "1", opted_in=True, source="form")
-        PreferenceStore(session, KEYRING).record(said, by="alice", at=AT + MINUTE)
+        opt_in(session)
         ErasureStore(session, KEYRING).save(request_id, known.with_addresses([NEW]), error=None, at=AT)
-        assert not ErasedContacts(session, KEYRING).any()
-        assert PreferenceStore(session, KEYRING).get(EMPLOYEE, "1") is not None
+        assert not ErasedContacts(session, KEYRING).relations()
+        assert PreferenceStore(session).get(EMPLOYEE, "1") is not None
 
 
 def test_an_erasure_after_an_opt_in_is_a_new_one(database: Database) -> None:
     first = ask(database, ANN)
     conclude(database, first, targets(database, first))
     with database.organisation(ACME) as session:
-        said = Word(EMPLOYEE, "1", opted_in=True, source="form")
-        PreferenceStore(session, KEYRING).record(said, by="alice", at=AT + MINUTE)
+        opt_in(session)
     assert ask(database, ANN) != first
 
 
@@ -136,12 +158,12 @@ def test_members_that_were_read_before_the_erasure_are_spared_when_they_are_writ
     read = members(a_member(), a_member("ann@acme.test", entity_id="7"), a_member("bob@acme.test", entity_id="2"))
     ask(database, ANN)
     with database.organisation(ACME) as session:
-        left = ErasedContacts(session, KEYRING).spared(read)
-    assert left["entity_id"].tolist() == ["2"]
+        erased = ErasedContacts(session, KEYRING).among(read)
+    assert (erased.contacts, erased.addresses) == ({("employee", "1")}, {ANN})
 
 
 def test_an_erasure_waits_for_whoever_looked_who_is_erased_and_goes_on_to_write(database: Database) -> None:
-    seen = {"organisation_id": ACME, "mailchimp_list_id": LIST, "subscriber_hash": ANN, "state": "seen"}
+    seen = {"organisation_id": ACME, "mailchimp_list_id": LIST, "subscriber_hash": ANN}
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             assert not ErasedContacts(session, KEYRING).of_addresses([ANN])

@@ -8,15 +8,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailchimp_pipeline.sync.mending import Mending
 from sqlalchemy import text
 
 from mailchimp_pipeline.assembly import DatabasePipeline, Parts, open_parts
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
-from mailchimp_pipeline.reconcile import Reconciliation
 from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment, SegmentType
+from mailchimp_pipeline.services.reconcile import ReconciledAudience, Reconciliation
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.procedures.stage import a_stage, a_tenant, settings_for
 from mailchimp_pipeline_tests.conftest import PostgresServer
@@ -41,9 +40,9 @@ class Restored:
     settings: Settings
     segment: Segment
 
-    def reconcile(self, *, dry_run: bool = False) -> Mending:
-        """Mend the ledger of the audience that everybody was in."""
-        return next(each for each in self._reconciliation(dry_run).mendings() if each.list_id == self.list_id)
+    def reconcile(self, *, dry_run: bool = False) -> ReconciledAudience:
+        """Correct the ledger of the audience that everybody was in."""
+        return next(each for each in self._reconciliation(dry_run).audiences() if each.list_id == self.list_id)
 
     @property
     def list_id(self) -> str:
@@ -74,7 +73,7 @@ class Restored:
     def rows(self) -> list[str]:
         """Return all that the tables say of members and consent, as text."""
         with self.parts.database.organisation(self.office.organisation_id) as session:
-            tables = ("audience_members", "audience_reads", "email_preferences", "audit_log")
+            tables = ("audience_members", "audience_reads", "email_preferences", "consent_statements", "audit_log")
             return [row for table in tables for row in session.scalars(text(f"select t::text from {table} t"))]  # noqa: S608 - our tables
 
     def _reconciliation(self, dry_run: bool) -> Reconciliation:
@@ -83,7 +82,7 @@ class Restored:
         def client() -> closing[MailchimpClient]:
             return closing(self.parts.client(organisation_id, retries=Retries(budget=0)))
 
-        return Reconciliation(self.parts, organisation_id, client, dry_run=dry_run)
+        return Reconciliation(self.parts.database, self.parts.keyring, organisation_id, client, dry_run=dry_run)
 
 
 @contextmanager

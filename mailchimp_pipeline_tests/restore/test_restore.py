@@ -51,9 +51,9 @@ def test_what_was_found_is_counted_and_once_more_changes_nothing(restored: Resto
     assert restored.rows() == before
     did = restored.reconcile()
     assert (would.read, would.unknown, would.changed, would.unsubscribed, would.deleted) == (6, 1, 4, 2, 1)
-    assert (did.deleted, did.withdrawn) == (1, 1)
+    assert (did.deleted, did.opted_out) == (1, 1)
     again = restored.reconcile()
-    assert (again.read, again.unknown, again.changed, again.deleted, again.withdrawn) == (6, 0, 0, 0, 0)
+    assert (again.read, again.unknown, again.changed, again.deleted, again.opted_out) == (6, 0, 0, 0, 0)
 
 
 def test_an_erasure_is_asked_for_again_and_ends_though_mailchimp_knows_nobody(restored: Restored) -> None:
