@@ -6,20 +6,18 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import text, update
 
 from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.locks import hold_audience
-from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentProgress, SegmentStore
-from mailchimp_pipeline.database.tables import ErasureRequestRow, SegmentRow
+from mailchimp_pipeline.database.tables import SegmentRow
 from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.runs.pipeline import SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult, StopReason
@@ -65,16 +63,6 @@ def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> 
     assert (first.error, first.report and first.report.new) == (None, 3)
     assert (second.error, second.report and (second.report.unchanged, second.report.calls)) == (None, (3, 0))
     assert set(company.sandbox.sent(LIST).values()) == {1}
-
-
-def test_a_changed_row_pushes_that_contact_alone(company: Company) -> None:
-    company.sync()
-    staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(3)]
-    company.staff({**staff[0], "last_name": "King"}, *staff[1:])
-    report, member = company.sync().report, company.sandbox.member(LIST, P0)
-    assert (report and (report.changed, report.unchanged), company.sandbox.sent(LIST)[P0]) == ((1, 2), 2)
-    assert member
-    assert member.merge_fields["LNAME"] == "King"
 
 
 def test_a_sync_that_ended_well_says_what_it_did(company: Company) -> None:
@@ -195,20 +183,18 @@ def test_a_segment_that_a_newer_version_stored_is_in_error_and_the_others_are_sy
 
 def test_asset_checks_speak_of_the_last_sync_of_every_segment(company: Company) -> None:
     database = company.pipeline.parts.database
-    refused, collapsed, against_consent, fine = (a_segment(database, name=name) for name in "rcaf")
+    rejected, collapsed, against_consent, fine = (a_segment(database, name=name) for name in "rcaf")
     with database.organisation(ACME) as session:
         progress = SegmentProgress(session)
-        for segment, counts in ((refused, {"looks_fake": 1}), (fine, {})):
-            report = {"new": 3, "changed": 0, "refused": counts}
-            progress.mark_synced(segment.id, member_count=4, report=report, at=AT)
+        progress.mark_synced(fine.id, member_count=4, report={}, at=AT)
+        progress.mark_error(rejected.id, "x", at=AT, stopped_by=StopReason.REJECTIONS)
         progress.mark_error(collapsed.id, "x", at=AT, stopped_by=StopReason.DEPARTURES)
         progress.mark_error(against_consent.id, "x", at=AT, stopped_by=StopReason.CONSENT)
         progress.mark_error(fine.id, "x", at=AT, stopped_by=StopReason.CONSENT)
         progress.mark_error(fine.id, "Mailchimp was away.", at=AT + MINUTE)
-    checked = company.pipeline.checked_segments(most_refused=0.2)
-    found = [[each.name for each in names] for names in (checked.against_consent, checked.collapsed, checked.refused)]
+    checked = company.pipeline.checked_segments()
+    found = [[each.name for each in names] for names in (checked.against_consent, checked.collapsed, checked.rejected)]
     assert (checked.count, found) == (5, [["a"], ["c"], ["r"]])
-    assert company.pipeline.checked_segments(most_refused=0.25).refused == []
 
 
 def test_a_collapsed_segment_stays_named_while_others_are_synced(company: Company) -> None:
@@ -218,13 +204,13 @@ def test_a_collapsed_segment_stays_named_while_others_are_synced(company: Compan
     company.staff()
     assert "holds no employees and vendors" in (company.sync().error or "")
     assert [each.error for each in sync(company, other.partition_key)] == [None]
-    checked = company.pipeline.checked_segments(most_refused=0.2)
+    checked = company.pipeline.checked_segments()
     assert [each.partition_key for each in checked.collapsed] == [company.segment.partition_key]
     company.staff(an_employee())
     assert "would leave at once" in (company.sync().error or "")
-    assert len(company.pipeline.checked_segments(most_refused=0.2).collapsed) == 1
+    assert len(company.pipeline.checked_segments().collapsed) == 1
     assert company.sync(company.ask(departures_confirmed=True)).error is None
-    assert company.pipeline.checked_segments(most_refused=0.2).collapsed == []
+    assert company.pipeline.checked_segments().collapsed == []
 
 
 def test_a_request_ends_with_its_run(company: Company) -> None:
@@ -332,32 +318,6 @@ def test_segments_are_due_until_they_were_synced(company: Company) -> None:
 
 def test_the_source_can_be_described(company: Company) -> None:
     assert company.pipeline.describe("employee").rows == 3
-
-
-@pytest.mark.parametrize(
-    ("word", "count"),
-    [
-        (Word(EntityType.EMPLOYEE, "0", opted_in=False, source="form"), 1),
-        (Word(EntityType.VENDOR, "77", opted_in=False, source="form", subscriber_hash=P0), 1),
-        (Word(EntityType.EMPLOYEE, "0", opted_in=True, source="form"), 0),
-        (Word(EntityType.EMPLOYEE, "99", opted_in=False, source="form"), 0),
-    ],
-)
-def test_a_member_who_opted_out_meanwhile_is_found_before_the_push(company: Company, word: Word, count: int) -> None:
-    company.sync(push=False)
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        PreferenceStore(session, company.pipeline.parts.keyring).record(word, by="alice", at=AT)
-    assert records(company).violations(company.segment) == count
-
-
-def test_a_member_who_was_erased_meanwhile_is_found_before_the_push(company: Company) -> None:
-    company.sync(push=False)
-    request = {"organisation_id": ACME, "entity_hash": "0", "requested_by": "alice", "requested_at": AT}
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        request_id = session.scalars(insert(ErasureRequestRow).values(request).returning(ErasureRequestRow.id)).one()
-        erased = ErasedContacts(session, company.pipeline.parts.keyring)
-        erased.add((EntityType.EMPLOYEE, "0"), [P0], erasure_request_id=str(request_id), at=AT)
-    assert records(company).violations(company.segment) == 1
 
 
 def test_a_key_that_is_refused_during_a_sync_shows_on_the_connection(company: Company) -> None:
