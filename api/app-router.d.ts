@@ -211,7 +211,7 @@ export type ErasureStatus = "pending" | "completed";
 /** Why a contact that matches the criteria is not a member. */
 export type Exclusion = "missing_address" | "invalid_address" | "duplicate" | "opted_out" | "no_consent" | "erased";
 
-/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and one given twice is kept once. */
+/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and of two that are compared as the same one is kept. */
 export interface FilterCriteriaInput {
   department?: string | string[] | undefined;
   location?: string | string[] | undefined;
@@ -219,7 +219,7 @@ export interface FilterCriteriaInput {
   employmentStatus?: string | string[] | undefined;
 }
 
-/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and one given twice is kept once. */
+/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and of two that are compared as the same one is kept. */
 export interface FilterCriteriaOutput {
   department: string[];
   location: string[];

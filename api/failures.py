@@ -17,6 +17,7 @@ from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, RoleNotGranted
+from mailchimp_pipeline.database.shared_accounts import AccountTaken, AudienceTaken
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError, without_places
 from mailchimp_pipeline.logs import logger
@@ -47,6 +48,8 @@ _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (OutOfTime, "GATEWAY_TIMEOUT"),
     (MailchimpAway, "BAD_GATEWAY"),
     (LockTaken, "CONFLICT"),
+    (AccountTaken, "CONFLICT"),
+    (AudienceTaken, "CONFLICT"),
 )
 """Failures whose own text is for whoever uses the API; the first class that fits counts."""
 

@@ -52,11 +52,12 @@ class NotForTheSandbox(LastingError):
     """Settings of a real pipeline are set, but not its Mailchimp: nothing of it is shown the sandbox."""
 
     def __init__(self, names: Sequence[str], missing: Sequence[str]) -> None:
-        one = VARIABLES[names[0]]
+        one, root = VARIABLES[names[0]], VARIABLES["api_root"]
         super().__init__(
-            f"{_listed(names)} set, and {VARIABLES['api_root']} is not. The sandbox and the sample data go with the "
-            f"embedded database only. To work on your own database and Mailchimp, set {_listed(missing)} too. To work "
-            f"with the sandbox, unset what is set; for one command, set it to nothing: `{one}= make dev`."
+            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} set, and {root} is not. The sandbox and the sample "
+            f"data go with the embedded database only. To work on your own database and Mailchimp, set "
+            f"{_listed(missing)} too. To work with the sandbox, unset what is set; for one command, set it to nothing: "
+            f"`{one}= make dev`."
         )
 
 
@@ -237,18 +238,18 @@ def expect_free(port: int, *, what: str, setting: str) -> None:
         socket.create_server((_LOOPBACK, port)).close()
     except OSError as error:
         raise PortTaken(
-            f"{what} is to listen on port {port}, where {_holder(port)} listens already. Stop that, or set "
-            f"{VARIABLES[setting]} to another port."
+            f"{what} is to listen on port {port}, where {_holder(port)}, or set {VARIABLES[setting]} to another port."
         ) from error
 
 
 def _holder(port: int) -> str:
-    """Return what listens on the port, by its name and number as far as this user may know."""
+    """Return what listens on the port and how to stop it, as far as this user may know."""
     with suppress(psutil.Error):
         for found in psutil.net_connections("tcp"):
             if found.laddr and found.laddr.port == port and found.status == psutil.CONN_LISTEN and found.pid:
-                return f"process {found.pid} ({psutil.Process(found.pid).name()})"
-    return "something else"
+                name = psutil.Process(found.pid).name()
+                return f"process {found.pid} ({name}) listens already. Stop it with `kill {found.pid}`"
+    return "something else listens already. Stop it"
 
 
 def wait_for_port(port: int, children: Children, *, what: str, seconds: float = _START_SECONDS) -> None:

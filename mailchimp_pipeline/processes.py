@@ -99,16 +99,15 @@ class Children:
 
     def __init__(self, logs: Path, *, patience: float = 10.0) -> None:
         """Keep each child's output in the directory `logs`; on leaving, kill what has not ended in `patience` s."""
-        self._logs = logs
+        self._logs = private_directory(logs.absolute())
         self._patience = patience
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._directory = TemporaryDirectory(prefix="mailchimp-pipeline-", ignore_cleanup_errors=True)
+        self._directory = TemporaryDirectory(dir=self._logs, prefix=".children-", ignore_cleanup_errors=True)
         self.directory = Path(self._directory.name)
         self._lock = open_private(self.directory / "running", "w")
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def __enter__(self) -> Self:
-        private_directory(self._logs)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

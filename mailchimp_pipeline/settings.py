@@ -192,6 +192,12 @@ class Settings(BaseModel):
         description="A proxy for calls to Mailchimp. Variables of other programs, such as HTTPS_PROXY, are ignored.",
         examples=["http://proxy.example.com:3128"],
     )
+    shared_accounts: bool = Field(
+        default=False,
+        validation_alias="MAILCHIMP_PIPELINE_SHARED_ACCOUNTS",
+        description="Whether organisations may share a Mailchimp account: true or false. An audience is never shared.",
+        examples=["true"],
+    )
     public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None,
         validation_alias="MAILCHIMP_PIPELINE_PUBLIC_URL",

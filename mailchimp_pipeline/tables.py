@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,34 +19,33 @@ _COLOURS = {
 }
 
 
-def segment_table(segments: Iterable[Segment], *, title: str) -> Table:
-    """Return a row a segment: who matched, who was left out and why, what was sent and what came of it.
+def segment_table(segments: Iterable[Segment], *, title: str) -> Group:
+    """Return a row a segment with its status and figures, and below who is not sent and why, and errors in full.
 
-    Errors stand below, in full.
+    It fits into 80 columns.
     """
-    table = _table(title, "segment", "audience", "status")
-    for name in ("matching", "pushed", "unchanged", "calls"):
+    table = _table(title, "segment", "status")
+    for name in ("matching", "pushed", "unchanged"):
         table.add_column(name, justify="right")
-    table.add_column("excluded")
-    table.add_column("not taken")
+    not_sent = _table("Who matches and is not in the audience", "segment", "contacts")
     errors: list[str] = []
     for segment in segments:
-        report = segment.last_report or {}
+        report, name = segment.last_report or {}, escape(f"{segment.organisation_id}: {segment.name}")
         table.add_row(
-            escape(f"{segment.organisation_id}: {segment.name}"),
-            escape(segment.mailchimp_list_name or segment.mailchimp_list_id),
+            name,
             f"[{_COLOURS[segment.status]}]{segment.status}[/]",
             _text(report.get("matching")),
             str(_count(report.get("new")) + _count(report.get("changed"))) if report else "",
             _text(report.get("unchanged")),
-            _text(report.get("calls")),
-            _reasons(report.get("excluded")),
-            _reasons(report.get("rejected"), report.get("waiting"), report.get("withheld")),
         )
+        reasons = _reasons(
+            report.get("excluded"), report.get("rejected"), report.get("waiting"), report.get("withheld")
+        )
+        if reasons:
+            not_sent.add_row(name, reasons)
         if segment.last_error:
             errors.append(f"[red]{escape(segment.name)}[/]: {escape(segment.last_error)}")
-    table.caption = "\n".join(errors) or None
-    return table
+    return Group(table, *([not_sent] if not_sent.row_count else []), *errors)
 
 
 def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title: str) -> Table:
@@ -112,7 +112,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _reasons(*counted: object) -> str:
     reasons = [f"{count} {_text(reason).replace('_', ' ')}" for group in counted for reason, count in _items(group)]
-    return "\n".join(reasons)
+    return ", ".join(reasons)
 
 
 def _items(group: object) -> list[tuple[object, int]]:

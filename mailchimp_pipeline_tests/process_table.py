@@ -12,11 +12,15 @@ def is_running(process: psutil.Process) -> bool:
     return False
 
 
-def called(word: str, *, recursive: bool) -> list[psutil.Process]:
-    """Return this process's children (with theirs) that have the word in their command, the first one first."""
+def called(word: str) -> list[psutil.Process]:
+    """Return this process's children and theirs that have the word in their command, the first one first.
+
+    Supervisors, which have the command of what they run in theirs, are left out.
+    """
     found: list[psutil.Process] = []
-    for child in psutil.Process().children(recursive=recursive):
+    for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if word in " ".join(child.cmdline()):
+            command = " ".join(child.cmdline())
+            if word in command and "supervisor.py" not in command:
                 found.append(child)
     return sorted(found, key=lambda child: child.create_time())

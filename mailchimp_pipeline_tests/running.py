@@ -107,7 +107,7 @@ class Running:
 
     def kill_the_run(self) -> None:
         """Kill the process of the run, which the code server has forked off."""
-        (run,) = called("multiprocessing.spawn", recursive=True)
+        (run,) = called("multiprocessing.spawn")
         run.kill()
         run.wait(PATIENCE_SECONDS)
 

@@ -102,7 +102,7 @@ def test_a_database_of_ones_own_is_shown_no_sandbox_and_no_sample(
         check=False,
     )
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("NotForTheSandbox: MAILCHIMP_PIPELINE_DATABASE_URL set")
+    assert refused.stderr.startswith("NotForTheSandbox: MAILCHIMP_PIPELINE_DATABASE_URL is set")
     assert "MAILCHIMP_API_ROOT" in refused.stderr
     assert not (tmp_path / "home").exists()
     with Database(database_url) as database, database.everyone() as session:

@@ -16,7 +16,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo  # pyright: ignore[reportPrivateImportUsage] - of a part of it
 from psycopg import sql
 from rich.console import Console
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
@@ -28,7 +28,7 @@ from mailchimp_pipeline.doctor.daemon import heartbeat
 from mailchimp_pipeline.doctor.findings import Doubtful, Missing
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.conftest import PostgresServer
-from mailchimp_pipeline_tests.database.builders import ACME, AT, a_connection
+from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_connection, a_segment, an_account
 from mailchimp_pipeline_tests.runs.company import KEYS, Company, a_company
 
 SECRET = "a-token-secret-of-more-than-32-characters"
@@ -98,6 +98,7 @@ def test_everything_is_looked_at(database_url: str, tmp_path: Path) -> None:
         ("Dagster", "well"),
         ("source of employees", "well"),
         ("source of vendors", "well"),
+        ("connections", "well"),
         ("Mailchimp for acme", "well"),
     ]
 
@@ -175,6 +176,31 @@ def test_keys_that_cannot_be_used_are_told_without_them(database_url: str) -> No
     says = missing(settings_of(database_url, MAILCHIMP_PIPELINE_ENCRYPTION_KEYS="1:sesame"))["encryption keys"]
     assert "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS" in says
     assert "sesame" not in says
+
+
+def test_organisations_that_share_an_account_are_a_warning_until_that_is_allowed(
+    database_url: str, database: Database
+) -> None:
+    a_connection(database)
+    with database.organisation("globex") as session:
+        ConnectionStore(session, KEYRING).connect(an_account(), by="bob", at=AT, may_share=True)
+    says = at(Level.WARNING, settings_of(database_url))["connections"]
+    assert "acme and globex are connected to the same Mailchimp account" in says
+    assert "MAILCHIMP_PIPELINE_SHARED_ACCOUNTS=true" in says
+    allowed = settings_of(database_url, MAILCHIMP_PIPELINE_SHARED_ACCOUNTS="true")
+    assert at(Level.WELL, allowed)["connections"] == "each audience is fed by one organisation"
+
+
+def test_organisations_that_feed_the_same_audience_are_a_warning(database_url: str, database: Database) -> None:
+    a_connection(database)
+    a_segment(database)
+    with database.organisation("globex") as session:
+        ConnectionStore(session, KEYRING).connect(an_account(), by="bob", at=AT, may_share=True)
+    a_segment(database, "globex", list_id="another")
+    with database.organisation("globex") as session:  # as it was before an audience belonged to one organisation
+        session.execute(text("update contact_segments set mailchimp_list_id = :id"), {"id": LIST})
+    says = at(Level.WARNING, settings_of(database_url, MAILCHIMP_PIPELINE_SHARED_ACCOUNTS="true"))["connections"]
+    assert "segments of acme and globex feed the same audience" in says
 
 
 def test_without_a_way_to_verify_tokens_the_api_cannot_start(database_url: str) -> None:

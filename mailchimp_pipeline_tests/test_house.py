@@ -80,7 +80,8 @@ def test_the_example_of_the_environment_lists_every_setting() -> None:
     def shown(name: str) -> str:
         info = Settings.model_fields[name]
         value = (info.examples or [""])[0] if info.default in (None, SecretStr("")) else info.default
-        return f"# {info.description}\n# {info.validation_alias}={value}\n"
+        text = str(value).lower() if isinstance(value, bool) else value
+        return f"# {info.description}\n# {info.validation_alias}={text}\n"
 
     assert written == "\n".join(map(shown, Settings.model_fields))
 

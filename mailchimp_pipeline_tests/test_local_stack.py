@@ -187,7 +187,7 @@ def test_an_organisation_with_an_account_of_its_own_is_not_made_a_sample(home: P
 
 def test_a_port_that_is_taken_is_told_with_the_setting_to_change() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port, who = listener.getsockname()[1], rf"process {psutil.Process().pid} \(\w+"
+        port, who = listener.getsockname()[1], rf"process {psutil.Process().pid} \(\w+.*`kill \d+`"
         with pytest.raises(PortTaken, match=rf"{port}, where {who}.*MAILCHIMP_PIPELINE_UI_PORT"):
             expect_free(port, what="Dagster's UI", setting="ui_port")
 

@@ -63,7 +63,10 @@ def get(context: Context) -> Connection | None:
 
 @router.mutation("connect", role=Role.ADMIN)
 def connect(context: Context, wanted: ConnectInput) -> Connection:
-    """Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before."""
+    """Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before.
+
+    Raises CONFLICT where another organisation is connected to the account.
+    """
     api_key = _parsed(wanted.api_key)
     context = context.in_time()
     with context.mailchimp_of(api_key) as mailchimp:
@@ -73,7 +76,9 @@ def connect(context: Context, wanted: ConnectInput) -> Connection:
     with context.session() as session:
         farewell = webhooks.take_leave(session, of_all_but=verified.id)
         store = ConnectionStore(session, context.parts.keyring)
-        made = _shown(session, store.connect(verified, by=context.actor, at=context.clock()))
+        may_share = context.parts.settings.shared_accounts
+        connected = store.connect(verified, by=context.actor, at=context.clock(), may_share=may_share)
+        made = _shown(session, connected)
     webhooks.remove(farewell, context.mailchimp_of)
     webhooks.register_all()
     return made

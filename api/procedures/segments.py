@@ -180,7 +180,10 @@ def get(context: Context, wanted: SegmentInput) -> Segment:
 
 @router.mutation("create")
 def create(context: Context, wanted: NewSegmentInput) -> Segment:
-    """Make a segment; it is synced with the next scheduled sync, or when asked."""
+    """Make a segment; it is synced with the next scheduled sync, or when asked.
+
+    Raises CONFLICT where a segment of another organisation feeds the audience.
+    """
     audience = _audience(context, wanted.mailchimp_list_id)
     new = NewSegment(
         name=wanted.name,

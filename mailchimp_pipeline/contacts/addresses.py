@@ -1,4 +1,4 @@
-"""E-mail addresses: the form they are sent in, what is wrong with the others, and Mailchimp's hash of them.
+"""E-mail addresses: the form they are sent in, what is wrong with the others, and the hash that is their key.
 
 What does not belong here: whether an address exists, or whether Mailchimp likes its domain (`sync` learns that).
 """
@@ -45,14 +45,25 @@ class CheckedAddresses:
     problems: pa.StringArray
 
 
-def subscriber_hash(address: str) -> str:
-    """Mailchimp's id of a member: the MD5 of the trimmed, lower-cased address, in hex.
+def canonical_address(address: str) -> str:
+    """Return the one form of an address: trimmed, in lower case, with the domain in ASCII.
 
-    An international domain counts in its ASCII form, as it is sent: whoever spells it, the contact has one key.
+    Mailchimp keeps an internationalised domain as it was entered, in Unicode or as `xn--`. The domain is encoded
+    by IDNA 2008, as email-validator does for `sendable`. One that email-validator refuses is only lower-cased.
     """
-    lowered = address.strip().lower()
-    key = lowered if lowered.isascii() else sendable(lowered) or lowered
-    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    trimmed = address.strip()
+    if trimmed.isascii() or "@" not in trimmed:
+        return trimmed.lower()
+    local, _, domain = trimmed.rpartition("@")
+    return f"{local.lower()}@{_ascii_domain(domain)}"
+
+
+def subscriber_hash(address: str) -> str:
+    """Return the key of a contact in an audience: the MD5 of the `canonical_address`, in hex.
+
+    It is also Mailchimp's id of the member, unless Mailchimp has the domain in Unicode.
+    """
+    return _md5(canonical_address(address))
 
 
 def sendable(address: str) -> str | None:
@@ -79,15 +90,25 @@ def checked(addresses: pa.StringArray) -> CheckedAddresses:
         pa.scalar(AddressProblem.MISSING.value),
         pc.if_else(pc.is_null(sent), pa.scalar(AddressProblem.INVALID.value), NO_TEXT),
     )
-    return CheckedAddresses(
-        emails=pc.coalesce(sent, addresses), hashes=each_once(subscriber_hash, sent), problems=problems
-    )
+    return CheckedAddresses(emails=pc.coalesce(sent, addresses), hashes=each_once(_md5, sent), problems=problems)
 
 
 def plain(addresses: pa.StringArray) -> pa.BooleanArray:
     """Return which of the lower-cased addresses need no closer look; null stays null."""
     short = pc.less_equal(pc.binary_length(addresses), _LONGEST_PLAIN)
     return pc.and_(short, pc.match_substring_regex(addresses, _PLAIN))
+
+
+def _md5(canonical: str) -> str:
+    return hashlib.md5(canonical.encode(), usedforsecurity=False).hexdigest()
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        address = email_validator.validate_email(f"a@{domain}", check_deliverability=False, globally_deliverable=False)
+    except email_validator.EmailNotValidError:
+        return domain.lower()
+    return address.ascii_domain
 
 
 def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:

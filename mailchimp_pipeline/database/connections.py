@@ -15,6 +15,7 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import connection_lock
 from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.shared_accounts import claim_account
 from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow
 
 
@@ -66,11 +67,12 @@ class ConnectionStore:
             return None
         return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
 
-    def connect(self, account: Account, *, by: str, at: datetime) -> Connection:
+    def connect(self, account: Account, *, by: str, at: datetime, may_share: bool = False) -> Connection:
         """Connect the organisation; a key of the account it is connected to takes the place of the former one.
 
         A key of another account ends the former connection, and audiences are read whole again: while they were out
-        of reach nobody could be told what changed there.
+        of reach nobody could be told what changed there. Raises `AccountTaken` where another organisation has the
+        account, unless it `may_share` it, and `AudienceTaken` where both would feed one audience.
         """
         row, latest = self._live(lock=True), self._latest()
         if latest is not None and latest.account_id != account.id:
@@ -79,6 +81,8 @@ class ConnectionStore:
         if row is not None and row.account_id != account.id:
             self._end(row, by, at)
             row = None
+        if row is None:
+            claim_account(self._session, account.id, may_share=may_share)
         action = "connection.connected" if row is None else "connection.key_replaced"
         if row is None:
             row = ConnectionRow(organisation_id=self._session.organisation_id, account_id=account.id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
+from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP, SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.failures import foreseen
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
 from mailchimp_pipeline.defs.orphaned_requests import requests_to_serve
@@ -108,8 +108,12 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
 )
 def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
     """Segments that failed by themselves have their own error already, and keep it."""
-    why = foreseen(context.failure_event)
-    _fail_segments(context, pipeline, f"failed before it came to this segment{f': {why}' if why else '.'}")
+    why, run = foreseen(context.failure_event), context.dagster_run
+    failed = _fail_segments(context, pipeline, f"failed before it came to this segment{f': {why}' if why else '.'}")
+    # Each event takes some hundredths of a second, and a tick has a minute.
+    for key in failed[:SEGMENTS_PER_RUN]:
+        for asset in sorted(run.asset_selection or _SYNCED_ASSETS):
+            show_as_failed(context.instance, run, asset, key)
 
 
 @dg.run_status_sensor(
@@ -124,10 +128,11 @@ def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourcePara
     _fail_segments(context, pipeline, "was cancelled before it came to this segment.")
 
 
-def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> None:
+def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> Sequence[str]:
+    """Put what the run did not come to into error; return the partition keys."""
     run = context.dagster_run
     if not _syncs(run):
-        return
+        return []
     record = context.instance.get_run_record_by_id(run.run_id)
     begun = datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
     stopped = StoppedRun(
@@ -137,9 +142,7 @@ def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what:
         SyncConfig.of(run).requests,
     )
     reason = f"Run {run.run_id} {what} Ask for a sync again, or wait for the one at 05:00 UTC."
-    for key in pipeline.fail_stopped(stopped, reason):
-        for asset in run.asset_selection or _SYNCED_ASSETS:
-            show_as_failed(context.instance, run, asset, key)
+    return pipeline.fail_stopped(stopped, reason)
 
 
 def _syncs(run: dg.DagsterRun) -> bool:

@@ -77,9 +77,10 @@ def scheduled_run(run_key: str, keys: Sequence[str]) -> dg.RunRequest:
 
 
 def requested_run(organisation_id: str, config: SyncConfig) -> dg.RunRequest:
-    """Return the request for a run that serves an organisation's requests. The oldest of them is its key."""
+    """Return the request for a run that serves an organisation's requests. Its key names the oldest of them."""
     tags = {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: organisation_id, PRIORITY_TAG: _REQUEST_PRIORITY}
-    return dg.RunRequest(run_key=config.requests[0], run_config=config.run_config, tags=tags)
+    run_key = f"{organisation_id}/{config.requests[0]}"
+    return dg.RunRequest(run_key=run_key, run_config=config.run_config, tags=tags)
 
 
 def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str | None = None) -> list[dg.DagsterRun]:

@@ -3,7 +3,7 @@
 What does not belong here: how what is found is shown (`report`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from mailchimp_pipeline.database.key_rotation import held_secrets
 from mailchimp_pipeline.database.login import login
 from mailchimp_pipeline.database.migrations import current_revision, require_tables
 from mailchimp_pipeline.database.roles import DatabaseRole
+from mailchimp_pipeline.database.shared_accounts import sharing_audiences, sharing_organisations
 from mailchimp_pipeline.doctor.daemon import heartbeat
 from mailchimp_pipeline.doctor.findings import Doubtful, Finding, Level, Missing
 from mailchimp_pipeline.errors import PipelineError
@@ -55,8 +56,7 @@ def _looks(parts: Parts, *, is_local: bool) -> Iterator[tuple[str, _Look]]:
         yield f"source of {relation.value}s", partial(_rows, parts, relation)
     with parts.database.everyone() as session:
         organisations = connected_organisations(session)
-    if not organisations:
-        yield "connections", _nobody_connected
+    yield "connections", partial(_each_its_own, parts) if organisations else _nobody_connected
     for organisation_id in organisations:
         yield f"Mailchimp for {organisation_id}", partial(_account, parts, organisation_id)
 
@@ -126,6 +126,26 @@ def _rows(parts: Parts, relation: EntityType) -> str:
 
 def _nobody_connected() -> str:
     raise Missing("no organisation is connected. Connect one with its API key, by the API.")
+
+
+def _each_its_own(parts: Parts) -> str:
+    with parts.database.everyone() as session:
+        accounts, audiences = sharing_organisations(session), sharing_audiences(session)
+    if audiences:
+        raise Doubtful(
+            f"segments of {_listed(audiences)} feed the same audience, and each archives and erases the other's "
+            "members. Delete the segments of all but one of them."
+        )
+    if accounts and not parts.settings.shared_accounts:
+        raise Doubtful(
+            f"{_listed(accounts)} are connected to the same Mailchimp account, where each could change the other's "
+            f"members. Disconnect all but one, or set {VARIABLES['shared_accounts']}=true if that is intended."
+        )
+    return "each audience is fed by one organisation" if accounts else "each account belongs to one organisation"
+
+
+def _listed(groups: Sequence[tuple[str, ...]]) -> str:
+    return "; ".join(" and ".join(group) for group in groups)
 
 
 def _account(parts: Parts, organisation_id: str) -> str:

@@ -108,7 +108,7 @@ class Pipeline(Protocol):
         ...
 
     def at_work(self, run_id: str) -> AbstractContextManager[None]:
-        """Show, for the block, that the process of this run is alive; a passing error where another one is it."""
+        """Hold the lock that shows that the run's process is alive. Raises `PassingError` if another process has it."""
         ...
 
     def sync(
@@ -133,5 +133,5 @@ class Pipeline(Protocol):
         ...
 
     def is_alive(self, run_id: str) -> bool:
-        """Tell whether the process of a run that began its work still has its connection to the database."""
+        """Tell whether the run's process holds its lock, and with it a connection to the database."""
         ...

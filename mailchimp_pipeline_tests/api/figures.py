@@ -14,7 +14,7 @@ def some_figures(**changed: Any) -> PipelineFigures:  # noqa: ANN401 - as `Pipel
         "newest_sync_at": AT,
         "oldest_sync_at": AT,
         "contacts": {"new": 7},
-        "refused": {"looks_fake": 2},
+        "rejected": {"looks_fake": 2},
         "calls": 4,
         "retries": 5,
         "longest_sync_seconds": 1.5,

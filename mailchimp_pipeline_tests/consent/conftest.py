@@ -1,33 +1,51 @@
-"""The option of the random histories, a world for short ones, and an office where contacts are erased."""
+"""The options of the random histories, scenarios of consent, and an office where contacts are erased."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from datetime import timedelta
 
 import pytest
 
-from mailchimp_pipeline.database.segments import NewSegment
-from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.sandbox import Sandbox
-from mailchimp_pipeline.segments import OnLeave, SegmentType
 from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import Office, a_stage_for_erasing, an_office
-from mailchimp_pipeline_tests.consent.happenings import Clock
-from mailchimp_pipeline_tests.consent.world import NEWS, World
+from mailchimp_pipeline_tests.consent.harness import Harness
+from mailchimp_pipeline_tests.consent.scenario import ConsentScenario
+
+AScenario = Callable[..., ConsentScenario]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let many histories be asked for, where these tests are named on the command line."""
-    parser.addoption("--histories", type=int, help="play so many new histories of consent, instead of a few old ones")
+    group = parser.getgroup("histories", "random histories of consent")
+    group.addoption("--histories", type=int, help="play so many new histories of consent, instead of a few old ones")
+    group.addoption("--survey", action="store_true", help="count what is wrong in all of them, instead of stopping")
+    group.addoption("--looking-for", help="a regular expression for what is wrong; anything else does not count")
+
+
+@pytest.fixture(scope="session")
+def harness(postgres_server: PostgresServer) -> Generator[Harness]:
+    """Return the parts that all scenarios share."""
+    name = postgres_server.create("migrated")
+    with Harness.running(postgres_server.url_of(name)) as running:
+        yield running
+    postgres_server.drop(name)
 
 
 @pytest.fixture
-def world(database: Database) -> Generator[World]:
-    """Return a world with one organisation in it; its segment `first` is of the audience `NEWS`."""
-    clock = Clock()
-    with Sandbox.running(clock=clock) as sandbox:
-        made = World(database, sandbox, clock, "acme")
-        made.add_segment("first", NewSegment("first", SegmentType.MIXED, NEWS, on_leave=OnLeave.ARCHIVE))
-        yield made
+def a_scenario(harness: Harness) -> Generator[AScenario]:
+    """Return what begins a scenario with clocks that are ahead of the true time."""
+
+    def begin(*, ours_ahead: timedelta = timedelta(), mailchimp_ahead: timedelta = timedelta()) -> ConsentScenario:
+        return harness.begin(ours_ahead=ours_ahead, mailchimp_ahead=mailchimp_ahead)
+
+    yield begin
+    harness.end()
+
+
+@pytest.fixture
+def scenario(a_scenario: AScenario) -> ConsentScenario:
+    """Return a scenario whose clocks agree."""
+    return a_scenario()
 
 
 @pytest.fixture(scope="module")

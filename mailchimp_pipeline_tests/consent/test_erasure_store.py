@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from mailchimp_pipeline.database.erased import ErasedContacts
 from sqlalchemy import insert, select
 
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.erasures import DatabaseErasures, ErasureStore, NoSuchErasure
 from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.session import Database

@@ -8,6 +8,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import cast
 
+from mailchimp_pipeline.database.withdrawals import audiences_to_tell
+from mailchimp_pipeline.opt_status import OptStatuses
+from mailchimp_pipeline.runs.run import Records, Run
 from sqlalchemy import select
 
 from mailchimp_pipeline.assembly import NotConnected
@@ -20,12 +23,9 @@ from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow
-from mailchimp_pipeline.database.withdrawals import audiences_to_tell
 from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, ThreadSlots, Timeouts
-from mailchimp_pipeline.opt_status import OptStatuses
-from mailchimp_pipeline.runs.run import Records, Run
 from mailchimp_pipeline.sandbox import Sandbox, SeenMember, Status
 from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline.segments import Segment

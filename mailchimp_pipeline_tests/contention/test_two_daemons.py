@@ -29,7 +29,7 @@ def test_two_daemons_do_the_work_once_also_where_one_is_killed(
         it.stack.start("second-daemon", "dagster-daemon", "run", *workspace_arguments())
         written = it.wait_for_the_first_batch()
         if killed is not None:
-            called("dagster-daemon", recursive=False)[killed].kill()
+            called("dagster-daemon")[killed].kill()
         it.let_go()
         # Not `it.wait_until`, to which a daemon that was killed is a part that has ended.
         eventually(it.is_done, START_SECONDS)

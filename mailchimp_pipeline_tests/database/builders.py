@@ -38,8 +38,9 @@ def an_account(*, account_id: str = "account-1", name: str = "Acme Ltd", api_key
 
 
 def a_connection(database: Database, organisation_id: str = ACME, keyring: Keyring = KEYRING) -> Connection:
+    account = an_account() if organisation_id == ACME else an_account(account_id=f"account of {organisation_id}")
     with database.organisation(organisation_id) as session:
-        return ConnectionStore(session, keyring).connect(an_account(), by="alice", at=AT)
+        return ConnectionStore(session, keyring).connect(account, by="alice", at=AT)
 
 
 def a_segment(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
+from mailchimp_pipeline.database.pseudonyms import pseudonyms
 from sqlalchemy import insert, select
 
 from mailchimp_pipeline.contacts import EntityType
@@ -13,7 +14,6 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring, key_id_of
 from mailchimp_pipeline.database.key_rotation import rotate
-from mailchimp_pipeline.database.pseudonyms import pseudonyms
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, MINUTE, a_connection

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from mailchimp_pipeline.database.erased import ErasedContacts
 from sqlalchemy import insert, select
 
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.erased import ErasedContacts
 from mailchimp_pipeline.database.preferences import Preference, PreferenceStore, Word
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ErasedContactRow, ErasureRequestRow

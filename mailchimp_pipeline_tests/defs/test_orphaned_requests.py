@@ -80,7 +80,7 @@ def test_a_new_request_waits_until_those_of_the_run_before_are_ended(instance: d
     a_run(instance, failed=True)
     new = a_request("request-2", "acme/2")
     assert tick(instance, WAITING, new, later=False) == ([], [])
-    assert tick(instance, new) == ([], ["request-2"])
+    assert tick(instance, new) == ([], ["acme/request-2"])
 
 
 def test_a_run_that_is_under_way_or_to_be_tried_again_ends_its_request_itself(instance: dg.DagsterInstance) -> None:
@@ -106,4 +106,4 @@ def test_a_request_whose_run_dagster_does_not_know_is_ended_unless_that_is_at_wo
 
 def test_a_request_that_has_had_no_run_gets_one(instance: dg.DagsterInstance) -> None:
     a_run(instance, failed=True, requests="request-0")
-    assert tick(instance, WAITING) == ([], [WAITING.id])
+    assert tick(instance, WAITING) == ([], [f"acme/{WAITING.id}"])

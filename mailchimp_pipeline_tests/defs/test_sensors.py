@@ -88,7 +88,7 @@ def runs(instance: dg.DagsterInstance, pipeline: FakePipeline) -> list[tuple[str
 
 def test_a_request_becomes_a_run_for_its_segment_before_the_daily_ones(instance: dg.DagsterInstance) -> None:
     (request,) = ask(instance, FakePipeline(["acme/1"], requests=[WAITING])).run_requests or []
-    assert request.run_key == "request-1"
+    assert request.run_key == "acme/request-1"
     assert request.tags.items() >= {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: "acme"}.items()
     assert int(request.tags["dagster/priority"]) > int(scheduled_run("", []).tags.get("dagster/priority", 0))
 
@@ -97,15 +97,15 @@ def test_the_requests_of_an_organisation_become_one_run(instance: dg.DagsterInst
     keys = ["acme/1", "globex/1", "acme/2"]
     requests = [a_request(f"request-{number}", key) for number, key in enumerate(keys)]
     assert runs(instance, FakePipeline(keys, requests=requests)) == [
-        ("request-0", SyncConfig(segments=["acme/1", "acme/2"], requests=["request-0", "request-2"])),
-        ("request-1", SyncConfig(segments=["globex/1"], requests=["request-1"])),
+        ("acme/request-0", SyncConfig(segments=["acme/1", "acme/2"], requests=["request-0", "request-2"])),
+        ("globex/request-1", SyncConfig(segments=["globex/1"], requests=["request-1"])),
     ]
 
 
 def test_a_request_that_still_waits_is_the_same_run_at_the_next_tick(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline(["acme/1"], requests=[WAITING])
     keys = [[each.run_key for each in ask(instance, pipeline).run_requests or []] for _ in range(2)]
-    assert keys == [["request-1"], ["request-1"]]
+    assert keys == [["acme/request-1"], ["acme/request-1"]]
 
 
 @pytest.mark.parametrize("status", [STARTING, STARTED])
@@ -115,7 +115,7 @@ def test_an_organisation_has_one_run_for_its_requests_at_a_time(
     a_run(instance, status, tags={ORGANISATION_TAG: "acme"}, config=SyncConfig(requests=["request-0"]))
     requests = [WAITING, a_request("request-2", "globex/1")]
     asked = runs(instance, FakePipeline(["acme/1", "globex/1"], requests=requests))
-    assert [key for key, _ in asked] == ["request-2"]
+    assert [key for key, _ in asked] == ["globex/request-2"]
 
 
 def test_a_request_of_an_organisation_that_is_not_connected_waits(instance: dg.DagsterInstance) -> None:

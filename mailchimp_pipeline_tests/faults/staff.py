@@ -8,6 +8,8 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from mailchimp_pipeline.runs.run import Run
+
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
@@ -20,7 +22,6 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.runs.run import Run
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mailchimp_pipeline.mailchimp.refusals import EXISTS, refusal_of_item, refusal_of_problem, refusal_of_status
 
 from mailchimp_pipeline.mailchimp.models import BatchError
-from mailchimp_pipeline.mailchimp.refusals import EXISTS, refusal_of_item, refusal_of_problem, refusal_of_status
 from mailchimp_pipeline.sync import MemberStatus, Refusal
 from mailchimp_pipeline_tests.mailchimp.builders import an_item
 

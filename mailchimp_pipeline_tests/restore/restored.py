@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailchimp_pipeline.sync.mending import Mending
 from sqlalchemy import text
 
 from mailchimp_pipeline.assembly import DatabasePipeline, Parts, open_parts
@@ -17,7 +18,6 @@ from mailchimp_pipeline.reconcile import Reconciliation
 from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.sync.mending import Mending
 from mailchimp_pipeline_tests.api.procedures.stage import a_stage, a_tenant, settings_for
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import Office

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 
 class _Kind(StrEnum):
+    ACCOUNT = "account"
     AUDIENCE = "audience"
     CONNECTION = "connection"
     CONSENT = "consent"
@@ -38,6 +39,11 @@ class Lock:
 
 MIGRATION_LOCK = Lock(_Kind.MIGRATION)
 """Held while the tables are made or changed."""
+
+
+def account_lock(account_id: str) -> Lock:
+    """Return the lock of a Mailchimp account, held while an organisation connects it or begins to feed an audience."""
+    return Lock(_Kind.ACCOUNT, (account_id,))
 
 
 def audience_lock(organisation_id: str, list_id: str) -> Lock:

@@ -1,4 +1,4 @@
-"""Rows of segments into segments, and the way to one row."""
+"""A segment from its row, and the queries for an organisation's rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 def segment_of(row: SegmentRow) -> Segment:
-    """Return the segment of a row. What this version cannot read is named in `Segment.unknown`, never raised."""
+    """Return the segment of a row. `Segment.unknown` names what this version cannot read."""
     unknown: list[str] = []
     return Segment(
         id=str(row.id),
@@ -31,7 +31,8 @@ def segment_of(row: SegmentRow) -> Segment:
         mailchimp_list_name=row.mailchimp_list_name,
         filter_criteria=_criteria(row.filter_criteria, unknown),
         on_leave=_read(OnLeave.KEEP, row.on_leave, "onLeave", unknown),
-        status=_read(SegmentStatus.PENDING, row.status, "status", unknown),
+        # A sync replaces the status: one that is not known keeps no segment from being synced.
+        status=_read(SegmentStatus.PENDING, row.status, "status", []),
         last_error=row.last_error,
         member_count=row.member_count,
         last_report=row.last_report,

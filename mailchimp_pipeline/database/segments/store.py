@@ -18,6 +18,7 @@ from mailchimp_pipeline.database.segments.rows import (
     told,
 )
 from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.shared_accounts import claim_audience
 from mailchimp_pipeline.database.tables import SegmentMemberRow, SegmentRow
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentStatus, SegmentType
 
@@ -51,7 +52,8 @@ class SegmentStore:
         self._session = session
 
     def create(self, new: NewSegment, *, by: str, at: datetime) -> Segment:
-        """Make a segment, `pending`."""
+        """Make a segment, `pending`. Raises `AudienceTaken` where another organisation feeds the audience."""
+        claim_audience(self._session, new.mailchimp_list_id)
         row = SegmentRow(
             organisation_id=self._session.organisation_id,
             name=new.name,

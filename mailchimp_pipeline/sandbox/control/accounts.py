@@ -80,6 +80,11 @@ class AccountControls(Operations):
                 raise UnknownThingError(msg)
             fields.change(field.merge_id, MergeFieldChange(required=required))
 
+    def has_merge_field(self, list_id: str, tag: str) -> bool:
+        """Tell whether an audience has a merge field."""
+        with self._world.lock:
+            return self._world.audience(list_id).merge_fields.named(tag) is not None
+
     def remove_merge_field(self, list_id: str, tag: str) -> None:
         """Take a merge field away from an audience."""
         with self._world.lock:

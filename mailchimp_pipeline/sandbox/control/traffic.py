@@ -97,10 +97,10 @@ class TrafficControls(Operations):
         with self._world.lock:
             self._world.hooks.add(hook, carry_out)
 
-    def clear_hooks(self) -> None:
-        """Forget the hooks that have not come."""
+    def clear_hooks(self) -> int:
+        """Forget the hooks that have not come; return how many there were."""
         with self._world.lock:
-            self._world.hooks.clear()
+            return self._world.hooks.clear()
 
     def keep_journal(self, *, kept: bool = True) -> None:
         """Keep a journal of calls and of changes of members from now on, or no longer."""
@@ -111,6 +111,11 @@ class TrafficControls(Operations):
         """Return the entries of the journal with greater numbers."""
         with self._world.lock:
             return self._world.journal.entries[after:]
+
+    def journal_length(self) -> int:
+        """Return how many entries the journal has by now."""
+        with self._world.lock:
+            return len(self._world.journal.entries)
 
     def add_webhook(
         self, list_id: str, url: str, *, sources: Sequence[Actor] = (Actor.USER, Actor.ADMIN), signed: bool = False

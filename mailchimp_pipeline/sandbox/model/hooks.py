@@ -46,9 +46,10 @@ class Hooks:
         """Do something at a moment to come."""
         self._planned.append(_Planned(hook, act, hook.nth))
 
-    def clear(self) -> None:
-        """Forget the hooks that have not come."""
-        self._planned.clear()
+    def clear(self) -> int:
+        """Forget the hooks that have not come; return how many there were."""
+        planned, self._planned = self._planned, []
+        return len(planned)
 
     def due(self, method: str, route: str, list_id: str | None) -> tuple[list[Act], list[Act]]:
         """Count a call that is about to be carried out; return what is done before it, and what after it."""

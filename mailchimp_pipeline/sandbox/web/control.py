@@ -32,6 +32,7 @@ LOOKING = (
     "carried_out",
     "times_sent",
     "journal",
+    "journal_length",
 )
 """Operations that change nothing."""
 

@@ -29,6 +29,8 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.segments.update": {"id": NO_ID, "name": "Other", "description": "", "onLeave": "archive"},
     "mailchimp.segments.delete": {"id": NO_ID},
     "mailchimp.segments.sync": {"id": NO_ID},
+    "mailchimp.segments.rejected": {"id": NO_ID, "limit": 1, "cursor": None},
+    "mailchimp.segments.retryRejected": {"id": NO_ID},
     "mailchimp.segments.preview": {"segmentType": "mixed", "filterCriteria": {"employmentType": []}},
     "mailchimp.campaigns.list": {"limit": 1, "cursor": None},
     "mailchimp.campaigns.get": {"id": NO_ID},

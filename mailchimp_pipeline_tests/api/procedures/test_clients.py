@@ -26,6 +26,7 @@ FAILED = {
     "nameless": ["BAD_REQUEST", "name"],
     "unknownAudience": ["BAD_REQUEST", "mailchimpListId"],
     "unknownCampaign": ["NOT_FOUND"],
+    "unknownContact": ["NOT_FOUND"],
     "sourceless": ["BAD_REQUEST", "consentSource"],
     "badPage": ["BAD_REQUEST", "limit"],
     "badPreview": ["BAD_REQUEST", "segmentType"],
@@ -45,6 +46,7 @@ def toured(tenant: Tenant, script: str, link: str, method_override: str) -> dict
         "viewer": a_token(organisation_id=tenant.organisation_id, role=Role.VIEWER),
         "stranger": a_token(organisation_id="strangers"),
     }
+    tenant.employ({"id": "1", "department": "Sales"})
     campaign_id = tenant.stage.sandbox.add_campaign(tenant.list_id)
     given = json.dumps({**tokens, "apiKey": tenant.api_key, "listId": tenant.list_id, "campaignId": campaign_id})
     url = f"{tenant.stage.url}/api/trpc"
@@ -73,8 +75,10 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     assert values["deleted"]["softDeletedAt"] is not None
     assert values["campaign"] == values["refreshed"] == values["campaigns"]["items"][0]
     assert values["history"]["nextCursor"] is None
-    assert values["preview"] == {"matching": 0, "members": 0, "excluded": {}}
+    assert values["preview"] == {"matching": 1, "members": 0, "excluded": {"opted_out": 1}}
+    assert (values["rejected"], values["retried"]["id"]) == ({"items": [], "nextCursor": None}, segment["id"])
     assert values["preference"] == values["optedOut"] == values["preferences"]["items"][0]
     assert values["exported"]["preference"] == values["preference"]
+    assert [one["optedIn"] for one in values["exported"]["statements"]] == [False]
     assert (values["erased"]["status"], values["erased"]["audiences"]) == ("completed", 0)
     assert [entry["action"] for entry in values["audit"]["items"]][-1] == "segment.created"

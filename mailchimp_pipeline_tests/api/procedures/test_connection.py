@@ -70,6 +70,19 @@ def test_blanks_around_a_copied_key_do_no_harm(tenant: Tenant) -> None:
     assert tenant.mutate("connection.connect", {"apiKey": f" {tenant.api_key}\n"}).status == 200
 
 
+def test_an_account_of_another_organisation_is_a_conflict_whichever_key_opens_it(
+    stage: Stage, connected: Tenant, tenant: Tenant
+) -> None:
+    another_key = f"{connected.api_key.removesuffix('-us6')[::-1]}-us6"
+    stage.sandbox.add_key(connected.account_id, another_key)
+    assert tenant.mutate("connection.connect", {"apiKey": connected.api_key}).error["data"]["code"] == "CONFLICT"
+    answer = tenant.mutate("connection.connect", {"apiKey": another_key})
+    assert (answer.status, answer.error["data"]["code"]) == (409, "CONFLICT")
+    assert "already connected to another organisation of this platform" in answer.error["message"]
+    assert connected.organisation_id not in answer.error["message"]
+    assert tenant.query("connection.get").data is None
+
+
 @pytest.mark.parametrize("api_key", ["", "abc", "abc-us", "abc-eu1", "a b-us6", "abc\x00-us6"])
 def test_a_key_of_the_wrong_form_is_the_fields_error(tenant: Tenant, api_key: str) -> None:
     error = tenant.mutate("connection.connect", {"apiKey": api_key}).error

@@ -52,14 +52,13 @@ def test_an_export_says_what_there_was_no_time_for(connected: Tenant) -> None:
     assert because.startswith("Mailchimp answered too slowly")
 
 
-def test_an_opt_out_is_recorded_and_carried_by_the_next_run(connected: Tenant) -> None:
+def test_an_opt_out_is_recorded_and_pushed_by_the_next_run(connected: Tenant) -> None:
     member = AudienceMemberRow(
         organisation_id=connected.organisation_id,
         mailchimp_list_id=connected.list_id,
         subscriber_hash=subscriber_hash("ann@acme.test"),
         entity_type="employee",
         entity_id="1",
-        state="pushed",
         status="subscribed",
         first_pushed_at=datetime.now(UTC),
     )

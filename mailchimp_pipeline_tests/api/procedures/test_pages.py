@@ -17,7 +17,6 @@ from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
-from mailchimp_pipeline_tests.database.builders import KEYRING
 
 AN_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -29,8 +28,8 @@ insert into contact_segments
     (organisation_id, name, segment_type, mailchimp_list_id, status_changed_at, created_at, updated_at)
     select organisation, 'Everybody', 'mixed', 'a1b2c3d4e5', at, at, at from places;
 insert into email_preferences
-    (organisation_id, entity_type, entity_id, opted_in, consent_given_at, consent_source, updated_at)
-    select organisation, 'employee', number, true, at, 'form', at from places;
+    (organisation_id, entity_type, entity_id, opted_in, consent_given_at, consent_source, updated_at, statement_id)
+    select organisation, 'employee', number, true, at, 'form', at, number from places;
 insert into campaign_tracking (organisation_id, mailchimp_campaign_id, title, status, created_at)
     select organisation, number, 'News', 'draft', at from places;
 insert into audit_log (organisation_id, actor, action, entity_type, entity_id, at)
@@ -57,7 +56,7 @@ LISTINGS = {
     ),
     "preferences": Listing(
         "ix_email_preferences_newest",
-        lambda session, cursor: PreferenceStore(session, KEYRING).list(limit=20, cursor=cursor),
+        lambda session, cursor: PreferenceStore(session).list(limit=20, cursor=cursor),
     ),
     "audit": Listing("ix_audit_log_newest", lambda session, cursor: audit.entries(session, limit=20, cursor=cursor)),
     "audit of one segment": Listing(
@@ -134,9 +133,10 @@ def test_a_cursor_that_no_page_gave_is_refused(tenant: Tenant, path: str, cursor
 
 
 def test_a_cursor_shows_nothing_that_a_url_would_have_to_escape(tenant: Tenant) -> None:
+    tenant.employ(*({"id": f"ä/{number}?&"} for number in range(3)))
     for number in range(3):
-        word = {"entityId": f"ä/{number}?&", "entityType": "vendor", "optedIn": True, "consentSource": "form"}
-        tenant.mutate("preferences.updateOptStatus", word)
+        said = {"entityId": f"ä/{number}?&", "entityType": "employee", "optedIn": True, "consentSource": "form"}
+        tenant.mutate("preferences.updateOptStatus", said)
     cursor: str = tenant.query("preferences.list", {"limit": 1}).data["nextCursor"]
     assert cursor.replace("-", "").replace("_", "").isalnum()
     second = tenant.query("preferences.list", {"limit": 1, "cursor": cursor}).data

@@ -90,6 +90,7 @@ def test_an_id_of_nothing(connected: Tenant, procedure: Procedure, row_id: str) 
 def test_a_list_of_another_organisation(connected: Tenant, procedure: Procedure) -> None:
     for make in OWNED.values():
         make(connected)
+    connected.employ({})
     call(connected, find("mailchimp.preferences.updateOptStatus"))
     assert call(connected, procedure, {}).data["items"]
     intruder = a_tenant(connected.stage)
@@ -97,7 +98,8 @@ def test_a_list_of_another_organisation(connected: Tenant, procedure: Procedure)
 
 
 def test_what_a_contact_said_to_another_organisation(connected: Tenant) -> None:
-    call(connected, find("mailchimp.preferences.updateOptStatus"))
+    connected.employ({})
+    assert call(connected, find("mailchimp.preferences.updateOptStatus")).status == 200
     intruder = a_tenant(connected.stage)
     assert call(intruder, find("mailchimp.preferences.getForEntity")).data is None
 

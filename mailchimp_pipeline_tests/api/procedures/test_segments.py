@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 
 from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.sandbox import FaultKind
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, moment
@@ -36,6 +38,7 @@ def test_the_fields_of_a_segment_are_those_of_the_contract(connected: Tenant) ->
         "status",
         "lastError",
         "memberCount",
+        "counts",
         "lastSyncedAt",
         "createdAt",
         "updatedAt",
@@ -78,6 +81,18 @@ def test_an_audience_of_another_account_is_not_there(connected: Tenant) -> None:
     account_id = connected.stage.sandbox.add_account(f"{uuid4().hex}-us6")
     foreign = connected.stage.sandbox.add_audience(account_id)
     assert "mailchimpListId" in connected.create(mailchimpListId=foreign).error["data"]["zodError"]["fieldErrors"]
+
+
+def test_an_audience_that_another_organisation_feeds_is_a_conflict(connected: Tenant, tenant: Tenant) -> None:
+    assert connected.create().status == 200
+    parts, shared = tenant.stage.parts, Account(connected.account_id, "Acme", ApiKey.parse(connected.api_key))
+    with parts.database.organisation(tenant.organisation_id) as session:
+        ConnectionStore(session, parts.keyring).connect(shared, by="bob", at=utc_now(), may_share=True)
+    answer = tenant.create(mailchimpListId=connected.list_id)
+    assert (answer.status, answer.error["data"]["code"]) == (409, "CONFLICT")
+    assert "another organisation of this platform already feeds the audience" in answer.error["message"]
+    assert connected.organisation_id not in answer.error["message"]
+    assert tenant.query("segments.list").data["items"] == []
 
 
 def test_no_segment_is_made_without_a_connection(tenant: Tenant) -> None:

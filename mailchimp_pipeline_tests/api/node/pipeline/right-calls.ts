@@ -24,6 +24,10 @@ export async function segments(id: string, mailchimpListId: string): Promise<Seg
   const departments: string[] = made.filterCriteria.department;
   await trpc.mailchimp.segments.update.mutate({ id, name: "Others", description: null, onLeave: "archive" });
   await trpc.mailchimp.segments.sync.mutate({ id });
+  const fake: number | undefined = (await trpc.mailchimp.segments.retryRejected.mutate({ id })).counts?.rejected.looks_fake;
+  const rejected = await trpc.mailchimp.segments.rejected.query({ id, limit: 10 });
+  const again: string | null | undefined = rejected.items[0]?.nextAttemptAt;
+  console.log(fake, again, rejected.items[0]?.text);
   await trpc.mailchimp.segments.delete.mutate({ id });
   const { matching, members, excluded } = await trpc.mailchimp.segments.preview.query({ segmentType: "mixed" });
   const optedOut: number | undefined = excluded.opted_out;
@@ -58,6 +62,8 @@ export async function erase(entityId: string): Promise<"pending" | "completed"> 
   const entity = { entityId, entityType: "employee" } as const;
   const held = await trpc.mailchimp.preferences.export.mutate(entity);
   const address: unknown = held.mailchimp.entries[0]?.member["email_address"];
+  const channel: "link" | "admin" | "complaint" | "form" | "deletion" | null | undefined = held.statements[0]?.channel;
+  console.log(channel, held.rejected[0]?.reason);
   console.log(address, held.mailchimp.incompleteBecause);
   return (await trpc.mailchimp.preferences.gdprDelete.mutate(entity)).status;
 }

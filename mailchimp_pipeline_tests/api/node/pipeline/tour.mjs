@@ -41,12 +41,14 @@ export async function tour(makeClient, given) {
     tracked: campaigns.trackCampaign.mutate({ mailchimpCampaignId: given.campaignId }),
     unknownCampaign: campaigns.trackCampaign.mutate({ mailchimpCampaignId: "0000000000" }),
     optedOut: preferences.updateOptStatus.mutate(word),
+    unknownContact: preferences.updateOptStatus.mutate({ ...word, entityId: "01" }),
     sourceless: preferences.updateOptStatus.mutate({ ...word, consentSource: "" }),
   });
   const { id } = made.created.value;
   const changed = await settle({
     updated: segments.update.mutate({ id, name: "Sellers of Berlin", description: null }),
     asked: segments.sync.mutate({ id }),
+    retried: segments.retryRejected.mutate({ id }),
     refreshed: campaigns.refreshStats.mutate({ id: made.tracked.value.id }),
   });
   const read = await settle({
@@ -58,6 +60,7 @@ export async function tour(makeClient, given) {
     campaign: campaigns.get.query({ id: made.tracked.value.id }),
     campaigns: campaigns.list.query(),
     history: campaigns.history.query({ id: made.tracked.value.id }),
+    rejected: segments.rejected.query({ id, limit: 10 }),
     preview: segments.preview.query({ segmentType: "employee" }),
     badPreview: segments.preview.query({ segmentType: "customer" }),
     preference: preferences.getForEntity.query(entity),
