@@ -66,6 +66,7 @@ class CountingSlots:
 def a_client(  # noqa: PLR0913 - a builder
     root: str,
     *,
+    key: ApiKey | None = None,
     retries: Retries | None = None,
     timeouts: Timeouts | None = None,
     slots: ConnectionSlots | None = None,
@@ -74,7 +75,7 @@ def a_client(  # noqa: PLR0913 - a builder
 ) -> MailchimpClient:
     """Return a client that does not retry unless it is told to."""
     return MailchimpClient(
-        ApiKey.parse(A_KEY),
+        key or ApiKey.parse(A_KEY),
         root=root,
         slots=slots or ThreadSlots(),
         retries=retries or Time().retries(budget=0),

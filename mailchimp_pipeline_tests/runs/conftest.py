@@ -1,4 +1,4 @@
-"""A company on a database and a sandbox of its own."""
+"""A company on a database and a sandbox of its own, and a scenario of the sync alone."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from mailchimp_pipeline_tests.runs.company import Company, a_company
+from mailchimp_pipeline_tests.sync.scenario import scenario, scenario_sandbox
+
+__all__ = ["company", "scenario", "scenario_sandbox"]
 
 
 @pytest.fixture

@@ -4,18 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from mailchimp_pipeline.database.erased import ErasedContacts
-from sqlalchemy import insert
 
 from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.locks import hold_audience
-from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.runs.pipeline import SegmentName
 from mailchimp_pipeline.runs.results import SegmentResult
@@ -23,7 +19,6 @@ from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
-from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.waiting import eventually
 
 OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us6")
@@ -50,16 +45,6 @@ def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> 
     assert (first.error, first.report and first.report.new) == (None, 3)
     assert (second.error, second.report and (second.report.unchanged, second.report.calls)) == (None, (3, 0))
     assert set(company.sandbox.sent(LIST).values()) == {1}
-
-
-def test_a_changed_row_pushes_that_contact_alone(company: Company) -> None:
-    company.sync()
-    staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(3)]
-    company.staff({**staff[0], "last_name": "King"}, *staff[1:])
-    report, member = company.sync().report, company.sandbox.member(LIST, P0)
-    assert (report and (report.changed, report.unchanged), company.sandbox.sent(LIST)[P0]) == ((1, 2), 2)
-    assert member
-    assert member.merge_fields["LNAME"] == "King"
 
 
 def test_a_sync_that_ended_well_says_what_it_did(company: Company) -> None:
@@ -171,32 +156,6 @@ def test_segments_are_due_until_they_were_synced(company: Company) -> None:
 
 def test_the_source_can_be_described(company: Company) -> None:
     assert company.pipeline.describe("employee").rows == 3
-
-
-@pytest.mark.parametrize(
-    ("word", "count"),
-    [
-        (Word(EntityType.EMPLOYEE, "0", opted_in=False, source="form"), 1),
-        (Word(EntityType.VENDOR, "77", opted_in=False, source="form", subscriber_hash=P0), 1),
-        (Word(EntityType.EMPLOYEE, "0", opted_in=True, source="form"), 0),
-        (Word(EntityType.EMPLOYEE, "99", opted_in=False, source="form"), 0),
-    ],
-)
-def test_a_member_who_opted_out_meanwhile_is_found_before_the_push(company: Company, word: Word, count: int) -> None:
-    company.sync(push=False)
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        PreferenceStore(session, company.pipeline.parts.keyring).record(word, by="alice", at=AT)
-    assert records(company).violations(company.segment) == count
-
-
-def test_a_member_who_was_erased_meanwhile_is_found_before_the_push(company: Company) -> None:
-    company.sync(push=False)
-    request = {"organisation_id": ACME, "entity_hash": "0", "requested_by": "alice", "requested_at": AT}
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        request_id = session.scalars(insert(ErasureRequestRow).values(request).returning(ErasureRequestRow.id)).one()
-        erased = ErasedContacts(session, company.pipeline.parts.keyring)
-        erased.add((EntityType.EMPLOYEE, "0"), [P0], erasure_request_id=str(request_id), at=AT)
-    assert records(company).violations(company.segment) == 1
 
 
 def test_a_key_that_is_refused_during_a_sync_shows_on_the_connection(company: Company) -> None:

@@ -74,20 +74,18 @@ def test_a_segment_that_a_newer_version_stored_is_in_error_and_the_others_are_sy
 
 def test_asset_checks_speak_of_the_last_sync_of_every_segment(company: Company) -> None:
     database = company.pipeline.parts.database
-    refused, collapsed, against_consent, fine = (a_segment(database, name=name) for name in "rcaf")
+    rejected, collapsed, against_consent, fine = (a_segment(database, name=name) for name in "rcaf")
     with database.organisation(ACME) as session:
         progress = SegmentProgress(session)
-        for segment, counts in ((refused, {"looks_fake": 1}), (fine, {})):
-            report = {"new": 3, "changed": 0, "refused": counts}
-            progress.mark_synced(segment.id, member_count=4, report=report, at=AT)
+        progress.mark_synced(fine.id, member_count=4, report={}, at=AT)
+        progress.mark_error(rejected.id, "x", at=AT, stopped_by=StopReason.REJECTIONS)
         progress.mark_error(collapsed.id, "x", at=AT, stopped_by=StopReason.DEPARTURES)
         progress.mark_error(against_consent.id, "x", at=AT, stopped_by=StopReason.CONSENT)
         progress.mark_error(fine.id, "x", at=AT, stopped_by=StopReason.CONSENT)
         progress.mark_error(fine.id, "Mailchimp was away.", at=AT + MINUTE)
-    checked = company.pipeline.checked_segments(most_refused=0.2)
-    found = [[each.name for each in names] for names in (checked.against_consent, checked.collapsed, checked.refused)]
+    checked = company.pipeline.checked_segments()
+    found = [[each.name for each in names] for names in (checked.against_consent, checked.collapsed, checked.rejected)]
     assert (checked.count, found) == (5, [["a"], ["c"], ["r"]])
-    assert company.pipeline.checked_segments(most_refused=0.25).refused == []
 
 
 def test_a_collapsed_segment_stays_named_while_others_are_synced(company: Company) -> None:
@@ -97,13 +95,13 @@ def test_a_collapsed_segment_stays_named_while_others_are_synced(company: Compan
     company.staff()
     assert "holds no employees and vendors" in (company.sync().error or "")
     assert [each.error for each in sync(company, other.partition_key)] == [None]
-    checked = company.pipeline.checked_segments(most_refused=0.2)
+    checked = company.pipeline.checked_segments()
     assert [each.partition_key for each in checked.collapsed] == [company.segment.partition_key]
     company.staff(an_employee())
     assert "would leave at once" in (company.sync().error or "")
-    assert len(company.pipeline.checked_segments(most_refused=0.2).collapsed) == 1
+    assert len(company.pipeline.checked_segments().collapsed) == 1
     assert company.sync(company.ask(departures_confirmed=True)).error is None
-    assert company.pipeline.checked_segments(most_refused=0.2).collapsed == []
+    assert company.pipeline.checked_segments().collapsed == []
 
 
 def test_a_request_ends_with_its_run(company: Company) -> None:

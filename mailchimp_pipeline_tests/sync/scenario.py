@@ -4,6 +4,7 @@ All parts are real: PostgreSQL, the sandbox over HTTP, the client, the ledger. T
 """
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,12 +12,14 @@ import pytest
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.rejected_contacts import RejectedContact, rejected_contacts
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.sandbox import Hook, Sandbox, Seed, Status
@@ -125,11 +128,17 @@ class SyncScenario:
         """Have a member at Mailchimp, whom nobody here sent."""
         self.sandbox.add_members(LIST, [Seed(email_address=email, status=status, merge_fields=merge_fields)])
 
-    def say(self, entity_id: str, *, opted_in: bool) -> None:
-        """Record what an employee states about e-mail."""
+    def say(self, entity_id: str, *, opted_in: bool, kind: EntityType = EntityType.EMPLOYEE) -> None:
+        """Record what a contact states about e-mail."""
         service = UpdateOptStatus(self.database, KEYRING, lambda: self.source, self.clock)
-        contact = EntityType.EMPLOYEE, entity_id
-        service.record(self.organisation_id, contact, opted_in=opted_in, consent_source="letter", by="alice")
+        service.record(self.organisation_id, (kind, entity_id), opted_in=opted_in, consent_source="letter", by="alice")
+
+    def erase(self, entity_id: str) -> None:
+        """Erase an employee here, and at Mailchimp."""
+        records = DatabaseErasures(self.database, KEYRING, self.clock)
+        erasures = Erasures(records, lambda: self.source, lambda _: nullcontext(self.client), self.clock)
+        attempt = erasures.erase(self.organisation_id, (EntityType.EMPLOYEE, entity_id), by="alice")
+        assert not attempt.problems
 
     def before(self, method: str, route: str, act: Callable[[], object], *, nth: int = 1) -> None:
         """Do something just before the next such call is carried out, or a later one."""
