@@ -2,7 +2,7 @@
 
 A contact is an employee or a vendor at an address. It may be e-mailed in every audience, unless
 
-1. it was erased, or somebody erased had its address (`erased`);
+1. it was erased, or somebody erased has or had its address (`erased`);
 2. it withdrew consent, and has not opted in since (`opted_out`);
 3. consent was withdrawn at its address, and nobody with that address has opted in since (`opted_out`);
 4. somebody who withdrew consent has its address now (`opted_out`);

@@ -93,25 +93,26 @@ class ErasedContacts:
         return [key for key in subscriber_hashes if self._keyed.of_address(key) in kept]
 
     def among(self, contacts: pd.DataFrame, known: ErasedAmong | None = None) -> ErasedAmong:
-        """Return which of the contacts (entity_type, entity_id, subscriber_hash) are erased.
+        """Return which of the contacts (entity_type, entity_id, subscriber_hash) are erased, and which addresses.
 
-        `known` is the result for a frame that holds these contacts: only hashes that came since are compared.
+        An erased contact that is still in the source has its present address there, which is erased, too. `known` is
+        the result for a frame that holds these contacts: only hashes that came since are compared.
         """
         erased = self._hashes()
         new = erased if known is None else erased - known.hashes
         if not new:
             return known or ErasedAmong()
-        kinds, ids, addresses = (
-            text_column(contacts[name]).to_pylist() for name in ("entity_type", "entity_id", "subscriber_hash")
-        )
+        columns = (text_column(contacts[name]).to_pylist() for name in ("entity_type", "entity_id", "subscriber_hash"))
         found = known or ErasedAmong()
-        entities = {
-            (kind, entity_id)
-            for kind, entity_id in zip(kinds, ids, strict=True)
-            if kind and entity_id and (_ENTITY, self._keyed.of_entity(EntityType(kind), entity_id)) in new
-        }
-        hashes = {address for address in addresses if address and (_ADDRESS, self._keyed.of_address(address)) in new}
-        return ErasedAmong(found.contacts | entities, found.addresses | hashes, erased)
+        entities, addresses = set(found.contacts), set(found.addresses)
+        for kind, entity_id, address in zip(*columns, strict=True):
+            keyed = self._keyed.of_entity(EntityType(kind), entity_id)
+            is_erased = (kind, entity_id) in entities or (_ENTITY, keyed) in new
+            if is_erased:
+                entities.add((kind, entity_id))
+            if address and (is_erased or (_ADDRESS, self._keyed.of_address(address)) in new):
+                addresses.add(address)
+        return ErasedAmong(frozenset(entities), frozenset(addresses), erased)
 
     def holds(self, contact: Contact) -> bool:
         """Return whether the contact is erased."""

@@ -121,7 +121,7 @@ class Organisation:
         """Return why the contact may not be e-mailed at this address."""
         with self.database.organisation(self.organisation_id) as session:
             about = pd.DataFrame([(*contact, subscriber_hash(email))], columns=_ABOUT, dtype="str")
-            erased = ErasedContacts(session, KEYRING).among(about)
+            erased = ErasedContacts(session, KEYRING).among(pd.concat([self.contacts()[_ABOUT], about]))
             parameters = {"organisation_id": self.organisation_id, **_arrays(about), **erased.parameters()}
             ((found,),) = driver_connection(session).execute(_EXCLUSION, parameters).fetchall()
         return None if found is None else str(found)

@@ -105,6 +105,13 @@ def test_a_contact_at_the_address_of_an_erased_one_is_excluded(acme: Organisatio
     assert (acme.exclusion(BOB, X), acme.exclusion(BOB, Y)) == ("erased", None)
 
 
+def test_a_contact_at_the_present_address_of_an_erased_one_is_excluded(acme: Organisation) -> None:
+    acme.staff = {ANN: X}
+    acme.erase(ANN)
+    acme.staff = {ANN: Y, BOB: Y}
+    assert acme.exclusion(BOB, Y) == "erased"
+
+
 # Rule 2.
 
 

@@ -3,12 +3,15 @@
 The statements are made from the preferences, the audit log and the unsubscribed members. A process of the version
 before cannot record consent after this revision: its statements fail, and none is lost.
 
-Made while the pipeline works, so not in one transaction: each step may be done again.
+Made while the pipeline works, so not in one transaction. Each step is one: those that make a table are not done again
+where the table is there, all others may be.
 """
 
+import re
 from pathlib import Path
 
 from alembic import op
+from sqlalchemy import inspect
 
 from mailchimp_pipeline.database.migrations.patience import run_briefly
 
@@ -26,7 +29,9 @@ def upgrade() -> None:
     steps = [step for step in statements.split("-- next step") if step.strip()]
     with op.get_context().autocommit_block():
         for step in steps:
-            run_briefly(op.get_bind(), step, what="the tables of consent and audiences")
+            makes = re.search(r"^create table (\w+)", step, re.MULTILINE)
+            if makes is None or not inspect(op.get_bind()).has_table(makes[1]):
+                run_briefly(op.get_bind(), step, what="the tables of consent and audiences")
 
 
 def downgrade() -> None:

@@ -1,4 +1,3 @@
-drop table if exists consent_statements;
 create table consent_statements (
     id bigint generated always as identity,
     organisation_id text not null,
@@ -34,7 +33,6 @@ grant select, insert, delete, update (subscriber_hash) on consent_statements to 
 grant select on consent_statements to mailchimp_pipeline_overview;
 
 -- In one step: no preference is written between this copy and the column that a process of the version before lacks.
-alter table email_preferences drop column if exists statement_id;
 lock table email_preferences in access exclusive mode;
 
 insert into consent_statements (
@@ -106,7 +104,6 @@ update email_preferences as preference set statement_id = (
 alter table email_preferences alter column statement_id set not null;
 
 -- next step
-drop table if exists rejected_contacts;
 create table rejected_contacts (
     organisation_id text not null,
     mailchimp_list_id text not null,
