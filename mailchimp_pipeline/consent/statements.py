@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from mailchimp_pipeline.contacts import EntityType
 
-Contact: TypeAlias = "tuple[EntityType, str]"
+Contact: TypeAlias = tuple["EntityType", str]
 """An employee or a vendor, by its id in the source."""
 
 MAILCHIMP = "mailchimp"
@@ -47,7 +47,7 @@ class ConsentStatement:
     opted_in: bool
     source: str
     stated_at: datetime
-    contact: "Contact | None" = None
+    contact: Contact | None = None
     subscriber_hash: str | None = None
     mailchimp_list_id: str | None = None
     channel: Channel | None = None
