@@ -16,13 +16,13 @@ from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.runs.pipeline import CheckedSegments, RequestStatus, SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Segment, SegmentType
-from mailchimp_pipeline.sync import Audience, Refusal, SyncReport
+from mailchimp_pipeline.sync import Audience, Rejection, SyncReport
 
 AT = datetime(2026, 3, 1, 5, 0, tzinfo=UTC)
 COUNTS = MembershipCounts(
     matching=5, members=4, excluded={Exclusion.INVALID_ADDRESS: 1}, before=2, added=2, changed=0, removed=0
 )
-REPORT = SyncReport(wanted=4, new=2, unchanged=1, refused={Refusal.FAKE: 1}, calls=1)
+REPORT = SyncReport(wanted=4, new=2, unchanged=1, rejected={Rejection.FAKE: 1}, calls=1)
 
 
 def a_segment(partition_key: str) -> Segment:
@@ -108,7 +108,7 @@ class FakePipeline:
         self.looked_since.append(moment)
         return [a_name(key) for key in self.late]
 
-    def checked_segments(self, *, most_refused: float) -> CheckedSegments:
+    def checked_segments(self) -> CheckedSegments:
         return self.checked
 
     def open_requests(self) -> Sequence[SyncRequest]:

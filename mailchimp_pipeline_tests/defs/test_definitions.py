@@ -43,6 +43,7 @@ def test_every_sensor_runs_without_anyone_switching_it_on() -> None:
         "failed_runs",
         "cancelled_runs",
         "erasures_due",
+        "opt_outs_due",
     }
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors)
 

@@ -1,7 +1,6 @@
 """Runs over partitions: what Dagster shows of segments that went well and of those that did not."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
 
 import dagster as dg
 import pytest
@@ -21,8 +20,6 @@ from mailchimp_pipeline_tests.defs.pipeline_fake import (
     failing,
     location,
 )
-from mailchimp_pipeline_tests.runs.records_fake import FakeRecords
-from mailchimp_pipeline_tests.runs.stage import Stage
 
 KEYS = ("acme/1", "acme/2", "globex/3")
 EVERY_KEY = SyncConfig(segments=list(KEYS))
@@ -145,7 +142,7 @@ def test_what_a_segment_says_is_counts_and_where_to_look(instance: dg.DagsterIns
     told = {event.asset_key: event for event in result.asset_materializations_for_node("sync_segments")}
     push = {name: value.value for name, value in told[AUDIENCE].metadata.items()}
     assert push.items() >= {"wanted": 4, "new": 2, "unchanged": 1, "calls": 1, "seconds": 1.5}.items()
-    assert push["refused"] == {"looks_fake": 1}
+    assert push["rejected"] == {"looks_fake": 1}
     assert push["audience_page"] == "https://admin.mailchimp.com/lists/members?id=7"
     assert told[MEMBERSHIP].metadata["excluded"].value == {"invalid_address": 1}
 
@@ -197,7 +194,7 @@ def test_sources_that_cannot_be_observed_for_whatever_reason_fail_no_run(instanc
 
 def test_checks_speak_of_all_segments_whichever_the_run_synced(instance: dg.DagsterInstance) -> None:
     checked = CheckedSegments(
-        14, against_consent=[a_name("acme/1")], collapsed=[a_name("acme/2"), a_name("globex/4")], refused=()
+        14, against_consent=[a_name("acme/1")], collapsed=[a_name("acme/2"), a_name("globex/4")], rejected=()
     )
     evaluations = checks(run(instance, FakePipeline(checked=checked), ONE_KEY))
     assert {name: (each.passed, failing(each)) for name, each in evaluations.items()} == {
@@ -207,30 +204,6 @@ def test_checks_speak_of_all_segments_whichever_the_run_synced(instance: dg.Dags
     }
     assert [each.metadata["segments"].value for each in evaluations.values()] == [14, 14, 14]
     assert evaluations["membership_honours_consent"].blocking
-
-
-@dataclass
-class RealRuns(FakePipeline):
-    """Syncs as real runs do, over parts in memory."""
-
-    stage: Stage = field(default_factory=Stage)
-
-    def sync(
-        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
-    ) -> Iterator[SegmentResult]:
-        return self.stage.run(push=push).results(map(a_segment, keys))
-
-
-def test_where_a_member_opted_out_nothing_is_sent(instance: dg.DagsterInstance) -> None:
-    pipeline = RealRuns(stage=Stage(records=FakeRecords(violating={"1": 2})))
-    result = run(instance, pipeline, ONE_KEY)
-    assert (result.success, pipeline.stage.sent()) == (False, [])
-
-
-def test_where_nobody_opted_out_the_segment_is_sent(instance: dg.DagsterInstance) -> None:
-    pipeline = RealRuns()
-    assert run(instance, pipeline, ONE_KEY).success
-    assert pipeline.stage.sent() == ["ann@acme.test"]
 
 
 def test_no_event_holds_a_person(instance: dg.DagsterInstance) -> None:
