@@ -9,10 +9,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from mailchimp_pipeline.consent import Channel
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mailchimp_pipeline.consent import Channel
 
 Figure: TypeAlias = int | dict[str, int]
 """A count, or counts by reason."""
@@ -119,7 +119,7 @@ class MemberState:
     changed_at: datetime | None = None
     contact_id: str | None = None
     member_id: str | None = None
-    channel: Channel | None = None
+    channel: "Channel | None" = None
 
 
 @dataclass(frozen=True, slots=True)
