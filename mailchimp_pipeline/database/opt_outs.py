@@ -35,18 +35,19 @@ where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
 
 _OUTSTANDING = text("""
 select connection.organisation_id from mailchimp_connections as connection
-where connection.soft_deleted_at is null and exists (
-    select from consent_statements as statement
-    where statement.organisation_id = connection.organisation_id and not statement.opted_in and (
-        statement.recorded_at > coalesce(connection.opt_outs_propagated_at, '-infinity')
-        or connection.opt_outs_propagated_at < :long_ago
+where connection.soft_deleted_at is null and (
+    coalesce(connection.opt_outs_propagated_at, '-infinity') < :long_ago or exists (
+        select from consent_statements as statement
+        where statement.organisation_id = connection.organisation_id and not statement.opted_in
+            and statement.recorded_at > connection.opt_outs_propagated_at
     )
 )
 order by connection.organisation_id
 """)
 
 _LONG_AGO = timedelta(days=1)
-"""After so long the audiences are looked at again: another program may have subscribed a contact who opted out."""
+"""After so long the audiences are read again: a contact may have unsubscribed at Mailchimp, or another program may have
+subscribed a contact who opted out."""
 
 
 def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> None:

@@ -1,10 +1,10 @@
 """What scenarios share: one database, one sandbox and one clock, since a scenario is an organisation of its own."""
 
-from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
+from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sandbox import Sandbox
@@ -12,6 +12,9 @@ from mailchimp_pipeline_tests.consent.clocks import Clocks
 from mailchimp_pipeline_tests.consent.company import Companies, Company
 from mailchimp_pipeline_tests.consent.product import Product
 from mailchimp_pipeline_tests.consent.scenario import ConsentScenario
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _numbers = count(1)
 

@@ -135,7 +135,7 @@ class Histories(RuleBasedStateMachine):
         staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE)),
         before=st.lists(st.tuples(acts, lists, addresses), max_size=5),
     )
-    def begin(  # noqa: PLR0913 - each is drawn
+    def begin(  # noqa: PLR0913, PLR0917 - each is drawn
         self,
         skew: tuple[int, int],
         complaints: str,
@@ -343,7 +343,7 @@ class Histories(RuleBasedStateMachine):
         method=st.sampled_from(["*", "*", "GET", "POST", "PATCH"]),
         nth=st.integers(1, 8),
     )
-    def somebody_acts_at_mailchimp_during_a_sync(  # noqa: PLR0913 - each is drawn
+    def somebody_acts_at_mailchimp_during_a_sync(  # noqa: PLR0913, PLR0917 - each is drawn
         self, act: str, list_id: str, email: str, when: Literal["before", "after"], method: str, nth: int
     ) -> None:
         # Somebody whom the sync has reason to send again.

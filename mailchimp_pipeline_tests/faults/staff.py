@@ -8,14 +8,13 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from mailchimp_pipeline.runs.run import Run
-
 from mailchimp_pipeline.clock import Clock, utc_now
+from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.locks import ConnectionSlots
-from mailchimp_pipeline.database.preferences import PreferenceStore, Word
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
@@ -24,6 +23,7 @@ from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
+from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
@@ -53,7 +53,7 @@ class Staff:
         """Sync as a run does."""
         records = DatabaseRecords(self.database, KEYRING, self.clock)
         stored = records.segments([self.segment.partition_key])
-        (result,) = Run(self.source(), records, lambda _: self.client, self.clock).results(stored)
+        (result,) = SegmentSync(self.source(), records, lambda _: self.client, self.clock).results(stored)
         self.finished.append(result.error is None)
         return result
 
@@ -73,10 +73,13 @@ class Staff:
     def opt_out(self, numbers: Numbers, *, known_there: bool) -> None:
         """Let employees say that they want no mail."""
         with self.database.organisation(ACME) as session:
-            store = PreferenceStore(session, KEYRING)
-            for number in numbers:
-                word = Word(EntityType.EMPLOYEE, str(number), opted_in=False, source="letter")
-                store.record(word, by="alice", at=utc_now())
+            out = [
+                ConsentStatement(
+                    opted_in=False, source="letter", stated_at=utc_now(), contact=(EntityType.EMPLOYEE, str(number))
+                )
+                for number in numbers
+            ]
+            record_statements(session, out, by="alice", at=utc_now())
         self._expect(numbers, Status.UNSUBSCRIBED if known_there else None)
 
     def unsubscribe(self, numbers: Numbers) -> None:

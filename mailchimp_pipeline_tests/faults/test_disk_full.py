@@ -18,7 +18,7 @@ from sqlalchemy import func, select, text
 from mailchimp_pipeline.database.session import Database, DatabaseFull
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.sync import Outcome
+from mailchimp_pipeline.sync.model import KnownStatus
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
 from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
@@ -66,8 +66,9 @@ def members(staff: Staff) -> int:
 
 
 def pushed(staff: Staff) -> int:
-    """Count whom the ledger has as pushed."""
-    query = select(func.count()).select_from(AudienceMemberRow).where(AudienceMemberRow.state == Outcome.PUSHED.value)
+    """Count whom the ledger has as subscribed."""
+    is_subscribed = AudienceMemberRow.status == KnownStatus.SUBSCRIBED.value
+    query = select(func.count()).select_from(AudienceMemberRow).where(is_subscribed)
     with staff.database.organisation(ACME) as session:
         return session.scalars(query).one()
 

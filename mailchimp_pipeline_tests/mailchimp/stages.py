@@ -1,16 +1,19 @@
-"""A place for the contract of `sync.Audiences` to play: the fake, and the real client before the sandbox."""
+"""The client before a sandbox, for tests of what the port `sync.Audiences` promises."""
 
-from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.sandbox import Sandbox, Seed, Status
-from mailchimp_pipeline.sync import Audiences, MemberStatus, Refusal
-from mailchimp_pipeline_tests.fakes import FakeAudience, FakeAudiences
+from mailchimp_pipeline.sync import Audiences, MemberState, MemberStatus, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_KEY, LIST_ID
 
 FORGOTTEN = "forgotten@acme.test"
 FAKE = "someone@example.com"
+
+
+def status_of(answer: MemberState | Rejection | None) -> MemberStatus | None:
+    """Return the status of a member that Mailchimp answered with."""
+    return answer.status if isinstance(answer, MemberState) else None
 
 
 class Hours:
@@ -33,45 +36,12 @@ class Hours:
         return self.now - timedelta(minutes=30)
 
 
-class Stage(ABC):
-    """Audiences, with what others than the pipeline do to them."""
-
-    def __init__(self, audiences: Audiences, hours: Hours) -> None:
-        self.audiences = audiences
-        self.hours = hours
-
-    @abstractmethod
-    def put(self, email: str, status: MemberStatus) -> None:
-        """Have a member with this status there."""
-
-    @abstractmethod
-    def leave(self, email: str) -> None:
-        """Let a member unsubscribe by the link in a mail."""
-
-
-class FakeStage(Stage):
-    """The fake."""
-
-    def __init__(self) -> None:
-        hours = Hours()
-        refusals = {FORGOTTEN: Refusal.FORGOTTEN, FAKE: Refusal.FAKE}
-        self.fake = FakeAudiences(FakeAudience(LIST_ID, refusals=refusals), clock=hours, page_size=2)
-        super().__init__(self.fake, hours)
-
-    def put(self, email: str, status: MemberStatus) -> None:
-        """Have a member with this status there."""
-        self.fake.put(LIST_ID, email, status)
-
-    def leave(self, email: str) -> None:
-        """Let a member unsubscribe by the link in a mail."""
-        self.fake.put(LIST_ID, email, MemberStatus.UNSUBSCRIBED, barred=True)
-
-
-class SandboxStage(Stage):
-    """The real client before a sandbox, which has nothing but one account and an audience."""
+class SandboxStage:
+    """The client before a sandbox that has one account and one audience, and what others do to its members."""
 
     def __init__(self, sandbox: Sandbox, client: MailchimpClient, hours: Hours) -> None:
-        super().__init__(client, hours)
+        self.audiences: Audiences = client
+        self.hours = hours
         hours.turn_back()
         sandbox.reset()
         self.client = client

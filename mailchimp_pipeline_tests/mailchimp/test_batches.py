@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.mailchimp.batches import batch_answer, one_each
 from mailchimp_pipeline.mailchimp.models import BatchResult
-from mailchimp_pipeline.sync import BatchAnswer, MemberStatus, NewMember, Refusal
+from mailchimp_pipeline.sync import BatchAnswer, MemberStatus, NewMember, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, a_batch_result, a_member, a_new_member, an_item
 
 COMPLIANCE = "X is in a compliance state due to unsubscribe, bounce, or compliance review and cannot be subscribed."
@@ -26,11 +26,11 @@ def test_a_member_that_comes_back_as_it_was_sent_is_accepted() -> None:
 def test_a_member_that_comes_back_unsubscribed_is_not_accepted() -> None:
     answer = answered(a_batch_result(updated=(a_member(status="unsubscribed"),)))
     assert answer.accepted == {}
-    assert answer.refused == {A_HASH: Refusal.UNSUBSCRIBED}
+    assert answer.rejected == {A_HASH: Rejection.UNSUBSCRIBED}
 
 
 def test_a_member_that_must_confirm_first_is_not_accepted() -> None:
-    assert answered(a_batch_result(new=(a_member(status="pending"),))).refused == {A_HASH: Refusal.PENDING}
+    assert answered(a_batch_result(new=(a_member(status="pending"),))).rejected == {A_HASH: Rejection.PENDING}
 
 
 def test_a_member_that_has_confirmed_already_is_accepted() -> None:
@@ -44,22 +44,22 @@ def test_a_contact_that_exists_is_neither_accepted_nor_refused() -> None:
 
 def test_an_error_outweighs_a_member_that_came_back() -> None:
     answer = answered(a_batch_result(new=(a_member(),), errors=(an_item(COMPLIANCE),)))
-    assert answer.refused == {A_HASH: Refusal.COMPLIANCE}
+    assert answer.rejected == {A_HASH: Rejection.COMPLIANCE}
 
 
 def test_a_contact_that_was_left_out_in_silence_is_refused() -> None:
-    assert answered(a_batch_result()).refused == {A_HASH: Refusal.COMPLIANCE}
+    assert answered(a_batch_result()).rejected == {A_HASH: Rejection.COMPLIANCE}
 
 
 def test_contacts_are_matched_however_their_address_is_written() -> None:
     shouted = ADDRESS.upper()
     assert answered(a_batch_result(new=(a_member(f" {shouted} "),))).accepted.keys() == {A_HASH}
-    assert answered(a_batch_result(errors=(an_item("X looks fake", shouted),))).refused == {A_HASH: Refusal.FAKE}
+    assert answered(a_batch_result(errors=(an_item("X looks fake", shouted),))).rejected == {A_HASH: Rejection.FAKE}
 
 
 def test_members_nobody_sent_are_left_alone() -> None:
     answer = answered(a_batch_result(new=(a_member("eve@x.test"),), errors=(an_item("X?", "mallory@x.test"),)))
-    assert answer.refused == {A_HASH: Refusal.COMPLIANCE}
+    assert answer.rejected == {A_HASH: Rejection.COMPLIANCE}
     assert not answer.accepted
     assert not answer.existing
 
@@ -78,6 +78,6 @@ results = st.builds(a_batch_result, *(st.lists(part, max_size=4).map(tuple) for 
 @given(st.lists(emails.map(a_new_member), max_size=5), results)
 def test_each_contact_stands_in_exactly_one_place(sent: list[NewMember], result: dict[str, object]) -> None:
     answer = batch_answer(one_each(sent), BatchResult.model_validate(result))
-    stands = [*answer.accepted, *answer.existing, *answer.refused]
+    stands = [*answer.accepted, *answer.existing, *answer.rejected]
     assert len(stands) == len(set(stands))
     assert set(stands) == {subscriber_hash(member.email) for member in sent}

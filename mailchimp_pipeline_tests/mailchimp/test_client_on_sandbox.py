@@ -17,10 +17,10 @@ from mailchimp_pipeline.mailchimp.errors import (
     Throttled,
 )
 from mailchimp_pipeline.sandbox import CampaignStatus, Fault, FaultKind, Figures, Status
-from mailchimp_pipeline.sync import MemberStatus, Refusal, Renaming
+from mailchimp_pipeline.sync import AddressChangeResult, MemberRef, MemberState, MemberStatus, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, LIST_ID, Time, a_client, a_new_member
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
-from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage
+from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage, status_of
 
 NEW_ADDRESS = "ada@analytical.test"
 
@@ -61,9 +61,9 @@ def test_all_audiences_are_listed(stage: SandboxStage) -> None:
 
 def test_required_merge_fields_are_seen_and_refused_without(stage: SandboxStage) -> None:
     stage.sandbox.add_merge_field(LIST_ID, "BADGE", required=True)
-    assert {field.tag for field in stage.client.merge_fields(LIST_ID) if field.required} == {"BADGE"}
+    assert {field.tag for field in stage.client.merge_fields(LIST_ID) if field.is_required} == {"BADGE"}
     answer = stage.client.subscribe(LIST_ID, [a_new_member()], update_existing=False)
-    assert answer.refused == {A_HASH: Refusal.MERGE_FIELD}
+    assert answer.rejected == {A_HASH: Rejection.MERGE_FIELD}
 
 
 def test_members_are_listed_with_their_status_and_time(stage: SandboxStage) -> None:
@@ -78,7 +78,7 @@ def test_a_batch_whose_answer_was_lost_comes_back_as_existing(stage: SandboxStag
     with a_client(stage.sandbox.api_root, retries=Time().retries()) as client:
         answer = client.subscribe(LIST_ID, [a_new_member()], update_existing=False)
     assert answer.existing == {A_HASH}
-    assert stage.client.member_status(LIST_ID, A_HASH) is MemberStatus.SUBSCRIBED
+    assert status_of(stage.client.member_state(LIST_ID, MemberRef(A_HASH))) is MemberStatus.SUBSCRIBED
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in {FaultKind.LATE, FaultKind.HELD}])
@@ -93,7 +93,7 @@ def test_one_who_left_and_is_ignored_in_silence_is_not_accepted(stage: SandboxSt
     stage.leave(ADDRESS)
     stage.sandbox.configure(compliance_in_batch="ignored")
     answer = stage.client.subscribe(LIST_ID, [a_new_member()], update_existing=True)
-    assert answer.refused == {A_HASH: Refusal.UNSUBSCRIBED}
+    assert answer.rejected == {A_HASH: Rejection.UNSUBSCRIBED}
 
 
 def test_too_many_connections_are_throttled(stage: SandboxStage) -> None:
@@ -106,36 +106,39 @@ def test_an_opt_out_is_carried_over(stage: SandboxStage) -> None:
     stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.sandbox.require_merge_field(LIST_ID, "FNAME")
     unsubscribed = MemberStatus.UNSUBSCRIBED
-    assert stage.client.set_member_status(LIST_ID, A_HASH, unsubscribed) is unsubscribed
+    assert status_of(stage.client.set_member_status(LIST_ID, MemberRef(A_HASH), unsubscribed)) is unsubscribed
     assert stage.sandbox.statuses(LIST_ID) == {Status.UNSUBSCRIBED: 1}
 
 
 def test_one_who_left_by_themselves_is_not_subscribed(stage: SandboxStage) -> None:
     stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.leave(ADDRESS)
-    answer = stage.client.set_member_status(LIST_ID, A_HASH, MemberStatus.SUBSCRIBED)
-    assert answer is Refusal.COMPLIANCE
+    answer = stage.client.set_member_status(LIST_ID, MemberRef(A_HASH), MemberStatus.SUBSCRIBED)
+    assert answer is Rejection.COMPLIANCE
 
 
 def test_a_member_is_moved_to_another_address(stage: SandboxStage) -> None:
     stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
-    assert stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS) is Renaming.RENAMED
-    assert stage.client.member_status(LIST_ID, A_HASH) is None
-    assert stage.client.member_status(LIST_ID, subscriber_hash(NEW_ADDRESS)) is MemberStatus.SUBSCRIBED
+    assert isinstance(stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS), MemberState)
+    assert stage.client.member_state(LIST_ID, MemberRef(A_HASH)) is None
+    assert (
+        status_of(stage.client.member_state(LIST_ID, MemberRef(subscriber_hash(NEW_ADDRESS))))
+        is MemberStatus.SUBSCRIBED
+    )
 
 
 def test_a_move_that_cannot_be_says_why(stage: SandboxStage) -> None:
-    assert stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS) is Renaming.UNKNOWN
+    assert stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS) is AddressChangeResult.UNKNOWN
     stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.put(NEW_ADDRESS, MemberStatus.SUBSCRIBED)
-    assert stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS) is Renaming.TAKEN
-    reasons = [stage.client.rename_member(LIST_ID, A_HASH, email) for email in (FORGOTTEN, FAKE, "nobody")]
-    assert reasons == [Refusal.FORGOTTEN, Refusal.FAKE, Refusal.INVALID_ADDRESS]
+    assert stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS) is AddressChangeResult.TAKEN
+    reasons = [stage.client.change_address(LIST_ID, MemberRef(A_HASH), email) for email in (FORGOTTEN, FAKE, "nobody")]
+    assert reasons == [Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS]
 
 
 def test_an_unknown_hash_makes_no_member(stage: SandboxStage) -> None:
-    assert stage.client.set_member_status(LIST_ID, A_HASH, MemberStatus.SUBSCRIBED) is None
-    stage.client.rename_member(LIST_ID, A_HASH, NEW_ADDRESS)
+    assert stage.client.set_member_status(LIST_ID, MemberRef(A_HASH), MemberStatus.SUBSCRIBED) is None
+    stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS)
     assert stage.sandbox.members(LIST_ID) == []
 
 
@@ -153,14 +156,14 @@ def test_archiving_tells_how_the_member_stands_then(
     stage: SandboxStage, before: MemberStatus, after: MemberStatus
 ) -> None:
     stage.put(ADDRESS, before)
-    assert stage.client.archive_member(LIST_ID, A_HASH) is after
+    assert status_of(stage.client.archive_member(LIST_ID, MemberRef(A_HASH))) is after
 
 
 def test_a_deleted_member_is_gone_for_good(stage: SandboxStage) -> None:
     stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
-    assert stage.client.delete_permanently(LIST_ID, A_HASH) is Deletion.DELETED
+    assert stage.client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.DELETED
     assert stage.sandbox.is_forgotten(LIST_ID, ADDRESS)
-    assert stage.client.delete_permanently(LIST_ID, A_HASH) is Deletion.UNKNOWN
+    assert stage.client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.UNKNOWN
 
 
 def test_a_campaign_and_its_report_are_read(stage: SandboxStage) -> None:

@@ -37,8 +37,9 @@ def test_a_status_that_came_later_is_nobody_to_mail() -> None:
 
 def test_a_members_hash_is_that_of_the_lower_cased_address() -> None:
     member = Member.model_validate(a_member("Ada@Engine.Test") | {"id": "an-old-id"})
-    assert member.subscriber_hash == subscriber_hash("ada@engine.test")
-    assert Member.model_validate({"id": "x", "email_address": "", "status": ""}).subscriber_hash == "x"
+    state = member.state()
+    assert (state.subscriber_hash, state.member_id) == (subscriber_hash("ada@engine.test"), "an-old-id")
+    assert Member.model_validate({"id": "x", "email_address": "", "status": ""}).state().subscriber_hash == "x"
 
 
 def test_a_member_does_not_show_its_address() -> None:

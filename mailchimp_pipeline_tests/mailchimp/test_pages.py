@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import TimedOut, Unavailable
-from mailchimp_pipeline.mailchimp.models import MergeField, Page, Wire
+from mailchimp_pipeline.mailchimp.models import MergeFieldEntry, Page, Wire
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, Time, a_client, a_list, a_problem
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
@@ -41,7 +41,7 @@ class Shelf:
 
 
 def read(shelf: Shelf) -> list[str]:
-    pages = read_pages(shelf, A_LISTING, Page[MergeField])
+    pages = read_pages(shelf, A_LISTING, Page[MergeFieldEntry])
     return [field.tag for page in pages for field in page]
 
 
@@ -145,4 +145,4 @@ def test_the_merge_tags_of_all_pages_come_together() -> None:
     first = {"merge_fields": [{"tag": "FNAME"}, {"tag": "LNAME"}], "total_items": 3}
     second = {"merge_fields": [{"tag": "MMERGE3", "required": True}], "total_items": 3}
     with scripted(Reply(body=first), Reply(body=second)) as script, a_client(script.root) as client:
-        assert client.merge_tags(LIST_ID) == {"FNAME", "LNAME", "MMERGE3"}
+        assert {field.tag for field in client.merge_fields(LIST_ID)} == {"FNAME", "LNAME", "MMERGE3"}

@@ -15,7 +15,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     Rejected,
     Unavailable,
 )
-from mailchimp_pipeline.sync import MemberStatus
+from mailchimp_pipeline.sync import MemberRef, MemberStatus
 from mailchimp_pipeline_tests.mailchimp.builders import (
     A_HASH,
     ADDRESS,
@@ -63,10 +63,13 @@ def test_a_batch_is_sent_again_when_its_answer_is_lost() -> None:
 
 CHANGES: list[tuple[Ask, object]] = [
     (
-        lambda client: client.set_member_status(LIST_ID, A_HASH, MemberStatus.UNSUBSCRIBED),
+        lambda client: client.set_member_status(LIST_ID, MemberRef(A_HASH), MemberStatus.UNSUBSCRIBED),
         {"status": "unsubscribed"},
     ),
-    (lambda client: client.rename_member(LIST_ID, A_HASH, "ada@new.test"), {"email_address": "ada@new.test"}),
+    (
+        lambda client: client.change_address(LIST_ID, MemberRef(A_HASH), "ada@new.test"),
+        {"email_address": "ada@new.test"},
+    ),
 ]
 
 
@@ -78,8 +81,12 @@ def test_a_change_of_a_member_leaves_its_merge_fields_unchecked(call: Ask, body:
 
 
 BARE_CALLS: list[tuple[Ask, str, str]] = [
-    (lambda client: client.archive_member(LIST_ID, A_HASH), "DELETE", MEMBER),
-    (lambda client: client.delete_permanently(LIST_ID, A_HASH), "POST", f"{MEMBER}/actions/delete-permanent"),
+    (lambda client: client.archive_member(LIST_ID, MemberRef(A_HASH)), "DELETE", MEMBER),
+    (
+        lambda client: client.delete_permanently(LIST_ID, MemberRef(A_HASH)),
+        "POST",
+        f"{MEMBER}/actions/delete-permanent",
+    ),
     (lambda client: client.remove_webhook(LIST_ID, "abc123"), "DELETE", f"{LIST}/webhooks/abc123"),
 ]
 
@@ -110,14 +117,15 @@ def test_mailchimp_is_well_where_it_says_so() -> None:
 
 
 def test_a_member_is_asked_for_by_its_hash_and_only_for_what_is_needed() -> None:
-    (asked,) = asked_by(lambda client: client.member_status(LIST_ID, A_HASH), Reply(body={"status": "cleaned"}))
-    assert (asked.path, asked.query) == (MEMBER, {"fields": "status"})
+    (asked,) = asked_by(lambda client: client.member_state(LIST_ID, MemberRef(A_HASH)), Reply(body=a_member()))
+    fields = "id,email_address,status,last_changed,unsubscribe_reason,contact_id"
+    assert (asked.path, asked.query) == (MEMBER, {"fields": fields})
 
 
 @pytest.mark.parametrize("key", ["", ADDRESS, A_HASH.upper(), f"{A_HASH}/..", "..", f"{A_HASH}\n"])
 def test_no_address_gets_into_a_url(key: str) -> None:
     with a_client("http://127.0.0.1:1/3.0") as client, pytest.raises(ValueError, match="MD5") as refused:
-        client.member_status(LIST_ID, key)
+        client.member_state(LIST_ID, MemberRef(key))
     assert ADDRESS not in str(refused.value)
 
 
@@ -156,10 +164,10 @@ def test_a_moment_without_a_zone_is_a_defect() -> None:
 
 def test_members_come_newest_first_and_slim() -> None:
     (asked,) = asked_by(
-        lambda client: list(client.standings(LIST_ID, status=MemberStatus.CLEANED)), Reply(body=NO_MEMBERS)
+        lambda client: list(client.member_states(LIST_ID, status=MemberStatus.CLEANED)), Reply(body=NO_MEMBERS)
     )
     assert (asked.query["sort_field"], asked.query["sort_dir"]) == ("last_changed", "DESC")
-    slim = ("id", "email_address", "status", "last_changed", "contact_id")
+    slim = ("id", "email_address", "status", "last_changed", "unsubscribe_reason", "contact_id")
     assert asked.query["fields"] == ",".join([*(f"members.{name}" for name in slim), "total_items"])
     assert asked.query["status"] == "cleaned"
 
@@ -221,27 +229,27 @@ def test_a_refused_webhook_says_what_mailchimp_wants_of_it() -> None:
 
 def test_a_deletion_that_finds_nothing_says_so() -> None:
     with scripted(NOT_FOUND) as script, a_client(script.root) as client:
-        assert client.delete_permanently(LIST_ID, A_HASH) is Deletion.UNKNOWN
+        assert client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.UNKNOWN
 
 
 def test_a_deletion_that_finds_nothing_after_a_lost_answer_is_told_apart() -> None:
     for first, outcome in ((Reply(cut=True), Deletion.GONE_UNHEARD), (Reply(429), Deletion.UNKNOWN)):
         with scripted(first, NOT_FOUND) as script, a_client(script.root, retries=Time().retries()) as client:
-            assert client.delete_permanently(LIST_ID, A_HASH) is outcome
+            assert client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is outcome
 
 
 def test_a_missing_member_of_a_missing_audience_is_no_error() -> None:
     with scripted(NOT_FOUND) as script, a_client(script.root) as client:
-        assert client.member_status(LIST_ID, A_HASH) is None
-        assert client.set_member_status(LIST_ID, A_HASH, MemberStatus.UNSUBSCRIBED) is None
-        assert client.archive_member(LIST_ID, A_HASH) is None
+        assert client.member_state(LIST_ID, MemberRef(A_HASH)) is None
+        assert client.set_member_status(LIST_ID, MemberRef(A_HASH), MemberStatus.UNSUBSCRIBED) is None
+        assert client.archive_member(LIST_ID, MemberRef(A_HASH)) is None
 
 
 def test_a_proxys_page_is_not_taken_for_mailchimps_word_that_nobody_is_there() -> None:
     with scripted(Reply(404, b"<html>Not Found</html>")) as script, a_client(script.root) as client:
-        for call in (client.member_status, client.delete_permanently, client.archive_member):
+        for call in (client.member_state, client.delete_permanently, client.archive_member):
             with pytest.raises(NotTheApi):
-                call(LIST_ID, A_HASH)
+                call(LIST_ID, MemberRef(A_HASH))
 
 
 def test_a_missing_thing_is_named_by_its_kind() -> None:

@@ -24,6 +24,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     Unavailable,
 )
 from mailchimp_pipeline.mailchimp.transport import LARGEST_ANSWER
+from mailchimp_pipeline.sync import MemberRef
 from mailchimp_pipeline_tests.mailchimp.builders import (
     A_HASH,
     A_KEY,
@@ -156,7 +157,7 @@ def test_where_the_api_was_heard_a_broken_404_is_tried_again() -> None:
     replies = (AN_ACCOUNT, Reply(404, b'{"type": "abo'), Reply(204))
     with scripted(*replies) as script, a_client(script.root, retries=Time().retries()) as client:
         client.account()
-        assert client.delete_permanently(LIST_ID, A_HASH) is Deletion.DELETED
+        assert client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.DELETED
     assert len(script.asked) == 3
 
 
@@ -193,7 +194,7 @@ def test_nobody_learns_the_key_or_the_member_from_an_error(caplog: pytest.LogCap
         a_client(script.root) as client,
         pytest.raises(Unavailable) as failed,
     ):
-        client.member_status(LIST_ID, A_HASH)
+        client.member_state(LIST_ID, MemberRef(A_HASH))
     told = "".join(traceback.format_exception(failed.value)) + caplog.text
     assert A_HASH not in told
     assert A_KEY not in told
@@ -207,7 +208,7 @@ def test_nobody_learns_the_member_from_an_answer_that_is_not_one(caplog: pytest.
         a_client(script.root) as client,
         pytest.raises(Unavailable) as failed,
     ):
-        client.member_status(LIST_ID, A_HASH)
+        client.member_state(LIST_ID, MemberRef(A_HASH))
     told = "".join(traceback.format_exception(failed.value)) + caplog.text
     assert A_HASH not in told
     assert "engine.test" not in told

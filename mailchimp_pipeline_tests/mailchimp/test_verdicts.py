@@ -12,7 +12,7 @@ from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
 from mailchimp_pipeline.mailchimp import errors
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
-from mailchimp_pipeline.sync import Refusal
+from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_problem
 
 A_CALL = Call("GET", "/lists/a1", "reading the audience a1", gone=errors.AudienceGone)
@@ -77,7 +77,7 @@ def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: t
 def test_a_refusal_of_a_contact_says_why() -> None:
     error = the_error(400, a_problem(400, "Invalid Resource", f"{ADDRESS} looks fake or invalid, please enter..."))
     assert isinstance(error, errors.MemberRefused)
-    assert error.refusal is Refusal.FAKE
+    assert error.rejection is Rejection.FAKE
 
 
 def test_a_rejection_names_the_fields_at_fault() -> None:
