@@ -67,6 +67,17 @@ def test_a_segment_that_never_was_synced_is_as_late_as_it_is_old(database: Datab
     assert figures.longest_sync_seconds == 1.5
 
 
+def test_a_sync_that_failed_before_it_had_figures_adds_none(database: Database) -> None:
+    a_connection(database)
+    synced(database, a_segment(database), SyncReport(2, new=2), retries=0)
+    segment = a_segment(database, name="Failed")
+    synced(database, segment, SyncReport(3, new=3), retries=0)
+    with database.organisation(ACME) as session:
+        SegmentProgress(session).mark_error(segment.id, "Mailchimp was away.", at=AT)
+
+    assert pipeline_figures(database).contacts["new"] == 2
+
+
 def test_segments_that_nobody_syncs_are_not_counted(database: Database) -> None:
     a_connection(database)
     with database.organisation(ACME) as session:
