@@ -11,7 +11,7 @@ from mailchimp_pipeline.database.segments import SegmentProgress, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.segments import Segment
-from mailchimp_pipeline.sync import Refusal, SyncReport
+from mailchimp_pipeline.sync import Rejection, SyncReport
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, MINUTE, a_connection, a_segment
 
 OTHER = "umbrella"
@@ -33,19 +33,26 @@ def ask(database: Database, segment: Segment, at: datetime) -> str:
 def test_an_empty_database_has_figures_of_nothing(database: Database) -> None:
     figures = pipeline_figures(database)
 
-    assert (figures.segments, figures.newest_sync_at, figures.refused) == ({}, None, {})
+    assert (figures.segments, figures.newest_sync_at, figures.rejected) == ({}, None, {})
     assert figures.waiting == figures.running == figures.erasures == Queue()
 
 
 def test_last_syncs_are_summed_up_over_organisations(database: Database) -> None:
     for organisation_id, at in ((ACME, AT), (OTHER, AT + MINUTE)):
         a_connection(database, organisation_id)
-        report = SyncReport(5, new=2, refused={Refusal.FAKE: 1}, withheld={Refusal.CLEANED: 2}, calls=1)
+        report = SyncReport(
+            5,
+            new=2,
+            rejected={Rejection.FAKE: 1},
+            waiting={Rejection.MERGE_FIELD: 1},
+            withheld={Rejection.CLEANED: 2},
+            calls=1,
+        )
         synced(database, a_segment(database, organisation_id), report, retries=3, at=at)
     figures = pipeline_figures(database)
 
-    assert figures.contacts == {**dict.fromkeys(OUTCOMES, 0), "new": 4, "refused": 2, "withheld": 4}
-    assert (figures.refused, figures.calls, figures.retries) == ({"looks_fake": 2}, 2, 6)
+    assert figures.contacts == {**dict.fromkeys(OUTCOMES, 0), "new": 4, "rejected": 2, "waiting": 2, "withheld": 4}
+    assert (figures.rejected, figures.calls, figures.retries) == ({"looks_fake": 2}, 2, 6)
     assert (figures.newest_sync_at, figures.oldest_sync_at) == (AT + MINUTE, AT)
 
 
@@ -60,6 +67,17 @@ def test_a_segment_that_never_was_synced_is_as_late_as_it_is_old(database: Datab
     assert figures.longest_sync_seconds == 1.5
 
 
+def test_a_sync_that_failed_before_it_had_figures_adds_none(database: Database) -> None:
+    a_connection(database)
+    synced(database, a_segment(database), SyncReport(2, new=2), retries=0)
+    segment = a_segment(database, name="Failed")
+    synced(database, segment, SyncReport(3, new=3), retries=0)
+    with database.organisation(ACME) as session:
+        SegmentProgress(session).mark_error(segment.id, "Mailchimp was away.", at=AT)
+
+    assert pipeline_figures(database).contacts["new"] == 2
+
+
 def test_segments_that_nobody_syncs_are_not_counted(database: Database) -> None:
     a_connection(database)
     with database.organisation(ACME) as session:
@@ -71,9 +89,10 @@ def test_segments_that_nobody_syncs_are_not_counted(database: Database) -> None:
 
 def test_requests_are_told_with_the_age_of_the_oldest(database: Database) -> None:
     now = datetime.now(UTC)
-    running = ask(database, a_segment(database, name="Running"), now - timedelta(hours=2))
+    segment = a_segment(database, name="Running")
+    running = ask(database, segment, now - timedelta(hours=2))
     with database.organisation(ACME) as session:
-        SyncRequestStore(session).start(running, run_id="r", at=now - timedelta(hours=1))
+        SyncRequestStore(session).start([running], segment_ids=[segment.id], run_id="r", at=now - timedelta(hours=1))
     for minutes in (10, 20):
         ask(database, a_segment(database, name=f"Waiting {minutes}"), now - timedelta(minutes=minutes))
     figures = pipeline_figures(database)

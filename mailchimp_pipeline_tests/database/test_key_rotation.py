@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
-from mailchimp_pipeline.database.pseudonyms import pseudonyms
 from sqlalchemy import insert, select
 
 from mailchimp_pipeline.contacts import EntityType
@@ -14,6 +13,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring, key_id_of
 from mailchimp_pipeline.database.key_rotation import rotate
+from mailchimp_pipeline.database.keyed_hashes import keyed_hashes
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, MINUTE, a_connection
@@ -46,12 +46,12 @@ def test_everything_is_encrypted_anew_once_and_the_old_key_may_go(database: Data
         assert ConnectionStore(session, AFTER).api_key() == API_KEY
 
 
-def test_pseudonyms_outlive_the_key_they_were_kept_under(database: Database) -> None:
+def test_keyed_hashes_outlive_the_key_that_their_own_key_was_kept_under(database: Database) -> None:
     with database.organisation(ACME) as session:
-        before = pseudonyms(session, BEFORE).of_entity(EntityType.EMPLOYEE, "1")
+        before = keyed_hashes(session, BEFORE).of_entity(EntityType.EMPLOYEE, "1")
     rotate(database, BOTH, by="admin", at=AT)
     with database.organisation(ACME) as session:
-        assert pseudonyms(session, AFTER).of_entity(EntityType.EMPLOYEE, "1") == before
+        assert keyed_hashes(session, AFTER).of_entity(EntityType.EMPLOYEE, "1") == before
 
 
 def test_what_a_pending_erasure_needs_is_rotated_too(database: Database) -> None:
@@ -125,7 +125,7 @@ def work(database: Database, ring: Keyring, over: threading.Event, seen: "Counte
             a_connection(database, organisation_id, ring)
         with database.organisation(organisation_id) as session:
             assert ConnectionStore(session, ring).api_key() == API_KEY
-            assert pseudonyms(session, ring).of_entity(EntityType.EMPLOYEE, "1")
+            assert keyed_hashes(session, ring).of_entity(EntityType.EMPLOYEE, "1")
         seen["reads"] += 1
         if over.is_set():
             return

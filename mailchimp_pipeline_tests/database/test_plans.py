@@ -7,12 +7,20 @@ import pytest
 from psycopg import sql
 from sqlalchemy import text
 
+from mailchimp_pipeline.consent.decision import SUPPRESSED_ADDRESSES, SUPPRESSED_MEMBERS
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import DatabaseLedger, statements
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import AudienceMemberRow, PreferenceRow, SegmentMemberRow
+from mailchimp_pipeline.database.tables import (
+    AudienceMemberRow,
+    ConsentStatementRow,
+    PreferenceRow,
+    RejectedContactRow,
+    SegmentMemberRow,
+)
 from mailchimp_pipeline.segments import Segment
-from mailchimp_pipeline.sync import MemberOutcome, MemberStatus, Outcome
+from mailchimp_pipeline.sync import MemberRef, MemberStatus
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_member, a_segment, put_members
 
 PEOPLE = 2000
@@ -23,10 +31,15 @@ _GIANT = """
 insert into segment_members select 'giant', :segment, 'giants', md5('g' || n), 'employee', n::text, n || '@giant.test',
     'Ann', null, 'digest' from generate_series(1, 30000) as n;
 insert into audience_members (organisation_id, mailchimp_list_id, subscriber_hash, email, entity_type, entity_id,
-    digest, state, status, contact_id, pushed_at, changed_at)
-select 'giant', 'giants', md5('g' || n), n || '@giant.test', 'employee', n::text, 'digest', 'pushed', 'subscribed',
+    digest, status, contact_id, pushed_at, changed_at)
+select 'giant', 'giants', md5('g' || n), n || '@giant.test', 'employee', n::text, 'digest', 'subscribed',
     n::text, now(), now() from generate_series(1, 30000) as n;
-insert into email_preferences select 'giant', 'employee', n::text, md5('g' || n), false, null, now(), 'form', now()
+insert into rejected_contacts select 'giant', 'giants', md5('g' || n), 'employee', n::text, 'looks_fake', true,
+    'digest', '', 1, now(), now(), null from generate_series(1, 3000) as n;
+insert into consent_statements (organisation_id, entity_type, entity_id, subscriber_hash, opted_in, source, stated_at,
+    recorded_at)
+select 'giant', 'employee', n::text, md5('g' || n), false, 'form', now(), now() from generate_series(1, 3000) as n;
+insert into email_preferences select 'giant', 'employee', n::text, md5('g' || n), false, null, now(), 'form', now(), n
     from generate_series(1, 3000) as n;
 """
 
@@ -40,24 +53,30 @@ def segment(database: Database) -> Segment:
     with database.unrestricted() as connection, connection.begin():
         for statement in _GIANT.split(";")[:-1]:
             connection.execute(text(statement), {"segment": giant.id} if ":segment" in statement else {})
-        connection.execute(text("analyze segment_members, audience_members, email_preferences"))
+        connection.execute(text("analyze"))
     pushed, new = a_segment(database), a_segment(database)
     put_members(database, pushed, *people("p", 0))
-    ledger = DatabaseLedger(database, ACME, LIST, lambda: AT, keyring=KEYRING)
+    ledger = DatabaseLedger(database, KEYRING, ACME, LIST, lambda: AT)
     ledger.finish_reading(AT)
     for piece in ledger.compare(pushed.id):
         keys = piece.differences["subscriber_hash"]
-        ledger.record(piece.differences, [MemberOutcome(key, Outcome.PUSHED, MemberStatus.SUBSCRIBED) for key in keys])
+        ledger.record_accepted(piece.differences, {key: MemberRef(key) for key in keys}, MemberStatus.SUBSCRIBED, AT)
     put_members(database, new, *people("n", PEOPLE))
     with database.organisation(ACME) as session:
-        session.execute(text(_OPTED_OUT))
+        for statement in _OPTED_OUT.split(";"):
+            session.execute(text(statement), {"organisation_id": ACME, "people": PEOPLE})
     return new
 
 
-_OPTED_OUT = f"""
-insert into email_preferences select '{ACME}', 'employee', n::text, md5('x' || n), false, null, now(), 'form', now()
-from generate_series(1, {PEOPLE}) as n
-"""  # noqa: S608 - put together of constants
+# Of other people than the members, and each twice.
+_OPTED_OUT = """
+insert into consent_statements (organisation_id, entity_type, entity_id, subscriber_hash, opted_in, source, stated_at,
+    recorded_at)
+select :organisation_id, 'employee', n::text, md5('x' || n), false, 'form', now(), now()
+from generate_series(1, :people) as n, generate_series(1, 2);
+insert into email_preferences select :organisation_id, 'employee', n::text, md5('x' || n), false, null, now(), 'form',
+    now(), n from generate_series(1, :people) as n
+"""
 
 
 def people(prefix: str, first_id: int) -> list[dict[str, str | None]]:
@@ -89,39 +108,64 @@ def touched_by(database: Database, query: sql.SQL | LiteralString, parameters: M
         statements.these_contacts(shared=True),
         statements.KNOWN,
         statements.KNOWN_OF_SEGMENT,
-        statements.WITHDRAWN,
+        statements.TO_UNSUBSCRIBE,
+        statements.TO_UNSUBSCRIBE_IN_AUDIENCE,
         statements.LEAVERS,
+        SUPPRESSED_ADDRESSES,
+        SUPPRESSED_MEMBERS,
     ],
 )
 def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
-    database: Database, segment: Segment, statement: sql.SQL
+    database: Database, segment: Segment, statement: sql.SQL | LiteralString
 ) -> None:
     parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, **_IN_SEGMENT}
-    assert touched_by(database, statement, parameters) < A_FEW * PEOPLE
+    assert touched_by(database, statement, {**parameters, **ErasedAmong().parameters()}) < A_FEW * PEOPLE
 
 
-@pytest.mark.parametrize("statement", [statements.STANDINGS, statements.BARRED, statements.MOVE_THERE])
-def test_contacts_are_looked_up_one_by_one(database: Database, segment: Segment, statement: sql.SQL) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        statements.STATES,
+        statements.RECHECK,
+        statements.MOVE_ADDRESSES,
+        statements.DEPARTURES,
+        statements.RETURNS,
+        statements.INVITED,
+        statements.COMPLAINTS,
+        statements.RECORD_STATES,
+        statements.FORGET_REJECTIONS,
+    ],
+)
+@pytest.mark.parametrize("status", ["subscribed", "unsubscribed", "pending"])
+def test_contacts_are_looked_up_one_by_one(
+    database: Database, segment: Segment, statement: sql.SQL, status: str
+) -> None:
     everybody = people("n", PEOPLE)
-    keys = [member["subscriber_hash"] for member in everybody]
+    keys = text_array([member["subscriber_hash"] for member in everybody])
     given: dict[str, object] = {
-        "keys": text_array(keys),
+        "keys": keys,
         "entity_types": text_array(["employee"] * PEOPLE),
         "entity_ids": text_array([member["entity_id"] for member in everybody]),
         "hashes": keys,
-        "statuses": ["subscribed"] * PEOPLE,
+        "statuses": [status] * PEOPLE,
         "changed": [AT] * PEOPLE,
         "contact_ids": [str(number) for number in range(PEOPLE)],
+        "member_ids": [None] * PEOPLE,
+        "channels": [None] * PEOPLE,
+        **ErasedAmong().parameters(),
     }
     parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, **given, "at": AT}
     assert touched_by(database, statement, parameters) < A_FEW * PEOPLE
 
 
 @pytest.mark.usefixtures("segment")
-@pytest.mark.parametrize("row", [SegmentMemberRow, AudienceMemberRow, PreferenceRow])
+@pytest.mark.parametrize(
+    "row", [SegmentMemberRow, AudienceMemberRow, PreferenceRow, ConsentStatementRow, RejectedContactRow]
+)
 def test_postgresql_samples_neither_people_nor_whose_they_are(database: Database, row: type[Any]) -> None:
     sampled = "select attname from pg_stats where schemaname = 'public' and tablename = :table"
     with database.unrestricted() as connection:
         columns = set(connection.scalars(text(sampled), {"table": row.__tablename__}))
-    told = {"entity_type", "state", "status", "refusal", "leaving", "opted_in", "consent_source"}
+    told = {"entity_type", "status", "leaving", "opted_in", "consent_source", "source", "channel", "reason"}
+    told |= {"is_final", "merge_fields", "attempts", "statement_id", "id"}
     assert {name for name in columns if not name.endswith(("_at", "_through"))} <= told

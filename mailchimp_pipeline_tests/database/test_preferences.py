@@ -1,141 +1,77 @@
-"""What contacts said about e-mail, who was erased, and who must therefore not be pushed."""
+"""Preferences: what a contact's statements amount to, with their times, and in pages."""
 
-from collections.abc import Sequence
+from datetime import timedelta
 
-import pandas as pd
-from mailchimp_pipeline.database.erased import ErasedContacts
-from sqlalchemy import insert, select
+import pytest
 
-from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.preferences import Preference, PreferenceStore, Word
+from mailchimp_pipeline.consent import ConsentStatement, Preference
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.preferences import PreferenceStore, suppressed_relations
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import ErasedContactRow, ErasureRequestRow
-from mailchimp_pipeline.segments import Suppressions
-from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, MINUTE, a_connection, a_member, members
+from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE
+from mailchimp_pipeline_tests.database.contacts_who_state import ANN, BOB, VENDOR, Organisation, here, there
 
-ANN, BOB = subscriber_hash("ann@acme.test"), subscriber_hash("bob@acme.test")
-EMPLOYEE = EntityType.EMPLOYEE
-OPT_OUT = Word(EMPLOYEE, "1", opted_in=False, source="dashboard", subscriber_hash=ANN)
-OPT_IN = Word(EMPLOYEE, "1", opted_in=True, source="form")
+X = "x@acme.test"
+HOUR = timedelta(hours=1)
 
 
-def say(database: Database, *words: Word) -> Preference:
-    with database.organisation(ACME) as session:
-        store = PreferenceStore(session, KEYRING)
-        said = [store.record(word, by="alice", at=AT + place * MINUTE) for place, word in enumerate(words)]
-    return said[-1]
+@pytest.fixture
+def acme(database: Database) -> Organisation:
+    return Organisation(database)
 
 
-def erase(database: Database, entity_id: str, addresses: Sequence[str]) -> None:
-    request = {"organisation_id": ACME, "entity_hash": "0", "requested_by": "alice", "requested_at": AT}
-    with database.organisation(ACME) as session:
-        request_id = session.scalars(insert(ErasureRequestRow).values(request).returning(ErasureRequestRow.id)).one()
-        erased = ErasedContacts(session, KEYRING)
-        for _ in range(2):
-            erased.add((EMPLOYEE, entity_id), addresses, erasure_request_id=str(request_id), at=AT)
+def test_a_preference_has_the_time_and_the_source_of_its_statement(acme: Organisation) -> None:
+    acme.now = AT + MINUTE
+    acme.record(here(ANN, X, at=AT))
+    assert acme.preference(ANN) == Preference(
+        *ANN,
+        opted_in=False,
+        consent_given_at=None,
+        consent_withdrawn_at=AT,
+        consent_source="letter",
+        updated_at=AT + MINUTE,
+    )
+    assert acme.preference(VENDOR) is None
 
 
-def suppressions(database: Database, *contacts: dict[str, str | None], organisation_id: str = ACME) -> Suppressions:
-    with database.organisation(organisation_id) as session:
-        return PreferenceStore(session, KEYRING).suppressions(members(*contacts))
+@pytest.mark.parametrize(
+    ("statements", "opted_in", "source"),
+    [
+        ([here(ANN, X, at=AT), here(ANN, X, at=AT + HOUR, opted_in=True)], True, "letter"),
+        ([here(ANN, X, at=AT, opted_in=True), here(ANN, X, at=AT + HOUR)], False, "letter"),
+        ([there(X, ANN, at=AT + HOUR), here(ANN, X, at=AT, opted_in=True)], True, "letter"),
+        # Pulled after the opt-in, and made before it.
+        ([here(ANN, X, at=AT + HOUR, opted_in=True), there(X, ANN, at=AT)], True, "letter"),
+        ([there(X, ANN, at=AT), there(X, ANN, at=AT + HOUR, opted_in=True)], True, "mailchimp"),
+        ([here(ANN, X, at=AT), there(X, ANN, at=AT + HOUR, opted_in=True)], False, "letter"),
+    ],
+)
+def test_a_preference_keeps_the_times_of_the_latest_opt_in_and_withdrawal(
+    acme: Organisation, statements: list[ConsentStatement], source: str, *, opted_in: bool
+) -> None:
+    acme.record(*statements)
+    preference = acme.preference(ANN)
+    given, withdrawn = (
+        next(each.stated_at for each in statements if each.opted_in is wanted) for wanted in (True, False)
+    )
+    assert preference is not None
+    assert (preference.opted_in, preference.consent_source) == (opted_in, source)
+    assert (preference.consent_given_at, preference.consent_withdrawn_at) == (given, withdrawn)
 
 
-def rows(frame: pd.DataFrame) -> list[tuple[object, ...]]:
-    return list(frame.itertuples(index=False, name=None))
-
-
-def test_a_word_is_kept_with_its_time_and_source(database: Database) -> None:
-    said = say(database, OPT_OUT)
-    expected = Preference(EMPLOYEE, "1", opted_in=False, consent_given_at=None, consent_withdrawn_at=AT,
-                          consent_source="dashboard", updated_at=AT)  # fmt: skip
-    with database.organisation(ACME) as session:
-        assert PreferenceStore(session, KEYRING).get(EMPLOYEE, "1") == said == expected
-        assert PreferenceStore(session, KEYRING).get(EntityType.VENDOR, "1") is None
-
-
-def test_a_later_word_keeps_the_time_of_the_opposite_one(database: Database) -> None:
-    said = say(database, OPT_OUT, OPT_IN)
-    assert (said.opted_in, said.consent_given_at, said.consent_withdrawn_at) == (True, AT + MINUTE, AT)
-    with database.organisation(ACME) as session:
-        told = [entry.action for entry in audit.entries(session, limit=10).items]
-    assert told == ["preference.opted_in", "preference.opted_out"]
-
-
-def test_preferences_are_listed_last_changed_first(database: Database) -> None:
-    words = [Word(EMPLOYEE, f"{number}/x", opted_in=True, source="form") for number in range(3)]
-    say(database, *words)
-    with database.organisation(ACME) as session:
-        store = PreferenceStore(session, KEYRING)
+def test_preferences_are_listed_the_last_changed_first(acme: Organisation) -> None:
+    for number in range(3):
+        acme.now = AT + number * MINUTE
+        acme.record(here((EntityType.EMPLOYEE, f"{number}/x")))
+    with acme.database.organisation(ACME) as session:
+        store = PreferenceStore(session)
         first = store.list(limit=2)
         second = store.list(limit=2, cursor=first.next_cursor)
     assert [it.entity_id for it in (*first.items, *second.items)] == ["2/x", "1/x", "0/x"]
     assert second.next_cursor is None
 
 
-def test_who_opted_out_is_suppressed_by_entity_and_by_address(database: Database) -> None:
-    say(database, OPT_OUT, Word(EMPLOYEE, "2", opted_in=False, source="form"))
-    found = suppressions(database)
-    assert rows(found.entities) == [("employee", "1", "opted_out"), ("employee", "2", "opted_out")]
-    assert rows(found.addresses) == [(ANN, "opted_out")]
-
-
-def test_who_opts_in_again_is_suppressed_no_longer(database: Database) -> None:
-    say(database, OPT_OUT, OPT_IN)
-    found = suppressions(database, a_member())
-    assert found.entities.empty
-    assert found.addresses.empty
-
-
-def test_another_organisations_words_and_erasures_suppress_nobody(database: Database) -> None:
-    say(database, OPT_OUT)
-    erase(database, "1", [ANN])
-    found = suppressions(database, a_member(), organisation_id="globex")
-    assert found.entities.empty
-    assert found.addresses.empty
-
-
-def test_the_erased_are_found_among_contacts_by_entity_and_by_address(database: Database) -> None:
-    erase(database, "1", [ANN])
-    same_entity = a_member("new@acme.test", entity_id="1")
-    same_address = a_member("ann@acme.test", entity_type="vendor", entity_id="7")
-    found = suppressions(database, same_entity, same_address, a_member("bob@acme.test", entity_id="2"))
-    assert rows(found.entities) == [("employee", "1", "erased")]
-    assert rows(found.addresses) == [(ANN, "erased")]
-
-
-def test_a_contact_without_an_address_can_be_erased_too(database: Database) -> None:
-    erase(database, "1", [])
-    found = suppressions(database, a_member() | {"subscriber_hash": None, "email": None})
-    assert rows(found.entities) == [("employee", "1", "erased")]
-
-
-def test_nothing_of_the_erased_stands_in_the_clear(database: Database) -> None:
-    erase(database, "4711", [ANN])
-    with database.organisation(ACME) as session:
-        kept = session.scalars(select(ErasedContactRow.keyed_hash)).all()
-    assert len(kept) == 2
-    assert not {ANN, "4711"} & set(kept)
-
-
-def test_the_erased_who_opt_in_again_are_erased_no_longer_whatever_their_address(database: Database) -> None:
-    erase(database, "1", [ANN, BOB])
-    erase(database, "2", [])
-    say(database, OPT_IN)
-    found = suppressions(database, a_member(), a_member("bob@acme.test", entity_id="2"))
-    assert rows(found.entities) == [("employee", "2", "erased")]
-    assert found.addresses.empty
-
-
-def test_consent_counts_only_where_the_organisation_asks_for_it(database: Database) -> None:
-    a_connection(database)
-    say(database, OPT_IN, Word(EMPLOYEE, "2", opted_in=False, source="form"))
-    with database.organisation(ACME) as session:
-        store = PreferenceStore(session, KEYRING)
-        before = store.consented()
-        ConnectionStore(session, KEYRING).set_opt_in_only(opt_in_only=True, by="alice", at=AT)
-        after = store.consented()
-    assert before is None
-    assert after is not None
-    assert rows(after) == [("employee", "1")]
+def test_only_relations_with_a_contact_who_opted_out_have_to_be_read(acme: Organisation) -> None:
+    acme.record(here(BOB), here(VENDOR, opted_in=True))
+    with acme.database.organisation(ACME) as session:
+        assert suppressed_relations(session) == {EntityType.EMPLOYEE}

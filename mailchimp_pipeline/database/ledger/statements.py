@@ -354,12 +354,22 @@ _CONTACTS_OF = f"""
 """
 """The contacts who have the address of `about`; one without an entity where nobody has it."""
 
+_TOLD_AND_KNOWN: LiteralString = f"""
+    ({TOLD}) as told
+    -- By a lookup for each, as in `MOVE_ADDRESSES`.
+    left join lateral (
+        select every.status, every.changed_at, every.contact_id from audience_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+            and every.subscriber_hash between told.subscriber_hash and told.subscriber_hash
+        order by every.subscriber_hash limit 1
+    ) as known on true
+"""
+"""The members of a page, `told`, beside what is known of each."""
+
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from (
-    select told.subscriber_hash, coalesce(told.changed_at, %(at)s) as changed_at, told.channel from ({TOLD}) as told
-    left join audience_members as known on known.organisation_id = %(organisation_id)s
-        and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+    select told.subscriber_hash, coalesce(told.changed_at, %(at)s) as changed_at, told.channel from {_TOLD_AND_KNOWN}
     where told.status = 'unsubscribed' and (
         known.status is distinct from 'unsubscribed' and coalesce(told.changed_at >= known.changed_at, true)
         or told.changed_at > known.changed_at
@@ -372,9 +382,7 @@ order by about.changed_at, about.subscriber_hash
 RETURNS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, true, about.changed_at, 'form'
 from (
-    select told.subscriber_hash, told.changed_at from ({TOLD}) as told
-    join audience_members as known on known.organisation_id = %(organisation_id)s
-        and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+    select told.subscriber_hash, told.changed_at from {_TOLD_AND_KNOWN}
     where told.status = 'subscribed' and known.status = 'unsubscribed' and told.changed_at > known.changed_at
         and (told.contact_id is null or known.contact_id is null or told.contact_id = known.contact_id)
         -- We may have subscribed them ourselves, and the answer was lost.
@@ -392,9 +400,7 @@ order by about.changed_at, about.subscriber_hash
 """)
 
 INVITED = sql.SQL(f"""
-select told.subscriber_hash from ({TOLD}) as told
-join audience_members as known on known.organisation_id = %(organisation_id)s
-    and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+select told.subscriber_hash from {_TOLD_AND_KNOWN}
 where told.status = 'pending' and known.status = 'unsubscribed' and not {PUSH_UNFINISHED}
 """)
 """Members who are coming back, and whom Mailchimp asked to confirm: until they do, they have left."""
@@ -434,9 +440,7 @@ where known.status is distinct from excluded.status or excluded.changed_at > kno
 
 # A contact that was rejected is sent again once Mailchimp says something new of the member.
 FORGET_REJECTIONS = sql.SQL(f"""
-delete from rejected_contacts as rejected using ({TOLD}) as told
-left join audience_members as known on known.organisation_id = %(organisation_id)s
-    and known.mailchimp_list_id = %(list_id)s and known.subscriber_hash = told.subscriber_hash
+delete from rejected_contacts as rejected using {_TOLD_AND_KNOWN}
 where rejected.organisation_id = %(organisation_id)s and rejected.mailchimp_list_id = %(list_id)s
     and rejected.subscriber_hash = told.subscriber_hash and known.status is distinct from told.status
 """)

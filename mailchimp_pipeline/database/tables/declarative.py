@@ -33,7 +33,7 @@ class Row(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it, nothing changes it
         str: Text(),
         datetime: DateTime(timezone=True),
-        dict[str, object]: JSONB(),
+        dict[str, object]: JSONB(none_as_null=True),
     }
 
 

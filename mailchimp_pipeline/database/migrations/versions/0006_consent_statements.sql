@@ -22,7 +22,8 @@ create index ix_consent_statements_recorded on consent_statements (organisation_
 
 -- PostgreSQL's statistics quote people, and plans are to be the same for every organisation.
 alter table consent_statements alter column organisation_id set statistics 0,
-    alter column entity_id set statistics 0, alter column subscriber_hash set statistics 0;
+    alter column mailchimp_list_id set statistics 0, alter column entity_id set statistics 0,
+    alter column subscriber_hash set statistics 0;
 
 create policy own_organisation on consent_statements to mailchimp_pipeline_app
     using (organisation_id = nullif(current_setting('mailchimp_pipeline.organisation_id', true), ''));
@@ -146,6 +147,7 @@ alter table erased_contacts
 
 -- next step
 alter table audience_members add column if not exists member_id text;
+alter table audience_members alter column member_id set statistics 0;
 alter table audience_members drop constraint if exists ck_audience_members_status_known;
 alter table audience_members add constraint ck_audience_members_status_known check (status in ('subscribed',
     'unsubscribed', 'cleaned', 'pending', 'transactional', 'archived', 'removed'));
