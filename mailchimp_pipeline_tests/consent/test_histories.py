@@ -106,8 +106,12 @@ def kind_of(wrong: str) -> str:
 
 def step(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
     """Declare a rule of a history that is not over."""
-    given: Any = rule(**cast("Any", strategies))
-    return lambda function: precondition(lambda self: self.is_sound)(given(function))
+    drawn: Callable[[Callable[..., None]], Any] = rule(**cast("Any", strategies))
+
+    def is_sound(machine: Any) -> bool:
+        return machine.is_sound
+
+    return lambda function: precondition(is_sound)(drawn(function))
 
 
 class Histories(RuleBasedStateMachine):

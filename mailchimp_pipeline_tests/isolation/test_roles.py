@@ -11,7 +11,7 @@ from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.migrations import current_revision, expected_revision, migrate
 from mailchimp_pipeline.database.session import Database, RoleNotGranted, StatementRefused
 from mailchimp_pipeline_tests.conftest import PostgresServer
-from mailchimp_pipeline_tests.database.builders import ACME, AT, LIST, a_member, a_segment, put_members
+from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_member, a_segment, put_members
 from mailchimp_pipeline_tests.isolation.tenants import ROLES, a_login
 
 _WHO = text("select current_user")
@@ -49,7 +49,7 @@ def test_a_login_that_owns_nothing_does_all_that_a_sync_needs(
     with a_login(postgres_server) as login, Database(as_login(database_url, login)) as database:
         segment = a_segment(database)
         put_members(database, segment, a_member(), a_member("bob@acme.test", entity_id="2"))
-        ledger = DatabaseLedger(database, ACME, LIST, lambda: AT)
+        ledger = DatabaseLedger(database, KEYRING, ACME, LIST, lambda: AT)
         assert [len(piece.differences) for piece in ledger.compare(segment.id)] == [2]
         with database.organisation(ACME) as session:
             assert len(MemberStore(session).of(segment.id)) == 2

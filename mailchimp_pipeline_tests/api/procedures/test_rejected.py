@@ -13,7 +13,7 @@ FAKE = "fake@example.com"
 def sync(tenant: Tenant, segment_id: str) -> dict[str, Any]:
     """Sync the segment as a run does, and return it."""
     key = f"{tenant.organisation_id}/{segment_id}"
-    list(DatabasePipeline(tenant.stage.parts).sync([key], run_id="run", request_id=None, push=True))
+    list(DatabasePipeline(tenant.stage.parts).sync([key], run_id="run", push=True))
     segment: dict[str, Any] = tenant.query("segments.get", {"id": segment_id}).data
     return segment
 
