@@ -125,10 +125,6 @@ def test_every_module_says_in_a_few_lines_what_it_is() -> None:
     assert [str(path) for path in written if not 0 < len(charter(path)) <= 6] == []
 
 
-def test_no_module_is_longer_than_300_lines() -> None:
-    assert [str(path) for path in modules() if len(path.read_text(encoding="utf-8").splitlines()) > 300] == []
-
-
 def test_no_function_is_longer_than_60_lines() -> None:
     functions = (
         (path.name, node.name, (node.end_lineno or 0) - node.lineno + 1)

@@ -15,9 +15,9 @@ AScenario = Callable[..., ConsentScenario]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let many histories be asked for, where these tests are named on the command line."""
+    """Let histories be asked for, where these tests are named on the command line."""
     group = parser.getgroup("histories", "random histories of consent")
-    group.addoption("--histories", type=int, help="play so many new histories of consent, instead of a few old ones")
+    group.addoption("--histories", type=int, help="play so many random histories of consent")
     group.addoption("--survey", action="store_true", help="count what is wrong in all of them, instead of stopping")
     group.addoption("--looking-for", help="a regular expression for what is wrong; anything else does not count")
 

@@ -44,6 +44,8 @@ def list_ids(company: Company) -> list[str]:
     staff = [an_employee(organisation_id=f"globex-{number}", email=EMAIL) for number in NUMBERS]
     write_relations(company.files, staff)
     list_ids = [connect(company, number) for number in NUMBERS]
+    # The first time an organisation is due anyway.
+    assert {error for _, _, error in company.pipeline.propagate()} == {None}
     parts = company.pipeline.parts
     service = UpdateOptStatus(parts.database, parts.keyring, lambda: parts.source, utc_now)
     for number in NUMBERS:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from hashlib import md5
 from typing import cast
 
 import pytest
@@ -178,6 +179,9 @@ def test_all_times_are_by_mailchimps_clock(sandbox: Sandbox, api: AudienceApi) -
 @pytest.mark.parametrize("address", ["Info@Bücher-Werk.test", "info@xn--bcher-werk-9db.test", "info@bücher.xn--p1ai"])
 def test_an_address_is_kept_as_it_is_spelled(api: AudienceApi, address: str) -> None:
     (made,) = api.batch(a_member(address))["new_members"]
-    assert (made["email_address"], made["id"]) == (address, subscriber_hash(address.lower()))
+    assert (made["email_address"], made["id"]) == (
+        address,
+        md5(address.lower().encode(), usedforsecurity=False).hexdigest(),
+    )
     for key in (address, made["id"], made["contact_id"]):
         assert api.patch(f"{api.here}/members/{key}", {"merge_fields": {"FNAME": "Ada"}}).status_code == 200

@@ -34,7 +34,7 @@ HASHES = tuple(subscriber_hash(person["email"]) for person in PEOPLE)
 
 PLACES_OF_TRAITS = {"segment_members", "audience_members", "pg_statistic"}
 """Where addresses and names stand. PostgreSQL's statistics are samples of the tables; an erasure has them renewed."""
-PLACES_OF_HASHES = {*PLACES_OF_TRAITS, "email_preferences"}
+PLACES_OF_HASHES = {*PLACES_OF_TRAITS, "consent_statements", "email_preferences", "rejected_contacts"}
 
 ANSWERS_ABOUT_PEOPLE = {"mailchimp.preferences.export"}
 """The procedures whose answers are meant to hold addresses and names."""
