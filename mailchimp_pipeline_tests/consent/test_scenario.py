@@ -1,3 +1,5 @@
+"""A history in which nothing goes wrong: the oracle finds nothing either."""
+
 from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline_tests.consent.company import ADDRESSES, PEOPLE
