@@ -67,7 +67,7 @@ def a_marked_tenant(whole: Whole) -> Tenant:
     account_id = stage.sandbox.add_account(marked.API_KEY, "Marked")
     tenant = Tenant(stage, "marked", marked.API_KEY, account_id, stage.sandbox.add_audience(account_id, "Staff"))
     # So many that one who is rejected is few.
-    tenant.employ(*marked.PEOPLE, *[{} for _ in range(5)])
+    tenant.employ(*marked.PEOPLE, {}, {}, {}, {}, {})
     return tenant
 
 
