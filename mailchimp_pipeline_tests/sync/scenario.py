@@ -87,6 +87,11 @@ class SyncScenario:
             ConnectionStore(session, KEYRING).connect(account, by="alice", at=self.clock())
         self.segment = self.add_segment()
 
+    def disconnect(self) -> None:
+        """Let another organisation have the account."""
+        with self.database.organisation(self.organisation_id) as session:
+            ConnectionStore(session, KEYRING).disconnect(by="alice", at=self.clock())
+
     @property
     def records(self) -> DatabaseRecords:
         """The database as a sync needs it."""

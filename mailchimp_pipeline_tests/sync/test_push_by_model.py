@@ -1,6 +1,7 @@
 """Whatever an audience holds and rejects: all are accounted for, nobody is mailed who must not be, twice is once."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -81,8 +82,10 @@ def test_all_are_accounted_for_and_nobody_is_mailed_who_must_not_be(
     double_optin: bool,
 ) -> None:
     sandbox, clock = scenario_sandbox
-    with a_client(sandbox.api_root) as client:
+    with ExitStack() as stack:
+        client = stack.enter_context(a_client(sandbox.api_root))
         scenario = SyncScenario(database, sandbox, client, clock, f"organisation-{next(_numbers)}")
+        stack.callback(scenario.disconnect)
         if double_optin:
             scenario.ask_to_confirm()
         there = {person.email: person.status for person in population if person.status and not person.arrives_late}
