@@ -96,18 +96,6 @@ def test_a_webhook_whose_answer_was_lost_is_made_anew(stage: Stage, faults: Call
     assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
 
 
-def test_webhooks_of_others_stay(tenant: Tenant, stage: Stage) -> None:
-    sharing = a_tenant(stage)
-    with mailchimp_of(tenant) as client:
-        client.add_webhook(tenant.list_id, f"{stage.url}/healthz")
-    assert sharing.mutate("connection.connect", {"apiKey": tenant.api_key}).status == 200
-    assert sharing.create(mailchimpListId=tenant.list_id).status == 200
-    tenant.connect()
-    assert len(there(tenant)) == 3
-    tenant.mutate("connection.disconnect")
-    assert {found.id for found in there(tenant)} > {kept(sharing)[0].mailchimp_webhook_id}
-
-
 def test_what_the_api_left_at_its_former_address_is_made_anew(tenant: Tenant, sandbox: Sandbox) -> None:
     (before,) = there(tenant)
     database_url, files = tenant.stage.parts.database_url, tenant.stage.files
