@@ -57,6 +57,7 @@ class RealPipeline:
             "MAILCHIMP_PROXY": url,
             "MAILCHIMP_PIPELINE_PUBLIC_URL": url,
             "MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS": "365",
+            "MAILCHIMP_PIPELINE_SHARED_ACCOUNTS": "true",
             "DAGSTER_HOME": str(self.home / "dagster-home"),
             "MAILCHIMP_PIPELINE_HOME": str(self.home / "state"),
             **{f"MAILCHIMP_PIPELINE_{part}_PORT": url.rpartition(":")[2] for part in ("API", "UI", "SANDBOX")},

@@ -16,6 +16,7 @@ from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
+from mailchimp_pipeline.defs.jobs import segment_sync
 from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
 from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.sandbox import Fault, FaultKind, SandboxControl
@@ -95,11 +96,12 @@ class Running:
             assert SegmentStore(session).delete(self.empty_segment_id, by="ann", at=AT)
 
     def runs(self) -> list[tuple[str, set[str]]]:
-        """Return the status of each run of Dagster's, the latest first, and the segments that it materialized."""
+        """Return the status of each run of `mailchimp_segment_sync`, latest first, and the segments it materialized."""
         storage = self.stack.settings.dagster_postgres_url
         assert storage
+        of_the_job = dg.RunsFilter(job_name=segment_sync.name)
         with opened_instance(str(self.stack.dagster_home), storage.get_secret_value()) as instance:
-            return [(run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs()]
+            return [(run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs(of_the_job)]
 
     def let_go(self) -> None:
         """Let Mailchimp answer what it holds, and what comes."""

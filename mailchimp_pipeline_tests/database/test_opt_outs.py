@@ -76,6 +76,7 @@ def test_a_withdrawal_in_one_audience_is_outstanding_in_the_others(acme: Organis
 
 
 def test_an_organisation_is_looked_at_once_a_withdrawal_is_new(acme: Organisation) -> None:
+    acme.records.mark_propagated(ACME, AT - MINUTE)
     assert due(acme) == []
     acme.record(there(X))
     assert due(acme) == [ACME]
@@ -86,7 +87,12 @@ def test_an_organisation_is_looked_at_once_a_withdrawal_is_new(acme: Organisatio
     assert due(acme) == [ACME]
 
 
+def test_an_organisation_that_was_never_looked_at_is_looked_at(acme: Organisation) -> None:
+    assert due(acme) == [ACME]
+
+
 def test_an_opt_in_is_nothing_to_propagate(acme: Organisation) -> None:
+    acme.records.mark_propagated(ACME, AT - MINUTE)
     acme.record(here(ANN, X, opted_in=True))
     assert due(acme) == []
 
