@@ -200,7 +200,30 @@ def _initialise(data: Path, binaries: Path, identity: _Identity, log: TextIO) ->
     # The same on every machine, whatever its language.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     command = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", *locale, "-D", str(begun)]
-    _run(command, log, **identity)
+    # initdb starts servers, which write on when only initdb is killed. Each has the pipe's other end until it ends.
+    ended, kept = os.pipe()
+    with os.fdopen(ended, "rb") as last_ended:
+        with os.fdopen(kept):
+            process = subprocess.Popen(  # noqa: S603 - as `_run`
+                command,
+                env=machine_environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(kept,),
+                **identity,
+            )
+        try:
+            code = process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            last_ended.read()
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
     begun.rename(data)
 
 
