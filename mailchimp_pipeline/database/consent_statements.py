@@ -120,7 +120,7 @@ where preference.organisation_id = %(organisation_id)s and preference.entity_typ
     and preference.entity_id = present.entity_id and preference.subscriber_hash is distinct from present.subscriber_hash
 """)
 
-# Whoever opted in after the withdrawal was recorded has answered it.
+# Until somebody with the address opts in.
 _UNATTRIBUTED = sql.SQL("""
 select withdrawn.subscriber_hash, withdrawn.source, withdrawn.mailchimp_list_id, withdrawn.channel, withdrawn.stated_at,
     withdrawn.id
@@ -129,7 +129,7 @@ where withdrawn.organisation_id = %(organisation_id)s and withdrawn.entity_id is
     and not exists (
         select from consent_statements as known
         where known.organisation_id = %(organisation_id)s and known.subscriber_hash = withdrawn.subscriber_hash
-            and known.entity_id is not null and known.id > withdrawn.id
+            and known.opted_in and known.id > withdrawn.id
     )
 order by withdrawn.id
 """)

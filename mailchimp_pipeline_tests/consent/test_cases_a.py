@@ -18,11 +18,6 @@ from mailchimp_pipeline_tests.consent.steady_state import reach_steady_state, st
 ANN, BOB, VENDOR = PEOPLE[0], PEOPLE[1], PEOPLE[4]
 HERS, OTHERS, NEW = "ann@acme.test", "bob@acme.test", "cat@acme.test"
 EVERYBODY = SegmentSpec("news", NEWS)
-UNKNOWN_HOLDER = pytest.mark.xfail(
-    strict=True,
-    reason="a withdrawal at Mailchimp is recorded for one of the contacts who share the address: the opt-in of "
-    "that one speaks for both",
-)
 ALL_STAFF = SegmentSpec("staff", STAFF)
 
 
@@ -140,7 +135,6 @@ def test_a2_who_left_an_audience_is_unsubscribed_in_all_others_by_a_manual_sync_
 # A3: an opt-in counts for the entity and the address it has in HR at that moment.
 
 
-@UNKNOWN_HOLDER
 def test_a3_an_opt_in_at_a_new_address_says_nothing_of_who_shared_the_old_one(scenario: ConsentScenario) -> None:
     start(scenario, EVERYBODY)
     scenario.hire(VENDOR, HERS)
@@ -154,7 +148,6 @@ def test_a3_an_opt_in_at_a_new_address_says_nothing_of_who_shared_the_old_one(sc
     assert nothing_is_wrong(scenario)
 
 
-@UNKNOWN_HOLDER
 @pytest.mark.parametrize("is_known", [True, False])
 def test_a3_of_two_who_share_an_address_the_opt_in_of_one_does_not_speak_for_the_other(
     scenario: ConsentScenario, *, is_known: bool

@@ -354,6 +354,14 @@ _CONTACTS_OF = f"""
 """
 """The contacts who have the address of `about`; one without an entity where nobody has it."""
 
+_CONTACTS_AND_ADDRESS = f"""
+    cross join lateral (select entity_type, entity_id from ({HOLDERS}) as holder union all select null, null) as contact
+"""
+"""The contacts known to have the address of `about`, and one without an entity: the next sync attributes its withdrawal
+to those who have the address in the source, and whom no table knows."""
+
+_LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
+
 _TOLD_AND_KNOWN: LiteralString = f"""
     ({TOLD}) as told
     -- By a lookup for each, as in `MOVE_ADDRESSES`.
@@ -374,8 +382,8 @@ from (
         known.status is distinct from 'unsubscribed' and coalesce(told.changed_at >= known.changed_at, true)
         or told.changed_at > known.changed_at
     )
-) as about {_CONTACTS_OF}
-order by about.changed_at, about.subscriber_hash
+) as about {_CONTACTS_AND_ADDRESS}
+order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
 """The withdrawals of consent that members made by leaving the audience, where this was not known."""
 
@@ -395,8 +403,8 @@ order by about.changed_at, about.subscriber_hash
 
 COMPLAINTS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, 'complaint'
-from ({TOLD}) as about {_CONTACTS_OF}
-order by about.changed_at, about.subscriber_hash
+from ({TOLD}) as about {_CONTACTS_AND_ADDRESS}
+order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
 
 INVITED = sql.SQL(f"""
