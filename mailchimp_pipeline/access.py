@@ -15,6 +15,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
 
@@ -67,28 +68,34 @@ class Access:
     clock: Clock
 
     def disclose(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
-        """Return everything held about the contact, and write down who asked."""
+        """Return everything held about the contact, and write down who asked.
+
+        Raises `UnknownContact` where the source was read and neither it nor a table has the contact.
+        """
         addresses, source_problem = self._present_addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
-            held = holdings(session, self.keyring, contact, addresses)
+            held = holdings(session, self.keyring, contact, addresses or ())
+        if addresses is None and not held.is_anything:
+            raise UnknownContact(contact[0].value)
         members: list[MemberThere] = []
         mailchimp_problem: PipelineError | None = None
         try:
             with self.mailchimp(organisation_id) as mailchimp:
-                members += _members(mailchimp, held.audience_members, addresses)
+                members += _members(mailchimp, held.audience_members, addresses or ())
         except PipelineError as error:
             mailchimp_problem = error
         at = self.clock()
-        entry = audit.Entry(by, "contact.exported", audit.Entity(contact[0].value, contact[1]), at)
         with self.database.organisation(organisation_id) as session:
-            audit.write(session, entry)
+            entity = audit.contact_entity(session, self.keyring, contact)
+            audit.write(session, audit.Entry(by, "contact.exported", entity, at))
         return Disclosure(*contact, at, held, tuple(members), source_problem, mailchimp_problem)
 
     def _present_addresses(
         self, organisation_id: str, contact: tuple[EntityType, str]
-    ) -> tuple[Collection[str], PipelineError | None]:
+    ) -> tuple[Collection[str] | None, PipelineError | None]:
+        """Return the contact's addresses in the source, None where it has no such contact, and why it was not read."""
         try:
-            return present_addresses(self.source(), organisation_id, *contact) or (), None
+            return present_addresses(self.source(), organisation_id, *contact), None
         except PipelineError as error:
             return (), error
 

@@ -3,7 +3,7 @@
 What does not belong here: reading a source (`sources`), deciding who is a member (`segments`).
 """
 
-from mailchimp_pipeline.contacts.addresses import AddressProblem, canonical_address, subscriber_hash
+from mailchimp_pipeline.contacts.addresses import AddressProblem, canonical_address, may_hold_address, subscriber_hash
 from mailchimp_pipeline.contacts.arrow import ARROW_STRING
 from mailchimp_pipeline.contacts.content import content_digest
 from mailchimp_pipeline.contacts.relations import (
@@ -33,6 +33,7 @@ __all__ = [
     "contacts",
     "content_digest",
     "find_contacts",
+    "may_hold_address",
     "normalised",
     "present_addresses",
     "read_contacts",

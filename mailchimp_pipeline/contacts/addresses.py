@@ -11,6 +11,7 @@ import email_validator
 import pyarrow as pa
 
 from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
+from mailchimp_pipeline.contacts.text import normalised
 
 LONGEST = 254
 """Bytes in an address, the limit of SMTP."""
@@ -64,6 +65,11 @@ def subscriber_hash(address: str) -> str:
     It is also Mailchimp's id of the member, unless Mailchimp has the domain in Unicode.
     """
     return _md5(canonical_address(address))
+
+
+def may_hold_address(text: str) -> bool:
+    """Return whether an e-mail address may be in the text. An `@` in any spelling is enough."""
+    return "@" in normalised(text)
 
 
 def sendable(address: str) -> str | None:

@@ -15,6 +15,7 @@ from mailchimp_pipeline.consent.decision import WITHDRAWALS_OF_CONTACT
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import OrganisationSession
@@ -136,7 +137,7 @@ order by withdrawn.id
 
 
 def record_statements(
-    session: OrganisationSession, statements: Sequence[ConsentStatement], *, by: str, at: datetime
+    session: OrganisationSession, keyring: Keyring, statements: Sequence[ConsentStatement], *, by: str, at: datetime
 ) -> int:
     """Record statements in this order, and derive the preferences of their contacts. Return how many are new.
 
@@ -157,11 +158,14 @@ def record_statements(
             action = "preference.opted_in" if opted_in else "preference.opted_out"
             place = {"mailchimp_list_id": list_id, "channel": channel}
             details = {"consent_source": source} | {name: value for name, value in place.items() if value is not None}
-            audit.write(session, audit.Entry(by, action, audit.Entity(str(entity_type), str(entity_id)), at, details))
+            entity = audit.contact_entity(session, keyring, (EntityType(str(entity_type)), str(entity_id)))
+            audit.write(session, audit.Entry(by, action, entity, at, details))
     return len(recorded)
 
 
-def record_current_addresses(session: OrganisationSession, contacts: pd.DataFrame, *, at: datetime) -> None:
+def record_current_addresses(
+    session: OrganisationSession, keyring: Keyring, contacts: pd.DataFrame, *, at: datetime
+) -> None:
     """Take the contacts' addresses from the source: for preferences, and for withdrawals at addresses of nobody.
 
     `contacts` are all of the organisation in the relations that occur in them, with entity_type, entity_id and
@@ -190,7 +194,7 @@ def record_current_addresses(session: OrganisationSession, contacts: pd.DataFram
         for key, source, list_id, channel, stated_at, _ in found
         for contact in by_address.get(str(key), ())
     ]
-    record_statements(session, statements, by=audit.PIPELINE, at=at)
+    record_statements(session, keyring, statements, by=audit.PIPELINE, at=at)
 
 
 def _refresh(session: OrganisationSession, contacts: pd.DataFrame, with_address: pd.DataFrame) -> None:

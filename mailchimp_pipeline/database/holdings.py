@@ -78,6 +78,12 @@ class Holdings:
     erasures: Sequence[ErasureRequest]
     audit_entries: Sequence[audit.Entry]
 
+    @property
+    def is_anything(self) -> bool:
+        """Return whether anything is held."""
+        kept = (self.statements, self.memberships, self.audience_members, self.rejections, self.erasures)
+        return self.preference is not None or any(kept) or bool(self.audit_entries)
+
 
 def holdings(
     session: OrganisationSession,
@@ -94,7 +100,7 @@ def holdings(
         audience_members=_members(session, contact, addresses),
         rejections=_rejections(session, contact, addresses),
         erasures=ErasureStore(session, keyring).of(entity_type, entity_id),
-        audit_entries=list(_entries(session, contact)),
+        audit_entries=list(_entries(session, audit.contact_entity(session, keyring, contact))),
     )
 
 
@@ -185,8 +191,8 @@ def is_known(session: OrganisationSession, contact: Contact) -> bool:
     )
 
 
-def _entries(session: OrganisationSession, contact: Contact) -> Iterator[audit.Entry]:
-    entity, cursor = audit.Entity(contact[0].value, contact[1]), None
+def _entries(session: OrganisationSession, entity: audit.Entity) -> Iterator[audit.Entry]:
+    cursor = None
     while True:
         found = audit.entries(session, limit=_PAGE, cursor=cursor, entity=entity)
         yield from found.items

@@ -12,6 +12,7 @@ from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel, ConsentSta
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
 from mailchimp_pipeline.database.consent_statements import HOLDERS, record_statements
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
 from mailchimp_pipeline.sync import MemberRef
@@ -55,7 +56,9 @@ def members_known_as(session: OrganisationSession, list_id: str, hashes: Sequenc
     return {key: MemberRef(key, contact_id, member_id) for key, contact_id, member_id in session.execute(query)}
 
 
-def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[str], *, by: str, at: datetime) -> int:
+def record_deleted(  # noqa: PLR0913 - a statement is made of these
+    session: OrganisationSession, keyring: Keyring, list_id: str, hashes: Sequence[str], *, by: str, at: datetime
+) -> int:
     """Record that Mailchimp deleted these members permanently. Return how many consent statements that makes.
 
     An erasure that was made after the backup looks just like it, and its hashes are lost. So each contact counts as
@@ -81,4 +84,4 @@ def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[
         )
         for key, entity_type, entity_id in found
     ]
-    return record_statements(session, statements, by=by, at=at)
+    return record_statements(session, keyring, statements, by=by, at=at)

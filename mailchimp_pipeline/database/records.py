@@ -56,7 +56,7 @@ class DatabaseRecords:
         `contacts` are all of the organisation in the relations that occur in them. Their addresses are recorded first.
         """
         with self.database.organisation(organisation_id) as session:
-            record_current_addresses(session, contacts, at=self.clock())
+            record_current_addresses(session, self.keyring, contacts, at=self.clock())
             attribute_members(session, contacts)
         with self.database.organisation(organisation_id) as session:
             erased = ErasedContacts(session, self.keyring).among(contacts)

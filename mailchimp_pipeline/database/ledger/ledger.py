@@ -299,7 +299,7 @@ class DatabaseLedger:
             )
             for entity_type, entity_id, key, opted_in, stated_at, channel in found
         ]
-        record_statements(session, recorded, by=MAILCHIMP, at=self.clock())
+        record_statements(session, self.keyring, recorded, by=MAILCHIMP, at=self.clock())
 
     def _record(
         self,
