@@ -6,7 +6,7 @@ What does not belong here: reading the audiences (`services.reconcile`).
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import select, union, update
+from sqlalchemy import select, true, union, update
 
 from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel, ConsentStatement
 from mailchimp_pipeline.contacts import EntityType
@@ -25,34 +25,24 @@ order by 1, 2, 3
 
 def audiences_known(session: OrganisationSession) -> Sequence[str]:
     """Return the audiences that the organisation's segments or ledgers name, by id."""
-    ours = [
-        select(row.mailchimp_list_id).where(row.organisation_id == session.organisation_id)
-        for row in (SegmentRow, AudienceReadRow, AudienceMemberRow)
-    ]
-    return sorted(session.scalars(union(*ours)))
+    rows = (SegmentRow, AudienceReadRow, AudienceMemberRow)
+    return sorted(session.scalars(union(*(select(row.mailchimp_list_id).where(session.owns(row)) for row in rows))))
 
 
-def members_known(session: OrganisationSession, list_id: str) -> Mapping[str, tuple[str | None, MemberRef]]:
-    """Return the status and the ids of the audience's members as the ledger has them, by hash."""
+def members_known(
+    session: OrganisationSession, list_id: str, hashes: Sequence[str] | None = None
+) -> Mapping[str, tuple[str | None, MemberRef]]:
+    """Return the status and the ids of the audience's members as the ledger has them, by hash; of all or of these."""
     row = AudienceMemberRow
     query = select(row.subscriber_hash, row.status, row.contact_id, row.member_id).where(
-        row.organisation_id == session.organisation_id, row.mailchimp_list_id == list_id
+        session.owns(row),
+        row.mailchimp_list_id == list_id,
+        true() if hashes is None else row.subscriber_hash.in_(hashes),
     )
     return {
         key: (status, MemberRef(key, contact_id, member_id))
         for key, status, contact_id, member_id in session.execute(query)
     }
-
-
-def members_known_as(session: OrganisationSession, list_id: str, hashes: Sequence[str]) -> Mapping[str, MemberRef]:
-    """Return the ids of those members of the audience that the ledger has, by hash."""
-    row = AudienceMemberRow
-    query = select(row.subscriber_hash, row.contact_id, row.member_id).where(
-        row.organisation_id == session.organisation_id,
-        row.mailchimp_list_id == list_id,
-        row.subscriber_hash.in_(hashes),
-    )
-    return {key: MemberRef(key, contact_id, member_id) for key, contact_id, member_id in session.execute(query)}
 
 
 def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[str], *, by: str, at: datetime) -> int:
@@ -62,7 +52,7 @@ def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[
     opted out, in every audience, until it opts in.
     """
     absent = update(AudienceMemberRow).where(
-        AudienceMemberRow.organisation_id == session.organisation_id,
+        session.owns(AudienceMemberRow),
         AudienceMemberRow.mailchimp_list_id == list_id,
         AudienceMemberRow.subscriber_hash.in_(hashes),
     )
