@@ -14,9 +14,9 @@ from psycopg import sql
 from sqlalchemy import func, select
 
 from mailchimp_pipeline.consent.decision import SUPPRESSED_MEMBERS
-from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
+from mailchimp_pipeline.contacts import content_digest
 from mailchimp_pipeline.contacts.arrow import pc, text_column
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, counted, driver_connection
+from mailchimp_pipeline.database.bulk import copied, copy_in, counted, driver_connection
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import merge_tags_of
 from mailchimp_pipeline.database.segments.rows import locked_segment
@@ -190,9 +190,7 @@ class MemberStore:
         return self._read(_OF_SEGMENT, _COLUMNS, self._parameters(segment_id))
 
     def _read(self, query: LiteralString, columns: Sequence[str], parameters: Mapping[str, object]) -> pd.DataFrame:
-        nobody = pd.DataFrame({name: pd.Series(dtype=ARROW_STRING) for name in columns})
-        pieces = copy_out(driver_connection(self._session), sql.SQL(query), columns, parameters)
-        return pd.concat([nobody, *pieces], ignore_index=True)
+        return copied(driver_connection(self._session), sql.SQL(query), columns, parameters)
 
     def _do_for(
         self, left: Sequence[str], statements: Sequence[LiteralString], parameters: Mapping[str, object]

@@ -18,7 +18,7 @@ from mailchimp_pipeline.consent.decision import (
     SUPPRESSED_CONTACTS,
 )
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType
-from mailchimp_pipeline.database.bulk import driver_connection
+from mailchimp_pipeline.database.bulk import as_texts, driver_connection
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
@@ -60,13 +60,13 @@ def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressi
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
 
     def found(query: LiteralString, columns: Sequence[str]) -> pd.DataFrame:
-        return _frame(connection.execute(query, ours).fetchall(), columns)
+        return as_texts(connection.execute(query, ours).fetchall(), columns)
 
     is_required = connection.execute(sql.SQL(f"select {CONSENT_REQUIRED}"), ours).fetchone() == (True,)
     return Suppressions(
-        entities=_with_reasons(found(SUPPRESSED_CONTACTS, _ENTITY), _frame(sorted(erased.contacts), _ENTITY)),
+        entities=_with_reasons(found(SUPPRESSED_CONTACTS, _ENTITY), as_texts(sorted(erased.contacts), _ENTITY)),
         addresses=_with_reasons(
-            found(SUPPRESSED_ADDRESSES, _ADDRESS), _frame([(key,) for key in sorted(erased.addresses)], _ADDRESS)
+            found(SUPPRESSED_ADDRESSES, _ADDRESS), as_texts([(key,) for key in sorted(erased.addresses)], _ADDRESS)
         ),
         consented=found(CONSENTED_CONTACTS, _ENTITY) if is_required else None,
     )
@@ -76,10 +76,6 @@ def suppressed_relations(session: OrganisationSession) -> frozenset[EntityType]:
     """Return the relations in which somebody opted out: their present addresses decide for others, too."""
     opted_out = select(PreferenceRow.entity_type).where(session.owns(PreferenceRow), ~PreferenceRow.opted_in)
     return frozenset(map(EntityType, session.scalars(opted_out.distinct())))
-
-
-def _frame(rows: Sequence[tuple[object, ...]], columns: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=[*columns], dtype=ARROW_STRING)
 
 
 def _with_reasons(opted_out: pd.DataFrame, erased: pd.DataFrame) -> pd.DataFrame:
