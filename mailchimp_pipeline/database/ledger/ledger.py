@@ -125,8 +125,6 @@ class DatabaseLedger:
         Nothing is recorded of the erased.
         """
         with self._session() as session:
-            # Before any row is locked: whoever records statements takes this lock, and then rows.
-            lock_for_transaction(session, consent_lock(self.organisation_id))
             told = self._not_erased(session, members)
             parameters, connection = self._told(told.values()), driver_connection(session)
             # Again where some moved: one may have taken the address that another gave up.
@@ -289,7 +287,9 @@ class DatabaseLedger:
         record_statements(session, recorded, by=MAILCHIMP, at=self.clock())
 
     def _not_erased(self, session: OrganisationSession, told: Sequence[_ToldT]) -> dict[str, _ToldT]:
-        """Return what was told, by hash, but for the erased."""
+        """Return what was told, by hash, but for the erased. Take the lock of those who record statements."""
+        # Before any row is locked, and before the lock that the erased are looked up with: as everywhere.
+        lock_for_transaction(session, consent_lock(self.organisation_id))
         by_hash = {each.subscriber_hash: each for each in told}
         erased = ErasedContacts(session, self.keyring).of_addresses(by_hash)
         return {key: each for key, each in by_hash.items() if key not in erased}
