@@ -5,7 +5,7 @@ What does not belong here: who may be e-mailed (`consent.decision`), reading pre
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import LiteralString, cast
+from typing import Any, LiteralString
 
 import pandas as pd
 from psycopg import sql
@@ -135,6 +135,20 @@ order by withdrawn.id
 """)
 
 
+def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentStatement:  # noqa: ANN401 - a row's columns
+    """Return a row (entity_type, entity_id, subscriber_hash, opted_in, stated_at, channel) as a statement."""
+    entity_type, entity_id, key, opted_in, stated_at, channel = row
+    return ConsentStatement(
+        opted_in=opted_in,
+        source=source,
+        stated_at=stated_at,
+        contact=None if entity_id is None else (EntityType(entity_type), entity_id),
+        subscriber_hash=key,
+        mailchimp_list_id=list_id,
+        channel=None if channel is None else Channel(channel),
+    )
+
+
 def record_statements(
     session: OrganisationSession, statements: Sequence[ConsentStatement], *, by: str, at: datetime
 ) -> int:
@@ -177,17 +191,9 @@ def record_current_addresses(session: OrganisationSession, contacts: pd.DataFram
     found = connection.execute(_UNATTRIBUTED, ours).fetchall()
     holders = contacts_by_address(contacts, [row[0] for row in found])
     statements = [
-        ConsentStatement(
-            opted_in=False,
-            source=str(source),
-            stated_at=cast("datetime", stated_at),
-            contact=(EntityType(entity_type), entity_id),
-            subscriber_hash=str(key),
-            mailchimp_list_id=cast("str | None", list_id),
-            channel=None if channel is None else Channel(str(channel)),
-        )
+        as_statement((*contact, key, False, stated_at, channel), source=source, list_id=list_id)
         for key, source, list_id, channel, stated_at, _ in found
-        for entity_type, entity_id in holders.get(str(key), ())
+        for contact in holders.get(str(key), ())
     ]
     record_statements(session, statements, by=audit.PIPELINE, at=at)
 

@@ -8,10 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import select, true, union, update
 
-from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel, ConsentStatement
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
-from mailchimp_pipeline.database.consent_statements import HOLDERS, record_statements
+from mailchimp_pipeline.database.consent_statements import HOLDERS, as_statement, record_statements
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
 from mailchimp_pipeline.sync import MemberRef
@@ -60,15 +59,7 @@ def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[
     parameters = {"organisation_id": session.organisation_id, "hashes": text_array(hashes)}
     found = driver_connection(session).execute(_HOLDERS_OF, parameters).fetchall()
     statements = [
-        ConsentStatement(
-            opted_in=False,
-            source=DELETED_AT_MAILCHIMP,
-            stated_at=at,
-            contact=(EntityType(str(entity_type)), str(entity_id)),
-            subscriber_hash=str(key),
-            mailchimp_list_id=list_id,
-            channel=Channel.DELETION,
-        )
-        for key, entity_type, entity_id in found
+        as_statement((*contact, key, False, at, Channel.DELETION), source=DELETED_AT_MAILCHIMP, list_id=list_id)
+        for key, *contact in found
     ]
     return record_statements(session, statements, by=by, at=at)

@@ -3,41 +3,28 @@
 What does not belong here: recording rejections (`ledger`), when a contact is sent again (`sync.rejections`).
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Select, and_, select, tuple_, update
 
-from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow, as_value, row_id
-from mailchimp_pipeline.sync import Rejection
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedContact:
-    """A rejected contact, since when, and when it is sent again; None: once the contact or the audience changes."""
-
-    entity_type: EntityType
-    entity_id: str
-    reason: Rejection
-    is_final: bool
-    attempts: int
-    rejected_at: datetime
-    next_attempt_at: datetime | None
+from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow, row_id
 
 
 def rejected_contacts(
     session: OrganisationSession, segment_id: str, *, limit: int, cursor: str | None = None
-) -> Page[RejectedContact]:
-    """Return a page of the segment's rejected contacts, the latest first. Raises `paging.CursorInvalid`."""
+) -> Page[RejectedContactRow]:
+    """Return a page of the segment's rejected contacts, the latest first. Raises `paging.CursorInvalid`.
+
+    `next_attempt_at` is null where a contact is sent again once it or the audience changes.
+    """
     row, query = RejectedContactRow, _of_segment(session, segment_id)
     if cursor is not None:
         query = query.where(tuple_(row.rejected_at, row.subscriber_hash) < read_cursor(cursor, str))
     rows = session.scalars(query.order_by(row.rejected_at.desc(), row.subscriber_hash.desc()).limit(limit + 1)).all()
-    return page(rows, limit, _contact, lambda one: cursor_after(one.rejected_at, one.subscriber_hash))
+    return page(rows, limit, lambda row: row, lambda one: cursor_after(one.rejected_at, one.subscriber_hash))
 
 
 def retry_rejected(session: OrganisationSession, segment_id: str, *, by: str, at: datetime) -> int:
@@ -57,7 +44,3 @@ def _of_segment(session: OrganisationSession, segment_id: str) -> Select[Rejecte
     columns = ("organisation_id", "mailchimp_list_id", "subscriber_hash")
     same = and_(*(getattr(member, name) == getattr(row, name) for name in columns))
     return select(row).join(member, same).where(session.owns(row), member.segment_id == row_id(segment_id))
-
-
-def _contact(row: RejectedContactRow) -> RejectedContact:
-    return as_value(RejectedContact, row, entity_type=EntityType(row.entity_type), reason=Rejection(row.reason))

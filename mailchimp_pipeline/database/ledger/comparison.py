@@ -7,7 +7,6 @@ What does not belong here: what is done about a difference (`sync`), the queries
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from typing import Any, LiteralString, cast
 
@@ -21,7 +20,6 @@ from mailchimp_pipeline.contacts.arrow import pc, text_column
 from mailchimp_pipeline.database.bulk import DriverConnection, as_texts, contact_arrays, copied, driver_connection
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import row_id
 from mailchimp_pipeline.sync import Compared, KnownStatus, Rejection
 
 _HASHES = 2**32
@@ -35,48 +33,30 @@ _FEW = 0.1
 """Up to which share of a piece the contacts that differ are asked for by their hashes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Of the segments of one audience with these merge fields, at this time.
+def compare(database: Database, parameters: Mapping[str, object], *, size: int) -> Iterator[Compared]:
+    """Yield pieces by hash, each but the last with at least `size` differences; no transaction is open between.
 
-    `piece` is how many members are compared in one transaction.
+    About `size` members are compared in one transaction. `parameters` are those of the queries: `organisation_id`,
+    `list_id`, `segment_id`, the audience's `merge_fields`, and the time `at`.
     """
-
-    database: Database
-    organisation_id: str
-    list_id: str
-    piece: int
-    merge_fields: str
-    at: datetime
-
-    def pieces(self, segment_id: str) -> Iterator[Compared]:
-        """Yield pieces by hash, each but the last with at least `piece` differences; no transaction is open between."""
-        parameters = {
-            "organisation_id": self.organisation_id,
-            "list_id": self.list_id,
-            "segment_id": row_id(segment_id),
-        }
-        with self.database.organisation(self.organisation_id) as session:
-            connection = driver_connection(session)
-            ours, sharing, theirs = cast(
-                "list[tuple[int, int, int]]", connection.execute(statements.SIZES, parameters).fetchall()
-            )[0]
-            rejected = connection.execute(
-                statements.WAITING, {**parameters, "merge_fields": self.merge_fields, "at": self.at}
-            )
-            waiting = as_texts(rejected.fetchall(), statements.WAITING_COLUMNS)
-        held: list[Compared] = []
-        for after, through in _ranges(-(-ours // self.piece)):
-            bounds = {**parameters, "after": after, "through": through}
-            with self.database.organisation(self.organisation_id) as session:
-                piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
-                held.append(piece.compared(_known(ours, theirs)))
-            # Members that are as they are wanted would otherwise cut the others into small batches.
-            if sum(len(each.differences) for each in held) >= self.piece:
-                yield _together(held)
-                held = []
-        if held:
+    organisation_id = str(parameters["organisation_id"])
+    with database.organisation(organisation_id) as session:
+        connection = driver_connection(session)
+        sizes = connection.execute(statements.SIZES, parameters).fetchall()
+        ours, sharing, theirs = cast("list[tuple[int, int, int]]", sizes)[0]
+        waiting = as_texts(connection.execute(statements.WAITING, parameters).fetchall(), statements.WAITING_COLUMNS)
+    held: list[Compared] = []
+    for after, through in _ranges(-(-ours // size)):
+        bounds = {**parameters, "after": after, "through": through}
+        with database.organisation(organisation_id) as session:
+            piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
+            held.append(piece.compared(_known(ours, theirs)))
+        # Members that are as they are wanted would otherwise cut the others into small batches.
+        if sum(len(each.differences) for each in held) >= size:
             yield _together(held)
+            held = []
+    if held:
+        yield _together(held)
 
 
 def _known(ours: int, theirs: int) -> sql.SQL | None:

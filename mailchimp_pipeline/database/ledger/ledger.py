@@ -13,15 +13,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.consent import MAILCHIMP, Channel, ConsentStatement
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.consent import MAILCHIMP, Channel
 from mailchimp_pipeline.contacts.arrow import text_column
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
-from mailchimp_pipeline.database.consent_statements import record_statements
+from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
-from mailchimp_pipeline.database.ledger.comparison import Comparison
+from mailchimp_pipeline.database.ledger.comparison import compare
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
@@ -175,8 +174,8 @@ class DatabaseLedger:
         """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
         with self._session() as session:
             fields = _fields(session, self.list_id)
-        comparison = Comparison(self.database, self.organisation_id, self.list_id, self.piece, fields, self.clock())
-        return comparison.pieces(segment_id)
+        parameters = self._parameters(segment_id=row_id(segment_id), merge_fields=fields, at=self.clock())
+        return compare(self.database, parameters, size=self.piece)
 
     def recheck(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Recheck]:
         """Return, by hash, what is known now of contacts that are about to be sent. Raises `ConnectionEnded`.
@@ -272,18 +271,7 @@ class DatabaseLedger:
         self, session: OrganisationSession, query: sql.SQL, parameters: Mapping[str, object]
     ) -> None:
         found = driver_connection(session).execute(query, parameters).fetchall()
-        recorded = [
-            ConsentStatement(
-                opted_in=opted_in is True,
-                source=MAILCHIMP,
-                stated_at=stated_at if isinstance(stated_at, datetime) else self.clock(),
-                contact=None if entity_id is None else (EntityType(str(entity_type)), str(entity_id)),
-                subscriber_hash=str(key),
-                mailchimp_list_id=self.list_id,
-                channel=None if channel is None else Channel(str(channel)),
-            )
-            for entity_type, entity_id, key, opted_in, stated_at, channel in found
-        ]
+        recorded = [as_statement(row, source=MAILCHIMP, list_id=self.list_id) for row in found]
         record_statements(session, recorded, by=MAILCHIMP, at=self.clock())
 
     def _not_erased(self, session: OrganisationSession, told: Sequence[_ToldT]) -> dict[str, _ToldT]:

@@ -111,17 +111,15 @@ def piece(columns: Sequence[LiteralString], *, shared: bool, some: bool = False)
     return sql.SQL(f"select {listed} from ({contacts}) as wanted {these} order by subscriber_hash")
 
 
-_KNOWN: LiteralString = "select known.subscriber_hash, known.digest, known.status"
-
-KNOWN = sql.SQL(f"""
-{_KNOWN} from audience_members as known
+KNOWN = sql.SQL("""
+select subscriber_hash, digest, status from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash > %(after)s and known.subscriber_hash <= %(through)s
 """)
 """The members of the audience in a piece, whoever they are."""
 
-KNOWN_OF_SEGMENT = sql.SQL(f"""
-{_KNOWN} from segment_members as member
+KNOWN_OF_SEGMENT = sql.SQL("""
+select known.subscriber_hash, known.digest, known.status from segment_members as member
 cross join lateral (
     select * from audience_members as known
     where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
