@@ -85,7 +85,7 @@ class Stage:
                 )
                 for kind, number, key in people
             ]
-            record_statements(session, statements, by="bench", at=utc_now())
+            record_statements(session, self.pipeline.parts.keyring, statements, by="bench", at=utc_now())
             kind, number, key = people[-1]
             erasure = Demand(kind, number, (key,), by="bench")
             ErasureStore(session, self.pipeline.parts.keyring).ask(erasure, at=utc_now())
