@@ -55,16 +55,9 @@ class ErasedContacts:
         """Add the contact and its addresses to the request."""
         hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self.keyed.of_entity(*contact)): contact[0].value}
         hashes |= {(_ADDRESS, self.keyed.of_address(address)): None for address in subscriber_hashes}
-        request, organisation_id = row_id(erasure_request_id), self._session.organisation_id
+        request = {"organisation_id": self._session.organisation_id, "erasure_request_id": row_id(erasure_request_id)}
         rows = [
-            {
-                "organisation_id": organisation_id,
-                "kind": kind,
-                "keyed_hash": keyed_hash,
-                "entity_type": entity_type,
-                "erasure_request_id": request,
-                "erased_at": at,
-            }
+            {**request, "kind": kind, "keyed_hash": keyed_hash, "entity_type": entity_type, "erased_at": at}
             for (kind, keyed_hash), entity_type in sorted(hashes.items())
         ]
         self._session.execute(insert(ErasedContactRow).values(rows).on_conflict_do_nothing())
