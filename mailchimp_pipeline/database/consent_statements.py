@@ -180,11 +180,13 @@ def record_statements(
 def record_current_addresses(
     session: OrganisationSession, keyring: Keyring, contacts: pd.DataFrame, *, at: datetime
 ) -> None:
-    """Take the contacts' addresses from the source: for preferences, and for withdrawals at addresses of nobody.
+    """Take the contacts' addresses from the source: for preferences, and for withdrawals recorded for an address.
 
     `contacts` are all of the organisation in the relations that occur in them, with entity_type, entity_id and
-    subscriber_hash. A withdrawal made at an address before anybody here had it is attributed to those who have it.
+    subscriber_hash. A withdrawal at an address is attributed to every contact who has it, until one of them opts in.
     """
+    # Before any row is locked, as everywhere.
+    lock_for_transaction(session, consent_lock(session.organisation_id))
     with_address = contacts[contacts["subscriber_hash"].notna()]
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
     known = "select entity_id from email_preferences where organisation_id = %(organisation_id)s"

@@ -12,6 +12,8 @@ from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
 from mailchimp_pipeline.database.consent_statements import HOLDERS, as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
 from mailchimp_pipeline.sync import MemberRef
@@ -53,6 +55,8 @@ def record_deleted(  # noqa: PLR0913 - a statement is made of these
     An erasure that was made after the backup looks just like it, and its hashes are lost. So each contact counts as
     opted out, in every audience, until it opts in.
     """
+    # Before any row is locked, as everywhere.
+    lock_for_transaction(session, consent_lock(session.organisation_id))
     absent = update(AudienceMemberRow).where(
         session.owns(AudienceMemberRow),
         AudienceMemberRow.mailchimp_list_id == list_id,
