@@ -1,6 +1,7 @@
 """The rows that hold a contact, in every table: removed for an erasure, by entity, by address and by lasting id.
 
-The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source.
+The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source, or by a
+keyed hash of that.
 What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`holdings`).
 """
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, and_, delete, or_, update
 
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts import EntityType, member_ids
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
@@ -88,9 +89,10 @@ class Traces:
         where = [row.organisation_id == self._session.organisation_id]
         where.append(or_(contact, row.subscriber_hash.in_(removed.addresses)))
         where += [row.mailchimp_list_id == list_id] if list_id else []
-        gone = self._session.scalars(delete(row).where(*where).returning(row.subscriber_hash)).all()
+        gone = self._session.execute(delete(row).where(*where).returning(row.subscriber_hash, row.email)).all()
         removed.rows[_MEMBERSHIPS] += len(gone)
-        removed.addresses.update(gone)
+        for subscriber_hash, email in gone:
+            removed.addresses |= {subscriber_hash, *member_ids(email)}
 
     def _remove_rejections(self, removed: Removed, list_id: str | None) -> None:
         row = RejectedContactRow
@@ -107,11 +109,11 @@ class Traces:
         where.append(or_(contact, row.subscriber_hash.in_(removed.addresses), row.contact_id.in_(removed.contact_ids)))
         where += [row.mailchimp_list_id == list_id] if list_id else []
         columns = (row.mailchimp_list_id, row.subscriber_hash, row.replaced_hash, row.contact_id, row.member_id)
-        for list_of_row, address, replaced, contact_id, member_id, was_there in self._session.execute(
-            delete(row).where(*where).returning(*columns, _was_there())
+        for list_of_row, address, replaced, contact_id, member_id, email, was_there in self._session.execute(
+            delete(row).where(*where).returning(*columns, row.email, _was_there())
         ):
             removed.rows[_LEDGER] += 1
-            removed.addresses |= {address, replaced or address}
+            removed.addresses |= {address, replaced or address, *(member_ids(email) if email else ())}
             removed.contact_ids |= {contact_id} if contact_id else set()
             if was_there:
                 removed.traces.append(
