@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
+from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.holdings import Holdings, holdings
@@ -96,7 +96,7 @@ class Access:
     ) -> tuple[Collection[str] | None, PipelineError | None]:
         """Return the contact's addresses in the source, None where it has no such contact, and why it was not read."""
         try:
-            return present_addresses(self.source(), organisation_id, *contact), None
+            return present_member_ids(self.source(), organisation_id, *contact), None
         except PipelineError as error:
             return (), error
 
@@ -109,10 +109,12 @@ def _members(
     for audience in mailchimp.audiences():
         ours = [row for row in held if row.mailchimp_list_id == audience.id]
         refs = {key: MemberRef(key) for key in known}
-        refs |= {row.subscriber_hash: MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours}
+        told = [MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours]
+        refs |= {ref.path_id: ref for ref in told}
         for contact_id in sorted({row.contact_id for row in ours if row.contact_id}):
             if found := mailchimp.find_contact(audience.id, contact_id):
-                refs[found.subscriber_hash] = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+                ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+                refs[ref.path_id] = ref
         for key in sorted(refs):
             if (member := mailchimp.whole_member(audience.id, refs[key])) is not None:
                 yield MemberThere(audience, member)

@@ -139,7 +139,7 @@ class MemberStore:
 
         `members` has, one row an address, at least subscriber_hash, entity_type, entity_id, email, first_name
         and last_name. Raises `segments.MassDeparture` where too many would leave, unless a person confirmed that;
-        contacts who opted out or were erased do not count.
+        contacts who opted out, were erased or did not consent do not count, neither as members nor as leavers.
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
@@ -150,9 +150,10 @@ class MemberStore:
         # Compared here: in the database it would all have to be written down first, also where nothing changed.
         known = copied(driver_connection(self._session), _KNOWN, _COMPARED, parameters)
         added, changed, left = _difference(known, wanted)
-        leaving = len(left) - _suppressed(known, left, suppressions)
-        if is_mass_departure(len(known), leaving) and not departures_confirmed:
-            raise MassDeparture(segment.name, len(known), leaving)
+        suppressed = _suppressed(known, left, suppressions)
+        before, leaving = len(known) - suppressed, len(left) - suppressed
+        if is_mass_departure(before, leaving) and not departures_confirmed:
+            raise MassDeparture(segment.name, before, leaving)
         archiving = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE) if segment.on_leave is OnLeave.ARCHIVE else ()
         self._do_for(left, (*archiving, _REMOVE), parameters)
         self._write(_CHANGE, changed, parameters)
@@ -208,15 +209,20 @@ def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> tuple[pd.DataFrame
     return added, wanted[differs], left
 
 
+_CONTACT = ["entity_type", "entity_id"]
+
+
 def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppressions) -> int:
     """Count the members who left because they may not be e-mailed."""
     if not left:
         return 0
     rows = known[known["subscriber_hash"].isin(left)]
-    by_address = rows["subscriber_hash"].isin(suppressions.addresses["subscriber_hash"])
-    keys = pd.MultiIndex.from_frame(suppressions.entities[["entity_type", "entity_id"]])
-    by_contact = pd.MultiIndex.from_frame(rows[["entity_type", "entity_id"]]).isin(keys)
-    return int((by_address.to_numpy(dtype=np.bool_) | by_contact).sum())
+    contacts = pd.MultiIndex.from_frame(rows[_CONTACT])
+    by_address = rows["subscriber_hash"].isin(suppressions.addresses["subscriber_hash"]).to_numpy(dtype=np.bool_)
+    found = by_address | contacts.isin(pd.MultiIndex.from_frame(suppressions.entities[_CONTACT]))
+    if suppressions.consented is not None:
+        found |= ~contacts.isin(pd.MultiIndex.from_frame(suppressions.consented[_CONTACT]))
+    return int(found.sum())
 
 
 def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array of booleans

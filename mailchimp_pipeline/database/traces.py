@@ -1,6 +1,7 @@
 """The rows that hold a contact, in every table: removed for an erasure, by entity, by address and by lasting id.
 
-The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source.
+The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source, or by a
+keyed hash of that.
 What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`holdings`).
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, or_, update
 from sqlalchemy.orm import InstrumentedAttribute
 
+from mailchimp_pipeline.contacts import member_ids
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
@@ -72,9 +74,12 @@ class Traces:
         """
         while True:
             known = (len(self._addresses), len(self._contact_ids))
-            memberships = self._removed(SegmentMemberRow, list_id, SegmentMemberRow.subscriber_hash)
+            member = SegmentMemberRow
+            memberships = self._removed(member, list_id, member.subscriber_hash, member.email)
+            for subscriber_hash, email in memberships:
+                self._addresses |= {subscriber_hash, *member_ids(email)}
             rejections = self._removed(RejectedContactRow, list_id, RejectedContactRow.subscriber_hash)
-            self._addresses.update(address for (address,) in [*memberships, *rejections])
+            self._addresses.update(address for (address,) in rejections)
             self.rows[_MEMBERSHIPS] += len(memberships)
             self._remove_from_ledger(list_id)
             if known == (len(self._addresses), len(self._contact_ids)):
@@ -84,10 +89,10 @@ class Traces:
         row = AudienceMemberRow
         was_there = or_(row.pushed_at.is_not(None), row.status.is_not(None)).label("was_there")
         columns = (row.mailchimp_list_id, row.subscriber_hash, row.contact_id, row.member_id)
-        gone = self._removed(row, list_id, *columns, row.replaced_hash, was_there)
+        gone = self._removed(row, list_id, *columns, row.replaced_hash, row.email, was_there)
         self.rows[_LEDGER] += len(gone)
-        for list_of_row, address, contact_id, member_id, replaced, is_trace in gone:
-            self._addresses |= {address, replaced or address}
+        for list_of_row, address, contact_id, member_id, replaced, email, is_trace in gone:
+            self._addresses |= {address, replaced or address, *(member_ids(email) if email else ())}
             self._contact_ids |= {contact_id} if contact_id else set()
             if is_trace:
                 self._traces.append(

@@ -139,18 +139,6 @@ def test_where_too_many_would_leave_nobody_does_until_a_person_confirms(scenario
     assert (confirmed.error, confirmed.membership and confirmed.membership.removed) == (None, 8)
 
 
-def test_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) -> None:
-    scenario.want(*people(5))
-    scenario.sync()
-    scenario.say("1", opted_in=False)
-    scenario.sandbox.unsubscribe_by_link(LIST, "p2@acme.test")
-    scenario.sandbox.complain(LIST, "p3@acme.test")
-    scenario.erase("4")
-    result = scenario.result(confirmed=False)
-    assert (result.error, scenario.members()) == (None, ["p5@acme.test"])
-    assert result.figures()["excluded"] == {"erased": 1, "opted_out": 3}
-
-
 @dataclass(frozen=True, slots=True)
 class Violating(DatabaseRecords):
     """Finds members who may not be e-mailed: a defect, or somebody opted out that very moment."""

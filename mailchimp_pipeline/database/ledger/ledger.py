@@ -87,6 +87,10 @@ class DatabaseLedger:
         now_known = {"read_through": through, "push_unfinished": False, **read}
         statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
         with self._session() as session:
+            if merge_fields is not None and _any_made_anew(_fields(session, self.list_id), _stored(merge_fields)):
+                # It is blank in every member: all are sent again.
+                audience = _of_audience(session, AudienceMemberRow, self.list_id)
+                session.execute(update(AudienceMemberRow).where(*audience).values(digest=None))
             session.execute(statement)
 
     def merge_tags(self) -> frozenset[str]:
@@ -343,8 +347,7 @@ def forget_audiences(session: OrganisationSession) -> None:
 
 def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
     """Return the tags of an audience's merge fields, as they were read last; before that those of a new audience."""
-    stored = _fields(session, list_id)
-    return frozenset(tag.removesuffix(_REQUIRED) for tag in stored.split(",") if tag)
+    return frozenset(_merge_ids(_fields(session, list_id)))
 
 
 def _fields(session: OrganisationSession, list_id: str) -> str:
@@ -354,8 +357,22 @@ def _fields(session: OrganisationSession, list_id: str) -> str:
 
 
 def _stored(merge_fields: Sequence[MergeField]) -> str:
-    """Return merge fields as they are kept: tags in order, those of required ones marked."""
-    return ",".join(sorted(f"{field.tag}{_REQUIRED * field.is_required}" for field in merge_fields))
+    """Return merge fields as they are kept: tags in order, those of required ones marked, each with its id."""
+    return ",".join(
+        sorted(f"{field.tag}{_REQUIRED * field.is_required}:{field.merge_id or ''}" for field in merge_fields)
+    )
+
+
+def _merge_ids(stored: str) -> Mapping[str, str]:
+    """Return the id of each merge field by its tag, empty where it is not known."""
+    parts = (field.partition(":") for field in stored.split(",") if field)
+    return {tag.removesuffix(_REQUIRED): merge_id for tag, _, merge_id in parts}
+
+
+def _any_made_anew(before: str, after: str) -> bool:
+    """Return whether a merge field was removed, and one with the same tag was added."""
+    known = _merge_ids(before)
+    return any(known.get(tag) and known[tag] != merge_id for tag, merge_id in _merge_ids(after).items())
 
 
 def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:
