@@ -167,6 +167,8 @@ class ConsentOracle:
         """The segments that the contact was in there."""
         self.own_addresses: dict[tuple[str, str], str] = {}
         """By audience and the address that a contact gave to Mailchimp: the one that HR has."""
+        self.given_to: list[tuple[int, str, str]] = []
+        """When a member of which audience gave Mailchimp which address in place of the former one, by `index`."""
         self._double_optin = double_optin
         self._indexes = 0
         self._calls: dict[int, CallCame] = {}
@@ -223,6 +225,7 @@ class ConsentOracle:
 
     def note_own_address(self, list_id: str, former: str, key: str) -> None:
         """Note that a contact gave Mailchimp another address."""
+        self.given_to.append((self.index(), list_id, key))
         root = self.own_addresses.pop((list_id, former), former)
         if root != key:
             self.own_addresses[list_id, key] = root
@@ -349,6 +352,11 @@ class ConsentOracle:
     def has_signed_up(self, list_id: str, key: str, since: int = 0) -> bool:
         """Tell whether somebody subscribed the address in the audience at Mailchimp since then."""
         return any((said.place, said.key) == (list_id, key) and said.index > since for said in self.sign_ups)
+
+    def has_come_since(self, list_id: str, key: str, since: int) -> bool:
+        """Tell whether somebody signed up with the address since then, or gave it to Mailchimp for a former one."""
+        has_moved = any((place, new) == (list_id, key) and index > since for index, place, new in self.given_to)
+        return has_moved or self.has_signed_up(list_id, key, since)
 
     def is_set_aside(self, list_id: str, key: str) -> bool:
         """Tell whether the audience's member may be left alone."""

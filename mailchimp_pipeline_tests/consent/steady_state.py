@@ -52,7 +52,7 @@ def _wrong_members(scenario: ConsentScenario, list_id: str, members: list[SeenMe
         key = key_of(member.email_address)
         holders = oracle.holders(list_id, key)
         erased = [each for each in oracle.erasures if key in each.keys and oracle.is_erased(each, holders, key) is YES]
-        if erased and not oracle.has_signed_up(list_id, key, since=min(each.index for each in erased)):
+        if erased and not oracle.has_come_since(list_id, key, since=min(each.index for each in erased)):
             yield f"{key} was erased and is {member.status} in {list_id}"
         elif member.status in MAILED and holders:
             block = oracle.withdrawn(list_id, key, oracle.known_by_now)

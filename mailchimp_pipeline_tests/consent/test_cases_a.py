@@ -509,6 +509,20 @@ def test_an_opt_out_counts_at_every_step_of_a_sync(scenario: ConsentScenario) ->
     assert nothing_is_wrong(scenario)
 
 
+def test_who_gives_mailchimp_the_address_of_an_erased_contact_is_there_by_their_own_doing(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.at_mailchimp("sign_up", OTHER, OTHERS)
+    scenario.days_pass()
+    scenario.erase(ANN)
+    scenario.days_pass()
+    scenario.change_address(OTHER, OTHERS, HERS)
+    scenario.days_pass()
+    assert (scenario.status(OTHER, HERS), scenario.status(NEWS, HERS)) == (Status.SUBSCRIBED, None)
+    assert nothing_is_wrong(scenario)
+
+
 def test_whose_unsubscribe_is_known_stays_out_at_any_later_address(scenario: ConsentScenario) -> None:
     start(scenario, EVERYBODY)
     scenario.at_mailchimp("unsubscribe_by_link", NEWS, HERS)
