@@ -110,6 +110,8 @@ class Erasure(Statement):
     entity: Entity
     keys: frozenset[str]
     certainty: Certainty = YES
+    reaches_account: bool = True
+    """Whether the account was connected then: one that was connected before is not reached."""
 
 
 @dataclass
@@ -236,13 +238,21 @@ class ConsentOracle:
                 )
             )
 
-    def note_erasure(self, entity: Entity, position: int, reading: datetime, certainty: Certainty = YES) -> None:
+    def note_erasure(
+        self,
+        entity: Entity,
+        position: int,
+        reading: datetime,
+        certainty: Certainty = YES,
+        *,
+        reaches_account: bool = True,
+    ) -> None:
         """Note that a contact was erased."""
         person = self.company.find(entity)
         keys = {person.key} if person else set[str]()
         keys |= {key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)}
         self.erasures.append(
-            Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty),
+            Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty, reaches_account),
         )
 
     # Processes of the product
@@ -412,7 +422,8 @@ class ConsentOracle:
         """Return whether a withdrawal made at Mailchimp was not undone in the same audience."""
         for sign_up in self.sign_ups:
             if (sign_up.place, sign_up.key) == (said.place, said.key) and sign_up.index > said.index:
-                return NO if sign_up.is_confirmed and sign_up.by_contact else MAYBE
+                # A report of spam stays: whether somebody signed up after it shows only while they are subscribed.
+                return NO if sign_up.is_confirmed and sign_up.by_contact and not said.is_complaint else MAYBE
         return YES
 
     def _signed_up_elsewhere(self, said: Withdrawal, list_id: str, key: str) -> bool:

@@ -219,7 +219,10 @@ class ConsentScenario:
             is_known = self.product.erase(self.organisation_id, entity, crash)
         if self._is_taken(entity, is_known=is_known):
             certainty = MAYBE if crash.has_died else YES
-            self.oracle.note_erasure(entity, self._position(), self.clocks.ours(), certainty)
+            reaches_account = self.is_connected and not self.is_elsewhere
+            self.oracle.note_erasure(
+                entity, self._position(), self.clocks.ours(), certainty, reaches_account=reaches_account
+            )
 
     def _is_taken(self, entity: Entity, *, is_known: bool) -> bool:
         """Return whether the product took what a contact told us, and note where it wrongly knew no such contact."""
