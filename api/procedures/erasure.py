@@ -138,7 +138,7 @@ class ContactExport(WireModel):
 @router.mutation("gdprDelete", role=Role.ADMIN)
 def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
     """Erase a contact here and in every audience; pending until Mailchimp has confirmed it for each of them."""
-    erasures = context.parts.erasures(lambda _organisation_id: context.mailchimp())
+    erasures = context.parts.erasures(lambda _organisation_id: context.mailchimp(), clock=context.clock)
     contact = (wanted.entity_type, wanted.entity_id)
     attempt = erasures.erase(context.organisation_id, contact, by=context.actor, stopping=_after(_SECONDS))
     return Erasure(

@@ -8,7 +8,7 @@ from threading import RLock
 
 from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.assembly.key_notes import KeyNotes
-from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
@@ -146,10 +146,10 @@ class Parts:
                 self._slots[account_id] = ConnectionSlots(self.database, account_id)
             return self._slots[account_id]
 
-    def erasures(self, mailchimp: OpenAccount | None = None) -> Erasures:
+    def erasures(self, mailchimp: OpenAccount | None = None, *, clock: Clock = utc_now) -> Erasures:
         """Return what erases contacts; `mailchimp` opens an organisation's account, by default patiently."""
-        records = DatabaseErasures(self.database, self.keyring, utc_now)
-        return Erasures(records, lambda: self.source, mailchimp or self._patient_client, utc_now)
+        records = DatabaseErasures(self.database, self.keyring, clock)
+        return Erasures(records, lambda: self.source, mailchimp or self._patient_client, clock)
 
     def access(self, mailchimp: OpenAccount | None = None) -> Access:
         """Return what answers which data of a contact are held; `mailchimp` as for `erasures`."""

@@ -143,6 +143,7 @@ class DatabasePipeline:
                     done, problems = pull_and_propagate(
                         organisation_id,
                         partial(self._opened_once, organisation_id),
+                        source=lambda: self.parts.source,
                         records=self._records,
                         clock=utc_now,
                     )

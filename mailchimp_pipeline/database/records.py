@@ -55,12 +55,16 @@ class DatabaseRecords:
 
         `contacts` are all of the organisation in the relations that occur in them. Their addresses are recorded first.
         """
-        with self.database.organisation(organisation_id) as session:
-            record_current_addresses(session, self.keyring, contacts, at=self.clock())
-            attribute_members(session, contacts)
+        self.take_addresses(organisation_id, contacts)
         with self.database.organisation(organisation_id) as session:
             erased = ErasedContacts(session, self.keyring).among(contacts)
             return suppressions(session, erased), erased
+
+    def take_addresses(self, organisation_id: str, contacts: pd.DataFrame) -> None:
+        """Record which addresses these contacts, all of the organisation in the relations that occur, have now."""
+        with self.database.organisation(organisation_id) as session:
+            record_current_addresses(session, self.keyring, contacts, at=self.clock())
+            attribute_members(session, contacts)
 
     def read_suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> Suppressions:
         """Return which of the contacts may not be e-mailed, and record nothing: for a preview."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 
 from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.contacts import Source, read_contacts
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
@@ -36,20 +37,38 @@ def pull_and_propagate(
     organisation_id: str,
     open_mailchimp: Callable[[], AbstractContextManager[Audiences]],
     *,
+    source: Callable[[], Source],
     records: DatabaseRecords,
     clock: Clock,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
     """Pull every audience of the account, and unsubscribe in each the members who may not be e-mailed.
 
-    Return how many there were, and the problems, by audience. Raises the errors of Mailchimp, and those of opening it.
+    Return how many there were, and the problems, by audience. Raises the errors of Mailchimp, and those of opening it;
+    and those of the source, which has the present addresses of the contacts who opted out, after all others.
     """
     begun = clock()
     with open_mailchimp() as mailchimp:
         audiences = pull_audiences(organisation_id, mailchimp, records=records, clock=clock)
+        unread = _take_addresses(organisation_id, source, records)
         done, problems = push_to_audiences(organisation_id, audiences, mailchimp, records=records)
+    if unread:
+        raise unread
     if not problems:
         records.mark_propagated(organisation_id, begun)
     return done, problems
+
+
+def _take_addresses(
+    organisation_id: str, source: Callable[[], Source], records: DatabaseRecords
+) -> PipelineError | None:
+    """Take the present addresses of contacts who opted out from the source; return why that could not be."""
+    relations = records.suppressed_relations(organisation_id)
+    try:
+        if relations:
+            records.take_addresses(organisation_id, read_contacts(source(), organisation_id, sorted(relations)))
+    except PipelineError as error:
+        return error
+    return None
 
 
 def push_to_audiences(

@@ -110,6 +110,8 @@ class Erasure(Statement):
     entity: Entity
     keys: frozenset[str]
     certainty: Certainty = YES
+    reaches_account: bool = True
+    """Whether the account was connected then: one that was connected before is not reached."""
 
 
 @dataclass
@@ -167,6 +169,8 @@ class ConsentOracle:
         """The segments that the contact was in there."""
         self.own_addresses: dict[tuple[str, str], str] = {}
         """By audience and the address that a contact gave to Mailchimp: the one that HR has."""
+        self.given_to: list[tuple[int, str, str]] = []
+        """When a member of which audience gave Mailchimp which address in place of the former one, by `index`."""
         self._double_optin = double_optin
         self._indexes = 0
         self._calls: dict[int, CallCame] = {}
@@ -223,6 +227,7 @@ class ConsentOracle:
 
     def note_own_address(self, list_id: str, former: str, key: str) -> None:
         """Note that a contact gave Mailchimp another address."""
+        self.given_to.append((self.index(), list_id, key))
         root = self.own_addresses.pop((list_id, former), former)
         if root != key:
             self.own_addresses[list_id, key] = root
@@ -233,13 +238,21 @@ class ConsentOracle:
                 )
             )
 
-    def note_erasure(self, entity: Entity, position: int, reading: datetime, certainty: Certainty = YES) -> None:
+    def note_erasure(
+        self,
+        entity: Entity,
+        position: int,
+        reading: datetime,
+        certainty: Certainty = YES,
+        *,
+        reaches_account: bool = True,
+    ) -> None:
         """Note that a contact was erased."""
         person = self.company.find(entity)
         keys = {person.key} if person else set[str]()
         keys |= {key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)}
         self.erasures.append(
-            Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty),
+            Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty, reaches_account),
         )
 
     # Processes of the product
@@ -350,6 +363,11 @@ class ConsentOracle:
         """Tell whether somebody subscribed the address in the audience at Mailchimp since then."""
         return any((said.place, said.key) == (list_id, key) and said.index > since for said in self.sign_ups)
 
+    def has_come_since(self, list_id: str, key: str, since: int) -> bool:
+        """Tell whether somebody signed up with the address since then, or gave it to Mailchimp for a former one."""
+        has_moved = any((place, new) == (list_id, key) and index > since for index, place, new in self.given_to)
+        return has_moved or self.has_signed_up(list_id, key, since)
+
     def is_set_aside(self, list_id: str, key: str) -> bool:
         """Tell whether the audience's member may be left alone."""
         return any((said.place, said.key) == (list_id, key) for said in self.set_aside)
@@ -404,7 +422,8 @@ class ConsentOracle:
         """Return whether a withdrawal made at Mailchimp was not undone in the same audience."""
         for sign_up in self.sign_ups:
             if (sign_up.place, sign_up.key) == (said.place, said.key) and sign_up.index > said.index:
-                return NO if sign_up.is_confirmed and sign_up.by_contact else MAYBE
+                # A report of spam stays: whether somebody signed up after it shows only while they are subscribed.
+                return NO if sign_up.is_confirmed and sign_up.by_contact and not said.is_complaint else MAYBE
         return YES
 
     def _signed_up_elsewhere(self, said: Withdrawal, list_id: str, key: str) -> bool:

@@ -201,19 +201,20 @@ class Product:
                 pull_and_propagate(
                     organisation_id,
                     lambda organisation_id=organisation_id: closing(self._client(organisation_id, crash)),
+                    source=self.source,
                     records=self._records(crash),
                     clock=self.clock,
                 )
 
     # Consent
 
-    def opt_in(self, organisation_id: str, entity: Entity, crash: CrashAfter) -> None:
-        """Record that a contact wants mail."""
-        self._update_opt_status(organisation_id, entity, crash, opted_in=True)
+    def opt_in(self, organisation_id: str, entity: Entity, crash: CrashAfter) -> bool:
+        """Record that a contact wants mail; return whether there was such a contact."""
+        return self._update_opt_status(organisation_id, entity, crash, opted_in=True)
 
-    def opt_out(self, organisation_id: str, entity: Entity, crash: CrashAfter) -> None:
-        """Record that a contact wants no mail, and tell Mailchimp at once where that answers."""
-        self._update_opt_status(organisation_id, entity, crash, opted_in=False)
+    def opt_out(self, organisation_id: str, entity: Entity, crash: CrashAfter) -> bool:
+        """Record that a contact wants no mail, and tell Mailchimp at once; return whether there was such a contact."""
+        return self._update_opt_status(organisation_id, entity, crash, opted_in=False)
 
     def erase(self, organisation_id: str, entity: Entity, crash: CrashAfter) -> bool:
         """Erase a contact, as far as Mailchimp answers now; return whether there was such a contact."""
@@ -260,12 +261,16 @@ class Product:
 
     # The parts
 
-    def _update_opt_status(self, organisation_id: str, entity: Entity, crash: CrashAfter, *, opted_in: bool) -> None:
+    def _update_opt_status(self, organisation_id: str, entity: Entity, crash: CrashAfter, *, opted_in: bool) -> bool:
         wanted = preferences.OptStatusInput(
             entity_type=entity.entity_type, entity_id=entity.entity_id, opted_in=opted_in, consent_source="letter"
         )
-        with suppress_death(crash):
-            preferences.update_opt_status(self._context(organisation_id, crash), wanted)
+        try:
+            with suppress_death(crash):
+                preferences.update_opt_status(self._context(organisation_id, crash), wanted)
+        except UnknownContact:
+            return False
+        return True
 
     def _propagate(self, organisation_id: str, crash: CrashAfter) -> None:
         propagate_opt_outs(

@@ -192,19 +192,23 @@ class ConsentScenario:
         """Let a contact tell us to want mail."""
         self.clocks.move()
         crash = crash or CrashAfter()
+        is_known = True
         with self._process():
-            self.product.opt_in(self.organisation_id, entity, crash)
-        certainty = MAYBE if crash.has_died else YES
-        self.oracle.note_opt_in(entity, self._position(), self.clocks.ours(), certainty)
+            is_known = self.product.opt_in(self.organisation_id, entity, crash)
+        if self._is_taken(entity, is_known=is_known):
+            certainty = MAYBE if crash.has_died else YES
+            self.oracle.note_opt_in(entity, self._position(), self.clocks.ours(), certainty)
 
     def opt_out(self, entity: Entity, crash: CrashAfter | None = None) -> None:
         """Let a contact tell us to want no mail."""
         self.clocks.move()
         crash = crash or CrashAfter()
+        is_known = True
         with self._process():
-            self.product.opt_out(self.organisation_id, entity, crash)
-        certainty = MAYBE if crash.has_died else YES
-        self.oracle.note_opt_out(entity, self._position(), self.clocks.ours(), certainty)
+            is_known = self.product.opt_out(self.organisation_id, entity, crash)
+        if self._is_taken(entity, is_known=is_known):
+            certainty = MAYBE if crash.has_died else YES
+            self.oracle.note_opt_out(entity, self._position(), self.clocks.ours(), certainty)
 
     def erase(self, entity: Entity, crash: CrashAfter | None = None) -> None:
         """Erase a contact."""
@@ -213,9 +217,18 @@ class ConsentScenario:
         is_known = True
         with self._process():
             is_known = self.product.erase(self.organisation_id, entity, crash)
-        if is_known:
+        if self._is_taken(entity, is_known=is_known):
             certainty = MAYBE if crash.has_died else YES
-            self.oracle.note_erasure(entity, self._position(), self.clocks.ours(), certainty)
+            reaches_account = self.is_connected and not self.is_elsewhere
+            self.oracle.note_erasure(
+                entity, self._position(), self.clocks.ours(), certainty, reaches_account=reaches_account
+            )
+
+    def _is_taken(self, entity: Entity, *, is_known: bool) -> bool:
+        """Return whether the product took what a contact told us, and note where it wrongly knew no such contact."""
+        if not is_known and self.company.find(entity):
+            self.wrongs.append(f"{entity} is in HR, and the API knows no such contact")
+        return is_known
 
     def preference(self, entity: Entity) -> Preference | None:
         """Return what the API says of a contact's consent."""
@@ -354,7 +367,8 @@ class ConsentScenario:
             for outcome in outcomes
             if outcome.defect and not crash.has_died
         ]
-        is_complete = not any(outcome.error for outcome in outcomes) and not crash.has_died
+        # Where no segment is, the schedule starts nothing: what is outstanding is looked after every minute.
+        is_complete = bool(names) and not any(outcome.error for outcome in outcomes) and not crash.has_died
         reaches = self.is_connected and not self.is_elsewhere and not self.is_away and struck == self._struck()
         wanted = [
             Wanted(segment_id, spec.list_id, person.entity, person.key)

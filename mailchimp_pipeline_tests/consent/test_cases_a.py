@@ -433,6 +433,18 @@ def test_a9_an_unsubscribe_at_mailchimp_is_carried_to_other_audiences_without_an
     assert nothing_is_wrong(scenario)
 
 
+def test_a9_who_opted_out_is_unsubscribed_at_a_later_address_without_any_segment(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, OTHERS)
+    scenario.days_pass()
+    scenario.opt_out(ANN)
+    scenario.delete_segment("news")
+    scenario.company.change(ANN, email=OTHERS)
+    scenario.days_pass(2)
+    assert scenario.status(NEWS, OTHERS) is Status.UNSUBSCRIBED
+    assert nothing_is_wrong(scenario)
+
+
 # A10: a complaint about spam is withdrawn consent, everywhere.
 
 
@@ -521,6 +533,36 @@ def test_an_opt_out_counts_at_every_step_of_a_sync(scenario: ConsentScenario) ->
         scenario.clocks.move(3600)
         scenario.daily_sync(CrashAfter(meanwhile=lambda: scenario.opt_out(ANN), at=step))
         assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
+    assert nothing_is_wrong(scenario)
+
+
+def test_who_gives_mailchimp_the_address_of_an_erased_contact_is_there_by_their_own_doing(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.at_mailchimp("sign_up", OTHER, OTHERS)
+    scenario.days_pass()
+    scenario.erase(ANN)
+    scenario.days_pass()
+    scenario.change_address(OTHER, OTHERS, HERS)
+    scenario.days_pass()
+    assert (scenario.status(OTHER, HERS), scenario.status(NEWS, HERS)) == (Status.SUBSCRIBED, None)
+    assert nothing_is_wrong(scenario)
+
+
+@pytest.mark.parametrize("signed_up", [True, False])
+@pytest.mark.parametrize("step", range(0, 70, 14))
+def test_an_erasure_at_any_step_of_a_sync_leaves_nobody_in_any_audience(
+    scenario: ConsentScenario, step: int, *, signed_up: bool
+) -> None:
+    if signed_up:
+        scenario.at_mailchimp("sign_up", OTHER, HERS)
+    scenario.hire(BOB, HERS)
+    start(scenario, SegmentSpec("other", OTHER))
+    scenario.company.change(ANN, first_name="Eva")
+    scenario.daily_sync(CrashAfter(meanwhile=lambda: scenario.erase(ANN), at=step))
+    scenario.days_pass(2)
+    assert scenario.status(OTHER, HERS) is None
     assert nothing_is_wrong(scenario)
 
 
