@@ -13,8 +13,9 @@ from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
+from mailchimp_pipeline.database.holdings import Holdings, holdings
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
@@ -100,7 +101,9 @@ class Access:
             return (), error
 
 
-def _members(mailchimp: Mailchimp, held: Sequence[HeldMember], addresses: Collection[str]) -> Iterator[MemberThere]:
+def _members(
+    mailchimp: Mailchimp, held: Sequence[AudienceMemberRow], addresses: Collection[str]
+) -> Iterator[MemberThere]:
     """Yield the contact in each audience: at any address known of it, and where our ledger has its contact id."""
     known = {*addresses, *(row.subscriber_hash for row in held)}
     for audience in mailchimp.audiences():

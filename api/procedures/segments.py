@@ -264,9 +264,9 @@ def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
         items=[
             RejectedContact(
                 entity_id=each.entity_id,
-                entity_type=each.entity_type,
-                reason=each.reason,
-                text=rejection_text(each.reason),
+                entity_type=EntityType(each.entity_type),
+                reason=Rejection(each.reason),
+                text=rejection_text(Rejection(each.reason)),
                 attempts=each.attempts,
                 rejected_at=each.rejected_at,
                 next_attempt_at=each.next_attempt_at,

@@ -17,7 +17,7 @@ from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline.runs.persistence import Persistence
-from mailchimp_pipeline.runs.results import StopReason
+from mailchimp_pipeline.runs.results import SegmentResult, StopReason
 from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
@@ -195,7 +195,7 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it(scenario: SyncScenar
 class Away(DatabaseRecords):
     """A database that goes away before anything can be written."""
 
-    def mark_failed(self, segment: Segment, error: str, **noted: object) -> None:
+    def mark_ended(self, result: SegmentResult) -> None:
         raise PassingError("PostgreSQL is away.")
 
     def mark_syncing(self, segment: Segment) -> None:
