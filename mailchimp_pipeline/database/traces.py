@@ -74,12 +74,10 @@ class Traces:
         """
         while True:
             known = (len(self._addresses), len(self._contact_ids))
-            member = SegmentMemberRow
-            memberships = self._removed(member, list_id, member.subscriber_hash, member.email)
-            for subscriber_hash, email in memberships:
-                self._addresses |= {subscriber_hash, *member_ids(email)}
+            memberships = self._removed(SegmentMemberRow, list_id, SegmentMemberRow.email)
             rejections = self._removed(RejectedContactRow, list_id, RejectedContactRow.subscriber_hash)
             self._addresses.update(address for (address,) in rejections)
+            self._addresses.update(key for (email,) in memberships for key in member_ids(email))
             self.rows[_MEMBERSHIPS] += len(memberships)
             self._remove_from_ledger(list_id)
             if known == (len(self._addresses), len(self._contact_ids)):
