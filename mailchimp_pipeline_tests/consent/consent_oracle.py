@@ -538,7 +538,13 @@ class ConsentOracle:
             return False
         between = [each for each in ended if self._ends[each.number] > max(before) and not _reads_members(each)]
         after = [each for each in ended if each.number > said.position and _reads_members(each)]
-        return not between and len(after) <= 1
+        # Between that reading and the call nothing else is done, least of all at another audience.
+        elsewhere = [
+            each
+            for each in self._calls.values()
+            if said.position < each.number < call.number and each.list_id not in {None, call.list_id}
+        ]
+        return not between and not elsewhere and len(after) <= 1
 
     def _changes(self, call: CallCame) -> list[CallCame]:
         """Return the calls before this one that changed the same audience."""

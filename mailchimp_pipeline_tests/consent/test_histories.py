@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Hook, SignupLimit, SignupLimitKind
+from mailchimp_pipeline.sandbox import Fault, FaultKind, Hook, SignupLimit, SignupLimitKind, Status
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.company import (
     ADDRESSES,
@@ -239,11 +239,44 @@ class Histories(RuleBasedStateMachine):
         self.scenario.erase(entity, CrashAfter(crash))
         self.judge()
 
+    @step(entity=entities, email=addresses)
+    def somebody_takes_over_an_erased_contacts_address(self, entity: Entity, email: str) -> None:
+        erased = next((each for each in reversed(self.scenario.oracle.erasures) if each.keys), None)
+        if erased is None or erased.entity == entity:
+            return
+        self.scenario.company.change(erased.entity, email=email)
+        self.scenario.hire(entity, min(erased.keys))
+        self.scenario.opt_in(entity)
+        self.judge()
+
     # What is done at Mailchimp
 
     @step(act=acts, list_id=lists, email=addresses)
     def somebody_acts_at_mailchimp(self, act: str, list_id: str, email: str) -> None:
         self.scenario.at_mailchimp(act, list_id, email)
+
+    @step(
+        entity=entities,
+        act=st.sampled_from(["unsubscribe_by_link", "unsubscribe_as_admin", "complain"]),
+        list_id=lists,
+        minutes=st.sampled_from([1, 1, 5, 9, 15]),
+        is_here_first=st.sampled_from([True, True, False]),
+    )
+    def somebody_says_one_thing_here_and_another_there(
+        self, entity: Entity, act: str, list_id: str, minutes: int, *, is_here_first: bool
+    ) -> None:
+        if (person := self.scenario.company.find(entity)) is None:
+            return
+        mailed_in = [each for each in LISTS if self.scenario.status(each, person.key) is Status.SUBSCRIBED]
+        there = list_id if list_id in mailed_in else next(iter(mailed_in), list_id)
+        if is_here_first:
+            self.scenario.opt_in(entity)
+            self.scenario.clocks.move(60 * minutes)
+        self.scenario.at_mailchimp(act, there, person.key)
+        if not is_here_first:
+            self.scenario.clocks.move(60 * minutes)
+            self.scenario.opt_in(entity)
+        self.judge()
 
     @step(list_id=lists, email=addresses, new_email=st.sampled_from([*OWN_ADDRESSES, *ADDRESSES[:1]]))
     def somebody_gives_mailchimp_another_address(self, list_id: str, email: str, new_email: str) -> None:
@@ -271,6 +304,20 @@ class Histories(RuleBasedStateMachine):
             self.scenario.sandbox.add_merge_field(list_id, "LNAME")
         if not is_there:
             self.scenario.sandbox.remove_merge_field(list_id, "LNAME")
+
+    @step(entity=entities, email=st.none() | addresses)
+    def somebody_whose_change_was_refused_leaves_or_moves(self, entity: Entity, email: str | None) -> None:
+        if (person := self.scenario.company.find(entity)) is None:
+            return
+        for list_id in LISTS:
+            if self.scenario.status(list_id, person.key) is Status.SUBSCRIBED:
+                self.scenario.sandbox.require_merge_field(list_id, "PHONE", required=True)
+        self.scenario.company.change(entity, first_name=f"Eva {self.scenario.clocks.now:%H%M%S}")
+        self.judge(self.scenario.daily_sync())
+        if email is None:
+            self.scenario.company.leave(entity)
+        else:
+            self.scenario.company.change(entity, email=email)
 
     @step(
         who=st.none() | st.sets(addresses, min_size=1, max_size=2),
@@ -385,9 +432,11 @@ class Histories(RuleBasedStateMachine):
     def somebody_acts_at_mailchimp_during_a_sync(  # noqa: PLR0913, PLR0917 - each is drawn
         self, act: str, list_id: str, email: str, when: Literal["before", "after"], method: str, nth: int
     ) -> None:
-        # Somebody whom the sync has reason to send again.
-        for holder in self.scenario.company.holders(key_of(email)):
-            self.scenario.company.change(holder, first_name=f"Eva {self.scenario.clocks.now:%H%M%S}")
+        # The sync has reason to send everybody again: together, where that is done.
+        for person in list(self.scenario.company):
+            self.scenario.company.change(person.entity, first_name=f"Eva {self.scenario.clocks.now:%H%M%S}")
+        mailed_in = [each for each in LISTS if self.scenario.status(each, email) is Status.SUBSCRIBED]
+        list_id = list_id if list_id in mailed_in else next(iter(mailed_in), list_id)
         hook = Hook(when=when, method=method, list_id=list_id, nth=nth)
         self.scenario.on_call(lambda: self.scenario.at_mailchimp(act, list_id, email), hook)
         outcomes = self.scenario.daily_sync()
