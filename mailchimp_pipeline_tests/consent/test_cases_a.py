@@ -179,6 +179,22 @@ def test_a3_an_opt_in_counts_for_the_address_in_hr_and_not_for_the_one_of_the_la
     assert nothing_is_wrong(scenario)
 
 
+def test_a3_who_said_no_and_has_an_address_now_suppresses_what_its_holder_gave_to_mailchimp(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, OTHERS)
+    scenario.days_pass()
+    scenario.at_mailchimp("confirm", NEWS, OTHERS)
+    scenario.change_address(NEWS, OTHERS, "gil@own.test")
+    scenario.days_pass()
+    scenario.opt_out(ANN)
+    scenario.company.change(ANN, email=OTHERS)
+    scenario.days_pass()
+    assert scenario.status(NEWS, "gil@own.test") is Status.UNSUBSCRIBED
+    assert nothing_is_wrong(scenario)
+
+
 # A4: an opt-out reaches every audience of the connected account.
 
 

@@ -264,12 +264,18 @@ where known.status in ('subscribed', 'pending')
 TO_UNSUBSCRIBE: LiteralString = f"""
 {MEMBERS_OF_SUPPRESSED_CONTACTS}
 union
-select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join (
-    select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
-) as audience cross join lateral (
-    select * from audience_members as there
-    where there.organisation_id = %(organisation_id)s and there.mailchimp_list_id = audience.mailchimp_list_id
-        and there.subscriber_hash = about.subscriber_hash offset 0
+select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join lateral (
+    select there.* from (
+        select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
+    ) as audience cross join lateral (
+        select * from audience_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = audience.mailchimp_list_id
+            and every.subscriber_hash = about.subscriber_hash offset 0
+    ) as there
+    union all
+    -- At an address of its own: this is its address in the source.
+    select * from audience_members as theirs
+    where theirs.organisation_id = %(organisation_id)s and theirs.replaced_hash = about.subscriber_hash
 ) as known
 where known.status in ('subscribed', 'pending')
 """

@@ -103,6 +103,12 @@ class AudienceMemberRow(Row):
             "changed_at",
             postgresql_where=text("status <> 'subscribed'"),
         ),
+        Index(
+            "ix_audience_members_replaced",
+            "organisation_id",
+            "replaced_hash",
+            postgresql_where=text("replaced_hash is not null"),
+        ),
         one_of("entity_type", EntityType),
         one_of("status", KnownStatus),
     )

@@ -174,6 +174,8 @@ alter table erased_contacts
 
 -- next step
 alter table audience_members add column if not exists member_id text;
+create index if not exists ix_audience_members_replaced on audience_members (organisation_id, replaced_hash)
+    where replaced_hash is not null;
 alter table audience_members alter column member_id set statistics 0;
 alter table audience_members drop constraint if exists ck_audience_members_status_known;
 alter table audience_members add constraint ck_audience_members_status_known check (status in ('subscribed',
