@@ -39,11 +39,12 @@ export interface AudienceEntry {
 
 /** One change of state. */
 export interface AuditEntry {
-  /** Who did it: a token's `sub`, or the pipeline itself. */
+  /** Who did it: a token's `sub`, `user-` and a keyed hash where that may be an e-mail address, or the pipeline. */
   actor: string;
   /** What was done, such as `segment.created`. */
   action: string;
   entityType: string;
+  /** The thing's id; of a contact whose id may be an e-mail address, a keyed hash. */
   entityId: string;
   at: string;
   details: Record<string, unknown>;

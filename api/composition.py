@@ -43,9 +43,8 @@ def api_parts(
     parts: Parts, *, patience: Patience = PATIENCE, close: Callable[[], None] = lambda: None
 ) -> ApiParts[Context]:
     """Return what the application is made of, over the pipeline's parts; `close` is called after the last call."""
-    authenticate = authenticator(parts.settings)
-    # Made now: a key that cannot be used shows at the start, not at the first call that needs it.
-    _ = parts.keyring
+    # The keyring is made now: a key that cannot be used shows at the start, not at the first call that needs it.
+    authenticate = authenticator(parts.settings, parts.keyring)
 
     def make_context(connection: HTTPConnection) -> Context:
         return Context(authenticate(connection), parts, patience)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bench.figures import Figure, Scale, script
+from bench.first_push import SUPPRESSED
 from bench.materialize import MEMBERSHIP, materialize
 from bench.people import DEPARTMENTS
 from bench.stage import WorkNotDone, stage
@@ -13,8 +14,9 @@ EMPLOYEES = 1_000_000
 def _measure(scale: Scale) -> Sequence[Figure]:
     employees = scale.of(EMPLOYEES)
     with stage() as here:
-        here.hr.hire(["acme"], employees)
+        here.hr.hire(["acme"], employees + SUPPRESSED)
         here.connect("acme", ["acme1"])
+        here.suppress("acme", range(employees + 1, employees + SUPPRESSED + 1))
         segments = [
             here.segment("acme", "acme1", department=(f"Department {number}",)) for number in range(DEPARTMENTS)
         ]

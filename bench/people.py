@@ -71,6 +71,11 @@ class HumanResources:
             connection.execute(statement.encode(), parameters or None)
 
 
+def email(organisation_id: str, number: int) -> str:
+    """Return the address of the organisation's employee with this id."""
+    return f"person{number}@{organisation_id}.test"
+
+
 def driver_url(url: str) -> str:
     """Return the URL as psycopg takes it by itself."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -14,14 +14,19 @@ from typing import LiteralString
 import psycopg
 from sqlalchemy import func, select, text
 
-from bench.people import HumanResources, driver_url
+from bench.people import HumanResources, driver_url, email
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
+from mailchimp_pipeline.consent import ConsentStatement
+from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.embedded import EmbeddedServer
+from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import SegmentMemberRow
+from mailchimp_pipeline.erasure import Demand
 from mailchimp_pipeline.errors import LastingError
 from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack
 from mailchimp_pipeline.sandbox import SandboxControl, Status
@@ -69,6 +74,21 @@ class Stage:
         new = NewSegment(f"Into {list_id} {criteria}", SegmentType.EMPLOYEE, list_id, filter_criteria=wanted)
         with self.pipeline.parts.database.organisation(organisation_id) as session:
             return SegmentStore(session).create(new, by="bench", at=utc_now())
+
+    def suppress(self, organisation_id: str, ids: Sequence[int]) -> None:
+        """Let these employees opt out, and erase the last of them."""
+        people = [(EntityType.EMPLOYEE, str(number), subscriber_hash(email(organisation_id, number))) for number in ids]
+        with self.pipeline.parts.database.organisation(organisation_id) as session:
+            statements = [
+                ConsentStatement(
+                    opted_in=False, source="bench", stated_at=utc_now(), contact=(kind, number), subscriber_hash=key
+                )
+                for kind, number, key in people
+            ]
+            record_statements(session, self.pipeline.parts.keyring, statements, by="bench", at=utc_now())
+            kind, number, key = people[-1]
+            erasure = Demand(kind, number, (key,), by="bench")
+            ErasureStore(session, self.pipeline.parts.keyring).ask(erasure, at=utc_now())
 
     @contextmanager
     def without_latency(self) -> Generator[None]:

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Protocol
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
+from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.holdings import HeldMember, Holdings, holdings
+from mailchimp_pipeline.database.holdings import Holdings, holdings
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import AudienceMemberRow
+from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
 
@@ -67,42 +69,52 @@ class Access:
     clock: Clock
 
     def disclose(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
-        """Return everything held about the contact, and write down who asked."""
+        """Return everything held about the contact, and write down who asked.
+
+        Raises `UnknownContact` where the source was read and neither it nor a table has the contact.
+        """
         addresses, source_problem = self._present_addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
-            held = holdings(session, self.keyring, contact, addresses)
+            held = holdings(session, self.keyring, contact, addresses or ())
+        if addresses is None and not held.is_anything:
+            raise UnknownContact(contact[0].value)
         members: list[MemberThere] = []
         mailchimp_problem: PipelineError | None = None
         try:
             with self.mailchimp(organisation_id) as mailchimp:
-                members += _members(mailchimp, held.audience_members, addresses)
+                members += _members(mailchimp, held.audience_members, addresses or ())
         except PipelineError as error:
             mailchimp_problem = error
         at = self.clock()
-        entry = audit.Entry(by, "contact.exported", audit.Entity(contact[0].value, contact[1]), at)
         with self.database.organisation(organisation_id) as session:
-            audit.write(session, entry)
+            entity = audit.contact_entity(session, self.keyring, contact)
+            audit.write(session, audit.Entry(by, "contact.exported", entity, at))
         return Disclosure(*contact, at, held, tuple(members), source_problem, mailchimp_problem)
 
     def _present_addresses(
         self, organisation_id: str, contact: tuple[EntityType, str]
-    ) -> tuple[Collection[str], PipelineError | None]:
+    ) -> tuple[Collection[str] | None, PipelineError | None]:
+        """Return the contact's addresses in the source, None where it has no such contact, and why it was not read."""
         try:
-            return present_addresses(self.source(), organisation_id, *contact) or (), None
+            return present_member_ids(self.source(), organisation_id, *contact), None
         except PipelineError as error:
             return (), error
 
 
-def _members(mailchimp: Mailchimp, held: Sequence[HeldMember], addresses: Collection[str]) -> Iterator[MemberThere]:
+def _members(
+    mailchimp: Mailchimp, held: Sequence[AudienceMemberRow], addresses: Collection[str]
+) -> Iterator[MemberThere]:
     """Yield the contact in each audience: at any address known of it, and where our ledger has its contact id."""
     known = {*addresses, *(row.subscriber_hash for row in held)}
     for audience in mailchimp.audiences():
         ours = [row for row in held if row.mailchimp_list_id == audience.id]
         refs = {key: MemberRef(key) for key in known}
-        refs |= {row.subscriber_hash: MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours}
+        told = [MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours]
+        refs |= {ref.path_id: ref for ref in told}
         for contact_id in sorted({row.contact_id for row in ours if row.contact_id}):
             if found := mailchimp.find_contact(audience.id, contact_id):
-                refs[found.subscriber_hash] = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+                ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+                refs[ref.path_id] = ref
         for key in sorted(refs):
             if (member := mailchimp.whole_member(audience.id, refs[key])) is not None:
                 yield MemberThere(audience, member)

@@ -140,6 +140,23 @@ def token(
 
 @app.command()
 @_explained
+def actor(
+    subject: Annotated[str, typer.Argument(help="The `sub` of the caller's tokens.")],
+    organisation: Annotated[str, typer.Option(help="The organisation's id.")],
+) -> None:
+    """Print the names that the audit log has for a caller: for an e-mail address, one for each encryption key."""
+    from mailchimp_pipeline.database.audit import actor_names
+    from mailchimp_pipeline.database.encryption import Keyring
+    from mailchimp_pipeline.local import local_state
+
+    settings = local_state(Settings.from_environment())
+    keyring = Keyring.parse(settings.encryption_keys.get_secret_value())
+    for name in actor_names(keyring, organisation, subject):
+        sys.stdout.write(f"{name}\n")
+
+
+@app.command()
+@_explained
 def migrate() -> None:
     """Bring the database tables up to this version."""
     from mailchimp_pipeline.assembly import open_parts

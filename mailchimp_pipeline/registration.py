@@ -16,13 +16,7 @@ from mailchimp_pipeline.database.encryption import Keyring, SecretUnreadable
 from mailchimp_pipeline.database.locks import hold
 from mailchimp_pipeline.database.locks.keys import webhooks_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
-from mailchimp_pipeline.database.webhooks import (
-    Webhook,
-    WebhookStore,
-    audiences_in_use,
-    audiences_without_webhook,
-    webhook_of,
-)
+from mailchimp_pipeline.database.webhooks import Webhook, WebhookStore, audiences_in_use, webhook_of
 from mailchimp_pipeline.errors import LastingError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
@@ -77,7 +71,7 @@ class Registration:
     def register_missing(self) -> None:
         """Make the webhooks that could not be made before."""
         with self._session() as session:
-            list_ids = audiences_without_webhook(session)
+            list_ids = audiences_in_use(session, without_webhook=True)
         self._register(list_ids)
 
     def register(self, list_id: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.contacts import canonical_address, subscriber_hash
+from mailchimp_pipeline.contacts import canonical_address, may_hold_address, member_ids, subscriber_hash
 from mailchimp_pipeline.contacts.addresses import checked, plain, sendable
 
 
@@ -110,3 +110,19 @@ def test_the_form_that_is_sent_is_stable(address: str) -> None:
     if sent is not None:
         assert sent.isascii()
         assert sent == sent.lower() == sendable(sent)
+
+
+@pytest.mark.parametrize("address", ["Info@Bücher-Werk.test", BOOKS])
+def test_mailchimp_may_have_a_member_under_the_hash_of_either_spelling(address: str) -> None:
+    spelled = hashlib.md5("info@bücher-werk.test".encode(), usedforsecurity=False).hexdigest()
+    assert member_ids(address) == {subscriber_hash(address), spelled}
+
+
+@pytest.mark.parametrize("address", ["Ada@acme.test", "ada@xn--nothing-.test", "nobody"])
+def test_any_other_address_has_one_hash(address: str) -> None:
+    assert member_ids(address) == {subscriber_hash(address)}
+
+
+@pytest.mark.parametrize(("text", "may"), [("a@b", True), ("a\uff20b", True), ("a\ufe6bb", True), ("ann.lee", False)])
+def test_an_at_in_any_spelling_may_be_an_address(text: str, *, may: bool) -> None:
+    assert may_hold_address(text) is may

@@ -46,7 +46,7 @@ def call(*arguments: str) -> Result:
 
 def test_without_a_command_there_is_help() -> None:
     shown = call("--help").output
-    names = ("api", "demo", "dev", "doctor", "keys", "migrate", "sandbox", "sync", "token")
+    names = ("actor", "api", "demo", "dev", "doctor", "keys", "migrate", "sandbox", "sync", "token")
     assert [name for name in names if f" {name} " not in shown] == []
 
 
@@ -124,6 +124,15 @@ def test_ctrl_c_ends_a_command_without_a_stack() -> None:
 def test_a_token_is_printed_alone() -> None:
     result = call("token", "--organisation", "acme", "--actor", "alice", "--role", "admin")
     assert (result.exit_code, result.stdout.count("."), result.stdout.count("\n")) == (0, 2, 1)
+
+
+def test_the_names_of_a_caller_are_printed_one_for_each_key(environment: pytest.MonkeyPatch) -> None:
+    (before,) = call("actor", "ann@acme.test", "--organisation", "acme").stdout.splitlines()
+    environment.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", f"{OTHER_KEYS},{KEYS}")
+    current, former = call("actor", "ann@acme.test", "--organisation", "acme").stdout.splitlines()
+    assert (before, current[:5]) == (former, "user-")
+    assert current != former
+    assert call("actor", "auth0|507f1f77", "--organisation", "acme").stdout == "auth0|507f1f77\n"
 
 
 def test_where_tokens_come_from_elsewhere_none_is_made(environment: pytest.MonkeyPatch) -> None:

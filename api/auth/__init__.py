@@ -1,7 +1,8 @@
 """Who is calling: a bearer JSON Web Token, verified, as a `Caller`.
 
 A token is signed with the shared secret (HS256) or with a key published at the JWKS URL (RS256, ES256), and says
-`sub` (the actor), `org` (the organisation), `role`, `exp` and `aud`, which must hold `mailchimp-pipeline`.
+`sub` (the actor; an e-mail address is recorded as a keyed hash), `org` (the organisation), `role`, `exp` and `aud`,
+which must hold `mailchimp-pipeline`.
 What does not belong here: what a caller may do (each procedure says its role).
 """
 

@@ -12,6 +12,7 @@ from api.auth.caller import Caller, Unauthenticated
 from api.auth.keys import PublishedKeys, SharedSecret, VerificationKeys
 from api.auth.tokens import read_token
 from mailchimp_pipeline.clock import Clock, utc_now
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
 
 _BEARER = re.compile(r"bearer +([^ ]+) *", re.IGNORECASE)
@@ -20,9 +21,12 @@ _BEARER = re.compile(r"bearer +([^ ]+) *", re.IGNORECASE)
 class Authenticator:
     """Says who calls, by the request's bearer token."""
 
-    def __init__(self, keys: VerificationKeys, *, issuer: str | None = None, now: Clock = utc_now) -> None:
-        """Take the keys, and who must have issued tokens where that matters."""
+    def __init__(
+        self, keys: VerificationKeys, keyring: Keyring, *, issuer: str | None = None, now: Clock = utc_now
+    ) -> None:
+        """Take the keys, the ring that hashes actors, and who must have issued tokens where that matters."""
         self._keys = keys
+        self._keyring = keyring
         self._issuer = issuer
         self._now = now
 
@@ -34,12 +38,12 @@ class Authenticator:
         bearer = _BEARER.fullmatch(given[0])
         if len(given) > 1 or bearer is None:
             raise Unauthenticated("The Authorization header must be one: `Bearer`, a space, and the token")
-        return read_token(bearer[1], self._keys, self._now(), issuer=self._issuer)
+        return read_token(bearer[1], self._keys, self._keyring, self._now(), issuer=self._issuer)
 
 
-def authenticator(settings: Settings, *, now: Clock = utc_now) -> Authenticator:
+def authenticator(settings: Settings, keyring: Keyring, *, now: Clock = utc_now) -> Authenticator:
     """Return what verifies tokens as the settings say. Raises `SettingsError` where they do not say how."""
-    return Authenticator(_keys(settings), issuer=settings.token_issuer, now=now)
+    return Authenticator(_keys(settings), keyring, issuer=settings.token_issuer, now=now)
 
 
 def _keys(settings: Settings) -> VerificationKeys:

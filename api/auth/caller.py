@@ -29,7 +29,10 @@ class Unauthenticated(TRPCError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An actor of an organisation, who may do what the role covers."""
+    """An actor of an organisation, who may do what the role covers.
+
+    `actor` is the name to be recorded, which holds no e-mail address: one of `audit.actor_names`.
+    """
 
     actor: str
     organisation_id: str

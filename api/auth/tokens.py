@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from api.auth.caller import Caller, Unauthenticated, is_actor, is_organisation_id
 from api.auth.keys import SharedSecret, VerificationKeys
 from api.trpc import Role
+from mailchimp_pipeline.database.audit import actor_names
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.errors import LastingError
 
 AUDIENCE = "mailchimp-pipeline"
@@ -83,11 +85,13 @@ def make_token(  # noqa: PLR0913 - a token is made of these, all of them named
     return jwt.encode({"alg": keys.algorithms[0]}, claims, keys.find(None), keys.algorithms)
 
 
-def read_token(token: str, keys: VerificationKeys, now: datetime, *, issuer: str | None = None) -> Caller:
+def read_token(
+    token: str, keys: VerificationKeys, keyring: Keyring, now: datetime, *, issuer: str | None = None
+) -> Caller:
     """Return who calls, by a token whose signature, times and audience are right. Raises `Unauthenticated`.
 
     Where an issuer is given, nobody else's tokens are good. What the keys raise passes: that keys cannot be
-    fetched is nothing the caller could mend.
+    fetched is nothing the caller could mend. The keyring hashes a `sub` that may be an e-mail address.
     """
     claims = _claims(_verified_payload(token, keys))
     _check_times(claims, now)
@@ -99,7 +103,8 @@ def read_token(token: str, keys: VerificationKeys, now: datetime, *, issuer: str
         raise Unauthenticated("The token's organisation (org) is no organisation's id: letters, digits and . _ : -")
     if not is_actor(claims.sub):
         raise Unauthenticated(f"The token's actor (sub) {_ACTORS}")
-    return Caller(claims.sub, claims.org, claims.role)
+    actor, *_ = actor_names(keyring, claims.org, claims.sub)
+    return Caller(actor, claims.org, claims.role)
 
 
 def _verified_payload(token: str, keys: VerificationKeys) -> bytes:

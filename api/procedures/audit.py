@@ -7,9 +7,14 @@ from pydantic import StringConstraints, model_validator
 from api.procedures.context import Context
 from api.procedures.inputs import EntityId, PageInput
 from api.trpc import Router, UtcTime, WireModel
+from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.session import OrganisationSession
 
 router: Router[Context] = Router("mailchimp.audit")
+
+_CONTACTS = frozenset(EntityType)
 
 
 class AuditInput(PageInput):
@@ -25,21 +30,25 @@ class AuditInput(PageInput):
             raise ValueError("entityType and entityId go together: send both, or neither")
         return self
 
-    @property
-    def entity(self) -> audit.Entity | None:
-        """The thing whose entries are wanted."""
-        return audit.Entity(self.entity_type, self.entity_id) if self.entity_type and self.entity_id else None
+    def entity(self, session: OrganisationSession, keyring: Keyring) -> audit.Entity | None:
+        """Return the thing whose entries are wanted, as the log names it."""
+        if not self.entity_type or not self.entity_id:
+            return None
+        if self.entity_type in _CONTACTS:
+            return audit.contact_entity(session, keyring, (EntityType(self.entity_type), self.entity_id))
+        return audit.Entity(self.entity_type, self.entity_id)
 
 
 class AuditEntry(WireModel):
     """One change of state."""
 
     actor: str
-    """Who did it: a token's `sub`, or the pipeline itself."""
+    """Who did it: a token's `sub`, `user-` and a keyed hash where that may be an e-mail address, or the pipeline."""
     action: str
     """What was done, such as `segment.created`."""
     entity_type: str
     entity_id: str
+    """The thing's id; of a contact whose id may be an e-mail address, a keyed hash."""
     at: UtcTime
     details: dict[str, Any]
 
@@ -56,7 +65,8 @@ def list_entries(context: Context, wanted: AuditInput | None) -> AuditPage:
     """Return a page of the audit log, newest first."""
     asked = wanted or AuditInput()
     with context.session() as session:
-        found = audit.entries(session, limit=asked.limit, cursor=asked.cursor, entity=asked.entity)
+        entity = asked.entity(session, context.parts.keyring)
+        found = audit.entries(session, limit=asked.limit, cursor=asked.cursor, entity=entity)
     return AuditPage(items=[_shown(entry) for entry in found.items], next_cursor=found.next_cursor)
 
 

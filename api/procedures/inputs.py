@@ -3,6 +3,7 @@
 What does not belong here: the input of one procedure, which stands beside it.
 """
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -11,8 +12,23 @@ from api.trpc import TRPCError, WireModel
 from mailchimp_pipeline.contacts import EntityType, normalised
 from mailchimp_pipeline.segments import STORABLE_TEXT
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=STORABLE_TEXT)]
-Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=STORABLE_TEXT)]
+
+def without_address(text: str) -> str:
+    """Return the text. Raises ValueError if it holds an e-mail address, which no erasure would reach there."""
+    if _ADDRESS.search(normalised(text)):
+        raise ValueError("an e-mail address must not be kept here: an erasure would not reach it")
+    return text
+
+
+_ADDRESS = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
+_NoAddress = AfterValidator(without_address)
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=STORABLE_TEXT), _NoAddress
+]
+Description = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=STORABLE_TEXT), _NoAddress
+]
 ForeignId = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=STORABLE_TEXT)
 ]

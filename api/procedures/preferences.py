@@ -9,7 +9,7 @@ from api.procedures.inputs import EntityInput, PageInput
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.consent import RESERVED_SOURCES
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts import EntityType, may_hold_address
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
@@ -17,7 +17,9 @@ from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 router: Router[Context] = Router("mailchimp.preferences")
 
 
-def _not_our_own(source: str) -> str:
+def _channel(source: str) -> str:
+    if may_hold_address(source):
+        raise ValueError("an e-mail address must not be kept here: name the channel that the contact used")
     if source.lower() in RESERVED_SOURCES:
         raise ValueError(f"{source} is written by the pipeline itself: name the channel that the contact used")
     return source
@@ -27,7 +29,7 @@ def _not_our_own(source: str) -> str:
 ConsentSource = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^@\x00]*$"),
-    AfterValidator(_not_our_own),
+    AfterValidator(_channel),
 ]
 
 

@@ -6,10 +6,10 @@ What does not belong here: syncing, which Dagster does once it is asked for.
 from collections import Counter
 from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.procedures.context import Context
-from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found
+from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
 from api.procedures.turns import PREVIEWS
 from api.trpc import Router, TRPCError, UtcTime, WireModel
 from api.webhooks.registration import registration
@@ -43,6 +43,16 @@ class SegmentInput(WireModel):
     id: str
 
 
+def _without_address(criteria: FilterCriteria) -> FilterCriteria:
+    for values in criteria.model_dump().values():
+        for value in values:
+            without_address(value)
+    return criteria
+
+
+_KeptCriteria = Annotated[FilterCriteria, AfterValidator(_without_address)]
+
+
 class NewSegmentInput(WireModel):
     """What a segment is made of."""
 
@@ -51,7 +61,7 @@ class NewSegmentInput(WireModel):
     segment_type: SegmentType
     mailchimp_list_id: ForeignId
     """The id of the audience that its members are sent to."""
-    filter_criteria: FilterCriteria = Field(default_factory=FilterCriteria)
+    filter_criteria: _KeptCriteria = Field(default_factory=FilterCriteria)
     on_leave: OnLeave = OnLeave.KEEP
     """What happens at Mailchimp to members who leave the segment."""
 
@@ -62,7 +72,7 @@ class SegmentChangesInput(WireModel):
     id: str
     name: Name = Field(default_factory=left_out)
     description: Description | None = None
-    filter_criteria: FilterCriteria = Field(default_factory=left_out)
+    filter_criteria: _KeptCriteria = Field(default_factory=left_out)
     on_leave: OnLeave = Field(default_factory=left_out)
 
     @property
@@ -254,9 +264,9 @@ def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
         items=[
             RejectedContact(
                 entity_id=each.entity_id,
-                entity_type=each.entity_type,
-                reason=each.reason,
-                text=rejection_text(each.reason),
+                entity_type=EntityType(each.entity_type),
+                reason=Rejection(each.reason),
+                text=rejection_text(Rejection(each.reason)),
                 attempts=each.attempts,
                 rejected_at=each.rejected_at,
                 next_attempt_at=each.next_attempt_at,

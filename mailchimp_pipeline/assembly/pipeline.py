@@ -111,14 +111,14 @@ class DatabasePipeline:
     def _results(
         self, segments: Sequence[Segment], requests: Sequence[SyncRequest], persistence: Persistence, *, push: bool
     ) -> Iterator[SegmentResult]:
-        for segment in segments:
-            if segment.unknown:
-                error = (
-                    f"Segment {segment.name!r} was stored by a newer version, and this version does not know its "
-                    f"{', '.join(segment.unknown)}. Upgrade this version, or save the segment again without it."
-                )
-                persistence.do(partial(self._records.mark_failed, segment, error))
-                yield SegmentResult(segment, error=error)
+        for segment in (each for each in segments if each.unknown):
+            error = (
+                f"Segment {segment.name!r} was stored by a newer version, and this version does not know its "
+                f"{', '.join(segment.unknown)}. Upgrade this version, or save the segment again without it."
+            )
+            result = SegmentResult(segment, error=error)
+            persistence.do(partial(self._records.mark_ended, result))
+            yield result
         run = SegmentSync(
             self.parts.source,
             self._records,
@@ -143,7 +143,7 @@ class DatabasePipeline:
                     done, problems = pull_and_propagate(
                         organisation_id,
                         partial(self._opened_once, organisation_id),
-                        source=self.parts.source,
+                        source=lambda: self.parts.source,
                         records=self._records,
                         clock=utc_now,
                     )

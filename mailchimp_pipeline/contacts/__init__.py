@@ -3,7 +3,13 @@
 What does not belong here: reading a source (`sources`), deciding who is a member (`segments`).
 """
 
-from mailchimp_pipeline.contacts.addresses import AddressProblem, canonical_address, subscriber_hash
+from mailchimp_pipeline.contacts.addresses import (
+    AddressProblem,
+    canonical_address,
+    may_hold_address,
+    member_ids,
+    subscriber_hash,
+)
 from mailchimp_pipeline.contacts.arrow import ARROW_STRING
 from mailchimp_pipeline.contacts.content import content_digest
 from mailchimp_pipeline.contacts.relations import (
@@ -15,7 +21,14 @@ from mailchimp_pipeline.contacts.relations import (
     MissingIdError,
 )
 from mailchimp_pipeline.contacts.rows import contacts
-from mailchimp_pipeline.contacts.source import RelationVersion, Source, find_contacts, present_addresses, read_contacts
+from mailchimp_pipeline.contacts.source import (
+    RelationVersion,
+    Source,
+    find_contacts,
+    present_addresses,
+    present_member_ids,
+    read_contacts,
+)
 from mailchimp_pipeline.contacts.text import normalised
 
 __all__ = [
@@ -33,8 +46,11 @@ __all__ = [
     "contacts",
     "content_digest",
     "find_contacts",
+    "may_hold_address",
+    "member_ids",
     "normalised",
     "present_addresses",
+    "present_member_ids",
     "read_contacts",
     "subscriber_hash",
 ]

@@ -11,6 +11,7 @@ import email_validator
 import pyarrow as pa
 
 from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
+from mailchimp_pipeline.contacts.text import normalised
 
 LONGEST = 254
 """Bytes in an address, the limit of SMTP."""
@@ -66,6 +67,21 @@ def subscriber_hash(address: str) -> str:
     return _md5(canonical_address(address))
 
 
+def member_ids(address: str) -> frozenset[str]:
+    """Return the ids that Mailchimp may have the member under: `subscriber_hash`, and that of the domain in Unicode.
+
+    Mailchimp keeps an internationalised domain as it was entered. An id that was read from Mailchimp is better.
+    """
+    canonical = canonical_address(address)
+    local, at, domain = canonical.rpartition("@")
+    return frozenset({_md5(canonical), _md5(f"{local}{at}{_unicode_domain(domain)}")})
+
+
+def may_hold_address(text: str) -> bool:
+    """Return whether an e-mail address may be in the text. An `@` in any spelling is enough."""
+    return "@" in normalised(text)
+
+
 def sendable(address: str) -> str | None:
     """Return the address in the form it is sent in, None where its syntax is not one that Mailchimp takes.
 
@@ -109,6 +125,16 @@ def _ascii_domain(domain: str) -> str:
     except email_validator.EmailNotValidError:
         return domain.lower()
     return address.ascii_domain
+
+
+def _unicode_domain(domain: str) -> str:
+    if "xn--" not in domain:
+        return domain
+    try:
+        address = email_validator.validate_email(f"a@{domain}", check_deliverability=False, globally_deliverable=False)
+    except email_validator.EmailNotValidError:
+        return domain
+    return address.domain
 
 
 def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from mailchimp_pipeline.contacts.addresses import member_ids
 from mailchimp_pipeline.contacts.arrow import give_back_memory
 from mailchimp_pipeline.contacts.relations import EntityType
 from mailchimp_pipeline.contacts.rows import contacts
@@ -62,3 +63,17 @@ def present_addresses(
     """Return the contact's addresses in the source, as Mailchimp's hashes; None where that has no such contact."""
     found = find_contacts(source, organisation_id, entity_type, entity_id)
     return None if found.empty else tuple(sorted({str(address) for address in found["subscriber_hash"].dropna()}))
+
+
+def present_member_ids(
+    source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
+) -> tuple[str, ...] | None:
+    """Return the ids that Mailchimp may have the contact under, for each of its addresses in the source.
+
+    None where the source has no such contact.
+    """
+    found = find_contacts(source, organisation_id, entity_type, entity_id)
+    if found.empty:
+        return None
+    emails = found["email"][found["subscriber_hash"].notna()]
+    return tuple(sorted(frozenset[str]().union(*(member_ids(str(email)) for email in emails))))

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SegmentRow
+from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SegmentRow, of_contact
 
 
 def known_address(session: OrganisationSession, entity_type: EntityType, entity_id: str) -> str | None:
@@ -15,20 +15,12 @@ def known_address(session: OrganisationSession, entity_type: EntityType, entity_
     wanted = (
         select(SegmentMemberRow.subscriber_hash)
         .join(SegmentRow, SegmentRow.id == SegmentMemberRow.segment_id)
-        .where(
-            SegmentMemberRow.organisation_id == session.organisation_id,
-            SegmentMemberRow.entity_type == entity_type.value,
-            SegmentMemberRow.entity_id == entity_id,
-        )
+        .where(session.owns(SegmentMemberRow), of_contact(SegmentMemberRow, (entity_type, entity_id)))
         .order_by(SegmentRow.status_changed_at.desc(), SegmentMemberRow.subscriber_hash)
     )
     sent = (
         select(AudienceMemberRow.subscriber_hash)
-        .where(
-            AudienceMemberRow.organisation_id == session.organisation_id,
-            AudienceMemberRow.entity_type == entity_type.value,
-            AudienceMemberRow.entity_id == entity_id,
-        )
+        .where(session.owns(AudienceMemberRow), of_contact(AudienceMemberRow, (entity_type, entity_id)))
         .order_by(AudienceMemberRow.pushed_at.desc().nulls_last(), AudienceMemberRow.subscriber_hash)
     )
     return session.scalar(wanted.limit(1)) or session.scalar(sent.limit(1))

@@ -1,14 +1,20 @@
 """The audit log: who changed the state of what, and when. Written with each change, never changed, read newest first.
 
-Details hold counts and choices, never an address, a name or a key.
+It holds no address, name or key, because an erasure does not reach it: actors are `actor_names`, contacts are
+`contact_entity`, and details are counts and choices.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import and_, select, tuple_
 
+from mailchimp_pipeline.consent import Contact
+from mailchimp_pipeline.contacts import may_hold_address
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.keyed_hashes import keyed_hashes
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AuditRow
@@ -18,6 +24,9 @@ PIPELINE = "mailchimp-pipeline"
 
 OWN_ACTORS = frozenset({PIPELINE, "mailchimp", "command line"})
 """Actors that stand for nobody who signs in: the pipeline, what Mailchimp told it, and whoever operates it."""
+
+
+_HASHED_ACTOR = re.compile(r"user-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,25 @@ class Entry:
     entity: Entity
     at: datetime
     details: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequence[str]:
+    """Return the names under which whoever signs in as `subject` is recorded, the current one first.
+
+    It is the subject itself, or `user-` and a keyed hash if the subject may be an e-mail address or looks like such a
+    hash. There is one hash for each key of the ring.
+    """
+    if not may_hold_address(subject) and _HASHED_ACTOR.fullmatch(subject) is None:
+        return (subject,)
+    return [f"user-{each[:16]}" for each in keyring.keyed_hashes(f"actor\0{organisation_id}\0{subject}")]
+
+
+def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Contact) -> Entity:
+    """Return the contact as the log names it: by its id, or by the id's keyed hash if the id may be an address."""
+    entity_type, entity_id = contact
+    if may_hold_address(entity_id):
+        entity_id = keyed_hashes(session, keyring).of_entity(entity_type, entity_id)
+    return Entity(entity_type.value, entity_id)
 
 
 def write(session: OrganisationSession, entry: Entry) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
+from mailchimp_pipeline.contacts import ARROW_STRING
 from mailchimp_pipeline.contacts.arrow import text_column, text_frame
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ def copy_out(
             if batch.num_rows:
                 arrays: dict[str, Any] = {name: batch.column(name) for name in columns}
                 yield text_frame(arrays)
+
+
+def copied(
+    connection: DriverConnection, query: sql.Composable, columns: Sequence[str], parameters: Mapping[str, object]
+) -> pd.DataFrame:
+    """Return all rows in one frame, as `copy_out` yields them."""
+    return pd.concat([as_texts((), columns), *copy_out(connection, query, columns, parameters)], ignore_index=True)
+
+
+def as_texts(rows: Sequence[tuple[object, ...]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows of a query as a frame; each of `columns` as `ARROW_STRING`."""
+    return pd.DataFrame(rows, columns=list(columns), dtype=ARROW_STRING)
 
 
 def copy_in(connection: DriverConnection, table: str, frame: pd.DataFrame) -> None:

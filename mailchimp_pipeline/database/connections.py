@@ -16,7 +16,7 @@ from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import connection_lock
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.shared_accounts import claim_account
-from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow
+from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow, as_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,7 @@ class ConnectionStore:
         """
         row, latest = self._live(lock=True), self._latest()
         if latest is not None and latest.account_id != account.id:
-            ours = AudienceReadRow.organisation_id == self._session.organisation_id
-            self._session.execute(delete(AudienceReadRow).where(ours))
+            self._session.execute(delete(AudienceReadRow).where(self._session.owns(AudienceReadRow)))
         if row is not None and row.account_id != account.id:
             self._end(row, by, at)
             row = None
@@ -130,13 +129,11 @@ class ConnectionStore:
             self._tell(row, "connection.key_accepted", audit.PIPELINE, at)
 
     def _latest(self) -> ConnectionRow | None:
-        ours = select(ConnectionRow).where(ConnectionRow.organisation_id == self._session.organisation_id)
+        ours = select(ConnectionRow).where(self._session.owns(ConnectionRow))
         return self._session.scalar(ours.order_by(ConnectionRow.connected_at.desc()).limit(1))
 
     def _live(self, *, lock: bool = False) -> ConnectionRow | None:
-        query = select(ConnectionRow).where(
-            ConnectionRow.organisation_id == self._session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
-        )
+        query = select(ConnectionRow).where(self._session.owns(ConnectionRow), ConnectionRow.soft_deleted_at.is_(None))
         if not lock:
             return self._session.scalar(query)
         # Where nobody is connected there is no row yet that could be locked.
@@ -163,24 +160,10 @@ def connected_organisations(session: Session) -> tuple[str, ...]:
 
 
 def _connection(row: ConnectionRow) -> Connection:
-    return Connection(
-        id=str(row.id),
-        organisation_id=row.organisation_id,
-        account_id=row.account_id,
-        account_name=row.account_name,
-        data_center=row.data_center,
-        api_key_hint=row.api_key_hint,
-        connected_by=row.connected_by,
-        connected_at=row.connected_at,
-        key_refused_at=row.key_refused_at,
-        opt_in_only=row.opt_in_only,
-        soft_deleted_at=row.soft_deleted_at,
-    )
+    return as_value(Connection, row, id=str(row.id))
 
 
 def mark_propagated(session: OrganisationSession, *, at: datetime) -> None:
     """Record that every opt-out up to this moment reached every audience of the connected account."""
-    live = update(ConnectionRow).where(
-        ConnectionRow.organisation_id == session.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
-    )
+    live = update(ConnectionRow).where(session.owns(ConnectionRow), ConnectionRow.soft_deleted_at.is_(None))
     session.execute(live.values(opt_outs_propagated_at=at))

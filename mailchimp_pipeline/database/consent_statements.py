@@ -3,18 +3,19 @@
 What does not belong here: who may be e-mailed (`consent.decision`), reading preferences (`preferences`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import pandas as pd
 from psycopg import sql
 
-from mailchimp_pipeline.consent import Channel, ConsentStatement, Contact
+from mailchimp_pipeline.consent import Channel, ConsentStatement
 from mailchimp_pipeline.consent.decision import WITHDRAWALS_OF_CONTACT
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import OrganisationSession
@@ -135,8 +136,22 @@ order by withdrawn.id
 """)
 
 
+def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentStatement:  # noqa: ANN401 - a row's columns
+    """Return a row (entity_type, entity_id, subscriber_hash, opted_in, stated_at, channel) as a statement."""
+    entity_type, entity_id, key, opted_in, stated_at, channel = row
+    return ConsentStatement(
+        opted_in=opted_in,
+        source=source,
+        stated_at=stated_at,
+        contact=None if entity_id is None else (EntityType(entity_type), entity_id),
+        subscriber_hash=key,
+        mailchimp_list_id=list_id,
+        channel=None if channel is None else Channel(channel),
+    )
+
+
 def record_statements(
-    session: OrganisationSession, statements: Sequence[ConsentStatement], *, by: str, at: datetime
+    session: OrganisationSession, keyring: Keyring, statements: Sequence[ConsentStatement], *, by: str, at: datetime
 ) -> int:
     """Record statements in this order, and derive the preferences of their contacts. Return how many are new.
 
@@ -157,63 +172,46 @@ def record_statements(
             action = "preference.opted_in" if opted_in else "preference.opted_out"
             place = {"mailchimp_list_id": list_id, "channel": channel}
             details = {"consent_source": source} | {name: value for name, value in place.items() if value is not None}
-            audit.write(session, audit.Entry(by, action, audit.Entity(str(entity_type), str(entity_id)), at, details))
+            entity = audit.contact_entity(session, keyring, (EntityType(str(entity_type)), str(entity_id)))
+            audit.write(session, audit.Entry(by, action, entity, at, details))
     return len(recorded)
 
 
-def record_current_addresses(session: OrganisationSession, contacts: pd.DataFrame, *, at: datetime) -> None:
-    """Take the contacts' addresses from the source: for preferences, and for withdrawals at addresses of nobody.
+def record_current_addresses(
+    session: OrganisationSession, keyring: Keyring, contacts: pd.DataFrame, *, at: datetime
+) -> None:
+    """Take the contacts' addresses from the source: for preferences, and for withdrawals recorded for an address.
 
     `contacts` are all of the organisation in the relations that occur in them, with entity_type, entity_id and
-    subscriber_hash. A withdrawal made at an address before anybody here had it is attributed to those who have it.
+    subscriber_hash. A withdrawal at an address is attributed to every contact who has it, until one of them opts in.
     """
+    # Before any row is locked, as everywhere.
+    lock_for_transaction(session, consent_lock(session.organisation_id))
     with_address = contacts[contacts["subscriber_hash"].notna()]
-    _refresh(session, contacts, with_address)
-    ours = {"organisation_id": session.organisation_id}
-    found = driver_connection(session).execute(_UNATTRIBUTED, ours).fetchall()
-    holders = with_address[with_address["subscriber_hash"].isin([str(row[0]) for row in found])]
-    if holders.empty:
-        return
-    by_address: dict[str, list[Contact]] = {}
-    for kind, entity_id, key in _identities(holders):
-        by_address.setdefault(key, []).append((EntityType(kind), entity_id))
-    statements = [
-        ConsentStatement(
-            opted_in=False,
-            source=str(source),
-            stated_at=_moment(stated_at),
-            contact=contact,
-            subscriber_hash=str(key),
-            mailchimp_list_id=None if list_id is None else str(list_id),
-            channel=None if channel is None else Channel(str(channel)),
-        )
-        for key, source, list_id, channel, stated_at, _ in found
-        for contact in by_address.get(str(key), ())
-    ]
-    record_statements(session, statements, by=audit.PIPELINE, at=at)
-
-
-def _refresh(session: OrganisationSession, contacts: pd.DataFrame, with_address: pd.DataFrame) -> None:
+    connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
     known = "select entity_id from email_preferences where organisation_id = %(organisation_id)s"
-    ours = {"organisation_id": session.organisation_id}
-    connection = driver_connection(session)
-    ids = [str(entity_id) for (entity_id,) in connection.execute(known, ours)]
-    if not ids:
-        return
-    few = with_address[with_address["entity_id"].isin(ids)]
-    relations = sorted(set(contacts["entity_type"].unique()))
-    connection.execute(_REFRESH, {**ours, **contact_arrays(few), "relations": relations})
+    if ids := [str(entity_id) for (entity_id,) in connection.execute(known, ours)]:
+        few = with_address[with_address["entity_id"].isin(ids)]
+        relations = sorted(set(contacts["entity_type"].unique()))
+        connection.execute(_REFRESH, {**ours, **contact_arrays(few), "relations": relations})
+    found = connection.execute(_UNATTRIBUTED, ours).fetchall()
+    holders = contacts_by_address(contacts, [row[0] for row in found])
+    statements = [
+        as_statement((*contact, key, False, stated_at, channel), source=source, list_id=list_id)
+        for key, source, list_id, channel, stated_at, _ in found
+        for contact in holders.get(str(key), ())
+    ]
+    record_statements(session, keyring, statements, by=audit.PIPELINE, at=at)
 
 
-def _identities(contacts: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
-    columns = (contacts[name].tolist() for name in ("entity_type", "entity_id", "subscriber_hash"))
-    return zip(*columns, strict=True)
-
-
-def _moment(value: object) -> datetime:
-    if not isinstance(value, datetime):
-        raise TypeError("a statement without a time")
-    return value
+def contacts_by_address(contacts: pd.DataFrame, addresses: Collection[object]) -> dict[str, list[tuple[str, str]]]:
+    """Return the contacts (entity_type, entity_id) who have these addresses (subscriber hashes), by address."""
+    there = contacts[contacts["subscriber_hash"].isin(addresses)]
+    holders: dict[str, list[tuple[str, str]]] = {}
+    columns = (there[name].tolist() for name in ("subscriber_hash", "entity_type", "entity_id"))
+    for key, entity_type, entity_id in sorted(zip(*columns, strict=True)):
+        holders.setdefault(key, []).append((entity_type, entity_id))
+    return holders
 
 
 def _arrays(statements: Collection[ConsentStatement]) -> dict[str, object]:

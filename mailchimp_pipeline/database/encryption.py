@@ -6,9 +6,11 @@ data is the organisation, so that a token in another organisation's row does not
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from joserfc import jwe
@@ -40,6 +42,7 @@ class Keyring:
             if len(key) != KEY_BYTES:
                 raise KeyringInvalid(f"Key '{key_id}' in {_SETTING} must have {KEY_BYTES} bytes; {_how_to_make_one()}.")
         self._keys = {key_id: OctKey.import_key(key) for key_id, key in keys.items()}
+        self._raw_keys = dict(keys)
         self.current = next(iter(keys))
 
     @classmethod
@@ -59,6 +62,13 @@ class Keyring:
 
     def __repr__(self) -> str:
         return f"Keyring({', '.join(self._keys)})"
+
+    def keyed_hashes(self, text: str) -> Sequence[str]:
+        """Return a hash of the text under each key, in hex, the current key's first.
+
+        Nobody can find the text without the key, and the hashes change when the keys rotate.
+        """
+        return [hmac.digest(key, f"hash\0{text}".encode(), hashlib.sha256).hex() for key in self._raw_keys.values()]
 
     def encrypt(self, secret: str, organisation_id: str) -> str:
         """Return a token that only this organisation's rows can hold."""

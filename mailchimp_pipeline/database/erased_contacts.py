@@ -53,35 +53,27 @@ class ErasedContacts:
 
     def add(self, contact: Contact, subscriber_hashes: Iterable[str], *, erasure_request_id: str, at: datetime) -> None:
         """Add the contact and its addresses to the request."""
-        hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self._keyed.of_entity(*contact)): contact[0].value}
-        hashes |= {(_ADDRESS, self._keyed.of_address(address)): None for address in subscriber_hashes}
-        request, organisation_id = row_id(erasure_request_id), self._session.organisation_id
+        hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self.keyed.of_entity(*contact)): contact[0].value}
+        hashes |= {(_ADDRESS, self.keyed.of_address(address)): None for address in subscriber_hashes}
+        request = {"organisation_id": self._session.organisation_id, "erasure_request_id": row_id(erasure_request_id)}
         rows = [
-            {
-                "organisation_id": organisation_id,
-                "kind": kind,
-                "keyed_hash": keyed_hash,
-                "entity_type": entity_type,
-                "erasure_request_id": request,
-                "erased_at": at,
-            }
+            {**request, "kind": kind, "keyed_hash": keyed_hash, "entity_type": entity_type, "erased_at": at}
             for (kind, keyed_hash), entity_type in sorted(hashes.items())
         ]
         self._session.execute(insert(ErasedContactRow).values(rows).on_conflict_do_nothing())
 
     def relations(self) -> frozenset[EntityType]:
         """Return the relations of the erased contacts."""
-        query = select(ErasedContactRow.entity_type).where(
-            ErasedContactRow.organisation_id == self._session.organisation_id, ErasedContactRow.entity_type.is_not(None)
-        )
-        return frozenset(map(EntityType, self._session.scalars(query.distinct())))
+        of_entities = (self._session.owns(ErasedContactRow), ErasedContactRow.entity_type.is_not(None))
+        relations = self._session.scalars(select(ErasedContactRow.entity_type).where(*of_entities).distinct())
+        return frozenset(map(EntityType, relations))
 
     def of_addresses(self, subscriber_hashes: Iterable[str]) -> frozenset[str]:
         """Return which of the addresses, given as subscriber hashes, are erased."""
         erased = self._hashes()
         if not erased:
             return frozenset()
-        return frozenset(key for key in subscriber_hashes if (_ADDRESS, self._keyed.of_address(key)) in erased)
+        return frozenset(key for key in subscriber_hashes if (_ADDRESS, self.keyed.of_address(key)) in erased)
 
     def has_addresses(self, erasure_request_id: str) -> bool:
         """Return whether any address belongs to the request."""
@@ -90,7 +82,7 @@ class ErasedContacts:
     def recognised(self, erasure_request_id: str, subscriber_hashes: Iterable[str]) -> Sequence[str]:
         """Return which of the addresses, given as subscriber hashes, belong to the request."""
         kept = self._addresses_of(erasure_request_id)
-        return [key for key in subscriber_hashes if self._keyed.of_address(key) in kept]
+        return [key for key in subscriber_hashes if self.keyed.of_address(key) in kept]
 
     def among(self, contacts: pd.DataFrame, known: ErasedAmong | None = None) -> ErasedAmong:
         """Return which of the contacts (entity_type, entity_id, subscriber_hash) are erased, and which addresses.
@@ -106,45 +98,44 @@ class ErasedContacts:
         found = known or ErasedAmong()
         entities, addresses = set(found.contacts), set(found.addresses)
         for kind, entity_id, address in zip(*columns, strict=True):
-            keyed = self._keyed.of_entity(EntityType(kind), entity_id)
+            keyed = self.keyed.of_entity(EntityType(kind), entity_id)
             is_erased = (kind, entity_id) in entities or (_ENTITY, keyed) in new
             if is_erased:
                 entities.add((kind, entity_id))
-            if address and (is_erased or (_ADDRESS, self._keyed.of_address(address)) in new):
+            if address and (is_erased or (_ADDRESS, self.keyed.of_address(address)) in new):
                 addresses.add(address)
         return ErasedAmong(frozenset(entities), frozenset(addresses), erased)
 
     def holds(self, contact: Contact) -> bool:
         """Return whether the contact is erased."""
-        return (_ENTITY, self._keyed.of_entity(*contact)) in self._hashes()
+        return (_ENTITY, self.keyed.of_entity(*contact)) in self._hashes()
 
     def lift(self, contact: Contact) -> bool:
         """End the contact's own erasures, because it opted in. Return whether there was one.
 
         An address stays erased where another erasure request has it, too.
         """
-        ours = ErasedContactRow.organisation_id == self._session.organisation_id
-        of_contact = ErasedContactRow.keyed_hash == self._keyed.of_entity(*contact)
+        ours = self._session.owns(ErasedContactRow)
+        of_contact = ErasedContactRow.keyed_hash == self.keyed.of_entity(*contact)
         requests = select(ErasedContactRow.erasure_request_id).where(ours, of_contact)
         lifted = delete(ErasedContactRow).where(ours, ErasedContactRow.erasure_request_id.in_(requests))
         return bool(self._session.scalars(lifted.returning(ErasedContactRow.kind)).all())
 
     def _addresses_of(self, erasure_request_id: str) -> frozenset[str]:
         query = select(ErasedContactRow.keyed_hash).where(
-            ErasedContactRow.organisation_id == self._session.organisation_id,
+            self._session.owns(ErasedContactRow),
             ErasedContactRow.erasure_request_id == row_id(erasure_request_id),
             ErasedContactRow.kind == _ADDRESS,
         )
         return frozenset(self._session.scalars(query))
 
     @cached_property
-    def _keyed(self) -> KeyedHashes:
+    def keyed(self) -> KeyedHashes:
+        """What makes the organisation's keyed hashes."""
         return keyed_hashes(self._session, self._keyring)
 
     def _hashes(self) -> frozenset[tuple[str, str]]:
         # The caller goes on to write: no erasure may come in between.
         share_for_transaction(self._session, erased_lock(self._session.organisation_id))
-        query = select(ErasedContactRow.kind, ErasedContactRow.keyed_hash).where(
-            ErasedContactRow.organisation_id == self._session.organisation_id
-        )
+        query = select(ErasedContactRow.kind, ErasedContactRow.keyed_hash).where(self._session.owns(ErasedContactRow))
         return frozenset((kind, keyed_hash) for kind, keyed_hash in self._session.execute(query))

@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from psycopg import sql
-from sqlalchemy import func, select
 
 from mailchimp_pipeline.consent.decision import SUPPRESSED_MEMBERS
-from mailchimp_pipeline.contacts import ARROW_STRING, content_digest
+from mailchimp_pipeline.contacts import content_digest
 from mailchimp_pipeline.contacts.arrow import pc, text_column
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, counted, driver_connection
+from mailchimp_pipeline.database.bulk import copied, copy_in, counted, driver_connection
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import merge_tags_of
 from mailchimp_pipeline.database.segments.rows import locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import SegmentMemberRow, row_id
+from mailchimp_pipeline.database.tables import row_id
 from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, Suppressions, is_mass_departure
 from mailchimp_pipeline.sync import MERGE_FIELDS
 
@@ -98,10 +97,10 @@ where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = 
 """
 """Whoever is new at an address is who is mailed there: their opt-out is that member's."""
 
-_KNOWN = """
+_KNOWN = sql.SQL("""
 select subscriber_hash, digest, entity_type, entity_id from segment_members
 where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
-"""
+""")
 
 _COUNT_SUPPRESSED = sql.SQL(f"select count(*) from ({SUPPRESSED_MEMBERS}) as member")
 
@@ -110,12 +109,6 @@ delete from segment_members
 where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
     and subscriber_hash in ({SUPPRESSED_MEMBERS})
 """)
-
-_OF_SEGMENT = """
-select subscriber_hash, entity_type, entity_id, email, first_name, last_name from segment_members
-where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
-order by subscriber_hash
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +139,7 @@ class MemberStore:
 
         `members` has, one row an address, at least subscriber_hash, entity_type, entity_id, email, first_name
         and last_name. Raises `segments.MassDeparture` where too many would leave, unless a person confirmed that;
-        contacts who opted out or were erased do not count.
+        contacts who opted out, were erased or did not consent do not count, neither as members nor as leavers.
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
@@ -155,17 +148,18 @@ class MemberStore:
         fields = {tag: column for tag, column in MERGE_FIELDS.items() if tag in tags}
         wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members, fields))
         # Compared here: in the database it would all have to be written down first, also where nothing changed.
-        known = self._read(_KNOWN, _COMPARED, parameters)
-        found = _difference(known, wanted)
-        leaving = len(found.left) - _suppressed(known, found.left, suppressions)
-        if is_mass_departure(len(known), leaving) and not departures_confirmed:
-            raise MassDeparture(segment.name, len(known), leaving)
+        known = copied(driver_connection(self._session), _KNOWN, _COMPARED, parameters)
+        added, changed, left = _difference(known, wanted)
+        suppressed = _suppressed(known, left, suppressions)
+        before, leaving = len(known) - suppressed, len(left) - suppressed
+        if is_mass_departure(before, leaving) and not departures_confirmed:
+            raise MassDeparture(segment.name, before, leaving)
         archiving = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE) if segment.on_leave is OnLeave.ARCHIVE else ()
-        self._do_for(found.left, (*archiving, _REMOVE), parameters)
-        self._write(_CHANGE, found.changed, parameters)
-        self._write(_ADD, found.added, parameters)
-        self._do_for(found.left, (_MARK_MOVED,), parameters)
-        return MemberChange(len(known), len(found.added), len(found.changed), len(found.left))
+        self._do_for(left, (*archiving, _REMOVE), parameters)
+        self._write(_CHANGE, changed, parameters)
+        self._write(_ADD, added, parameters)
+        self._do_for(left, (_MARK_MOVED,), parameters)
+        return MemberChange(len(known), len(added), len(changed), len(left))
 
     def remove_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
         """Take out the members who may not be e-mailed any more since they were found; return how many."""
@@ -176,23 +170,6 @@ class MemberStore:
         """Count the members who may not be e-mailed: none, unless something is wrong."""
         parameters = {**self._parameters(segment_id), **erased.parameters()}
         return counted(driver_connection(self._session), _COUNT_SUPPRESSED, parameters)
-
-    def count(self, segment_id: str) -> int:
-        """Count the segment's members."""
-        query = select(func.count()).where(
-            SegmentMemberRow.organisation_id == self._session.organisation_id,
-            SegmentMemberRow.segment_id == row_id(segment_id),
-        )
-        return self._session.scalars(query).one()
-
-    def of(self, segment_id: str) -> pd.DataFrame:
-        """Return the segment's members by hash, with the columns that `replace` asks for, as `ARROW_STRING`."""
-        return self._read(_OF_SEGMENT, _COLUMNS, self._parameters(segment_id))
-
-    def _read(self, query: LiteralString, columns: Sequence[str], parameters: Mapping[str, object]) -> pd.DataFrame:
-        nobody = pd.DataFrame({name: pd.Series(dtype=ARROW_STRING) for name in columns})
-        pieces = copy_out(driver_connection(self._session), sql.SQL(query), columns, parameters)
-        return pd.concat([nobody, *pieces], ignore_index=True)
 
     def _do_for(
         self, left: Sequence[str], statements: Sequence[LiteralString], parameters: Mapping[str, object]
@@ -215,17 +192,8 @@ class MemberStore:
         return {"organisation_id": self._session.organisation_id, "segment_id": row_id(segment_id)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    """Rows of the wanted members that are new or not as they were, and the hashes of those who are no more."""
-
-    added: pd.DataFrame
-    changed: pd.DataFrame
-    left: Sequence[str]
-
-
-def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> _Difference:
-    """Compare members by hash; both frames have `_COMPARED`."""
+def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[str]]:
+    """Return the wanted members that are new, those that are not as they were, and the hashes of who are no more."""
     before = {name: text_column(known[name]) for name in _COMPARED}
     now = {name: text_column(wanted[name]) for name in _COMPARED}
     hashes, hashes_before = now["subscriber_hash"], before["subscriber_hash"]
@@ -238,7 +206,10 @@ def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> _Difference:
     is_new = _flags(pc.is_null(place))
     # The first time that is everybody: not twice as much memory for them.
     added = wanted if is_new.all() else wanted[is_new]
-    return _Difference(added=added, changed=wanted[differs], left=left)
+    return added, wanted[differs], left
+
+
+_CONTACT = ["entity_type", "entity_id"]
 
 
 def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppressions) -> int:
@@ -246,10 +217,12 @@ def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppress
     if not left:
         return 0
     rows = known[known["subscriber_hash"].isin(left)]
-    by_address = rows["subscriber_hash"].isin(suppressions.addresses["subscriber_hash"])
-    keys = pd.MultiIndex.from_frame(suppressions.entities[["entity_type", "entity_id"]])
-    by_contact = pd.MultiIndex.from_frame(rows[["entity_type", "entity_id"]]).isin(keys)
-    return int((by_address.to_numpy(dtype=np.bool_) | by_contact).sum())
+    contacts = pd.MultiIndex.from_frame(rows[_CONTACT])
+    by_address = rows["subscriber_hash"].isin(suppressions.addresses["subscriber_hash"]).to_numpy(dtype=np.bool_)
+    found = by_address | contacts.isin(pd.MultiIndex.from_frame(suppressions.entities[_CONTACT]))
+    if suppressions.consented is not None:
+        found |= ~contacts.isin(pd.MultiIndex.from_frame(suppressions.consented[_CONTACT]))
+    return int(found.sum())
 
 
 def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array of booleans

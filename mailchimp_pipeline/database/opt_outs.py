@@ -10,21 +10,15 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from mailchimp_pipeline.consent.decision import SUPPRESSED_CONTACTS
 from mailchimp_pipeline.database.bulk import driver_connection
-from mailchimp_pipeline.database.ledger.statements import TO_UNSUBSCRIBE
+from mailchimp_pipeline.database.consent_statements import contacts_by_address
+from mailchimp_pipeline.database.ledger.statements import MEMBERS_OF_SUPPRESSED_CONTACTS, TO_UNSUBSCRIBE
 from mailchimp_pipeline.database.session import OrganisationSession
 
 _AUDIENCES = sql.SQL(f"select distinct mailchimp_list_id from ({TO_UNSUBSCRIBE}) as member order by 1")
 
 _OF_FORMER_HOLDERS = sql.SQL(f"""
-select member.mailchimp_list_id, member.subscriber_hash, member.entity_type, member.entity_id
-from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
-    select * from audience_members as theirs
-    where theirs.organisation_id = %(organisation_id)s
-        and theirs.entity_type = about.entity_type and theirs.entity_id = about.entity_id offset 0
-) as member
-where member.status in ('subscribed', 'pending')
+select mailchimp_list_id, subscriber_hash, entity_type, entity_id from ({MEMBERS_OF_SUPPRESSED_CONTACTS}) as member
 """)
 
 _ATTRIBUTE = sql.SQL("""
@@ -60,11 +54,7 @@ def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> N
     members = connection.execute(_OF_FORMER_HOLDERS, ours).fetchall()
     if not members:
         return
-    there = contacts[contacts["subscriber_hash"].isin([str(key) for _, key, _, _ in members])]
-    holders: dict[str, list[tuple[str, str]]] = {}
-    columns = (there[name].tolist() for name in ("subscriber_hash", "entity_type", "entity_id"))
-    for key, entity_type, entity_id in sorted(zip(*columns, strict=True)):
-        holders.setdefault(key, []).append((entity_type, entity_id))
+    holders = contacts_by_address(contacts, [key for _, key, _, _ in members])
     for list_id, key, entity_type, entity_id in members:
         now = holders.get(str(key), [])
         if now and (entity_type, entity_id) not in now:

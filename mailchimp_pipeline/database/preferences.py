@@ -18,12 +18,14 @@ from mailchimp_pipeline.consent.decision import (
     SUPPRESSED_CONTACTS,
 )
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType
-from mailchimp_pipeline.database.bulk import driver_connection
+from mailchimp_pipeline.database.bulk import as_texts, driver_connection
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import PreferenceRow
+from mailchimp_pipeline.database.tables import PreferenceRow, as_value, of_contact
 from mailchimp_pipeline.segments import Exclusion, Suppressions
+
+_ENTITY, _ADDRESS = ("entity_type", "entity_id"), ("subscriber_hash",)
 
 
 class PreferenceStore:
@@ -34,60 +36,50 @@ class PreferenceStore:
 
     def get(self, entity_type: EntityType, entity_id: str) -> Preference | None:
         """Return the contact's preference, None where it never made a statement."""
-        query = self._all().where(PreferenceRow.entity_type == entity_type.value, PreferenceRow.entity_id == entity_id)
+        query = self._all().where(of_contact(PreferenceRow, (entity_type, entity_id)))
         row = self._session.scalar(query, execution_options={"populate_existing": True})
         return row and _preference(row)
 
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Preference]:
         """Return a page of preferences, those that changed last first. Raises `paging.CursorInvalid`."""
-        query = self._all()
+        query, place = self._all(), (PreferenceRow.updated_at, PreferenceRow.entity_type, PreferenceRow.entity_id)
         if cursor is not None:
             at, (entity_type, entity_id) = read_cursor(cursor, _entity_key)
-            place = tuple_(PreferenceRow.updated_at, PreferenceRow.entity_type, PreferenceRow.entity_id)
-            query = query.where(place < (at, entity_type, entity_id))
-        ordered = query.order_by(
-            PreferenceRow.updated_at.desc(), PreferenceRow.entity_type.desc(), PreferenceRow.entity_id.desc()
-        )
-        rows = self._session.scalars(ordered.limit(limit + 1)).all()
+            query = query.where(tuple_(*place) < (at, entity_type, entity_id))
+        rows = self._session.scalars(query.order_by(*(column.desc() for column in place)).limit(limit + 1)).all()
         return page(
             rows, limit, _preference, lambda row: cursor_after(row.updated_at, f"{row.entity_type}/{row.entity_id}")
         )
 
     def _all(self) -> Select[PreferenceRow]:
-        return select(PreferenceRow).where(PreferenceRow.organisation_id == self._session.organisation_id)
+        return select(PreferenceRow).where(self._session.owns(PreferenceRow))
 
 
 def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressions:
     """Return which contacts and addresses of the organisation may not be e-mailed; `erased` are those of rule 1."""
-    out = _rows(session, SUPPRESSED_CONTACTS, ["entity_type", "entity_id"])
-    addresses = _rows(session, SUPPRESSED_ADDRESSES, ["subscriber_hash"])
-    gone = pd.DataFrame(sorted(erased.contacts), columns=["entity_type", "entity_id"], dtype=ARROW_STRING)
-    gone_addresses = pd.DataFrame({"subscriber_hash": sorted(erased.addresses)}, dtype=ARROW_STRING)
-    required = driver_connection(session).execute(
-        sql.SQL(f"select {CONSENT_REQUIRED}"), {"organisation_id": session.organisation_id}
-    )
-    is_required = (required.fetchone() or (False,))[0]
+    connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
+
+    def found(query: LiteralString, columns: Sequence[str]) -> pd.DataFrame:
+        return as_texts(connection.execute(query, ours).fetchall(), columns)
+
+    is_required = connection.execute(sql.SQL(f"select {CONSENT_REQUIRED}"), ours).fetchone() == (True,)
     return Suppressions(
-        entities=_together(out.assign(reason=Exclusion.OPTED_OUT.value), gone.assign(reason=Exclusion.ERASED.value)),
-        addresses=_together(
-            addresses.assign(reason=Exclusion.OPTED_OUT.value), gone_addresses.assign(reason=Exclusion.ERASED.value)
+        entities=_with_reasons(found(SUPPRESSED_CONTACTS, _ENTITY), as_texts(sorted(erased.contacts), _ENTITY)),
+        addresses=_with_reasons(
+            found(SUPPRESSED_ADDRESSES, _ADDRESS), as_texts([(key,) for key in sorted(erased.addresses)], _ADDRESS)
         ),
-        consented=_rows(session, CONSENTED_CONTACTS, ["entity_type", "entity_id"]) if is_required else None,
+        consented=found(CONSENTED_CONTACTS, _ENTITY) if is_required else None,
     )
 
 
 def suppressed_relations(session: OrganisationSession) -> frozenset[EntityType]:
     """Return the relations in which somebody opted out: their present addresses decide for others, too."""
-    contacts = _rows(session, SUPPRESSED_CONTACTS, ["entity_type", "entity_id"])
-    return frozenset(map(EntityType, contacts["entity_type"].unique()))
+    opted_out = select(PreferenceRow.entity_type).where(session.owns(PreferenceRow), ~PreferenceRow.opted_in)
+    return frozenset(map(EntityType, session.scalars(opted_out.distinct())))
 
 
-def _rows(session: OrganisationSession, query: LiteralString, columns: Sequence[str]) -> pd.DataFrame:
-    found = driver_connection(session).execute(query, {"organisation_id": session.organisation_id}).fetchall()
-    return pd.DataFrame(found, columns=[*columns], dtype=ARROW_STRING)
-
-
-def _together(*frames: pd.DataFrame) -> pd.DataFrame:
+def _with_reasons(opted_out: pd.DataFrame, erased: pd.DataFrame) -> pd.DataFrame:
+    frames = [opted_out.assign(reason=Exclusion.OPTED_OUT.value), erased.assign(reason=Exclusion.ERASED.value)]
     return pd.concat(frames, ignore_index=True).astype(ARROW_STRING)
 
 
@@ -97,12 +89,4 @@ def _entity_key(text: str) -> tuple[str, str]:
 
 
 def _preference(row: PreferenceRow) -> Preference:
-    return Preference(
-        entity_type=EntityType(row.entity_type),
-        entity_id=row.entity_id,
-        opted_in=row.opted_in,
-        consent_given_at=row.consent_given_at,
-        consent_withdrawn_at=row.consent_withdrawn_at,
-        consent_source=row.consent_source,
-        updated_at=row.updated_at,
-    )
+    return as_value(Preference, row, entity_type=EntityType(row.entity_type))

@@ -6,12 +6,14 @@ What does not belong here: reading the audiences (`services.reconcile`).
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import select, union, update
+from sqlalchemy import select, true, union, update
 
-from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel, ConsentStatement
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
-from mailchimp_pipeline.database.consent_statements import HOLDERS, record_statements
+from mailchimp_pipeline.database.consent_statements import HOLDERS, as_statement, record_statements
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
 from mailchimp_pipeline.sync import MemberRef
@@ -25,18 +27,19 @@ order by 1, 2, 3
 
 def audiences_known(session: OrganisationSession) -> Sequence[str]:
     """Return the audiences that the organisation's segments or ledgers name, by id."""
-    ours = [
-        select(row.mailchimp_list_id).where(row.organisation_id == session.organisation_id)
-        for row in (SegmentRow, AudienceReadRow, AudienceMemberRow)
-    ]
-    return sorted(session.scalars(union(*ours)))
+    rows = (SegmentRow, AudienceReadRow, AudienceMemberRow)
+    return sorted(session.scalars(union(*(select(row.mailchimp_list_id).where(session.owns(row)) for row in rows))))
 
 
-def members_known(session: OrganisationSession, list_id: str) -> Mapping[str, tuple[str | None, MemberRef]]:
-    """Return the status and the ids of the audience's members as the ledger has them, by hash."""
+def members_known(
+    session: OrganisationSession, list_id: str, hashes: Sequence[str] | None = None
+) -> Mapping[str, tuple[str | None, MemberRef]]:
+    """Return the status and the ids of the audience's members as the ledger has them, by hash; of all or of these."""
     row = AudienceMemberRow
     query = select(row.subscriber_hash, row.status, row.contact_id, row.member_id).where(
-        row.organisation_id == session.organisation_id, row.mailchimp_list_id == list_id
+        session.owns(row),
+        row.mailchimp_list_id == list_id,
+        true() if hashes is None else row.subscriber_hash.in_(hashes),
     )
     return {
         key: (status, MemberRef(key, contact_id, member_id))
@@ -44,25 +47,18 @@ def members_known(session: OrganisationSession, list_id: str) -> Mapping[str, tu
     }
 
 
-def members_known_as(session: OrganisationSession, list_id: str, hashes: Sequence[str]) -> Mapping[str, MemberRef]:
-    """Return the ids of those members of the audience that the ledger has, by hash."""
-    row = AudienceMemberRow
-    query = select(row.subscriber_hash, row.contact_id, row.member_id).where(
-        row.organisation_id == session.organisation_id,
-        row.mailchimp_list_id == list_id,
-        row.subscriber_hash.in_(hashes),
-    )
-    return {key: MemberRef(key, contact_id, member_id) for key, contact_id, member_id in session.execute(query)}
-
-
-def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[str], *, by: str, at: datetime) -> int:
+def record_deleted(  # noqa: PLR0913 - a statement is made of these
+    session: OrganisationSession, keyring: Keyring, list_id: str, hashes: Sequence[str], *, by: str, at: datetime
+) -> int:
     """Record that Mailchimp deleted these members permanently. Return how many consent statements that makes.
 
     An erasure that was made after the backup looks just like it, and its hashes are lost. So each contact counts as
     opted out, in every audience, until it opts in.
     """
+    # Before any row is locked, as everywhere.
+    lock_for_transaction(session, consent_lock(session.organisation_id))
     absent = update(AudienceMemberRow).where(
-        AudienceMemberRow.organisation_id == session.organisation_id,
+        session.owns(AudienceMemberRow),
         AudienceMemberRow.mailchimp_list_id == list_id,
         AudienceMemberRow.subscriber_hash.in_(hashes),
     )
@@ -70,15 +66,7 @@ def record_deleted(session: OrganisationSession, list_id: str, hashes: Sequence[
     parameters = {"organisation_id": session.organisation_id, "hashes": text_array(hashes)}
     found = driver_connection(session).execute(_HOLDERS_OF, parameters).fetchall()
     statements = [
-        ConsentStatement(
-            opted_in=False,
-            source=DELETED_AT_MAILCHIMP,
-            stated_at=at,
-            contact=(EntityType(str(entity_type)), str(entity_id)),
-            subscriber_hash=str(key),
-            mailchimp_list_id=list_id,
-            channel=Channel.DELETION,
-        )
-        for key, entity_type, entity_id in found
+        as_statement((*contact, key, False, at, Channel.DELETION), source=DELETED_AT_MAILCHIMP, list_id=list_id)
+        for key, *contact in found
     ]
-    return record_statements(session, statements, by=by, at=at)
+    return record_statements(session, keyring, statements, by=by, at=at)

@@ -1,9 +1,9 @@
 """The database as a sync needs it. Each call is a transaction of its own; the statements are in the stores."""
 
-from collections import Counter, defaultdict
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import pandas as pd
@@ -30,7 +30,7 @@ from mailchimp_pipeline.database.segments import (
 )
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName, StoppedRun, SyncRequest
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
+from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
 
 _AUDIENCE_WAIT_SECONDS = 900
@@ -63,7 +63,7 @@ class DatabaseRecords:
     def take_addresses(self, organisation_id: str, contacts: pd.DataFrame) -> None:
         """Record which addresses these contacts, all of the organisation in the relations that occur, have now."""
         with self.database.organisation(organisation_id) as session:
-            record_current_addresses(session, contacts, at=self.clock())
+            record_current_addresses(session, self.keyring, contacts, at=self.clock())
             attribute_members(session, contacts)
 
     def read_suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> Suppressions:
@@ -88,15 +88,8 @@ class DatabaseRecords:
             change = store.replace(segment, membership.members, suppressed, departures_confirmed=departures_confirmed)
             left_out = store.remove_suppressed(segment.id, now_erased)
         excluded = Counter(membership.excluded) + Counter({Exclusion.OPTED_OUT: left_out})
-        return MembershipCounts(
-            matching=membership.matching,
-            members=len(membership.members) - left_out,
-            excluded=excluded,
-            before=change.before,
-            added=change.added,
-            changed=change.changed,
-            removed=change.removed,
-        )
+        members = len(membership.members) - left_out
+        return MembershipCounts(membership.matching, members, excluded, **asdict(change))
 
     def count_suppressed(self, segment: Segment, erased: ErasedAmong) -> int:
         """Count the segment's members who may not be e-mailed."""
@@ -117,37 +110,24 @@ class DatabaseRecords:
         """Return the ledger of an audience."""
         return DatabaseLedger(self.database, self.keyring, organisation_id, list_id, self.clock)
 
-    @contextmanager
-    def hold_audience(self, organisation_id: str, list_id: str) -> Generator[Hold]:
+    def hold_audience(self, organisation_id: str, list_id: str) -> AbstractContextManager[Hold]:
         """Wait for the audience and keep others from syncing it meanwhile."""
-        with hold_audience(self.database, organisation_id, list_id, wait_seconds=_AUDIENCE_WAIT_SECONDS) as held:
-            yield held
+        return hold_audience(self.database, organisation_id, list_id, wait_seconds=_AUDIENCE_WAIT_SECONDS)
 
     def mark_syncing(self, segment: Segment) -> None:
         """Record that a run syncs the segment."""
         with self.database.organisation(segment.organisation_id) as session:
             SegmentProgress(session).mark_syncing(segment.id, at=self.clock())
 
-    def mark_synced(self, result: SegmentResult) -> None:
-        """Record that the sync ended well, and its figures."""
-        with self.database.organisation(result.segment.organisation_id) as session:
-            SegmentProgress(session).mark_synced(
-                result.segment.id, member_count=result.member_count, report=result.figures(), at=self.clock()
-            )
-
-    def mark_failed(
-        self,
-        segment: Segment,
-        error: str,
-        *,
-        stopped_by: StopReason | None = None,
-        report: Mapping[str, object] | None = None,
-    ) -> None:
-        """Record why the sync did not end well, which rule stopped it, and its figures where it came that far."""
+    def mark_ended(self, result: SegmentResult) -> None:
+        """Record how the sync ended: why not well, and which rule stopped it; its figures where it came that far."""
+        segment, at = result.segment, self.clock()
         with self.database.organisation(segment.organisation_id) as session:
-            SegmentProgress(session).mark_error(
-                segment.id, error, at=self.clock(), stopped_by=stopped_by, report=report
-            )
+            progress, report = SegmentProgress(session), result.figures() if result.report else None
+            if result.error:
+                progress.mark_error(segment.id, result.error, at=at, stopped_by=result.stopped_by, report=report)
+            else:
+                progress.mark_synced(segment.id, member_count=result.member_count, report=report or {}, at=at)
 
     def segments(self, keys: Sequence[str]) -> Sequence[Segment]:
         """Return the due segments with these partition keys; others are passed over."""
@@ -206,20 +186,11 @@ class DatabaseRecords:
     def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
         """Put the segments whose status has not changed since the run began into `error`, and fail its requests."""
         failed: list[str] = []
-        for organisation_id, segment_ids in _by_organisation(run.keys).items():
+        segments = [key.rpartition("/") for key in run.keys]
+        for organisation_id in dict.fromkeys(organisation_id for organisation_id, _, _ in segments):
+            ids = [segment_id for its_organisation, _, segment_id in segments if its_organisation == organisation_id]
             with self.database.organisation(organisation_id) as session:
-                untouched = SegmentProgress(session).mark_untouched(
-                    segment_ids, reason, since=run.begun, at=self.clock()
-                )
+                untouched = SegmentProgress(session).mark_untouched(ids, reason, since=run.begun, at=self.clock())
                 SyncRequestStore(session).fail_stopped(run.request_ids, reason, run_id=run.id, at=self.clock())
             failed += [f"{organisation_id}/{segment_id}" for segment_id in untouched]
         return failed
-
-
-def _by_organisation(keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """Return the segment ids of partition keys by organisation."""
-    ids: defaultdict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        organisation_id, _, segment_id = key.rpartition("/")
-        ids[organisation_id].append(segment_id)
-    return ids

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.segments.rows import locked_segment, told
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, row_ids
+from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, as_value, row_ids
 from mailchimp_pipeline.runs.pipeline import RequestStatus, SyncRequest
 
 
@@ -58,7 +58,7 @@ class SyncRequestStore:
         A run that is retried takes over the requests of the run before it.
         """
         started = update(SyncRequestRow).where(
-            SyncRequestRow.organisation_id == self._session.organisation_id,
+            self._session.owns(SyncRequestRow),
             SyncRequestRow.id.in_(row_ids(request_ids)),
             SyncRequestRow.segment_id.in_(row_ids(segment_ids)),
             SyncRequestRow.status != RequestStatus.DONE.value,
@@ -81,7 +81,7 @@ class SyncRequestStore:
     def fail_stopped(self, request_ids: Collection[str], error: str, *, run_id: str, at: datetime) -> None:
         """Fail those of a stopped run's requests that have not ended, unless another run serves them."""
         stopped = update(SyncRequestRow).where(
-            SyncRequestRow.organisation_id == self._session.organisation_id,
+            self._session.owns(SyncRequestRow),
             SyncRequestRow.id.in_(row_ids(request_ids)),
             SyncRequestRow.finished_at.is_(None),
             or_(SyncRequestRow.run_id.is_(None), SyncRequestRow.run_id == run_id),
@@ -91,7 +91,7 @@ class SyncRequestStore:
     def end_waiting(self, error: str, *, by: str, at: datetime) -> None:
         """Fail the requests that wait, because nothing is going to serve them."""
         waiting = update(SyncRequestRow).where(
-            SyncRequestRow.organisation_id == self._session.organisation_id,
+            self._session.owns(SyncRequestRow),
             SyncRequestRow.status == RequestStatus.WAITING.value,
         )
         ending = waiting.values(status=RequestStatus.FAILED.value, error=error, finished_at=at)
@@ -102,7 +102,7 @@ class SyncRequestStore:
     def _waiting(self, segment: SegmentRow) -> SyncRequestRow | None:
         """Return the request that waits, kept from runs until the transaction ends."""
         query = select(SyncRequestRow).where(
-            SyncRequestRow.organisation_id == self._session.organisation_id,
+            self._session.owns(SyncRequestRow),
             SyncRequestRow.segment_id == segment.id,
             SyncRequestRow.status == RequestStatus.WAITING.value,
         )
@@ -129,7 +129,7 @@ class SyncRequestStore:
 
     def _query(self, request_ids: Collection[str]) -> Select[SyncRequestRow]:
         return select(SyncRequestRow).where(
-            SyncRequestRow.organisation_id == self._session.organisation_id,
+            self._session.owns(SyncRequestRow),
             SyncRequestRow.id.in_(row_ids(request_ids)),
         )
 
@@ -149,16 +149,5 @@ def open_requests(session: Session) -> tuple[SyncRequest, ...]:
 
 
 def _request(row: SyncRequestRow) -> SyncRequest:
-    return SyncRequest(
-        id=str(row.id),
-        organisation_id=row.organisation_id,
-        segment_id=str(row.segment_id),
-        status=RequestStatus(row.status),
-        requested_by=row.requested_by,
-        requested_at=row.requested_at,
-        departures_confirmed=row.departures_confirmed,
-        run_id=row.run_id,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        error=row.error,
-    )
+    ids = {"id": str(row.id), "segment_id": str(row.segment_id)}
+    return as_value(SyncRequest, row, **ids, status=RequestStatus(row.status))

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.roles import DatabaseRole, look_across, see_nobody, work_for
+from mailchimp_pipeline.database.tables import OrganisationRow
 from mailchimp_pipeline.errors import Interrupted, LastingError, PassingError, PipelineError
 
 _CONNECT_SECONDS = 10
@@ -67,6 +68,10 @@ class OrganisationSession(Session):
     def __init__(self, bind: Engine, organisation_id: str) -> None:
         super().__init__(bind, expire_on_commit=False)
         self.organisation_id = organisation_id
+
+    def owns(self, row: type[OrganisationRow]) -> ColumnElement[bool]:
+        """Return the condition that a row belongs to the session's organisation."""
+        return row.organisation_id == self.organisation_id
 
 
 class Database:

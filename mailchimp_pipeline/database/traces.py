@@ -1,15 +1,17 @@
 """The rows that hold a contact, in every table: removed for an erasure, by entity, by address and by lasting id.
 
-The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source.
+The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source, or by a
+keyed hash of that.
 What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`holdings`).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, or_, update
+from sqlalchemy.orm import InstrumentedAttribute
 
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts import member_ids
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
@@ -17,114 +19,94 @@ from mailchimp_pipeline.database.tables import (
     PreferenceRow,
     RejectedContactRow,
     SegmentMemberRow,
+    of_contact,
 )
-from mailchimp_pipeline.erasure import Trace
+from mailchimp_pipeline.erasure import Targets, Trace
 
 _MEMBERSHIPS, _LEDGER = "memberships", "audience_members"
 
 
-@dataclass(slots=True)
-class Removed:
-    """What was removed: the contact's addresses as hashes, which audiences had it, and how many rows of what."""
-
-    addresses: set[str]
-    contact_ids: set[str] = field(default_factory=set[str])
-    traces: list[Trace] = field(default_factory=list[Trace])
-    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("preferences", _MEMBERSHIPS, _LEDGER), 0))
-
-
 class Traces:
-    """One contact's rows in the session's organisation."""
+    """One contact's rows in the session's organisation, found by what `targets` know of it and by what is found then.
 
-    def __init__(self, session: OrganisationSession, entity_type: EntityType, entity_id: str) -> None:
+    `rows` counts what was removed.
+    """
+
+    def __init__(self, session: OrganisationSession, targets: Targets) -> None:
+        self.rows = dict.fromkeys(("preferences", _MEMBERSHIPS, _LEDGER), 0)
         self._session = session
-        self._entity = (entity_type.value, entity_id)
+        self._contact = (targets.entity_type, targets.entity_id)
+        self._addresses = set(targets.addresses)
+        self._contact_ids = {trace.contact_id for trace in targets.traces if trace.contact_id}
+        self._traces: list[Trace] = []
 
-    def remove_preference(self, removed: Removed) -> None:
+    def found_with(self, targets: Targets) -> Targets:
+        """Return the targets with the contact's addresses, and the audiences that had it, as far as removed rows told.
+
+        An audience had the contact where it was sent there, or Mailchimp named a status.
+        """
+        return targets.with_addresses(self._addresses).with_traces(self._traces)
+
+    def remove_preference(self) -> None:
         """Remove the contact's preference and consent statements."""
         for row in (ConsentStatementRow, PreferenceRow):
-            contact = and_(
-                row.organisation_id == self._session.organisation_id,
-                row.entity_type == self._entity[0],
-                row.entity_id == self._entity[1],
-            )
+            contact = and_(self._session.owns(row), of_contact(row, self._contact))
             gone = self._session.scalars(delete(row).where(contact).returning(row.subscriber_hash)).all()
-            removed.addresses.update(address for address in gone if address)
-            removed.rows["preferences"] += len(gone) if row is PreferenceRow else 0
+            self._addresses.update(address for address in gone if address)
+            self.rows["preferences"] += len(gone) if row is PreferenceRow else 0
 
-    def remove_address_from_others(self, removed: Removed) -> None:
+    def remove_address_from_others(self) -> None:
         """Take the contact's addresses out of what is kept of others; statements about an address alone go."""
-        ours = ConsentStatementRow.organisation_id == self._session.organisation_id
-        there = ConsentStatementRow.subscriber_hash.in_(removed.addresses)
+        ours, there = self._session.owns(ConsentStatementRow), ConsentStatementRow.subscriber_hash.in_(self._addresses)
         self._session.execute(delete(ConsentStatementRow).where(ours, there, ConsentStatementRow.entity_id.is_(None)))
-        self._session.execute(update(ConsentStatementRow).where(ours, there).values(subscriber_hash=None))
-        preferences = update(PreferenceRow).where(
-            PreferenceRow.organisation_id == self._session.organisation_id,
-            PreferenceRow.subscriber_hash.in_(removed.addresses),
-        )
-        self._session.execute(preferences.values(subscriber_hash=None))
-        replaced = update(AudienceMemberRow).where(
-            AudienceMemberRow.organisation_id == self._session.organisation_id,
-            AudienceMemberRow.replaced_hash.in_(removed.addresses),
-        )
-        self._session.execute(replaced.values(replaced_hash=None))
+        for row, column in (
+            (ConsentStatementRow, ConsentStatementRow.subscriber_hash),
+            (PreferenceRow, PreferenceRow.subscriber_hash),
+            (AudienceMemberRow, AudienceMemberRow.replaced_hash),
+        ):
+            kept = update(row).where(self._session.owns(row), column.in_(self._addresses))
+            self._session.execute(kept.values({column: None}))
 
-    def remove_members(self, removed: Removed, *, list_id: str | None = None) -> None:
+    def remove_members(self, *, list_id: str | None = None) -> None:
         """Remove the contact from segments and from the ledger, of one audience or of all.
 
         A row found by the contact may tell another address of it: looked for until none is new.
         """
         while True:
-            known = (len(removed.addresses), len(removed.contact_ids))
-            self._remove_memberships(removed, list_id)
-            self._remove_rejections(removed, list_id)
-            self._remove_from_ledger(removed, list_id)
-            if known == (len(removed.addresses), len(removed.contact_ids)):
+            known = (len(self._addresses), len(self._contact_ids))
+            memberships = self._removed(SegmentMemberRow, list_id, SegmentMemberRow.email)
+            rejections = self._removed(RejectedContactRow, list_id, RejectedContactRow.subscriber_hash)
+            self._addresses.update(address for (address,) in rejections)
+            self._addresses.update(key for (email,) in memberships for key in member_ids(email))
+            self.rows[_MEMBERSHIPS] += len(memberships)
+            self._remove_from_ledger(list_id)
+            if known == (len(self._addresses), len(self._contact_ids)):
                 return
 
-    def _remove_memberships(self, removed: Removed, list_id: str | None) -> None:
-        row = SegmentMemberRow
-        contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
-        where = [row.organisation_id == self._session.organisation_id]
-        where.append(or_(contact, row.subscriber_hash.in_(removed.addresses)))
-        where += [row.mailchimp_list_id == list_id] if list_id else []
-        gone = self._session.scalars(delete(row).where(*where).returning(row.subscriber_hash)).all()
-        removed.rows[_MEMBERSHIPS] += len(gone)
-        removed.addresses.update(gone)
-
-    def _remove_rejections(self, removed: Removed, list_id: str | None) -> None:
-        row = RejectedContactRow
-        contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
-        where = [row.organisation_id == self._session.organisation_id]
-        where.append(or_(contact, row.subscriber_hash.in_(removed.addresses)))
-        where += [row.mailchimp_list_id == list_id] if list_id else []
-        removed.addresses.update(self._session.scalars(delete(row).where(*where).returning(row.subscriber_hash)))
-
-    def _remove_from_ledger(self, removed: Removed, list_id: str | None) -> None:
+    def _remove_from_ledger(self, list_id: str | None) -> None:
         row = AudienceMemberRow
-        contact = and_(row.entity_type == self._entity[0], row.entity_id == self._entity[1])
-        where = [row.organisation_id == self._session.organisation_id]
-        where.append(or_(contact, row.subscriber_hash.in_(removed.addresses), row.contact_id.in_(removed.contact_ids)))
-        where += [row.mailchimp_list_id == list_id] if list_id else []
-        columns = (row.mailchimp_list_id, row.subscriber_hash, row.replaced_hash, row.contact_id, row.member_id)
-        for list_of_row, address, replaced, contact_id, member_id, was_there in self._session.execute(
-            delete(row).where(*where).returning(*columns, _was_there())
-        ):
-            removed.rows[_LEDGER] += 1
-            removed.addresses |= {address, replaced or address}
-            removed.contact_ids |= {contact_id} if contact_id else set()
-            if was_there:
-                removed.traces.append(
+        was_there = or_(row.pushed_at.is_not(None), row.status.is_not(None)).label("was_there")
+        columns = (row.mailchimp_list_id, row.subscriber_hash, row.contact_id, row.member_id)
+        gone = self._removed(row, list_id, *columns, row.replaced_hash, row.email, was_there)
+        self.rows[_LEDGER] += len(gone)
+        for list_of_row, address, contact_id, member_id, replaced, email, is_trace in gone:
+            self._addresses |= {address, replaced or address, *(member_ids(email) if email else ())}
+            self._contact_ids |= {contact_id} if contact_id else set()
+            if is_trace:
+                self._traces.append(
                     Trace(list_id=list_of_row, subscriber_hash=address, contact_id=contact_id, member_id=member_id)
                 )
 
-
-def removed_by(addresses: Iterable[str], traces: Iterable[Trace]) -> Removed:
-    """Return what to begin a removal with, of a contact that is known by these."""
-    return Removed(set(addresses), {trace.contact_id for trace in traces if trace.contact_id})
-
-
-def _was_there() -> ColumnElement[bool]:
-    """Return whether a row of the ledger says that the audience had the contact."""
-    row = AudienceMemberRow
-    return or_(row.pushed_at.is_not(None), row.status.is_not(None)).label("was_there")
+    def _removed(
+        self,
+        row: type[SegmentMemberRow | RejectedContactRow | AudienceMemberRow],
+        list_id: str | None,
+        *columns: InstrumentedAttribute[Any] | ColumnElement[Any],
+    ) -> Sequence[Sequence[Any]]:
+        """Remove the contact's rows from a table, of one audience or of all; return these columns of each."""
+        theirs = [of_contact(row, self._contact), row.subscriber_hash.in_(self._addresses)]
+        if row is AudienceMemberRow:
+            theirs.append(AudienceMemberRow.contact_id.in_(self._contact_ids))
+        there = [row.mailchimp_list_id == list_id] if list_id else []
+        gone = delete(row).where(self._session.owns(row), or_(*theirs), *there)
+        return self._session.execute(gone.returning(*columns)).all()

@@ -21,6 +21,13 @@ from mailchimp_pipeline.database.tables import ConnectionRow, SegmentRow, Webhoo
 
 _TOKEN_BYTES = 32
 
+_HAS_WEBHOOK = exists().where(
+    WebhookRow.organisation_id == SegmentRow.organisation_id,
+    WebhookRow.mailchimp_list_id == SegmentRow.mailchimp_list_id,
+    WebhookRow.mailchimp_webhook_id.is_not(None),
+)
+"""Whether Mailchimp has made the webhook of a segment's audience."""
+
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
@@ -55,11 +62,8 @@ class WebhookStore:
 
     def get(self, list_id: str) -> Webhook | None:
         """Return the audience's webhook."""
-        row = self._session.scalar(
-            select(WebhookRow).where(
-                WebhookRow.organisation_id == self._session.organisation_id, WebhookRow.mailchimp_list_id == list_id
-            )
-        )
+        query = select(WebhookRow).where(self._session.owns(WebhookRow), WebhookRow.mailchimp_list_id == list_id)
+        row = self._session.scalar(query)
         return row and _webhook(row)
 
     def begin(self, list_id: str, *, at: datetime) -> str:
@@ -68,36 +72,23 @@ class WebhookStore:
         To be committed before Mailchimp is asked: it calls the path while it makes the webhook.
         """
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        row = insert(WebhookRow).values(
-            organisation_id=self._session.organisation_id,
-            mailchimp_list_id=list_id,
-            token_hash=_token_hash(token),
-            mailchimp_webhook_id=None,
-            secret_encrypted=None,
-            created_at=at,
-        )
-        anew = ("token_hash", "mailchimp_webhook_id", "secret_encrypted", "created_at")
-        self._session.execute(
-            row.on_conflict_do_update(
-                index_elements=["organisation_id", "mailchimp_list_id"],
-                set_={name: row.excluded[name] for name in anew},
-            )
-        )
+        anew = {
+            "token_hash": _token_hash(token),
+            "mailchimp_webhook_id": None,
+            "secret_encrypted": None,
+            "created_at": at,
+        }
+        audience = {"organisation_id": self._session.organisation_id, "mailchimp_list_id": list_id}
+        row = insert(WebhookRow).values(**audience, **anew)
+        self._session.execute(row.on_conflict_do_update(index_elements=[*audience], set_=anew))
         return token
 
     def finish(self, token: str, mailchimp_webhook_id: str, secret: str | None, *, by: str, at: datetime) -> bool:
         """Keep what Mailchimp made under the token; false where nobody waits for it any more."""
         sealed = None if secret is None else self._keyring.encrypt(secret, self._session.organisation_id)
-        made = (
-            update(WebhookRow)
-            .where(
-                WebhookRow.organisation_id == self._session.organisation_id,
-                WebhookRow.token_hash == _token_hash(token),
-            )
-            .values(mailchimp_webhook_id=mailchimp_webhook_id, secret_encrypted=sealed)
-            .returning(WebhookRow.mailchimp_list_id)
-        )
-        list_id = self._session.scalar(made)
+        waiting = update(WebhookRow).where(self._session.owns(WebhookRow), WebhookRow.token_hash == _token_hash(token))
+        made = waiting.values(mailchimp_webhook_id=mailchimp_webhook_id, secret_encrypted=sealed)
+        list_id = self._session.scalar(made.returning(WebhookRow.mailchimp_list_id))
         if list_id is None:
             return False
         audience = audit.Entity("audience", list_id)
@@ -107,9 +98,9 @@ class WebhookStore:
 
     def forget_all(self) -> Sequence[tuple[str, str]]:
         """Forget every webhook, paths and secrets; return audience and Mailchimp's id of those that were made."""
-        ours = WebhookRow.organisation_id == self._session.organisation_id
-        gone = delete(WebhookRow).where(ours).returning(WebhookRow.mailchimp_list_id, WebhookRow.mailchimp_webhook_id)
-        return [(list_id, made) for list_id, made in self._session.execute(gone) if made is not None]
+        gone = delete(WebhookRow).where(self._session.owns(WebhookRow)).returning(WebhookRow)
+        forgotten = self._session.scalars(gone)
+        return [(row.mailchimp_list_id, row.mailchimp_webhook_id) for row in forgotten if row.mailchimp_webhook_id]
 
 
 def webhook_of(database: Database, token: str) -> Webhook | None:
@@ -119,34 +110,19 @@ def webhook_of(database: Database, token: str) -> Webhook | None:
         return row and _webhook(row)
 
 
-def audiences_in_use(session: OrganisationSession) -> Sequence[str]:
-    """Return the audiences of the organisation's live segments."""
-    live = select(SegmentRow.mailchimp_list_id).where(
-        SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None)
-    )
-    return session.scalars(live.distinct().order_by(SegmentRow.mailchimp_list_id)).all()
-
-
-def audiences_without_webhook(session: OrganisationSession) -> Sequence[str]:
-    """Return those of the audiences in use whose webhook Mailchimp has not made."""
-    made = select(WebhookRow.mailchimp_list_id).where(
-        WebhookRow.organisation_id == session.organisation_id, WebhookRow.mailchimp_webhook_id.is_not(None)
-    )
-    has_webhook = set(session.scalars(made))
-    return [list_id for list_id in audiences_in_use(session) if list_id not in has_webhook]
+def audiences_in_use(session: OrganisationSession, *, without_webhook: bool = False) -> Sequence[str]:
+    """Return the audiences of the organisation's live segments: all, or those whose webhook Mailchimp has not made."""
+    live = select(SegmentRow.mailchimp_list_id).where(session.owns(SegmentRow), SegmentRow.soft_deleted_at.is_(None))
+    wanted = live.where(~_HAS_WEBHOOK) if without_webhook else live
+    return session.scalars(wanted.distinct().order_by(SegmentRow.mailchimp_list_id)).all()
 
 
 def organisations_without_webhook(session: Session) -> Sequence[str]:
-    """Return the connected organisations with such audiences."""
-    made = exists().where(
-        WebhookRow.organisation_id == SegmentRow.organisation_id,
-        WebhookRow.mailchimp_list_id == SegmentRow.mailchimp_list_id,
-        WebhookRow.mailchimp_webhook_id.is_not(None),
-    )
+    """Return the connected organisations that have audiences in use whose webhook Mailchimp has not made."""
     connected = exists().where(
         ConnectionRow.organisation_id == SegmentRow.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
     )
-    query = select(SegmentRow.organisation_id).where(SegmentRow.soft_deleted_at.is_(None), connected, ~made)
+    query = select(SegmentRow.organisation_id).where(SegmentRow.soft_deleted_at.is_(None), connected, ~_HAS_WEBHOOK)
     return session.scalars(query.distinct().order_by(SegmentRow.organisation_id)).all()
 
 

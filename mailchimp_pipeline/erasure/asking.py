@@ -77,8 +77,10 @@ class Asking:
         for page in chain.from_iterable(listings):
             if self._stopping():
                 raise NotAllAsked
-            hashes = [member.subscriber_hash for member in page]
-            self.learn(self.targets.with_addresses(self._records.recognised(self._request, hashes)))
+            hashes = {member.subscriber_hash for member in page}
+            theirs = frozenset(self._records.recognised(self._request, hashes))
+            found = [member for member in page if member.subscriber_hash in theirs]
+            self.learn(self.targets.with_addresses(theirs.union(each.member_id for each in found if each.member_id)))
 
     def _next(self, list_ids: Sequence[str]) -> str | None:
         return next((question.list_id for question in self._todo(list_ids)), None)
@@ -126,6 +128,9 @@ class Asking:
             self.problems.append(MovedAtMailchimp(question.list_id))
             return
         deletion = mailchimp.delete_permanently(known.list_id, known.ref)
+        if known.member_id is not None:
+            # The audience may have the address in another spelling, too.
+            mailchimp.delete_permanently(known.list_id, MemberRef(known.subscriber_hash))
         if known.is_settled_by(deletion):
             self.targets = self.targets.with_settled(known, deleted=deletion is not Deletion.UNKNOWN)
         elif known.contact_id is None:

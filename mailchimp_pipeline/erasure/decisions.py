@@ -39,7 +39,8 @@ class Deletion(StrEnum):
 class Demand:
     """Whom to erase, and who asks for it.
 
-    `addresses` are hashes of those that the source has for the contact now, None where it could not be asked.
+    `addresses` are hashes of those that the source has for the contact now, in every spelling that Mailchimp may have;
+    None where it could not be asked.
     `is_known` is false where it was asked, and has no such contact.
     """
 

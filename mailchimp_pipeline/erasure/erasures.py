@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.contacts import EntityType, Source, present_addresses
+from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.erasure.asking import Asking
 from mailchimp_pipeline.erasure.decisions import Demand, ErasureRequest
 from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
@@ -61,7 +61,7 @@ class Erasures:
         unread: PipelineError | None = None
         demand = Demand(*contact, None, by)
         try:
-            addresses = present_addresses(self.source(), organisation_id, *contact)
+            addresses = present_member_ids(self.source(), organisation_id, *contact)
             demand = Demand(*contact, addresses or (), by, is_known=addresses is not None)
         except PipelineError as error:
             unread = error
@@ -112,7 +112,7 @@ class Erasures:
             if unread is not None:
                 raise unread
             contact = (targets.entity_type, targets.entity_id)
-            addresses = present_addresses(self.source(), asking.organisation_id, *contact)
+            addresses = present_member_ids(self.source(), asking.organisation_id, *contact)
         except PipelineError as error:
             asking.problems.append(error)
             return

@@ -34,11 +34,11 @@ class AudienceCalls:
 
     def merge_fields(self, list_id: str) -> tuple[MergeField, ...]:
         """Return the merge fields of the audience."""
-        params = {"fields": "merge_fields.tag,merge_fields.required,total_items"}
+        params = {"fields": "merge_fields.tag,merge_fields.required,merge_fields.merge_id,total_items"}
         task = f"reading the merge fields of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/merge-fields", task, params, gone=AudienceGone)
         pages = read_pages(self._transport, call, Page[MergeFieldEntry])
-        found = {field.tag: MergeField(field.tag, field.required) for page in pages for field in page}
+        found = {field.tag: MergeField(field.tag, field.required, field.merge_id) for page in pages for field in page}
         return tuple(found.values())
 
     def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:

@@ -141,6 +141,7 @@ class MergeFieldEntry(Wire):
 
     tag: str
     required: bool = False
+    merge_id: int | None = None
 
 
 class Member(Wire):

@@ -37,7 +37,7 @@ def pull_and_propagate(
     organisation_id: str,
     open_mailchimp: Callable[[], AbstractContextManager[Audiences]],
     *,
-    source: Source,
+    source: Callable[[], Source],
     records: DatabaseRecords,
     clock: Clock,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
@@ -58,12 +58,14 @@ def pull_and_propagate(
     return done, problems
 
 
-def _take_addresses(organisation_id: str, source: Source, records: DatabaseRecords) -> PipelineError | None:
+def _take_addresses(
+    organisation_id: str, source: Callable[[], Source], records: DatabaseRecords
+) -> PipelineError | None:
     """Take the present addresses of contacts who opted out from the source; return why that could not be."""
     relations = records.suppressed_relations(organisation_id)
     try:
         if relations:
-            records.take_addresses(organisation_id, read_contacts(source, organisation_id, sorted(relations)))
+            records.take_addresses(organisation_id, read_contacts(source(), organisation_id, sorted(relations)))
     except PipelineError as error:
         return error
     return None

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.reconciliation import members_known_as
+from mailchimp_pipeline.database.reconciliation import members_known
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sync import Audiences, Complaint, MemberRef, pull_member
 from mailchimp_pipeline.webhooks import WebhookCall
@@ -32,9 +32,10 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
         return
     ledger = DatabaseLedger(database, keyring, organisation_id, call.list_id, clock)
     with database.organisation(organisation_id) as session:
-        known = members_known_as(session, call.list_id, call.members)
+        known = members_known(session, call.list_id, call.members)
     with open_mailchimp() as mailchimp:
         for key in call.members:
-            pull_member(call.list_id, known.get(key) or MemberRef(key), audiences=mailchimp, ledger=ledger)
+            _, ref = known.get(key) or (None, MemberRef(key))
+            pull_member(call.list_id, ref, audiences=mailchimp, ledger=ledger)
     if call.is_complaint:
         ledger.record_complaints([Complaint(key, call.fired_at) for key in call.members])

@@ -127,4 +127,4 @@ class Reconciliation:
         ledger.record_member_states([member for member in found.values() if member is not None])
         deleted = [key for key, member in found.items() if member is None]
         with self.database.organisation(self.organisation_id) as session:
-            return record_deleted(session, ledger.list_id, deleted, by=_BY, at=self.clock())
+            return record_deleted(session, self.keyring, ledger.list_id, deleted, by=_BY, at=self.clock())

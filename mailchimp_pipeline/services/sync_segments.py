@@ -7,7 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from queue import SimpleQueue
@@ -198,17 +198,16 @@ class SegmentSync:
         )
         if isinstance(outcome, SegmentResult):
             return outcome
-        unwritten = self._persistently(
-            lambda: self.records.mark_failed(segment, outcome.error, stopped_by=outcome.stopped_by)
-        )
-        nor = f" (Nor could that be written down: {unwritten.error})" if unwritten else ""
-        return SegmentResult(
+        result = SegmentResult(
             segment,
             stopped_by=outcome.stopped_by,
             seconds=(self.clock() - begun).total_seconds(),
-            error=outcome.error + nor,
+            error=outcome.error,
             defect=outcome.defect,
         )
+        if unwritten := self._persistently(lambda: self.records.mark_ended(result)):
+            return replace(result, error=f"{result.error} (Nor could that be written down: {unwritten.error})")
+        return result
 
     def _sync(self, segment: Segment, prepared: _Prepared) -> SegmentResult | _Failed:
         begun = self.clock()
@@ -240,10 +239,7 @@ class SegmentSync:
                 error=str(TooManyRejected(segment.name, report)) if is_rejected else None,
                 stopped_by=StopReason.REJECTIONS if is_rejected else None,
             )
-            if result.error:
-                self.records.mark_failed(segment, result.error, stopped_by=result.stopped_by, report=result.figures())
-            else:
-                self.records.mark_synced(result)
+            self.records.mark_ended(result)
         return result
 
     def _missing(self, segment: Segment) -> PulledAudience:

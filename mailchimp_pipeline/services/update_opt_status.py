@@ -62,9 +62,9 @@ class UpdateOptStatus:
                 for address in addresses
                 or (None if addresses is None and opted_in else known_address(session, *contact),)
             ]
-            record_statements(session, statements, by=by, at=at)
+            record_statements(session, self.keyring, statements, by=by, at=at)
             if opted_in and erased.lift(contact):
-                entity = audit.Entity(contact[0].value, contact[1])
+                entity = audit.contact_entity(session, self.keyring, contact)
                 audit.write(session, audit.Entry(by, "erasure.lifted", entity, at))
             preference = PreferenceStore(session).get(*contact)
         if preference is None:

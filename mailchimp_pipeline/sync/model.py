@@ -84,10 +84,11 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class MergeField:
-    """A merge field of an audience, by its tag, such as FNAME."""
+    """A merge field of an audience, by its tag, such as FNAME. One that is made anew has another `merge_id`."""
 
     tag: str
     is_required: bool = False
+    merge_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

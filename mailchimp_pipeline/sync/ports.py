@@ -104,10 +104,6 @@ class Ledger(Protocol):
         """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
         ...
 
-    def record_absent(self, subscriber_hash: str) -> None:
-        """Record that the audience does not have the member."""
-        ...
-
     def record_complaints(self, complaints: Sequence[Complaint]) -> None:
         """Record spam complaints: each is a withdrawal of consent."""
         ...

@@ -68,7 +68,7 @@ def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger:
     """Record one member as Mailchimp has it now."""
     member = audiences.member_state(list_id, ref)
     if member is None:
-        ledger.record_absent(ref.subscriber_hash)
+        ledger.record_result(ref.subscriber_hash, None)
     else:
         ledger.record_member_states([member])
 

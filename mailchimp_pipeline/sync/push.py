@@ -151,7 +151,7 @@ class _Push:
         if isinstance(member, Rejection):
             return together([Result({"calls": 1}), self._reject(row, member)])
         if member is None:
-            self._ledger.record_absent(ref.subscriber_hash)
+            self._ledger.record_result(ref.subscriber_hash, None)
             return Result({"calls": 1}, withheld={Rejection.OTHER: 1})
         if member.status is not MemberStatus.SUBSCRIBED:
             self._ledger.record_member_states([member])
@@ -195,12 +195,15 @@ class _Push:
         return together([Result({"returned": 1, "calls": 1}), self._change(row)])
 
     def archive(self, ref: MemberRef) -> Result:
-        member = self._audiences.archive_member(self._audience.id, ref)
+        """Archive a member, unless it has left since the pull: archiving would hide that."""
+        member = self._audiences.member_state(self._audience.id, ref)
+        if member and member.status is MemberStatus.SUBSCRIBED:
+            member = self._audiences.archive_member(self._audience.id, ref)
         if member is None:
-            self._ledger.record_absent(ref.subscriber_hash)
+            self._ledger.record_result(ref.subscriber_hash, None)
         elif member.status is MemberStatus.ARCHIVED:
             self._ledger.record_archived(ref.subscriber_hash, member.changed_at)
-            return Result({"archived": 1, "calls": 1})
+            return Result({"archived": 1, "calls": 2})
         else:
             self._ledger.record_member_states([member])
         return Result({"calls": 1})
@@ -209,7 +212,7 @@ class _Push:
         """Deal with the former address of a contact that could not be moved: nobody is to be e-mailed twice."""
         if moved is AddressChangeResult.TAKEN:
             return self.archive(former)
-        self._ledger.record_absent(former.subscriber_hash)
+        self._ledger.record_result(former.subscriber_hash, None)
         return Result()
 
     def _adopt(self, rows: "pd.DataFrame") -> Result:

@@ -19,6 +19,7 @@ from api.trpc import Procedures, Role, Router, TRPCError, WireModel
 from mailchimp_pipeline.errors import PassingError
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
+from mailchimp_pipeline_tests.database.builders import KEYRING
 from mailchimp_pipeline_tests.waiting import eventually
 
 SECRET = "a-token-secret-of-more-than-32-characters"
@@ -110,7 +111,7 @@ def a_token(
 
 def parts(**changed: Any) -> ApiParts[Caller]:  # noqa: ANN401 - as `ApiParts` takes them
     """Return the parts of the application, but for what a test changes."""
-    authenticate = Authenticator(SharedSecret(SECRET))
+    authenticate = Authenticator(SharedSecret(SECRET), KEYRING)
     usual = ApiParts[Caller](procedures=Procedures(notes), make_context=authenticate, check_ready=lambda: None)
     return replace(usual, **changed)
 

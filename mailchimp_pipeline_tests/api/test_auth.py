@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,10 +29,11 @@ from api.auth import (
 from api.trpc import Role
 from mailchimp_pipeline.settings import Settings, SettingsError
 from mailchimp_pipeline_tests.api.served import OTHER_SECRET, SECRET, a_token, an_api
+from mailchimp_pipeline_tests.database.builders import KEYRING
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-authenticate = Authenticator(SharedSecret(SECRET), now=lambda: NOW)
+authenticate = Authenticator(SharedSecret(SECRET), KEYRING, now=lambda: NOW)
 
 
 def asked_with(*headers: str) -> HTTPConnection:
@@ -61,6 +63,26 @@ def test_a_token_says_who_calls() -> None:
     token = a_token(organisation_id="acme", actor="alice", role=Role.EDITOR, now=NOW)
 
     assert authenticate(asked_with(f"bearer {token}")) == Caller("alice", "acme", Role.EDITOR)
+
+
+ADDRESS = "ann@acme.test"
+
+
+@pytest.mark.parametrize("sub", [ADDRESS, "ann\uff20acme.test", f"samlp|acme|{ADDRESS}", "user-0123456789abcdef"])
+def test_an_address_is_recorded_as_a_keyed_hash_and_nobody_can_choose_the_hash_of_another(sub: str) -> None:
+    actor = authenticate(signed(sub=sub)).actor
+    assert re.fullmatch(r"user-[0-9a-f]{16}", actor)
+    assert actor == authenticate(signed(sub=sub)).actor
+    assert actor not in {sub, authenticate(signed(sub=sub, org="globex")).actor}
+
+
+def test_two_addresses_are_two_actors() -> None:
+    assert authenticate(signed(sub=ADDRESS)).actor != authenticate(signed(sub="bob@acme.test")).actor
+
+
+@pytest.mark.parametrize("sub", ["auth0|507f1f77bcf86cd799439011", "user-ann", "248289761001"])
+def test_any_other_sub_is_recorded_as_it_is(sub: str) -> None:
+    assert authenticate(signed(sub=sub)).actor == sub
 
 
 def test_the_audience_may_be_one_of_many() -> None:
@@ -180,7 +202,7 @@ def test_where_an_issuer_is_set_nobody_elses_tokens_are_good() -> None:
     settings = Settings.from_environment(
         {"MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET, "MAILCHIMP_PIPELINE_TOKEN_ISSUER": "https://login.example.com/"}
     )
-    choosy = authenticator(settings, now=lambda: NOW)
+    choosy = authenticator(settings, KEYRING, now=lambda: NOW)
 
     assert choosy(signed(iss="https://login.example.com/")).actor == "alice"
     for issuer in (None, "", "https://login.example.com", "https://evil.example.com/"):
@@ -196,7 +218,7 @@ def test_where_no_issuer_is_set_any_will_do_and_one_that_is_no_text_will_not() -
 def test_the_token_that_is_made_says_its_issuer() -> None:
     token = make_token(SECRET, organisation_id="acme", actor="a", role=Role.ADMIN, now=NOW, issuer="us")
 
-    assert Authenticator(SharedSecret(SECRET), issuer="us", now=lambda: NOW)(asked_with(f"Bearer {token}"))
+    assert Authenticator(SharedSecret(SECRET), KEYRING, issuer="us", now=lambda: NOW)(asked_with(f"Bearer {token}"))
 
 
 def headed(header: Mapping[str, object]) -> HTTPConnection:
@@ -230,13 +252,13 @@ def test_any_header_is_answered(header: dict[str, Any]) -> None:
 
 def test_settings_without_a_secret_or_url_are_an_error_that_names_both() -> None:
     with pytest.raises(SettingsError, match="TOKEN_SECRET or MAILCHIMP_PIPELINE_JWKS_URL"):
-        authenticator(Settings())
+        authenticator(Settings(), KEYRING)
 
 
 def test_the_secret_of_the_settings_verifies() -> None:
     settings = Settings.from_environment({"MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET})
 
-    assert authenticator(settings, now=lambda: NOW)(signed()).organisation_id == "acme"
+    assert authenticator(settings, KEYRING, now=lambda: NOW)(signed()).organisation_id == "acme"
 
 
 def test_over_http_every_refusal_is_a_401_with_a_challenge() -> None:

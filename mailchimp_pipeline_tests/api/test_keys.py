@@ -21,6 +21,7 @@ from api.auth import Authenticator, PublishedKeys, Unauthenticated, authenticato
 from api.auth.keys import MAX_AGE, REFRESH_PAUSE
 from api.trpc import TRPCError
 from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline_tests.database.builders import KEYRING
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CLAIMS = {
@@ -78,7 +79,7 @@ def a_provider(*keys: Key) -> Generator[tuple[Provider, Authenticator]]:
         thread.start()
         try:
             published = PublishedKeys(provider.url, clock=lambda: provider.seconds)
-            yield provider, Authenticator(published, now=lambda: NOW)
+            yield provider, Authenticator(published, KEYRING, now=lambda: NOW)
         finally:
             server.shutdown()
             thread.join()
@@ -109,7 +110,7 @@ def test_a_published_key_verifies(key: Key, algorithm: str) -> None:
 def test_the_url_of_the_settings_is_asked() -> None:
     with a_provider(EC) as (provider, _):
         settings = Settings.from_environment({"MAILCHIMP_PIPELINE_JWKS_URL": provider.url})
-        assert authenticator(settings, now=lambda: NOW)(signed(EC, "ES256", "ec")).organisation_id == "acme"
+        assert authenticator(settings, KEYRING, now=lambda: NOW)(signed(EC, "ES256", "ec")).organisation_id == "acme"
 
 
 def test_no_proxy_of_the_environment_answers_in_the_place_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:

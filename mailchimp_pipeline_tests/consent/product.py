@@ -201,7 +201,7 @@ class Product:
                 pull_and_propagate(
                     organisation_id,
                     lambda organisation_id=organisation_id: closing(self._client(organisation_id, crash)),
-                    source=self.source,
+                    source=lambda: self.source,
                     records=self._records(crash),
                     clock=self.clock,
                 )

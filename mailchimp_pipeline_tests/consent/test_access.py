@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from api.trpc import Role
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.tables import ConnectionRow
+from mailchimp_pipeline.sandbox import Seed
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
@@ -98,3 +100,21 @@ def test_of_an_erased_contact_it_tells_that_it_was_erased(office: Office) -> Non
     held = exported(office)
     assert [erasure["status"] for erasure in held["erasures"]] == ["completed"]
     assert (held["preference"], held["memberships"], held["sent"], held["mailchimp"]["entries"]) == (None, [], [], [])
+
+
+@pytest.mark.parametrize("there", ["zeb@bücher.test", "zeb@xn--bcher-kva.test"])
+def test_a_member_that_was_never_synced_is_found_in_whatever_spelling_mailchimp_has_it(
+    office: Office, there: str
+) -> None:
+    office.tenant.employ({"id": "3", "email": "zeb@bücher.test"})
+    office.sandbox.add_members(office.lists[1], [Seed(email_address=there)])
+    held = office.tenant.mutate("preferences.export", {**ENTITY, "entityId": "3"}).data
+    assert [entry["member"]["email_address"] for entry in held["mailchimp"]["entries"]] == [there]
+    office.sync(office.segment(1))
+    held = office.tenant.mutate("preferences.export", {**ENTITY, "entityId": "3"}).data
+    assert [entry["member"]["email_address"] for entry in held["mailchimp"]["entries"]] == [there]
+
+
+def test_an_unknown_contact_is_not_found(office: Office) -> None:
+    unknown = office.tenant.mutate("preferences.export", {**ENTITY, "entityId": "404"})
+    assert (unknown.status, office.tenant.actions()) == (404, ["connection.connected"])

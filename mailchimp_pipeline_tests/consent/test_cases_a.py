@@ -232,6 +232,21 @@ def test_a5_a_change_of_data_undoes_nothing_that_happens_to_the_member_at_any_ca
     assert nothing_is_wrong(scenario)
 
 
+@pytest.mark.parametrize("act", ["unsubscribe_by_link", "unsubscribe_as_admin"])
+def test_a5_a_leaver_who_unsubscribes_after_the_pull_is_mailed_nowhere(scenario: ConsentScenario, act: str) -> None:
+    in_sales = FilterCriteria(department=("Sales",))
+    start(scenario, SegmentSpec("sales", STAFF, filter_criteria=in_sales, on_leave=OnLeave.ARCHIVE), EVERYBODY)
+    scenario.company.change(ANN, department="Support")
+    scenario.on_call(
+        lambda: scenario.at_mailchimp(act, STAFF, HERS),
+        Hook(when="before", method="GET", route="/lists/{list_id}/members/{subscriber_hash}", list_id=STAFF),
+    )
+    scenario.days_pass()
+    scenario.days_pass()
+    assert (scenario.status(STAFF, HERS), scenario.status(NEWS, HERS)) == (Status.UNSUBSCRIBED, Status.UNSUBSCRIBED)
+    assert nothing_is_wrong(scenario)
+
+
 def test_a5_an_administrator_is_heard_between_two_batches_of_one_push(scenario: ConsentScenario) -> None:
     scenario.product = replace(scenario.product, connections=1)
     scenario.add_segment(EVERYBODY)

@@ -32,7 +32,7 @@ def opt_out_at_address(office: Office, entity_id: str) -> None:
     contact = (EntityType.EMPLOYEE, entity_id)
     statement = ConsentStatement(opted_in=False, source="form", stated_at=at, contact=contact, subscriber_hash=HASH)
     with office.parts.database.organisation(office.organisation_id) as session:
-        record_statements(session, [statement], by="alice", at=at)
+        record_statements(session, office.parts.keyring, [statement], by="alice", at=at)
 
 
 def test_only_an_administrator_may_erase(office: Office) -> None:

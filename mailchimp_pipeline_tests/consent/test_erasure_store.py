@@ -64,7 +64,7 @@ def ledger(database: Database) -> Sequence[str]:
 def opt_in(session: OrganisationSession) -> None:
     at = AT + MINUTE
     statement = ConsentStatement(opted_in=True, source="form", stated_at=at, contact=(EMPLOYEE, "1"))
-    record_statements(session, [statement], by="alice", at=at)
+    record_statements(session, KEYRING, [statement], by="alice", at=at)
     assert ErasedContacts(session, KEYRING).lift((EMPLOYEE, "1"))
 
 

@@ -80,7 +80,7 @@ def tables(places: Places, needle: str) -> set[str]:
 
 
 @contextmanager
-def a_whole(files: Path) -> Generator[Whole]:
+def a_whole(files: Path, *, entity_id: str = ENTITY_ID) -> Generator[Whole]:
     with (
         TemporaryDirectory(prefix="pipeline-", ignore_cleanup_errors=True) as directory,
         Sandbox.running() as sandbox,
@@ -88,7 +88,7 @@ def a_whole(files: Path) -> Generator[Whole]:
         an_instance(Path(directory) / "dagster", dagster_url) as instance,
         in_thread(create_app(api_parts(parts, patience=IMPATIENT)), grace_seconds=1) as url,
     ):
-        office = an_office(Stage(url, parts, sandbox, files), entity_id=ENTITY_ID)
+        office = an_office(Stage(url, parts, sandbox, files), entity_id=entity_id)
         yield Whole(Path(directory), office, instance)
 
 

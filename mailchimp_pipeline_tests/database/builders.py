@@ -120,4 +120,4 @@ def say(database: Database, entity_id: str, *, opted_in: bool, at: datetime = AT
     contact = EntityType.EMPLOYEE, entity_id
     statement = ConsentStatement(opted_in, "letter", at, contact, address)
     with database.organisation(ACME) as session:
-        record_statements(session, [statement], by="alice", at=at)
+        record_statements(session, KEYRING, [statement], by="alice", at=at)

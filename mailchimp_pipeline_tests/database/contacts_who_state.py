@@ -93,12 +93,12 @@ class Organisation:
     def record(self, *statements: ConsentStatement) -> int:
         """Record the statements in one go, and return how many are new."""
         with self.database.organisation(self.organisation_id) as session:
-            return record_statements(session, statements, by="alice", at=self.now)
+            return record_statements(session, KEYRING, statements, by="alice", at=self.now)
 
     def look(self) -> None:
         """Take the addresses from the source, as a sync does."""
         with self.database.organisation(self.organisation_id) as session:
-            record_current_addresses(session, self.contacts(), at=self.now)
+            record_current_addresses(session, KEYRING, self.contacts(), at=self.now)
 
     def update(self, contact: Contact, *, opted_in: bool) -> Preference:
         """Record what the contact says to the organisation now."""

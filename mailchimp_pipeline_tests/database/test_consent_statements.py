@@ -11,7 +11,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import RejectedContactRow
+from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow
 from mailchimp_pipeline.sync import MemberState, MemberStatus, Rejection
 from mailchimp_pipeline_tests.database.builders import (
     ACME,
@@ -248,7 +248,7 @@ def test_members_who_may_not_be_e_mailed_are_counted_before_a_push(acme: Organis
     assert (before, acme.records.count_suppressed(segment, acme.erased())) == (0, 1)
     with acme.database.organisation(ACME) as session:
         assert MemberStore(session).remove_suppressed(segment.id, acme.erased()) == 1
-        assert MemberStore(session).of(segment.id)["entity_id"].tolist() == ["2"]
+        assert session.scalars(select(SegmentMemberRow.entity_id)).all() == ["2"]
 
 
 def test_a_contact_who_opts_out_during_a_push_is_not_sent(acme: Organisation) -> None:

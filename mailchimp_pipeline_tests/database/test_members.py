@@ -5,11 +5,13 @@ from contextlib import suppress
 import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import content_digest
 from mailchimp_pipeline.database.members import MemberChange, MemberStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import SegmentMemberRow
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.sync import MERGE_FIELDS
 from mailchimp_pipeline_tests.database.builders import ACME, AT, a_member, a_segment, members, put_members
@@ -30,7 +32,9 @@ _memberships = st.lists(_people, max_size=3, unique_by=lambda member: member["su
 
 def of(database: Database, segment: Segment) -> pd.DataFrame:
     with database.organisation(segment.organisation_id) as session:
-        return MemberStore(session).of(segment.id)
+        of_segment = select(SegmentMemberRow).where(SegmentMemberRow.segment_id == segment.id)
+        rows = session.scalars(of_segment.order_by(SegmentMemberRow.subscriber_hash)).all()
+    return members(*({name: getattr(row, name) for name in a_member()} for row in rows))
 
 
 def test_each_difference_is_counted_by_its_kind(database: Database) -> None:

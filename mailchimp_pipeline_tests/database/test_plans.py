@@ -102,10 +102,10 @@ def touched_by(database: Database, query: sql.SQL | LiteralString, parameters: M
 @pytest.mark.parametrize(
     "statement",
     [
-        statements.wanted(shared=True),
-        statements.wanted(shared=False),
-        statements.contacts(shared=True),
-        statements.these_contacts(shared=True),
+        statements.piece(statements.WANTED_COLUMNS, shared=True),
+        statements.piece(statements.WANTED_COLUMNS, shared=False),
+        statements.piece(statements.CONTACT_COLUMNS, shared=True),
+        statements.piece(statements.CONTACT_COLUMNS, shared=True, some=True),
         statements.KNOWN,
         statements.KNOWN_OF_SEGMENT,
         statements.TO_UNSUBSCRIBE,

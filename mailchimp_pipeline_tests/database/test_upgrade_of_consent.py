@@ -230,6 +230,46 @@ def test_a_preference_says_what_its_statements_amount_to(old: Database, empty_da
     assert all(statement_id is not None for *_, statement_id in found)
 
 
+_PREFERENCE_OF_FORMER_VERSION = text("""
+insert into email_preferences (organisation_id, entity_type, entity_id, subscriber_hash, opted_in, consent_given_at,
+    consent_withdrawn_at, consent_source, updated_at)
+values (:organisation_id, 'employee', 'new', :subscriber_hash, :opted_in, case when :opted_in then :at end,
+    case when not :opted_in then :at end, 'letter', :at)
+on conflict (organisation_id, entity_type, entity_id) do update set opted_in = excluded.opted_in,
+    consent_source = excluded.consent_source, updated_at = excluded.updated_at,
+    consent_given_at = coalesce(excluded.consent_given_at, email_preferences.consent_given_at),
+    consent_withdrawn_at = coalesce(excluded.consent_withdrawn_at, email_preferences.consent_withdrawn_at)
+""")
+
+
+def test_what_a_process_of_the_former_version_records_afterwards_is_a_statement(
+    old: Database, empty_database_url: str
+) -> None:
+    migrate(empty_database_url)
+    hers = "e" * 32
+    found: list[str | None] = []
+    for number, opted_in in enumerate((False, True, False, False)):
+        with old.organisation(ACME) as session:
+            parameters = {"organisation_id": ACME, "subscriber_hash": hers, "at": AT + number * HOUR}
+            session.execute(_PREFERENCE_OF_FORMER_VERSION, {**parameters, "opted_in": opted_in})
+        found += exclusions(old, [("new", "0" * 32), ("somebody", hers)])
+    assert found == ["opted_out", "opted_out", None, None, "opted_out", "opted_out", "opted_out", "opted_out"]
+    with old.organisation(ACME) as session:
+        recorded = session.execute(
+            text("select opted_in, source, stated_at from consent_statements where entity_id = 'new' order by id")
+        ).all()
+        latest, last = session.execute(
+            text(
+                "select statement_id, (select max(id) from consent_statements) from email_preferences"
+                " where entity_id = 'new'"
+            )
+        ).one()
+    assert recorded == [
+        (opted_in, "letter", AT + number * HOUR) for number, opted_in in enumerate((False, True, False, False))
+    ]
+    assert latest == last
+
+
 def test_consent_that_was_required_is_required_still(old: Database, empty_database_url: str) -> None:
     with old.unrestricted() as connection, connection.begin():
         connection.execute(_REQUIRING_CONSENT, {"organisation_id": ACME, "at": AT})

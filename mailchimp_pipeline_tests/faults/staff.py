@@ -79,7 +79,7 @@ class Staff:
                 )
                 for number in numbers
             ]
-            record_statements(session, out, by="alice", at=utc_now())
+            record_statements(session, KEYRING, out, by="alice", at=utc_now())
         self._expect(numbers, Status.UNSUBSCRIBED if known_there else None)
 
     def unsubscribe(self, numbers: Numbers) -> None:

@@ -2,14 +2,14 @@
 
 import pytest
 from psycopg import sql
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url, select, text
 
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import audience_lock, hold, is_held
-from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.migrations import current_revision, expected_revision, migrate
 from mailchimp_pipeline.database.session import Database, RoleNotGranted, StatementRefused
+from mailchimp_pipeline.database.tables import SegmentMemberRow
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_member, a_segment, put_members
 from mailchimp_pipeline_tests.isolation.tenants import ROLES, a_login
@@ -52,7 +52,7 @@ def test_a_login_that_owns_nothing_does_all_that_a_sync_needs(
         ledger = DatabaseLedger(database, KEYRING, ACME, LIST, lambda: AT)
         assert [len(piece.differences) for piece in ledger.compare(segment.id)] == [2]
         with database.organisation(ACME) as session:
-            assert len(MemberStore(session).of(segment.id)) == 2
+            assert len(session.scalars(select(SegmentMemberRow)).all()) == 2
             assert len(audit.entries(session, limit=10).items) == 1
 
 

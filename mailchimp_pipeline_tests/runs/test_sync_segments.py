@@ -17,7 +17,7 @@ from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.errors import LastingError, PassingError
 from mailchimp_pipeline.runs.persistence import Persistence
-from mailchimp_pipeline.runs.results import StopReason
+from mailchimp_pipeline.runs.results import SegmentResult, StopReason
 from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
@@ -139,18 +139,6 @@ def test_where_too_many_would_leave_nobody_does_until_a_person_confirms(scenario
     assert (confirmed.error, confirmed.membership and confirmed.membership.removed) == (None, 8)
 
 
-def test_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) -> None:
-    scenario.want(*people(5))
-    scenario.sync()
-    scenario.say("1", opted_in=False)
-    scenario.sandbox.unsubscribe_by_link(LIST, "p2@acme.test")
-    scenario.sandbox.complain(LIST, "p3@acme.test")
-    scenario.erase("4")
-    result = scenario.result(confirmed=False)
-    assert (result.error, scenario.members()) == (None, ["p5@acme.test"])
-    assert result.figures()["excluded"] == {"erased": 1, "opted_out": 3}
-
-
 @dataclass(frozen=True, slots=True)
 class Violating(DatabaseRecords):
     """Finds members who may not be e-mailed: a defect, or somebody opted out that very moment."""
@@ -207,7 +195,7 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it(scenario: SyncScenar
 class Away(DatabaseRecords):
     """A database that goes away before anything can be written."""
 
-    def mark_failed(self, segment: Segment, error: str, **noted: object) -> None:
+    def mark_ended(self, result: SegmentResult) -> None:
         raise PassingError("PostgreSQL is away.")
 
     def mark_syncing(self, segment: Segment) -> None:

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.rejected_contacts import RejectedContact, rejected_contacts
+from mailchimp_pipeline.database.rejected_contacts import rejected_contacts
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.runs.results import SegmentResult
@@ -188,7 +189,7 @@ class SyncScenario:
         """Return how many such calls Mailchimp had."""
         return self.sandbox.counts().total.calls_to(method, route)
 
-    def rejected(self) -> list[RejectedContact]:
+    def rejected(self) -> list[RejectedContactRow]:
         """Return the rejected contacts of the segment."""
         with self.database.organisation(self.organisation_id) as session:
             return [*rejected_contacts(session, self.segment.id, limit=1000).items]
@@ -207,7 +208,8 @@ class SyncScenario:
     def members(self) -> list[str]:
         """Return the addresses of the segment's members."""
         with self.database.organisation(self.organisation_id) as session:
-            return sorted(MemberStore(session).of(self.segment.id)["email"])
+            of_segment = SegmentMemberRow.segment_id == self.segment.id
+            return sorted(session.scalars(select(SegmentMemberRow.email).where(of_segment)))
 
 
 @pytest.fixture(scope="session")

@@ -122,4 +122,6 @@ def test_a_complaint_that_shows_as_a_bounce_is_withdrawn_consent(scenario: SyncS
     scenario.sync()
     assert (opted_out(scenario, "1"), opted_out(scenario, "2")) == (True, False)
     with scenario.database.organisation(scenario.organisation_id) as session:
-        assert session.scalars(select(ConsentStatementRow.channel)).all() == [Channel.COMPLAINT]
+        assert (
+            session.scalars(select(ConsentStatementRow.channel)).all() == [Channel.COMPLAINT] * 2
+        )  # of the contact, and of the address

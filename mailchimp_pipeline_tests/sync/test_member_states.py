@@ -148,7 +148,7 @@ def test_the_ledger_records_our_archiving_and_that_a_member_is_gone_in_the_same_
         else:
             with pytest.raises(ImpossibleTransition):
                 ledger.record_archived(key, LATER)
-        ledger.record_absent(key)
+        ledger.record_result(key, None)
     assert set(known_to(database).values()) == {None}
 
 

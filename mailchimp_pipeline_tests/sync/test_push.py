@@ -1,7 +1,5 @@
 """What is sent to an audience, what is not, and what came of it."""
 
-import pytest
-
 from mailchimp_pipeline.sandbox import CallCame, Fault, FaultKind, Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.source_fake import an_employee
@@ -99,41 +97,4 @@ def test_a_contact_that_two_segments_share_is_sent_once(scenario: SyncScenario) 
     assert scenario.sandbox.times_sent(LIST, ANN) == 1
 
 
-def test_a_missing_name_is_not_sent_and_leaves_the_one_at_mailchimp(scenario: SyncScenario) -> None:
-    scenario.put(ANN, FNAME="Grete", LNAME="Blom")
-    scenario.want(an_employee(email=ANN, first_name=None, last_name="Blom-Lee"))
-    assert scenario.sync().changed == 1
-    assert scenario.fields(ANN) == ("Grete", "Blom-Lee")
-    assert scenario.sync().unchanged == 1
-
-
-def test_a_merge_field_that_the_audience_gets_later_is_filled_by_the_next_sync(scenario: SyncScenario) -> None:
-    scenario.sandbox.remove_merge_field(LIST, "LNAME")
-    scenario.want(ANN, an_employee(id="2", email=BOB, last_name=None))
-    assert (scenario.sync().new, scenario.sync().unchanged) == (2, 2)
-    scenario.sandbox.add_merge_field(LIST, "LNAME")
-    report = scenario.sync()
-    assert (report.changed, report.unchanged, scenario.fields(ANN)) == (1, 1, ("Ada", "Byron"))
-    assert scenario.sync().unchanged == 2
-
-
 SPELLED, PLAIN = "info@bücher-werk.test", "info@xn--bcher-werk-9db.test"
-
-
-@pytest.mark.parametrize("count", [1, 12])
-@pytest.mark.parametrize("there", [SPELLED, PLAIN])
-@pytest.mark.parametrize("here", [SPELLED, PLAIN])
-def test_an_international_domain_is_one_member_however_either_side_spells_it(
-    scenario: SyncScenario, here: str, there: str, count: int
-) -> None:
-    emails = [f"{number}{there}" for number in range(count)]
-    for email in emails:
-        scenario.put(email)
-    scenario.want(*(f"{number}{here}" for number in range(count)))
-    report = scenario.sync()
-    assert (report.changed, report.new, scenario.sync().unchanged) == (count, 0, count)
-    assert [scenario.fields(email) for email in emails] == [("Ada", "Byron")] * count
-    scenario.say("1", opted_in=False)
-    scenario.sync()
-    assert scenario.status(emails[0]) is Status.UNSUBSCRIBED
-    assert len(scenario.sandbox.members(LIST)) == count

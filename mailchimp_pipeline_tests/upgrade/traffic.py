@@ -5,11 +5,11 @@ A request that is told to come back later comes back. What is answered otherwise
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 from sqlalchemy import text
@@ -28,19 +28,24 @@ class Traffic:
     """What was asked and answered."""
 
     tenant: Tenant
-    partition_key: str
+    staying: Mapping[str, object]
+    """The segment that is synced."""
+    leaving: Sequence[str]
+    """The ids of employees who opt out, and are not in that segment."""
+    partition_key: str = ""
     made: set[str] = field(default_factory=set[str])
     withdrawn: set[str] = field(default_factory=set[str])
     lost: list[Answer] = field(default_factory=list[Answer])
     errors: set[str | None] = field(default_factory=set["str | None"])
-    answered: int = 0
     slowest: float = 0
+    withdrawals: int = 0
     syncs: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
     _going: list[Future[None]] = field(default_factory=list[Future[None]])
 
     def create_segments(self) -> None:
-        """Create and list, again and again."""
+        """Connect, then create and list again and again."""
+        self._connect()
         for number in count():
             if self._over.is_set():
                 return
@@ -50,15 +55,19 @@ class Traffic:
 
     def withdraw(self) -> None:
         """Let one contact after the other opt out, and look whether it counts."""
-        for number in count(1000):
+        for entity_id in cycle(self.leaving):
             if self._over.is_set():
                 return
-            entity = {"entityId": str(number), "entityType": "employee"}
+            entity = {"entityId": entity_id, "entityType": "employee"}
             self._insist("preferences.updateOptStatus", {**entity, "optedIn": False, "consentSource": "form"})
             self.withdrawn.add(self._insist("preferences.getForEntity", entity)["entityId"])
+            self.withdrawals += 1
 
     def sync(self) -> None:
-        """Sync, again and again, and keep what each says."""
+        """Connect and create the segment, then sync it again and again, and keep what each sync says."""
+        self._connect()
+        segment_id = self._insist("segments.create", {"mailchimpListId": self.tenant.list_id, **self.staying})["id"]
+        self.partition_key = f"{self.tenant.organisation_id}/{segment_id}"
         for number in count():
             if self._over.is_set():
                 return
@@ -71,6 +80,9 @@ class Traffic:
         (result,) = pipeline.sync([self.partition_key], run_id=run_id, push=True)
         return result.error
 
+    def _connect(self) -> None:
+        self._insist("connection.connect", {"apiKey": self.tenant.api_key})
+
     def _insist(self, path: str, value: object = NOTHING) -> Any:  # noqa: ANN401 - JSON
         ask = self.tenant.query if path.rpartition(".")[2] in {"list", "getForEntity"} else self.tenant.mutate
         while True:
@@ -80,7 +92,6 @@ class Traffic:
             if answer.status != 503:
                 break
             time.sleep(_BACK_SECONDS)
-        self.answered += 1
         if answer.status != 200:
             self.lost.append(answer)
         return answer.data
@@ -107,7 +118,7 @@ class Traffic:
         eventually(all_were)
 
     def _done(self) -> tuple[int, int, int]:
-        return len(self.made), len(self.withdrawn), self.syncs
+        return len(self.made), self.withdrawals, self.syncs
 
     def _raise_what_broke_off(self) -> None:
         for one in self._going:

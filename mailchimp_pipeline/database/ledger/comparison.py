@@ -7,9 +7,8 @@ What does not belong here: what is done about a difference (`sync`), the queries
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, LiteralString, cast
 
 import numpy as np
 import pandas as pd
@@ -18,10 +17,9 @@ from psycopg import sql
 
 from mailchimp_pipeline.contacts import ARROW_STRING
 from mailchimp_pipeline.contacts.arrow import pc, text_column
-from mailchimp_pipeline.database.bulk import DriverConnection, contact_arrays, copy_out, counted, driver_connection
+from mailchimp_pipeline.database.bulk import DriverConnection, as_texts, contact_arrays, copied, driver_connection
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.database.tables import row_id
 from mailchimp_pipeline.sync import Compared, KnownStatus, Rejection
 
 _HASHES = 2**32
@@ -35,49 +33,30 @@ _FEW = 0.1
 """Up to which share of a piece the contacts that differ are asked for by their hashes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Of the segments of one audience with these merge fields, at this time.
+def compare(database: Database, parameters: Mapping[str, object], *, size: int) -> Iterator[Compared]:
+    """Yield pieces by hash, each but the last with at least `size` differences; no transaction is open between.
 
-    `piece` is how many members are compared in one transaction.
+    About `size` members are compared in one transaction. `parameters` are those of the queries: `organisation_id`,
+    `list_id`, `segment_id`, the audience's `merge_fields`, and the time `at`.
     """
-
-    database: Database
-    organisation_id: str
-    list_id: str
-    piece: int
-    merge_fields: str
-    at: datetime
-
-    def pieces(self, segment_id: str) -> Iterator[Compared]:
-        """Yield pieces by hash, each but the last with at least `piece` differences; no transaction is open between."""
-        parameters = self._parameters(segment_id=row_id(segment_id))
-        with self.database.organisation(self.organisation_id) as session:
-            ours, sharing, theirs = (
-                counted(driver_connection(session), query, parameters)
-                for query in (statements.COUNT, statements.SHARING, statements.MEMBERS)
-            )
-            waiting = self._waiting(driver_connection(session))
-        held: list[Compared] = []
-        for after, through in _ranges(-(-ours // self.piece)):
-            bounds = {**parameters, "after": after, "through": through}
-            with self.database.organisation(self.organisation_id) as session:
-                piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
-                held.append(piece.compared(_known(ours, theirs)))
-            # Members that are as they are wanted would otherwise cut the others into small batches.
-            if sum(len(each.differences) for each in held) >= self.piece:
-                yield _together(held)
-                held = []
-        if held:
+    organisation_id = str(parameters["organisation_id"])
+    with database.organisation(organisation_id) as session:
+        connection = driver_connection(session)
+        sizes = connection.execute(statements.SIZES, parameters).fetchall()
+        ours, sharing, theirs = cast("list[tuple[int, int, int]]", sizes)[0]
+        waiting = as_texts(connection.execute(statements.WAITING, parameters).fetchall(), statements.WAITING_COLUMNS)
+    held: list[Compared] = []
+    for after, through in _ranges(-(-ours // size)):
+        bounds = {**parameters, "after": after, "through": through}
+        with database.organisation(organisation_id) as session:
+            piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
+            held.append(piece.compared(_known(ours, theirs)))
+        # Members that are as they are wanted would otherwise cut the others into small batches.
+        if sum(len(each.differences) for each in held) >= size:
             yield _together(held)
-
-    def _waiting(self, connection: DriverConnection) -> pd.DataFrame:
-        parameters = self._parameters(merge_fields=self.merge_fields, at=self.at)
-        rows = connection.execute(statements.WAITING, parameters).fetchall()
-        return pd.DataFrame(rows, columns=list(statements.WAITING_COLUMNS), dtype=ARROW_STRING)
-
-    def _parameters(self, **more: object) -> dict[str, object]:
-        return {"organisation_id": self.organisation_id, "list_id": self.list_id, **more}
+            held = []
+    if held:
+        yield _together(held)
 
 
 def _known(ours: int, theirs: int) -> sql.SQL | None:
@@ -98,11 +77,11 @@ class _Piece:
 
     def compared(self, known: sql.SQL | None) -> Compared:
         if known is None and self.waiting.empty:
-            contacts = self._copied(statements.contacts(shared=self.shared), statements.CONTACT_COLUMNS)
+            contacts = self._piece(statements.CONTACT_COLUMNS)
             nothing = pd.Series([None] * len(contacts), dtype=ARROW_STRING)
             return Compared(contacts.assign(**dict.fromkeys(statements.STATE_COLUMNS, nothing)))
-        wanted = self._copied(statements.wanted(shared=self.shared), statements.WANTED_COLUMNS)
-        there = self._copied(known or statements.KNOWN, statements.KNOWN_COLUMNS)
+        wanted = self._piece(statements.WANTED_COLUMNS)
+        there = copied(self.connection, known or statements.KNOWN, statements.KNOWN_COLUMNS, self.bounds)
         unchanged = _unchanged(wanted, there)
         waits, reasons = self._waits(wanted)
         waits &= ~unchanged
@@ -126,24 +105,23 @@ class _Piece:
 
     def _contacts(self, differing: pd.DataFrame, *, of: int) -> pd.DataFrame:
         if len(differing) > _FEW * of:
-            everybody = self._copied(statements.contacts(shared=self.shared), statements.CONTACT_COLUMNS)
+            everybody = self._piece(statements.CONTACT_COLUMNS)
             return everybody[everybody["subscriber_hash"].isin(differing["subscriber_hash"])].reset_index(drop=True)
         # As a parameter, which no log of PostgreSQL quotes; `COPY` takes none.
         these = {"hashes": ",".join(differing["subscriber_hash"])}
-        return self._fetched(statements.these_contacts(shared=self.shared), statements.CONTACT_COLUMNS, these)
+        query = statements.piece(statements.CONTACT_COLUMNS, shared=self.shared, some=True)
+        return self._fetched(query, statements.CONTACT_COLUMNS, these)
 
     def _with_states(self, contacts: pd.DataFrame) -> pd.DataFrame:
         """Return the contacts with what is known of each in the audience."""
         states = self._fetched(statements.STATES, statements.STATE_COLUMNS, contact_arrays(contacts))
         return pd.concat([contacts, states], axis="columns")
 
-    def _copied(self, query: sql.SQL, columns: Sequence[str]) -> pd.DataFrame:
-        nobody = pd.DataFrame({name: pd.Series(dtype=ARROW_STRING) for name in columns})
-        return pd.concat([nobody, *copy_out(self.connection, query, columns, self.bounds)], ignore_index=True)
+    def _piece(self, columns: Sequence[LiteralString]) -> pd.DataFrame:
+        return copied(self.connection, statements.piece(columns, shared=self.shared), columns, self.bounds)
 
     def _fetched(self, query: sql.SQL, columns: Sequence[str], parameters: Mapping[str, object]) -> pd.DataFrame:
-        rows = self.connection.execute(query, {**self.bounds, **parameters}).fetchall()
-        return pd.DataFrame(rows, columns=list(columns), dtype=ARROW_STRING)
+        return as_texts(self.connection.execute(query, {**self.bounds, **parameters}).fetchall(), columns)
 
 
 def _unchanged(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
@@ -164,11 +142,8 @@ def _ranges(count: int) -> Iterator[tuple[str, str]]:
 
 
 def _together(pieces: Sequence[Compared]) -> Compared:
-    waiting: Counter[Rejection] = Counter()
-    for each in pieces:
-        waiting.update(each.waiting)
     return Compared(
         pd.concat([each.differences for each in pieces], ignore_index=True),
         unchanged=sum(each.unchanged for each in pieces),
-        waiting=waiting,
+        waiting=sum((Counter(each.waiting) for each in pieces), Counter[Rejection]()),
     )

@@ -1,24 +1,26 @@
 """One audience's ledger. Threads may share it: each call is a transaction of its own."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import pandas as pd
 from psycopg import sql
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.consent import MAILCHIMP, Channel, ConsentStatement
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.consent import MAILCHIMP, Channel
 from mailchimp_pipeline.contacts.arrow import text_column
-from mailchimp_pipeline.database.bulk import DriverConnection, contact_arrays, driver_connection, text_array
-from mailchimp_pipeline.database.consent_statements import record_statements
+from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
-from mailchimp_pipeline.database.ledger.comparison import Comparison
+from mailchimp_pipeline.database.ledger.comparison import compare
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
@@ -41,6 +43,9 @@ from mailchimp_pipeline.sync.rejections import is_final, next_attempt
 
 PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
+
+_T = TypeVar("_T")
+_ToldT = TypeVar("_ToldT", MemberState, Complaint)
 
 _REQUIRED = "*"
 
@@ -70,8 +75,7 @@ class DatabaseLedger:
 
     def read_through(self) -> datetime | None:
         """Return the moment up to which changes were pulled, None before the first time."""
-        with self.database.organisation(self.organisation_id) as session:
-            return session.scalar(select(AudienceReadRow.read_through).where(*self._its_read()))
+        return self._read(AudienceReadRow.read_through)
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None = None) -> None:
         """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
@@ -82,12 +86,16 @@ class DatabaseLedger:
         # What a push that did not end has sent was among what was pulled.
         now_known = {"read_through": through, "push_unfinished": False, **read}
         statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
+            if merge_fields is not None and _any_made_anew(_fields(session, self.list_id), _stored(merge_fields)):
+                # It is blank in every member: all are sent again.
+                audience = _of_audience(session, AudienceMemberRow, self.list_id)
+                session.execute(update(AudienceMemberRow).where(*audience).values(digest=None))
             session.execute(statement)
 
     def merge_tags(self) -> frozenset[str]:
         """Return the merge fields of the audience, as they were read last; before that those of a new audience."""
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             return merge_tags_of(session, self.list_id)
 
     def begin_push(self) -> None:
@@ -101,22 +109,17 @@ class DatabaseLedger:
 
     def push_is_unfinished(self) -> bool:
         """Return whether a push began and did not end since the last pull."""
-        with self.database.organisation(self.organisation_id) as session:
-            return bool(session.scalar(select(AudienceReadRow.push_unfinished).where(*self._its_read())))
+        return bool(self._read(AudienceReadRow.push_unfinished))
 
     def pushed_through(self) -> datetime | None:
         """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
-        with self.database.organisation(self.organisation_id) as session:
-            return session.scalar(select(AudienceReadRow.pushed_through).where(*self._its_read()))
+        return self._read(AudienceReadRow.pushed_through)
 
     def knows_unsubscribed(self) -> bool:
         """Return whether any member is known to be anything but subscribed."""
-        known = exists().where(
-            AudienceMemberRow.organisation_id == self.organisation_id,
-            AudienceMemberRow.mailchimp_list_id == self.list_id,
-            AudienceMemberRow.status != MemberStatus.SUBSCRIBED.value,
-        )
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
+            is_other = AudienceMemberRow.status != MemberStatus.SUBSCRIBED.value
+            known = exists().where(*_of_audience(session, AudienceMemberRow, self.list_id), is_other)
             return bool(session.scalar(select(known)))
 
     def record_member_states(self, members: Sequence[MemberState]) -> None:
@@ -124,12 +127,8 @@ class DatabaseLedger:
 
         Nothing is recorded of the erased.
         """
-        with self.database.organisation(self.organisation_id) as session:
-            # Before any row is locked: whoever records statements takes this lock, and then rows.
-            lock_for_transaction(session, consent_lock(self.organisation_id))
-            told = {member.subscriber_hash: member for member in members}
-            for subscriber_hash in ErasedContacts(session, self.keyring).of_addresses(told):
-                del told[subscriber_hash]
+        with self._session() as session:
+            told = self._not_erased(session, members)
             parameters, connection = self._told(told.values()), driver_connection(session)
             # Again where some moved: one may have taken the address that another gave up.
             while connection.execute(statements.MOVE_ADDRESSES, parameters).rowcount:
@@ -137,9 +136,9 @@ class DatabaseLedger:
             # First the statements: what is news shows against what was known before.
             statuses = {member.status for member in told.values()}
             if MemberStatus.UNSUBSCRIBED in statuses:
-                self._record_statements(session, connection, statements.DEPARTURES, parameters)
+                self._record_statements(session, statements.DEPARTURES, parameters)
             if MemberStatus.SUBSCRIBED in statuses:
-                self._record_statements(session, connection, statements.RETURNS, parameters)
+                self._record_statements(session, statements.RETURNS, parameters)
             if MemberStatus.PENDING in statuses:
                 invited = {str(key) for (key,) in connection.execute(statements.INVITED, parameters)}
                 if invited:
@@ -149,52 +148,45 @@ class DatabaseLedger:
 
     def record_complaints(self, complaints: Sequence[Complaint]) -> None:
         """Record spam complaints: each is a withdrawal of consent."""
-        with self.database.organisation(self.organisation_id) as session:
-            told = {each.subscriber_hash: each for each in complaints}
-            for subscriber_hash in ErasedContacts(session, self.keyring).of_addresses(told):
-                del told[subscriber_hash]
+        with self._session() as session:
+            told = self._not_erased(session, complaints)
             states = [
                 MemberState(key, MemberStatus.CLEANED, each.at, channel=Channel.COMPLAINT) for key, each in told.items()
             ]
-            self._record_statements(session, driver_connection(session), statements.COMPLAINTS, self._told(states))
+            self._record_statements(session, statements.COMPLAINTS, self._told(states))
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
         """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
-        self._record(
-            subscriber_hash,
-            member and KnownStatus(member.status.value),
-            changed_at=member and member.changed_at,
-            contact_id=member and member.contact_id,
-        )
-
-    def record_absent(self, subscriber_hash: str) -> None:
-        """Record that the audience does not have the member."""
-        self._record(subscriber_hash, None)
+        with self._session() as session:
+            status = member and member.status.value
+            self._record_result(
+                session, subscriber_hash, status, member and member.changed_at, member and member.contact_id
+            )
 
     def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
         """Record that we archived a member, `at` by Mailchimp's clock."""
-        with self.database.organisation(self.organisation_id) as session:
-            known = session.scalar(
-                select(AudienceMemberRow.status)
-                .where(*self._its_members(), AudienceMemberRow.subscriber_hash == subscriber_hash)
-                .with_for_update()
+        with self._session() as session:
+            audience = _of_audience(session, AudienceMemberRow, self.list_id)
+            query = select(AudienceMemberRow.status).where(
+                *audience, AudienceMemberRow.subscriber_hash == subscriber_hash
             )
+            known = session.scalar(query.with_for_update())
             now = after_archiving(None if known is None else KnownStatus(known))
-            self._execute_result(session, subscriber_hash, now, changed_at=at, contact_id=None)
+            self._record_result(session, subscriber_hash, now.value, at)
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
         """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             fields = _fields(session, self.list_id)
-        comparison = Comparison(self.database, self.organisation_id, self.list_id, self.piece, fields, self.clock())
-        return comparison.pieces(segment_id)
+        parameters = self._parameters(segment_id=row_id(segment_id), merge_fields=fields, at=self.clock())
+        return compare(self.database, parameters, size=self.piece)
 
     def recheck(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Recheck]:
         """Return, by hash, what is known now of contacts that are about to be sent. Raises `ConnectionEnded`.
 
         Empty where nothing changed since they were compared.
         """
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             connection = driver_connection(session)
             connection_ended, has_news = connection.execute(statements.NEWS, self._parameters()).fetchone() or (0, 1)
             if connection_ended:
@@ -229,7 +221,7 @@ class DatabaseLedger:
             member_id=None if member.member_id == new else member.member_id,
             contact_id=member.contact_id,
         )
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
             connection.execute(statements.RECORD_ADDRESS, parameters)
@@ -250,7 +242,7 @@ class DatabaseLedger:
             member_ids=text_array(ref.member_id for ref in accepted.values()),
             **_arrays(rows, accepted),
         )
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             connection = driver_connection(session)
             connection.execute(statements.RECORD_ACCEPTED, parameters)
             connection.execute(statements.ACCEPTED_AFTER_ALL, parameters)
@@ -260,7 +252,7 @@ class DatabaseLedger:
         if not rejected:
             return
         at, arrays = self.clock(), _arrays(rows, rejected)
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             connection = driver_connection(session)
             known = connection.execute(statements.ATTEMPTS, self._parameters(hashes=arrays["hashes"]))
             former = {str(key): attempts for key, attempts in known if isinstance(attempts, int)}
@@ -280,69 +272,46 @@ class DatabaseLedger:
             connection.execute(statements.RECORD_REJECTED, parameters)
 
     def _record_statements(
+        self, session: OrganisationSession, query: sql.SQL, parameters: Mapping[str, object]
+    ) -> None:
+        found = driver_connection(session).execute(query, parameters).fetchall()
+        recorded = [as_statement(row, source=MAILCHIMP, list_id=self.list_id) for row in found]
+        record_statements(session, self.keyring, recorded, by=MAILCHIMP, at=self.clock())
+
+    def _not_erased(self, session: OrganisationSession, told: Sequence[_ToldT]) -> dict[str, _ToldT]:
+        """Return what was told, by hash, but for the erased. Take the lock of those who record statements."""
+        # Before any row is locked, and before the lock that the erased are looked up with: as everywhere.
+        lock_for_transaction(session, consent_lock(self.organisation_id))
+        by_hash = {each.subscriber_hash: each for each in told}
+        erased = ErasedContacts(session, self.keyring).of_addresses(by_hash)
+        return {key: each for key, each in by_hash.items() if key not in erased}
+
+    def _record_result(
         self,
         session: OrganisationSession,
-        connection: DriverConnection,
-        query: sql.SQL,
-        parameters: Mapping[str, object],
-    ) -> None:
-        found = connection.execute(query, parameters).fetchall()
-        recorded = [
-            ConsentStatement(
-                opted_in=opted_in is True,
-                source=MAILCHIMP,
-                stated_at=stated_at if isinstance(stated_at, datetime) else self.clock(),
-                contact=None if entity_id is None else (EntityType(str(entity_type)), str(entity_id)),
-                subscriber_hash=str(key),
-                mailchimp_list_id=self.list_id,
-                channel=None if channel is None else Channel(str(channel)),
-            )
-            for entity_type, entity_id, key, opted_in, stated_at, channel in found
-        ]
-        record_statements(session, recorded, by=MAILCHIMP, at=self.clock())
-
-    def _record(
-        self,
         subscriber_hash: str,
-        status: KnownStatus | None,
-        *,
-        changed_at: datetime | None = None,
+        status: str | None,
+        changed_at: datetime | None,
         contact_id: str | None = None,
     ) -> None:
-        with self.database.organisation(self.organisation_id) as session:
-            self._execute_result(session, subscriber_hash, status, changed_at=changed_at, contact_id=contact_id)
-
-    def _execute_result(
-        self,
-        session: OrganisationSession,
-        subscriber_hash: str,
-        status: KnownStatus | None,
-        *,
-        changed_at: datetime | None,
-        contact_id: str | None,
-    ) -> None:
-        parameters = self._parameters(
-            subscriber_hash=subscriber_hash,
-            status=status and status.value,
-            changed_at=changed_at,
-            contact_id=contact_id,
-        )
+        result = {"status": status, "changed_at": changed_at, "contact_id": contact_id}
+        parameters = self._parameters(subscriber_hash=subscriber_hash, **result)
         driver_connection(session).execute(statements.RECORD_RESULT, parameters)
 
+    def _session(self) -> AbstractContextManager[OrganisationSession]:
+        return self.database.organisation(self.organisation_id)
+
+    def _read(self, column: InstrumentedAttribute[_T]) -> _T | None:
+        with self._session() as session:
+            return session.scalar(select(column).where(*_of_audience(session, AudienceReadRow, self.list_id)))
+
     def _note_push(self, **noted: object) -> None:
-        with self.database.organisation(self.organisation_id) as session:
-            session.execute(update(AudienceReadRow).where(*self._its_read()).values(noted))
-
-    def _its_read(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        row = AudienceReadRow
-        return row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
-
-    def _its_members(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        row = AudienceMemberRow
-        return row.organisation_id == self.organisation_id, row.mailchimp_list_id == self.list_id
+        with self._session() as session:
+            audience = _of_audience(session, AudienceReadRow, self.list_id)
+            session.execute(update(AudienceReadRow).where(*audience).values(noted))
 
     def _refs(self, query: sql.SQL) -> list[MemberRef]:
-        with self.database.organisation(self.organisation_id) as session:
+        with self._session() as session:
             rows = driver_connection(session).execute(query, self._parameters()).fetchall()
         return [
             MemberRef(str(key), str(contact_id) if contact_id else None, str(member_id) if member_id else None)
@@ -364,29 +333,46 @@ class DatabaseLedger:
         return {"organisation_id": self.organisation_id, "list_id": self.list_id, **more}
 
 
+def _of_audience(
+    session: OrganisationSession, row: type[AudienceReadRow | AudienceMemberRow], list_id: str
+) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return session.owns(row), row.mailchimp_list_id == list_id
+
+
 def forget_audiences(session: OrganisationSession) -> None:
     """Forget what every audience of the organisation has: the next sync pulls them anew, and sends what is missing."""
     for row in (AudienceMemberRow, AudienceReadRow):
-        session.execute(delete(row).where(row.organisation_id == session.organisation_id))
+        session.execute(delete(row).where(session.owns(row)))
 
 
 def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
     """Return the tags of an audience's merge fields, as they were read last; before that those of a new audience."""
-    stored = _fields(session, list_id)
-    return frozenset(tag.removesuffix(_REQUIRED) for tag in stored.split(",") if tag)
+    return frozenset(_merge_ids(_fields(session, list_id)))
 
 
 def _fields(session: OrganisationSession, list_id: str) -> str:
-    query = select(AudienceReadRow.merge_fields).where(
-        AudienceReadRow.organisation_id == session.organisation_id, AudienceReadRow.mailchimp_list_id == list_id
-    )
-    stored = session.scalar(query)
+    audience = _of_audience(session, AudienceReadRow, list_id)
+    stored = session.scalar(select(AudienceReadRow.merge_fields).where(*audience))
     return _stored([MergeField(tag) for tag in MERGE_FIELDS]) if stored is None else stored
 
 
 def _stored(merge_fields: Sequence[MergeField]) -> str:
-    """Return merge fields as they are kept: tags in order, those of required ones marked."""
-    return ",".join(sorted(f"{field.tag}{_REQUIRED * field.is_required}" for field in merge_fields))
+    """Return merge fields as they are kept: tags in order, those of required ones marked, each with its id."""
+    return ",".join(
+        sorted(f"{field.tag}{_REQUIRED * field.is_required}:{field.merge_id or ''}" for field in merge_fields)
+    )
+
+
+def _merge_ids(stored: str) -> Mapping[str, str]:
+    """Return the id of each merge field by its tag, empty where it is not known."""
+    parts = (field.partition(":") for field in stored.split(",") if field)
+    return {tag.removesuffix(_REQUIRED): merge_id for tag, _, merge_id in parts}
+
+
+def _any_made_anew(before: str, after: str) -> bool:
+    """Return whether a merge field was removed, and one with the same tag was added."""
+    known = _merge_ids(before)
+    return any(known.get(tag) and known[tag] != merge_id for tag, merge_id in _merge_ids(after).items())
 
 
 def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ A contact is wanted in an audience once, however many segments have its address:
 before vendors, then the lowest id, whole numbers by their value and before other ids.
 """
 
+from collections.abc import Sequence
 from typing import LiteralString
 
 from psycopg import sql
@@ -25,27 +26,38 @@ PUSH_UNFINISHED: LiteralString = """exists (
 """Whether answers of ours may be lost: what Mailchimp says of members may be our own doing."""
 
 TOLD: LiteralString = """
-    select subscriber_hash, status, changed_at, contact_id, member_id, channel
-    from unnest(
+    select * from unnest(
         %(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[],
         %(member_ids)s::text[], %(channels)s::text[]
     ) as told (subscriber_hash, status, changed_at, contact_id, member_id, channel)
 """
 """The members of a page, as Mailchimp gave them."""
 
-COUNT = """
-select count(*) from segment_members where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
+_TOLD_AND_KNOWN: LiteralString = f"""
+    ({TOLD}) as told
+    -- In an order that one index alone has: so PostgreSQL takes that one.
+    left join lateral (
+        select every.subscriber_hash, every.status, every.changed_at, every.contact_id from audience_members as every
+        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
+            and every.subscriber_hash between told.subscriber_hash and told.subscriber_hash
+        order by every.subscriber_hash limit 1
+    ) as known on true
 """
+"""The members of a page, `told`, beside what is known of each."""
 
-SHARING = """
-select count(*) from contact_segments
-where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and soft_deleted_at is null
-    and id <> %(segment_id)s
+SIZES = """
+select
+    (select count(*) from segment_members
+        where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s) as members,
+    (select count(*) from contact_segments
+        where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s and soft_deleted_at is null
+            and id <> %(segment_id)s) as sharing,
+    (select count(*) from audience_members
+        where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s) as audience
 """
-"""How many other live segments the audience has: only they can have somebody else at the same address."""
+"""How many members the segment and the audience have, and how many other live segments the audience has.
 
-MEMBERS = """
-select count(*) from audience_members where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+Only other segments can have somebody else at the same address.
 """
 
 _OURS = """
@@ -87,39 +99,27 @@ WAITING_COLUMNS = ("subscriber_hash", "digest", "reason")
 STATE_COLUMNS = ("known_status", "member_id", "returns", "moved_from", "moved_from_id", "own_address")
 
 
-def wanted(*, shared: bool) -> sql.SQL:
-    """Return the query of a piece of the segment, `shared` with other segments or not: hash and digest, by hash."""
-    piece = _FIRST_OF_ALL if shared else _OURS
-    return sql.SQL(f"select subscriber_hash, digest from ({piece}) as wanted order by subscriber_hash")
+def piece(columns: Sequence[LiteralString], *, shared: bool, some: bool = False) -> sql.SQL:
+    """Return the query of contacts of a piece of the segment, by hash: all, or `some` with the given hashes.
 
-
-def contacts(*, shared: bool) -> sql.SQL:
-    """Return the query of the contacts of a piece, by hash."""
-    piece = _FIRST_OF_ALL if shared else _OURS
-    columns: LiteralString = ", ".join(CONTACT_COLUMNS)
-    return sql.SQL(f"select {columns} from ({piece}) as wanted order by subscriber_hash")
-
-
-def these_contacts(*, shared: bool) -> sql.SQL:
-    """Return the query of those contacts of a piece that have these hashes, by hash."""
-    piece = _FIRST_OF_ALL if shared else _OURS
-    columns: LiteralString = ", ".join(CONTACT_COLUMNS)
+    `shared` tells whether the audience has other segments.
+    """
     # Hashes are hex: as one text they travel faster than as an array.
-    these = "subscriber_hash = any (string_to_array(%(hashes)s, ','))"
-    return sql.SQL(f"select {columns} from ({piece}) as wanted where {these} order by subscriber_hash")
+    these: LiteralString = "where subscriber_hash = any (string_to_array(%(hashes)s, ','))" if some else ""
+    listed: LiteralString = ", ".join(columns)
+    contacts = _FIRST_OF_ALL if shared else _OURS
+    return sql.SQL(f"select {listed} from ({contacts}) as wanted {these} order by subscriber_hash")
 
 
-_KNOWN: LiteralString = "select known.subscriber_hash, known.digest, known.status"
-
-KNOWN = sql.SQL(f"""
-{_KNOWN} from audience_members as known
+KNOWN = sql.SQL("""
+select subscriber_hash, digest, status from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash > %(after)s and known.subscriber_hash <= %(through)s
 """)
 """The members of the audience in a piece, whoever they are."""
 
-KNOWN_OF_SEGMENT = sql.SQL(f"""
-{_KNOWN} from segment_members as member
+KNOWN_OF_SEGMENT = sql.SQL("""
+select known.subscriber_hash, known.digest, known.status from segment_members as member
 cross join lateral (
     select * from audience_members as known
     where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
@@ -252,17 +252,19 @@ left join lateral (
 
 # From the few who may not be e-mailed to the members, by a lookup for each: an offset keeps PostgreSQL from turning it
 # round.
-TO_UNSUBSCRIBE: LiteralString = f"""
-select known.organisation_id, known.mailchimp_list_id, known.subscriber_hash, known.contact_id, known.member_id
-from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
+MEMBERS_OF_SUPPRESSED_CONTACTS: LiteralString = f"""
+select known.* from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
     select * from audience_members as theirs
     where theirs.organisation_id = %(organisation_id)s
         and theirs.entity_type = about.entity_type and theirs.entity_id = about.entity_id offset 0
 ) as known
 where known.status in ('subscribed', 'pending')
+"""
+
+TO_UNSUBSCRIBE: LiteralString = f"""
+{MEMBERS_OF_SUPPRESSED_CONTACTS}
 union
-select known.organisation_id, known.mailchimp_list_id, known.subscriber_hash, known.contact_id, known.member_id
-from ({SUPPRESSED_ADDRESSES}) as about cross join (
+select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join (
     select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
 ) as audience cross join lateral (
     select * from audience_members as there
@@ -316,14 +318,7 @@ def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
 
 MOVE_ADDRESSES = sql.SQL(f"""
 with unknown as (
-    select told.subscriber_hash, told.contact_id, told.member_id from ({TOLD}) as told
-    -- In an order that one index alone has: so PostgreSQL takes that one.
-    left join lateral (
-        select known.subscriber_hash from audience_members as known
-        where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-            and known.subscriber_hash between told.subscriber_hash and told.subscriber_hash
-        order by known.subscriber_hash limit 1
-    ) as known on true
+    select told.subscriber_hash, told.contact_id, told.member_id from {_TOLD_AND_KNOWN}
     where told.contact_id is not null and known.subscriber_hash is null
 ),
 moved as (
@@ -361,18 +356,6 @@ _CONTACTS_AND_ADDRESS = f"""
 to those who have the address in the source, and whom no table knows."""
 
 _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
-
-_TOLD_AND_KNOWN: LiteralString = f"""
-    ({TOLD}) as told
-    -- By a lookup for each, as in `MOVE_ADDRESSES`.
-    left join lateral (
-        select every.status, every.changed_at, every.contact_id from audience_members as every
-        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
-            and every.subscriber_hash between told.subscriber_hash and told.subscriber_hash
-        order by every.subscriber_hash limit 1
-    ) as known on true
-"""
-"""The members of a page, `told`, beside what is known of each."""
 
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel

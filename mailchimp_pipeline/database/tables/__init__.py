@@ -19,7 +19,7 @@ from mailchimp_pipeline.database.tables.consent import (
     PreferenceRow,
     PseudonymKeyRow,
 )
-from mailchimp_pipeline.database.tables.declarative import Row, row_id, row_ids
+from mailchimp_pipeline.database.tables.declarative import OrganisationRow, Row, as_value, of_contact, row_id, row_ids
 from mailchimp_pipeline.database.tables.organisations import AuditRow, ConnectionRow
 from mailchimp_pipeline.database.tables.webhooks import WebhookRow
 
@@ -33,6 +33,7 @@ __all__ = [
     "ConsentStatementRow",
     "ErasedContactRow",
     "ErasureRequestRow",
+    "OrganisationRow",
     "PreferenceRow",
     "PseudonymKeyRow",
     "RejectedContactRow",
@@ -41,6 +42,8 @@ __all__ = [
     "SegmentRow",
     "SyncRequestRow",
     "WebhookRow",
+    "as_value",
+    "of_contact",
     "row_id",
     "row_ids",
 ]

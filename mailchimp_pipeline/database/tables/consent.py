@@ -68,7 +68,7 @@ class PreferenceRow(Row):
     consent_withdrawn_at: Mapped[datetime | None]
     consent_source: Mapped[str]
     updated_at: Mapped[datetime]
-    statement_id: Mapped[int] = mapped_column(BigInteger)
+    statement_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ErasureRequestRow(Row):

@@ -4,13 +4,18 @@ What does not belong here: a table.
 """
 
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, MetaData, Text, func
+from sqlalchemy import CheckConstraint, ColumnElement, DateTime, MetaData, Text, and_, func
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from mailchimp_pipeline.contacts import EntityType
+
+ValueT = TypeVar("ValueT")
 
 RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=func.gen_random_uuid())]
 
@@ -35,6 +40,30 @@ class Row(DeclarativeBase):
         datetime: DateTime(timezone=True),
         dict[str, object]: JSONB(none_as_null=True),
     }
+
+
+class OrganisationRow(Protocol):
+    """A row that belongs to an organisation."""
+
+    organisation_id: Mapped[str]
+
+
+class ContactRow(Protocol):
+    """A row that may be about a contact."""
+
+    entity_type: Mapped[Any]
+    entity_id: Mapped[Any]
+
+
+def of_contact(row: type[ContactRow], contact: tuple[EntityType, str]) -> ColumnElement[bool]:
+    """Return the condition that a row is about the contact."""
+    return and_(row.entity_type == contact[0].value, row.entity_id == contact[1])
+
+
+def as_value(kind: type[ValueT], row: Row, **converted: object) -> ValueT:
+    """Return the dataclass whose fields are the row's columns of the same names, or `converted`."""
+    names = {field.name for field in fields(kind)} - converted.keys()  # pyright: ignore[reportArgumentType] - a dataclass
+    return kind(**{name: getattr(row, name) for name in names}, **converted)
 
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:

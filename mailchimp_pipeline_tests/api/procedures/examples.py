@@ -6,6 +6,7 @@ A procedure that is not here fails the tests that walk the registry.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from api.trpc import Procedure
 from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
 
 NO_ID = "00000000-0000-4000-8000-000000000000"
@@ -61,3 +62,18 @@ def _campaign(tenant: Tenant) -> str:
 
 OWNED: Mapping[str, Callable[[Tenant], str]] = {"mailchimp.segments": _segment, "mailchimp.campaigns": _campaign}
 """What makes a row of the tenant's, and returns its id, by the router whose procedures take it."""
+
+
+def an_input(tenant: Tenant, procedure: Procedure) -> Any:  # noqa: ANN401 - whatever the procedure takes
+    """Return an input that the procedure does something with."""
+    suited = {
+        "mailchimp.connection.connect": lambda: {"apiKey": tenant.api_key},
+        "mailchimp.segments.create": lambda: {"mailchimpListId": tenant.list_id},
+        "mailchimp.campaigns.trackCampaign": lambda: {
+            "mailchimpCampaignId": tenant.stage.sandbox.add_campaign(tenant.list_id)
+        },
+    }
+    example, router = EXAMPLES[procedure.path], procedure.path.rpartition(".")[0]
+    if made := suited.get(procedure.path):
+        return example | made()
+    return example | {"id": OWNED[router](tenant)} if router in OWNED and "id" in example else example

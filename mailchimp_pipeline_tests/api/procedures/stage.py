@@ -73,11 +73,12 @@ class Tenant:
     api_key: str
     account_id: str
     list_id: str
+    actor: str = "alice"
 
     def ask(self, target: str, *, method: str = "GET", value: object = NOTHING, role: Role = Role.ADMIN) -> Answer:
         """Send one request under the prefix; a value goes as the body."""
         body = None if value is NOTHING else json.dumps(value)
-        token = a_token(organisation_id=self.organisation_id, role=role)
+        token = a_token(organisation_id=self.organisation_id, actor=self.actor, role=role)
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         return send(self.stage.port, f"/api/trpc/mailchimp.{target}", method, body, headers)
 

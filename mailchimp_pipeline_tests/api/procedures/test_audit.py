@@ -1,35 +1,18 @@
 """`mailchimp.audit` over HTTP and the database."""
 
-from typing import Any
-
 import pytest
 from sqlalchemy import text
 
 from api.procedures.registry import PROCEDURES
 from api.trpc import Kind, Procedure
 from mailchimp_pipeline.database.tables import PseudonymKeyRow
-from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, OWNED
+from mailchimp_pipeline_tests.api.procedures.examples import an_input
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant
 from mailchimp_pipeline_tests.isolation.tenants import TABLES
 
 MUTATIONS = [one for one in PROCEDURES if one.kind is Kind.MUTATION]
 # An organisation's key for pseudonyms is made when it is first needed, for whatever that is.
 WRITTEN = [str(table.name) for table in TABLES if table.name not in {"audit_log", PseudonymKeyRow.__tablename__}]
-
-
-def an_input(tenant: Tenant, procedure: Procedure) -> Any:  # noqa: ANN401 - whatever the procedure takes
-    """Return an input that the procedure does something with."""
-    suited = {
-        "mailchimp.connection.connect": lambda: {"apiKey": tenant.api_key},
-        "mailchimp.segments.create": lambda: {"mailchimpListId": tenant.list_id},
-        "mailchimp.campaigns.trackCampaign": lambda: {
-            "mailchimpCampaignId": tenant.stage.sandbox.add_campaign(tenant.list_id)
-        },
-    }
-    example, router = EXAMPLES[procedure.path], procedure.path.rpartition(".")[0]
-    if made := suited.get(procedure.path):
-        return example | made()
-    return example | {"id": OWNED[router](tenant)} if router in OWNED else example
 
 
 def transactions(tenant: Tenant, *tables: str, condition: str = "true") -> set[str]:

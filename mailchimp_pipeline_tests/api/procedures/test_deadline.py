@@ -47,6 +47,7 @@ def test_a_call_that_is_out_of_time_is_told_from_a_defect(connected: Tenant) -> 
 
 
 def test_an_export_says_what_there_was_no_time_for(connected: Tenant) -> None:
+    connected.employ({"id": "1"})
     because = export(late(connected), EntityInput.model_validate(ENTITY)).mailchimp.incomplete_because
     assert because is not None
     assert because.startswith("Mailchimp answered too slowly")

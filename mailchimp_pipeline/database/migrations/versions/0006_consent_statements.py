@@ -1,7 +1,7 @@
 """Consent statements, rejected contacts, and erasures that share an address.
 
-The statements are made from the preferences, the audit log and the unsubscribed members. A process of the version
-before cannot record consent after this revision: its statements fail, and none is lost.
+The statements are made from the preferences, the audit log and the unsubscribed members. What a process of the version
+before records afterwards becomes a statement too, by a trigger. Its syncs fail: they would decide by the former rule.
 
 Made while the pipeline works, so not in one transaction. Each step is one: those that make a table are not done again
 where the table is there, all others may be.
@@ -36,6 +36,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take the tables away. Preferences keep what the statements amount to."""
+    op.execute("drop trigger inserted_without_statement on email_preferences")
+    op.execute("drop trigger updated_without_statement on email_preferences")
+    op.execute("drop function record_statement_of_preference")
     op.execute("alter table email_preferences drop column statement_id")
     op.execute("alter table audience_reads drop column merge_fields")
     op.execute("alter table mailchimp_connections drop column opt_outs_propagated_at")

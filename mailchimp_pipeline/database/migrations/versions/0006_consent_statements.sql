@@ -33,7 +33,7 @@ alter table consent_statements enable row level security;
 grant select, insert, delete, update (subscriber_hash) on consent_statements to mailchimp_pipeline_app;
 grant select on consent_statements to mailchimp_pipeline_overview;
 
--- In one step: no preference is written between this copy and the column that a process of the version before lacks.
+-- In one step: no preference is written between this copy and the trigger.
 lock table email_preferences in access exclusive mode;
 
 insert into consent_statements (
@@ -102,7 +102,34 @@ update email_preferences as preference set statement_id = (
     where statement.organisation_id = preference.organisation_id
         and statement.entity_type = preference.entity_type and statement.entity_id = preference.entity_id
 );
-alter table email_preferences alter column statement_id set not null;
+
+-- A process of the version before writes preferences alone. Each makes a statement, so no consent is lost meanwhile.
+create function record_statement_of_preference() returns trigger language plpgsql as $$
+declare
+    made bigint;
+begin
+    insert into consent_statements (
+        organisation_id, entity_type, entity_id, subscriber_hash, opted_in, source, stated_at, recorded_at
+    ) values (
+        new.organisation_id, new.entity_type, new.entity_id, new.subscriber_hash, new.opted_in, new.consent_source,
+        coalesce(case when new.opted_in then new.consent_given_at else new.consent_withdrawn_at end, new.updated_at),
+        new.updated_at
+    ) returning id into made;
+    update email_preferences set statement_id = made
+    where organisation_id = new.organisation_id and entity_type = new.entity_type and entity_id = new.entity_id;
+    return null;
+end
+$$;
+create trigger inserted_without_statement after insert on email_preferences
+    for each row when (new.statement_id is null) execute function record_statement_of_preference();
+create trigger updated_without_statement after update of opted_in, consent_given_at, consent_withdrawn_at
+    on email_preferences
+    for each row when (
+        new.statement_id is not distinct from old.statement_id
+        and (new.opted_in, new.consent_given_at, new.consent_withdrawn_at)
+            is distinct from (old.opted_in, old.consent_given_at, old.consent_withdrawn_at)
+    )
+    execute function record_statement_of_preference();
 
 -- next step
 create table rejected_contacts (

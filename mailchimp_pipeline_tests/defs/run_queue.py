@@ -1,29 +1,30 @@
-"""Which of the queued runs Dagster starts, by this project's `dagster.yaml`."""
+"""Dagster's queue of runs, by this project's `dagster.yaml`, and the daemon that starts them."""
 
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 
 import dagster as dg
-import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.defs.sync_runs import SyncConfig, requested_run, scheduled_run
+from mailchimp_pipeline.defs.sync_runs import SyncConfig, requested_run
 from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 SOMEWHERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
 
 
-@pytest.fixture
-def instance(tmp_path: Path, empty_database_url: str) -> Generator[dg.DagsterInstance]:
-    copyfile(PROJECT_ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
-    url = make_url(empty_database_url).set(drivername="postgresql+psycopg2")
-    with opened_instance(str(tmp_path), url.render_as_string(hide_password=False)) as made:
+@contextmanager
+def a_queue(home: Path, database_url: str) -> Generator[dg.DagsterInstance]:
+    """Yield an instance with an empty queue."""
+    copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    url = make_url(database_url).set(drivername="postgresql+psycopg2")
+    with opened_instance(str(home), url.render_as_string(hide_password=False)) as made:
         yield made
 
 
@@ -46,30 +47,16 @@ def start(instance: dg.DagsterInstance) -> list[str]:
 
 
 def finish(instance: dg.DagsterInstance, run_id: str) -> None:
+    """End a run."""
+    """End a run."""
+    """End a run."""
     run = instance.get_run_by_id(run_id)
     assert run
     instance.report_run_failed(run)
 
 
 def asked_by(organisation_id: str, number: int = 0) -> dg.RunRequest:
+    """Return a run for a request of the organisation."""
+    """Return a run for a request of the organisation."""
+    """Return a run for a request of the organisation."""
     return requested_run(organisation_id, SyncConfig(requests=[f"{organisation_id}-{number}"]))
-
-
-def test_a_request_does_not_wait_for_the_daily_runs(instance: dg.DagsterInstance) -> None:
-    daily = queue(instance, *(scheduled_run(str(number), []) for number in range(6)))
-    assert start(instance) == daily[:3]
-    (asked,) = queue(instance, asked_by("acme"))
-    assert start(instance) == [asked]
-    finish(instance, asked)
-    assert start(instance) == []
-    finish(instance, daily[0])
-    (asked,) = queue(instance, asked_by("globex"))
-    assert start(instance) == [asked, daily[3]]
-
-
-def test_an_organisation_does_not_wait_behind_the_requests_of_another(instance: dg.DagsterInstance) -> None:
-    acme = queue(instance, *(asked_by("acme", number) for number in range(25)))
-    (globex,) = queue(instance, asked_by("globex"))
-    assert start(instance) == [acme[0], globex]
-    finish(instance, acme[0])
-    assert start(instance) == [acme[1]]

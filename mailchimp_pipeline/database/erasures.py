@@ -1,0 +1,307 @@
+"""Erasures that were asked for: what they remove here at once, and what is still to be deleted at Mailchimp.
+
+Until an erasure is completed its targets are kept encrypted; then they are forgotten. What does not belong here:
+asking Mailchimp and which answer counts (`mailchimp_pipeline.erasure`), the rows removed (`traces`).
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
+from mailchimp_pipeline.database.locks import hold, hold_audience
+from mailchimp_pipeline.database.locks.held import lock_for_transaction
+from mailchimp_pipeline.database.locks.keys import erased_lock, erasure_lock
+from mailchimp_pipeline.database.reconciliation import audiences_known
+from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, as_value, row_id
+from mailchimp_pipeline.database.traces import Traces
+from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Reach, Targets, UnknownContact
+from mailchimp_pipeline.errors import LastingError
+
+_AUDIENCE_WAIT_SECONDS = 2.0
+"""How long to wait for a sync that is at the audience: the job comes back later."""
+
+
+class NoSuchErasure(LastingError):
+    """There is no pending erasure with this id."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"No erasure {request_id} is pending: it was completed, or the id is another. "
+            "`mailchimp-pipeline erasures list` shows those that are."
+        )
+
+
+class ErasureStore:
+    """The erasures of the session's organisation."""
+
+    def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
+        self._session = session
+        self._keyring = keyring
+        self._erased = ErasedContacts(session, keyring)
+
+    def ask(self, demand: Demand, *, at: datetime) -> ErasureRequest:
+        """Remove the contact here, keep it from coming back, and write down what Mailchimp is to be asked.
+
+        Asked for again it stays the same erasure, and is carried out again: the contact may be back at Mailchimp.
+        Raises `UnknownContact`.
+        """
+        self._lock()
+        row = self._in_force(demand)
+        is_new = row is None
+        targets = (row and self._targets_of(row)) or Targets(entity_type=demand.entity_type, entity_id=demand.entity_id)
+        traces = Traces(self._session, targets.with_addresses(demand.addresses or ()))
+        traces.remove_preference()
+        traces.remove_members()
+        if is_new and not demand.is_known and not any(traces.rows.values()):
+            raise UnknownContact(demand.entity_type.value)
+        traces.remove_address_from_others()
+        if row is None:
+            entity_hash = self._erased.keyed.of_entity(demand.entity_type, demand.entity_id)
+            row = ErasureRequestRow(entity_hash=entity_hash, requested_by=demand.by, requested_at=at, attempts=0)
+            row.organisation_id = self._session.organisation_id
+            self._session.add(row)
+        targets = traces.found_with(targets).model_copy(update={"source_read": demand.addresses is not None})
+        if row.status != ErasureStatus.PENDING:
+            row.attempts, row.last_tried_at = 0, None
+        row.status, row.completed_at, row.last_error = ErasureStatus.PENDING.value, None, None
+        self._write(row, targets)
+        self._suppress(row, targets, at=at)
+        action = "erasure.requested" if is_new else "erasure.asked_again"
+        self._audit(row, action, by=demand.by, at=at, details={"removed": traces.rows})
+        return _request(row)
+
+    def get(self, request_id: str) -> ErasureRequest | None:
+        """Return the erasure, None where there is none."""
+        row = self._session.scalar(self._query(request_id))
+        return row and _request(row)
+
+    def of(self, entity_type: EntityType, entity_id: str) -> Sequence[ErasureRequest]:
+        """Return the erasures of an entity, the latest first."""
+        return [_request(row) for row in self._session.scalars(self._of(entity_type, entity_id)).all()]
+
+    def begin(self, request_id: str, *, at: datetime) -> Targets | None:
+        """Note that somebody is at it; return its targets, None where nothing is left to do."""
+        row = self._pending(request_id)
+        if row is None:
+            return None
+        row.attempts, row.last_tried_at = row.attempts + 1, at
+        return self._targets_of(row)
+
+    def save(self, request_id: str, targets: Targets, *, error: str | None, at: datetime) -> None:
+        """Keep how far it has come, and why not further. Addresses learnt on the way are erased too."""
+        if (row := self._pending(request_id)) is not None:
+            self._keep(row, targets, at=at)
+            row.last_error = error
+
+    def sweep(self, request_id: str, targets: Targets, *, list_id: str, at: datetime) -> Targets:
+        """Remove what a sync that was under way wrote of the contact since; return the targets with it."""
+        self._lock()
+        swept = self._swept(targets, list_id)
+        row = self._pending(request_id) if swept != targets else None
+        if row is not None:  # what was just removed is known nowhere else
+            self._keep(row, swept, at=at)
+        return swept
+
+    def conclude(self, request_id: str, targets: Targets, *, at: datetime) -> bool:
+        """Complete it, unless more is known of the contact than was asked for: then this is kept. Tell which."""
+        self._lock()
+        row = self._pending(request_id)
+        if row is None:
+            return True
+        now_known = self._swept(targets.joined_with(self._targets_of(row) or targets))
+        if now_known.is_anywhere or now_known.addresses != targets.addresses:
+            self._keep(row, now_known, at=at)
+            return False
+        self._complete(row, now_known, "erasure.completed", by=audit.PIPELINE, at=at)
+        return True
+
+    def confirm(self, request_id: str, *, by: str, at: datetime) -> ErasureRequest | None:
+        """Complete it on the word of a person who saw to it at Mailchimp; None where no such erasure is pending."""
+        self._lock()
+        row = self._pending(request_id)
+        if row is None:
+            return None
+        targets = self._targets_of(row)
+        self._complete(row, targets and self._swept(targets), "erasure.confirmed_by_hand", by=by, at=at)
+        return _request(row)
+
+    def _lock(self) -> None:
+        lock_for_transaction(self._session, erased_lock(self._session.organisation_id))
+
+    def _in_force(self, demand: Demand) -> ErasureRequestRow | None:
+        """Return the contact's erasure, unless an opt-in has lifted it since."""
+        latest = self._session.scalar(self._of(demand.entity_type, demand.entity_id).limit(1).with_for_update())
+        is_over = latest is None or latest.status == ErasureStatus.COMPLETED
+        if is_over and not self._erased.holds((demand.entity_type, demand.entity_id)):
+            return None
+        return latest
+
+    def _swept(self, targets: Targets, list_id: str | None = None) -> Targets:
+        traces = Traces(self._session, targets)
+        traces.remove_members(list_id=list_id)
+        return traces.found_with(targets)
+
+    def _keep(self, row: ErasureRequestRow, targets: Targets, *, at: datetime) -> None:
+        known = targets.joined_with(self._targets_of(row) or targets)
+        self._write(row, known)
+        # Who opted in again meanwhile stays lifted; what was asked for before is still carried out.
+        if self._erased.holds((targets.entity_type, targets.entity_id)):
+            self._suppress(row, known, at=at)
+
+    def _write(self, row: ErasureRequestRow, targets: Targets) -> None:
+        row.audiences = targets.audiences
+        row.targets_encrypted = self._keyring.encrypt(targets.model_dump_json(), self._session.organisation_id)
+        self._session.flush()
+
+    def _suppress(self, row: ErasureRequestRow, targets: Targets, *, at: datetime) -> None:
+        entity = (targets.entity_type, targets.entity_id)
+        self._erased.add(entity, targets.addresses, erasure_request_id=str(row.id), at=at)
+
+    def _complete(self, row: ErasureRequestRow, targets: Targets | None, action: str, *, by: str, at: datetime) -> None:
+        if targets is not None:
+            row.status, row.completed_at = ErasureStatus.COMPLETED.value, at
+            row.audiences, row.targets_encrypted, row.last_error = targets.audiences, None, None
+        self._audit(row, action, by=by, at=at, details={"audiences": row.audiences, "attempts": row.attempts})
+
+    def _targets_of(self, row: ErasureRequestRow) -> Targets | None:
+        if row.targets_encrypted is None:
+            return None
+        return Targets.model_validate_json(self._keyring.decrypt(row.targets_encrypted, self._session.organisation_id))
+
+    def _pending(self, request_id: str) -> ErasureRequestRow | None:
+        query = self._query(request_id).where(ErasureRequestRow.status == ErasureStatus.PENDING.value)
+        return self._session.scalar(query.with_for_update(), execution_options={"populate_existing": True})
+
+    def _of(self, entity_type: EntityType, entity_id: str) -> Select[ErasureRequestRow]:
+        of_entity = ErasureRequestRow.entity_hash == self._erased.keyed.of_entity(entity_type, entity_id)
+        query = select(ErasureRequestRow).where(self._session.owns(ErasureRequestRow), of_entity)
+        return query.order_by(ErasureRequestRow.requested_at.desc(), ErasureRequestRow.id)
+
+    def _query(self, request_id: str) -> Select[ErasureRequestRow]:
+        ours = self._session.owns(ErasureRequestRow)
+        return select(ErasureRequestRow).where(ours, ErasureRequestRow.id == row_id(request_id))
+
+    def _audit(
+        self, row: ErasureRequestRow, action: str, *, by: str, at: datetime, details: Mapping[str, object]
+    ) -> None:
+        # By the request's id: the contact's own is not written down once more.
+        audit.write(self._session, audit.Entry(by, action, audit.Entity("erasure", str(row.id)), at, details))
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseErasures:
+    """The port `erasure.Records` over PostgreSQL. Each call is a transaction of its own."""
+
+    database: Database
+    keyring: Keyring
+    clock: Clock
+
+    def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
+        """Remove the contact here, and write down what Mailchimp is to be asked."""
+        with self._store(organisation_id) as store:
+            return store.ask(demand, at=self.clock())
+
+    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
+        """Return the audiences that the organisation's segments or ledgers name."""
+        with self.database.organisation(request.organisation_id) as session:
+            return audiences_known(session)
+
+    def keeps_addresses(self, request: ErasureRequest) -> bool:
+        """Tell whether keyed hashes of the contact's addresses are kept."""
+        with self.database.organisation(request.organisation_id) as session:
+            return ErasedContacts(session, self.keyring).has_addresses(request.id)
+
+    def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
+        """Return which of the addresses are the contact's."""
+        with self.database.organisation(request.organisation_id) as session:
+            return ErasedContacts(session, self.keyring).recognised(request.id, subscriber_hashes)
+
+    def get(self, request: ErasureRequest) -> ErasureRequest:
+        """Return the erasure as it stands now."""
+        with self._store(request.organisation_id) as store:
+            return store.get(request.id) or request
+
+    def pending(self) -> Sequence[ErasureRequest]:
+        """Return the erasures of all organisations that are pending, the oldest first."""
+        with self.database.everyone() as session:
+            return pending_erasures(session)
+
+    @contextmanager
+    def hold(self, request: ErasureRequest) -> Generator[None]:
+        """Keep others from carrying out the same erasure; a passing error where somebody is at it."""
+        with hold(self.database, erasure_lock(request.id), what=f"erasure {request.id}"):
+            yield
+
+    @contextmanager
+    def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:
+        """Keep syncs out of the audience; a passing error where one is at it."""
+        wait = _AUDIENCE_WAIT_SECONDS
+        with hold_audience(self.database, request.organisation_id, list_id, wait_seconds=wait):
+            yield
+
+    def begin(self, request: ErasureRequest) -> Targets | None:
+        """Count an attempt; return the targets, None where nothing is left to do."""
+        with self._store(request.organisation_id) as store:
+            return store.begin(request.id, at=self.clock())
+
+    def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
+        """Keep how far it has come, and why not further."""
+        with self._store(request.organisation_id) as store:
+            store.save(request.id, targets, error=error, at=self.clock())
+
+    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+        """Remove what a sync wrote of the contact in the audience since; return the targets with it."""
+        with self._store(request.organisation_id) as store:
+            return store.sweep(request.id, targets, list_id=list_id, at=self.clock())
+
+    def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
+        """Complete it, unless more is known of the contact than was asked for. Tell which."""
+        with self._store(request.organisation_id) as store:
+            return store.conclude(request.id, targets, at=self.clock())
+
+    def reach(self, organisation_id: str) -> Reach:
+        """Return which accounts the organisation has and had."""
+        with self.database.organisation(organisation_id) as session:
+            query = select(ConnectionRow.account_id, ConnectionRow.soft_deleted_at).where(session.owns(ConnectionRow))
+            accounts = session.execute(query).all()
+        live = {account for account, ended_at in accounts if ended_at is None}
+        return Reach(is_connected=bool(live), had_other_accounts=bool({account for account, _ in accounts} - live))
+
+    def confirm(self, request_id: str, *, by: str) -> ErasureRequest:
+        """Complete a pending erasure on the word of a person who saw to it at Mailchimp. Raises `NoSuchErasure`."""
+        with self.database.everyone() as session:
+            query = select(ErasureRequestRow.organisation_id).where(ErasureRequestRow.id == row_id(request_id))
+            organisation_id = session.scalar(query)
+        if organisation_id is not None:
+            with self._store(organisation_id) as store:
+                if confirmed := store.confirm(request_id, by=by, at=self.clock()):
+                    return confirmed
+        raise NoSuchErasure(request_id)
+
+    @contextmanager
+    def _store(self, organisation_id: str) -> Generator[ErasureStore]:
+        with self.database.organisation(organisation_id) as session:
+            yield ErasureStore(session, self.keyring)
+
+
+def pending_erasures(session: Session, organisation_id: str | None = None) -> tuple[ErasureRequest, ...]:
+    """Return the erasures that are pending, of one organisation or of all, the oldest first."""
+    query = select(ErasureRequestRow).where(ErasureRequestRow.status == ErasureStatus.PENDING.value)
+    if organisation_id is not None:
+        query = query.where(ErasureRequestRow.organisation_id == organisation_id)
+    query = query.order_by(ErasureRequestRow.requested_at, ErasureRequestRow.id)
+    return tuple(map(_request, session.scalars(query)))
+
+
+def _request(row: ErasureRequestRow) -> ErasureRequest:
+    return as_value(ErasureRequest, row, id=str(row.id), status=ErasureStatus(row.status))
