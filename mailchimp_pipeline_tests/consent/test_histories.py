@@ -239,6 +239,21 @@ class Histories(RuleBasedStateMachine):
         self.scenario.erase(entity, CrashAfter(crash))
         self.judge()
 
+    @step(entity=entities, other=entities, email=addresses, act=st.sampled_from(["unsubscribe_by_link", "complain"]))
+    def one_of_two_who_share_an_address_moves_and_opts_in(
+        self, entity: Entity, other: Entity, email: str, act: str
+    ) -> None:
+        if (person := self.scenario.company.find(entity)) is None or entity == other:
+            return
+        mailed_in = [each for each in LISTS if self.scenario.status(each, person.key) is Status.SUBSCRIBED]
+        self.scenario.hire(other, person.email)
+        for list_id in mailed_in[:1]:
+            self.scenario.at_mailchimp(act, list_id, person.key)
+        self.scenario.company.change(entity, email=email)
+        self.scenario.clocks.move(60 * 60)
+        self.scenario.opt_in(entity)
+        self.judge()
+
     @step(entity=entities, email=addresses)
     def somebody_takes_over_an_erased_contacts_address(self, entity: Entity, email: str) -> None:
         erased = next((each for each in reversed(self.scenario.oracle.erasures) if each.keys), None)
@@ -314,10 +329,12 @@ class Histories(RuleBasedStateMachine):
                 self.scenario.sandbox.require_merge_field(list_id, "PHONE", required=True)
         self.scenario.company.change(entity, first_name=f"Eva {self.scenario.clocks.now:%H%M%S}")
         self.judge(self.scenario.daily_sync())
-        if email is None:
-            self.scenario.company.leave(entity)
-        else:
-            self.scenario.company.change(entity, email=email)
+        # And whoever shares the address: while somebody has it, it is to be mailed.
+        for holder in self.scenario.company.holders(person.key):
+            if email is None:
+                self.scenario.company.leave(holder)
+            else:
+                self.scenario.company.change(holder, email=email)
 
     @step(
         who=st.none() | st.sets(addresses, min_size=1, max_size=2),
