@@ -18,7 +18,7 @@ from mailchimp_pipeline_tests.hostile import RealPipeline, a_real_pipeline
 from mailchimp_pipeline_tests.process_table import is_running
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
 
-_SET_BY_CHILDREN = {"PGDATA", "PGSYSCONFDIR", "PWD", "SF_PARTNER", "LC_CTYPE"}
+_SET_BY_CHILDREN = {"PGDATA", "PGSYSCONFDIR", "PWD", "SF_PARTNER", "LC_ALL", "LC_CTYPE"}
 """What programs set for what they start: PostgreSQL, shells, Dagster and Python."""
 
 _LOOK = """
