@@ -18,7 +18,6 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from api.exchanges import REQUEST_ID, Exchanges, note_call, note_caller
 from api.figures import READ_SECONDS, Figures
 from api.health import Readiness, alive
 from api.limits import Identified, RateLimit, Rates
@@ -26,9 +25,10 @@ from api.logs import log_failure
 from api.metrics import Metrics
 from api.openapi import openapi
 from api.pages import procedures_page
+from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
 from api.slow_clients import BODY_SECONDS, BodyTimeout
 from api.trpc import Code, Hooks, Limits, Procedure, Procedures, TRPCError, TrpcServer
-from mailchimp_pipeline.database.figures import PipelineFigures
+from mailchimp_pipeline.database.metrics import PipelineFigures
 
 PREFIX = "/api/trpc"
 TITLE = "Mailchimp pipeline"
@@ -167,7 +167,7 @@ def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> No
             allow_headers=_REQUEST_HEADERS,
             expose_headers=_ANSWER_HEADERS,
         )
-    app.add_middleware(Exchanges, metrics=metrics, pages=_PAGES, probes=_PROBES)
+    app.add_middleware(RequestLogMiddleware, metrics=metrics, pages=_PAGES, probes=_PROBES)
 
 
 async def _answer_http_error(request: Request, exception: Exception) -> Response:

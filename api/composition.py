@@ -12,12 +12,12 @@ from starlette.requests import HTTPConnection
 
 from api.app import ApiParts, create_app
 from api.auth import authenticator
-from api.failures import translate
+from api.error_mapping import translate
 from api.procedures.context import PATIENCE, Context, Patience
 from api.procedures.registry import PROCEDURES
 from api.webhooks import webhook_route
 from mailchimp_pipeline.assembly import Parts, open_parts
-from mailchimp_pipeline.database.figures import pipeline_figures
+from mailchimp_pipeline.database.metrics import pipeline_figures
 from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.database.session import TimeLimits
 from mailchimp_pipeline.settings import Settings

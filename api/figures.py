@@ -2,7 +2,7 @@
 
 Runs are processes of a few seconds that nobody could scrape; what they did stands in the tables. So every process of
 the API tells the same figures: take their maximum, not their sum. What does not belong here: the API's own figures
-(`metrics`), the queries (`database.figures`).
+(`metrics`), the queries (`database.metrics`).
 """
 
 import time
@@ -12,8 +12,8 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.observations import Observation
-from mailchimp_pipeline.database.figures import PipelineFigures, Queue
+from api.cached_probe import CachedProbe
+from mailchimp_pipeline.database.metrics import PipelineFigures, Queue
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sync import Rejection
@@ -37,7 +37,7 @@ class Figures(Collector):
         seconds: float = READ_SECONDS,
     ) -> None:
         """Take what reads them; it may take so many seconds."""
-        self._observation = Observation(
+        self._observation = CachedProbe(
             read, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="no figures"
         )
         self._figures: PipelineFigures | None = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.observations import Observation
+from api.cached_probe import CachedProbe
 from mailchimp_pipeline.logs import logger
 
 CHECK_SECONDS = 5.0
@@ -42,7 +42,7 @@ class Readiness:
             check()
             return True
 
-        self._observation = Observation(
+        self._observation = CachedProbe(
             passes, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="not ready"
         )
 

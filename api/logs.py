@@ -2,7 +2,7 @@
 
 from mailchimp_pipeline.logs import logger
 
-_log = logger("api.failures")
+_log = logger("api.error_mapping")
 
 
 def log_failure(where: str, exception: BaseException) -> None:

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.slow_clients import PatientProtocol
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 LOOPBACK = "127.0.0.1"
 
@@ -25,7 +25,7 @@ _KEEP_ALIVE_SECONDS = 15
 _LOOK_SECONDS = 0.05
 
 
-class ApiNotStarted(LastingError):
+class ApiNotStarted(PermanentError):
     """The API cannot be served."""
 
 

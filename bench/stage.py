@@ -27,7 +27,7 @@ from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import SegmentMemberRow
 from mailchimp_pipeline.erasure import Demand
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack
 from mailchimp_pipeline.sandbox import SandboxControl, Status
 from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
@@ -46,7 +46,7 @@ _A_DAY_EARLIER = (
 _NO_LATENCY = dict.fromkeys(_LATENCY, 0)
 
 
-class WorkNotDone(LastingError):
+class WorkNotDone(PermanentError):
     """What was measured did not do what it was to do."""
 
 

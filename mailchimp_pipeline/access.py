@@ -1,6 +1,6 @@
 """What is held about one contact, for the contact: our tables, and what Mailchimp holds now or why it did not say.
 
-What does not belong here: erasing it (`erasure`), the queries (`database.holdings`).
+What does not belong here: erasing it (`erasure`), the queries (`database.contact_data`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from typing import Protocol
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.contact_data import ContactData, contact_data
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.holdings import Holdings, holdings
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.erasure import UnknownContact
@@ -52,7 +52,7 @@ class Disclosure:
     entity_type: EntityType
     entity_id: str
     at: datetime
-    holdings: Holdings
+    contact_data: ContactData
     members: tuple[MemberThere, ...]
     source_problem: PipelineError | None
     mailchimp_problem: PipelineError | None
@@ -75,7 +75,7 @@ class Access:
         """
         addresses, source_problem = self._present_addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
-            held = holdings(session, self.keyring, contact, addresses or ())
+            held = contact_data(session, self.keyring, contact, addresses or ())
         if addresses is None and not held.is_anything:
             raise UnknownContact(contact[0].value)
         members: list[MemberThere] = []

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.settings import Settings
 
 _P = ParamSpec("_P")
@@ -46,7 +46,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class NoTokenSecret(LastingError):
+class NoTokenSecret(PermanentError):
     """There is no secret to sign a token with."""
 
     def __init__(self) -> None:

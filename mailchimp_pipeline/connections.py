@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 API_ROOT: Final = "https://{data_center}.api.mailchimp.com/3.0"
 """Mailchimp's own API, for any data centre."""
@@ -21,7 +21,7 @@ _SAMPLE: Final = "sample"
 _DATA_CENTER: Final = re.compile(r"us[0-9]{1,3}")
 
 
-class MalformedApiKey(LastingError):
+class MalformedApiKey(PermanentError):
     """The text is no Mailchimp API key. Says nothing of the text itself."""
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class MalformedApiKey(LastingError):
         )
 
 
-class UnusableApiRoot(LastingError):
+class UnusableApiRoot(PermanentError):
     """The configured address of the API must not be given a key."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The address of Mailchimp's API cannot be used: {why}. Correct MAILCHIMP_API_ROOT.")
 
 
-class SampleKeyKept(LastingError):
+class SampleKeyKept(PermanentError):
     """A key of the sample organisations was to be sent to somebody else than the sandbox."""
 
     def __init__(self) -> None:

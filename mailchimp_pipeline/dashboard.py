@@ -9,17 +9,17 @@ from typing import Any, Self
 
 import requests
 
-from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.errors import PermanentError, TransientError
 
 _TIMEOUTS = (5, 60)
 """Seconds to connect, and to wait for an answer."""
 
 
-class ApiAway(PassingError):
+class ApiAway(TransientError):
     """The API does not answer."""
 
 
-class ApiRefusal(LastingError):
+class ApiRefusal(PermanentError):
     """The API refused a call; the text is the API's."""
 
 

@@ -1,6 +1,6 @@
 """`mailchimp-pipeline demo`: the main job once, end to end, on embedded parts, told step by step.
 
-What does not belong here: the parts (`local_stack`), the organisations (`playground`), how it is printed (`tables`).
+What does not belong here: the parts (`local_stack`), the organisations (`sample_organisations`), printing (`tables`).
 """
 
 import csv
@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from rich.console import Console
 
-from mailchimp_pipeline import playground
+from mailchimp_pipeline import sample_organisations
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.processes import isolated
 from mailchimp_pipeline.sample import change_sample, write_sample
@@ -34,7 +34,7 @@ _PATIENCE_SECONDS = 180
 _LOOK_EVERY_SECONDS = 0.25
 
 
-class DemoFailed(LastingError):
+class DemoFailed(PermanentError):
     """The demo did not come to its end."""
 
 
@@ -101,7 +101,7 @@ class _Demo:
         """Make people, accounts, connections and segments; return organisation and id of the first segment."""
         size = write_sample(self.stack.settings.home / "sample")
         self.console.print(f"Made {size.employees} employees and {size.vendors} vendors of three organisations.")
-        segments = playground.settle(self.stack, self.sandbox)
+        segments = sample_organisations.settle(self.stack, self.sandbox)
         self.console.print(f"Connected them and created {len(segments)} segments, through the API.")
         return segments[0]
 
@@ -139,7 +139,7 @@ class _Demo:
     def _show_audiences(self) -> None:
         rows = [
             (organisation.id, audience.name, {str(k): v for k, v in self.sandbox.statuses(audience.id).items()})
-            for organisation, audience in playground.audiences()
+            for organisation, audience in sample_organisations.audiences()
         ]
         self.console.print()
         self.console.print(audience_table(rows, title="What Mailchimp holds now"))
@@ -152,14 +152,14 @@ class _Demo:
 
     def _two_people(self) -> list[tuple[str, str]]:
         """Return two employees of the first organisation whom its first audience has: id and address."""
-        organisation, audience = next(playground.audiences())
+        organisation, audience = next(sample_organisations.audiences())
         with (self.stack.settings.home / "sample" / "employees.csv").open(encoding="utf-8", newline="") as file:
             staff = [row for row in csv.DictReader(file) if row["organisation_id"] == organisation.id]
         listed = {member.email_address for member in self.sandbox.members(audience.id)}
         return [(row["id"], row["email"]) for row in staff if row["email"] in listed][:2]
 
     def _opt_out(self, person: tuple[str, str]) -> None:
-        organisation, audience = next(playground.audiences())
+        organisation, audience = next(sample_organisations.audiences())
         said = {"entityId": person[0], "entityType": "employee", "optedIn": False, "consentSource": "demo"}
         with self.stack.dashboard(organisation.id) as dashboard:
             dashboard.mutate("mailchimp.preferences.updateOptStatus", **said)
@@ -169,7 +169,7 @@ class _Demo:
         )
 
     def _erase(self, person: tuple[str, str]) -> None:
-        organisation, audience = next(playground.audiences())
+        organisation, audience = next(sample_organisations.audiences())
         with self.stack.dashboard(organisation.id) as dashboard:
             done = dashboard.mutate("mailchimp.preferences.gdprDelete", entityId=person[0], entityType="employee")
         self.console.print(
@@ -178,7 +178,7 @@ class _Demo:
         )
 
     def _show_standing(self, opted_out: tuple[str, str], erased: tuple[str, str]) -> None:
-        _, audience = next(playground.audiences())
+        _, audience = next(sample_organisations.audiences())
         left, gone = (self.sandbox.member(audience.id, person[1]) for person in (opted_out, erased))
         if gone or not left or left.status is Status.SUBSCRIBED:
             raise DemoFailed("The sync brought somebody back who had said no. Please report this.")
@@ -188,7 +188,7 @@ class _Demo:
         )
 
     def _refresh_a_campaign(self) -> None:
-        organisation, audience = next(playground.audiences())
+        organisation, audience = next(sample_organisations.audiences())
         campaign_id = self.sandbox.add_campaign(audience.id, "Autumn news", "What is new in autumn")
         with self.stack.dashboard(organisation.id) as dashboard:
             tracked = dashboard.mutate("mailchimp.campaigns.trackCampaign", mailchimpCampaignId=campaign_id)

@@ -8,7 +8,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from mailchimp_pipeline import playground
+from mailchimp_pipeline import sample_organisations
 from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.local import keep_sandbox
@@ -75,7 +75,7 @@ def _with_sandbox(settings: Settings, console: Console) -> Generator[LocalStack]
     with sandbox_stack(settings) as stack, closing(SandboxControl(stack.sandbox_url)) as sandbox:
         _tell_where(settings, console)
         stack.start_api()
-        playground.settle(stack, sandbox)
+        sample_organisations.settle(stack, sandbox)
         sample = sample_data(settings.home) if settings.source is None else None
         keep_sandbox(settings.home, stack.settings.api_root, sample)
         yield stack
@@ -91,13 +91,13 @@ def run_sample_sandbox(settings: Settings, port: int, behaviours: Behaviours, co
     expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
     with EmbeddedServer(settings.home) as server:
         migrate(server.database_url)
-        playground.forget(server)
+        sample_organisations.forget(server)
 
     def tell(sandbox: Sandbox) -> None:
         keep_sandbox(settings.home, sandbox.api_root, sample_data(settings.home))
         console.print(f"MAILCHIMP_API_ROOT={sandbox.api_root}")
 
-    serve(port, Setup(accounts=playground.accounts(), behaviours=behaviours), on_ready=tell)
+    serve(port, Setup(accounts=sample_organisations.accounts(), behaviours=behaviours), on_ready=tell)
 
 
 def _start_dagster(stack: LocalStack) -> None:

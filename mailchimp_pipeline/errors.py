@@ -21,15 +21,15 @@ class PipelineError(Exception):
         super().__init__(text if place is None else f"{text} [about {place.replace(']', ')')}]")
 
 
-class PassingError(PipelineError):
+class TransientError(PipelineError):
     """May go away by itself: asking again later is worth it."""
 
 
-class Interrupted(PassingError):
+class Interrupted(TransientError):
     """Our own work was cut off, as by a restart of a database or a file that is being written: it can begin again."""
 
 
-class LastingError(PipelineError):
+class PermanentError(PipelineError):
     """Stays until a person changes something: asking again is not worth it."""
 
 

@@ -21,7 +21,7 @@ from mailchimp_pipeline.assembly import complete_settings, embedded_settings
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.dashboard import Dashboard
 from mailchimp_pipeline.database.embedded import EmbeddedServer
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.private_files import state_directory
 from mailchimp_pipeline.processes import Children, foreign_environment, run
 from mailchimp_pipeline.sample import write_sample
@@ -40,15 +40,15 @@ _REAL = ("database_url", "dagster_postgres_url", "jwks_url", "mailchimp_proxy", 
 """Settings that belong to a pipeline on a real Mailchimp."""
 
 
-class DidNotStart(LastingError):
+class DidNotStart(PermanentError):
     """A part did not come up in time."""
 
 
-class PortTaken(LastingError):
+class PortTaken(PermanentError):
     """Something listens already where a part is to listen."""
 
 
-class NotForTheSandbox(LastingError):
+class NotForTheSandbox(PermanentError):
     """Settings of a real pipeline are set, but not its Mailchimp: nothing of it is shown the sandbox."""
 
     def __init__(self, names: Sequence[str], missing: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ class NotForTheSandbox(LastingError):
         )
 
 
-class OwnSettingsMissing(LastingError):
+class OwnSettingsMissing(PermanentError):
     """MAILCHIMP_API_ROOT names a Mailchimp, but something of the pipeline that works with it is not set."""
 
     def __init__(self, missing: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class SandboxStack(LocalStack):
 
         secret = self.settings.token_secret
         if secret is None:
-            raise LastingError(f"{VARIABLES['token_secret']} is not set.")
+            raise PermanentError(f"{VARIABLES['token_secret']} is not set.")
         token = make_token(
             secret.get_secret_value(),
             organisation_id=organisation_id,
@@ -228,7 +228,7 @@ def installed(command: str) -> str:
     """Return the path of a command that was installed beside this Python."""
     path = Path(sys.executable).parent / command
     if not path.exists():
-        raise LastingError(f"The command {command} is not installed. Install with `pip install -e '.[local]'`.")
+        raise PermanentError(f"The command {command} is not installed. Install with `pip install -e '.[local]'`.")
     return str(path)
 
 

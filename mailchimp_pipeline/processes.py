@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.private_files import open_private, private_directory
 from mailchimp_pipeline.supervisor import Order
 
@@ -37,11 +37,11 @@ _READ_BY_US = ("MAILCHIMP_", "DAGSTER_")
 """What the names of variables begin with that the settings or Dagster read."""
 
 
-class ChildEnded(LastingError):
+class ChildEnded(PermanentError):
     """A child process that should have kept running has ended."""
 
 
-class CommandFailed(LastingError):
+class CommandFailed(PermanentError):
     """A command did not do what it was to do."""
 
 

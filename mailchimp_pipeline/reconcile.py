@@ -10,13 +10,13 @@ from rich.console import Console
 
 from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.database.connections import connected_organisations
-from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.services.reconcile import ReconciledAudience, Reconciliation
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.tables import reconciliation_table
 
 
-class NotReconciled(LastingError):
+class NotReconciled(PermanentError):
     """There is nothing to reconcile with, by that name."""
 
 

@@ -17,7 +17,7 @@ from mailchimp_pipeline.database.locks import hold
 from mailchimp_pipeline.database.locks.keys import webhooks_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.webhooks import Webhook, WebhookStore, audiences_in_use, webhook_of
-from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.mailchimp.errors import Incomplete, KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
@@ -35,7 +35,7 @@ _OF_MAILCHIMP = (*_OF_ONE_AUDIENCE, KeyRefused, MailchimpAway, Redirected)
 _log = logger("mailchimp_pipeline.webhooks")
 
 
-class OrganisationLeft(LastingError):
+class OrganisationLeft(PermanentError):
     """The organisation disconnected while its webhooks were made."""
 
 

@@ -11,7 +11,7 @@ from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.tables import segment_table
 
@@ -25,7 +25,7 @@ _STATUSES = {
 }
 
 
-class NothingToSync(LastingError):
+class NothingToSync(PermanentError):
     """There is no such segment, or no connection to sync over."""
 
 

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mailchimp_pipeline.connections import API_ROOT, UnusableApiRoot, api_root
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 _PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,7 @@ TOKEN_SECRET_LENGTH = 32
 """Least characters of a token secret: HS256 wants a key as long as its hash, a shorter one can be guessed."""
 
 
-class SettingsError(LastingError):
+class SettingsError(PermanentError):
     """The environment cannot be used; the text names the variables and what to write, never what stands in them."""
 
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts.addresses import LONGEST
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 PATH: Final = "/webhooks/mailchimp"
 """Below which the API takes calls; a webhook's own token follows."""
@@ -32,11 +32,11 @@ _UNIX: Final = re.compile(r"\d{1,11}", re.ASCII)
 _LIST_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
-class MalformedCall(LastingError):
+class MalformedCall(PermanentError):
     """The call is not one of Mailchimp's. Says which field is at fault, and nothing of what it held."""
 
 
-class SignatureRefused(LastingError):
+class SignatureRefused(PermanentError):
     """The call was not signed with the webhook's secret, or too long ago."""
 
 

@@ -15,7 +15,7 @@ from mailchimp_pipeline.contacts import (
     RelationVersion,
     normalised,
 )
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 Row = Mapping[str, str | None]
 
@@ -86,7 +86,7 @@ class FakeSource:
     def _relation(self, relation: EntityType) -> pd.DataFrame:
         if relation not in self.relations:
             message = f"The source has no {relation.relation}. Give the fake a frame of them."
-            raise LastingError(message)
+            raise PermanentError(message)
         frame = self.relations[relation]
         if "organisation_id" not in frame.columns:
             raise MissingColumnError(relation.relation, "organisation_id")

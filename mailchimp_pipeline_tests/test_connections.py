@@ -18,7 +18,7 @@ from mailchimp_pipeline.connections import (
     root_for,
 )
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.playground import ORGANISATIONS
+from mailchimp_pipeline.sample_organisations import ORGANISATIONS
 
 A_KEY = "0123456789abcdef0123456789abcdef-us6"
 

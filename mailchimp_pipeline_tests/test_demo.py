@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mailchimp_pipeline import playground
+from mailchimp_pipeline import sample_organisations
 from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.demo import DemoFailed, _Demo, _settings
@@ -96,8 +96,8 @@ def test_a_sandbox_that_was_started_anew_is_made_to_fit_what_the_database_knows(
     demo = played.demo
     for _ in range(2):
         demo.sandbox.reset()
-        playground.settle(demo.stack, demo.sandbox)
+        sample_organisations.settle(demo.stack, demo.sandbox)
         assert played.sync() == {None}
-        _, audience = next(playground.audiences())
+        _, audience = next(sample_organisations.audiences())
         assert sum(demo.sandbox.statuses(audience.id).values()) > 1000
     assert len(demo.pipeline.due_segments()) == 8

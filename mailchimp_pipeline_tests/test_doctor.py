@@ -25,7 +25,7 @@ from mailchimp_pipeline.database.roles import DatabaseRole
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.doctor import Finding, Level, examine, findings
 from mailchimp_pipeline.doctor.daemon import heartbeat
-from mailchimp_pipeline.doctor.findings import Doubtful, Missing
+from mailchimp_pipeline.doctor.results import Doubtful, Missing
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_connection, a_segment, an_account

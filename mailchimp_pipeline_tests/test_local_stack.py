@@ -10,11 +10,11 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from mailchimp_pipeline import playground
+from mailchimp_pipeline import sample_organisations
 from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local_stack import (
     DidNotStart,
     LocalStack,
@@ -64,7 +64,7 @@ def names_in(text: str) -> set[str]:
     return {variable for variable in VARIABLES.values() if f"{variable} " in f"{text} ".replace(",", " ")}
 
 
-def expect_refused(stack: AbstractContextManager[LocalStack], error: type[LastingError]) -> str:
+def expect_refused(stack: AbstractContextManager[LocalStack], error: type[PermanentError]) -> str:
     with pytest.raises(error) as refused, stack:
         pytest.fail("it was started")
     return str(refused.value)
@@ -179,8 +179,8 @@ def test_an_organisation_with_an_account_of_its_own_is_not_made_a_sample(home: P
         migrate(server.database_url)
         with Database(server.database_url) as database:
             connection = a_connection(database)
-            with pytest.raises(playground.NotASampleOrganisation, match="Organisation acme is connected"):
-                playground.forget(server)
+            with pytest.raises(sample_organisations.NotASampleOrganisation, match="Organisation acme is connected"):
+                sample_organisations.forget(server)
             with database.organisation(connection.organisation_id) as session:
                 assert session.scalar(text("select api_key_hint from mailchimp_connections")) == connection.api_key_hint
 
@@ -205,7 +205,7 @@ def test_what_does_not_listen_in_time_is_told(tmp_path: Path) -> None:
 
 def test_commands_are_those_beside_this_python() -> None:
     assert Path(installed("dagster")).parent == Path(sys.executable).parent
-    with pytest.raises(LastingError, match=r"no-such-command is not installed.*pip install"):
+    with pytest.raises(PermanentError, match=r"no-such-command is not installed.*pip install"):
         installed("no-such-command")
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.auth.caller import Unauthenticated
 from api.trpc import TRPCError
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 
 REFRESH_PAUSE = 30.0
 """Least seconds between two fetches: tokens that name made-up keys must not become requests to the provider."""
@@ -31,7 +31,7 @@ _MAX_BYTES = 256 * 1024
 _log = logging.getLogger(__name__)
 
 
-class KeysUnavailable(PassingError):
+class KeysUnavailable(TransientError):
     """The published keys cannot be fetched or read."""
 
 

@@ -16,7 +16,7 @@ from api.auth.keys import SharedSecret, VerificationKeys
 from api.trpc import Role
 from mailchimp_pipeline.database.audit import actor_names
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 AUDIENCE = "mailchimp-pipeline"
 """What `aud` must be, or hold: a token made for another service is none for this one."""
@@ -34,7 +34,7 @@ MAX_TOKEN_LENGTH = 8192
 _ACTORS = "must have 1 to 255 printable characters and be none of the pipeline's own names"
 
 
-class TokenNotMade(LastingError):
+class TokenNotMade(PermanentError):
     """A token that this API would refuse."""
 
 

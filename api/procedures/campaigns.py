@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from api.procedures.context import Context
 from api.procedures.inputs import PageInput, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
-from mailchimp_pipeline.campaigns import CampaignStatus, Sighting, Stats, refresh
+from mailchimp_pipeline.campaigns import CampaignSnapshot, CampaignStatus, Stats, refresh
 from mailchimp_pipeline.database.campaigns import CampaignStore
 
 router: Router[Context] = Router("mailchimp.campaigns")
@@ -125,19 +125,19 @@ def history(context: Context, wanted: HistoryInput) -> CampaignHistory:
 def track_campaign(context: Context, wanted: TrackInput) -> Campaign:
     """Track a campaign of the connected account, with its figures of now; tracked again, it is refreshed."""
     asked_at = context.clock()
-    sighting = _sighting(context, wanted.mailchimp_campaign_id)
-    if sighting is None:
+    snapshot = _snapshot(context, wanted.mailchimp_campaign_id)
+    if snapshot is None:
         raise TRPCError("NOT_FOUND", "The connected account has no such campaign: copy its id again from Mailchimp")
     with context.session() as session:
         store = CampaignStore(session)
-        return Campaign.model_validate(store.track(sighting, seen_at=asked_at, by=context.actor, at=context.clock()))
+        return Campaign.model_validate(store.track(snapshot, seen_at=asked_at, by=context.actor, at=context.clock()))
 
 
 @router.mutation("refreshStats")
 def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
     """Refresh a campaign now; one that Mailchimp no longer has is marked as missing, and keeps its figures."""
     tracked, asked_at = get(context, wanted), context.clock()
-    found = refresh(tracked.status, _sighting(context, tracked.mailchimp_campaign_id), asked_at)
+    found = refresh(tracked.status, _snapshot(context, tracked.mailchimp_campaign_id), asked_at)
     with context.session() as session:
         refreshed = CampaignStore(session).write(tracked.id, found, by=context.actor, at=context.clock())
     if refreshed is None:
@@ -145,10 +145,10 @@ def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
     return Campaign.model_validate(refreshed)
 
 
-def _sighting(context: Context, mailchimp_campaign_id: str) -> Sighting | None:
+def _snapshot(context: Context, mailchimp_campaign_id: str) -> CampaignSnapshot | None:
     """Return what Mailchimp says of the campaign, None where it has none with this id."""
     with context.mailchimp() as mailchimp:
-        return mailchimp.sighting(mailchimp_campaign_id)
+        return mailchimp.snapshot(mailchimp_campaign_id)
 
 
 def _shown(stats: Stats) -> CampaignStats:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.mailchimp import ConnectionSlots
 
 
-class OutOfTime(PassingError):
+class OutOfTime(TransientError):
     """The call's time was over before all was asked."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from api.failures import told
+from api.error_mapping import told
 from api.procedures.context import Context
 from api.procedures.inputs import EntityInput
 from api.procedures.preferences import Preference
@@ -159,7 +159,7 @@ def export(context: Context, wanted: EntityInput) -> ContactExport:
 
 
 def _shown(found: Disclosure) -> ContactExport:
-    held = found.holdings
+    held = found.contact_data
     return ContactExport(
         entity_id=found.entity_id,
         entity_type=found.entity_type,

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from api.trpc.errors import bad_input
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 RESERVED = frozenset({"then", "call", "apply"})
 """Names a JavaScript client cannot offer as procedures: its proxies would be taken for promises or functions."""
@@ -27,11 +27,11 @@ _SUSPECT = re.compile(rb"(?:^|[\[:,])-?(?:\d{16}|NaN|Infinity)")
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 
-class DeclarationError(LastingError):
+class DeclarationError(PermanentError):
     """A procedure that cannot be served as it was declared."""
 
 
-class UnsafeOutputError(LastingError):
+class UnsafeOutputError(PermanentError):
     """An output that a JavaScript client would read as another value."""
 
 

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from starlette.types import Receive
 
 from api.trpc.errors import TRPCError
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 
 UNDEFINED = b"null"
 """How an input that was not sent is validated: Python has one word for JavaScript's null and undefined."""
@@ -57,7 +57,7 @@ class Question:
     query_input: bytes | None
 
 
-class ClientLeftError(PassingError):
+class ClientLeftError(TransientError):
     """The client went away before its request was complete."""
 
 

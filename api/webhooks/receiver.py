@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from api.exchanges import note_path
+from api.request_log import note_path
 from api.trpc import TRPCError
 from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
-from mailchimp_pipeline.errors import PassingError, PipelineError
+from mailchimp_pipeline.errors import PipelineError, TransientError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
@@ -53,7 +53,7 @@ _SHORT = Timeouts(connect=2, read=5, total=7)
 _log = logger("api.webhooks")
 
 
-class NotMadeYet(PassingError):
+class NotMadeYet(TransientError):
     """The webhook is being made: until its secret is known, nobody can tell whose calls come."""
 
 

@@ -19,7 +19,7 @@ from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.erasure import Erasures
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.settings import Settings
@@ -35,14 +35,14 @@ OpenAccount = Callable[[str], AbstractContextManager[MailchimpClient]]
 """Opens the account of an organisation, by its id."""
 
 
-class NotConnected(LastingError):
+class NotConnected(PermanentError):
     """The organisation has no live connection to Mailchimp."""
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(f"Organisation {organisation_id} is not connected to Mailchimp. Connect it with its API key.")
 
 
-class NoSource(LastingError):
+class NoSource(PermanentError):
     """No source of employees and vendors is set."""
 
     def __init__(self) -> None:

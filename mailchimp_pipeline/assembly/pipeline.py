@@ -19,7 +19,7 @@ from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.registration import Registration
-from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import Segment
@@ -65,19 +65,19 @@ class DatabasePipeline:
 
     def due_segments(self) -> Sequence[Segment]:
         """Return the live segments of connected organisations."""
-        return Persistence(_PAUSES_OF_A_TICK).do(self._records.due_segments)
+        return DatabaseRetry(_PAUSES_OF_A_TICK).do(self._records.due_segments)
 
     def due_partition_keys(self) -> Sequence[str]:
         """Return the partition keys of the due segments, those of one organisation next to each other."""
-        return Persistence(_PAUSES_OF_A_TICK).do(self._records.due_partition_keys)
+        return DatabaseRetry(_PAUSES_OF_A_TICK).do(self._records.due_partition_keys)
 
     def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
         """Return those of the due segments whose last sync did not end well after the moment."""
-        return Persistence().do(partial(self._records.not_synced_since, moment))
+        return DatabaseRetry().do(partial(self._records.not_synced_since, moment))
 
     def checked_segments(self) -> CheckedSegments:
         """Return the segments that fail an asset check."""
-        return Persistence().do(self._records.checked_segments)
+        return DatabaseRetry().do(self._records.checked_segments)
 
     def open_requests(self) -> Sequence[SyncRequest]:
         """Return the requests for a sync that wait or are being served, the oldest first."""
@@ -88,28 +88,28 @@ class DatabasePipeline:
         """Hold the lock by which a run's process is known to be alive, also over a restart of PostgreSQL."""
         with ExitStack() as held:
             lock = partial(keep, self.parts.database, run_lock(run_id), what=f"run {run_id}")
-            Persistence().do(lambda: held.enter_context(lock()))
+            DatabaseRetry().do(lambda: held.enter_context(lock()))
             yield
 
     def sync(
         self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
     ) -> Iterator[SegmentResult]:
         """Sync the segments with these partition keys, and end the requests."""
-        persistence = Persistence()
+        database_retry = DatabaseRetry()
         if push and not request_ids:
-            persistence.do(self._register_webhooks)
-        segments = persistence.do(partial(self._records.segments, keys))
-        started = persistence.do(partial(self._records.start_requests, request_ids, segments, run_id))
+            database_retry.do(self._register_webhooks)
+        segments = database_retry.do(partial(self._records.segments, keys))
+        started = database_retry.do(partial(self._records.start_requests, request_ids, segments, run_id))
         requests = {request.segment_id: request for request in started}
-        for result in each_working_for(self._results(segments, started, persistence, push=push), run_id=run_id):
+        for result in each_working_for(self._results(segments, started, database_retry, push=push), run_id=run_id):
             request = requests.get(result.segment.id)
             if request is not None:
-                persistence.do(partial(self._records.end_request, result, request.id))
+                database_retry.do(partial(self._records.end_request, result, request.id))
             _tell(result, run_id, request and request.id)
             yield result
 
     def _results(
-        self, segments: Sequence[Segment], requests: Sequence[SyncRequest], persistence: Persistence, *, push: bool
+        self, segments: Sequence[Segment], requests: Sequence[SyncRequest], database_retry: DatabaseRetry, *, push: bool
     ) -> Iterator[SegmentResult]:
         for segment in (each for each in segments if each.unknown):
             error = (
@@ -117,7 +117,7 @@ class DatabasePipeline:
                 f"{', '.join(segment.unknown)}. Upgrade this version, or save the segment again without it."
             )
             result = SegmentResult(segment, error=error)
-            persistence.do(partial(self._records.mark_ended, result))
+            database_retry.do(partial(self._records.mark_ended, result))
             yield result
         run = SegmentSync(
             self.parts.source,
@@ -126,7 +126,7 @@ class DatabasePipeline:
             utc_now,
             push=push,
             departures_confirmed=frozenset(each.segment_id for each in requests if each.departures_confirmed),
-            persistence=persistence,
+            database_retry=database_retry,
         )
         yield from run.results(segment for segment in segments if not segment.unknown)
 
@@ -182,7 +182,7 @@ class DatabasePipeline:
 
     def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
         """Put what the run did not come to into `error`, and fail its requests unless another run serves them."""
-        return Persistence(_PAUSES_OF_A_TICK).do(partial(self._records.fail_stopped, run, reason))
+        return DatabaseRetry(_PAUSES_OF_A_TICK).do(partial(self._records.fail_stopped, run, reason))
 
     def is_alive(self, run_id: str) -> bool:
         """Tell whether the process of a run holds its lock."""

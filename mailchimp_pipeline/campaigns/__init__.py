@@ -7,28 +7,28 @@ together (`runs`).
 from mailchimp_pipeline.campaigns.model import FINAL, Campaign, CampaignStatus, Figures, Stats, settling_since
 from mailchimp_pipeline.campaigns.plot import rates_plot, rates_text
 from mailchimp_pipeline.campaigns.refresh import Refresh, refresh
-from mailchimp_pipeline.campaigns.sightings import (
+from mailchimp_pipeline.campaigns.snapshots import (
+    CampaignSnapshot,
     MailchimpCampaign,
     MailchimpCampaigns,
     MailchimpReport,
-    Sighting,
-    sight,
+    fetch_snapshots,
 )
 
 __all__ = [
     "FINAL",
     "Campaign",
+    "CampaignSnapshot",
     "CampaignStatus",
     "Figures",
     "MailchimpCampaign",
     "MailchimpCampaigns",
     "MailchimpReport",
     "Refresh",
-    "Sighting",
     "Stats",
+    "fetch_snapshots",
     "rates_plot",
     "rates_text",
     "refresh",
     "settling_since",
-    "sight",
 ]

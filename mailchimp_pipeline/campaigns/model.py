@@ -1,6 +1,6 @@
 """What a tracked campaign is, in our words.
 
-What does not belong here: Mailchimp's words (`sightings`), how the one becomes the other (`refresh`).
+What does not belong here: Mailchimp's words (`snapshots`), how the one becomes the other (`refresh`).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What a refresh changes of a tracked campaign, by what was seen of it at Mailchimp.
 
-What does not belong here: asking Mailchimp (`sightings`), writing it down (`database`).
+What does not belong here: asking Mailchimp (`snapshots`), writing it down (`database`).
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from mailchimp_pipeline.campaigns.model import CampaignStatus, Figures
-from mailchimp_pipeline.campaigns.sightings import MailchimpCampaign, MailchimpReport, Sighting
+from mailchimp_pipeline.campaigns.snapshots import CampaignSnapshot, MailchimpCampaign, MailchimpReport
 
 _STATUSES: Final = {
     "save": CampaignStatus.DRAFT,
@@ -39,22 +39,22 @@ class Refresh:
     problem: str | None = None
 
 
-def refresh(before: CampaignStatus | None, sighting: Sighting | None, at: datetime) -> Refresh:
+def refresh(before: CampaignStatus | None, snapshot: CampaignSnapshot | None, at: datetime) -> Refresh:
     """Return what changes of a campaign that had the status `before`, None where it is new to us.
 
     `at` is from before Mailchimp was asked. A campaign that is new must have been seen.
     """
-    if sighting is None:
+    if snapshot is None:
         if before is None:
             raise ValueError("a campaign that nobody has seen cannot be tracked")
         return Refresh(at, before, is_missing=True)
-    seen = sighting.campaign
+    seen = snapshot.campaign
     status = _status(seen, before)
     return Refresh(
         at,
         status,
         seen,
-        figures=_figures(sighting.report) if sighting.report else None,
+        figures=_figures(snapshot.report) if snapshot.report else None,
         is_missing=seen.status == _ARCHIVED,
         problem=_problem(seen, status),
     )

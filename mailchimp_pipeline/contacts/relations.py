@@ -5,7 +5,7 @@ What does not belong here: the values in the columns (`rows`, `addresses`).
 
 from enum import StrEnum
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 
 class EntityType(StrEnum):
@@ -49,7 +49,7 @@ CONTACT_COLUMNS = (
 and there alone `subscriber_hash` is not."""
 
 
-class MissingColumnError(LastingError):
+class MissingColumnError(PermanentError):
     """A relation lacks a column that contacts need."""
 
     def __init__(self, relation: str, column: str) -> None:
@@ -61,7 +61,7 @@ class MissingColumnError(LastingError):
         self.column = column
 
 
-class MissingIdError(LastingError):
+class MissingIdError(PermanentError):
     """Rows of a relation lack the id or organisation that opt-outs and erasures go by, so none may be pushed."""
 
     def __init__(self, relation: str, column: str, rows: int) -> None:

@@ -26,7 +26,7 @@ class RelationVersion:
 class Source(Protocol):
     """The HR and vendor relations. A relation that is not there is an error, never no rows.
 
-    Raises `errors.Interrupted` where the source is away or changing, `LastingError` where it cannot be read as it is.
+    Raises `errors.Interrupted` where the source is away or changing, `PermanentError` where it cannot be read as it is.
     """
 
     def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:

@@ -26,7 +26,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.private_files import open_private, private_directory
 from mailchimp_pipeline.processes import machine_environment, supervised
 from mailchimp_pipeline.supervisor import Order
@@ -61,7 +61,7 @@ _START_SECONDS = 60
 _STOP_SECONDS = 60
 
 
-class EmbeddedDatabaseUnavailable(LastingError):
+class EmbeddedDatabaseUnavailable(PermanentError):
     """The embedded PostgreSQL is not installed, or does not start."""
 
 

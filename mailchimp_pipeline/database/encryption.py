@@ -17,18 +17,18 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 KEY_BYTES = 32
 _ALGORITHMS = ("dir", "A256GCM")
 _SETTING = "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS"
 
 
-class KeyringInvalid(LastingError):
+class KeyringInvalid(PermanentError):
     """The setting of the keys cannot be used."""
 
 
-class SecretUnreadable(LastingError):
+class SecretUnreadable(PermanentError):
     """A stored secret cannot be decrypted: its key is not on the ring, or it is not what was stored."""
 
 

@@ -25,13 +25,13 @@ from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, as_value, row_id
 from mailchimp_pipeline.database.traces import Traces
 from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Reach, Targets, UnknownContact
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 _AUDIENCE_WAIT_SECONDS = 2.0
 """How long to wait for a sync that is at the audience: the job comes back later."""
 
 
-class NoSuchErasure(LastingError):
+class NoSuchErasure(PermanentError):
     """There is no pending erasure with this id."""
 
     def __init__(self, request_id: str) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 T = TypeVar("T")
 RowT = TypeVar("RowT")
 KeyT = TypeVar("KeyT")
 
 
-class CursorInvalid(LastingError):
+class CursorInvalid(PermanentError):
     """A cursor is not one that a page gave."""
 
 

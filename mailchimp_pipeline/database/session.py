@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.roles import DatabaseRole, look_across, see_nobody, work_for
 from mailchimp_pipeline.database.tables import OrganisationRow
-from mailchimp_pipeline.errors import Interrupted, LastingError, PassingError, PipelineError
+from mailchimp_pipeline.errors import Interrupted, PermanentError, PipelineError, TransientError
 
 _CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -34,23 +34,23 @@ class DatabaseAway(Interrupted):
     """PostgreSQL cannot be reached, or ended the connection."""
 
 
-class DatabaseNotMigrated(LastingError):
+class DatabaseNotMigrated(PermanentError):
     """The database has not the tables that this version works with."""
 
 
-class DatabaseFull(LastingError):
+class DatabaseFull(PermanentError):
     """PostgreSQL has no room for what was to be written."""
 
 
-class RoleNotGranted(LastingError):
+class RoleNotGranted(PermanentError):
     """Who logged in may not take on the roles that work with the tables."""
 
 
-class StatementRefused(LastingError):
+class StatementRefused(PermanentError):
     """PostgreSQL refused a statement of ours: a defect, told without the row that PostgreSQL would quote."""
 
 
-class DatabaseBusy(PassingError):
+class DatabaseBusy(TransientError):
     """A statement took too long, or waited for too long for what another transaction holds."""
 
 

@@ -18,10 +18,10 @@ from mailchimp_pipeline.database.locks.keys import account_lock
 from mailchimp_pipeline.database.roles import look_across, work_for
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, SegmentRow
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 
-class AccountTaken(LastingError):
+class AccountTaken(PermanentError):
     """The account is another organisation's, and the operator does not let organisations share one."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class AccountTaken(LastingError):
         )
 
 
-class AudienceTaken(LastingError):
+class AudienceTaken(PermanentError):
     """The audience is another organisation's."""
 
     def __init__(self) -> None:

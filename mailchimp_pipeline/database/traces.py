@@ -2,7 +2,7 @@
 
 The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source, or by a
 keyed hash of that.
-What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`holdings`).
+What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`contact_data`).
 """
 
 from collections.abc import Sequence

@@ -3,8 +3,8 @@
 What does not belong here: mending anything.
 """
 
-from mailchimp_pipeline.doctor.findings import Finding, Level
-from mailchimp_pipeline.doctor.looks import findings
+from mailchimp_pipeline.doctor.checks import findings
 from mailchimp_pipeline.doctor.report import examine
+from mailchimp_pipeline.doctor.results import Finding, Level
 
 __all__ = ["Finding", "Level", "examine", "findings"]

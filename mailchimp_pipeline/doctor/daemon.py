@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.doctor.findings import Doubtful, Missing
+from mailchimp_pipeline.doctor.results import Doubtful, Missing
 from mailchimp_pipeline.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.markup import escape
 
-from mailchimp_pipeline.doctor.findings import Finding, Level
-from mailchimp_pipeline.doctor.looks import findings
+from mailchimp_pipeline.doctor.checks import findings
+from mailchimp_pipeline.doctor.results import Finding, Level
 from mailchimp_pipeline.settings import Settings
 
 _MARKS = {Level.WELL: "[green]well[/]   ", Level.WARNING: "[yellow]warning[/]", Level.MISSING: "[red]missing[/]"}

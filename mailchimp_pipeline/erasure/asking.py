@@ -12,7 +12,7 @@ from itertools import chain
 from mailchimp_pipeline.erasure.decisions import Deletion, ErasureRequest, Question, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
 from mailchimp_pipeline.erasure.ports import AttemptRecords, Mailchimp
-from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
 from mailchimp_pipeline.sync import MemberRef, MemberStatus
 
 
@@ -54,7 +54,7 @@ class Asking:
                 raise NotAllAsked
             try:
                 self._audience(mailchimp, list_id)
-            except LastingError as error:
+            except PermanentError as error:
                 self.problems.append(error)
 
     def sweep_all_but(self, list_ids: Collection[str]) -> None:
@@ -116,7 +116,7 @@ class Asking:
         with ExitStack() as held:
             try:
                 held.enter_context(self._records.hold_audience(self._request, list_id))
-            except PassingError as busy:
+            except TransientError as busy:
                 self.problems.append(busy)
                 yield False
                 return

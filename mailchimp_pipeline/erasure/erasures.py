@@ -13,7 +13,7 @@ from mailchimp_pipeline.erasure.asking import Asking
 from mailchimp_pipeline.erasure.decisions import Demand, ErasureRequest
 from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
 from mailchimp_pipeline.erasure.ports import Mailchimp, Records
-from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
 
 
 def _never() -> bool:
@@ -34,7 +34,7 @@ class Attempt:
     @property
     def needs_person(self) -> bool:
         """Tell whether somebody has to do something before it can be completed."""
-        return any(isinstance(problem, LastingError) for problem in self.problems)
+        return any(isinstance(problem, PermanentError) for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Erasures:
         with ExitStack() as held:
             try:
                 held.enter_context(self.records.hold(request))
-            except PassingError as taken:
+            except TransientError as taken:
                 return Attempt(self.records.get(request), (taken,))
             targets = self.records.begin(request)
             if targets is None:

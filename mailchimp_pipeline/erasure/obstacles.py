@@ -3,12 +3,12 @@
 What does not belong here: what Mailchimp, the source and the database raise.
 """
 
-from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.errors import PermanentError, TransientError
 
 _CONFIRM = "then confirm it with `mailchimp-pipeline erasures confirm`"
 
 
-class UnknownContact(LastingError):
+class UnknownContact(PermanentError):
     """Neither the source nor anything kept here has such a contact."""
 
     def __init__(self, entity_type: str) -> None:
@@ -18,7 +18,7 @@ class UnknownContact(LastingError):
         )
 
 
-class MovedAtMailchimp(LastingError):
+class MovedAtMailchimp(PermanentError):
     """An audience that had the contact does not know the address any more, and no lasting id led to its deletion."""
 
     def __init__(self, list_id: str) -> None:
@@ -29,7 +29,7 @@ class MovedAtMailchimp(LastingError):
         )
 
 
-class AudienceElsewhere(LastingError):
+class AudienceElsewhere(PermanentError):
     """An audience that had the contact is not in the connected account."""
 
     def __init__(self, list_id: str) -> None:
@@ -40,7 +40,7 @@ class AudienceElsewhere(LastingError):
         )
 
 
-class NobodyToAsk(LastingError):
+class NobodyToAsk(PermanentError):
     """The organisation is not connected, though its audiences had the contact."""
 
     def __init__(self, organisation_id: str) -> None:
@@ -50,14 +50,14 @@ class NobodyToAsk(LastingError):
         )
 
 
-class NotAllAsked(PassingError):
+class NotAllAsked(TransientError):
     """The attempt ran out of time."""
 
     def __init__(self) -> None:
         super().__init__("Not all audiences could be asked in time. The others are asked by the next attempt.")
 
 
-class NewTraces(PassingError):
+class NewTraces(TransientError):
     """While Mailchimp was asked, more became known of the contact."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStat
 
 
 class Mailchimp(Protocol):
-    """The audiences of one account. Every call may raise `errors.PassingError` or `errors.LastingError`."""
+    """The audiences of one account. Every call may raise `errors.TransientError` or `errors.PermanentError`."""
 
     def audiences(self) -> Sequence[Audience]:
         """Return all audiences of the account."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport, Sighting
+from mailchimp_pipeline.campaigns import CampaignSnapshot, MailchimpCampaign, MailchimpReport
 from mailchimp_pipeline.mailchimp.calls import Call, campaign_path
 from mailchimp_pipeline.mailchimp.errors import CampaignGone
 from mailchimp_pipeline.mailchimp.models import Campaign, Page, Report
@@ -61,18 +61,18 @@ class CampaignCalls:
         call = Call("GET", campaign_path(campaign_id, of="reports"), task, fields, gone=CampaignGone)
         return self._transport.fetch(call, Report).counted()
 
-    def sighting(self, campaign_id: str) -> Sighting | None:
+    def snapshot(self, campaign_id: str) -> CampaignSnapshot | None:
         """Return the campaign with its report, if it has one; None where the account has no such campaign."""
         try:
             campaign = self.campaign(campaign_id)
         except CampaignGone:
             return None
         if not campaign.may_have_report:
-            return Sighting(campaign)
+            return CampaignSnapshot(campaign)
         try:
-            return Sighting(campaign, self.report(campaign_id))
+            return CampaignSnapshot(campaign, self.report(campaign_id))
         except CampaignGone:  # it was stopped before any mail went out, or nothing is counted yet
-            return Sighting(campaign)
+            return CampaignSnapshot(campaign)
 
 
 def _of_each(listing: str, fields: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
-"""What can go wrong between us and Mailchimp, as types that callers tell apart. `verdicts` decides which it is.
+"""The errors of Mailchimp calls. `error_classification` decides which of them an answer is.
 
-PassingError
+TransientError
 └── MailchimpAway          asking again later may work; `retry_after` where Mailchimp named a time
     ├── Throttled          too many calls at once; was not carried out
     ├── TimedOut           no answer in time; may have been carried out
@@ -8,7 +8,7 @@ PassingError
         ├── BrokenOff      an answer that ended early, or is none
         ├── Incomplete     a listing that gave less than it announced
         └── NobodyThere    nothing listens at the sandbox's address; was not carried out
-LastingError
+PermanentError
 ├── KeyRefused             the key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
 │   └── NotPermitted       the key's user may not do this
@@ -25,11 +25,11 @@ LastingError
 
 from typing import ClassVar
 
-from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.sync import Rejection
 
 
-class MailchimpAway(PassingError):
+class MailchimpAway(TransientError):
     """Mailchimp did not carry it out, or did and we did not hear of it; asking again later may work."""
 
     def __init__(self, text: str, *, retry_after: float | None = None, place: str | None = None) -> None:
@@ -61,7 +61,7 @@ class NobodyThere(Unavailable):
     """Nothing listens at the address on this machine. Waiting does not start it."""
 
 
-class KeyRefused(LastingError):
+class KeyRefused(PermanentError):
     """Mailchimp does not accept the API key."""
 
 
@@ -73,7 +73,7 @@ class NotPermitted(KeyRefused):
     """The key is good, but its user may not do this."""
 
 
-class NotFound(LastingError):
+class NotFound(PermanentError):
     """Mailchimp does not have the thing; `advice` is what to do about it.
 
     `after_lost_answer` says that an earlier attempt of the same call went unanswered, and may have removed it.
@@ -101,7 +101,7 @@ class CampaignGone(NotFound):
     advice: ClassVar = "The campaign was deleted or belongs to another account: track another one"
 
 
-class Redirected(LastingError):
+class Redirected(PermanentError):
     """Something answered with another address. It is not followed: the key would go along."""
 
 
@@ -109,7 +109,7 @@ class NotTheApi(Redirected):
     """Something else than the API answers at the address that is configured for it."""
 
 
-class Rejected(LastingError):
+class Rejected(PermanentError):
     """The request is understood and refused, for `title` and because of `fields`; neither holds personal data."""
 
     def __init__(self, text: str, *, title: str = "", fields: tuple[str, ...] = ()) -> None:

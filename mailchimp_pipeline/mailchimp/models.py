@@ -1,7 +1,7 @@
 """Mailchimp's answers as typed values, read leniently: more fields than these, blanks, and words that came later.
 
 Left out on purpose: whatever nobody here uses, above all personal data.
-What does not belong here: what a refusal means (`rejections`), which failure an answer is (`verdicts`).
+What does not belong here: what a refusal means (`rejections`), which failure an answer is (`error_classification`).
 """
 
 from collections.abc import Mapping

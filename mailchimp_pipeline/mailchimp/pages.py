@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final, Protocol, TypeVar
 
 from mailchimp_pipeline.mailchimp.calls import Call
+from mailchimp_pipeline.mailchimp.error_classification import incomplete
 from mailchimp_pipeline.mailchimp.errors import BrokenOff, TimedOut
 from mailchimp_pipeline.mailchimp.models import Item, Page, Wire
-from mailchimp_pipeline.mailchimp.verdicts import incomplete
 
 PAGE_SIZES: Final[tuple[int, ...]] = (1000, 500, 100)
 """Entries asked for at once: the most Mailchimp gives, and what is tried when it cannot give that many in time."""

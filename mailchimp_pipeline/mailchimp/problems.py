@@ -1,6 +1,6 @@
 """Mailchimp's problem document, and the parts of it that may be repeated: those that cannot hold an address.
 
-What does not belong here: which failure it is (`verdicts`), what its words say of a contact (`rejections`).
+What does not belong here: which failure it is (`error_classification`), what its words say of a contact (`rejections`).
 """
 
 import re

@@ -1,7 +1,7 @@
 """What Mailchimp's refusal of a contact means, from its words: it has no code for most of them.
 
 Addresses are cut out of a text before it is read, so that nobody's address decides over them.
-What does not belong here: refusals of a whole request (`verdicts`).
+What does not belong here: refusals of a whole request (`error_classification`).
 """
 
 import re

@@ -1,6 +1,6 @@
 """How long a failed call is tried again: growing, jittered pauses, until a budget of seconds is spent.
 
-What does not belong here: which failures are worth it (`verdicts`).
+What does not belong here: which failures are worth it (`error_classification`).
 """
 
 import random

@@ -1,6 +1,6 @@
 """Sends calls to the Marketing API: a slot, a request, a verdict, and again while that is worth it.
 
-What does not belong here: what is asked (`audiences`, `members`, ...), what a failure is (`verdicts`).
+What does not belong here: what is asked (`audiences`, `members`, ...), what a failure is (`error_classification`).
 """
 
 import logging
@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from mailchimp_pipeline.connections import API_ROOT, ApiKey
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.calls import Call
+from mailchimp_pipeline.mailchimp.error_classification import Answer, lost, malformed, verdict
 from mailchimp_pipeline.mailchimp.errors import (
     BrokenOff,
     KeyRefused,
@@ -33,7 +34,6 @@ from mailchimp_pipeline.mailchimp.errors import (
 from mailchimp_pipeline.mailchimp.models import Wire
 from mailchimp_pipeline.mailchimp.retries import Patience, Retries, date_of, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
-from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.tracing import count_retry
 

@@ -6,11 +6,11 @@ What does not belong here: receiving what they send.
 from typing import Final
 
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path, webhook_path
+from mailchimp_pipeline.mailchimp.error_classification import incomplete
 from mailchimp_pipeline.mailchimp.errors import AudienceGone, NotFound, Rejected
 from mailchimp_pipeline.mailchimp.models import Webhook, Webhooks
 from mailchimp_pipeline.mailchimp.pages import PAGE_SIZES
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.mailchimp.verdicts import incomplete
 
 EVENTS: Final = {
     "subscribe": True,

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Protocol
 
-from mailchimp_pipeline.campaigns import Campaign, MailchimpCampaigns, Refresh, refresh, sight
+from mailchimp_pipeline.campaigns import Campaign, MailchimpCampaigns, Refresh, fetch_snapshots, refresh
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
@@ -72,7 +72,7 @@ class CampaignRefresh:
         self, organisation_id: str, campaigns: Sequence[Campaign], begun: datetime
     ) -> tuple[CampaignResult, ...]:
         ids = {campaign.mailchimp_campaign_id for campaign in campaigns}
-        found = sight(self.account(organisation_id), ids)
+        found = fetch_snapshots(self.account(organisation_id), ids)
         failed = {
             campaign.id: CampaignResult(campaign, str(error), is_refreshed=False)
             for campaign in campaigns

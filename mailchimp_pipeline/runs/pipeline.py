@@ -108,7 +108,7 @@ class Pipeline(Protocol):
         ...
 
     def at_work(self, run_id: str) -> AbstractContextManager[None]:
-        """Hold the lock that shows that the run's process is alive. Raises `PassingError` if another process has it."""
+        """Hold the lock that shows that the run's process is alive. Raises `TransientError` if another one has it."""
         ...
 
     def sync(

@@ -12,7 +12,7 @@ import requests
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from mailchimp_pipeline.errors import LastingError, PassingError
+from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.sandbox.control.people import Seed, SeenMember
 from mailchimp_pipeline.sandbox.direct import direct_session
 from mailchimp_pipeline.sandbox.model.behaviours import Behaviours
@@ -28,11 +28,11 @@ _MEMBERS: TypeAdapter[list[SeenMember]] = TypeAdapter(list[SeenMember])
 _MEMBER: TypeAdapter[SeenMember | None] = TypeAdapter(SeenMember | None)
 
 
-class SandboxAwayError(PassingError):
+class SandboxAwayError(TransientError):
     """The sandbox does not answer."""
 
 
-class SandboxRefusalError(LastingError):
+class SandboxRefusalError(PermanentError):
     """The sandbox refused an operation."""
 
 

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -25,7 +25,7 @@ _STOP_SECONDS = 60
 _GRACE_SECONDS = 1
 
 
-class SandboxStartError(LastingError):
+class SandboxStartError(PermanentError):
     """The sandbox did not start."""
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import pandas as pd
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 
 class Exclusion(StrEnum):
@@ -39,7 +39,7 @@ _FEW = 2
 """So many people may leave a segment of any size at once."""
 
 
-class MassDeparture(LastingError):
+class MassDeparture(PermanentError):
     """More of a segment's members would leave at once than is plausible."""
 
     def __init__(self, name: str, before: int, leaving: int) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import Source, read_contacts
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.errors import LastingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
 from mailchimp_pipeline.sync import Audiences, push_opt_outs
 
@@ -83,6 +83,6 @@ def push_to_audiences(
     for list_id in list_ids:
         try:
             done[list_id] = push_opt_outs(list_id, audiences=mailchimp, ledger=records.ledger(organisation_id, list_id))
-        except LastingError as error:
+        except PermanentError as error:
             problems[list_id] = error
     return done, problems

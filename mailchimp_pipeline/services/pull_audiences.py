@@ -11,7 +11,7 @@ from functools import partial
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.mailchimp.errors import AudienceGone
-from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
 from mailchimp_pipeline.tracing import carried
 
@@ -34,11 +34,11 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
     records: DatabaseRecords,
     clock: Clock,
     with_segments: Collection[str] = (),
-    persistence: Persistence | None = None,
+    database_retry: DatabaseRetry | None = None,
 ) -> Mapping[str, PulledAudience]:
     """Pull the changes of every audience of the account, and return them by id.
 
-    The merge fields of the audiences `with_segments` are read, too. `persistence` repeats what was interrupted.
+    The merge fields of the audiences `with_segments` are read, too. `database_retry` repeats what was interrupted.
     Raises the first error: where one audience cannot be read, nobody knows who unsubscribed there.
     """
 
@@ -54,7 +54,7 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
         return PulledAudience(audience, read)
 
     def task(audience: Audience) -> PulledAudience | None:
-        return persistence.do(partial(pulled, audience)) if persistence else pulled(audience)
+        return database_retry.do(partial(pulled, audience)) if database_retry else pulled(audience)
 
     with ThreadPoolExecutor(_AUDIENCES_AT_ONCE, thread_name_prefix="audience") as pool:
         pending = [pool.submit(carried(task), audience) for audience in mailchimp.audiences()]

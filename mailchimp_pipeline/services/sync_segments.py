@@ -21,8 +21,8 @@ from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.locks import Hold
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.errors import LastingError, PipelineError
-from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.errors import PermanentError, PipelineError
+from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
 from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 ORGANISATIONS_AT_ONCE = 8
 
 
-class SourceIsEmpty(LastingError):
+class SourceIsEmpty(PermanentError):
     """A relation holds nobody of an organisation that had members from it before."""
 
     def __init__(self, segment: Segment) -> None:
@@ -48,7 +48,7 @@ class SourceIsEmpty(LastingError):
         )
 
 
-class ConsentViolated(LastingError):
+class ConsentViolated(PermanentError):
     """The members of a segment hold somebody who must not be pushed."""
 
     def __init__(self, segment: Segment, violations: int) -> None:
@@ -105,7 +105,7 @@ class SegmentSync:
     push: bool = True
     departures_confirmed: frozenset[str] = frozenset()
     stopping: Event = field(default_factory=Event)
-    persistence: Persistence = field(default_factory=Persistence)
+    database_retry: DatabaseRetry = field(default_factory=DatabaseRetry)
 
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
         """Do the segments, and yield each one's result as soon as it is there.
@@ -123,7 +123,7 @@ class SegmentSync:
                     yield finished.get()
             finally:
                 self.stopping.set()
-                self.persistence.over.set()
+                self.database_retry.over.set()
 
     def _organisation(self, segments: Sequence[Segment], finish: Callable[[SegmentResult], None]) -> None:
         undone = deque(segments)
@@ -178,7 +178,7 @@ class SegmentSync:
             records=self.records,
             clock=self.clock,
             with_segments={segment.mailchimp_list_id for segment in segments},
-            persistence=self.persistence,
+            database_retry=self.database_retry,
         )
 
     def _push_opt_outs(
@@ -272,7 +272,7 @@ class SegmentSync:
 
     def _persistently(self, step: Callable[[], _T]) -> _T | _Failed:
         """Do a step, again where it is cut off; what it raises then becomes a value."""
-        return _guarded(partial(self.persistence.do, step))
+        return _guarded(partial(self.database_retry.do, step))
 
 
 def _guarded(step: Callable[[], _T]) -> _T | _Failed:

@@ -12,9 +12,9 @@ from mailchimp_pipeline.contacts import Source, present_addresses
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.addresses import known_address
 from mailchimp_pipeline.database.consent_statements import record_statements
+from mailchimp_pipeline.database.contact_data import is_known
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
-from mailchimp_pipeline.database.holdings import is_known
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.preferences import PreferenceStore

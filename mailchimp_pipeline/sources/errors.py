@@ -1,10 +1,10 @@
 """What can go wrong with a source.
 
-Interrupted: SourceAwayError, SourceChangedError. LastingError: UnreadableSourceError.
+Interrupted: SourceAwayError, SourceChangedError. PermanentError: UnreadableSourceError.
 None of them carries what a driver or a parser said, for that may quote a row, and none is raised from it.
 """
 
-from mailchimp_pipeline.errors import Interrupted, LastingError
+from mailchimp_pipeline.errors import Interrupted, PermanentError
 
 
 class SourceAwayError(Interrupted):
@@ -15,5 +15,5 @@ class SourceChangedError(Interrupted):
     """A file was rewritten while it was read, or is being written."""
 
 
-class UnreadableSourceError(LastingError):
+class UnreadableSourceError(PermanentError):
     """A source, or a relation of it, is not there or cannot be read as it is."""

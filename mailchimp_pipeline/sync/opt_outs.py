@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus
 from mailchimp_pipeline.sync.parallel import in_parallel
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
 
 
-class UnsubscribeRefused(LastingError):
+class UnsubscribeRefused(PermanentError):
     """Mailchimp does not unsubscribe members who opted out."""
 
     def __init__(self, list_id: str, count: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.sync.model import CONNECTIONS
 from mailchimp_pipeline.tracing import carried
 
@@ -14,7 +14,7 @@ AT_ONCE = CONNECTIONS + 4
 """Some more than connections: while some tasks write down an answer, others use the connections."""
 
 
-class Stopped(PassingError):
+class Stopped(TransientError):
     """The sync was stopped before it was done."""
 
 

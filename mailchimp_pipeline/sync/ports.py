@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Audiences(Protocol):
-    """One account at Mailchimp. Every call may raise `errors.PassingError` or `errors.LastingError`."""
+    """One account at Mailchimp. Every call may raise `errors.TransientError` or `errors.PermanentError`."""
 
     def audiences(self) -> Sequence[Audience]:
         """Return all audiences of the account."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync.model import Rejection, SyncReport
 
 FINAL = frozenset({Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS})
@@ -26,7 +26,7 @@ MOST_REJECTED = 0.2
 """The share of a segment's wanted members that Mailchimp may reject before the segment is in error, 0 to 1."""
 
 
-class TooManyRejected(LastingError):
+class TooManyRejected(PermanentError):
     """Mailchimp does not accept a large part of a segment."""
 
     def __init__(self, name: str, report: SyncReport) -> None:

@@ -16,7 +16,7 @@ from api.auth import Authenticator, Caller, SharedSecret, make_token
 from api.serving import in_thread
 from api.slow_clients import PatientProtocol
 from api.trpc import Procedures, Role, Router, TRPCError, WireModel
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import KEYRING
@@ -145,7 +145,7 @@ def logged_lines() -> Generator[io.StringIO]:
 
 def failing_check() -> None:
     """Fail as a database that is away does."""
-    raise PassingError("PostgreSQL (db.internal:5432) cannot be reached: start it")
+    raise TransientError("PostgreSQL (db.internal:5432) cannot be reached: start it")
 
 
 def known_failure(exception: Exception) -> TRPCError | None:

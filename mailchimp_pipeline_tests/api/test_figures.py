@@ -3,8 +3,8 @@
 import threading
 from typing import cast
 
-from mailchimp_pipeline.database.figures import PipelineFigures
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.database.metrics import PipelineFigures
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.figures import AT, some_figures
 from mailchimp_pipeline_tests.api.served import Api, an_api
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
@@ -50,7 +50,7 @@ def test_where_the_database_is_away_that_is_told_and_nothing_out_of_date() -> No
     def read() -> PipelineFigures:
         if is_up[0]:
             return some_figures()
-        raise PassingError("PostgreSQL (db.internal:5432) cannot be reached: start it")
+        raise TransientError("PostgreSQL (db.internal:5432) cannot be reached: start it")
 
     with an_api(read_figures=read, clock=lambda: seconds[0]) as api:
         before, is_up[0], seconds[0] = told(api), False, 60.0

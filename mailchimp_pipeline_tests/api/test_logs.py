@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from api.logs import log_failure
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.served import PERSON, a_token, an_api, logged_lines
 
@@ -58,14 +58,14 @@ def test_a_defect_is_told_by_its_type_and_place() -> None:
 
 
 def test_of_our_own_errors_the_text_is_told_and_of_their_causes_the_type() -> None:
-    failure = LastingError("Do this.")
+    failure = PermanentError("Do this.")
     failure.__cause__ = ValueError(PERSON)
 
     with logged_lines() as log:
         log_failure("here", failure)
 
     assert [(one["type"], one.get("text")) for one in json.loads(log.getvalue())["raised"]] == [
-        ("LastingError", "Do this."),
+        ("PermanentError", "Do this."),
         ("ValueError", None),
     ]
 

@@ -1,15 +1,15 @@
-"""What tests of campaigns are made of: sightings, tracked campaigns, and an account in memory."""
+"""What tests of campaigns are made of: snapshots, tracked campaigns, and an account in memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from mailchimp_pipeline.campaigns import (
     Campaign,
+    CampaignSnapshot,
     CampaignStatus,
     Figures,
     MailchimpCampaign,
     MailchimpReport,
-    Sighting,
     Stats,
 )
 from mailchimp_pipeline.errors import PipelineError
@@ -43,8 +43,8 @@ def a_report(campaign_id: str = "c1", *, unique_opens: int = 40, open_rate: floa
     )
 
 
-def a_sent_one(campaign_id: str = "c1") -> Sighting:
-    return Sighting(a_mailchimp_campaign(campaign_id), a_report(campaign_id))
+def a_sent_one(campaign_id: str = "c1") -> CampaignSnapshot:
+    return CampaignSnapshot(a_mailchimp_campaign(campaign_id), a_report(campaign_id))
 
 
 def a_campaign(
@@ -92,12 +92,12 @@ class FakeAccount:
 
     def __init__(
         self,
-        *sightings: Sighting,
+        *snapshots: CampaignSnapshot,
         listed: Iterable[str] | None = None,
         failing: Mapping[str, PipelineError] | None = None,
     ) -> None:
         self._failing = failing or {}
-        self._sightings = {sighting.campaign.id: sighting for sighting in sightings}
+        self._sightings = {snapshot.campaign.id: snapshot for snapshot in snapshots}
         self._listed = list(self._sightings if listed is None else listed)
         self.asked_since: datetime | None = None
         self.entries_read = 0
@@ -117,7 +117,7 @@ class FakeAccount:
                 self.entries_read += 1
                 yield report
 
-    def sighting(self, campaign_id: str) -> Sighting | None:
+    def snapshot(self, campaign_id: str) -> CampaignSnapshot | None:
         """See `campaigns.MailchimpCampaigns`."""
         self.asked_singly.append(campaign_id)
         if campaign_id in self._failing:

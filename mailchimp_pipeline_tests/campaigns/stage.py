@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns, Parts, open_parts
-from mailchimp_pipeline.campaigns import Campaign, Sighting, Stats
+from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, Stats
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.campaigns import CampaignStore
 from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
@@ -62,7 +62,7 @@ class Stage:
             account = self.parts.audiences(organisation_id)
             seen = account.campaigns() if number > 1 else [account.campaign(made[0])]
             return [
-                store.track(Sighting(campaign), seen_at=at, by="alice", at=at)
+                store.track(CampaignSnapshot(campaign), seen_at=at, by="alice", at=at)
                 for campaign in seen
                 if campaign.id in set(made)
             ]

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from mailchimp_pipeline.campaigns import CampaignStatus, MailchimpReport, Sighting, refresh
+from mailchimp_pipeline.campaigns import CampaignSnapshot, CampaignStatus, MailchimpReport, refresh
 from mailchimp_pipeline_tests.campaigns.builders import AT, a_mailchimp_campaign, a_report, a_sent_one
 
 
 def rates(report: MailchimpReport) -> tuple[float, float | None, float]:
-    figures = refresh(None, Sighting(a_mailchimp_campaign(), report), AT).figures
+    figures = refresh(None, CampaignSnapshot(a_mailchimp_campaign(), report), AT).figures
     assert figures is not None
     return figures.open_rate, figures.open_rate_without_machine_opens, figures.click_rate
 
@@ -27,13 +27,13 @@ def rates(report: MailchimpReport) -> tuple[float, float | None, float]:
     ],
 )
 def test_mailchimps_words_have_one_meaning_each(word: str, status: str) -> None:
-    found = refresh(CampaignStatus.PAUSED, Sighting(a_mailchimp_campaign(status=word)), AT)
+    found = refresh(CampaignStatus.PAUSED, CampaignSnapshot(a_mailchimp_campaign(status=word)), AT)
     assert (found.status, found.is_missing, found.problem) == (status, False, None)
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "sent"), (CampaignStatus.CANCELLED, "cancelled")])
 def test_an_archived_campaign_keeps_what_it_was_or_counts_as_sent(before: CampaignStatus | None, after: str) -> None:
-    found = refresh(before, Sighting(a_mailchimp_campaign(status="archived"), a_report()), AT)
+    found = refresh(before, CampaignSnapshot(a_mailchimp_campaign(status="archived"), a_report()), AT)
     assert (found.status, found.is_missing, found.problem) == (after, True, None)
     assert found.figures is not None
 
@@ -50,7 +50,7 @@ def test_a_campaign_that_was_never_seen_is_not_made_up() -> None:
 
 @pytest.mark.parametrize("before", [None, CampaignStatus.PAUSED])
 def test_a_word_that_nobody_knows_is_said_and_asked_about_again(before: CampaignStatus | None) -> None:
-    found = refresh(before, Sighting(a_mailchimp_campaign(status="resting" + "g" * 100)), AT)
+    found = refresh(before, CampaignSnapshot(a_mailchimp_campaign(status="resting" + "g" * 100)), AT)
     assert found.status is (before or CampaignStatus.SENDING)
     assert found.problem is not None
     assert "'resting" in found.problem

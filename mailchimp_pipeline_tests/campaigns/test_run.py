@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from time import sleep
 
-from mailchimp_pipeline.campaigns import Campaign, Refresh, Sighting
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, Refresh
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
 from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import AT, FakeAccount, a_campaign, a_mailchimp_campaign, a_sent_one
@@ -41,14 +41,14 @@ def refreshed(
 
 def test_an_organisation_that_fails_leaves_the_others_to_theirs() -> None:
     ours, theirs = a_campaign(1), a_campaign(2, organisation_id="bolt")
-    accounts = {"acme": PassingError("Mailchimp is away. Try later."), "bolt": FakeAccount(a_sent_one("c2"))}
+    accounts = {"acme": TransientError("Mailchimp is away. Try later."), "bolt": FakeAccount(a_sent_one("c2"))}
     results, records = refreshed(accounts, ours, theirs)
     assert (results["acme"].failures, results["bolt"].failures) == ({"*": "Mailchimp is away. Try later."}, {})
     assert list(records.written) == [theirs.id]
 
 
 def test_a_campaign_that_cannot_be_asked_about_leaves_the_others_to_theirs() -> None:
-    account = FakeAccount(a_sent_one("c2"), failing={"c1": PassingError("Mailchimp is away. Try later.")})
+    account = FakeAccount(a_sent_one("c2"), failing={"c1": TransientError("Mailchimp is away. Try later.")})
     results, records = refreshed({"acme": account}, a_campaign(1), a_campaign(2))
     assert results["acme"].failures == {"c1": "Mailchimp is away. Try later."}
     assert [campaign.mailchimp_campaign_id for campaign in results["acme"].refreshed] == ["c2"]
@@ -63,7 +63,7 @@ def test_an_unforeseen_error_is_told_by_its_kind_and_place_alone() -> None:
 
 
 def test_a_campaign_in_a_state_that_nobody_knows_is_named() -> None:
-    strange = Sighting(a_mailchimp_campaign("c1", "resting"))
+    strange = CampaignSnapshot(a_mailchimp_campaign("c1", "resting"))
     results, records = refreshed({"acme": FakeAccount(strange, a_sent_one("c2"))}, a_campaign(1), a_campaign(2))
     assert list(results["acme"].failures) == ["c1"]
     assert len(records.written) == 2

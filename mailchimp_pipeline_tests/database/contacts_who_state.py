@@ -16,9 +16,9 @@ from mailchimp_pipeline.contacts import EntityType, Source, read_contacts, subsc
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_current_addresses, record_statements
+from mailchimp_pipeline.database.contact_data import contact_data
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.erasures import ErasureStore
-from mailchimp_pipeline.database.holdings import holdings
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
@@ -133,7 +133,7 @@ class Organisation:
     def statements(self, contact: Contact, *emails: str) -> Collection[ConsentStatement]:
         """Return the contact's statements, and those about these addresses alone."""
         with self.database.organisation(self.organisation_id) as session:
-            return holdings(session, KEYRING, contact, [subscriber_hash(email) for email in emails]).statements
+            return contact_data(session, KEYRING, contact, [subscriber_hash(email) for email in emails]).statements
 
     def ledger(self, list_id: str = LIST) -> DatabaseLedger:
         return DatabaseLedger(self.database, KEYRING, self.organisation_id, list_id, lambda: self.now)

@@ -7,7 +7,14 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, MailchimpCampaign, MailchimpReport, Sighting, refresh
+from mailchimp_pipeline.campaigns import (
+    Campaign,
+    CampaignSnapshot,
+    CampaignStatus,
+    MailchimpCampaign,
+    MailchimpReport,
+    refresh,
+)
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -28,17 +35,17 @@ LONG_AGO = AT - timedelta(days=365)
 
 
 def track(
-    database: Database, sighting: Sighting | None = None, organisation_id: str = ACME, at: datetime = AT
+    database: Database, snapshot: CampaignSnapshot | None = None, organisation_id: str = ACME, at: datetime = AT
 ) -> Campaign:
     with database.organisation(organisation_id) as session:
-        return CampaignStore(session).track(sighting or Sighting(a_draft()), seen_at=at, by="alice", at=at)
+        return CampaignStore(session).track(snapshot or CampaignSnapshot(a_draft()), seen_at=at, by="alice", at=at)
 
 
 def write(
-    database: Database, campaign: Campaign, sighting: Sighting | None, at: datetime, by: str = audit.PIPELINE
+    database: Database, campaign: Campaign, snapshot: CampaignSnapshot | None, at: datetime, by: str = audit.PIPELINE
 ) -> Campaign:
     with database.organisation(campaign.organisation_id) as session:
-        found = refresh(campaign.status, sighting, at)
+        found = refresh(campaign.status, snapshot, at)
         after = CampaignStore(session).write(campaign.id, found, by=by, at=at)
     assert after is not None
     return after
@@ -56,7 +63,7 @@ def details(database: Database, campaign: Campaign) -> list[tuple[str, str, obje
 
 
 def test_a_campaign_is_tracked_once(database: Database) -> None:
-    first, second = track(database, a_sent_one()), track(database, Sighting(a_draft()), at=AT + HOUR)
+    first, second = track(database, a_sent_one()), track(database, CampaignSnapshot(a_draft()), at=AT + HOUR)
     assert (second.id, second.created_at, second.status) == (first.id, AT, CampaignStatus.DRAFT)
     with database.organisation(ACME) as session:
         assert CampaignStore(session).list(limit=10).items == (second,)
@@ -79,7 +86,7 @@ def test_the_same_campaign_may_be_tracked_by_two_organisations(database: Databas
 
 def test_what_mailchimp_no_longer_says_stays(database: Database) -> None:
     campaign = track(database, a_sent_one())
-    after = write(database, campaign, Sighting(a_mailchimp_campaign()), AT + HOUR)
+    after = write(database, campaign, CampaignSnapshot(a_mailchimp_campaign()), AT + HOUR)
     assert (after.open_rate, after.emails_sent, after.last_refreshed_at) == (0.4, 110, AT + HOUR)
     with database.organisation(ACME) as session:
         history = CampaignStore(session).history(campaign.id, limit=9)
@@ -88,16 +95,16 @@ def test_what_mailchimp_no_longer_says_stays(database: Database) -> None:
 
 
 def test_a_campaign_without_a_title_goes_by_its_subject_or_its_id(database: Database) -> None:
-    untitled = Sighting(MailchimpCampaign("c1", "save", subject_line="What is new"))
-    unnamed = Sighting(MailchimpCampaign("c2", "save"))
+    untitled = CampaignSnapshot(MailchimpCampaign("c1", "save", subject_line="What is new"))
+    unnamed = CampaignSnapshot(MailchimpCampaign("c2", "save"))
     assert (track(database, untitled).title, track(database, unnamed).title) == ("What is new", "c2")
 
 
-@pytest.mark.parametrize("sighting", [a_sent_one(), None])
-def test_a_refresh_that_looked_earlier_changes_nothing(database: Database, sighting: Sighting | None) -> None:
+@pytest.mark.parametrize("snapshot", [a_sent_one(), None])
+def test_a_refresh_that_looked_earlier_changes_nothing(database: Database, snapshot: CampaignSnapshot | None) -> None:
     campaign = track(database)
-    later = write(database, campaign, sighting, AT + 2 * HOUR)
-    assert write(database, later, Sighting(a_draft()), AT + HOUR) == later
+    later = write(database, campaign, snapshot, AT + 2 * HOUR)
+    assert write(database, later, CampaignSnapshot(a_draft()), AT + HOUR) == later
 
 
 def test_a_campaign_that_comes_back_is_missing_no_more(database: Database) -> None:
@@ -109,7 +116,7 @@ def test_a_campaign_that_comes_back_is_missing_no_more(database: Database) -> No
 
 
 def test_campaigns_come_in_pages_those_tracked_last_first(database: Database) -> None:
-    made = [track(database, Sighting(a_draft(f"c{n}")), at=AT + n // 2 * HOUR) for n in range(5)]
+    made = [track(database, CampaignSnapshot(a_draft(f"c{n}")), at=AT + n // 2 * HOUR) for n in range(5)]
     with database.organisation(ACME) as session:
         store = CampaignStore(session)
         first = store.list(limit=3)
@@ -126,16 +133,16 @@ def test_campaigns_come_in_pages_those_tracked_last_first(database: Database) ->
 )
 def test_campaigns_are_due_until_they_are_over(database: Database, word: str, is_due: bool) -> None:
     a_connection(database)
-    track(database, Sighting(a_mailchimp_campaign(status=word), a_report()))
+    track(database, CampaignSnapshot(a_mailchimp_campaign(status=word), a_report()))
     assert bool(due(database)) is is_due
 
 
 def test_what_was_sent_is_due_while_it_settles_or_lacks_its_final_counts(database: Database) -> None:
     a_connection(database)
     track(database, a_sent_one("counted"))
-    track(database, Sighting(a_mailchimp_campaign("uncounted", sent_at=LONG_AGO)))
-    partly = track(database, Sighting(a_mailchimp_campaign("partly", "sending"), a_report()))
-    write(database, partly, Sighting(a_mailchimp_campaign("partly")), AT + HOUR)
+    track(database, CampaignSnapshot(a_mailchimp_campaign("uncounted", sent_at=LONG_AGO)))
+    partly = track(database, CampaignSnapshot(a_mailchimp_campaign("partly", "sending"), a_report()))
+    write(database, partly, CampaignSnapshot(a_mailchimp_campaign("partly")), AT + HOUR)
     assert sorted(due(database)) == ["partly", "uncounted"]
     assert sorted(due(database, AT - HOUR)) == ["counted", "partly", "uncounted"]
 
@@ -145,7 +152,7 @@ def test_what_is_missing_or_not_connected_is_not_due(database: Database) -> None
     write(database, track(database), None, AT + HOUR)
     track(database, organisation_id="bolt")
     assert due(database) == []
-    track(database, Sighting(a_draft("c2")))
+    track(database, CampaignSnapshot(a_draft("c2")))
     assert due(database) == ["c2"]
     with database.organisation(ACME) as session:
         ConnectionStore(session, KEYRING).disconnect(by="alice", at=AT)
@@ -153,7 +160,7 @@ def test_what_is_missing_or_not_connected_is_not_due(database: Database) -> None
 
 
 def test_histories_are_the_latest_figures_the_oldest_first(database: Database) -> None:
-    counted, draft = track(database, a_sent_one("c1")), track(database, Sighting(a_draft("c2")))
+    counted, draft = track(database, a_sent_one("c1")), track(database, CampaignSnapshot(a_draft("c2")))
     for hours in (1, 2, 3):
         write(database, counted, a_sent_one("c1"), AT + hours * HOUR)
     with database.everyone() as session:
@@ -165,7 +172,7 @@ def test_histories_are_the_latest_figures_the_oldest_first(database: Database) -
 
 def test_the_audit_log_tells_who_tracked_and_what_changed(database: Database) -> None:
     campaign = track(database)
-    write(database, campaign, Sighting(a_draft()), AT + HOUR)
+    write(database, campaign, CampaignSnapshot(a_draft()), AT + HOUR)
     write(database, campaign, a_sent_one(), AT + 2 * HOUR)
     write(database, campaign, None, AT + 3 * HOUR, by="bob")
     assert details(database, campaign) == [
@@ -177,7 +184,7 @@ def test_the_audit_log_tells_who_tracked_and_what_changed(database: Database) ->
 
 def test_a_refresh_that_cannot_be_written_leaves_no_trace(database: Database) -> None:
     campaign = track(database)
-    too_many = Sighting(a_mailchimp_campaign(), MailchimpReport("c1", opens=2**31))
+    too_many = CampaignSnapshot(a_mailchimp_campaign(), MailchimpReport("c1", opens=2**31))
     with pytest.raises(StatementRefused):
         write(database, campaign, too_many, AT + HOUR)
     with database.organisation(ACME) as session:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.figures import OUTCOMES, Queue, pipeline_figures
+from mailchimp_pipeline.database.metrics import OUTCOMES, Queue, pipeline_figures
 from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentProgress, SegmentStore
 from mailchimp_pipeline.database.session import Database

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from mailchimp_pipeline.database.session import Database, DatabaseAway, DatabaseBusy, StatementRefused, TimeLimits
-from mailchimp_pipeline.errors import PassingError, without_places
+from mailchimp_pipeline.errors import TransientError, without_places
 from mailchimp_pipeline.local_stack import free_port
 from mailchimp_pipeline_tests.database.builders import ACME
 
@@ -40,7 +40,7 @@ def test_a_server_that_is_away_is_a_passing_error_that_says_where_and_not_how() 
     with pytest.raises(DatabaseAway) as raised, database.everyone() as session:
         session.execute(text("select 1"))
     told = str(raised.value)
-    assert isinstance(raised.value, PassingError)
+    assert isinstance(raised.value, TransientError)
     assert f"127.0.0.1:{port}/pipeline" in told
     assert "127.0.0.1" not in without_places(told)
     assert "hunter2" not in told

@@ -12,7 +12,7 @@ import dagster as dg
 
 from mailchimp_pipeline.contacts import RelationVersion
 from mailchimp_pipeline.definitions import build_definitions
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.runs.pipeline import CheckedSegments, RequestStatus, SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Segment, SegmentType
@@ -98,7 +98,7 @@ class FakePipeline:
     def describe(self, relation: str) -> RelationVersion:
         self.alive_when_described.append(bool(self.alive))
         if relation in self.unreadable:
-            raise LastingError(f"There is no {relation}s.csv.")
+            raise PermanentError(f"There is no {relation}s.csv.")
         return RelationVersion(rows=12, version=f"{relation}-1")
 
     def due_partition_keys(self) -> Sequence[str]:

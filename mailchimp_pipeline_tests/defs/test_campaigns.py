@@ -126,11 +126,11 @@ def test_the_log_counts_as_refreshed_what_was() -> None:
 
 
 def test_an_unforeseen_error_leaves_its_place_in_the_log_of_the_run() -> None:
-    failed = OrganisationRefresh("acme", (), error="Unforeseen KeyError.", defect='File "sightings.py", line 1')
+    failed = OrganisationRefresh("acme", (), error="Unforeseen KeyError.", defect='File "snapshots.py", line 1')
     with dg.DagsterInstance.ephemeral() as instance:  # pyright: ignore[reportUnknownMemberType] - Dagster's
         result = run(failed, instance=instance)
         logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
-    assert any("sightings.py" in text for text in logged)
+    assert any("snapshots.py" in text for text in logged)
 
 
 def test_the_campaigns_are_opened_from_the_environment_when_a_run_begins(

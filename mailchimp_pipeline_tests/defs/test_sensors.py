@@ -18,7 +18,7 @@ from mailchimp_pipeline.defs.sync_runs import (
     SyncConfig,
     scheduled_run,
 )
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.runs.pipeline import StoppedRun
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, location
@@ -250,13 +250,13 @@ def told_of(instance: dg.DagsterInstance, failure: Exception) -> str:
 
 
 def test_what_a_run_foresaw_is_told_on_its_segments(instance: dg.DagsterInstance) -> None:
-    assert "this segment: No source is set. Ask for a sync" in told_of(instance, LastingError("No source is set."))
+    assert "this segment: No source is set. Ask for a sync" in told_of(instance, PermanentError("No source is set."))
     assert "this segment: It is away. Ask for a sync" in told_of(instance, DatabaseAway("It is away."))
 
 
 def test_what_nobody_foresaw_is_not_told_for_it_may_quote_data(instance: dg.DagsterInstance) -> None:
     assert "this segment. Ask for a sync" in told_of(instance, ValueError("Ada Byron"))
-    lookalike = ValueError("mailchimp_pipeline.errors.LastingError: Ada Byron")
+    lookalike = ValueError("mailchimp_pipeline.errors.PermanentError: Ada Byron")
     assert "this segment. Ask for a sync" in told_of(instance, lookalike)
 
 

@@ -22,8 +22,8 @@ from sqlalchemy import make_url
 
 from mailchimp_pipeline.cli import app
 from mailchimp_pipeline.database.embedded import EmbeddedServer
-from mailchimp_pipeline.database.figures import pipeline_figures
 from mailchimp_pipeline.database.login import login
+from mailchimp_pipeline.database.metrics import pipeline_figures
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.local_stack import installed

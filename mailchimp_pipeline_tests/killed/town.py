@@ -14,7 +14,7 @@ from random import Random
 from sqlalchemy import select
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline, open_pipeline
-from mailchimp_pipeline.campaigns import Sighting
+from mailchimp_pipeline.campaigns import CampaignSnapshot
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.campaigns import CampaignStore
@@ -264,7 +264,7 @@ def _settle(town: Town) -> None:
         town.sandbox.move_campaign(campaign_id, CampaignStatus.SENDING)
         town.campaign_ids.append(campaign_id)
         with town.pipeline.parts.database.organisation(ACME) as session:
-            sighting, at = Sighting(account.campaign(campaign_id)), utc_now()
-            CampaignStore(session).track(sighting, seen_at=at, by="alice", at=at)
+            snapshot, at = CampaignSnapshot(account.campaign(campaign_id)), utc_now()
+            CampaignStore(session).track(snapshot, seen_at=at, by="alice", at=at)
     town.move_figures()
     town.refresh()

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync import (
     BATCH_SIZE,
     AddressChangeResult,
@@ -71,7 +71,7 @@ def test_an_audience_that_is_not_there_is_a_lasting_error(stage: SandboxStage) -
         lambda: list(audiences.member_states(gone)),
         lambda: audiences.subscribe(gone, [a_new_member(ADA)], update_existing=False),
     ):
-        with pytest.raises(LastingError, match="audience"):
+        with pytest.raises(PermanentError, match="audience"):
             ask()
 
 

@@ -6,8 +6,8 @@ from threading import Event, Thread
 
 import pytest
 
-from mailchimp_pipeline.errors import Interrupted, PassingError
-from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.errors import Interrupted, TransientError
+from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 
@@ -28,28 +28,28 @@ class Step:
 
 def test_what_is_cut_off_is_begun_again() -> None:
     step = Step(cut_off=2)
-    assert (Persistence((0, 0)).do(step), step.begun) == ("done", 3)
+    assert (DatabaseRetry((0, 0)).do(step), step.begun) == ("done", 3)
 
 
 def test_what_stays_cut_off_is_given_up() -> None:
     step = Step(cut_off=9)
     with pytest.raises(Interrupted):
-        Persistence((0, 0)).do(step)
+        DatabaseRetry((0, 0)).do(step)
     assert step.begun == 3
 
 
 def test_after_waiting_in_vain_nothing_else_is_waited_for() -> None:
-    persistence, second = Persistence((0, 0)), Step(cut_off=9)
+    database_retry, second = DatabaseRetry((0, 0)), Step(cut_off=9)
     for step in (Step(cut_off=9), second):
         with pytest.raises(Interrupted):
-            persistence.do(step)
+            database_retry.do(step)
     assert second.begun == 1
 
 
 def test_any_other_failure_is_told_at_once() -> None:
-    step = Step(cut_off=1, kind=PassingError)
-    with pytest.raises(PassingError):
-        Persistence((0,)).do(step)
+    step = Step(cut_off=1, kind=TransientError)
+    with pytest.raises(TransientError):
+        DatabaseRetry((0,)).do(step)
     assert step.begun == 1
 
 
@@ -58,5 +58,5 @@ def test_whoever_is_told_to_stop_waits_no_longer() -> None:
     Thread(target=over.set).start()
     begun = time.monotonic()
     with pytest.raises(Interrupted):
-        Persistence((600,), over).do(Step(cut_off=9))
+        DatabaseRetry((600,), over).do(Step(cut_off=9))
     assert time.monotonic() - begun < PATIENCE_SECONDS

@@ -15,8 +15,8 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import SegmentStore
-from mailchimp_pipeline.errors import LastingError, PassingError
-from mailchimp_pipeline.runs.persistence import Persistence
+from mailchimp_pipeline.errors import PermanentError, TransientError
+from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline.runs.results import SegmentResult, StopReason
 from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
@@ -196,10 +196,10 @@ class Away(DatabaseRecords):
     """A database that goes away before anything can be written."""
 
     def mark_ended(self, result: SegmentResult) -> None:
-        raise PassingError("PostgreSQL is away.")
+        raise TransientError("PostgreSQL is away.")
 
     def mark_syncing(self, segment: Segment) -> None:
-        raise PassingError("PostgreSQL went away.")
+        raise TransientError("PostgreSQL went away.")
 
 
 def test_a_failure_that_cannot_be_written_down_is_still_told(scenario: SyncScenario) -> None:
@@ -209,7 +209,7 @@ def test_a_failure_that_cannot_be_written_down_is_still_told(scenario: SyncScena
 
 
 def nobody(organisation_id: str) -> Audiences:
-    raise LastingError(f"Organisation {organisation_id} is not connected.")
+    raise PermanentError(f"Organisation {organisation_id} is not connected.")
 
 
 def test_an_organisation_that_is_not_connected_is_told_so(scenario: SyncScenario) -> None:
@@ -248,7 +248,7 @@ class Losing(DatabaseRecords):
 def test_a_sync_that_loses_its_audience_begins_again_a_few_times(scenario: SyncScenario, times: int) -> None:
     scenario.want(ANN)
     losing = Losing(scenario.database, KEYRING, scenario.clock, iter(range(times)))
-    (result,) = replace(sync_of(scenario, losing), persistence=Persistence((0, 0))).results([scenario.segment])
+    (result,) = replace(sync_of(scenario, losing), database_retry=DatabaseRetry((0, 0))).results([scenario.segment])
     if times == 1:
         assert (result.error, scenario.status(ANN)) == (None, Status.SUBSCRIBED)
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from mailchimp_pipeline.errors import PassingError, PipelineError
+from mailchimp_pipeline.errors import PipelineError, TransientError
 from mailchimp_pipeline.sandbox import (
     AccountSetup,
     AudienceSetup,
@@ -123,7 +123,7 @@ def test_a_body_of_a_wrong_form_is_refused(sandbox: Sandbox) -> None:
 
 
 def test_no_sandbox_at_all_is_a_passing_error() -> None:
-    with SandboxControl("http://127.0.0.1:9") as control, pytest.raises(PassingError, match="No sandbox answers"):
+    with SandboxControl("http://127.0.0.1:9") as control, pytest.raises(TransientError, match="No sandbox answers"):
         control.counts()
 
 

@@ -17,7 +17,7 @@ from mailchimp_pipeline.contacts import (
     read_contacts,
     subscriber_hash,
 )
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sources import open_source
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, long_ago, rows
 
@@ -167,11 +167,11 @@ def test_a_relation_without_rows_is_valid(make: Made) -> None:
 
 def test_a_relation_that_is_not_there_is_an_error_that_names_it(make: Made) -> None:
     source = make(employees(an_employee()))
-    with pytest.raises(LastingError, match="vendors"):
+    with pytest.raises(PermanentError, match="vendors"):
         source.read(VENDOR, "acme")
-    with pytest.raises(LastingError, match="vendors"):
+    with pytest.raises(PermanentError, match="vendors"):
         source.find(VENDOR, "acme", "1")
-    with pytest.raises(LastingError, match="vendors"):
+    with pytest.raises(PermanentError, match="vendors"):
         source.describe(VENDOR)
 
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import EntityType, MissingColumnError
-from mailchimp_pipeline.errors import PassingError, without_places
+from mailchimp_pipeline.errors import TransientError, without_places
 from mailchimp_pipeline.sources import FileSource, Quiet, SourceChangedError, UnreadableSourceError, open_source
 from mailchimp_pipeline.sources.csv_format import read_csv
 from mailchimp_pipeline.sources.files import Stamp
@@ -85,7 +85,7 @@ def test_a_file_rewritten_while_it_is_read_is_to_be_tried_again(tmp_path: Path, 
     source = FileSource(tmp_path, stamp=lambda _: Stamp(modified_ns=next(changing), size=1, inode=1), quiet=AT_ONCE)
     with pytest.raises(SourceChangedError, match="rewritten while it was read") as error:
         source.read(EMPLOYEE, "acme")
-    assert isinstance(error.value, PassingError)
+    assert isinstance(error.value, TransientError)
 
 
 def test_a_file_that_vanishes_while_it_is_looked_at_is_named(tmp_path: Path, csv: WriteCsv) -> None:

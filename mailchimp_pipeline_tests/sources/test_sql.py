@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from mailchimp_pipeline.contacts import EntityType, Source
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.sources import SourceAwayError, SqlSource, UnreadableSourceError, open_source
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.waiting import eventually
@@ -159,7 +159,7 @@ def test_a_database_that_does_not_answer_is_a_passing_error_without_the_password
     source = open_source(f"postgresql+psycopg2://hr:hunter2@127.0.0.1:{port}/hr")
     with pytest.raises(SourceAwayError, match="does not answer") as error:
         source.read(EMPLOYEE, "acme")
-    assert isinstance(error.value, PassingError)
+    assert isinstance(error.value, TransientError)
     assert "hunter2" not in str(error.value)
 
 

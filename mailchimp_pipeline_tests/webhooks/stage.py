@@ -18,7 +18,7 @@ from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.consent import ConsentStatement, Preference
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.holdings import holdings
+from mailchimp_pipeline.database.contact_data import contact_data
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
@@ -140,7 +140,7 @@ def preference_of(tenant: Tenant) -> Preference | None:
 def statements_of(tenant: Tenant) -> list[ConsentStatement]:
     """Return what Ann stated."""
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
-        return list(holdings(session, tenant.stage.parts.keyring, EMPLOYEE).statements)
+        return list(contact_data(session, tenant.stage.parts.keyring, EMPLOYEE).statements)
 
 
 def kept(tenant: Tenant) -> list[WebhookRow]:

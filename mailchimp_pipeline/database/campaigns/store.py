@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, Refresh, Sighting, Stats, refresh
+from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, CampaignStatus, Refresh, Stats, refresh
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.campaigns.rows import campaign_of, is_news, stats_of, stats_row, take_over, told
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
@@ -20,9 +20,9 @@ class CampaignStore:
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
-    def track(self, sighting: Sighting, *, seen_at: datetime, by: str, at: datetime) -> Campaign:
+    def track(self, snapshot: CampaignSnapshot, *, seen_at: datetime, by: str, at: datetime) -> Campaign:
         """Track the campaign as it was just seen; one that is tracked already is refreshed."""
-        first, key = refresh(None, sighting, seen_at), sighting.campaign.id
+        first, key = refresh(None, snapshot, seen_at), snapshot.campaign.id
         new = insert(CampaignRow).values(
             organisation_id=self._session.organisation_id,
             mailchimp_campaign_id=key,
@@ -34,7 +34,7 @@ class CampaignStore:
         made = self._session.scalar(new.on_conflict_do_nothing().returning(CampaignRow.id))
         row = self._session.scalars(self._locked(CampaignRow.mailchimp_campaign_id == key)).one()
         if made is None:
-            return self._refresh(row, refresh(CampaignStatus(row.status), sighting, seen_at), by=by, at=at)
+            return self._refresh(row, refresh(CampaignStatus(row.status), snapshot, seen_at), by=by, at=at)
         self._write(row, first)
         details = {"mailchimp_campaign_id": key, "status": row.status}
         audit.write(self._session, told(row, "campaign.tracked", by, at, details))

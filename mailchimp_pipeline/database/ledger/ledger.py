@@ -25,7 +25,7 @@ from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync import (
     MERGE_FIELDS,
     Compared,
@@ -52,7 +52,7 @@ _REQUIRED = "*"
 _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity_id", "digests": "digest"}
 
 
-class ConnectionEnded(LastingError):
+class ConnectionEnded(PermanentError):
     """The organisation disconnected, or connected another account, while its audience was synced."""
 
     def __init__(self, organisation_id: str) -> None:

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.locks.keys import Lock, audience_lock
 from mailchimp_pipeline.database.session import Database, has_lock_timed_out, is_connection_lost
-from mailchimp_pipeline.errors import Interrupted, PassingError, PipelineError
+from mailchimp_pipeline.errors import Interrupted, PipelineError, TransientError
 
 _LOOK_SECONDS = 5.0
 
 
-class LockTaken(PassingError):
+class LockTaken(TransientError):
     """Another process holds the lock, and did not give it back in time."""
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mailchimp_pipeline.database.locks.keys import slot_lock
 from mailchimp_pipeline.database.session import Database, is_connection_lost
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.sync import CONNECTIONS
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
@@ -25,7 +25,7 @@ _TAKE_FIRST_FREE = text(
 _GIVE_BACK = text("select pg_advisory_unlock(:key)")
 
 
-class SlotsTaken(PassingError):
+class SlotsTaken(TransientError):
     """Every connection of the account stayed in use."""
 
 

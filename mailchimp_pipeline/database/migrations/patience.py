@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from mailchimp_pipeline.database.session import has_lock_timed_out
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 
 BRIEFLY_MS = 500
 """How long a table is asked for at a time. Who comes after waits too, so it is less than PostgreSQL waits before it
@@ -20,7 +20,7 @@ _PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 600.0
 
 
-class TableInUse(PassingError):
+class TableInUse(TransientError):
     """Transactions that do not end kept a migration from changing a table."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sandbox.model.addresses import address_hash
 from mailchimp_pipeline.sandbox.model.audiences import Audience
 from mailchimp_pipeline.sandbox.model.members import Actor, Bar, Deed, Member, Status
@@ -17,7 +17,7 @@ _BY_ADMIN = "N/A (Unsubscribed by an admin)"
 _BY_COMPLAINT = "N/A (Abuse complaint)"
 
 
-class ImpossibleActError(LastingError):
+class ImpossibleActError(PermanentError):
     """Somebody was to do what their state does not allow."""
 
 

@@ -10,7 +10,7 @@ from random import Random
 from threading import RLock
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sandbox.model import problems
 from mailchimp_pipeline.sandbox.model.accounts import Account
 from mailchimp_pipeline.sandbox.model.audiences import Audience, Description
@@ -27,7 +27,7 @@ from mailchimp_pipeline.sandbox.model.signup_limits import SignupLimits
 from mailchimp_pipeline.sandbox.model.webhooks import Delivery
 
 
-class UnknownThingError(LastingError):
+class UnknownThingError(PermanentError):
     """An operation on the sandbox names something it does not have, or has already."""
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from api.auth import Caller
-from api.failures import translate
+from api.error_mapping import translate
 from api.procedures.connection import list_audiences
 from api.procedures.context import Context
 from api.procedures.deadline import OutOfTime, TimedSlots

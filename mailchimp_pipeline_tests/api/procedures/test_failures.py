@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.failures import told, translate
+from api.error_mapping import told, translate
 from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError

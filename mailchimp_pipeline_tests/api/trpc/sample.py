@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from api.trpc import Code, Procedure, Procedures, Role, Router, TRPCError, UtcTime, WireModel
 from api.trpc.procedures import Kind
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -142,7 +142,7 @@ def leave(_caller: Caller) -> int:
 @test.query("away")
 def away(_caller: Caller) -> int:
     """Fail in a way the business knows."""
-    raise PassingError("The post office is closed: try tomorrow")
+    raise TransientError("The post office is closed: try tomorrow")
 
 
 @test.query("wait")

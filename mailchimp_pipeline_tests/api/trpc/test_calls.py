@@ -13,7 +13,7 @@ from starlette.types import Message, Scope
 
 from api.trpc import Hooks, Limits, Procedure, TRPCError, TrpcServer
 from api.trpc.procedures import Kind
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, Gate, authenticate, returns, sample
 from mailchimp_pipeline_tests.api.trpc.wire import listens, wire
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
@@ -23,7 +23,7 @@ TOKEN: ContextVar[str] = ContextVar("token")
 
 def translate(exception: Exception) -> TRPCError | None:
     """Know the one failure of the sample's business."""
-    return TRPCError("BAD_GATEWAY", str(exception)) if isinstance(exception, PassingError) else None
+    return TRPCError("BAD_GATEWAY", str(exception)) if isinstance(exception, TransientError) else None
 
 
 def test_a_failure_of_the_business_is_translated() -> None:

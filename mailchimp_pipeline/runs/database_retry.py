@@ -17,7 +17,7 @@ PAUSES = (1.0, 4.0, 15.0, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Persistence:
+class DatabaseRetry:
     """How long a run waits for its own database. Threads may share it: what one waited for in vain all did."""
 
     pauses: Sequence[float] = PAUSES

@@ -15,7 +15,7 @@ from mailchimp_pipeline.errors import PipelineError
 _T = TypeVar("_T")
 
 
-class Observation(Generic[_T]):
+class CachedProbe(Generic[_T]):
     """What `take` returned when it was last asked, in a thread and for so many `seconds` at most.
 
     Where it could not be told the log says why, under `failure`: the text names hosts, which whoever asks is not told.

@@ -68,7 +68,7 @@ _RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
 )
 """Failures whose text is for the operator, since it names hosts, files and settings: it goes to the log instead."""
 
-_log = logger("api.failures")
+_log = logger("api.error_mapping")
 
 
 def translate(exception: Exception) -> TRPCError | None:

@@ -85,7 +85,7 @@ def note_path(template: str) -> None:
         exchange.path = template
 
 
-class Exchanges:
+class RequestLogMiddleware:
     """Middleware around everything else. Nothing escapes it: the server's own answers are not JSON."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, *, pages: Collection[str], probes: Collection[str]) -> None:

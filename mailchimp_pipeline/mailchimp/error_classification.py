@@ -12,7 +12,7 @@ import requests
 import urllib3
 
 from mailchimp_pipeline.connections import API_ROOT
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import (
     AccountDisabled,
@@ -59,7 +59,7 @@ class Answer:
     sent_at: "datetime | None" = None
 
 
-def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | LastingError | None:
+def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | PermanentError | None:
     """Return the error that an answer from the API's root means, None for a success. Raises nothing, whatever came."""
     if 200 <= answer.status < 300:
         return None
@@ -152,7 +152,7 @@ def _passing(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAw
     return None
 
 
-def _lasting(call: Call, status: int, problem: Problem) -> LastingError:
+def _lasting(call: Call, status: int, problem: Problem) -> PermanentError:
     if status in {401, 403}:
         return _about_the_key(call, status, problem)
     if status == 404:

@@ -8,10 +8,10 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.errors import LastingError, PassingError, PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
 from mailchimp_pipeline.mailchimp import errors
 from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.verdicts import Answer, lost, malformed, verdict
+from mailchimp_pipeline.mailchimp.error_classification import Answer, lost, malformed, verdict
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_problem
 
@@ -49,7 +49,7 @@ def test_a_success_is_no_error(status: int) -> None:
         (400, b'{"title": "Bad', errors.Unavailable),
     ],
 )
-def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: type[PassingError]) -> None:
+def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: type[TransientError]) -> None:
     assert type(the_error(status, body)) is kind
 
 
@@ -70,7 +70,7 @@ def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: 
         (426, a_problem(426, "Upgrade Required"), errors.Rejected),
     ],
 )
-def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: type[LastingError]) -> None:
+def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: type[PermanentError]) -> None:
     assert type(the_error(status, body)) is kind
 
 
@@ -128,7 +128,7 @@ documents = st.fixed_dictionaries(
 def test_every_answer_has_a_verdict_that_tells_no_address(status: int, body: bytes) -> None:
     error = verdict(A_CALL, Answer(status, body))
     assert (error is None) == (200 <= status < 300)
-    assert error is None or isinstance(error, PassingError | LastingError)
+    assert error is None or isinstance(error, TransientError | PermanentError)
     assert ADDRESS not in str(error)
 
 
@@ -148,7 +148,7 @@ def test_deep_nesting_is_no_problem_document() -> None:
         (urllib3.exceptions.ProtocolError("x"), errors.Unavailable),
     ],
 )
-def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[PassingError]) -> None:
+def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[TransientError]) -> None:
     assert type(lost(A_CALL, error)) is kind
 
 
@@ -158,7 +158,7 @@ def test_an_answer_that_had_begun_broke_off() -> None:
 
 @pytest.mark.parametrize(("seconds", "kind"), [(29, errors.Unavailable), (30, errors.TimedOut)])
 def test_whoever_fails_without_a_word_after_a_long_wait_waited_in_vain(
-    seconds: float, kind: type[PassingError]
+    seconds: float, kind: type[TransientError]
 ) -> None:
     assert type(verdict(A_CALL, Answer(502, b"<html>", seconds=seconds))) is kind
     assert type(lost(A_CALL, requests.ConnectionError("x"), seconds=seconds)) is kind

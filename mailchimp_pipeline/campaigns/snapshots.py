@@ -1,4 +1,4 @@
-"""What Mailchimp says of campaigns, in its words, and how an account is asked about many of them at once.
+"""Campaigns and reports as Mailchimp describes them, and how many of them are fetched at once.
 
 What does not belong here: what its words mean (`refresh`), the calls themselves (`mailchimp`).
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from mailchimp_pipeline.errors import PassingError
+from mailchimp_pipeline.errors import TransientError
 
 _NEVER_SENT: Final = frozenset({"save", "schedule"})
 _ONE_SECOND: Final = timedelta(seconds=1)
@@ -56,19 +56,19 @@ class MailchimpReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """A campaign as it was seen at Mailchimp, with its report where it has one."""
+class CampaignSnapshot:
+    """A campaign as Mailchimp has it, with its report if there is one."""
 
     campaign: MailchimpCampaign
     report: MailchimpReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sightings:
-    """What was seen of some campaigns, by Mailchimp's ids, and why one was not; what is in neither is not there."""
+class CampaignSnapshots:
+    """Snapshots and errors by campaign id. A campaign in neither does not exist at Mailchimp."""
 
-    seen: Mapping[str, Sighting]
-    failed: Mapping[str, PassingError]
+    seen: Mapping[str, CampaignSnapshot]
+    failed: Mapping[str, TransientError]
 
 
 class MailchimpCampaigns(Protocol):
@@ -82,17 +82,17 @@ class MailchimpCampaigns(Protocol):
         """Yield the reports of campaigns sent after the moment, read page by page as they are wanted."""
         ...
 
-    def sighting(self, campaign_id: str) -> Sighting | None:
+    def snapshot(self, campaign_id: str) -> CampaignSnapshot | None:
         """Return one campaign with its report; None where the account has no such campaign."""
         ...
 
 
-def sight(account: MailchimpCampaigns, wanted: Collection[str]) -> Sightings:
-    """Return those of the wanted campaigns that the account has.
+def fetch_snapshots(account: MailchimpCampaigns, wanted: Collection[str]) -> CampaignSnapshots:
+    """Return the snapshots of the wanted campaigns, by id.
 
-    Asks for no more pages than hold them: two requests where all are among the newest thousand. One that no page
-    had is asked for by itself: it is given up for good on Mailchimp's word alone, never on a listing's silence.
-    Where that call gets no answer, the other campaigns are seen all the same.
+    Reads the newest campaigns page by page, until all are found: two requests if they are among the newest thousand.
+    A campaign on no page is fetched by its id, so that only Mailchimp's answer about it says that it does not exist.
+    If that request fails, the error is returned for this campaign, and the others are fetched all the same.
     """
     found: dict[str, MailchimpCampaign] = {}
     for campaign in account.campaigns():
@@ -101,20 +101,22 @@ def sight(account: MailchimpCampaigns, wanted: Collection[str]) -> Sightings:
         if len(found) == len(wanted):
             break
     reports = _reports(account, [campaign for campaign in found.values() if campaign.may_have_report])
-    listed = {key: Sighting(campaign, reports.get(key)) for key, campaign in found.items()}
+    listed = {key: CampaignSnapshot(campaign, reports.get(key)) for key, campaign in found.items()}
     return _singly(account, sorted(set(wanted) - found.keys()), listed)
 
 
-def _singly(account: MailchimpCampaigns, wanted: Iterable[str], listed: Mapping[str, Sighting]) -> Sightings:
-    seen, failed = dict(listed), dict[str, PassingError]()
+def _singly(
+    account: MailchimpCampaigns, wanted: Iterable[str], listed: Mapping[str, CampaignSnapshot]
+) -> CampaignSnapshots:
+    seen, failed = dict(listed), dict[str, TransientError]()
     for key in wanted:
         try:
-            sighting = account.sighting(key)
-        except PassingError as error:
+            snapshot = account.snapshot(key)
+        except TransientError as error:
             failed[key] = error
         else:
-            seen |= {key: sighting} if sighting else {}
-    return Sightings(seen, failed)
+            seen |= {key: snapshot} if snapshot else {}
+    return CampaignSnapshots(seen, failed)
 
 
 def _reports(account: MailchimpCampaigns, of: Collection[MailchimpCampaign]) -> Mapping[str, MailchimpReport]:

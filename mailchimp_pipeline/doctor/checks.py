@@ -18,7 +18,7 @@ from mailchimp_pipeline.database.migrations import current_revision, require_tab
 from mailchimp_pipeline.database.roles import DatabaseRole
 from mailchimp_pipeline.database.shared_accounts import sharing_audiences, sharing_organisations
 from mailchimp_pipeline.doctor.daemon import heartbeat
-from mailchimp_pipeline.doctor.findings import Doubtful, Finding, Level, Missing
+from mailchimp_pipeline.doctor.results import Doubtful, Finding, Level, Missing
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.settings import VARIABLES, Settings

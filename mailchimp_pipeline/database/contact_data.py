@@ -34,7 +34,7 @@ _ALL = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class ContactData:
     """Everything that the tables hold about a contact; the audit entries newest first.
 
     A membership has `segment_id`, `segment_name`, `mailchimp_list_id`, `email`, `first_name` and `last_name`.
@@ -55,12 +55,12 @@ class Holdings:
         return self.preference is not None or any(kept) or bool(self.audit_entries)
 
 
-def holdings(
+def contact_data(
     session: OrganisationSession,
     keyring: Keyring,
     contact: Contact,
     addresses: Collection[str] = (),
-) -> Holdings:
+) -> ContactData:
     """Return what is held about the contact, and about these addresses (Mailchimp's hashes) of it."""
     memberships = (
         select(
@@ -76,7 +76,7 @@ def holdings(
         .order_by(SegmentRow.created_at, SegmentRow.id, SegmentMemberRow.subscriber_hash)
     )
     entity = audit.contact_entity(session, keyring, contact)
-    return Holdings(
+    return ContactData(
         preference=PreferenceStore(session).get(*contact),
         statements=_statements(session, contact, addresses),
         memberships=session.execute(memberships).all(),

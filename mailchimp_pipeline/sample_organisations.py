@@ -16,13 +16,13 @@ from mailchimp_pipeline.database.ledger import forget_audiences
 from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local_stack import SandboxStack
 from mailchimp_pipeline.sandbox import AccountSetup, AudienceSetup, SandboxControl
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
 
 
-class NotASampleOrganisation(LastingError):
+class NotASampleOrganisation(PermanentError):
     """An organisation of the embedded database has the id of a sample organisation, and an account of its own."""
 
     def __init__(self, organisation_id: str) -> None:

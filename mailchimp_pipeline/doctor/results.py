@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailchimp_pipeline.errors import LastingError
+from mailchimp_pipeline.errors import PermanentError
 
 
 class Level(StrEnum):
@@ -16,11 +16,11 @@ class Level(StrEnum):
     """Something does not work."""
 
 
-class Missing(LastingError):
+class Missing(PermanentError):
     """Something that the pipeline needs is not there."""
 
 
-class Doubtful(LastingError):
+class Doubtful(PermanentError):
     """Something works that should not stay as it is."""
 
 
