@@ -179,6 +179,26 @@ def test_a3_an_opt_in_counts_for_the_address_in_hr_and_not_for_the_one_of_the_la
     assert nothing_is_wrong(scenario)
 
 
+def test_a3_who_opted_in_is_not_taken_for_who_left_before_at_the_address_that_it_has_later(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, OTHERS)
+    scenario.days_pass()
+    scenario.at_mailchimp("unsubscribe_by_link", NEWS, OTHERS)
+    scenario.manual_sync("news")
+    scenario.opt_in(ANN)
+    scenario.company.change(ANN, email=OTHERS)
+    scenario.days_pass()
+    assert (preference := scenario.preference(ANN))
+    assert preference.opted_in
+    assert scenario.status(NEWS, OTHERS) is Status.UNSUBSCRIBED
+    scenario.company.change(ANN, email=NEW)
+    scenario.days_pass()
+    assert scenario.status(NEWS, NEW) is Status.SUBSCRIBED
+    assert nothing_is_wrong(scenario)
+
+
 # A4: an opt-out reaches every audience of the connected account.
 
 
