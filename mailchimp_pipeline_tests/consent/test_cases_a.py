@@ -347,6 +347,13 @@ def test_a6_who_is_erased_after_a_refused_change_is_gone(refused: ConsentScenari
     assert nothing_is_wrong(refused)
 
 
+def test_a6_a_sync_with_many_rejections_says_how_many_members_it_found(refused: ConsentScenario) -> None:
+    refused.hire(BOB, OTHERS)
+    a_day_passes(refused)
+    state = refused.segment("news")
+    assert (state.status, state.wanted) == ("error", 4)
+
+
 # A7: two organisations do not share an account.
 
 
