@@ -5,7 +5,7 @@ What does not belong here: who may be e-mailed (`consent.decision`), reading pre
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 
 import pandas as pd
 from psycopg import sql
@@ -135,6 +135,15 @@ where withdrawn.organisation_id = %(organisation_id)s and withdrawn.entity_id is
 order by withdrawn.id
 """)
 
+_LATEST_OPT_INS = sql.SQL("""
+select given.entity_type, given.entity_id, max(given.id)
+from unnest(%(entity_types)s::text[], %(entity_ids)s::text[]) as about (entity_type, entity_id)
+join consent_statements as given using (entity_type, entity_id)
+where given.organisation_id = %(organisation_id)s and given.opted_in and given.mailchimp_list_id is null
+group by given.entity_type, given.entity_id
+""")
+"""The opt-ins made here of the given contacts: each is later than every withdrawal that was recorded before it."""
+
 
 def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentStatement:  # noqa: ANN401 - a row's columns
     """Return a row (entity_type, entity_id, subscriber_hash, opted_in, stated_at, channel) as a statement."""
@@ -183,7 +192,8 @@ def record_current_addresses(
     """Take the contacts' addresses from the source: for preferences, and for withdrawals recorded for an address.
 
     `contacts` are all of the organisation in the relations that occur in them, with entity_type, entity_id and
-    subscriber_hash. A withdrawal at an address is attributed to every contact who has it, until one of them opts in.
+    subscriber_hash. A withdrawal at an address is attributed to every contact who has it, until one of them opts in;
+    and to none who opted in after it was recorded, with whatever address.
     """
     # Before any row is locked, as everywhere.
     lock_for_transaction(session, consent_lock(session.organisation_id))
@@ -194,14 +204,27 @@ def record_current_addresses(
         few = with_address[with_address["entity_id"].isin(ids)]
         relations = sorted(set(contacts["entity_type"].unique()))
         connection.execute(_REFRESH, {**ours, **contact_arrays(few), "relations": relations})
-    found = connection.execute(_UNATTRIBUTED, ours).fetchall()
+    found = cast("list[tuple[str, Any, Any, Any, Any, int]]", connection.execute(_UNATTRIBUTED, ours).fetchall())
     holders = contacts_by_address(contacts, [row[0] for row in found])
+    latest = _latest_opt_ins(session, {contact for each in holders.values() for contact in each})
     statements = [
         as_statement((*contact, key, False, stated_at, channel), source=source, list_id=list_id)
-        for key, source, list_id, channel, stated_at, _ in found
-        for contact in holders.get(str(key), ())
+        for key, source, list_id, channel, stated_at, withdrawn in found
+        for contact in holders.get(key, ())
+        if latest.get(contact, 0) < withdrawn
     ]
     record_statements(session, keyring, statements, by=audit.PIPELINE, at=at)
+
+
+def _latest_opt_ins(session: OrganisationSession, contacts: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return the ids of the latest opt-ins that these contacts made here, where there is any."""
+    if not contacts:
+        return {}
+    entity_types, entity_ids = zip(*contacts, strict=True)
+    parameters = {"entity_types": text_array(entity_types), "entity_ids": text_array(entity_ids)}
+    ours = {"organisation_id": session.organisation_id}
+    found = driver_connection(session).execute(_LATEST_OPT_INS, {**ours, **parameters}).fetchall()
+    return {(entity_type, entity_id): latest for entity_type, entity_id, latest in cast("list[Any]", found)}
 
 
 def contacts_by_address(contacts: pd.DataFrame, addresses: Collection[object]) -> dict[str, list[tuple[str, str]]]:

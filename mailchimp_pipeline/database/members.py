@@ -52,16 +52,18 @@ _MARK_LEAVING_ELSEWHERE = f"""{_MARK}
             and (known.entity_type, known.entity_id) = (member.entity_type, member.entity_id)
     )
 """
-"""The same for those who gave Mailchimp another address than the source has."""
+"""The same for those who gave Mailchimp another address than the source has, which somebody else may have by now."""
 
-_MARK_MOVED = f"""{_MARK}
-    and subscriber_hash = any ({_LEFT}) and exists (
-        select from segment_members as wanted
-        where wanted.organisation_id = %(organisation_id)s and wanted.segment_id = %(segment_id)s
-            and (wanted.entity_type, wanted.entity_id) = (member.entity_type, member.entity_id)
-    )
+_MARK_MOVED = """
+update audience_members as member set leaving = true
+from wanted_members as wanted
+where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id = %(list_id)s
+    and member.first_pushed_at is not null
+    and member.entity_type = wanted.entity_type and member.entity_id = wanted.entity_id
+    and wanted.subscriber_hash not in (member.subscriber_hash, coalesce(member.replaced_hash, ''))
 """
-"""Former addresses, whatever becomes of leavers: where they are not moved, nobody is to be mailed at both."""
+"""Former addresses, whenever and from whichever segment they left, and whatever becomes of leavers: where they are not
+moved, nobody is to be mailed at both."""
 
 _REMOVE = f"""
 delete from segment_members
@@ -89,13 +91,16 @@ from wanted_members as wanted order by subscriber_hash
 
 _CLAIM = """
 update audience_members as known
-set entity_type = wanted.entity_type, entity_id = wanted.entity_id, replaced_hash = null
+set entity_type = wanted.entity_type, entity_id = wanted.entity_id, replaced_hash = null, leaving = false
 from wanted_members as wanted
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-    and known.subscriber_hash = wanted.subscriber_hash and known.entity_id is not null
-    and (known.entity_type, known.entity_id) is distinct from (wanted.entity_type, wanted.entity_id)
+    and known.subscriber_hash = wanted.subscriber_hash and known.entity_id is not null and (
+        known.leaving
+        or (known.entity_type, known.entity_id) is distinct from (wanted.entity_type, wanted.entity_id)
+    )
 """
-"""Whoever is new at an address is who is mailed there: their opt-out is that member's."""
+"""Whoever is new at an address is who is mailed there: their opt-out is that member's, and the former one's leaving is
+not theirs."""
 
 _KNOWN = sql.SQL("""
 select subscriber_hash, digest, entity_type, entity_id from segment_members
@@ -149,16 +154,17 @@ class MemberStore:
         wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members, fields))
         # Compared here: in the database it would all have to be written down first, also where nothing changed.
         known = copied(driver_connection(self._session), _KNOWN, _COMPARED, parameters)
-        added, changed, left = _difference(known, wanted)
+        added, changed, left, taken_over = _difference(known, wanted)
         suppressed = _suppressed(known, left, suppressions)
         before, leaving = len(known) - suppressed, len(left) - suppressed
         if is_mass_departure(before, leaving) and not departures_confirmed:
             raise MassDeparture(segment.name, before, leaving)
-        archiving = (_MARK_LEAVING, _MARK_LEAVING_ELSEWHERE) if segment.on_leave is OnLeave.ARCHIVE else ()
-        self._do_for(left, (*archiving, _REMOVE), parameters)
+        if segment.on_leave is OnLeave.ARCHIVE:
+            self._do_for(left, _MARK_LEAVING, parameters)
+            self._do_for([*left, *taken_over], _MARK_LEAVING_ELSEWHERE, parameters)
+        self._do_for(left, _REMOVE, parameters)
         self._write(_CHANGE, changed, parameters)
         self._write(_ADD, added, parameters)
-        self._do_for(left, (_MARK_MOVED,), parameters)
         return MemberChange(len(known), len(added), len(changed), len(left))
 
     def remove_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
@@ -171,13 +177,9 @@ class MemberStore:
         parameters = {**self._parameters(segment_id), **erased.parameters()}
         return counted(driver_connection(self._session), _COUNT_SUPPRESSED, parameters)
 
-    def _do_for(
-        self, left: Sequence[str], statements: Sequence[LiteralString], parameters: Mapping[str, object]
-    ) -> None:
+    def _do_for(self, left: Sequence[str], statement: LiteralString, parameters: Mapping[str, object]) -> None:
         if left:
-            theirs = {**parameters, "left": ",".join(left)}
-            for statement in statements:
-                driver_connection(self._session).execute(statement, theirs)
+            driver_connection(self._session).execute(statement, {**parameters, "left": ",".join(left)})
 
     def _write(self, statement: LiteralString, rows: pd.DataFrame, parameters: Mapping[str, object]) -> None:
         if not rows.empty:
@@ -186,27 +188,36 @@ class MemberStore:
             copy_in(connection, "wanted_members", rows)
             connection.execute(statement, parameters)
             connection.execute(_CLAIM, parameters)
+            connection.execute(_MARK_MOVED, parameters)
             connection.execute("drop table wanted_members")
 
     def _parameters(self, segment_id: str) -> dict[str, object]:
         return {"organisation_id": self._session.organisation_id, "segment_id": row_id(segment_id)}
 
 
-def _difference(known: pd.DataFrame, wanted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[str]]:
-    """Return the wanted members that are new, those that are not as they were, and the hashes of who are no more."""
+def _difference(
+    known: pd.DataFrame, wanted: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[str], Sequence[str]]:
+    """Return the wanted members that are new, and those that are not as they were.
+
+    Then the hashes of those who are no more, and of the addresses at which somebody else is by now.
+    """
     before = {name: text_column(known[name]) for name in _COMPARED}
     now = {name: text_column(wanted[name]) for name in _COMPARED}
     hashes, hashes_before = now["subscriber_hash"], before["subscriber_hash"]
     place = pc.index_in(hashes, value_set=hashes_before)
-    differs = np.zeros(len(wanted), dtype=np.bool_)
-    for name in _COMPARED[1:]:
-        differs |= _flags(pc.fill_null(pc.not_equal(now[name], pc.take(before[name], place)), fill_value=False))
+    other = {
+        name: _flags(pc.fill_null(pc.not_equal(now[name], pc.take(before[name], place)), fill_value=False))
+        for name in _COMPARED[1:]
+    }
+    is_somebody_else = other["entity_type"] | other["entity_id"]
     gone = pc.invert(pc.is_in(hashes_before, value_set=hashes))
     left: list[str] = pc.filter(hashes_before, gone).to_pylist()
     is_new = _flags(pc.is_null(place))
     # The first time that is everybody: not twice as much memory for them.
     added = wanted if is_new.all() else wanted[is_new]
-    return added, wanted[differs], left
+    taken_over: list[str] = wanted["subscriber_hash"][is_somebody_else].tolist()
+    return added, wanted[other["digest"] | is_somebody_else], left, taken_over
 
 
 _CONTACT = ["entity_type", "entity_id"]

@@ -125,7 +125,14 @@ class DatabaseRecords:
         with self.database.organisation(segment.organisation_id) as session:
             progress, report = SegmentProgress(session), result.figures() if result.report else None
             if result.error:
-                progress.mark_error(segment.id, result.error, at=at, stopped_by=result.stopped_by, report=report)
+                progress.mark_error(
+                    segment.id,
+                    result.error,
+                    at=at,
+                    stopped_by=result.stopped_by,
+                    member_count=result.membership and result.member_count,
+                    report=report,
+                )
             else:
                 progress.mark_synced(segment.id, member_count=result.member_count, report=report or {}, at=at)
 

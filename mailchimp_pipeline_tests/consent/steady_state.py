@@ -90,9 +90,7 @@ def _wrongs_of_segment(
             yield from _wrongs_of_wanted(scenario, person, spec.list_id, by_key)
         elif block.certainty is not YES or oracle.is_set_aside(spec.list_id, person.key):
             possible.add(person.key)
-    # The members are those of the last sync that ended well.
-    is_counted = state.wanted is not None and state.status == "synced"
-    if is_counted and not len(sure) <= (state.wanted or 0) <= len(sure | possible):
+    if state.wanted is not None and not len(sure) <= state.wanted <= len(sure | possible):
         yield f"segment {name} counts {state.wanted} members, and has {len(sure)} to {len(sure | possible)}"
 
 

@@ -40,6 +40,12 @@ def start(scenario: ConsentScenario, *specs: SegmentSpec) -> None:
     scenario.days_pass()
 
 
+def mailed(scenario: ConsentScenario) -> set[str]:
+    """Return who is subscribed in the audience of news, but for those who never leave."""
+    there = {each.email_address for each in scenario.sandbox.members(NEWS) if each.status is Status.SUBSCRIBED}
+    return {email for email in there if "keeper" not in email}
+
+
 # A1: an opt-in lifts only the erasure of the entity that opts in.
 
 
@@ -195,6 +201,26 @@ def test_a3_who_said_no_and_has_an_address_now_suppresses_what_its_holder_gave_t
     assert nothing_is_wrong(scenario)
 
 
+def test_a3_who_opted_in_is_not_taken_for_who_left_before_at_the_address_that_it_has_later(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, OTHERS)
+    scenario.days_pass()
+    scenario.at_mailchimp("unsubscribe_by_link", NEWS, OTHERS)
+    scenario.manual_sync("news")
+    scenario.opt_in(ANN)
+    scenario.company.change(ANN, email=OTHERS)
+    scenario.days_pass()
+    assert (preference := scenario.preference(ANN))
+    assert preference.opted_in
+    assert scenario.status(NEWS, OTHERS) is Status.UNSUBSCRIBED
+    scenario.company.change(ANN, email=NEW)
+    scenario.days_pass()
+    assert scenario.status(NEWS, NEW) is Status.SUBSCRIBED
+    assert nothing_is_wrong(scenario)
+
+
 # A4: an opt-out reaches every audience of the connected account.
 
 
@@ -335,6 +361,13 @@ def test_a6_who_is_erased_after_a_refused_change_is_gone(refused: ConsentScenari
     refused.days_pass()
     assert refused.status(NEWS, HERS) is None
     assert nothing_is_wrong(refused)
+
+
+def test_a6_a_sync_with_many_rejections_says_how_many_members_it_found(refused: ConsentScenario) -> None:
+    refused.hire(BOB, OTHERS)
+    a_day_passes(refused)
+    state = refused.segment("news")
+    assert (state.status, state.wanted) == ("error", 4)
 
 
 # A7: two organisations do not share an account.
@@ -610,3 +643,46 @@ def test_a_vendor_that_said_no_is_not_mailed_by_a_segment_of_employees(scenario:
     scenario.days_pass()
     assert scenario.status(STAFF, HERS) is None
     assert nothing_is_wrong(scenario)
+
+
+def test_who_moves_to_an_address_that_is_free_only_later_is_mailed_at_that_one_alone(scenario: ConsentScenario) -> None:
+    scenario.hire(BOB, NEW)
+    start(scenario, EVERYBODY)
+    scenario.opt_out(BOB)
+    scenario.company.change(ANN, email=NEW)
+    scenario.days_pass()
+    assert mailed(scenario) == {HERS}
+    scenario.company.leave(BOB)
+    scenario.opt_in(ANN)
+    scenario.days_pass(2)
+    assert mailed(scenario) == {NEW}
+    assert nothing_is_wrong(scenario)
+
+
+def test_who_leaves_is_archived_at_the_address_they_gave_although_others_have_the_one_in_hr(
+    scenario: ConsentScenario,
+) -> None:
+    sales = FilterCriteria(department=("Sales",))
+    start(scenario, SegmentSpec("news", NEWS, filter_criteria=sales, on_leave=OnLeave.ARCHIVE))
+    scenario.hire(BOB, HERS)
+    scenario.change_address(NEWS, HERS, "gil@own.test")
+    scenario.days_pass()
+    assert mailed(scenario) == {"gil@own.test"}
+    scenario.company.change(ANN, department="Works")
+    scenario.days_pass(2)
+    assert mailed(scenario) == {HERS}
+    assert nothing_is_wrong(scenario)
+
+
+def test_who_moves_in_vain_and_comes_back_may_leave_and_be_kept(scenario: ConsentScenario) -> None:
+    start(scenario, SegmentSpec("news", NEWS, filter_criteria=FilterCriteria(department=("Sales",))))
+    scenario.sandbox.add_members(NEWS, [Seed(email_address=NEW, status=Status.ARCHIVED)])
+    scenario.days_pass()
+    scenario.company.change(ANN, email=NEW)
+    scenario.days_pass()
+    assert mailed(scenario) == {HERS}
+    scenario.company.change(ANN, email=HERS)
+    scenario.days_pass()
+    scenario.company.change(ANN, department="Works")
+    scenario.days_pass(2)
+    assert mailed(scenario) == {HERS}

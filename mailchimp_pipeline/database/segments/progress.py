@@ -35,22 +35,24 @@ class SegmentProgress:
             row.member_count, row.last_report, row.last_synced_at = member_count, dict(report), at
             self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
 
-    def mark_error(
+    def mark_error(  # noqa: PLR0913 - each is known or not
         self,
         segment_id: str,
         message: str,
         *,
         at: datetime,
         stopped_by: StopReason | None = None,
+        member_count: int | None = None,
         report: Mapping[str, object] | None = None,
     ) -> None:
         """Record why the sync did not end well. The message holds no personal data, `report` counts.
 
-        Figures of a former sync are not kept beside the error.
+        Where it did not come so far, the members are those of a former sync. Other figures of one are not kept.
 
         `stopped_by` goes into the audit log's entry, where `stopped_segments` finds it.
         """
         if row := locked_segment(self._session, segment_id):
+            row.member_count = row.member_count if member_count is None else member_count
             row.last_report = None if report is None else dict(report)
             self._fail(row, message, at, stopped_by)
 
