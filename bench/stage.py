@@ -40,8 +40,7 @@ LATENCY_PER_CONTACT_MS = 0.2
 _LATENCY = {"latency_ms": LATENCY_MS, "latency_per_contact_ms": LATENCY_PER_CONTACT_MS}
 _A_DAY_EARLIER = (
     "update audience_members set pushed_at = pushed_at - interval '1 day', changed_at = changed_at - interval '1 day'",
-    """update audience_reads
-    set read_through = read_through - interval '1 day', pushed_through = pushed_through - interval '1 day'""",
+    "update audience_reads set read_through = read_through - interval '1 day'",
 )
 _NO_LATENCY = dict.fromkeys(_LATENCY, 0)
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import parse_qsl
 
+from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.contacts.addresses import LONGEST
 from mailchimp_pipeline.errors import PermanentError
@@ -55,14 +56,14 @@ class EventKind(StrEnum):
 class WebhookCall:
     """One call. `members` are the hashes of the addresses that it names: these members are to be read.
 
-    None are where a campaign was sent or a profile changed.
+    None are where a campaign was sent or a profile changed. `withdrawn_by` says how consent was withdrawn, if it was.
     """
 
     list_id: str
     kind: EventKind
     fired_at: datetime
     members: tuple[str, ...] = ()
-    is_complaint: bool = False
+    withdrawn_by: Channel | None = None
 
 
 def read_call(body: bytes, now: datetime) -> WebhookCall:
@@ -76,8 +77,14 @@ def read_call(body: bytes, now: datetime) -> WebhookCall:
     if not _LIST_ID.fullmatch(list_id):
         raise _malformed("data[list_id]")
     fired_at = _fired_at(fields, now)
-    is_complaint = kind is EventKind.CLEANED and fields.get("data[reason]", "") == "abuse"
-    return WebhookCall(list_id, kind, fired_at, _members(kind, fields), is_complaint)
+    return WebhookCall(list_id, kind, fired_at, _members(kind, fields), _withdrawn_by(kind, fields))
+
+
+def _withdrawn_by(kind: EventKind, fields: Mapping[str, str]) -> Channel | None:
+    if kind in {EventKind.CLEANED, EventKind.UNSUBSCRIBE} and fields.get("data[reason]") == "abuse":
+        return Channel.COMPLAINT
+    is_unsubscribe = kind is EventKind.UNSUBSCRIBE and fields.get("data[action]") == "unsub"
+    return Channel.LINK if is_unsubscribe else None
 
 
 def check_signature(header: str | None, body: bytes, secret: str, now: datetime) -> None:

@@ -16,6 +16,7 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
 from mailchimp_pipeline.database.locks.keys import consent_lock
 from mailchimp_pipeline.database.session import OrganisationSession
@@ -206,12 +207,14 @@ def record_current_addresses(
         connection.execute(_REFRESH, {**ours, **contact_arrays(few), "relations": relations})
     found = cast("list[tuple[str, Any, Any, Any, Any, int]]", connection.execute(_UNATTRIBUTED, ours).fetchall())
     holders = contacts_by_address(contacts, [row[0] for row in found])
+    there = contacts[contacts["subscriber_hash"].isin(list(holders))]
+    erased = ErasedContacts(session, keyring).among(there).contacts
     latest = _latest_opt_ins(session, {contact for each in holders.values() for contact in each})
     statements = [
         as_statement((*contact, key, False, stated_at, channel), source=source, list_id=list_id)
         for key, source, list_id, channel, stated_at, withdrawn in found
         for contact in holders.get(key, ())
-        if latest.get(contact, 0) < withdrawn
+        if contact not in erased and latest.get(contact, 0) < withdrawn
     ]
     record_statements(session, keyring, statements, by=audit.PIPELINE, at=at)
 

@@ -21,7 +21,7 @@ from mailchimp_pipeline.database.keyed_hashes import KeyedHashes, keyed_hashes
 from mailchimp_pipeline.database.locks.held import share_for_transaction
 from mailchimp_pipeline.database.locks.keys import erased_lock
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import ErasedContactRow, row_id
+from mailchimp_pipeline.database.tables import ErasedContactRow, ErasureRequestRow, row_id
 
 _ADDRESS, _ENTITY = "address", "entity"
 
@@ -110,15 +110,18 @@ class ErasedContacts:
         """Return whether the contact is erased."""
         return (_ENTITY, self.keyed.of_entity(*contact)) in self._hashes()
 
-    def lift(self, contact: Contact) -> bool:
+    def lift(self, contact: Contact, addresses: Iterable[str]) -> bool:
         """End the contact's own erasures, because it opted in. Return whether there was one.
 
-        An address stays erased where another erasure request has it, too.
+        Of its addresses only these, which it has now, are not erased any more: unless another erasure request has them.
         """
-        ours = self._session.owns(ErasedContactRow)
-        of_contact = ErasedContactRow.keyed_hash == self.keyed.of_entity(*contact)
-        requests = select(ErasedContactRow.erasure_request_id).where(ours, of_contact)
-        lifted = delete(ErasedContactRow).where(ours, ErasedContactRow.erasure_request_id.in_(requests))
+        entity = self.keyed.of_entity(*contact)
+        of_contact = (self._session.owns(ErasureRequestRow), ErasureRequestRow.entity_hash == entity)
+        lifted = delete(ErasedContactRow).where(
+            self._session.owns(ErasedContactRow),
+            ErasedContactRow.erasure_request_id.in_(select(ErasureRequestRow.id).where(*of_contact)),
+            ErasedContactRow.keyed_hash.in_([entity, *map(self.keyed.of_address, addresses)]),
+        )
         return bool(self._session.scalars(lifted.returning(ErasedContactRow.kind)).all())
 
     def _addresses_of(self, erasure_request_id: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from mailchimp_pipeline.mailchimp.errors import (
 from mailchimp_pipeline.mailchimp.models import AbuseReport, Member, Page, WholeMember
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sync import AddressChangeResult, Complaint, MemberRef, MemberState, MemberStatus, Rejection
+from mailchimp_pipeline.sync import AddressChangeResult, MemberRef, MemberState, MemberStatus, Rejection, Withdrawal
 
 _MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason", "contact_id")
 
@@ -51,7 +51,7 @@ class MemberCalls:
         for page in read_pages(self._transport, _listing(list_id, status, since), Page[Member]):
             yield [member.state() for member in page]
 
-    def complaints(self, list_id: str) -> Iterator[Sequence[Complaint]]:
+    def complaints(self, list_id: str) -> Iterator[Sequence[Withdrawal]]:
         """Yield the spam complaints of the audience's members in pages."""
         fields = {"fields": "abuse_reports.email_address,abuse_reports.date,total_items"}
         task = f"listing the spam complaints of the audience {list_id}"

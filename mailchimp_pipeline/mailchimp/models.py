@@ -26,7 +26,7 @@ from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.sync import Audience, Complaint, MemberState, MemberStatus
+from mailchimp_pipeline.sync import Audience, MemberState, MemberStatus, Withdrawal
 
 
 def _text(value: object) -> str:
@@ -184,11 +184,11 @@ class AbuseReport(Wire):
     email_address: Text = Field("", repr=False)
     date: Instant = None
 
-    def complaint(self) -> Complaint:
+    def complaint(self) -> Withdrawal:
         """Return it in the words of a sync."""
         if self.date is None:
             raise ValueError("a complaint without a date")
-        return Complaint(subscriber_hash(self.email_address), self.date)
+        return Withdrawal(subscriber_hash(self.email_address), self.date, Channel.COMPLAINT)
 
 
 class WholeMember(Wire):
@@ -235,9 +235,12 @@ class BatchResult(Wire):
 
     @property
     def changed_at(self) -> datetime | None:
-        """When the last of the members changed; None where Mailchimp does not say it of any."""
+        """When the first of the members changed; None where Mailchimp does not say it of any.
+
+        Whatever a member does later, while the others are still changed, is later than this.
+        """
         told = {member.last_changed for member in (*self.new_members, *self.updated_members)}
-        return max(filter(None, map(_instant, told)), default=None)
+        return min(filter(None, map(_instant, told)), default=None)
 
 
 class Campaign(Wire):

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.reconciliation import members_known
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.sync import Audiences, Complaint, MemberRef, pull_member
+from mailchimp_pipeline.sync import Audiences, MemberRef, MemberStatus, Withdrawal, pull_member
 from mailchimp_pipeline.webhooks import WebhookCall
 
 
@@ -26,7 +27,8 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
 ) -> None:
     """Read the members that the call is about, and record them. Once more, or late, it changes nothing.
 
-    A spam complaint is recorded as such: the member's status does not tell. Raises the errors of Mailchimp.
+    Consent that was withdrawn is recorded even if the member's status does not tell: after a complaint, or if the
+    member was archived or deleted since. Raises the errors of Mailchimp.
     """
     if not call.members:
         return
@@ -37,5 +39,11 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
         for key in call.members:
             _, ref = known.get(key) or (None, MemberRef(key))
             pull_member(call.list_id, ref, audiences=mailchimp, ledger=ledger)
-    if call.is_complaint:
-        ledger.record_complaints([Complaint(key, call.fired_at) for key in call.members])
+    if call.withdrawn_by is None:
+        return
+    with database.organisation(organisation_id) as session:
+        now = members_known(session, call.list_id, call.members)
+    tell = {MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.UNSUBSCRIBED}
+    untold = [key for key in call.members if now.get(key, (None,))[0] not in tell]
+    withdrawn = call.members if call.withdrawn_by is Channel.COMPLAINT else untold
+    ledger.record_withdrawals([Withdrawal(key, call.fired_at, call.withdrawn_by) for key in withdrawn])

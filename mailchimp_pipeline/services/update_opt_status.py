@@ -63,7 +63,7 @@ class UpdateOptStatus:
                 or (None if addresses is None and opted_in else known_address(session, *contact),)
             ]
             record_statements(session, self.keyring, statements, by=by, at=at)
-            if opted_in and erased.lift(contact):
+            if opted_in and erased.lift(contact, addresses or ()):
                 entity = audit.contact_entity(session, self.keyring, contact)
                 audit.write(session, audit.Entry(by, "erasure.lifted", entity, at))
             preference = PreferenceStore(session).get(*contact)

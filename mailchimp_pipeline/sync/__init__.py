@@ -12,7 +12,6 @@ from mailchimp_pipeline.sync.model import (
     Audience,
     BatchAnswer,
     Compared,
-    Complaint,
     KnownStatus,
     MemberRef,
     MemberState,
@@ -22,6 +21,7 @@ from mailchimp_pipeline.sync.model import (
     Recheck,
     Rejection,
     SyncReport,
+    Withdrawal,
 )
 from mailchimp_pipeline.sync.opt_outs import UnsubscribeRefused, push_opt_outs
 from mailchimp_pipeline.sync.plan import MERGE_FIELDS, Plan, plan
@@ -39,7 +39,6 @@ __all__ = [
     "Audiences",
     "BatchAnswer",
     "Compared",
-    "Complaint",
     "KnownStatus",
     "Ledger",
     "MemberRef",
@@ -52,6 +51,7 @@ __all__ = [
     "Rejection",
     "SyncReport",
     "UnsubscribeRefused",
+    "Withdrawal",
     "plan",
     "pull_changes",
     "pull_member",

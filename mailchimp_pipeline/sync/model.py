@@ -124,11 +124,12 @@ class MemberState:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """A spam complaint of a member, and when it was made, by Mailchimp's clock."""
+class Withdrawal:
+    """A withdrawal of consent that the member's status does not tell, and when it was made, by Mailchimp's clock."""
 
     subscriber_hash: str
     at: datetime
+    channel: "Channel"
 
 
 @dataclass(frozen=True, slots=True)

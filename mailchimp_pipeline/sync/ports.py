@@ -10,7 +10,6 @@ from mailchimp_pipeline.sync.model import (
     Audience,
     BatchAnswer,
     Compared,
-    Complaint,
     MemberRef,
     MemberState,
     MemberStatus,
@@ -18,6 +17,7 @@ from mailchimp_pipeline.sync.model import (
     NewMember,
     Recheck,
     Rejection,
+    Withdrawal,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Audiences(Protocol):
         """
         ...
 
-    def complaints(self, list_id: str) -> Iterator[Sequence[Complaint]]:
+    def complaints(self, list_id: str) -> Iterator[Sequence[Withdrawal]]:
         """Yield the spam complaints of the audience's members in pages."""
         ...
 
@@ -104,8 +104,8 @@ class Ledger(Protocol):
         """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
         ...
 
-    def record_complaints(self, complaints: Sequence[Complaint]) -> None:
-        """Record spam complaints: each is a withdrawal of consent."""
+    def record_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """Record withdrawals of consent, such as spam complaints."""
         ...
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None) -> None:
@@ -120,16 +120,12 @@ class Ledger(Protocol):
         """Return whether any member is known to be anything but subscribed."""
         ...
 
-    def pushed_through(self) -> datetime | None:
-        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
-        ...
-
     def begin_push(self) -> None:
         """Record that contacts are about to be sent: until `end_push` the audience may have more than is recorded."""
         ...
 
-    def end_push(self, through: datetime | None) -> None:
-        """Record that every answer is recorded, and when the last of the members changed by it at Mailchimp."""
+    def end_push(self) -> None:
+        """Record that every answer is recorded."""
         ...
 
     def push_is_unfinished(self) -> bool:

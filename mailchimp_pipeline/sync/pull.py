@@ -3,13 +3,13 @@
 What does not belong here: what follows from a status (`plan`), for consent the ledger.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus, MergeField
+from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
 from mailchimp_pipeline.tracing import carried
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _OVERLAP = timedelta(minutes=15)
 """How far before the last pull the next one begins: the clocks differ."""
 
-_A_SECOND = timedelta(seconds=1)
 
 _LEFT = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
 _RESUBSCRIBABLE = (MemberStatus.UNSUBSCRIBED, MemberStatus.ARCHIVED)
@@ -79,11 +78,9 @@ def _changed(since: datetime, ledger: "Ledger") -> Iterator[_Listing]:
     # Members who became subscribed are, where one was known not to be, or where answers to a push were lost.
     if ledger.knows_unsubscribed() or ledger.push_is_unfinished():
         yield from ((status, since) for status in MAILED)
-        return
-    # Else they may only have another address. Our own pushes change members, too, and a large one is not to be read
-    # back the next day: its times are Mailchimp's, in whole seconds, so only what is later needs to be read.
-    pushed_through = ledger.pushed_through()
-    yield MemberStatus.SUBSCRIBED, max(since, pushed_through + _A_SECOND) if pushed_through else since
+    else:
+        # They may have another address. Our own pushes are read back, too: others may have changed members meanwhile.
+        yield MemberStatus.SUBSCRIBED, since
 
 
 def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", ledger: "Ledger") -> int:
@@ -92,18 +89,22 @@ def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", le
     Mostly each is one page, or none: the first pages are asked for side by side.
     """
     listings = [audiences.member_states(list_id, status=status, since=since) for status, since in wanted]
-    read, has_bounced = 0, False
-    with ThreadPoolExecutor(len(listings), thread_name_prefix="pull") as pool:
+    read = 0
+    with ThreadPoolExecutor(len(listings) + 1, thread_name_prefix="pull") as pool:
         first_pages = [pool.submit(carried(_first_page), listing) for listing in listings]
+        # A spam complaint looks like a bounce, or like nothing where the member was archived before.
+        complaints = pool.submit(carried(_all_pages), audiences.complaints(list_id))
         for first, listing in zip(first_pages, listings, strict=True):
             for page in chain(first.result(), listing):
                 ledger.record_member_states(page)
                 read += len(page)
-                has_bounced = has_bounced or any(member.status is MemberStatus.CLEANED for member in page)
-    # A spam complaint looks like a bounce, but for the audience's reports.
-    for complaints in audiences.complaints(list_id) if has_bounced else ():
-        ledger.record_complaints(complaints)
+    if withdrawals := complaints.result():
+        ledger.record_withdrawals(withdrawals)
     return read
+
+
+def _all_pages(pages: Iterable[Sequence[Withdrawal]]) -> list[Withdrawal]:
+    return list(chain.from_iterable(pages))
 
 
 def _first_page(listing: Iterator[Sequence[MemberState]]) -> list[Sequence[MemberState]]:

@@ -54,7 +54,7 @@ def push_segment(
     push = _Push(segment_id, audience, audiences=audiences, ledger=ledger, stopping=stopping)
     done = together([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
     if push.has_begun:
-        ledger.end_push(done.changed_at)
+        ledger.end_push()
         # A contact who opted out while a batch with it was under way is subscribed by that batch.
         push_opt_outs(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
     return report(done)
@@ -158,7 +158,7 @@ class _Push:
             return Result({"calls": 1}, withheld={why_withheld(member.status): 1})
         accepted = {ref.subscriber_hash: MemberRef(ref.subscriber_hash, member.contact_id, member.member_id)}
         self._ledger.record_accepted(row, accepted, member.status, member.changed_at)
-        return Result({"changed": 1, "calls": 1}, changed_at=member.changed_at)
+        return Result({"changed": 1, "calls": 1})
 
     def _change_together(self, rows: "pd.DataFrame") -> Result:
         answer = self._send(rows, MemberStatus.SUBSCRIBED, update_existing=True)
@@ -257,7 +257,7 @@ class _Push:
         self._ledger.record_rejected(rows, answer.rejected, of_whole_batch=is_all)
         invited = len(answer.accepted) if status is MemberStatus.PENDING else 0
         counts = {count: len(answer.accepted), "invited": invited, "calls": 1}
-        return Result(counts, rejected=Counter(answer.rejected.values()), changed_at=answer.changed_at)
+        return Result(counts, rejected=Counter(answer.rejected.values()))
 
     def _reject(self, row: "pd.DataFrame", why: Rejection) -> Result:
         key = _value(row, "subscriber_hash") or ""

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from mailchimp_pipeline.sync.model import Rejection, SyncReport
 
@@ -16,8 +15,6 @@ class Result:
     rejected: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
     waiting: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
     withheld: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
-    changed_at: datetime | None = None
-    """When the last of the members changed by it, by Mailchimp's clock."""
 
 
 def together(results: Iterable[Result]) -> Result:
@@ -26,14 +23,12 @@ def together(results: Iterable[Result]) -> Result:
     rejected: Counter[Rejection] = Counter()
     waiting: Counter[Rejection] = Counter()
     withheld: Counter[Rejection] = Counter()
-    changed_at: datetime | None = None
     for result in results:
         counts.update(result.counts)
         rejected.update(result.rejected)
         waiting.update(result.waiting)
         withheld.update(result.withheld)
-        changed_at = max(filter(None, (changed_at, result.changed_at)), default=None)
-    return Result(counts, rejected, waiting, withheld, changed_at)
+    return Result(counts, rejected, waiting, withheld)
 
 
 def report(total: Result) -> SyncReport:

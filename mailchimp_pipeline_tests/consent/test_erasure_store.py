@@ -65,7 +65,7 @@ def opt_in(session: OrganisationSession) -> None:
     at = AT + MINUTE
     statement = ConsentStatement(opted_in=True, source="form", stated_at=at, contact=(EMPLOYEE, "1"))
     record_statements(session, KEYRING, [statement], by="alice", at=at)
-    assert ErasedContacts(session, KEYRING).lift((EMPLOYEE, "1"))
+    assert ErasedContacts(session, KEYRING).lift((EMPLOYEE, "1"), [ANN])
 
 
 def test_rows_are_found_by_entity_by_address_and_by_lasting_id(database: Database) -> None:

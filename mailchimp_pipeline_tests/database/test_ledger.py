@@ -183,23 +183,20 @@ def test_a_rejected_contact_is_sent_again_when_mailchimp_says_something_new_of_i
     assert (audience.differing() == {}) is waits
 
 
-# How far it was read and pushed
+# How far it was read
 
 
-def test_it_knows_how_far_it_was_read_and_how_far_pushes_came_by_mailchimps_clock(database: Database) -> None:
+def test_it_knows_how_far_it_was_read(database: Database) -> None:
     ledger = a_ledger(database)
-    assert (ledger.read_through(), ledger.pushed_through()) == (None, None)
+    assert ledger.read_through() is None
     ledger.finish_reading(AT + MINUTE)
     assert ledger.read_through() == AT + MINUTE
-    for through in (None, AT + MINUTE, AT, None):
-        ledger.end_push(through)
-    assert ledger.pushed_through() == AT + MINUTE
 
 
 def test_a_push_is_unfinished_until_it_ends_or_the_audience_is_read_again(audience: Audience) -> None:
     ledger = audience.ledger
     assert not ledger.push_is_unfinished()
-    for end in (lambda: ledger.end_push(None), lambda: ledger.finish_reading(AT + MINUTE)):
+    for end in (ledger.end_push, lambda: ledger.finish_reading(AT + MINUTE)):
         ledger.begin_push()
         assert ledger.push_is_unfinished()
         end()

@@ -131,7 +131,7 @@ def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
         statements.DEPARTURES,
         statements.RETURNS,
         statements.INVITED,
-        statements.COMPLAINTS,
+        statements.WITHDRAWALS,
         statements.RECORD_STATES,
         statements.FORGET_REJECTIONS,
     ],

@@ -1,11 +1,13 @@
 """What a call says, and whether it is Mailchimp's."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.webhooks import (
     TOLERANCE,
@@ -34,7 +36,7 @@ SECOND = timedelta(seconds=1)
 )
 def test_a_call_names_the_member_that_is_to_be_read(kind: str, action: str) -> None:
     call = read_call(a_form(kind, action=action, email=" Ann@ACME.test "), NOW)
-    assert call == WebhookCall(LIST, EventKind(kind), NOW, (subscriber_hash(ANN),))
+    assert replace(call, withdrawn_by=None) == WebhookCall(LIST, EventKind(kind), NOW, (subscriber_hash(ANN),))
 
 
 def test_a_change_of_address_names_both_the_new_one_first() -> None:
@@ -53,11 +55,19 @@ def test_nobody_is_read_for_a_profile_or_a_campaign(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason", "is_complaint"),
-    [("cleaned", "abuse", True), ("cleaned", "hard", False), ("unsubscribe", "abuse", False)],
+    ("kind", "action", "reason", "channel"),
+    [
+        ("cleaned", "", "abuse", Channel.COMPLAINT),
+        ("cleaned", "", "hard", None),
+        ("unsubscribe", "unsub", "abuse", Channel.COMPLAINT),
+        ("unsubscribe", "unsub", "manual", Channel.LINK),
+        ("unsubscribe", "delete", "manual", None),
+    ],
 )
-def test_only_a_member_cleaned_for_abuse_complained(kind: str, reason: str, *, is_complaint: bool) -> None:
-    assert read_call(a_form(kind, reason=reason), NOW).is_complaint == is_complaint
+def test_a_call_says_whether_consent_was_withdrawn_and_how(
+    kind: str, action: str, reason: str, channel: Channel | None
+) -> None:
+    assert read_call(a_form(kind, action=action, reason=reason), NOW).withdrawn_by is channel
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=9000)])

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.consent import MAILCHIMP, Channel
+from mailchimp_pipeline.consent import MAILCHIMP
 from mailchimp_pipeline.contacts.arrow import text_column
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
@@ -29,7 +29,6 @@ from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync import (
     MERGE_FIELDS,
     Compared,
-    Complaint,
     KnownStatus,
     MemberRef,
     MemberState,
@@ -37,6 +36,7 @@ from mailchimp_pipeline.sync import (
     MergeField,
     Recheck,
     Rejection,
+    Withdrawal,
 )
 from mailchimp_pipeline.sync.member_states import after_archiving
 from mailchimp_pipeline.sync.rejections import is_final, next_attempt
@@ -45,7 +45,7 @@ PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
 
 _T = TypeVar("_T")
-_ToldT = TypeVar("_ToldT", MemberState, Complaint)
+_ToldT = TypeVar("_ToldT", MemberState, Withdrawal)
 
 _REQUIRED = "*"
 
@@ -102,18 +102,13 @@ class DatabaseLedger:
         """Record that contacts are about to be sent."""
         self._note_push(push_unfinished=True)
 
-    def end_push(self, through: datetime | None) -> None:
-        """Record that every answer is recorded, and when the last of the members changed by it."""
-        latest = func.greatest(AudienceReadRow.pushed_through, through)
-        self._note_push(push_unfinished=False, pushed_through=latest)
+    def end_push(self) -> None:
+        """Record that every answer is recorded."""
+        self._note_push(push_unfinished=False)
 
     def push_is_unfinished(self) -> bool:
         """Return whether a push began and did not end since the last pull."""
         return bool(self._read(AudienceReadRow.push_unfinished))
-
-    def pushed_through(self) -> datetime | None:
-        """Return when members last changed by a push that ended, by Mailchimp's clock; None before the first."""
-        return self._read(AudienceReadRow.pushed_through)
 
     def knows_unsubscribed(self) -> bool:
         """Return whether any member is known to be anything but subscribed."""
@@ -146,14 +141,14 @@ class DatabaseLedger:
             connection.execute(statements.FORGET_REJECTIONS, parameters)
             connection.execute(statements.RECORD_STATES, parameters)
 
-    def record_complaints(self, complaints: Sequence[Complaint]) -> None:
-        """Record spam complaints: each is a withdrawal of consent."""
+    def record_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """Record withdrawals of consent, such as spam complaints."""
         with self._session() as session:
-            told = self._not_erased(session, complaints)
+            told = self._not_erased(session, withdrawals)
             states = [
-                MemberState(key, MemberStatus.CLEANED, each.at, channel=Channel.COMPLAINT) for key, each in told.items()
+                MemberState(key, MemberStatus.UNSUBSCRIBED, each.at, channel=each.channel) for key, each in told.items()
             ]
-            self._record_statements(session, statements.COMPLAINTS, self._told(states))
+            self._record_statements(session, statements.WITHDRAWALS, self._told(states))
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
         """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
@@ -188,7 +183,7 @@ class DatabaseLedger:
         """
         with self._session() as session:
             connection = driver_connection(session)
-            connection_ended, has_news = connection.execute(statements.NEWS, self._parameters()).fetchone() or (0, 1)
+            connection_ended, has_news = connection.execute(statements.NEWS, self._parameters()).fetchone() or (1, 1)
             if connection_ended:
                 raise ConnectionEnded(self.organisation_id)
             if not has_news:

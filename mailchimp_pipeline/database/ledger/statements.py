@@ -390,8 +390,8 @@ order by about.changed_at, about.subscriber_hash
 """)
 """The opt-ins that members made by coming back to the audience in which they had withdrawn."""
 
-COMPLAINTS = sql.SQL(f"""
-select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, 'complaint'
+WITHDRAWALS = sql.SQL(f"""
+select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from ({TOLD}) as about {_CONTACTS_AND_ADDRESS}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)

@@ -164,8 +164,7 @@ class RejectedContactRow(Row):
 class AudienceReadRow(Row):
     """Up to when the changes of an audience were pulled, and the tags of its merge fields (comma-separated).
 
-    `push_unfinished` is set while contacts are sent; where it stays set, answers were lost. `pushed_through` is when
-    the last member changed by a push, by Mailchimp's clock.
+    `push_unfinished` is set while contacts are sent; where it stays set, answers were lost.
     """
 
     __tablename__ = "audience_reads"
@@ -175,7 +174,6 @@ class AudienceReadRow(Row):
     mailchimp_list_id: Mapped[str]
     read_through: Mapped[datetime]
     push_unfinished: Mapped[bool] = mapped_column(server_default=text("false"))
-    pushed_through: Mapped[datetime | None]
     merge_fields: Mapped[str | None]
 
 

@@ -41,7 +41,7 @@ def downgrade() -> None:
     op.execute("drop function record_statement_of_preference")
     op.execute("alter table email_preferences drop column statement_id")
     op.execute("drop index ix_audience_members_replaced")
-    op.execute("alter table audience_reads drop column merge_fields")
+    op.execute("alter table audience_reads drop column merge_fields, add column pushed_through timestamptz")
     op.execute("alter table mailchimp_connections drop column opt_outs_propagated_at")
     op.execute("alter table erased_contacts drop constraint pk_erased_contacts")
     op.execute(

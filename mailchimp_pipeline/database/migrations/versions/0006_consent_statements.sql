@@ -166,7 +166,7 @@ grant select, insert, update, delete on rejected_contacts to mailchimp_pipeline_
 grant select on rejected_contacts to mailchimp_pipeline_overview;
 
 -- next step
-alter table audience_reads add column if not exists merge_fields text;
+alter table audience_reads add column if not exists merge_fields text, drop column if exists pushed_through;
 alter table mailchimp_connections add column if not exists opt_outs_propagated_at timestamptz;
 alter table erased_contacts drop constraint if exists pk_erased_contacts;
 alter table erased_contacts
