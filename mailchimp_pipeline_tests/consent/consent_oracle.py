@@ -169,6 +169,8 @@ class ConsentOracle:
         """The segments that the contact was in there."""
         self.own_addresses: dict[tuple[str, str], str] = {}
         """By audience and the address that a contact gave to Mailchimp: the one that HR has."""
+        self.given_by: dict[tuple[str, str], Entity | None] = {}
+        """By the same: who that was; None where it may have been several."""
         self.given_to: list[tuple[int, str, str]] = []
         """When a member of which audience gave Mailchimp which address in place of the former one, by `index`."""
         self._double_optin = double_optin
@@ -229,8 +231,11 @@ class ConsentOracle:
         """Note that a contact gave Mailchimp another address."""
         self.given_to.append((self.index(), list_id, key))
         root = self.own_addresses.pop((list_id, former), former)
+        holders = self.company.holders(root)
+        giver = self.given_by.pop((list_id, former), min(holders) if len(holders) == 1 else None)
         if root != key:
             self.own_addresses[list_id, key] = root
+            self.given_by[list_id, key] = giver
         for said in [each for each in self.sign_ups if (each.place, each.key) == (list_id, former)]:
             self.sign_ups.append(
                 SignUp(
@@ -316,7 +321,9 @@ class ConsentOracle:
     def known_by_now(self, said: Statement) -> Certainty:
         """Return whether the product must know of a statement."""
         if isinstance(said, Withdrawal) and said.place != HERE:
-            return YES if said.seen_by or said.told else MAYBE
+            # A sync that failed or died may have read nothing, and by the next one an erasure may have deleted all.
+            is_read = any(each.is_complete or each.last_index is None for each in said.seen_by)
+            return YES if is_read or said.told else MAYBE
         return YES
 
     def block(self, list_id: str, key: str, known: Callable[[Statement], Certainty] | None = None) -> Block:
@@ -331,7 +338,7 @@ class ConsentOracle:
             blocks.append(Block(force, why))
         blocks += [Block(*self._aside(each, list_id, key, known)) for each in self.set_aside]
         if self.opt_in_only and holders:
-            blocks.append(Block(~max(map(self._consents, holders)), "nobody opted in"))
+            blocks.append(Block(~max(map(self.consents, holders)), "nobody opted in"))
         return max(blocks, key=lambda each: each.certainty)
 
     def withdrawn(self, list_id: str, key: str, known: Callable[[Statement], Certainty]) -> Block:
@@ -450,7 +457,7 @@ class ConsentOracle:
             return YES
         return MAYBE if since else NO
 
-    def _consents(self, entity: Entity) -> Certainty:
+    def consents(self, entity: Entity) -> Certainty:
         """Return whether a contact opted in, here or at Mailchimp."""
         here = max([NO, *(said.certainty for said in self.opt_ins if said.entity == entity)])
         there = any(said.key and self.company.has_had(entity, said.key) for said in self.sign_ups)
@@ -588,7 +595,9 @@ class ConsentOracle:
         """Note whose withdrawal the product must have found it to be."""
         for entity in said.entities:
             has_it = said.key in {self.sent.get((said.place, entity)), *self._present(entity)}
-            has_own = self.own_addresses.get((said.place, said.key or "")) == self.sent.get((said.place, entity), "")
+            own = (said.place, said.key or "")
+            is_giver = self.given_by.get(own) == entity
+            has_own = is_giver and self.own_addresses.get(own) == self.sent.get((said.place, entity), "")
             if entity.entity_type in process.kinds and (has_it or has_own):
                 said.attributed.add(entity)
 
