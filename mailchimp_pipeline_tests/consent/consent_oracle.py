@@ -127,6 +127,8 @@ class Process:
     is_complete: bool = False
     asked: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Audience and address of whom it asked Mailchimp to mail."""
+    unsubscribed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Audience and address of whom it unsubscribed."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,14 @@ class ConsentOracle:
         said.attributed.update(self.company.holders(key) & known)
         self.withdrawals.append(said)
         return said
+
+    def note_lost_answers(self, process: Process, position: int, reading: datetime) -> None:
+        """Note that a process may not have written down what it did: whom it unsubscribed seem to have left."""
+        for list_id, key in sorted(process.unsubscribed):
+            entities, what = frozenset(self.holders(list_id, key)), f"{key} unsubscribed by us in {list_id}"
+            self.withdrawals.append(
+                Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
+            )
 
     def note_sign_up(  # noqa: PLR0913 - each is one thing to know about it
         self, list_id: str, key: str, position: int, reading: datetime, *, is_confirmed: bool, by_contact: bool
@@ -309,6 +319,8 @@ class ConsentOracle:
             else:
                 if process and entry.call:
                     yield from self._wrongs_of_move(entry, process)
+                    if entry.status is Status.UNSUBSCRIBED:
+                        process.unsubscribed.add((entry.list_id, key_of(entry.address)))
                 self._change(entry)
 
     # What follows from it
@@ -346,7 +358,7 @@ class ConsentOracle:
         holders, blocks = self.holders(list_id, key), [Block(NO)]
         for said in self.withdrawals:
             force = max([self._of_key(said, key), *(self._of_entity(said, each) for each in holders)])
-            if self._signed_up_elsewhere(said, list_id, key):
+            if self._signed_up_elsewhere(said, list_id, key) or self._is_forgotten(said, list_id, key):
                 force = min(force, MAYBE)
             if force := min(force, known(said)):
                 blocks.append(Block(force, f"{said.what}{self._circumstances(said, key, holders)}"))
@@ -437,6 +449,11 @@ class ConsentOracle:
         """Tell whether somebody who left another audience signed up in this one since."""
         there = [s for s in self.sign_ups if (s.place, s.key) == (list_id, key) and s.index > said.index]
         return said.place not in {HERE, list_id} and bool(there)
+
+    def _is_forgotten(self, said: Withdrawal, list_id: str, key: str) -> bool:
+        """Tell whether a withdrawal was erased with whoever made it, and somebody has come to the audience since."""
+        later = [each for each in self.erasures if each.index > said.index and each.entity in said.entities]
+        return any(self.has_come_since(list_id, key, each.index) for each in later)
 
     def _outweighs(self, word: OptIn, said: Withdrawal) -> Certainty:
         """Return whether an opt-in is later than a withdrawal, as far as the product can tell."""
