@@ -265,7 +265,11 @@ class ConsentOracle:
         """Note that a contact was erased."""
         person = self.company.find(entity)
         keys = {person.key} if person else set[str]()
-        keys |= {key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)}
+        # A member whose address several had, may be known as that of another one.
+        shared = {key for (_, sent), key in self.sent.items() if sent != entity}
+        keys |= {
+            key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)
+        } - shared
         self.erasures.append(
             Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty, reaches_account),
         )
@@ -334,9 +338,15 @@ class ConsentOracle:
         """Return whether the product must know of a statement."""
         if isinstance(said, Withdrawal) and said.place != HERE:
             # A sync that failed or died may have read nothing, and by the next one an erasure may have deleted all.
-            is_read = any(each.is_complete or each.last_index is None for each in said.seen_by)
-            return YES if is_read or said.told else MAYBE
+            ends = [each.last_index for each in said.seen_by if each.is_complete or each.last_index is None]
+            read = [self._indexes if each is None else each for each in ends] + said.told
+            # Nothing is recorded of an address that was erased before.
+            erased = [each.index for each in self.erasures if self._may_have_erased(each, said.key or "")]
+            return YES if read and (not erased or min(read) < min(erased)) else MAYBE
         return YES
+
+    def _may_have_erased(self, erased: Erasure, key: str) -> bool:
+        return key in erased.keys or self.company.has_had(erased.entity, key)
 
     def block(self, list_id: str, key: str, known: Callable[[Statement], Certainty] | None = None) -> Block:
         """Return whether the address must not be mailed in the audience, by what the product knows."""
@@ -568,7 +578,8 @@ class ConsentOracle:
             for each in self._calls.values()
             if said.position < each.number < call.number and each.list_id not in {None, call.list_id}
         ]
-        return not between and not elsewhere and len(after) <= 1
+        # Who unsubscribed is read last, after the archived.
+        return not between and not elsewhere and len(after) <= (0 if isinstance(said, Withdrawal) else 1)
 
     def _changes(self, call: CallCame) -> list[CallCame]:
         """Return the calls before this one that changed the same audience."""
