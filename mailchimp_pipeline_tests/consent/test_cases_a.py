@@ -212,6 +212,21 @@ def test_a3_who_opted_in_is_not_taken_for_who_left_before_at_the_address_that_it
     assert nothing_is_wrong(scenario)
 
 
+@pytest.mark.parametrize("act", ["unsubscribe_by_link", "complain"])
+def test_a3_who_left_by_themselves_did_so_whoever_else_opts_out_before_that_is_read(
+    scenario: ConsentScenario, act: str
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, HERS)
+    scenario.days_pass()
+    scenario.at_mailchimp(act, NEWS, HERS)
+    scenario.opt_out(BOB)
+    scenario.company.change(ANN, email=NEW)
+    scenario.days_pass()
+    assert (scenario.status(NEWS, HERS), scenario.status(NEWS, NEW)) == (Status.UNSUBSCRIBED, None)
+    assert nothing_is_wrong(scenario)
+
+
 # A4: an opt-out reaches every audience of the connected account.
 
 
