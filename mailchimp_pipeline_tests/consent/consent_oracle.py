@@ -206,16 +206,33 @@ class ConsentOracle:
         is_alone = not any(self._of_entity(said, other) for said in self.withdrawals for other in others)
         self.opt_ins.append(OptIn(self.index(), position, HERE, reading, key, entity, is_alone, certainty))
 
-    def note_withdrawal(  # noqa: PLR0913 - each is one thing to know about it
-        self, list_id: str, key: str, position: int, reading: datetime, what: str, *, is_complaint: bool
+    def note_withdrawal(  # noqa: PLR0913, PLR0917 - each is one thing to know about it
+        self,
+        list_id: str,
+        key: str,
+        position: int,
+        reading: datetime,
+        what: str,
+        certainty: Certainty = YES,
+        *,
+        is_complaint: bool,
     ) -> Withdrawal:
         """Note that a contact or an administrator ended a member's consent at Mailchimp."""
         entities = frozenset(self.holders(list_id, key))
         said = Withdrawal(
-            self.index(), position, list_id, reading, key, entities, f"{key} {what}", is_complaint=is_complaint
+            self.index(),
+            position,
+            list_id,
+            reading,
+            key,
+            entities,
+            f"{key} {what}",
+            certainty,
+            is_complaint=is_complaint,
         )
-        known = {entity for (_, entity), sent in self.sent.items() if sent == key}
-        said.attributed.update(self.company.holders(key) & known)
+        known = self.company.holders(key) & {entity for (_, entity), sent in self.sent.items() if sent == key}
+        # Of several the product knows one, until it has read the source.
+        said.attributed.update(known if len(known) == 1 else ())
         self.withdrawals.append(said)
         return said
 
@@ -477,6 +494,9 @@ class ConsentOracle:
 
     def _known_before(self, said: Withdrawal, word: OptIn) -> Certainty:
         """Return whether the product had learnt of a withdrawal when somebody opted in."""
+        if said.is_complaint and self._undone(said) is not YES:
+            # Who signed up after a report of spam does not look like one.
+            return MAYBE
         if any(index < word.index for index in said.told):
             return YES
         since = [each for each in said.seen_by if each.first_index < word.index]
