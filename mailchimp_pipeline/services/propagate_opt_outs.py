@@ -27,7 +27,7 @@ def propagate_opt_outs(
     if not list_ids:
         return 0
     with open_mailchimp() as mailchimp:
-        done, problems = push_to_audiences(organisation_id, list_ids, mailchimp, records=records)
+        done, problems = push_to_audiences(organisation_id, list_ids, mailchimp, records=records, is_pulled=False)
     for problem in problems.values():
         raise problem
     return sum(done.values())
@@ -72,7 +72,12 @@ def _take_addresses(
 
 
 def push_to_audiences(
-    organisation_id: str, list_ids: Iterable[str], mailchimp: Audiences, *, records: DatabaseRecords
+    organisation_id: str,
+    list_ids: Iterable[str],
+    mailchimp: Audiences,
+    *,
+    records: DatabaseRecords,
+    is_pulled: bool = True,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
     """Push the opt-outs to these audiences: return how many members were unsubscribed, and the problems, by audience.
 
@@ -82,7 +87,8 @@ def push_to_audiences(
     problems: dict[str, PipelineError] = {}
     for list_id in list_ids:
         try:
-            done[list_id] = push_opt_outs(list_id, audiences=mailchimp, ledger=records.ledger(organisation_id, list_id))
+            ledger = records.ledger(organisation_id, list_id)
+            done[list_id] = push_opt_outs(list_id, audiences=mailchimp, ledger=ledger, is_pulled=is_pulled)
         except PermanentError as error:
             problems[list_id] = error
     return done, problems

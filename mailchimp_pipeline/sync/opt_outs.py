@@ -27,14 +27,25 @@ class UnsubscribeRefused(PermanentError):
 
 
 def push_opt_outs(
-    list_id: str, *, audiences: "Audiences", ledger: "Ledger", stopping: Callable[[], bool] = lambda: False
+    list_id: str,
+    *,
+    audiences: "Audiences",
+    ledger: "Ledger",
+    stopping: Callable[[], bool] = lambda: False,
+    is_pulled: bool = True,
 ) -> int:
     """Unsubscribe at Mailchimp every member of the audience who may not be e-mailed. Return how many there were.
+
+    Where the audience was not pulled right before, each member is read first: one who left by themselves said so for
+    everybody with the address, and would look unsubscribed by us.
 
     Raises `UnsubscribeRefused` for those that Mailchimp refuses to change, after all others.
     """
 
     def unsubscribe(ref: MemberRef) -> bool:
+        if not is_pulled and (now := audiences.member_state(list_id, ref)) and now.status not in MAILED:
+            ledger.record_member_states([now])
+            return True
         key, member = ref.subscriber_hash, _unsubscribed(list_id, ref, audiences)
         if member is None and (moved := _under_another_address(list_id, ref, audiences)):
             ledger.record_member_states([moved])

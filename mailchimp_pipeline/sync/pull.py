@@ -20,8 +20,9 @@ _OVERLAP = timedelta(minutes=15)
 
 
 _LEFT = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
-_RESUBSCRIBABLE = (MemberStatus.UNSUBSCRIBED, MemberStatus.ARCHIVED)
-"""Statuses that a batch would change back to subscribed. Mailchimp keeps a bounced member as it is."""
+_RESUBSCRIBABLE = (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
+"""Statuses that a batch would change back to subscribed: last the one that nothing may come after. Mailchimp keeps a
+bounced member as it is."""
 
 _Listing = tuple[MemberStatus | None, datetime | None]
 """Which members are listed: the status, None for all but the archived, and changed since when."""

@@ -127,6 +127,8 @@ class Process:
     is_complete: bool = False
     asked: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Audience and address of whom it asked Mailchimp to mail."""
+    unsubscribed: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Audience and address of whom it unsubscribed."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ class ConsentOracle:
         """The segments that the contact was in there."""
         self.own_addresses: dict[tuple[str, str], str] = {}
         """By audience and the address that a contact gave to Mailchimp: the one that HR has."""
+        self.given_by: dict[tuple[str, str], Entity | None] = {}
+        """By the same: who that was; None where it may have been several."""
         self.given_to: list[tuple[int, str, str]] = []
         """When a member of which audience gave Mailchimp which address in place of the former one, by `index`."""
         self._double_optin = double_optin
@@ -202,18 +206,43 @@ class ConsentOracle:
         is_alone = not any(self._of_entity(said, other) for said in self.withdrawals for other in others)
         self.opt_ins.append(OptIn(self.index(), position, HERE, reading, key, entity, is_alone, certainty))
 
-    def note_withdrawal(  # noqa: PLR0913 - each is one thing to know about it
-        self, list_id: str, key: str, position: int, reading: datetime, what: str, *, is_complaint: bool
+    def note_withdrawal(  # noqa: PLR0913, PLR0917 - each is one thing to know about it
+        self,
+        list_id: str,
+        key: str,
+        position: int,
+        reading: datetime,
+        what: str,
+        certainty: Certainty = YES,
+        *,
+        is_complaint: bool,
     ) -> Withdrawal:
         """Note that a contact or an administrator ended a member's consent at Mailchimp."""
         entities = frozenset(self.holders(list_id, key))
         said = Withdrawal(
-            self.index(), position, list_id, reading, key, entities, f"{key} {what}", is_complaint=is_complaint
+            self.index(),
+            position,
+            list_id,
+            reading,
+            key,
+            entities,
+            f"{key} {what}",
+            certainty,
+            is_complaint=is_complaint,
         )
-        known = {entity for (_, entity), sent in self.sent.items() if sent == key}
-        said.attributed.update(self.company.holders(key) & known)
+        known = self.company.holders(key) & {entity for (_, entity), sent in self.sent.items() if sent == key}
+        # Of several the product knows one, until it has read the source.
+        said.attributed.update(known if len(known) == 1 else ())
         self.withdrawals.append(said)
         return said
+
+    def note_lost_answers(self, process: Process, position: int, reading: datetime) -> None:
+        """Note that a process may not have written down what it did: whom it unsubscribed seem to have left."""
+        for list_id, key in sorted(process.unsubscribed):
+            entities, what = frozenset(self.holders(list_id, key)), f"{key} unsubscribed by us in {list_id}"
+            self.withdrawals.append(
+                Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
+            )
 
     def note_sign_up(  # noqa: PLR0913 - each is one thing to know about it
         self, list_id: str, key: str, position: int, reading: datetime, *, is_confirmed: bool, by_contact: bool
@@ -229,8 +258,11 @@ class ConsentOracle:
         """Note that a contact gave Mailchimp another address."""
         self.given_to.append((self.index(), list_id, key))
         root = self.own_addresses.pop((list_id, former), former)
+        holders = self.company.holders(root)
+        giver = self.given_by.pop((list_id, former), min(holders) if len(holders) == 1 else None)
         if root != key:
             self.own_addresses[list_id, key] = root
+            self.given_by[list_id, key] = giver
         for said in [each for each in self.sign_ups if (each.place, each.key) == (list_id, former)]:
             self.sign_ups.append(
                 SignUp(
@@ -250,7 +282,11 @@ class ConsentOracle:
         """Note that a contact was erased."""
         person = self.company.find(entity)
         keys = {person.key} if person else set[str]()
-        keys |= {key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)}
+        # A member whose address several had, may be known as that of another one.
+        shared = {key for (_, sent), key in self.sent.items() if sent != entity}
+        keys |= {
+            key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)
+        } - shared
         self.erasures.append(
             Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty, reaches_account),
         )
@@ -304,6 +340,8 @@ class ConsentOracle:
             else:
                 if process and entry.call:
                     yield from self._wrongs_of_move(entry, process)
+                    if entry.status is Status.UNSUBSCRIBED:
+                        process.unsubscribed.add((entry.list_id, key_of(entry.address)))
                 self._change(entry)
 
     # What follows from it
@@ -316,8 +354,16 @@ class ConsentOracle:
     def known_by_now(self, said: Statement) -> Certainty:
         """Return whether the product must know of a statement."""
         if isinstance(said, Withdrawal) and said.place != HERE:
-            return YES if said.seen_by or said.told else MAYBE
+            # A sync that failed or died may have read nothing, and by the next one an erasure may have deleted all.
+            ends = [each.last_index for each in said.seen_by if each.is_complete or each.last_index is None]
+            read = [self._indexes if each is None else each for each in ends] + said.told
+            # Nothing is recorded of an address that was erased before.
+            erased = [each.index for each in self.erasures if self._may_have_erased(each, said.key or "")]
+            return YES if read and (not erased or min(read) < min(erased)) else MAYBE
         return YES
+
+    def _may_have_erased(self, erased: Erasure, key: str) -> bool:
+        return key in erased.keys or self.company.has_had(erased.entity, key)
 
     def block(self, list_id: str, key: str, known: Callable[[Statement], Certainty] | None = None) -> Block:
         """Return whether the address must not be mailed in the audience, by what the product knows."""
@@ -331,7 +377,7 @@ class ConsentOracle:
             blocks.append(Block(force, why))
         blocks += [Block(*self._aside(each, list_id, key, known)) for each in self.set_aside]
         if self.opt_in_only and holders:
-            blocks.append(Block(~max(map(self._consents, holders)), "nobody opted in"))
+            blocks.append(Block(~max(map(self.consents, holders)), "nobody opted in"))
         return max(blocks, key=lambda each: each.certainty)
 
     def withdrawn(self, list_id: str, key: str, known: Callable[[Statement], Certainty]) -> Block:
@@ -339,7 +385,7 @@ class ConsentOracle:
         holders, blocks = self.holders(list_id, key), [Block(NO)]
         for said in self.withdrawals:
             force = max([self._of_key(said, key), *(self._of_entity(said, each) for each in holders)])
-            if self._signed_up_elsewhere(said, list_id, key):
+            if self._signed_up_elsewhere(said, list_id, key) or self._is_forgotten(said, list_id, key):
                 force = min(force, MAYBE)
             if force := min(force, known(said)):
                 blocks.append(Block(force, f"{said.what}{self._circumstances(said, key, holders)}"))
@@ -431,6 +477,11 @@ class ConsentOracle:
         there = [s for s in self.sign_ups if (s.place, s.key) == (list_id, key) and s.index > said.index]
         return said.place not in {HERE, list_id} and bool(there)
 
+    def _is_forgotten(self, said: Withdrawal, list_id: str, key: str) -> bool:
+        """Tell whether a withdrawal was erased with whoever made it, and somebody has come to the audience since."""
+        later = [each for each in self.erasures if each.index > said.index and each.entity in said.entities]
+        return any(self.has_come_since(list_id, key, each.index) for each in later)
+
     def _outweighs(self, word: OptIn, said: Withdrawal) -> Certainty:
         """Return whether an opt-in is later than a withdrawal, as far as the product can tell."""
         if word.index < said.index:
@@ -443,6 +494,9 @@ class ConsentOracle:
 
     def _known_before(self, said: Withdrawal, word: OptIn) -> Certainty:
         """Return whether the product had learnt of a withdrawal when somebody opted in."""
+        if said.is_complaint and self._undone(said) is not YES:
+            # Who signed up after a report of spam does not look like one.
+            return MAYBE
         if any(index < word.index for index in said.told):
             return YES
         since = [each for each in said.seen_by if each.first_index < word.index]
@@ -450,7 +504,7 @@ class ConsentOracle:
             return YES
         return MAYBE if since else NO
 
-    def _consents(self, entity: Entity) -> Certainty:
+    def consents(self, entity: Entity) -> Certainty:
         """Return whether a contact opted in, here or at Mailchimp."""
         here = max([NO, *(said.certainty for said in self.opt_ins if said.entity == entity)])
         there = any(said.key and self.company.has_had(entity, said.key) for said in self.sign_ups)
@@ -544,7 +598,8 @@ class ConsentOracle:
             for each in self._calls.values()
             if said.position < each.number < call.number and each.list_id not in {None, call.list_id}
         ]
-        return not between and not elsewhere and len(after) <= 1
+        # Who unsubscribed is read last, after the archived.
+        return not between and not elsewhere and len(after) <= (0 if isinstance(said, Withdrawal) else 1)
 
     def _changes(self, call: CallCame) -> list[CallCame]:
         """Return the calls before this one that changed the same audience."""
@@ -588,7 +643,9 @@ class ConsentOracle:
         """Note whose withdrawal the product must have found it to be."""
         for entity in said.entities:
             has_it = said.key in {self.sent.get((said.place, entity)), *self._present(entity)}
-            has_own = self.own_addresses.get((said.place, said.key or "")) == self.sent.get((said.place, entity), "")
+            own = (said.place, said.key or "")
+            is_giver = self.given_by.get(own) == entity
+            has_own = is_giver and self.own_addresses.get(own) == self.sent.get((said.place, entity), "")
             if entity.entity_type in process.kinds and (has_it or has_own):
                 said.attributed.add(entity)
 

@@ -193,7 +193,7 @@ class ConsentScenario:
         self.clocks.move()
         crash = crash or CrashAfter()
         is_known = True
-        with self._process():
+        with self._process(crash=crash):
             is_known = self.product.opt_in(self.organisation_id, entity, crash)
         if self._is_taken(entity, is_known=is_known):
             certainty = MAYBE if crash.has_died else YES
@@ -204,7 +204,7 @@ class ConsentScenario:
         self.clocks.move()
         crash = crash or CrashAfter()
         is_known = True
-        with self._process():
+        with self._process(crash=crash):
             is_known = self.product.opt_out(self.organisation_id, entity, crash)
         if self._is_taken(entity, is_known=is_known):
             certainty = MAYBE if crash.has_died else YES
@@ -215,7 +215,7 @@ class ConsentScenario:
         self.clocks.move()
         crash = crash or CrashAfter()
         is_known = True
-        with self._process():
+        with self._process(crash=crash):
             is_known = self.product.erase(self.organisation_id, entity, crash)
         if self._is_taken(entity, is_known=is_known):
             certainty = MAYBE if crash.has_died else YES
@@ -323,8 +323,9 @@ class ConsentScenario:
     def tick(self, crash: CrashAfter | None = None) -> None:
         """Do what is looked after every minute: segments of dead processes, and erasures that are pending."""
         self.clocks.move()
-        with self._process():
-            self.product.tick(crash or CrashAfter())
+        crash = crash or CrashAfter()
+        with self._process(crash=crash):
+            self.product.tick(crash)
 
     def days_pass(self, days: int = 1) -> None:
         """Let days pass, with what the schedule does on each; all of it must go well."""
@@ -357,7 +358,7 @@ class ConsentScenario:
             EntityType
         )
         outcomes: Sequence[SyncOutcome] = []
-        with self._process(lists, kinds, is_sync=True) as process:
+        with self._process(lists, kinds, crash, is_sync=True) as process:
             try:
                 outcomes = sync()
             except PipelineError as error:
@@ -386,6 +387,7 @@ class ConsentScenario:
         self,
         lists: frozenset[str] = frozenset(),
         kinds: frozenset[EntityType] = frozenset(),
+        crash: CrashAfter | None = None,
         *,
         is_sync: bool = False,
     ) -> Generator[Process]:
@@ -395,12 +397,14 @@ class ConsentScenario:
             return
         self.wrongs += self.oracle.follow(self._news())
         process = self.oracle.begin(self._position(), lists, kinds, is_sync=is_sync)
-        self._is_watched = True
+        self._is_watched, struck = True, self._struck()
         try:
             yield process
         finally:
             self._is_watched = False
             self.wrongs += self.oracle.follow(self._news(), process)
+            if (crash and crash.has_died) or struck != self._struck():
+                self.oracle.note_lost_answers(process, self._position(), self.clocks.now + self.mailchimp_ahead)
         if not is_sync:
             list(self.oracle.end(process, (), is_complete=True))
         if self._failures:
@@ -424,7 +428,14 @@ class ConsentScenario:
         position, reading = self._position(), self.clocks.now + self.mailchimp_ahead
         if act in _WITHDRAWALS and (has_changed or act == "complain"):
             what = f"{_WITHDRAWALS[act]} in {list_id}"
-            return self.oracle.note_withdrawal(list_id, key, position, reading, what, is_complaint=act == "complain")
+            if after and after.status is Status.CLEANED:
+                # Mailchimp takes it back from nobody, whatever the contact tells us later.
+                self.oracle.note_set_aside(list_id, key, position, reading, what)
+            # A report of spam by somebody who had left before shows in no member.
+            certainty = YES if has_changed else MAYBE
+            return self.oracle.note_withdrawal(
+                list_id, key, position, reading, what, certainty, is_complaint=act == "complain"
+            )
         if act in _SIGN_UPS and has_changed and after:
             is_confirmed = after.status is Status.SUBSCRIBED
             self.oracle.note_sign_up(

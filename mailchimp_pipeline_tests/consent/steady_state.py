@@ -84,7 +84,10 @@ def _wrongs_of_segment(
     sure, possible = set[str](), set[str]()
     for person in wanted:
         block = oracle.block(spec.list_id, person.key)
-        is_open = block.certainty is not NO or oracle.is_set_aside(spec.list_id, person.key)
+        # Not everybody with the address is in the segment.
+        consents = max(oracle.consents(each.entity) for each in wanted if each.key == person.key)
+        lacks_consent = oracle.opt_in_only and consents is not YES
+        is_open = block.certainty is not NO or lacks_consent or oracle.is_set_aside(spec.list_id, person.key)
         if not is_open:
             sure.add(person.key)
             yield from _wrongs_of_wanted(scenario, person, spec.list_id, by_key)
@@ -105,7 +108,10 @@ def _wrongs_of_wanted(
     if not mailed and not is_open and not is_forgotten:
         status = members[person.key].status.value if person.key in members else "not there"
         yield f"{who} is wanted in {list_id}, and is {status}"
-    if len(mailed) > 1 and not any(oracle.has_signed_up(list_id, key_of(m.email_address)) for m in mailed):
+    # Somebody else who had the address in HR then may have given the other one.
+    is_theirs = all(oracle.given_by.get((list_id, key)) == person.entity for key in own)
+    has_signed_up = any(oracle.has_signed_up(list_id, key_of(member.email_address)) for member in mailed)
+    if len(mailed) > 1 and is_theirs and not has_signed_up:
         yield f"{who} is mailed in {list_id} at {' and '.join(member.email_address for member in mailed)}"
     if len(oracle.company.holders(person.key)) == 1 and not own:
         yield from _wrong_names(person, list_id, mailed)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import FaultKind, Hook, Seed, Status
+from mailchimp_pipeline.sandbox import CallCame, FaultKind, Hook, Seed, Status
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Company, Entity
 from mailchimp_pipeline_tests.consent.conftest import AScenario
@@ -44,6 +44,13 @@ def mailed(scenario: ConsentScenario) -> set[str]:
     """Return who is subscribed in the audience of news, but for those who never leave."""
     there = {each.email_address for each in scenario.sandbox.members(NEWS) if each.status is Status.SUBSCRIBED}
     return {email for email in there if "keeper" not in email}
+
+
+def calls_of_a_sync(scenario: ConsentScenario) -> list[CallCame]:
+    """Sync, and return the calls that came to Mailchimp."""
+    before = scenario.sandbox.journal_length()
+    scenario.daily_sync()
+    return [each for each in scenario.sandbox.journal(before) if isinstance(each, CallCame)]
 
 
 # A1: an opt-in lifts only the erasure of the entity that opts in.
@@ -221,6 +228,21 @@ def test_a3_who_opted_in_is_not_taken_for_who_left_before_at_the_address_that_it
     assert nothing_is_wrong(scenario)
 
 
+@pytest.mark.parametrize("act", ["unsubscribe_by_link", "complain"])
+def test_a3_who_left_by_themselves_did_so_whoever_else_opts_out_before_that_is_read(
+    scenario: ConsentScenario, act: str
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, HERS)
+    scenario.days_pass()
+    scenario.at_mailchimp(act, NEWS, HERS)
+    scenario.opt_out(BOB)
+    scenario.company.change(ANN, email=NEW)
+    scenario.days_pass()
+    assert (scenario.status(NEWS, HERS), scenario.status(NEWS, NEW)) == (Status.UNSUBSCRIBED, None)
+    assert nothing_is_wrong(scenario)
+
+
 # A4: an opt-out reaches every audience of the connected account.
 
 
@@ -271,6 +293,24 @@ def test_a5_a_change_of_data_undoes_nothing_that_happens_to_the_member_at_any_ca
         scenario.opt_in(ANN)
         scenario.days_pass()
         assert scenario.status(NEWS, HERS) is Status.SUBSCRIBED
+    assert nothing_is_wrong(scenario)
+
+
+def test_a5_an_administrator_is_heard_at_every_reading_before_a_batch(
+    scenario: ConsentScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailchimp_pipeline.sync.push._FEW", 0)
+    start(scenario, EVERYBODY)
+    scenario.company.change(ANN, first_name="Eva")
+    readings = sum(each.method == "GET" and each.list_id == NEWS for each in calls_of_a_sync(scenario))
+    for nth in range(1, readings + 1):
+        scenario.company.change(ANN, first_name=f"Eva {nth}")
+        hook = Hook(when="before", method="GET", list_id=NEWS, nth=nth)
+        scenario.on_call(lambda: scenario.at_mailchimp("unsubscribe_as_admin", NEWS, HERS), hook)
+        scenario.daily_sync()
+        assert (scenario.sandbox.clear_hooks(), scenario.status(NEWS, HERS)) == (0, Status.UNSUBSCRIBED)
+        scenario.at_mailchimp("subscribe_as_admin", NEWS, HERS)
+        scenario.days_pass()
     assert nothing_is_wrong(scenario)
 
 

@@ -465,6 +465,7 @@ class Histories(RuleBasedStateMachine):
     def all_becomes_steady(self) -> None:
         self.restless = 0
         self.tally["steady states"] += 1
+        self.happened.append("all_becomes_steady()")
         reach_steady_state(self.scenario)
         self.judge()
         if self.is_sound:
