@@ -206,16 +206,8 @@ class ConsentOracle:
         is_alone = not any(self._of_entity(said, other) for said in self.withdrawals for other in others)
         self.opt_ins.append(OptIn(self.index(), position, HERE, reading, key, entity, is_alone, certainty))
 
-    def note_withdrawal(  # noqa: PLR0913, PLR0917 - each is one thing to know about it
-        self,
-        list_id: str,
-        key: str,
-        position: int,
-        reading: datetime,
-        what: str,
-        certainty: Certainty = YES,
-        *,
-        is_complaint: bool,
+    def note_withdrawal(  # noqa: PLR0913 - each is one thing to know about it
+        self, list_id: str, key: str, position: int, reading: datetime, what: str, *, is_complaint: bool
     ) -> Withdrawal:
         """Note that a contact or an administrator ended a member's consent at Mailchimp."""
         entities = frozenset(self.holders(list_id, key))
@@ -227,7 +219,6 @@ class ConsentOracle:
             key,
             entities,
             f"{key} {what}",
-            certainty,
             is_complaint=is_complaint,
         )
         known = self.company.holders(key) & {entity for (_, entity), sent in self.sent.items() if sent == key}

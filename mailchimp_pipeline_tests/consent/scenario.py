@@ -431,11 +431,7 @@ class ConsentScenario:
             if after and after.status is Status.CLEANED:
                 # Mailchimp takes it back from nobody, whatever the contact tells us later.
                 self.oracle.note_set_aside(list_id, key, position, reading, what)
-            # A report of spam by somebody who had left before shows in no member.
-            certainty = YES if has_changed else MAYBE
-            return self.oracle.note_withdrawal(
-                list_id, key, position, reading, what, certainty, is_complaint=act == "complain"
-            )
+            return self.oracle.note_withdrawal(list_id, key, position, reading, what, is_complaint=act == "complain")
         if act in _SIGN_UPS and has_changed and after:
             is_confirmed = after.status is Status.SUBSCRIBED
             self.oracle.note_sign_up(
