@@ -460,7 +460,7 @@ export interface SyncInput {
 
 /** The campaign to track. */
 export interface TrackInput {
-  /** Mailchimp's id of it: the letters and digits that its API uses, not the number in the address of its page. */
+  /** The id that Mailchimp's API uses, or the number in the address of the campaign's page at Mailchimp. */
   mailchimpCampaignId: string;
 }
 

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from api.procedures.context import Context
 from api.procedures.inputs import PageInput, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
-from mailchimp_pipeline.campaigns import CampaignSnapshot, CampaignStatus, Stats, refresh
+from mailchimp_pipeline.campaigns import CampaignStatus, Stats, refresh
 from mailchimp_pipeline.database.campaigns import CampaignStore
 
 router: Router[Context] = Router("mailchimp.campaigns")
@@ -29,7 +29,7 @@ class TrackInput(WireModel):
     """The campaign to track."""
 
     mailchimp_campaign_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
-    """Mailchimp's id of it: the letters and digits that its API uses, not the number in the address of its page."""
+    """The id that Mailchimp's API uses, or the number in the address of the campaign's page at Mailchimp."""
 
 
 class HistoryInput(PageInput):
@@ -125,9 +125,17 @@ def history(context: Context, wanted: HistoryInput) -> CampaignHistory:
 def track_campaign(context: Context, wanted: TrackInput) -> Campaign:
     """Track a campaign of the connected account, with its figures of now; tracked again, it is refreshed."""
     asked_at = context.clock()
-    snapshot = _snapshot(context, wanted.mailchimp_campaign_id)
+    given = wanted.mailchimp_campaign_id
+    with context.mailchimp() as mailchimp:
+        snapshot = mailchimp.snapshot(given)
+        if snapshot is None and given.isdecimal() and (campaign_id := mailchimp.campaign_id_of(given)):
+            snapshot = mailchimp.snapshot(campaign_id)
     if snapshot is None:
-        raise TRPCError("NOT_FOUND", "The connected account has no such campaign: copy its id again from Mailchimp")
+        raise TRPCError(
+            "NOT_FOUND",
+            "The connected account has no such campaign. Give the id that Mailchimp's API uses, or the number in the "
+            "address of the campaign's page at Mailchimp",
+        )
     with context.session() as session:
         store = CampaignStore(session)
         return Campaign.model_validate(store.track(snapshot, seen_at=asked_at, by=context.actor, at=context.clock()))
@@ -137,18 +145,13 @@ def track_campaign(context: Context, wanted: TrackInput) -> Campaign:
 def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
     """Refresh a campaign now; one that Mailchimp no longer has is marked as missing, and keeps its figures."""
     tracked, asked_at = get(context, wanted), context.clock()
-    found = refresh(tracked.status, _snapshot(context, tracked.mailchimp_campaign_id), asked_at)
+    with context.mailchimp() as mailchimp:
+        found = refresh(tracked.status, mailchimp.snapshot(tracked.mailchimp_campaign_id), asked_at)
     with context.session() as session:
         refreshed = CampaignStore(session).write(tracked.id, found, by=context.actor, at=context.clock())
     if refreshed is None:
         raise not_found("campaign")
     return Campaign.model_validate(refreshed)
-
-
-def _snapshot(context: Context, mailchimp_campaign_id: str) -> CampaignSnapshot | None:
-    """Return what Mailchimp says of the campaign, None where it has none with this id."""
-    with context.mailchimp() as mailchimp:
-        return mailchimp.snapshot(mailchimp_campaign_id)
 
 
 def _shown(stats: Stats) -> CampaignStats:

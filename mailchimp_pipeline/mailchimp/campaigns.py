@@ -47,6 +47,17 @@ class CampaignCalls:
         call = Call("GET", campaign_path(campaign_id), task, fields, gone=CampaignGone)
         return self._transport.fetch(call, Campaign).described()
 
+    def campaign_id_of(self, web_id: str) -> str | None:
+        """Return the id of the campaign with this `web_id`, the number in the address of its page; None without one."""
+        fields = _of_each("campaigns", ("id", "web_id"))
+        params = {"fields": fields, "sort_field": "create_time", "sort_dir": "DESC"}
+        call = Call("GET", "/campaigns", "looking a campaign up by the number of its page", params)
+        for page in read_pages(self._transport, call, Page[Campaign]):
+            for campaign in page:
+                if str(campaign.web_id) == web_id:
+                    return campaign.id
+        return None
+
     def reports(self, *, since_send_time: datetime | None = None) -> Iterator[MailchimpReport]:
         """Yield the reports of the sent campaigns. One may come twice."""
         params = {"fields": _of_each("reports", _REPORT)}

@@ -244,9 +244,10 @@ class BatchResult(Wire):
 
 
 class Campaign(Wire):
-    """A campaign. `status` is Mailchimp's word for it."""
+    """A campaign. `status` is Mailchimp's word for it; `web_id` is the number in the address of its page."""
 
     id: str
+    web_id: int | None = None
     type: Text = ""
     status: Text = ""
     title: Text = Field("", validation_alias=AliasPath("settings", "title"))

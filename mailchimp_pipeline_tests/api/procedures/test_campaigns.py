@@ -1,12 +1,14 @@
 """`mailchimp.campaigns` over HTTP, the database and the sandbox."""
 
 import pytest
+import requests
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns
 from mailchimp_pipeline.sandbox import CampaignStatus, FaultKind, Figures
 from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant, moment
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 FIGURES = Figures(
     emails_sent=110,
@@ -72,6 +74,15 @@ def test_tracking_twice_is_one_campaign(connected: Tenant) -> None:
     assert second["id"] == first["id"]
     assert connected.query("campaigns.list").data["items"] == [second]
     assert connected.actions()[:2] == ["campaign.refreshed", "campaign.tracked"]
+
+
+def test_a_campaign_is_found_by_the_number_in_the_address_of_its_page(connected: Tenant) -> None:
+    sandbox = connected.stage.sandbox
+    others = [sandbox.add_campaign(connected.list_id) for _ in range(3)]
+    url = f"{sandbox.api_root}/campaigns/{others[1]}"
+    web_id = requests.get(url, auth=("key", connected.api_key), timeout=PATIENCE_SECONDS).json()["web_id"]
+    by_number, by_id = track(connected, str(web_id)).data, track(connected, others[1]).data
+    assert (by_number["mailchimpCampaignId"], by_number["id"]) == (others[1], by_id["id"])
 
 
 @pytest.mark.parametrize("strange", ["0000000000", "..", "a/b", "a?b", "\0", "ann@acme.test"])
