@@ -633,7 +633,10 @@ class ConsentOracle:
     def _attribute(self, said: Withdrawal, process: Process) -> None:
         """Note whose withdrawal the product must have found it to be."""
         for entity in said.entities:
-            has_it = said.key in {self.sent.get((said.place, entity)), *self._present(entity)}
+            # Of several who had the address the ledger knows one.
+            is_shared = any(key == said.key and sent != entity for (_, sent), key in self.sent.items())
+            was_there = self.sent.get((said.place, entity)) == said.key and not is_shared
+            has_it = was_there or said.key in self._present(entity)
             own = (said.place, said.key or "")
             is_giver = self.given_by.get(own) == entity
             has_own = is_giver and self.own_addresses.get(own) == self.sent.get((said.place, entity), "")
@@ -646,6 +649,8 @@ class ConsentOracle:
 
     def _last_key(self, entity: Entity) -> str | None:
         """Return the address of somebody whom HR does not have any more, as far as the product sent it."""
+        if any(each.entity == entity for each in self.erasures):
+            return None
         return next((key for (_, sent), key in self.sent.items() if sent == entity), None)
 
     def _change(self, change: MemberChanged) -> None:

@@ -133,6 +133,9 @@ def _wrong_leavers(scenario: ConsentScenario) -> Iterator[str]:
         if not is_there or oracle.holders(list_id, key):
             continue
         person = oracle.company.find(entity)
+        if oracle.opt_in_only and oracle.consents(entity) is not YES:
+            # Who did not opt in leaves as well, by each segment's own way with leavers.
+            continue
         is_wanted = person and any(
             spec.list_id == list_id and person.matches(spec.segment_type, spec.filter_criteria)
             for _, spec in scenario.segments.values()
