@@ -126,6 +126,11 @@ def running(home: Path) -> Generator[Running]:
         }
     )
     with sandbox_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
+        # Two of Dagster's processes that make its tables at once may fail: they are there before any of them starts.
+        storage = stack.settings.dagster_postgres_url
+        assert storage
+        with opened_instance(str(stack.dagster_home), storage.get_secret_value()) as instance:
+            assert instance.schedule_storage
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
         with SandboxControl(stack.sandbox_url) as sandbox:
             yield Running(stack, pipeline, sandbox, *_ask(pipeline, sandbox))
