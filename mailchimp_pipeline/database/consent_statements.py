@@ -206,7 +206,9 @@ def record_current_addresses(
         relations = sorted(set(contacts["entity_type"].unique()))
         connection.execute(_REFRESH, {**ours, **contact_arrays(few), "relations": relations})
     found = cast("list[tuple[str, Any, Any, Any, Any, int]]", connection.execute(_UNATTRIBUTED, ours).fetchall())
-    holders = contacts_by_address(contacts, [row[0] for row in found])
+    holders = contacts_by_address(contacts, [row[0] for row in found]) if found else {}
+    if not holders:
+        return
     there = contacts[contacts["subscriber_hash"].isin(list(holders))]
     erased = ErasedContacts(session, keyring).among(there).contacts
     latest = _latest_opt_ins(session, {contact for each in holders.values() for contact in each})

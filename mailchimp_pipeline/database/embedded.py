@@ -165,16 +165,19 @@ def _start(data: Path, users: Path) -> None:
 
 
 def _run(command: Sequence[str], log: TextIO, **more: Any) -> None:  # noqa: ANN401 - what `subprocess` takes
-    subprocess.run(  # noqa: S603 - the commands are ours, no shell is involved
-        command,
-        env=machine_environment(),
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        check=True,
-        **more,
-    )
+    # The commands are ours, and no shell is involved.
+    subprocess.run(command, check=True, **_isolated(log), **more)  # noqa: S603
+
+
+def _isolated(log: TextIO) -> dict[str, Any]:
+    """Return where a command of PostgreSQL runs: nothing of this process's settings reaches it."""
+    return {
+        "env": machine_environment(),
+        "cwd": "/",
+        "stdin": subprocess.DEVNULL,
+        "stdout": log,
+        "stderr": log,
+    }
 
 
 def _wait_until_ready(data: Path, ended: int) -> None:
@@ -205,15 +208,7 @@ def _initialise(data: Path, binaries: Path, identity: _Identity, log: TextIO) ->
     with os.fdopen(ended, "rb") as last_ended:
         with os.fdopen(kept):
             process = subprocess.Popen(  # noqa: S603 - as `_run`
-                command,
-                env=machine_environment(),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(kept,),
-                **identity,
+                command, start_new_session=True, pass_fds=(kept,), **_isolated(log), **identity
             )
         try:
             code = process.wait()
