@@ -110,7 +110,7 @@ class SegmentSync:
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
         """Do the segments, and yield each one's result as soon as it is there.
 
-        Whoever stops iterating stops the work: batches under way are finished and written down, no more are sent,
+        Stopping the iteration stops the work: batches under way are finished and written down, no more are sent,
         and segments that nothing was begun with are left as they are.
         """
         ordered = sorted(segments, key=lambda segment: (segment.organisation_id, segment.mailchimp_list_id, segment.id))
@@ -134,7 +134,7 @@ class SegmentSync:
                     with working_for(segment_id=undone[0].id):
                         finish(self._result(undone[0], prepared))
                     undone.popleft()
-        except BaseException as error:  # whoever waits for these results would wait for ever
+        except BaseException as error:  # the reader of these results would wait for ever
             for segment in undone:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
             raise

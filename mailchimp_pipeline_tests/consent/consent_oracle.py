@@ -248,15 +248,20 @@ class ConsentOracle:
         """Note that a member was archived or deleted by an administrator, or bounced."""
         self.set_aside.append(SetAside(self.index(), position, list_id, reading, key, what))
 
-    def note_own_address(self, list_id: str, former: str, key: str, reading: datetime) -> None:
-        """Note that a contact gave Mailchimp another address."""
-        for said in self.withdrawals:
-            if (said.place, said.key) == (list_id, former):
-                said.changed.append(reading)
+    def note_own_address(self, list_id: str, former: str, key: str, position: int, reading: datetime) -> None:
+        """Note that a contact gave Mailchimp another address: who had withdrawn may seem to have done so just now."""
+        for said in [each for each in self.withdrawals if (each.place, each.key) == (list_id, former)]:
+            said.changed.append(reading)
+            entities = frozenset(self.holders(list_id, key))
+            self.withdrawals.append(
+                Withdrawal(self.index(), position, list_id, reading, key, entities, said.what, certainty=MAYBE)
+            )
         self.given_to.append((self.index(), list_id, former, key))
         root = self.own_addresses.pop((list_id, former), former)
         holders = self.company.holders(root)
-        giver = self.given_by.pop((list_id, former), min(holders) if len(holders) == 1 else None)
+        known = {entity for (place, entity), sent in self.sent.items() if (place, sent) == (list_id, root)}
+        is_certain = len(holders) == 1 and known <= holders
+        giver = self.given_by.pop((list_id, former), min(holders) if is_certain else None)
         if root != key:
             self.own_addresses[list_id, key] = root
             self.given_by[list_id, key] = giver

@@ -232,9 +232,10 @@ class Product:
         found = preferences.get_for_entity(self._context(organisation_id), wanted)
         return found and Preference(found.opted_in, found.consent_source)
 
-    def deliver_webhook(self, organisation_id: str, list_id: str, body: bytes) -> None:
-        """Do what the receiver does with a call of Mailchimp's."""
+    def deliver_webhook(self, organisation_id: str, list_id: str, body: bytes) -> bool:
+        """Do what the receiver does with a call of Mailchimp's; return whether it could read the members."""
         call = read_call(body, self.clock())
+        is_received = False
         with suppress(PipelineError):
             receive_webhook(
                 organisation_id,
@@ -244,9 +245,11 @@ class Product:
                 keyring=self._parts().keyring,
                 clock=self.clock,
             )
+            is_received = True
         if call.members:
             with suppress(PipelineError):
                 self._propagate(organisation_id, CrashAfter())
+        return is_received
 
     def forget(self, organisation_id: str) -> None:
         """Remove the rows of an organisation, so that jobs over all organisations pass it over."""

@@ -259,7 +259,8 @@ class ConsentScenario:
         if before is None or self.find(list_id, new_email):
             return
         self.sandbox.change_address(list_id, before.email_address, new_email)
-        self.oracle.note_own_address(list_id, key_of(email), key_of(new_email), self.clocks.now + self.mailchimp_ahead)
+        reading = self.clocks.now + self.mailchimp_ahead
+        self.oracle.note_own_address(list_id, key_of(email), key_of(new_email), self._position(), reading)
         self._take_calls(None)
 
     def deliver(self, call: WebhookCall) -> None:
@@ -268,8 +269,8 @@ class ConsentScenario:
         if not self.is_connected or self.is_elsewhere:
             return
         with self._process():
-            self.product.deliver_webhook(self.organisation_id, call.list_id, call.body)
-            if call.withdrawal:
+            is_received = self.product.deliver_webhook(self.organisation_id, call.list_id, call.body)
+            if call.withdrawal and is_received:
                 call.withdrawal.told.append(self.oracle.index())
 
     def find(self, list_id: str, email: str) -> SeenMember | None:

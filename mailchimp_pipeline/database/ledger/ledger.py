@@ -45,7 +45,7 @@ PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
 
 _T = TypeVar("_T")
-_ToldT = TypeVar("_ToldT", MemberState, Withdrawal)
+_ReportedT = TypeVar("_ReportedT", MemberState, Withdrawal)
 
 _REQUIRED = "*"
 
@@ -114,13 +114,13 @@ class DatabaseLedger:
         Nothing is recorded of the erased.
         """
         with self._session() as session:
-            told = self._not_erased(session, members)
-            parameters, connection = self._told(told.values()), driver_connection(session)
+            reported = self._not_erased(session, members)
+            parameters, connection = self._reported(reported.values()), driver_connection(session)
             # Again where some moved: one may have taken the address that another gave up.
             while connection.execute(statements.MOVE_ADDRESSES, parameters).rowcount:
                 pass
             # First the statements: what is news shows against what was known before.
-            statuses = {member.status for member in told.values()}
+            statuses = {member.status for member in reported.values()}
             if MemberStatus.UNSUBSCRIBED in statuses:
                 self._record_statements(session, statements.DEPARTURES, parameters)
             if MemberStatus.SUBSCRIBED in statuses:
@@ -128,18 +128,19 @@ class DatabaseLedger:
             if MemberStatus.PENDING in statuses:
                 invited = {str(key) for (key,) in connection.execute(statements.INVITED, parameters)}
                 if invited:
-                    parameters = self._told([each for key, each in told.items() if key not in invited])
+                    parameters = self._reported([each for key, each in reported.items() if key not in invited])
             connection.execute(statements.FORGET_REJECTIONS, parameters)
             connection.execute(statements.RECORD_STATES, parameters)
 
     def record_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> None:
         """Record withdrawals of consent, such as spam complaints."""
         with self._session() as session:
-            told = self._not_erased(session, withdrawals)
+            reported = self._not_erased(session, withdrawals)
             states = [
-                MemberState(key, MemberStatus.UNSUBSCRIBED, each.at, channel=each.channel) for key, each in told.items()
+                MemberState(key, MemberStatus.UNSUBSCRIBED, each.at, channel=each.channel)
+                for key, each in reported.items()
             ]
-            self._record_statements(session, statements.WITHDRAWALS, self._told(states))
+            self._record_statements(session, statements.WITHDRAWALS, self._reported(states))
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
         """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
@@ -209,7 +210,7 @@ class DatabaseLedger:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
             connection.execute(statements.RECORD_ADDRESS, parameters)
-        # Whoever left just before the change of the address stated something.
+        # A member who left just before the change of the address stated something.
         self.record_member_states([member])
 
     def record_accepted(
@@ -262,11 +263,11 @@ class DatabaseLedger:
         recorded = [as_statement(row, source=MAILCHIMP, list_id=self.list_id) for row in found]
         record_statements(session, self.keyring, recorded, by=MAILCHIMP, at=self.clock())
 
-    def _not_erased(self, session: OrganisationSession, told: Sequence[_ToldT]) -> dict[str, _ToldT]:
-        """Return what was told, by hash, but for the erased. Take the lock of those who record statements."""
+    def _not_erased(self, session: OrganisationSession, reported: Sequence[_ReportedT]) -> dict[str, _ReportedT]:
+        """Return what was reported, by hash, but for the erased. Take the lock of those who record statements."""
         # Before any row is locked, and before the lock that the erased are looked up with: as everywhere.
         lock_for_transaction(session, consent_lock(self.organisation_id))
-        by_hash = {each.subscriber_hash: each for each in told}
+        by_hash = {each.subscriber_hash: each for each in reported}
         erased = ErasedContacts(session, self.keyring).of_addresses(by_hash)
         return {key: each for key, each in by_hash.items() if key not in erased}
 
@@ -302,7 +303,7 @@ class DatabaseLedger:
             for key, contact_id, member_id in rows
         ]
 
-    def _told(self, members: Collection[MemberState]) -> dict[str, object]:
+    def _reported(self, members: Collection[MemberState]) -> dict[str, object]:
         return self._parameters(
             at=self.clock(),
             hashes=text_array(member.subscriber_hash for member in members),
