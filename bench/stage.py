@@ -29,9 +29,9 @@ from mailchimp_pipeline.database.tables import SegmentMemberRow
 from mailchimp_pipeline.erasure import Demand
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack
-from mailchimp_pipeline.sandbox import SandboxControl, Status
 from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
 from mailchimp_pipeline.settings import Settings
+from sandbox import SandboxControl, Status
 
 LATENCY_MS = 300
 LATENCY_PER_CONTACT_MS = 0.2

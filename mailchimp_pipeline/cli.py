@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
+from importlib.util import find_spec
 from typing import Annotated, ParamSpec
 
 import typer
@@ -56,6 +57,21 @@ class NoTokenSecret(PermanentError):
         )
 
 
+class NotACheckout(PermanentError):
+    """The command needs the sandbox, which is a part of the repository and not of the installed package."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This command needs the Mailchimp sandbox, which is not a part of the installed package. Run it from a "
+            "checkout of the repository: `make demo`, `make dev`, or `.venv/bin/mailchimp-pipeline sandbox`."
+        )
+
+
+def _require_sandbox() -> None:
+    if find_spec("sandbox") is None:
+        raise NotACheckout
+
+
 def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
     """Print a foreseen failure as its text, without a stack."""
 
@@ -78,6 +94,7 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
 @_explained
 def demo() -> None:
     """Run the main job once, with sample data and nothing to set up, and print what was synced."""
+    _require_sandbox()
     from mailchimp_pipeline.demo import run_demo
 
     run_demo(out)
@@ -87,6 +104,7 @@ def demo() -> None:
 @_explained
 def dev() -> None:
     """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
+    _require_sandbox()
     from mailchimp_pipeline.dev import run_dev
 
     run_dev(Settings.from_environment(), out)
@@ -178,7 +196,8 @@ def sandbox(
     ] = False,
 ) -> None:
     """Serve the Mailchimp sandbox on this machine, until Ctrl-C."""
-    from mailchimp_pipeline.sandbox import Behaviours, Setup, serve
+    _require_sandbox()
+    from sandbox import Behaviours, Setup, serve
 
     settings, behaviours = Settings.from_environment(), Behaviours(latency_ms=latency_ms)
     chosen = settings.sandbox_port if port is None else port

@@ -24,10 +24,10 @@ from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.processes import isolated
 from mailchimp_pipeline.sample import change_sample, write_sample
-from mailchimp_pipeline.sandbox import CampaignStatus, Figures, SandboxControl, Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.tables import audience_table, segment_table
+from sandbox import CampaignStatus, Figures, SandboxControl, Status
 
 _FIGURES = Figures(emails_sent=1106, opens=812, unique_opens=514, clicks=140, unique_clicks=121, subscriber_clicks=98)
 _PATIENCE_SECONDS = 180

@@ -22,8 +22,8 @@ from mailchimp_pipeline.local_stack import (
     wait_for_port,
     workspace_arguments,
 )
-from mailchimp_pipeline.sandbox import Behaviours, Sandbox, SandboxControl, Setup, serve
 from mailchimp_pipeline.settings import Settings
+from sandbox import Behaviours, Sandbox, SandboxControl, Setup, serve
 
 _LOOK_EVERY_SECONDS = 1.0
 

@@ -272,7 +272,7 @@ def workspace_arguments() -> Sequence[str]:
 
 def _start_sandbox(children: Children, port: int) -> str:
     expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
-    command = [sys.executable, "-m", "mailchimp_pipeline.sandbox", "--port", str(port)]
+    command = [sys.executable, "-m", "sandbox", "--port", str(port)]
     children.start("sandbox", command, foreign_environment())
     wait_for_port(port, children, what="The Mailchimp sandbox")
     return f"http://{_LOOPBACK}:{port}"

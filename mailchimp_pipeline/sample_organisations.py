@@ -18,8 +18,8 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local_stack import SandboxStack
-from mailchimp_pipeline.sandbox import AccountSetup, AudienceSetup, SandboxControl
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
+from sandbox import AccountSetup, AudienceSetup, SandboxControl
 
 
 class NotASampleOrganisation(PermanentError):

@@ -23,10 +23,10 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.local_stack import free_port, installed
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
 from mailchimp_pipeline.sample_organisations import ORGANISATIONS
-from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import SandboxControl
 
 OTHER_KEYS = "2:" + "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="
 

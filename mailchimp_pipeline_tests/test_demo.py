@@ -16,10 +16,10 @@ from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.demo import DemoFailed, _Demo, _settings
 from mailchimp_pipeline.local_stack import sandbox_stack
 from mailchimp_pipeline.sample import change_sample
-from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline_tests.conftest import server_directory
+from sandbox import SandboxControl
 
 
 @dataclass

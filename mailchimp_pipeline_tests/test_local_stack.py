@@ -30,12 +30,12 @@ from mailchimp_pipeline.local_stack import (
     workspace_arguments,
 )
 from mailchimp_pipeline.processes import Children
-from mailchimp_pipeline.sandbox import SandboxControl
 from mailchimp_pipeline.settings import VARIABLES, Settings
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.database.builders import a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
 from mailchimp_pipeline_tests.waiting import eventually
+from sandbox import SandboxControl
 
 OWN = {
     "MAILCHIMP_PIPELINE_DATABASE_URL": "postgresql://db.example.com/pipeline",

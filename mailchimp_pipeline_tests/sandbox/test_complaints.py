@@ -4,8 +4,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox, Status
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, a_member
+from sandbox import Sandbox, Status
 
 
 @pytest.mark.parametrize("status", ["unsubscribed", "cleaned"])

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import Bar, Sandbox, Seed, Status
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, AudienceApi, a_member
+from sandbox import Bar, Sandbox, Seed, Status
 
 Act = Callable[[Sandbox, str], None]
 

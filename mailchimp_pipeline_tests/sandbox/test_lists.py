@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, SetClock, a_member, errors_of
+from sandbox import Sandbox
 
 
 def test_the_lists_of_an_account(sandbox: Sandbox, account_id: str, api: AudienceApi) -> None:

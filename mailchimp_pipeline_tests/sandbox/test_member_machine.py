@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mailchimp_pipeline.sandbox import Sandbox, Status
-from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, AudienceApi, a_member
+from sandbox import Sandbox, Status
+from sandbox.model.acts import ImpossibleActError
 
 people = st.sampled_from([ANN, BOB])
 statuses = st.sampled_from(["subscribed", "pending", "unsubscribed", "cleaned", "transactional"])

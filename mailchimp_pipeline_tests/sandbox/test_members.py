@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, AudienceApi, SetClock, a_member, errors_of
+from sandbox import Sandbox
 
 
 def test_a_member_is_found_by_hash_by_address_and_by_contact_id(api: AudienceApi) -> None:

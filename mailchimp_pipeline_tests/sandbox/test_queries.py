@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 from mailchimp_pipeline_tests.sandbox.calls import ANN, AudienceApi, a_member, errors_of
+from sandbox import Sandbox
 
 LISTINGS = ("/lists", "/campaigns", "/reports", "{here}/members", "{here}/merge-fields", "{here}/segments")
 

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from mailchimp_pipeline.sandbox import CampaignStatus, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, a_member, errors_of
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import CampaignStatus, Sandbox
 
 EVERYTHING = {
     "events": dict.fromkeys(("subscribe", "unsubscribe", "profile", "cleaned", "upemail", "campaign"), True),
