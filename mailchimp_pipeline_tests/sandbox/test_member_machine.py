@@ -59,10 +59,6 @@ class MemberMachine(RuleBasedStateMachine):
         self.note_bounce(address)
 
     @rule(address=people)
-    def post(self, address: str) -> None:
-        self.answered(self.api.post(f"{self.api.here}/members", a_member(address)))
-
-    @rule(address=people)
     def archive(self, address: str) -> None:
         self.answered(self.api.delete(self.api.member(address)))
 

@@ -125,7 +125,7 @@ class TrafficControls(Operations):
             webhook_id = self._world.new_id()
             secret = self._world.new_id(64) if signed else None
             webhook = Webhook(webhook_id, url, frozenset(EVENTS), frozenset(sources), secret)
-            self._world.audience(list_id).webhooks.put(webhook)
+            self._world.audience(list_id).webhooks.add(webhook)
             return webhook_id
 
     def take_webhooks(self) -> list[HeldWebhook]:

@@ -116,7 +116,7 @@ def _tag(enrolment: Enrolment, member: Member, entry: Entry, *, replace_all: boo
         segments.set_tags(member.number, entry.tag_names, enrolment.deed.at)
         return
     for name in entry.tag_names:
-        segments.tag(member.number, name, enrolment.deed.at, active=True)
+        segments.tag(member.number, name, enrolment.deed.at)
 
 
 def _address(body: object) -> str:

@@ -29,19 +29,6 @@ class Enrolment:
     skip_merge_validation: bool = False
     limits: SignupLimits = field(default_factory=SignupLimits)
 
-    def create(self, entry: Entry) -> Member:
-        """Do what POST /members does: take in a new address, or bring back an archived one."""
-        address = entry.required_address()
-        if entry.status is None:
-            raise problems.invalid_schema(FieldError("status", "This value should not be blank."))
-        member = self.audience.find(address_hash(address))
-        if member is None:
-            return self.take_in(entry)
-        self._check_allowed(member, entry.asked_status)
-        if member.status is not Status.ARCHIVED:
-            raise problems.member_exists(address)
-        return self.change(member, entry)
-
     def put(self, key: str, entry: Entry) -> Member:
         """Do what PUT does: change the member of that key, or take in the address given."""
         address = entry.required_address()

@@ -69,14 +69,10 @@ class StaticSegments:
         """Return the segments a member is in."""
         return [segment for segment in self._by_id.values() if number in segment.joined] if self._by_id else []
 
-    def tag(self, number: int, name: str, now: datetime, *, active: bool) -> None:
-        """Put a tag on a member or take it off; a tag nobody had before comes into being."""
-        segment = self.named(name)
-        if active:
-            segment = segment or self.add(name, now)
-            segment.joined.setdefault(number, now)
-        elif segment is not None:
-            segment.joined.pop(number, None)
+    def tag(self, number: int, name: str, now: datetime) -> None:
+        """Put a tag on a member; a tag nobody had before comes into being."""
+        segment = self.named(name) or self.add(name, now)
+        segment.joined.setdefault(number, now)
 
     def set_tags(self, number: int, names: Iterable[str], now: datetime) -> None:
         """Leave a member with exactly these tags."""
@@ -86,7 +82,7 @@ class StaticSegments:
             if segment.name.lower() not in kept:
                 del segment.joined[number]
         for name in wanted:
-            self.tag(number, name, now, active=True)
+            self.tag(number, name, now)
 
     def drop(self, number: int) -> None:
         """Take a member out of all segments."""

@@ -77,22 +77,16 @@ class Webhooks:
         """Return the webhooks in the order they were made."""
         return list(self._by_id.values())
 
-    def get(self, webhook_id: str) -> Webhook:
-        """Return a webhook; a problem where there is none."""
-        if webhook_id not in self._by_id:
-            raise problems.not_found()
-        return self._by_id[webhook_id]
-
-    def put(self, webhook: Webhook) -> None:
-        """Add a webhook or replace the one with its id; refuses a URL that differs from another in its query alone."""
-        others = (other for other in self._by_id.values() if other.id != webhook.id)
-        if any(_without_query(other.url) == _without_query(webhook.url) for other in others):
+    def add(self, webhook: Webhook) -> None:
+        """Add a webhook; refuses a URL that differs from another in its query alone."""
+        if any(_without_query(other.url) == _without_query(webhook.url) for other in self._by_id.values()):
             raise problems.invalid_schema(FieldError("url", "Sorry, you can't set up multiple WebHooks for one URL"))
         self._by_id[webhook.id] = webhook
 
     def remove(self, webhook_id: str) -> None:
-        """Remove a webhook."""
-        del self._by_id[self.get(webhook_id).id]
+        """Remove a webhook; a problem where there is none."""
+        if self._by_id.pop(webhook_id, None) is None:
+            raise problems.not_found()
 
     def tell(self, happening: Happening) -> None:
         """Send a happening to every webhook that asked for its kind from its source."""
@@ -101,10 +95,9 @@ class Webhooks:
                 self._send(Delivery(webhook, happening))
 
 
-def chosen(given: Mapping[str, bool] | None, known: Sequence[str], before: frozenset[str]) -> frozenset[str]:
-    """Return which of the known names are on, after a request said yes or no to some of them."""
-    switched = given or {}
-    return frozenset(name for name in known if switched.get(name, name in before))
+def chosen(given: Mapping[str, bool] | None, known: Sequence[str]) -> frozenset[str]:
+    """Return which of the known names a request turns on."""
+    return frozenset(name for name in known if (given or {}).get(name))
 
 
 def _without_query(url: str) -> str:

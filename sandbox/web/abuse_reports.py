@@ -1,10 +1,9 @@
 """Routes of the complaints about spam in an audience."""
 
-from sandbox.model import problems
 from sandbox.model.audiences import AbuseReport, Audience
 from sandbox.web.endpoints import Answer, Call, Endpoint
 from sandbox.web.member_shapes import moment
-from sandbox.web.queries import FIELDS, PAGES
+from sandbox.web.queries import PAGES
 
 _REPORTS = "/lists/{list_id}/abuse-reports"
 
@@ -16,15 +15,6 @@ def list_reports(call: Call) -> Answer:
     return Answer(
         {"abuse_reports": shown, "list_id": call.audience.id, "total_items": len(reports), "_links": []},
     )
-
-
-def one_report(call: Call) -> Answer:
-    """GET an abuse report."""
-    number = call.number("report_id")
-    for report in call.audience.abuse_reports:
-        if report.id == number:
-            return Answer(_shape(call.audience, report))
-    raise problems.not_found()
 
 
 def _shape(audience: Audience, report: AbuseReport) -> dict[str, object]:
@@ -47,7 +37,4 @@ _SAMPLE: dict[str, object] = {
     "_links": [],
 }
 
-ENDPOINTS = (
-    Endpoint("GET", _REPORTS, list_reports, takes=PAGES, lists={"abuse_reports": _SAMPLE}),
-    Endpoint("GET", f"{_REPORTS}/{{report_id}}", one_report, takes=FIELDS),
-)
+ENDPOINTS = (Endpoint("GET", _REPORTS, list_reports, takes=PAGES, lists={"abuse_reports": _SAMPLE}),)

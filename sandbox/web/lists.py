@@ -1,4 +1,4 @@
-"""Routes of the account and its audiences: ping, the account, lists, batch subscribe, search.
+"""Routes of the account and its audiences: ping, the account, lists, batch subscribe.
 
 What does not belong here: single members (`members`).
 """
@@ -14,11 +14,11 @@ from sandbox.model.addresses import address_hash
 from sandbox.model.audiences import Audience
 from sandbox.model.campaigns import CampaignStatus
 from sandbox.model.journal import AskedMember
-from sandbox.model.members import Member, Status
+from sandbox.model.members import Status
 from sandbox.web import samples
 from sandbox.web.endpoints import Answer, Call, Endpoint
 from sandbox.web.list_shapes import audience_shape
-from sandbox.web.member_shapes import batch_member_shape, member_shape, moment
+from sandbox.web.member_shapes import batch_member_shape, moment
 from sandbox.web.queries import FIELDS, PAGES
 
 BATCH = "/lists/{list_id}"
@@ -33,7 +33,6 @@ _LISTS = PAGES | {
     "include_total_contacts",
 }
 _BATCH = frozenset({"skip_merge_validation", "skip_duplicate_check"})
-_LARGEST_SEARCH = 30
 _LIST_LIMIT = 100
 
 
@@ -137,34 +136,8 @@ def _asked(address: str | None, body: object) -> AskedMember:
     return AskedMember(address or asked.get("email_address", ""), **asked)
 
 
-def search_members(call: Call) -> Answer:
-    """GET /search-members."""
-    wanted = (call.query.text("query") or "").strip().lower()
-    list_id = call.query.text("list_id")
-    audiences = [call.account.audience(list_id)] if list_id else list(call.account.audiences.values())
-    exact = [(a, m) for a in audiences if "@" in wanted and (m := a.find(wanted)) is not None]
-    partial = exact or _search(audiences, wanted)
-    return Answer({"exact_matches": _matches(exact), "full_search": _matches(partial), "_links": []})
-
-
 def _of(body: object, name: str) -> object:
     return cast("dict[str, object]", body).get(name) if isinstance(body, dict) else None
-
-
-def _search(audiences: list[Audience], wanted: str) -> list[tuple[Audience, Member]]:
-    found: list[tuple[Audience, Member]] = []
-    for audience in audiences:
-        for member in audience.members.values():
-            names = audience.merge_fields.read(member.values)
-            text = f"{names.get('FNAME', '')} {names.get('LNAME', '')} {member.address}".lower()
-            if wanted and wanted in text:
-                found.append((audience, member))
-    return found
-
-
-def _matches(found: list[tuple[Audience, Member]]) -> dict[str, object]:
-    members = [member_shape(audience, member) for audience, member in found[:_LARGEST_SEARCH]]
-    return {"members": members, "total_items": len(found)}
 
 
 def _shape(call: Call, audience: Audience) -> dict[str, object]:
@@ -206,5 +179,4 @@ ENDPOINTS = (
     Endpoint("GET", "/lists", lists, takes=_LISTS, lists={"lists": samples.AUDIENCE}),
     Endpoint("GET", BATCH, one_list, takes=FIELDS | {"include_total_contacts"}),
     Endpoint("POST", BATCH, batch_subscribe, takes=_BATCH),
-    Endpoint("GET", "/search-members", search_members, takes=FIELDS | {"query", "list_id"}),
 )

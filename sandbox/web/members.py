@@ -1,11 +1,9 @@
-"""Routes of the members of an audience, and of their tags.
+"""Routes of the members of an audience.
 
 What does not belong here: many at once (`lists`), the rules (`model.enrolment`).
 """
 
-from typing import Literal, cast
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import cast
 
 from sandbox.model import entries, problems
 from sandbox.model.enrolment import Enrolment
@@ -14,7 +12,7 @@ from sandbox.model.members import Member, Status
 from sandbox.model.problems import FieldError
 from sandbox.web import samples
 from sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
-from sandbox.web.member_shapes import member_shape, moment
+from sandbox.web.member_shapes import member_shape
 from sandbox.web.queries import FIELDS, PAGES
 
 _MEMBERS = "/lists/{list_id}/members"
@@ -36,24 +34,6 @@ _LISTED = PAGES | {
 _SORT_FIELDS = ("timestamp_opt", "timestamp_signup", "last_changed")
 
 
-class TagChange(BaseModel):
-    """A tag put on or taken off."""
-
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-
-    name: str = Field(min_length=1)
-    status: Literal["active", "inactive"]
-
-
-class TagChanges(BaseModel):
-    """The body of a change of tags."""
-
-    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-
-    tags: list[TagChange]
-    is_syncing: bool = False
-
-
 def list_members(call: Call) -> Answer:
     """GET members."""
     audience = call.audience
@@ -65,15 +45,6 @@ def list_members(call: Call) -> Answer:
         "_links": [],
     }
     return Answer(body)
-
-
-def add_member(call: Call) -> Answer:
-    """POST members."""
-    entry = entries.parse(call.body)
-    member = _enrolment(call).create(entry)
-    for name in entry.tag_names:
-        call.audience.segments.tag(member.number, name, call.world.now(), active=True)
-    return _shown(call, member)
 
 
 def get_member(call: Call) -> Answer:
@@ -109,23 +80,6 @@ def delete_member(call: Call) -> Answer:
     return NO_CONTENT
 
 
-def member_tags(call: Call) -> Answer:
-    """GET a member's tags."""
-    number = call.member.number
-    segments = call.audience.segments.of(number)
-    tags = [{"id": s.id, "name": s.name, "date_added": moment(s.joined[number])} for s in call.query.page(segments)]
-    return Answer({"tags": tags, "total_items": len(segments), "_links": []})
-
-
-def change_tags(call: Call) -> Answer:
-    """POST a member's tags."""
-    number = call.member.number
-    for change in call.read(TagChanges).tags:
-        active = change.status == "active"
-        call.audience.segments.tag(number, change.name, call.world.now(), active=active)
-    return NO_CONTENT
-
-
 def _enrolment(call: Call) -> Enrolment:
     skip = call.query.flag("skip_merge_validation")
     return call.world.enrolment(call.audience, skip_merge_validation=skip)
@@ -157,12 +111,9 @@ def _query(call: Call) -> MemberQuery:
 
 ENDPOINTS = (
     Endpoint("GET", _MEMBERS, list_members, takes=_LISTED, lists={"members": samples.MEMBER}),
-    Endpoint("POST", _MEMBERS, add_member, takes=_WRITTEN),
     Endpoint("GET", _MEMBER, get_member, takes=FIELDS),
     Endpoint("PUT", _MEMBER, put_member, takes=_WRITTEN),
     Endpoint("PATCH", _MEMBER, patch_member, takes=_WRITTEN),
     Endpoint("DELETE", _MEMBER, archive_member),
     Endpoint("POST", f"{_MEMBER}/actions/delete-permanent", delete_member),
-    Endpoint("GET", f"{_MEMBER}/tags", member_tags, takes=PAGES, lists={"tags": samples.TAG}),
-    Endpoint("POST", f"{_MEMBER}/tags", change_tags),
 )

@@ -9,12 +9,11 @@ from sandbox.model import problems
 from sandbox.model.merge_fields import KINDS, Kind, MergeFieldChange
 from sandbox.model.problems import FieldError
 from sandbox.web import samples
-from sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
+from sandbox.web.endpoints import Answer, Call, Endpoint
 from sandbox.web.list_shapes import merge_field_shape
-from sandbox.web.queries import FIELDS, PAGES
+from sandbox.web.queries import PAGES
 
 _FIELDS = "/lists/{list_id}/merge-fields"
-_FIELD = "/lists/{list_id}/merge-fields/{merge_id}"
 
 
 class Options(BaseModel):
@@ -24,7 +23,7 @@ class Options(BaseModel):
 
 
 class Wanted(BaseModel):
-    """The body that makes or changes a field."""
+    """The body that makes a field."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
@@ -76,29 +75,9 @@ def add_field(call: Call) -> Answer:
     return Answer(merge_field_shape(call.audience, field))
 
 
-def get_field(call: Call) -> Answer:
-    """GET a merge field."""
-    return Answer(merge_field_shape(call.audience, call.audience.merge_fields.get(call.number("merge_id"))))
-
-
-def change_field(call: Call) -> Answer:
-    """PATCH a merge field."""
-    field = call.audience.merge_fields.change(call.number("merge_id"), call.read(Wanted).change())
-    return Answer(merge_field_shape(call.audience, field))
-
-
-def remove_field(call: Call) -> Answer:
-    """DELETE a merge field."""
-    call.audience.merge_fields.remove(call.number("merge_id"))
-    return NO_CONTENT
-
-
 ENDPOINTS = (
     Endpoint(
         "GET", _FIELDS, list_fields, takes=PAGES | {"type", "required"}, lists={"merge_fields": samples.MERGE_FIELD}
     ),
     Endpoint("POST", _FIELDS, add_field),
-    Endpoint("GET", _FIELD, get_field, takes=FIELDS),
-    Endpoint("PATCH", _FIELD, change_field),
-    Endpoint("DELETE", _FIELD, remove_field),
 )

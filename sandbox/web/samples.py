@@ -25,7 +25,6 @@ _ANY: dict[str, object] = {"merge_fields": [], "interests": []}
 AUDIENCE = audience_shape(_HERE, 0, "", total_contacts=True)
 MEMBER = {**member_shape(_HERE, _SOMEBODY), **_ANY}
 BATCH_MEMBER = {**batch_member_shape(_HERE, _SOMEBODY), **_ANY}
-TAG: dict[str, object] = {"id": 0, "name": "", "date_added": ""}
 MERGE_FIELD = merge_field_shape(_HERE, MergeField(0, "", ""))
 SEGMENT = segment_shape(_HERE, StaticSegment(0, "", _THEN, _THEN))
 CAMPAIGN = campaign_shape(_SOMETHING, _HERE, sent=True)

@@ -13,7 +13,7 @@ from sandbox.web import samples
 from sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
 from sandbox.web.list_shapes import segment_shape
 from sandbox.web.member_shapes import batch_member_shape
-from sandbox.web.queries import FIELDS, PAGES
+from sandbox.web.queries import PAGES
 
 _SEGMENTS = "/lists/{list_id}/segments"
 _SEGMENT = "/lists/{list_id}/segments/{segment_id}"
@@ -55,11 +55,6 @@ def add_segment(call: Call) -> Answer:
     segment = call.audience.segments.add(wanted.name or "", call.world.now())
     _join(call, segment, wanted.static_segment)
     return _shown(call, segment)
-
-
-def get_segment(call: Call) -> Answer:
-    """GET a segment."""
-    return _shown(call, _segment(call))
 
 
 def change_segment(call: Call) -> Answer:
@@ -138,7 +133,6 @@ def _leave(call: Call, segment: StaticSegment, addresses: list[str]) -> list[Mem
 ENDPOINTS = (
     Endpoint("GET", _SEGMENTS, list_segments, takes=PAGES | {"type"}, lists={"segments": samples.SEGMENT}),
     Endpoint("POST", _SEGMENTS, add_segment),
-    Endpoint("GET", _SEGMENT, get_segment, takes=FIELDS),
     Endpoint("POST", _SEGMENT, change_members),
     Endpoint("PATCH", _SEGMENT, change_segment),
     Endpoint("DELETE", _SEGMENT, remove_segment),

@@ -19,11 +19,10 @@ from sandbox.web.list_shapes import webhook_shape
 _WEBHOOKS = "/lists/{list_id}/webhooks"
 _WEBHOOK = "/lists/{list_id}/webhooks/{webhook_id}"
 _PAGES = frozenset({"count", "offset"})
-_ON_AT_FIRST: frozenset[str] = frozenset()
 
 
 class Wanted(BaseModel):
-    """The body that makes or changes a webhook."""
+    """The body that makes a webhook."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
@@ -64,42 +63,19 @@ def add_webhook(call: Call) -> Answer:
     webhook = Webhook(
         call.world.new_id(),
         wanted.url,
-        chosen(wanted.events, EVENTS, _ON_AT_FIRST),
-        chosen(wanted.sources, SOURCES, _ON_AT_FIRST),
+        chosen(wanted.events, EVENTS),
+        chosen(wanted.sources, SOURCES),
         secret,
     )
-    call.audience.webhooks.put(webhook)
+    call.audience.webhooks.add(webhook)
     shape = webhook_shape(call.audience, webhook)
     return Answer(shape if secret is None else {**shape, "signing_secret": secret})
-
-
-def get_webhook(call: Call) -> Answer:
-    """GET a webhook."""
-    return Answer(webhook_shape(call.audience, _webhook(call)))
-
-
-def change_webhook(call: Call) -> Answer:
-    """PATCH a webhook."""
-    before, wanted = _webhook(call), call.read(Wanted)
-    webhook = Webhook(
-        before.id,
-        wanted.url or before.url,
-        chosen(wanted.events, EVENTS, before.events),
-        chosen(wanted.sources, SOURCES, before.sources),
-        before.secret,
-    )
-    call.audience.webhooks.put(webhook)
-    return Answer(webhook_shape(call.audience, webhook))
 
 
 def remove_webhook(call: Call) -> Answer:
     """DELETE a webhook."""
     call.audience.webhooks.remove(call.places["webhook_id"])
     return NO_CONTENT
-
-
-def _webhook(call: Call) -> Webhook:
-    return call.audience.webhooks.get(call.places["webhook_id"])
 
 
 def _probe(url: str, timeout: float) -> int:
@@ -114,7 +90,5 @@ def _probe(url: str, timeout: float) -> int:
 ENDPOINTS = (
     Endpoint("GET", _WEBHOOKS, list_webhooks, takes=_PAGES),
     Endpoint("POST", _WEBHOOKS, add_webhook, check_url),
-    Endpoint("GET", _WEBHOOK, get_webhook),
-    Endpoint("PATCH", _WEBHOOK, change_webhook, check_url),
     Endpoint("DELETE", _WEBHOOK, remove_webhook),
 )
