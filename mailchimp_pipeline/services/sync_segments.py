@@ -164,7 +164,7 @@ class SegmentSync:
             return unread[kinds[0]]
         contacts = pd.concat([frame for frame in read.values() if not isinstance(frame, _Failed)], ignore_index=True)
         suppressions, erased = self.records.suppressions(organisation_id, contacts)
-        unsubscribed, problems = self._push_opt_outs(organisation_id, audiences)
+        unsubscribed, problems = self._push_opt_outs(organisation_id, audiences, erased)
         if self.push and not problems:
             self.records.mark_propagated(organisation_id, begun)
         population = Population.prepare(contacts, suppressions)
@@ -182,14 +182,14 @@ class SegmentSync:
         )
 
     def _push_opt_outs(
-        self, organisation_id: str, audiences: Mapping[str, PulledAudience]
+        self, organisation_id: str, audiences: Mapping[str, PulledAudience], erased: ErasedAmong
     ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
         if not self.push:
             return {}, {}
-        outstanding = [
-            list_id for list_id in self.records.audiences_to_unsubscribe(organisation_id) if list_id in audiences
-        ]
-        return push_to_audiences(organisation_id, outstanding, self.audiences(organisation_id), records=self.records)
+        to_unsubscribe = self.records.audiences_to_unsubscribe(organisation_id, erased)
+        outstanding = [list_id for list_id in to_unsubscribe if list_id in audiences]
+        mailchimp = self.audiences(organisation_id)
+        return push_to_audiences(organisation_id, outstanding, mailchimp, records=self.records, erased=erased)
 
     def _result(self, segment: Segment, prepared: "_Prepared | _Failed") -> SegmentResult:
         begun = self.clock()
@@ -225,7 +225,7 @@ class SegmentSync:
             self.records.mark_syncing(segment)
             counts = self._replaced(segment, membership, prepared)
             del membership  # it is stored: a push needs no memory for it
-            report = self._push_segment(segment, pulled.audience, hold)
+            report = self._push_segment(segment, pulled.audience, hold, prepared.erased)
             is_rejected = report.rejected_share > MOST_REJECTED
             result = SegmentResult(
                 segment,
@@ -256,12 +256,12 @@ class SegmentSync:
             raise ConsentViolated(segment, violations)
         return counts
 
-    def _push_segment(self, segment: Segment, audience: Audience, hold: Hold) -> SyncReport:
+    def _push_segment(self, segment: Segment, audience: Audience, hold: Hold, erased: ErasedAmong) -> SyncReport:
         def stopping() -> bool:
             hold.require()
             return self.stopping.is_set()
 
-        ledger = self.records.ledger(segment.organisation_id, segment.mailchimp_list_id)
+        ledger = self.records.ledger(segment.organisation_id, segment.mailchimp_list_id, erased)
         return push_segment(
             segment.id,
             audience,

@@ -298,3 +298,22 @@ def test_nothing_is_recorded_of_an_erased_contact_who_has_an_address_that_unsubs
             {"organisation_id": scenario.organisation_id, "subscriber_hash": hash_of(NEW)},
         ).all()
     assert (scenario.preference(ANN), found) == (None, [])
+
+
+@pytest.mark.parametrize("has_segment", [True, False])
+def test_an_erased_contact_who_takes_over_an_address_is_not_mailed_at_it(
+    scenario: ConsentScenario, *, has_segment: bool
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, OTHERS)
+    scenario.days_pass()
+    scenario.erase(BOB)
+    scenario.company.change(BOB, email=HERS)
+    scenario.company.change(ANN, email=OTHERS)
+    if has_segment:
+        scenario.days_pass()
+    else:
+        scenario.delete_segment(EVERYBODY.name)
+        scenario.clocks.move(DAY)
+        scenario.tick()
+    assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED

@@ -18,7 +18,7 @@ from mailchimp_pipeline.contacts.arrow import text_column
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import NOBODY, ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.ledger.comparison import compare
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
@@ -71,6 +71,8 @@ class DatabaseLedger:
     organisation_id: str
     list_id: str
     clock: Clock
+    erased: ErasedAmong = NOBODY
+    """The erased contacts who are in the source: members with their addresses are unsubscribed."""
     piece: int = PIECE
 
     def read_through(self) -> datetime | None:
@@ -189,9 +191,7 @@ class DatabaseLedger:
             if not has_news:
                 return {}
             # An erased contact is in no segment any more, so that the hashes need not be compared.
-            parameters = self._parameters(
-                segment_id=row_id(segment_id), **contact_arrays(rows), **ErasedAmong().parameters()
-            )
+            parameters = self._parameters(segment_id=row_id(segment_id), **contact_arrays(rows), **NOBODY.parameters())
             found = connection.execute(statements.RECHECK, parameters).fetchall()
         return {
             str(key): Recheck(None if status is None else KnownStatus(str(status)), may_be_sent=bool(may_be_sent))
@@ -200,7 +200,7 @@ class DatabaseLedger:
 
     def members_to_unsubscribe(self) -> Sequence[MemberRef]:
         """Return the members, subscribed or pending, who may not be e-mailed."""
-        return self._refs(statements.TO_UNSUBSCRIBE_IN_AUDIENCE)
+        return self._refs(statements.TO_UNSUBSCRIBE_IN_AUDIENCE, **self.erased.parameters())
 
     def leavers(self) -> Sequence[MemberRef]:
         """Return the members from us, subscribed, that are to be archived."""
@@ -305,9 +305,9 @@ class DatabaseLedger:
             audience = _of_audience(session, AudienceReadRow, self.list_id)
             session.execute(update(AudienceReadRow).where(*audience).values(noted))
 
-    def _refs(self, query: sql.SQL) -> list[MemberRef]:
+    def _refs(self, query: sql.SQL, **more: object) -> list[MemberRef]:
         with self._session() as session:
-            rows = driver_connection(session).execute(query, self._parameters()).fetchall()
+            rows = driver_connection(session).execute(query, self._parameters(**more)).fetchall()
         return [
             MemberRef(str(key), str(contact_id) if contact_id else None, str(member_id) if member_id else None)
             for key, contact_id, member_id in rows

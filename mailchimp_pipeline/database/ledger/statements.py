@@ -10,6 +10,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from mailchimp_pipeline.consent.decision import (
+    ERASED_ADDRESSES,
     EXCLUSION,
     RECENTLY_CHANGED,
     SUPPRESSED_ADDRESSES,
@@ -264,7 +265,7 @@ where known.status in ('subscribed', 'pending')
 TO_UNSUBSCRIBE: LiteralString = f"""
 {MEMBERS_OF_SUPPRESSED_CONTACTS}
 union
-select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join lateral (
+select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about cross join lateral (
     select there.* from (
         select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
     ) as audience cross join lateral (
@@ -279,7 +280,7 @@ select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join lateral (
 ) as known
 where known.status in ('subscribed', 'pending')
 """
-"""The members of the organisation's audiences who may not be e-mailed."""
+"""The members of the organisation's audiences who may not be e-mailed; with the placeholder `erased_addresses`."""
 
 TO_UNSUBSCRIBE_IN_AUDIENCE = sql.SQL(f"""
 select subscriber_hash, contact_id, member_id from ({TO_UNSUBSCRIBE}) as member
