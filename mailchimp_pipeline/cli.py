@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
-from importlib.util import find_spec
 from typing import Annotated, ParamSpec
 
 import typer
@@ -57,21 +56,6 @@ class NoTokenSecret(PermanentError):
         )
 
 
-class NotACheckout(PermanentError):
-    """The command needs the sandbox, which is a part of the repository and not of the installed package."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This command needs the Mailchimp sandbox, which is not a part of the installed package. Run it from a "
-            "checkout of the repository: `make demo`, `make dev`, or `.venv/bin/mailchimp-pipeline sandbox`."
-        )
-
-
-def _require_sandbox() -> None:
-    if find_spec("sandbox") is None:
-        raise NotACheckout
-
-
 def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
     """Print a foreseen failure as its text, without a stack."""
 
@@ -94,8 +78,10 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
 @_explained
 def demo() -> None:
     """Run the main job once, with sample data and nothing to set up, and print what was synced."""
-    _require_sandbox()
-    from mailchimp_pipeline.demo import run_demo
+    from mailchimp_pipeline.local.checkout import require_sandbox
+
+    require_sandbox()
+    from mailchimp_pipeline.local.demo import run_demo
 
     run_demo(out)
 
@@ -104,8 +90,10 @@ def demo() -> None:
 @_explained
 def dev() -> None:
     """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
-    _require_sandbox()
-    from mailchimp_pipeline.dev import run_dev
+    from mailchimp_pipeline.local.checkout import require_sandbox
+
+    require_sandbox()
+    from mailchimp_pipeline.local.dev import run_dev
 
     run_dev(Settings.from_environment(), out)
 
@@ -137,7 +125,7 @@ def token(
     """Print a bearer token for the API, for development."""
     from api.auth import make_token
     from api.trpc import Role as AuthRole
-    from mailchimp_pipeline.local import local_state
+    from mailchimp_pipeline.embedded.local_state import local_state
 
     settings = local_state(Settings.from_environment())
     secret = settings.token_secret
@@ -165,7 +153,7 @@ def actor(
     """Print the names that the audit log has for a caller: for an e-mail address, one for each encryption key."""
     from mailchimp_pipeline.database.audit import actor_names
     from mailchimp_pipeline.database.encryption import Keyring
-    from mailchimp_pipeline.local import local_state
+    from mailchimp_pipeline.embedded.local_state import local_state
 
     settings = local_state(Settings.from_environment())
     keyring = Keyring.parse(settings.encryption_keys.get_secret_value())
@@ -196,21 +184,13 @@ def sandbox(
     ] = False,
 ) -> None:
     """Serve the Mailchimp sandbox on this machine, until Ctrl-C."""
-    _require_sandbox()
-    from sandbox import Behaviours, Setup, serve
+    from mailchimp_pipeline.local.checkout import require_sandbox
 
-    settings, behaviours = Settings.from_environment(), Behaviours(latency_ms=latency_ms)
-    chosen = settings.sandbox_port if port is None else port
-    if sample:
-        from mailchimp_pipeline.dev import run_sample_sandbox
+    require_sandbox()
+    from mailchimp_pipeline.local.dev import run_sandbox
 
-        run_sample_sandbox(settings, chosen, behaviours, out)
-        return
-    serve(
-        chosen,
-        Setup(behaviours=behaviours),
-        on_ready=lambda sandbox: out.print(f"MAILCHIMP_API_ROOT={sandbox.api_root}"),
-    )
+    settings = Settings.from_environment()
+    run_sandbox(settings, settings.sandbox_port if port is None else port, latency_ms, out, sample=sample)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.defs.jobs import segment_sync
 from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
-from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
+from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import SegmentStatus, SegmentType
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment

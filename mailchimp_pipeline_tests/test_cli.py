@@ -20,9 +20,9 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.local_stack import free_port, installed
+from mailchimp_pipeline.local.sample_organisations import ORGANISATIONS
+from mailchimp_pipeline.local.stack import free_port, installed
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.sample_organisations import ORGANISATIONS
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS

@@ -12,15 +12,15 @@ from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
+from mailchimp_pipeline.embedded.local_state import local_state
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import LateSource, open_source
@@ -56,7 +56,7 @@ class NoSource(PermanentError):
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
     """Yield settings that lack no key and no database: what is missing is made or started on this machine.
 
-    Raises `settings.SettingsError` and `database.embedded.EmbeddedDatabaseUnavailable`.
+    Raises `settings.SettingsError` and `embedded.server.EmbeddedDatabaseUnavailable`.
     """
     settings = settings or Settings.from_environment()
     if settings.database_url:

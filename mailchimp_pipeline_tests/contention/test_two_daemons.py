@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mailchimp_pipeline.local_stack import workspace_arguments
+from mailchimp_pipeline.local.stack import workspace_arguments
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.process_table import called

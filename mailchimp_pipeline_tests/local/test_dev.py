@@ -14,8 +14,8 @@ import pytest
 
 from mailchimp_pipeline.database.connections import connected_organisations
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.local_stack import free_port, installed
-from mailchimp_pipeline.processes import machine_environment
+from mailchimp_pipeline.embedded.processes import machine_environment
+from mailchimp_pipeline.local.stack import free_port, installed
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.process_table import is_running
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually

@@ -8,14 +8,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailchimp_pipeline.processes import ChildEnded, Children, CommandFailed, isolated, machine_environment, run
+from mailchimp_pipeline.embedded.processes import (
+    ChildEnded,
+    Children,
+    CommandFailed,
+    isolated,
+    machine_environment,
+    run,
+)
 from mailchimp_pipeline_tests.process_table import is_running
 from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 _PARENT = """
 import signal, sys, time
 from pathlib import Path
-from mailchimp_pipeline.processes import Children, machine_environment
+from mailchimp_pipeline.embedded.processes import Children, machine_environment
 with Children(Path(sys.argv[1]), patience=float(sys.argv[2])) as children:
     # A test run that was started in the background ignores it, and so would this process.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mailchimp_pipeline.contacts import EntityType, Source, contacts, read_contacts
-from mailchimp_pipeline.sample import SampleChange, SampleSize, change_sample, write_sample
+from mailchimp_pipeline.local.sample_data import SampleChange, SampleSize, change_sample, write_sample
 from mailchimp_pipeline.segments import Exclusion, FilterCriteria, SegmentType
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline_tests.populations import membership

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from mailchimp_pipeline.private_files import private_directory, write_private
+from mailchimp_pipeline.embedded.private_files import private_directory, write_private
 from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
 
 ENCRYPTION_KEYS_FILE = "encryption-keys"

@@ -26,10 +26,10 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
+from mailchimp_pipeline.embedded.private_files import open_private, private_directory
+from mailchimp_pipeline.embedded.processes import machine_environment, supervised
+from mailchimp_pipeline.embedded.supervisor import Order
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.private_files import open_private, private_directory
-from mailchimp_pipeline.processes import machine_environment, supervised
-from mailchimp_pipeline.supervisor import Order
 
 PIPELINE_DATABASE = "mailchimp_pipeline"
 DAGSTER_DATABASE = "dagster"

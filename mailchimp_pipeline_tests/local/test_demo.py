@@ -10,12 +10,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mailchimp_pipeline import sample_organisations
 from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.demo import DemoFailed, _Demo, _settings
-from mailchimp_pipeline.local_stack import sandbox_stack
-from mailchimp_pipeline.sample import change_sample
+from mailchimp_pipeline.local import sample_organisations
+from mailchimp_pipeline.local.demo import DemoFailed, _Demo, _settings
+from mailchimp_pipeline.local.sample_data import change_sample
+from mailchimp_pipeline.local.stack import sandbox_stack
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline_tests.conftest import server_directory

@@ -10,12 +10,13 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from mailchimp_pipeline import sample_organisations
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.embedded.processes import Children
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local_stack import (
+from mailchimp_pipeline.local import sample_organisations
+from mailchimp_pipeline.local.stack import (
     DidNotStart,
     LocalStack,
     NotForTheSandbox,
@@ -29,7 +30,6 @@ from mailchimp_pipeline.local_stack import (
     wait_for_port,
     workspace_arguments,
 )
-from mailchimp_pipeline.processes import Children
 from mailchimp_pipeline.settings import VARIABLES, Settings
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.database.builders import a_connection

@@ -8,11 +8,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from mailchimp_pipeline import sample_organisations
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.local import keep_sandbox
-from mailchimp_pipeline.local_stack import (
+from mailchimp_pipeline.embedded.local_state import keep_sandbox
+from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.local import sample_organisations
+from mailchimp_pipeline.local.stack import (
     LocalStack,
     expect_for_the_sandbox,
     expect_free,
@@ -85,8 +85,20 @@ def _tell_where(settings: Settings, console: Console) -> None:
     console.print(f"Local state is in {settings.home}, logs of each part in {settings.home / 'logs'}.")
 
 
-def run_sample_sandbox(settings: Settings, port: int, behaviours: Behaviours, console: Console) -> None:
-    """Serve the sandbox as `run_dev` has it, with the sample organisations' accounts, until Ctrl-C."""
+def run_sandbox(settings: Settings, port: int, latency_ms: int, console: Console, *, sample: bool) -> None:
+    """Serve the sandbox until Ctrl-C: empty, or with the accounts of the sample organisations as `run_dev` has it."""
+    behaviours = Behaviours(latency_ms=latency_ms)
+    if sample:
+        _run_sample_sandbox(settings, port, behaviours, console)
+        return
+    serve(
+        port,
+        Setup(behaviours=behaviours),
+        on_ready=lambda sandbox: console.print(f"MAILCHIMP_API_ROOT={sandbox.api_root}"),
+    )
+
+
+def _run_sample_sandbox(settings: Settings, port: int, behaviours: Behaviours, console: Console) -> None:
     expect_for_the_sandbox(settings)
     expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
     with EmbeddedServer(settings.home) as server:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from mailchimp_pipeline.local import keep_sandbox
-from mailchimp_pipeline.local_stack import installed, sample_data
-from mailchimp_pipeline.private_files import open_private, private_directory, state_directory, write_private
-from mailchimp_pipeline.processes import Children, machine_environment
+from mailchimp_pipeline.embedded.local_state import keep_sandbox
+from mailchimp_pipeline.embedded.private_files import open_private, private_directory, state_directory, write_private
+from mailchimp_pipeline.embedded.processes import Children, machine_environment
+from mailchimp_pipeline.local.stack import installed, sample_data
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 _STARTS = """
 import sys
 from pathlib import Path
-from mailchimp_pipeline.database.embedded import EmbeddedServer
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 with EmbeddedServer(Path(sys.argv[1])):
     pass
 """

@@ -1,7 +1,7 @@
 """The sample organisations at work: their accounts in the sandbox, their connections and their segments.
 
 They are made in the embedded database only: what makes them takes the server itself, which no URL gives.
-What does not belong here: their employees and vendors (`sample`), starting anything (`local_stack`).
+What does not belong here: their employees and vendors (`sample_data`), starting anything (`stack`).
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.dashboard import Dashboard
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.ledger import forget_audiences
 from mailchimp_pipeline.database.segments import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local_stack import SandboxStack
+from mailchimp_pipeline.local.dashboard import Dashboard
+from mailchimp_pipeline.local.stack import SandboxStack
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
 from sandbox import AccountSetup, AudienceSetup, SandboxControl
 

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
+from mailchimp_pipeline.embedded.private_files import open_private, private_directory
+from mailchimp_pipeline.embedded.supervisor import Order
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.private_files import open_private, private_directory
-from mailchimp_pipeline.supervisor import Order
 
 _LAST_LINES = 15
 
