@@ -317,3 +317,14 @@ def test_an_erased_contact_who_takes_over_an_address_is_not_mailed_at_it(
         scenario.clocks.move(DAY)
         scenario.tick()
     assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
+
+
+# Members who have yet to confirm.
+
+
+def test_a_complaint_reaches_who_was_asked_to_confirm_in_another_audience(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    scenario.at_mailchimp("sign_up", STAFF, HERS)
+    scenario.at_mailchimp("complain", NEWS, HERS)
+    scenario.days_pass()
+    assert scenario.status(STAFF, HERS) is Status.UNSUBSCRIBED

@@ -48,7 +48,7 @@ def test_who_leaves_between_the_pull_and_a_change_of_data_is_not_subscribed_by_i
 ) -> None:
     changed(scenario, count)
     # The pull makes four listings; the next is that of who unsubscribed, before the batch.
-    method, route, nth = ("GET", LISTING, 5) if count > 1 else ("PATCH", MEMBER, 1)
+    method, route, nth = ("GET", LISTING, 3) if count > 1 else ("PATCH", MEMBER, 1)
     scenario.before(method, route, lambda: leave(scenario.sandbox, LIST, FIRST), nth=nth)
     result = scenario.result()
     # What the sync before has pushed is read back.

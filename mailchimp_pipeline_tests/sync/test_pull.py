@@ -65,7 +65,7 @@ def test_who_came_back_is_read_where_somebody_was_away(scenario: SyncScenario) -
     scenario.put(ANN, Status.CLEANED)
     scenario.sync()
     scenario.sandbox.sign_up(LIST, ANN)
-    assert (scenario.sync().changed, scenario.ledger.knows_unsubscribed()) == (1, False)
+    assert (scenario.sync().changed, scenario.status(ANN)) == (1, Status.SUBSCRIBED)
 
 
 def test_a_pull_that_fails_is_begun_again_where_it_was(scenario: SyncScenario) -> None:

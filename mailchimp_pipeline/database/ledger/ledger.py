@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -107,17 +107,6 @@ class DatabaseLedger:
     def end_push(self) -> None:
         """Record that every answer is recorded."""
         self._note_push(push_unfinished=False)
-
-    def push_is_unfinished(self) -> bool:
-        """Return whether a push began and did not end since the last pull."""
-        return bool(self._read(AudienceReadRow.push_unfinished))
-
-    def knows_unsubscribed(self) -> bool:
-        """Return whether any member is known to be anything but subscribed."""
-        with self._session() as session:
-            is_other = AudienceMemberRow.status != MemberStatus.SUBSCRIBED.value
-            known = exists().where(*_of_audience(session, AudienceMemberRow, self.list_id), is_other)
-            return bool(session.scalar(select(known)))
 
     def record_member_states(self, members: Sequence[MemberState]) -> None:
         """Record what Mailchimp says of members, and the consent statements that this amounts to, in one transaction.
