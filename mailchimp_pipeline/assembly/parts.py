@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from threading import RLock
 
-from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.assembly.key_notes import KeyNotes
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
@@ -22,6 +21,8 @@ from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
+from mailchimp_pipeline.services.export_contact import ExportContact
+from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import LateSource, open_source
 
@@ -151,9 +152,30 @@ class Parts:
         records = DatabaseErasures(self.database, self.keyring, clock)
         return Erasures(records, lambda: self.source, mailchimp or self._patient_client, clock)
 
-    def access(self, mailchimp: OpenAccount | None = None) -> Access:
-        """Return what answers which data of a contact are held; `mailchimp` as for `erasures`."""
-        return Access(self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now)
+    def export_contact(self, mailchimp: OpenAccount | None = None) -> ExportContact:
+        """Return what exports the data that are held about a contact; `mailchimp` as for `erasures`."""
+        return ExportContact(
+            self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now
+        )
+
+    def webhook_registration(
+        self,
+        organisation_id: str,
+        actor: str,
+        mailchimp: Callable[[], AbstractContextManager[MailchimpClient]],
+        *,
+        clock: Clock = utc_now,
+    ) -> Registration:
+        """Return what makes and removes the organisation's webhooks; `mailchimp` opens its account."""
+        return Registration(
+            organisation_id=organisation_id,
+            actor=actor,
+            public_url=self.settings.public_url,
+            database=self.database,
+            keyring=self.keyring,
+            clock=clock,
+            mailchimp=mailchimp,
+        )
 
     def _patient_client(self, organisation_id: str) -> MailchimpClient:
         return self.client(organisation_id, retries=_PATIENT)

@@ -1,6 +1,6 @@
 """`mailchimp-pipeline demo`: the main job once, end to end, on embedded parts, told step by step.
 
-What does not belong here: the parts (`stack`), the organisations (`sample_organisations`), printing (`tables`).
+What does not belong here: the parts (`stack`), the organisations (`sample_organisations`), printing (`cli.tables`).
 """
 
 import csv
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from rich.console import Console
 
 from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
+from mailchimp_pipeline.cli.tables import audience_table, segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.processes import isolated
 from mailchimp_pipeline.errors import PermanentError, PipelineError
@@ -26,7 +27,6 @@ from mailchimp_pipeline.local.sample_data import change_sample, write_sample
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.tables import audience_table, segment_table
 from sandbox import CampaignStatus, Figures, SandboxControl, Status
 
 _FIGURES = Figures(emails_sent=1106, opens=812, unique_opens=514, clicks=140, unique_clicks=121, subscriber_clicks=98)

@@ -14,7 +14,7 @@ from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.webhooks import TOLERANCE, EventKind
+from mailchimp_pipeline.mailchimp.webhook_events import TOLERANCE, EventKind
 from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import an_api, logged_lines
 from mailchimp_pipeline_tests.api.trpc.wire import send

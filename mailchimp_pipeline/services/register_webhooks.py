@@ -22,7 +22,7 @@ from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.mailchimp.errors import Incomplete, KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
 from mailchimp_pipeline.mailchimp.models import Webhook as MailchimpWebhook
-from mailchimp_pipeline.webhooks import PATH
+from mailchimp_pipeline.mailchimp.webhook_events import PATH
 
 _LOCK_SECONDS = 10
 _NOT_REGISTERED, _REMOVED, _NOT_REMOVED = "webhook.not_registered", "webhook.removed", "webhook.not_removed"

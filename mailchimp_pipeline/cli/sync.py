@@ -7,13 +7,13 @@ from dataclasses import replace
 from rich.console import Console
 
 from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.cli.tables import segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Segment, SegmentStatus
-from mailchimp_pipeline.tables import segment_table
 
 _LOOK_EVERY_SECONDS = 0.5
 

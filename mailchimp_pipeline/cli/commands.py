@@ -1,6 +1,6 @@
-"""The command `mailchimp-pipeline`. Each command parses, calls, prints; a foreseen failure prints its text, exit 1.
+"""The commands. Each parses, calls, prints; a foreseen failure prints its text, exit 1.
 
-What does not belong here: what a command does (`demo`, `dev`, `doctor`, `reconcile`, `requested_sync`, `database`).
+What does not belong here: what a command does (`services`, `doctor`, `local`), waiting for Dagster (`sync`).
 """
 
 import os
@@ -206,7 +206,7 @@ def sync(
     ] = False,
 ) -> None:
     """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
-    from mailchimp_pipeline.requested_sync import request_and_wait
+    from mailchimp_pipeline.cli.sync import request_and_wait
 
     if not request_and_wait(
         organisation, segment, wait_seconds=wait, console=out, departures_confirmed=confirm_departures
@@ -222,9 +222,9 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
     """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
-    from mailchimp_pipeline.reconcile import reconcile as reconcile_audiences
+    from mailchimp_pipeline.cli.reconcile import reconcile_and_print
 
-    if not reconcile_audiences(out, organisation, dry_run=dry_run):
+    if not reconcile_and_print(out, organisation, dry_run=dry_run):
         raise typer.Exit(1)
 
 
@@ -245,8 +245,8 @@ def rotate() -> None:
 def list_erasures() -> None:
     """List the pending erasures, and what each is waiting for."""
     from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.cli.tables import erasure_table
     from mailchimp_pipeline.database.erasures import DatabaseErasures
-    from mailchimp_pipeline.tables import erasure_table
 
     with open_parts() as parts:
         out.print(erasure_table(DatabaseErasures(parts.database, parts.keyring, utc_now).pending()))

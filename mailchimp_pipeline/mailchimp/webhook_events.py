@@ -1,7 +1,7 @@
 """A call of a webhook, read: which members of which audience it is about, and whether it is genuine.
 
 Core: the time is handed in. What does not belong here: HTTP (`api.webhooks`), what follows from a call
-(`services.receive_webhook`), making webhooks (`mailchimp`).
+(`services.receive_webhook`), making webhooks (`webhooks`).
 """
 
 import hashlib

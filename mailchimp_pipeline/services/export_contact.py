@@ -59,8 +59,8 @@ class Disclosure:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Answers what is held about a contact. `mailchimp` opens an organisation's account."""
+class ExportContact:
+    """Exports what is held about a contact. `mailchimp` opens an organisation's account."""
 
     database: Database
     keyring: Keyring
@@ -68,7 +68,7 @@ class Access:
     mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
     clock: Clock
 
-    def disclose(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
+    def export(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
         """Return everything held about the contact, and write down who asked.
 
         Raises `UnknownContact` where the source was read and neither it nor a table has the contact.

@@ -10,10 +10,10 @@ from threading import Event
 import pytest
 from rich.console import Console
 
+from mailchimp_pipeline.cli.sync import NothingToSync, request_and_wait
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.requested_sync import NothingToSync, request_and_wait
 from mailchimp_pipeline_tests.database.builders import ACME, AT, a_segment
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 

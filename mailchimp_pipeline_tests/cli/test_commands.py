@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from mailchimp_pipeline.assembly import complete_settings
-from mailchimp_pipeline.cli import (
+from mailchimp_pipeline.cli.commands import (
     _explained,  # pyright: ignore[reportPrivateUsage] - what all commands share
     app,
 )

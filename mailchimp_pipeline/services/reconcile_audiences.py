@@ -6,14 +6,16 @@ It pushes nobody, and asks Mailchimp to change nothing. What does not belong her
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
 from mailchimp_pipeline.clock import Clock, utc_now
+from mailchimp_pipeline.database.connections import connected_organisations
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.reconciliation import audiences_known, members_known, record_deleted
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.sync import Audiences, MemberRef, MemberState, MemberStatus
 
 _BY = "reconcile"
@@ -37,6 +39,10 @@ class ReconciledAudience:
     deleted: int = 0
     opted_out: int = 0
     error: str | None = None
+
+
+class NotReconciled(PermanentError):
+    """There is nothing to reconcile with, by that name."""
 
 
 @dataclass(slots=True)
@@ -72,6 +78,30 @@ class _Comparison:
             for key, (status, ref) in sorted(self.known.items())
             if status is not None and key not in self.there and ref.contact_id not in self.contact_ids
         ]
+
+
+def reconcile_audiences(
+    database: Database,
+    keyring: Keyring,
+    open_mailchimp: Callable[[str], AbstractContextManager[Audiences]],
+    *,
+    organisation_id: str | None,
+    dry_run: bool,
+) -> Iterator[ReconciledAudience]:
+    """Correct the ledgers of one organisation, or of all that are connected. An account that fails says why.
+
+    Raises `NotReconciled` where the organisation is not connected.
+    """
+    with database.everyone() as session:
+        connected = connected_organisations(session)
+    if organisation_id is not None and organisation_id not in connected:
+        raise NotReconciled(f"Organisation {organisation_id} is not connected to Mailchimp. Check its id.")
+    for each in connected if organisation_id is None else [organisation_id]:
+        reconciliation = Reconciliation(database, keyring, each, partial(open_mailchimp, each), dry_run=dry_run)
+        try:
+            yield from reconciliation.audiences()
+        except PipelineError as error:
+            yield ReconciledAudience(each, "all", error=str(error))
 
 
 @dataclass(frozen=True, slots=True)
