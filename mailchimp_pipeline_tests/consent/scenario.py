@@ -259,7 +259,7 @@ class ConsentScenario:
         if before is None or self.find(list_id, new_email):
             return
         self.sandbox.change_address(list_id, before.email_address, new_email)
-        self.oracle.note_own_address(list_id, key_of(email), key_of(new_email))
+        self.oracle.note_own_address(list_id, key_of(email), key_of(new_email), self.clocks.now + self.mailchimp_ahead)
         self._take_calls(None)
 
     def deliver(self, call: WebhookCall) -> None:
