@@ -1,9 +1,9 @@
-"""Webhooks: where Mailchimp tells of changes as they happen, and having it do so.
+"""Webhooks: where Mailchimp tells of changes as they happen.
 
-What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), what follows from it (`database.ledger`).
+What does not belong here: what a call says (`mailchimp.webhook_events`), what follows from it (`services`).
 """
 
 from api.webhooks.receiver import MAX_BODY_BYTES, webhook_route
-from mailchimp_pipeline.webhooks import PATH
+from mailchimp_pipeline.mailchimp.webhook_events import PATH
 
 __all__ = ["MAX_BODY_BYTES", "PATH", "webhook_route"]

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.sandbox import CallCame, CallEnded, JournalEntry, MemberChanged, Status
-from mailchimp_pipeline.sandbox.model.journal import AskedMember
-from mailchimp_pipeline.sandbox.model.members import Actor
 from mailchimp_pipeline_tests.consent.company import Company, Entity, key_of
+from sandbox import CallCame, CallEnded, JournalEntry, MemberChanged, Status
+from sandbox.model.journal import AskedMember
+from sandbox.model.members import Actor
 
 HERE = "here"
 """The place of what is said to us; what is done at Mailchimp has the id of its audience."""

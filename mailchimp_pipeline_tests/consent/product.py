@@ -28,13 +28,13 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp.webhook_events import read_call
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs, pull_and_propagate
 from mailchimp_pipeline.services.receive_webhook import receive_webhook
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.webhooks import read_call
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.consent.company import Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter, CrashingDatabase, CrashingSlots

@@ -11,14 +11,14 @@ from urllib.parse import parse_qsl
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Hook, JournalEntry, Sandbox, SeenMember, Status
-from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline_tests.consent.clocks import Clocks
 from mailchimp_pipeline_tests.consent.company import Company, Entity, Person, key_of, spellings
 from mailchimp_pipeline_tests.consent.consent_oracle import MAYBE, YES, ConsentOracle, Process, Wanted, Withdrawal
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import Preference, Product, SegmentSpec, SegmentState, SyncOutcome
+from sandbox import Fault, FaultKind, Hook, JournalEntry, Sandbox, SeenMember, Status
+from sandbox.model.acts import ImpossibleActError
 
 KEY = "0123456789abcdef0123456789abcdef-us6"
 OTHER_KEY = "fedcba9876543210fedcba9876543210-us7"

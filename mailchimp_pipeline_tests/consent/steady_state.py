@@ -4,11 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from mailchimp_pipeline.sandbox import SeenMember, Status
 from mailchimp_pipeline_tests.consent.company import Person, key_of, spellings
 from mailchimp_pipeline_tests.consent.consent_oracle import MAILED, NO, YES
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, LISTS, ConsentScenario
+from sandbox import SeenMember, Status
 
 _PERMANENTLY_DELETED = re.compile(
     r"Mailchimp rejected \d+ of the \d+ contacts of segment '\w+' \(\d+ permanently deleted\)"

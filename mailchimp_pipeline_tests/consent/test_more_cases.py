@@ -11,13 +11,13 @@ from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.mailchimp.models import BatchResult
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sandbox import Hook, Seed, Status
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave
 from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, NEWS, OTHER, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.test_cases_a import ALL_STAFF, ANN, BOB, EVERYBODY, HERS, NEW, OTHERS, start
+from sandbox import Hook, Seed, Status
 
 OWN, CARL = "fay@own.test", PEOPLE[2]
 MEMBER = "/lists/{list_id}/members/{subscriber_hash}"

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import Time, a_client
 from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario, people
+from sandbox import Fault, FaultKind, Status
 
 
 def lose_the_answer(scenario: SyncScenario, method: str = "POST") -> None:

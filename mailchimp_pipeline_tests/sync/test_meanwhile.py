@@ -10,11 +10,11 @@ from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.tables import ConsentStatementRow
-from mailchimp_pipeline.sandbox import Status
-from mailchimp_pipeline.sandbox.control import Controls
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import CountingSlots, a_client
 from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario, people
+from sandbox import Status
+from sandbox.control import Controls
 
 LISTING = "/lists/{list_id}/members"
 FIRST = "p1@acme.test"

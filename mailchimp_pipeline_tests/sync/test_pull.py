@@ -5,9 +5,9 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from mailchimp_pipeline.database.tables import AudienceMemberRow
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, CAT, HOUR, LIST, SyncScenario, people
+from sandbox import Fault, FaultKind, Status
 
 LISTING = "/lists/{list_id}/members"
 OTHER_LIST = "b2c3d4e5f6"
