@@ -111,11 +111,12 @@ def _wrongs_of_wanted(
         status = members[person.key].status.value if person.key in members else "not there"
         yield f"{who} is wanted in {list_id}, and is {status}"
     # Somebody else who had the address in HR then may have given the other one.
-    is_theirs = all(oracle.given_by.get((list_id, key)) == person.entity for key in own)
+    is_alone = len(oracle.company.holders(person.key)) == 1
+    is_theirs = is_alone and all(oracle.given_by.get((list_id, key)) == person.entity for key in own)
     has_signed_up = any(oracle.has_signed_up(list_id, key_of(member.email_address)) for member in mailed)
     if len(mailed) > 1 and is_theirs and not has_signed_up:
         yield f"{who} is mailed in {list_id} at {' and '.join(member.email_address for member in mailed)}"
-    if len(oracle.company.holders(person.key)) == 1 and not own:
+    if is_alone and not own:
         yield from _wrong_names(person, list_id, mailed)
 
 
