@@ -604,6 +604,9 @@ class ConsentOracle:
             return YES if len(later) >= _CALLS_UNDER_WAY else MAYBE
         if said.place != call.list_id:
             return NO
+        if self.members.get((said.place, said.key or "")) is Status.CLEANED:
+            # Before a batch only those are read whom it would subscribe; Mailchimp keeps these as they are.
+            return MAYBE
         return MAYBE if self._was_under_way(said, call) else YES
 
     def _was_under_way(self, said: Statement, call: CallCame) -> bool:
