@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -20,14 +19,12 @@ from starlette.routing import BaseRoute, Route
 
 from api.figures import READ_SECONDS, Figures
 from api.health import Readiness, alive
-from api.limits import Identified, RateLimit, Rates
 from api.logs import log_failure
 from api.metrics import Metrics
 from api.openapi import openapi
 from api.pages import procedures_page
 from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
-from api.slow_clients import BODY_SECONDS, BodyTimeout
-from api.trpc import Code, Hooks, Limits, Procedure, Procedures, TRPCError, TrpcServer
+from api.trpc import CallHooks, Code, Identified, Limits, Procedure, Procedures, TRPCError, TrpcServer
 from mailchimp_pipeline.database.metrics import PipelineFigures
 
 PREFIX = "/api/trpc"
@@ -80,9 +77,7 @@ class ApiParts(Generic[ContextT]):
     close: Callable[[], None] = _nothing
     routes: Sequence[BaseRoute] = ()
     cors_origins: Sequence[str] = ()
-    rates: Rates = field(default_factory=Rates)
     limits: Limits = field(default_factory=Limits)
-    body_seconds: float = BODY_SECONDS
     figures_seconds: float = READ_SECONDS
     clock: Callable[[], float] = time.monotonic
 
@@ -95,7 +90,7 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         yield
-        await to_thread.run_sync(server.close)
+        await server.close()
         parts.close()
 
     app = FastAPI(title=TITLE, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
@@ -113,24 +108,16 @@ def _figures(parts: ApiParts[ContextT]) -> Figures | None:
 
 
 def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[ContextT]:
-    rate_limit = RateLimit(parts.rates, clock=parts.clock)
-
     def make_context(connection: HTTPConnection) -> ContextT:
         context = parts.make_context(connection)
         note_caller(context)
         return context
 
-    def before_call(context: ContextT, _procedure: Procedure) -> None:
-        rate_limit.take(context)
-
     def after_call(procedure: Procedure | None, code: str, seconds: float) -> None:
         metrics.count_call(procedure, code, seconds)
         note_call(procedure, code, seconds)
 
-    def lane_of(context: ContextT) -> str:
-        return context.organisation_id
-
-    hooks = Hooks[ContextT](before_call, after_call, parts.translate, log_failure, lane_of)
+    hooks = CallHooks(after_call, parts.translate, log_failure)
     return TrpcServer(parts.procedures, make_context, prefix=PREFIX, limits=parts.limits, hooks=hooks)
 
 
@@ -158,7 +145,6 @@ def _always(response: Response) -> Callable[[Request], Response]:
 
 def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> None:
     """Add the middleware, from the inside out."""
-    app.add_middleware(BodyTimeout, seconds=parts.body_seconds)
     if parts.cors_origins:
         app.add_middleware(
             CORSMiddleware,

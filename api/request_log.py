@@ -16,10 +16,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from api.limits import Identified
 from api.logs import log_failure
 from api.metrics import NO_PROCEDURE, Metrics
-from api.trpc import Procedure, TRPCError
+from api.trpc import Identified, Procedure, TRPCError
 from mailchimp_pipeline.logs import logger
 
 REQUEST_ID = "x-request-id"

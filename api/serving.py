@@ -13,7 +13,6 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.slow_clients import PatientProtocol
 from mailchimp_pipeline.errors import PermanentError
 
 LOOPBACK = "127.0.0.1"
@@ -37,10 +36,8 @@ class Server(uvicorn.Server):
         app: ASGIApp,
         on_ready: Callable[[], None],
         grace_seconds: int = GRACE_SECONDS,
-        protocol: type[PatientProtocol] = PatientProtocol,
     ) -> None:
         config: Any = {
-            "http": protocol,
             "ws": "none",
             "lifespan": "on",
             "access_log": False,
@@ -76,13 +73,11 @@ def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None] = 
 
 
 @contextmanager
-def in_thread(
-    app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS, protocol: type[PatientProtocol] = PatientProtocol
-) -> Generator[str]:
+def in_thread(app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS) -> Generator[str]:
     """Serve in a thread of this process, on a free port of the loopback, until the end of the block; yield its URL."""
     ready = Event()
     with listen(0) as listener:
-        server = Server(app, ready.set, grace_seconds, protocol)
+        server = Server(app, ready.set, grace_seconds)
         thread = Thread(target=_run, args=(server, listener), name="api")
         thread.start()
         try:

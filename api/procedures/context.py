@@ -32,13 +32,12 @@ _SLOT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a call waits: for Mailchimp, and for its turn at what costs much."""
+    """How long a call waits for Mailchimp."""
 
     retries: Retries
     timeouts: Timeouts
     mailchimp_seconds: float = 20.0
     """From when Mailchimp is opened; after that no request is begun, and what it was for is left to the next run."""
-    turn_seconds: float = 15.0
 
 
 PATIENCE = Patience(

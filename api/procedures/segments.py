@@ -10,8 +10,7 @@ from pydantic import AfterValidator, Field
 
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
-from api.procedures.turns import PREVIEWS
-from api.trpc import Router, TRPCError, UtcTime, WireModel
+from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
 from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import EntityType, read_contacts
@@ -287,11 +286,26 @@ def retry(context: Context, wanted: SegmentInput) -> Segment:
     return shown(found)
 
 
-@router.query("preview")
+_PREVIEWS = Concurrency(
+    total=2,
+    per_organisation=1,
+    waiting=20,
+    wait_seconds=15,
+    busy="Another preview of this organisation is running, or previews of others are.",
+)
+"""A preview reads an organisation's whole source: 100,000 contacts take seconds and hundreds of megabytes."""
+
+
+@router.query("preview", concurrency=_PREVIEWS)
 def preview(context: Context, wanted: PreviewInput) -> Preview:
     """Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent."""
-    with PREVIEWS.turn(context.organisation_id, context.patience.turn_seconds):
-        return _preview(context, wanted)
+    records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
+    # As a sync does: a contact who opted out suppresses the address that it has by now, whoever else has it.
+    kinds = records.suppressed_relations(context.organisation_id).union(wanted.segment_type.entity_types)
+    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
+    population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
+    found = population.membership(wanted.segment_type, wanted.filter_criteria)
+    return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
 
 
 def shown(segment: StoredSegment) -> Segment:
@@ -320,16 +334,6 @@ def _require(session: OrganisationSession, segment_id: str) -> StoredSegment:
     if found is None:
         raise not_found("segment")
     return found
-
-
-def _preview(context: Context, wanted: PreviewInput) -> Preview:
-    records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
-    # As a sync does: a contact who opted out suppresses the address that it has by now, whoever else has it.
-    kinds = records.suppressed_relations(context.organisation_id).union(wanted.segment_type.entity_types)
-    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
-    population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
-    found = population.membership(wanted.segment_type, wanted.filter_criteria)
-    return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
 
 
 def _audience(context: Context, list_id: str) -> Audience:

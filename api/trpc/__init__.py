@@ -10,22 +10,26 @@ functions that run in threads. What does not belong here: what the procedures do
     def get_segment(caller: Caller, wanted: SegmentId) -> SegmentView: ...
 
     procedures = Procedures(segments, campaigns)
-    server = TrpcServer(procedures, make_context=authenticate, hooks=Hooks(on_error=log_failure))
+    server = TrpcServer(procedures, make_context=authenticate, hooks=CallHooks(on_error=log_failure))
     app.router.routes.append(server.route)  # and server.close() when the application ends
 """
 
-from api.trpc.calls import Hooks
+from api.trpc.calls import CallHooks
+from api.trpc.concurrency import Concurrency, ConcurrencyLimit
 from api.trpc.errors import CODES, Code, TRPCError
 from api.trpc.models import UtcTime, WireModel
-from api.trpc.procedures import DeclarationError, Kind, Procedure, Procedures, Role, Router
+from api.trpc.procedures import DeclarationError, Identified, Kind, Procedure, Procedures, Role, Router
 from api.trpc.requests import Limits
 from api.trpc.server import TrpcServer
 
 __all__ = [
     "CODES",
+    "CallHooks",
     "Code",
+    "Concurrency",
+    "ConcurrencyLimit",
     "DeclarationError",
-    "Hooks",
+    "Identified",
     "Kind",
     "Limits",
     "Procedure",

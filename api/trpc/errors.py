@@ -101,6 +101,9 @@ class TRPCError(PipelineError):
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers this error adds to an answer that is not streamed."""
+        if self.code == "TIMEOUT":
+            # The rest of the body would otherwise be taken for the next request.
+            return ((b"connection", b"close"),)
         return () if self.retry_after is None else ((b"retry-after", b"%d" % self.retry_after),)
 
     def envelope(self, path: str | None = None) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from api.trpc.concurrency import Concurrency
 from api.trpc.errors import bad_input
 from mailchimp_pipeline.errors import PermanentError
 
@@ -57,16 +58,21 @@ class Role(StrEnum):
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
-class HasRole(Protocol):
-    """What a context must tell: the role of whoever calls."""
+class Identified(Protocol):
+    """What a context must have: the organisation and the role of the caller."""
+
+    @property
+    def organisation_id(self) -> str:
+        """The organisation whose rows the caller sees."""
+        ...
 
     @property
     def role(self) -> Role:
-        """The caller's role."""
+        """What the caller may do."""
         ...
 
 
-ContextT = TypeVar("ContextT", bound=HasRole)
+ContextT = TypeVar("ContextT", bound=Identified)
 ParametersT = ParamSpec("ParametersT")
 OutputT = TypeVar("OutputT")
 Handler = Callable[Concatenate[ContextT, ParametersT], OutputT]
@@ -75,9 +81,10 @@ Declare = Callable[[Handler[ContextT, ParametersT, OutputT]], Handler[ContextT, 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """One procedure. `input` and `output` are types (`input` None: it takes none); `role` None: anybody signed in.
+    """One procedure. `input` and `output` are types (`input` None: it takes none); `role` None: any caller.
 
-    The handler is called with the context and, where there is an input, the validated input.
+    The handler gets the context and, if there is an input, the validated input. `concurrency` is for a procedure that
+    costs much: its calls are limited beside the limit for all calls.
     """
 
     path: str
@@ -86,6 +93,7 @@ class Procedure:
     output: Any
     role: Role | None
     input: Any = None
+    concurrency: Concurrency | None = None
     _reader: TypeAdapter[object] | None = field(init=False, repr=False, compare=False)
     _writer: TypeAdapter[object] = field(init=False, repr=False, compare=False)
 
@@ -144,21 +152,25 @@ class Router(Generic[ContextT]):
         self.path = path
         self.procedures: list[Procedure] = []
 
-    def query(self, name: str, *, role: Role | None = Role.VIEWER) -> Declare[ContextT, ParametersT, OutputT]:
+    def query(
+        self, name: str, *, role: Role | None = Role.VIEWER, concurrency: Concurrency | None = None
+    ) -> Declare[ContextT, ParametersT, OutputT]:
         """Declare the decorated function as a query."""
-        return self._declare(name, Kind.QUERY, role)
+        return self._declare(name, Kind.QUERY, role, concurrency)
 
     def mutation(self, name: str, *, role: Role | None = Role.EDITOR) -> Declare[ContextT, ParametersT, OutputT]:
         """Declare the decorated function as a mutation."""
         return self._declare(name, Kind.MUTATION, role)
 
-    def _declare(self, name: str, kind: Kind, role: Role | None) -> Declare[ContextT, ParametersT, OutputT]:
+    def _declare(
+        self, name: str, kind: Kind, role: Role | None, concurrency: Concurrency | None = None
+    ) -> Declare[ContextT, ParametersT, OutputT]:
         def declare(
             handler: Handler[ContextT, ParametersT, OutputT],
         ) -> Handler[ContextT, ParametersT, OutputT]:
             path = f"{self.path}.{name}"
             input_type, output_type = _types(path, handler)
-            self.procedures.append(Procedure(path, kind, handler, output_type, role, input_type))
+            self.procedures.append(Procedure(path, kind, handler, output_type, role, input_type, concurrency))
             return handler
 
         return declare

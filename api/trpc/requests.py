@@ -3,6 +3,7 @@
 A failure here is the whole request's (one error object, no path). What does not belong here: procedures, answers.
 """
 
+import asyncio
 import re
 import threading
 from collections.abc import Mapping
@@ -12,30 +13,30 @@ from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from pydantic_core import from_json, to_json
-from starlette.types import Receive
+from starlette.types import Message, Receive, Scope
 
+from api.trpc.concurrency import Concurrency
 from api.trpc.errors import TRPCError
 from mailchimp_pipeline.errors import TransientError
 
 UNDEFINED = b"null"
 """How an input that was not sent is validated: Python has one word for JavaScript's null and undefined."""
 
+BODY_SECONDS = 15.0
+
+_CONCURRENCY = Concurrency(total=64, per_organisation=4)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may be at most (`batch_size` 0: no batches), and how many calls run at once.
-
-    `threads` do in all, `lane_threads` of one lane; further ones wait, of one lane as many as `lane_waiting`.
-    """
+    """The largest request (`batch_size` 0: no batches), and how many calls run at once."""
 
     batch_size: int = 50
     body_bytes: int = 1_000_000
     url_bytes: int = 16_384
-    threads: int = 32
-    lane_threads: int = 8
-    lane_waiting: int = 400
+    body_seconds: float = BODY_SECONDS
+    concurrency: Concurrency = _CONCURRENCY
 
 
 class Form(Enum):
@@ -48,7 +49,7 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TrpcRequest:
     """The calls of one request; `query_input` is the `input` parameter, undecoded JSON."""
 
     method: str
@@ -64,10 +65,10 @@ class ClientLeftError(TransientError):
 class Inputs:
     """The inputs of a request, read when the first call that is allowed asks for its own."""
 
-    def __init__(self, question: Question, body: bytes | None) -> None:
+    def __init__(self, request: TrpcRequest, body: bytes | None) -> None:
         """Take the JSON text from where the method puts it; `body` None: longer than the limit."""
-        self._text = question.query_input or b"" if question.method == "GET" else body
-        self._single = question.form is Form.SINGLE
+        self._text = request.query_input or b"" if request.method == "GET" else body
+        self._single = request.form is Form.SINGLE
         self._lock = threading.Lock()
         self._by_index: Mapping[str, object] | None = None
 
@@ -88,7 +89,7 @@ class Inputs:
         return to_json(self._by_index[str(index)]) if str(index) in self._by_index else UNDEFINED
 
 
-def read_question(scope: Mapping[str, Any], prefix: str, limits: Limits) -> Question:
+def read_request(scope: Mapping[str, Any], prefix: str, limits: Limits) -> TrpcRequest:
     """Return what the request asks for, in the order in which the reference finds fault."""
     method: str = scope["method"]
     query: bytes = scope["query_string"]
@@ -103,11 +104,45 @@ def read_question(scope: Mapping[str, Any], prefix: str, limits: Limits) -> Ques
     if batch and len(paths) > limits.batch_size:
         problem = "Batch call exceeds maximum size" if limits.batch_size else "Batching is not enabled on the server"
         raise TRPCError("BAD_REQUEST", problem)
-    return Question(method, paths, _form(headers, batch=batch), _first(query, b"input"))
+    return TrpcRequest(method, paths, _form(headers, batch=batch), _first(query, b"input"))
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """Return the whole body, None where it is longer than the limit (the rest is not taken in)."""
+class EarlyBody:
+    """Receives the first part of a body before anybody asks for it: a client may send its request and leave.
+
+    The server has this part in memory anyway; the rest stays with the client until it is received.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._first: asyncio.Future[Message] | None = asyncio.ensure_future(receive())
+
+    async def receive(self) -> Message:
+        """Return the next message of the request."""
+        first, self._first = self._first, None
+        return await (first or self._receive())
+
+    def close(self) -> None:
+        """Receive nothing more."""
+        if self._first is not None:
+            self._first.cancel()
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float = BODY_SECONDS) -> bytes | None:
+    """Return the body, or None if it is longer than the limit; then the rest of it is not read.
+
+    Raises `ClientLeftError`, and TIMEOUT if the body takes too long.
+    """
+    if int(dict(scope["headers"]).get(b"content-length", 0)) > limit:
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_body(receive, limit)
+    except TimeoutError:
+        raise TRPCError("TIMEOUT", "The request's body did not arrive in time: send it again") from None
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
     pieces: list[bytes] = []
     size = 0
     while True:

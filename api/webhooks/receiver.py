@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.request_log import note_path
-from api.trpc import TRPCError
+from api.trpc import Concurrency, ConcurrencyLimit, TRPCError
 from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.clock import Clock, utc_now
@@ -43,8 +43,8 @@ MAX_BODY_BYTES = 256 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _SIGNATURE = "x-mailchimp-signature"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-_THREADS = 8
-"""Calls at work at once: as many may come as members change, and the procedures need the database too."""
+_CONCURRENCY = Concurrency(total=16, per_organisation=2, wait_seconds=2, busy="Other calls are being taken.")
+"""Members may change by the thousand. A slow Mailchimp of one organisation must not delay the calls of others."""
 
 _BRIEFLY = Retries(budget=3)
 _SHORT = Timeouts(connect=2, read=5, total=7)
@@ -71,18 +71,20 @@ class _Receiver:
     parts: Parts
     clock: Clock
     template: str
-    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
+    limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(_CONCURRENCY))
 
     async def answer(self, request: Request) -> Response:
         """Answer a call, or the GET by which Mailchimp looks whether the address is there."""
         note_path(self.template)
         afterwards: BackgroundTask | None = None
         try:
-            webhook = await to_thread.run_sync(self._find, request.path_params["token"], limiter=self.threads)
+            webhook = await to_thread.run_sync(self._find, request.path_params["token"])
             if request.method == "POST":
                 body = await _form(request)
                 signature = request.headers.get(_SIGNATURE)
-                if await to_thread.run_sync(self._take, webhook, body, signature, limiter=self.threads):
+                async with self.limit.place(webhook.organisation_id):
+                    has_members = await to_thread.run_sync(self._take, webhook, body, signature)
+                if has_members:
                     afterwards = BackgroundTask(self._propagate, webhook.organisation_id)
         except ClientLeftError:
             return Response(status_code=400)
@@ -121,7 +123,11 @@ class _Receiver:
 
     async def _propagate(self, organisation_id: str) -> None:
         """Unsubscribe a contact who unsubscribed in the other audiences, too, after Mailchimp has its answer."""
-        await to_thread.run_sync(self._push_opt_outs, organisation_id, limiter=self.threads)
+        try:
+            async with self.limit.place(organisation_id):
+                await to_thread.run_sync(self._push_opt_outs, organisation_id)
+        except TRPCError:
+            _log.info("opt-outs outstanding", organisation_id=organisation_id)
 
     def _push_opt_outs(self, organisation_id: str) -> None:
         records = DatabaseRecords(self.parts.database, self.parts.keyring, self.clock)
@@ -143,7 +149,7 @@ async def _form(request: Request) -> bytes:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != _FORM:
         raise TRPCError("UNSUPPORTED_MEDIA_TYPE", f"A webhook's call is {_FORM}")
-    body = await read_body(request.receive, MAX_BODY_BYTES)
+    body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
     if body is None:
         raise TRPCError("PAYLOAD_TOO_LARGE", "The call's body is too large")
     return body
