@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.figures import READ_SECONDS, Figures
@@ -22,7 +22,6 @@ from api.health import Readiness, alive
 from api.logs import log_failure
 from api.metrics import Metrics
 from api.openapi import openapi
-from api.pages import procedures_page
 from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
 from api.trpc import CallHooks, Code, Identified, Limits, Procedure, Procedures, TRPCError, TrpcServer
 from mailchimp_pipeline.database.metrics import PipelineFigures
@@ -33,7 +32,7 @@ VERSION = "1"
 """The version of the procedures' contract: another number where one of them changes in a way that breaks callers."""
 
 _PROBES = ("/healthz", "/readyz", "/metrics")
-_PAGES = ("/docs", "/openapi.json")
+_PAGES = ("/openapi.json",)
 
 _REQUEST_HEADERS = ("authorization", "content-type", "trpc-accept", "x-trpc-source", REQUEST_ID)
 _ANSWER_HEADERS = ("retry-after", REQUEST_ID)
@@ -93,7 +92,10 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
         await server.close()
         parts.close()
 
-    app = FastAPI(title=TITLE, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    # No page of FastAPI: it loads its scripts from other hosts.
+    app = FastAPI(docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    document = openapi(parts.procedures, title=TITLE, version=VERSION, prefix=PREFIX)
+    app.openapi = lambda: document
     app.router.routes.extend([server.route, *_routes(parts, metrics), *parts.routes])
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(TRPCError, _answer_error)
@@ -122,25 +124,9 @@ def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[Cont
 
 
 def _routes(parts: ApiParts[ContextT], metrics: Metrics) -> Sequence[Route]:
-    """Return what is served beside the procedures. The documents are made now: a fault in them shows at the start."""
-    document = JSONResponse(openapi(parts.procedures, title=TITLE, version=VERSION, prefix=PREFIX))
-    page = procedures_page(parts.procedures, title=TITLE, prefix=PREFIX)
+    """Return the routes beside the procedures: for the orchestrator and for Prometheus."""
     ready = Readiness(parts.check_ready, clock=parts.clock)
-    # Functions, each of them: what is no function would be taken for an application that answers every method.
-    return [
-        Route("/healthz", alive),
-        Route("/readyz", ready.answer),
-        Route("/metrics", metrics.page),
-        Route("/openapi.json", _always(document)),
-        Route("/docs", _always(page)),
-    ]
-
-
-def _always(response: Response) -> Callable[[Request], Response]:
-    def answer(_request: Request) -> Response:
-        return response
-
-    return answer
+    return [Route("/healthz", alive), Route("/readyz", ready.answer), Route("/metrics", metrics.page)]
 
 
 def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> None:
@@ -159,7 +145,9 @@ def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> No
 async def _answer_http_error(request: Request, exception: Exception) -> Response:
     """Answer what no route took in the one form that all errors of this API have."""
     status = exception.status_code if isinstance(exception, HTTPException) else 500
-    error = TRPCError(_CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /docs")
+    error = TRPCError(
+        _CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /openapi.json"
+    )
     answer = await _answer_error(request, error)
     answer.status_code = status
     return answer

@@ -55,9 +55,14 @@ def typescript(procedures: Iterable[Procedure]) -> str:
     return "\n".join([_HEAD, *models, router])
 
 
+def _name(model: str) -> str:
+    """Return the name of a model without the dash in pydantic's `Filter-Input`."""
+    return model.replace("-", "")
+
+
 def _model(name: str, schema: Schema) -> str:
     """Return the declaration of a named model: an object's fields, or another name for a type."""
-    comment = _comment(schema.get("description"), "")
+    comment, name = _comment(schema.get("description"), ""), _name(name)
     if not schema.get("properties"):
         return f"{comment}export type {name} = {_type(schema)};\n"
     required = schema.get("required", ())
@@ -107,7 +112,7 @@ def _block(tree: Mapping[str, Any], depth: int) -> str:
 def _type(schema: Schema) -> str:
     """Return the TypeScript of a JSON Schema that is no named model."""
     if "$ref" in schema:
-        return str(schema["$ref"])
+        return _name(schema["$ref"])
     if "const" in schema or "enum" in schema:
         return " | ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
     for word in ("anyOf", "oneOf"):

@@ -30,6 +30,7 @@ class WireModel(BaseModel):
         alias_generator=to_camel,
         validate_by_alias=True,
         validate_by_name=True,
-        # What stands above each field becomes the description in the TypeScript types and in OpenAPI.
+        # The docstring of a field becomes its description in the TypeScript types and in OpenAPI.
         use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
     )

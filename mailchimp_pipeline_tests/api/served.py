@@ -30,7 +30,7 @@ class Note(WireModel):
     """A note."""
 
     text: str
-    """What it says: at most a <b>line</b>."""
+    """What it says: at most a line."""
     times: int = 1
 
 
@@ -45,7 +45,7 @@ def whoami(caller: Caller) -> str:
 
 @notes.query("find")
 def find(_caller: Caller, wanted: Note) -> Note | None:
-    """Return the note, if "it" is <there>."""
+    """Return the note."""
     logging.getLogger("api.sample").info("looking")
     return wanted
 
