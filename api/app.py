@@ -1,7 +1,7 @@
-"""The application: the procedures over tRPC, and around them health, metrics, documents and what guards them all.
+"""The application: the tRPC procedures, probes, metrics, the OpenAPI document, and the middleware around them.
 
-`create_app` takes all that it serves as `ApiParts` and connects to nothing, so it runs without a database.
-What does not belong here: making the parts from the settings, the procedures, the server (`serving`).
+`create_app` gets everything as `ApiParts` and connects to nothing.
+What does not belong here: building the parts from the settings (`composition`), the server (`serving`).
 """
 
 import time
@@ -17,11 +17,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.figures import READ_SECONDS, Figures
 from api.health import Readiness, alive
 from api.logs import log_failure
 from api.metrics import Metrics
 from api.openapi import openapi
+from api.pipeline_metrics import READ_SECONDS, PipelineMetrics
 from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
 from api.trpc import CallHooks, Code, Identified, Limits, Procedure, Procedures, TRPCError, TrpcServer
 from mailchimp_pipeline.database.metrics import PipelineFigures
@@ -29,7 +29,7 @@ from mailchimp_pipeline.database.metrics import PipelineFigures
 PREFIX = "/api/trpc"
 TITLE = "Mailchimp pipeline"
 VERSION = "1"
-"""The version of the procedures' contract: another number where one of them changes in a way that breaks callers."""
+"""The version of the procedures' contract: a change that breaks callers changes it."""
 
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _PAGES = ("/openapi.json",)
@@ -49,23 +49,23 @@ ContextT = TypeVar("ContextT", bound=Identified)
 
 
 def _unknown(_exception: Exception) -> TRPCError | None:
-    """Know no exception of the business."""
+    """Translate no exception."""
     return None
 
 
 def _nothing() -> None:
-    """Have nothing to close."""
+    """Close nothing."""
 
 
-# No slots: Python 3.11 cannot make a subscripted generic, `ApiParts[Caller](...)`, of a frozen class that has them.
+# No slots: Python 3.11 cannot subscript a frozen generic class that has them.
 @dataclass(frozen=True, kw_only=True)
 class ApiParts(Generic[ContextT]):
-    """What an application is made of.
+    """The parts of an application.
 
-    `make_context` says who calls, once a request, and may raise a TRPCError. `check_ready` raises where a request
-    could not be served; its text goes to the log. `translate` turns the business's exceptions into what a client
-    sees; what it does not know is a defect. `read_figures` reads what `/metrics` tells of the pipeline. `close` runs
-    once, after the last call is done. `routes` are served beside the procedures.
+    `make_context` authenticates a request and may raise a TRPCError. `check_ready` raises if requests cannot be
+    served. `translate` returns the error that a client sees for an exception, or None for a defect. `read_figures`
+    reads the metrics of the pipeline. `close` runs once, after the last call. `routes` are served beside the
+    procedures.
     """
 
     procedures: Procedures[ContextT]
@@ -82,8 +82,8 @@ class ApiParts(Generic[ContextT]):
 
 
 def create_app(parts: ApiParts[ContextT]) -> FastAPI:
-    """Return the application; further routes may be added to it."""
-    metrics = Metrics(_figures(parts))
+    """Return the application."""
+    metrics = Metrics(_pipeline_metrics(parts))
     server = _trpc_server(parts, metrics)
 
     @asynccontextmanager
@@ -103,10 +103,10 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
     return app
 
 
-def _figures(parts: ApiParts[ContextT]) -> Figures | None:
+def _pipeline_metrics(parts: ApiParts[ContextT]) -> PipelineMetrics | None:
     if parts.read_figures is None:
         return None
-    return Figures(parts.read_figures, clock=parts.clock, seconds=parts.figures_seconds)
+    return PipelineMetrics(parts.read_figures, clock=parts.clock, seconds=parts.figures_seconds)
 
 
 def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[ContextT]:
@@ -130,7 +130,7 @@ def _routes(parts: ApiParts[ContextT], metrics: Metrics) -> Sequence[Route]:
 
 
 def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> None:
-    """Add the middleware, from the inside out."""
+    """Add the middleware, the innermost first."""
     if parts.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -143,7 +143,7 @@ def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> No
 
 
 async def _answer_http_error(request: Request, exception: Exception) -> Response:
-    """Answer what no route took in the one form that all errors of this API have."""
+    """Answer an unknown path or method in the form of all errors of this API."""
     status = exception.status_code if isinstance(exception, HTTPException) else 500
     error = TRPCError(
         _CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /openapi.json"

@@ -1,8 +1,8 @@
 """tRPC over HTTP, as the published TypeScript clients speak it (httpLink, httpBatchLink, httpBatchStreamLink).
 
-Declare procedures on a `Router`, gather them in `Procedures`, serve them with a `TrpcServer`; the same
-`Procedures` make the types (`api.typescript`) and the OpenAPI document (`api.openapi`). Handlers are plain
-functions that run in threads. What does not belong here: what the procedures do, who is calling.
+Declare procedures on a `Router`, collect them in `Procedures`, and serve them with a `TrpcServer`. The types
+(`api.typescript`) and the OpenAPI document (`api.openapi`) come from the same `Procedures`. Handlers are plain
+functions that run in threads. What does not belong here: what procedures do, authentication.
 
     segments = Router[Caller]("mailchimp.segments")
 
@@ -11,7 +11,7 @@ functions that run in threads. What does not belong here: what the procedures do
 
     procedures = Procedures(segments, campaigns)
     server = TrpcServer(procedures, make_context=authenticate, hooks=CallHooks(on_error=log_failure))
-    app.router.routes.append(server.route)  # and server.close() when the application ends
+    app.router.routes.append(server.route)  # and `await server.close()` when the application ends
 """
 
 from api.trpc.calls import CallHooks

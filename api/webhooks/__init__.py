@@ -1,6 +1,6 @@
-"""Webhooks: where Mailchimp tells of changes as they happen, and having it do so.
+"""The webhooks that Mailchimp calls when a member changes.
 
-What does not belong here: what a call says (`mailchimp_pipeline.webhooks`), what follows from it (`database.ledger`).
+What does not belong here: the format of a call (`mailchimp_pipeline.webhooks`), its effect (`services`).
 """
 
 from api.webhooks.receiver import MAX_BODY_BYTES, webhook_route

@@ -1,7 +1,7 @@
-"""The address that Mailchimp calls: `/webhooks/mailchimp/` and a token that only it and the audience's webhook know.
+"""The path that Mailchimp calls: `/webhooks/mailchimp/` and a secret token for each webhook.
 
-A call is answered within Mailchimp's ten seconds, and with success only once it is recorded: Mailchimp repeats all
-others. What does not belong here: the format of a call (`mailchimp_pipeline.webhooks`), making webhooks
+A call is answered within Mailchimp's ten seconds, and with success only after it is recorded: Mailchimp repeats every
+other call. What does not belong here: the format of a call (`mailchimp_pipeline.webhooks`), creating webhooks
 (`registration`).
 """
 
@@ -38,7 +38,7 @@ from mailchimp_pipeline.webhooks import (
 )
 
 MAX_BODY_BYTES = 256 * 1024
-"""Far more than a contact with all of Mailchimp's merge fields."""
+"""Far more than a contact with all merge fields."""
 
 _FORM = "application/x-www-form-urlencoded"
 _SIGNATURE = "x-mailchimp-signature"
@@ -48,25 +48,25 @@ _CONCURRENCY = Concurrency(total=16, per_organisation=2, wait_seconds=2, busy="O
 
 _BRIEFLY = Retries(budget=3)
 _SHORT = Timeouts(connect=2, read=5, total=7)
-"""Mailchimp waits ten seconds for its answer, and calls again where there is none."""
+"""Mailchimp waits ten seconds for the answer, and repeats the call if there is none."""
 
 _log = logger("api.webhooks")
 
 
 class NotMadeYet(TransientError):
-    """The webhook is being made: until its secret is known, nobody can tell whose calls come."""
+    """The webhook is being created: until its secret is stored, its calls cannot be verified."""
 
 
 def webhook_route(parts: Parts, *, clock: Clock = utc_now) -> Route:
-    """Return the route of all webhooks."""
-    # Named by its template in log lines: whoever knows a path can call it.
+    """Return the route for all webhooks."""
+    # Log lines have the template: the path is a secret.
     template = f"{PATH}/{{token}}"
     return Route(template, _Receiver(parts, clock, template).answer, methods=["GET", "POST"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Receiver:
-    """Takes the calls; its blocking parts run in threads."""
+    """Answers the calls of all webhooks."""
 
     parts: Parts
     clock: Clock
@@ -74,7 +74,7 @@ class _Receiver:
     limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(_CONCURRENCY))
 
     async def answer(self, request: Request) -> Response:
-        """Answer a call, or the GET by which Mailchimp looks whether the address is there."""
+        """Answer a call, or the GET with which Mailchimp checks the URL."""
         note_path(self.template)
         afterwards: BackgroundTask | None = None
         try:
@@ -99,10 +99,10 @@ class _Receiver:
         return found
 
     def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> bool:
-        """Check a call, and read the members that it is about. Tell whether there were any."""
+        """Verify a call and update its members from Mailchimp. Return whether it names any."""
         now = self.clock()
         if not webhook.is_made:
-            raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being made. Call again.")
+            raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being created. Call again.")
         secret = webhook.secret(self.parts.keyring)
         if secret is not None:
             check_signature(signature, body, secret, now)
@@ -122,7 +122,7 @@ class _Receiver:
         return closing(self.parts.client(organisation_id, retries=_BRIEFLY, timeouts=_SHORT))
 
     async def _propagate(self, organisation_id: str) -> None:
-        """Unsubscribe a contact who unsubscribed in the other audiences, too, after Mailchimp has its answer."""
+        """Unsubscribe the contact in the other audiences, after Mailchimp has its answer."""
         try:
             async with self.limit.place(organisation_id):
                 await to_thread.run_sync(self._push_opt_outs, organisation_id)
@@ -134,7 +134,7 @@ class _Receiver:
         try:
             propagate_opt_outs(organisation_id, lambda: self._mailchimp(organisation_id), records=records)
         except PipelineError as failure:
-            # The next run does it: nobody asks again.
+            # The next run pushes them.
             _log.warning("opt-outs outstanding", organisation_id=organisation_id, failure=type(failure).__name__)
 
 
@@ -156,7 +156,7 @@ async def _form(request: Request) -> bytes:
 
 
 def _as_answered(failure: PipelineError) -> TRPCError:
-    """Return what the caller learns of a failure; the log learns why."""
+    """Return the error for the caller, and log the reason."""
     if isinstance(failure, TRPCError):
         return failure
     if isinstance(failure, SignatureRefused | MalformedCall):

@@ -1,11 +1,11 @@
-"""The registration of webhooks (`mailchimp_pipeline.registration`), on behalf of who calls a procedure."""
+"""The registration of webhooks (`mailchimp_pipeline.registration`) for the caller of a procedure."""
 
 from api.procedures.context import Context
 from mailchimp_pipeline.registration import Registration
 
 
 def registration(context: Context) -> Registration:
-    """Return what makes and removes the webhooks of the caller's organisation."""
+    """Return the registration for the caller's organisation."""
     return Registration(
         organisation_id=context.organisation_id,
         actor=context.actor,

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from api.app import create_app
 from api.composition import api_parts
-from api.serving import Server, listen
+from api.serving import ApiServer, listen
 from api.webhooks import PATH
 from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.clock import utc_now
@@ -42,7 +42,7 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
         with open_parts(settings) as parts:
             ready = Event()
-            server = Server(create_app(api_parts(parts, patience=IMPATIENT)), ready.set, 1)
+            server = ApiServer(create_app(api_parts(parts, budget=IMPATIENT)), ready.set, 1)
             thread = Thread(target=server.run, args=([listener],))
             thread.start()
             try:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from api.app import create_app
 from api.composition import api_parts
-from api.procedures.context import Patience
+from api.procedures.context import CallBudget
 from api.serving import in_thread
 from api.trpc import Role
 from mailchimp_pipeline.assembly import Parts, open_parts
@@ -27,7 +27,7 @@ from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 NOTHING = object()
 """No input, which is not the same as null."""
 
-IMPATIENT = Patience(
+IMPATIENT = CallBudget(
     Retries(budget=1.5, first_pause=0.05, sleep=lambda _seconds: None, clock=lambda: 0.0),
     Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
 )
@@ -118,7 +118,7 @@ def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
 
 
 @contextmanager
-def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, patience: Patience = IMPATIENT) -> Generator[Stage]:
+def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBudget = IMPATIENT) -> Generator[Stage]:
     """Serve the API until the end of the block."""
     for name in ("employees", "vendors"):
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -126,7 +126,7 @@ def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, patience: Patie
         long_ago(files / f"{name}.csv")
     with (
         open_parts(settings_for(database_url, files, sandbox)) as parts,
-        in_thread(create_app(api_parts(parts, patience=patience)), grace_seconds=1) as url,
+        in_thread(create_app(api_parts(parts, budget=budget)), grace_seconds=1) as url,
     ):
         yield Stage(url, parts, sandbox, files)
 
