@@ -14,8 +14,8 @@ from bench import peers
 from bench.figures import Figure, Scale, script
 from bench.stage import Stage, stage
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.local_stack import free_port, installed, wait_for_port
-from mailchimp_pipeline.processes import foreign_environment, run
+from mailchimp_pipeline.embedded.processes import foreign_environment, run
+from mailchimp_pipeline.local.stack import free_port, installed, wait_for_port
 
 CONNECTIONS = 16
 SEGMENTS = 20

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.stage import Stage
-from mailchimp_pipeline.processes import run
+from mailchimp_pipeline.embedded.processes import run
 from mailchimp_pipeline.segments import Segment
 
 MEMBERSHIP, AUDIENCE = "segment_membership", "audience_sync"

@@ -8,7 +8,7 @@ from bench import bare, peers
 from bench.figures import Figure, Scale, script
 from bench.first_push import CONTACTS, WHERE, first_push
 from bench.stage import Stage, api_key, stage
-from mailchimp_pipeline.processes import foreign_environment, run
+from mailchimp_pipeline.embedded.processes import foreign_environment, run
 
 _SDK = "mailchimp-marketing==3.0.80"
 _COMPONENT = ("dagster-community-components==0.10.120", "dagster==1.13.29", "pandas")

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from mailchimp_pipeline.processes import foreign_environment, run
+from mailchimp_pipeline.embedded.processes import foreign_environment, run
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 _HOME = PROJECT_ROOT / ".local" / "bench"

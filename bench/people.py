@@ -1,6 +1,6 @@
 """Made employees in a database of their own, as an HR system has them: as many as a figure asks for, in seconds.
 
-What does not belong here: sample data for people to look at (`mailchimp_pipeline.sample`).
+What does not belong here: sample data for people to look at (`mailchimp_pipeline.local.sample_data`).
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.figures import Figure, Scale
-from mailchimp_pipeline.processes import foreign_environment, run
+from mailchimp_pipeline.embedded.processes import foreign_environment, run
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 _SCRIPTS = (

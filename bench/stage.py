@@ -22,16 +22,16 @@ from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_statements
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import SegmentMemberRow
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.erasure import Demand
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack
-from mailchimp_pipeline.sandbox import SandboxControl, Status
+from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack
 from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
 from mailchimp_pipeline.settings import Settings
+from sandbox import SandboxControl, Status
 
 LATENCY_MS = 300
 LATENCY_PER_CONTACT_MS = 0.2

@@ -1,6 +1,6 @@
 """The environment, read once, as one frozen object: every variable, what it may hold and its default.
 
-What does not belong here: making the keys that are missing on one machine (`local`), connecting to anything.
+What does not belong here: making the keys that are missing on one machine (`embedded`), connecting to anything.
 `.env.example` lists the same variables for people; a test holds the two together.
 """
 

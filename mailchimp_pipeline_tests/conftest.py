@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 
 settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -18,8 +18,7 @@ from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.defs.jobs import segment_sync
 from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
-from mailchimp_pipeline.local_stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
-from mailchimp_pipeline.sandbox import Fault, FaultKind, SandboxControl
+from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import SegmentStatus, SegmentType
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
@@ -27,6 +26,7 @@ from mailchimp_pipeline_tests.process_table import called
 from mailchimp_pipeline_tests.runs.company import write_relations
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
+from sandbox import Fault, FaultKind, SandboxControl
 
 PEOPLE = 2100
 """Four full batches and a small one."""

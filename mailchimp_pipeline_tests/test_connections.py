@@ -17,8 +17,8 @@ from mailchimp_pipeline.connections import (
     api_root,
     root_for,
 )
+from mailchimp_pipeline.local.sample_organisations import ORGANISATIONS
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.sample_organisations import ORGANISATIONS
 
 A_KEY = "0123456789abcdef0123456789abcdef-us6"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailchimp_pipeline.local_stack import installed
-from mailchimp_pipeline.processes import machine_environment
+from mailchimp_pipeline.embedded.processes import machine_environment
+from mailchimp_pipeline.local.stack import installed
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 from mailchimp_pipeline_tests.hostile import RealPipeline, a_real_pipeline
 from mailchimp_pipeline_tests.process_table import is_running

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from mailchimp_pipeline.database.encryption import Keyring, KeyringInvalid
 from mailchimp_pipeline.settings import PROJECT_ROOT, Settings, SettingsError
 
-OURS = {"api", "bench", "mailchimp_pipeline", "mailchimp_pipeline_tests"}
+OURS = {"api", "bench", "mailchimp_pipeline", "mailchimp_pipeline_tests", "sandbox"}
 NAMES_THAT_SAY_NOTHING = {
     "base",
     "common",

@@ -5,9 +5,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.running import PEOPLE, UNDER_WAY, running
+from sandbox import Status
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from subprocess import PIPE
 import pytest
 from pydantic import ValidationError
 
-from mailchimp_pipeline.local import keep_sandbox, local_state
+from mailchimp_pipeline.embedded.local_state import keep_sandbox, local_state
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings, SettingsError
 
 A_SECRET = "a-token-secret-of-more-than-32-characters"
@@ -230,7 +230,7 @@ def test_what_is_kept_of_the_sandbox_and_is_damaged_is_named(tmp_path: Path) -> 
 
 def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
     program = (
-        "from mailchimp_pipeline.local import local_state\n"
+        "from mailchimp_pipeline.embedded.local_state import local_state\n"
         "from mailchimp_pipeline.settings import Settings\n"
         "settings = Settings.from_environment()\n"
         "print('ready', flush=True); input()\n"

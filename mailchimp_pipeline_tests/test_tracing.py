@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from mailchimp_pipeline.logs import json_handler, log_our_lines, logger
-from mailchimp_pipeline.sandbox import Fault, FaultKind
 from mailchimp_pipeline.sync.parallel import in_parallel
 from mailchimp_pipeline.tracing import carried, count_retry, each_working_for, ids, tallied, working_for
 from mailchimp_pipeline_tests.runs.company import a_company
+from sandbox import Fault, FaultKind
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from pydantic import SecretStr
 
 from api.procedures.context import Context
 from api.trpc import Role, Router, TRPCError, UtcTime, WireModel
-from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
 from mailchimp_pipeline.database import connections
@@ -72,7 +71,7 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
     with context.mailchimp_of(api_key) as mailchimp:
         account = mailchimp.account()
     verified = connections.Account(account.account_id, account.account_name, api_key)
-    webhooks = registration(context)
+    webhooks = context.webhook_registration()
     with context.session() as session:
         farewell = webhooks.take_leave(session, of_all_but=verified.id)
         store = ConnectionStore(session, context.parts.keyring)
@@ -88,7 +87,7 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
 def disconnect(context: Context) -> ConnectionView:
     """End the connection and delete its key. Segments and campaigns stay; requested syncs end."""
     context = context.in_time()
-    webhooks = registration(context)
+    webhooks = context.webhook_registration()
     with context.session() as session:
         farewell = webhooks.take_leave(session)
         store = ConnectionStore(session, context.parts.keyring)

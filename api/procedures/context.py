@@ -20,6 +20,7 @@ from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
+from mailchimp_pipeline.services.register_webhooks import Registration
 
 _log = logger("api.procedures")
 
@@ -98,6 +99,10 @@ class Context:
         notes = self.parts.key_notes(connection, api_key)
         with closing(slots), self._client(api_key, slots, notes) as client:
             yield client
+
+    def webhook_registration(self) -> Registration:
+        """Return the registration of the organisation's webhooks."""
+        return self.parts.webhook_registration(self.organisation_id, self.actor, self.mailchimp, clock=self.clock)
 
     def propagate_opt_outs(self) -> None:
         """Push opt-outs to Mailchimp. If Mailchimp does not answer, the next run pushes them."""

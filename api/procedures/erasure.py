@@ -12,10 +12,10 @@ from api.procedures.context import Context
 from api.procedures.inputs import EntityInput
 from api.procedures.preferences import PreferenceView
 from api.trpc import Role, Router, UtcTime, WireModel
-from mailchimp_pipeline.access import Disclosure
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.erasure import ErasureStatus
+from mailchimp_pipeline.services.export_contact import Disclosure
 
 router: Router[Context] = Router("mailchimp.preferences")
 
@@ -153,9 +153,9 @@ def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
 @router.mutation("export", role=Role.ADMIN)
 def export(context: Context, wanted: EntityInput) -> ContactExport:
     """Return all data about a contact, in the database and at Mailchimp. The audit log has an entry."""
-    access = context.parts.access(lambda _organisation_id: context.mailchimp())
+    export = context.parts.export_contact(lambda _organisation_id: context.mailchimp())
     contact = (wanted.entity_type, wanted.entity_id)
-    return _shown(access.disclose(context.organisation_id, contact, by=context.actor))
+    return _shown(export.export(context.organisation_id, contact, by=context.actor))
 
 
 def _shown(found: Disclosure) -> ContactExport:

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
 from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
-from api.webhooks.registration import registration
 from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import EntityType, read_contacts
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -205,7 +204,7 @@ def create(context: Context, wanted: NewSegmentInput) -> SegmentView:
     )
     with context.session() as session:
         made = SegmentStore(session).create(new, by=context.actor, at=context.clock())
-    registration(context).register(audience.id)
+    context.webhook_registration().register(audience.id)
     return shown(made)
 
 

@@ -1,8 +1,8 @@
 """The path that Mailchimp calls: `/webhooks/mailchimp/` and a secret token for each webhook.
 
 A call is answered within Mailchimp's ten seconds, and with success only after it is recorded: Mailchimp repeats every
-other call. What does not belong here: the format of a call (`mailchimp_pipeline.webhooks`), creating webhooks
-(`registration`).
+other call. What does not belong here: the format of a call (`mailchimp.webhook_events`), creating webhooks
+(`services.register_webhooks`).
 """
 
 import re
@@ -26,9 +26,7 @@ from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
 from mailchimp_pipeline.errors import PipelineError, TransientError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
-from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
-from mailchimp_pipeline.services.receive_webhook import receive_webhook
-from mailchimp_pipeline.webhooks import (
+from mailchimp_pipeline.mailchimp.webhook_events import (
     PATH,
     MalformedCall,
     SignatureRefused,
@@ -36,6 +34,8 @@ from mailchimp_pipeline.webhooks import (
     check_signature,
     read_call,
 )
+from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
+from mailchimp_pipeline.services.receive_webhook import receive_webhook
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than a contact with all merge fields."""

@@ -6,22 +6,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from threading import RLock
 
-from mailchimp_pipeline.access import Access
 from mailchimp_pipeline.assembly.key_notes import KeyNotes
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.embedded import EmbeddedServer
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
 from mailchimp_pipeline.database.locks import ConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
+from mailchimp_pipeline.embedded.local_state import local_state
+from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local import local_state
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
+from mailchimp_pipeline.services.export_contact import ExportContact
+from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import LateSource, open_source
 
@@ -56,7 +57,7 @@ class NoSource(PermanentError):
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
     """Yield settings that lack no key and no database: what is missing is made or started on this machine.
 
-    Raises `settings.SettingsError` and `database.embedded.EmbeddedDatabaseUnavailable`.
+    Raises `settings.SettingsError` and `embedded.server.EmbeddedDatabaseUnavailable`.
     """
     settings = settings or Settings.from_environment()
     if settings.database_url:
@@ -151,9 +152,30 @@ class Parts:
         records = DatabaseErasures(self.database, self.keyring, clock)
         return Erasures(records, lambda: self.source, mailchimp or self._patient_client, clock)
 
-    def access(self, mailchimp: OpenAccount | None = None) -> Access:
-        """Return what answers which data of a contact are held; `mailchimp` as for `erasures`."""
-        return Access(self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now)
+    def export_contact(self, mailchimp: OpenAccount | None = None) -> ExportContact:
+        """Return what exports the data that are held about a contact; `mailchimp` as for `erasures`."""
+        return ExportContact(
+            self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now
+        )
+
+    def webhook_registration(
+        self,
+        organisation_id: str,
+        actor: str,
+        mailchimp: Callable[[], AbstractContextManager[MailchimpClient]],
+        *,
+        clock: Clock = utc_now,
+    ) -> Registration:
+        """Return what makes and removes the organisation's webhooks; `mailchimp` opens its account."""
+        return Registration(
+            organisation_id=organisation_id,
+            actor=actor,
+            public_url=self.settings.public_url,
+            database=self.database,
+            keyring=self.keyring,
+            clock=clock,
+            mailchimp=mailchimp,
+        )
 
     def _patient_client(self, organisation_id: str) -> MailchimpClient:
         return self.client(organisation_id, retries=_PATIENT)

@@ -18,7 +18,6 @@ from mailchimp_pipeline.database.webhooks import organisations_without_webhook
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
-from mailchimp_pipeline.registration import Registration
 from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName, StoppedRun, SyncRequest
 from mailchimp_pipeline.runs.results import SegmentResult
@@ -161,15 +160,10 @@ class DatabasePipeline:
             organisation_ids = organisations_without_webhook(session)
 
         def register(organisation_id: str) -> None:
-            Registration(
-                organisation_id=organisation_id,
-                actor=audit.PIPELINE,
-                public_url=parts.settings.public_url,
-                database=parts.database,
-                keyring=parts.keyring,
-                clock=utc_now,
-                mailchimp=lambda: self._opened_once(organisation_id),
-            ).register_missing()
+            registration = parts.webhook_registration(
+                organisation_id, audit.PIPELINE, partial(self._opened_once, organisation_id)
+            )
+            registration.register_missing()
 
         _side_by_side(register, organisation_ids)
 

@@ -102,9 +102,10 @@ select entity_type, entity_id
 from unnest(%(erased_types)s::text[], %(erased_ids)s::text[]) as erased (entity_type, entity_id)
 """
 
-_ERASED_ADDRESSES: LiteralString = """
+ERASED_ADDRESSES: LiteralString = """
 select subscriber_hash from unnest(%(erased_addresses)s::text[]) as erased (subscriber_hash)
 """
+"""The addresses of rule 1, as far as the caller knows them."""
 
 SUPPRESSED_MEMBERS: LiteralString = f"""
 select member.subscriber_hash from ({SUPPRESSED_CONTACTS} union all {_ERASED_CONTACTS}) as about cross join lateral (
@@ -115,7 +116,7 @@ select member.subscriber_hash from ({SUPPRESSED_CONTACTS} union all {_ERASED_CON
 where member.segment_id = %(segment_id)s
 union
 select member.subscriber_hash
-from (({SUPPRESSED_ADDRESSES}) union all {_ERASED_ADDRESSES}) as about cross join lateral (
+from (({SUPPRESSED_ADDRESSES}) union all {ERASED_ADDRESSES}) as about cross join lateral (
     select * from segment_members as there
     where there.segment_id = %(segment_id)s and there.subscriber_hash = about.subscriber_hash
         and there.organisation_id = %(organisation_id)s offset 0

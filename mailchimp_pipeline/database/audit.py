@@ -23,7 +23,7 @@ PIPELINE = "mailchimp-pipeline"
 """The actor of what no person asked for."""
 
 OWN_ACTORS = frozenset({PIPELINE, "mailchimp", "command line"})
-"""Actors that stand for nobody who signs in: the pipeline, what Mailchimp told it, and whoever operates it."""
+"""Actors that stand for nobody who signs in: the pipeline, Mailchimp, and the operator."""
 
 
 _HASHED_ACTOR = re.compile(r"user-[0-9a-f]{16}")
@@ -49,7 +49,7 @@ class Entry:
 
 
 def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequence[str]:
-    """Return the names under which whoever signs in as `subject` is recorded, the current one first.
+    """Return the names under which the caller with the subject `subject` is recorded, the current one first.
 
     It is the subject itself, or `user-` and a keyed hash if the subject may be an e-mail address or looks like such a
     hash. There is one hash for each key of the ring.

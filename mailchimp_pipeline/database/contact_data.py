@@ -1,6 +1,6 @@
 """What the tables hold about one contact, read for the contact.
 
-What does not belong here: what Mailchimp holds (`mailchimp_pipeline.access`), removing it (`traces`).
+What does not belong here: what Mailchimp holds (`services.export_contact`), removing it (`traces`).
 """
 
 from collections.abc import Collection, Sequence

@@ -44,6 +44,9 @@ class ErasedAmong:
         }
 
 
+NOBODY = ErasedAmong()
+
+
 class ErasedContacts:
     """The erased contacts of the session's organisation."""
 

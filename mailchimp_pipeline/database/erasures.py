@@ -90,7 +90,7 @@ class ErasureStore:
         return [_request(row) for row in self._session.scalars(self._of(entity_type, entity_id)).all()]
 
     def begin(self, request_id: str, *, at: datetime) -> Targets | None:
-        """Note that somebody is at it; return its targets, None where nothing is left to do."""
+        """Count an attempt; return the targets, None where nothing is left to do."""
         row = self._pending(request_id)
         if row is None:
             return None
@@ -126,7 +126,7 @@ class ErasureStore:
         return True
 
     def confirm(self, request_id: str, *, by: str, at: datetime) -> ErasureRequest | None:
-        """Complete it on the word of a person who saw to it at Mailchimp; None where no such erasure is pending."""
+        """Complete it because a person did it at Mailchimp; None where no such erasure is pending."""
         self._lock()
         row = self._pending(request_id)
         if row is None:
@@ -238,13 +238,13 @@ class DatabaseErasures:
 
     @contextmanager
     def hold(self, request: ErasureRequest) -> Generator[None]:
-        """Keep others from carrying out the same erasure; a passing error where somebody is at it."""
+        """Keep others from carrying out the same erasure. Raises a transient error where another process does."""
         with hold(self.database, erasure_lock(request.id), what=f"erasure {request.id}"):
             yield
 
     @contextmanager
     def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:
-        """Keep syncs out of the audience; a passing error where one is at it."""
+        """Keep syncs out of the audience. Raises a transient error where one is running."""
         wait = _AUDIENCE_WAIT_SECONDS
         with hold_audience(self.database, request.organisation_id, list_id, wait_seconds=wait):
             yield
@@ -278,7 +278,7 @@ class DatabaseErasures:
         return Reach(is_connected=bool(live), had_other_accounts=bool({account for account, _ in accounts} - live))
 
     def confirm(self, request_id: str, *, by: str) -> ErasureRequest:
-        """Complete a pending erasure on the word of a person who saw to it at Mailchimp. Raises `NoSuchErasure`."""
+        """Complete a pending erasure that a person did at Mailchimp. Raises `NoSuchErasure`."""
         with self.database.everyone() as session:
             query = select(ErasureRequestRow.organisation_id).where(ErasureRequestRow.id == row_id(request_id))
             organisation_id = session.scalar(query)

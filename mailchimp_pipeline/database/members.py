@@ -99,8 +99,8 @@ where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = 
         or (known.entity_type, known.entity_id) is distinct from (wanted.entity_type, wanted.entity_id)
     )
 """
-"""Whoever is new at an address is who is mailed there: their opt-out is that member's, and the former one's leaving is
-not theirs."""
+"""A contact who is new at an address takes over the member: an opt-out of this contact unsubscribes the member, and the
+former contact's departure does not archive it."""
 
 _KNOWN = sql.SQL("""
 select subscriber_hash, digest, entity_type, entity_id from segment_members

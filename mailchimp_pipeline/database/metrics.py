@@ -1,7 +1,7 @@
 """How the pipeline stands, in figures over all organisations: what is synced, rejected, waiting and to be erased.
 
 Of no organisation by itself, and cheap enough to be asked each minute: every query is over what is live or open.
-What does not belong here: how figures are told to somebody (`api`), the audit log, which only grows.
+What does not belong here: how figures are shown (`api`), the audit log, which only grows.
 """
 
 from collections.abc import Mapping

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.bulk import driver_connection
 from mailchimp_pipeline.database.consent_statements import contacts_by_address
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger.statements import MEMBERS_OF_SUPPRESSED_CONTACTS, TO_UNSUBSCRIBE
 from mailchimp_pipeline.database.session import OrganisationSession
 
@@ -62,9 +63,10 @@ def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> N
             connection.execute(_ATTRIBUTE, {**place, "entity_type": now[0][0], "entity_id": now[0][1]})
 
 
-def audiences_to_unsubscribe(session: OrganisationSession) -> list[str]:
-    """Return the audiences with members who may not be e-mailed."""
-    found = driver_connection(session).execute(_AUDIENCES, {"organisation_id": session.organisation_id})
+def audiences_to_unsubscribe(session: OrganisationSession, erased: ErasedAmong) -> list[str]:
+    """Return the audiences with members who may not be e-mailed; `erased` are those who are in the source."""
+    parameters = {"organisation_id": session.organisation_id, **erased.parameters()}
+    found = driver_connection(session).execute(_AUDIENCES, parameters)
     return [str(list_id) for (list_id,) in found]
 
 

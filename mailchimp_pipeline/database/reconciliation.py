@@ -1,6 +1,6 @@
 """The tables as a reconciliation reads and corrects them, after the database was restored from a backup.
 
-What does not belong here: reading the audiences (`services.reconcile`).
+What does not belong here: reading the audiences (`services.reconcile_audiences`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import mark_propagated
 from mailchimp_pipeline.database.consent_statements import record_current_addresses
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import NOBODY, ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
@@ -55,16 +55,19 @@ class DatabaseRecords:
 
         `contacts` are all of the organisation in the relations that occur in them. Their addresses are recorded first.
         """
-        self.take_addresses(organisation_id, contacts)
+        erased = self.take_addresses(organisation_id, contacts)
         with self.database.organisation(organisation_id) as session:
-            erased = ErasedContacts(session, self.keyring).among(contacts)
             return suppressions(session, erased), erased
 
-    def take_addresses(self, organisation_id: str, contacts: pd.DataFrame) -> None:
-        """Record which addresses these contacts, all of the organisation in the relations that occur, have now."""
+    def take_addresses(self, organisation_id: str, contacts: pd.DataFrame) -> ErasedAmong:
+        """Record which addresses these contacts, all of the organisation in the relations that occur, have now.
+
+        Return which of them are erased.
+        """
         with self.database.organisation(organisation_id) as session:
             record_current_addresses(session, self.keyring, contacts, at=self.clock())
             attribute_members(session, contacts)
+            return ErasedContacts(session, self.keyring).among(contacts)
 
     def read_suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> Suppressions:
         """Return which of the contacts may not be e-mailed, and record nothing: for a preview."""
@@ -96,19 +99,19 @@ class DatabaseRecords:
         with self.database.organisation(segment.organisation_id) as session:
             return MemberStore(session).count_suppressed(segment.id, erased)
 
-    def audiences_to_unsubscribe(self, organisation_id: str) -> Sequence[str]:
-        """Return the audiences with members who may not be e-mailed."""
+    def audiences_to_unsubscribe(self, organisation_id: str, erased: ErasedAmong = NOBODY) -> Sequence[str]:
+        """Return the audiences with members who may not be e-mailed; `erased` are those who are in the source."""
         with self.database.organisation(organisation_id) as session:
-            return audiences_to_unsubscribe(session)
+            return audiences_to_unsubscribe(session, erased)
 
     def mark_propagated(self, organisation_id: str, at: datetime) -> None:
         """Record that every opt-out up to this moment reached every audience of the account."""
         with self.database.organisation(organisation_id) as session:
             mark_propagated(session, at=at)
 
-    def ledger(self, organisation_id: str, list_id: str) -> DatabaseLedger:
-        """Return the ledger of an audience."""
-        return DatabaseLedger(self.database, self.keyring, organisation_id, list_id, self.clock)
+    def ledger(self, organisation_id: str, list_id: str, erased: ErasedAmong = NOBODY) -> DatabaseLedger:
+        """Return the ledger of an audience; `erased` are the erased contacts who are in the source."""
+        return DatabaseLedger(self.database, self.keyring, organisation_id, list_id, self.clock, erased)
 
     def hold_audience(self, organisation_id: str, list_id: str) -> AbstractContextManager[Hold]:
         """Wait for the audience and keep others from syncing it meanwhile."""

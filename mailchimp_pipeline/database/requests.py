@@ -10,7 +10,7 @@ from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.segments.rows import locked_segment, told
+from mailchimp_pipeline.database.segments.rows import audit_entry, locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, as_value, row_ids
 from mailchimp_pipeline.runs.pipeline import RequestStatus, SyncRequest
@@ -27,7 +27,7 @@ class SyncRequestStore:
 
         With `departures_confirmed` the person says that as many members may leave the segment as want to.
         """
-        # One at a time: whoever asks beside this one finds the request that waits, whoever deletes the segment ends it.
+        # One at a time: a second caller finds the request that waits, and a deletion of the segment ends it.
         segment = locked_segment(self._session, segment_id)
         if segment is None:
             return None
@@ -37,7 +37,7 @@ class SyncRequestStore:
         elif departures_confirmed and not row.departures_confirmed:
             row.departures_confirmed = True
             audit.write(
-                self._session, told(segment, "segment.departures_confirmed", by, at, {"request_id": str(row.id)})
+                self._session, audit_entry(segment, "segment.departures_confirmed", by, at, {"request_id": str(row.id)})
             )
         return _request(row)
 
@@ -120,7 +120,7 @@ class SyncRequestStore:
         self._session.add(row)
         self._session.flush()
         details = {"departures_confirmed": departures_confirmed}
-        audit.write(self._session, told(segment, "segment.sync_requested", by, at, details))
+        audit.write(self._session, audit_entry(segment, "segment.sync_requested", by, at, details))
         return row
 
     def _locked(self, request_id: str) -> SyncRequestRow | None:

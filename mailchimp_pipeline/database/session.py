@@ -1,6 +1,6 @@
 """The way into the database: transactions scoped to one organisation, and what can go wrong on the way.
 
-Stores take an `OrganisationSession`, so no query of theirs can forget the organisation; PostgreSQL is told it too,
+Stores take an `OrganisationSession`, so no query of theirs can forget the organisation; PostgreSQL knows it too,
 and its policies on rows stand behind the stores (`roles`). What does not belong here: queries.
 """
 
@@ -47,7 +47,7 @@ class RoleNotGranted(PermanentError):
 
 
 class StatementRefused(PermanentError):
-    """PostgreSQL refused a statement of ours: a defect, told without the row that PostgreSQL would quote."""
+    """PostgreSQL refused a statement of ours: a defect, reported without the row that PostgreSQL would quote."""
 
 
 class DatabaseBusy(TransientError):
@@ -88,7 +88,7 @@ class Database:
     ) -> None:
         """Take a `postgresql+psycopg://` URL; nothing is connected until the first use.
 
-        The time limits are those of transactions; whoever takes a lock for longer says how long it waits.
+        The time limits are those of transactions; a caller that takes a lock for longer says how long it waits.
         """
         parsed = make_url(url)
         self._place = _place(parsed)
@@ -131,7 +131,7 @@ class Database:
 
     @contextmanager
     def unrestricted(self) -> Generator[Connection]:
-        """Open a connection as whom the URL names, bound by no policy: for migrations. It commits when it is told."""
+        """Open a connection as whom the URL names, bound by no policy: for migrations. It commits on request."""
         with self.explained(), self._engine.connect() as connection:
             yield connection
 

@@ -41,7 +41,7 @@ class Traces:
         self._traces: list[Trace] = []
 
     def found_with(self, targets: Targets) -> Targets:
-        """Return the targets with the contact's addresses, and the audiences that had it, as far as removed rows told.
+        """Return the targets with the addresses and audiences of the contact that the removed rows show.
 
         An audience had the contact where it was sent there, or Mailchimp named a status.
         """

@@ -1,7 +1,7 @@
 """Our webhooks at Mailchimp: which audience each is of, and how its calls are known.
 
 The path's token is kept as a hash, the signing secret encrypted: neither can be read from a dump.
-What does not belong here: asking Mailchimp for them (`registration`), what their calls tell (`ledger`).
+What does not belong here: asking Mailchimp for them (`services.register_webhooks`), what their calls tell (`ledger`).
 """
 
 import hashlib

@@ -28,7 +28,7 @@ class PipelineStorage(DagsterPostgresStorage):
 def _postgres_url(settings: Settings) -> str:
     if settings.dagster_postgres_url is not None:
         return settings.dagster_postgres_url.get_secret_value()
-    from mailchimp_pipeline.database.embedded import EmbeddedServer  # noqa: PLC0415 - SQLAlchemy, psycopg load here
+    from mailchimp_pipeline.embedded.server import EmbeddedServer  # noqa: PLC0415 - SQLAlchemy, psycopg load here
 
     # Not stopped: it runs until this process, whose storage is in it, ends.
     return EmbeddedServer(settings.home).dagster_url

@@ -1,6 +1,6 @@
 """One attempt at Mailchimp: every address in every audience, until each has answered or something is in the way.
 
-Each audience is asked while no sync is at it, so that none brings the contact back behind the answer. What is
+Each audience is asked while no sync of it runs, so that none brings the contact back behind the answer. What is
 learnt of the contact is written down before the step after which Mailchimp could not tell it any more.
 """
 

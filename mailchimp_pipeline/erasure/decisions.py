@@ -113,7 +113,7 @@ class Question:
         return self.list_id, self.subscriber_hash
 
     def is_settled_by(self, deletion: Deletion) -> bool:
-        """Tell whether the answer to the deletion by address is the last word.
+        """Tell whether the answer to the deletion by address is final.
 
         That an audience does not know an address is no news where it never had it. Where it did, the address may
         have been changed there, and the person be mailed at the new one: the lasting id has to be asked for.
@@ -134,7 +134,7 @@ class Targets(BaseModel):
     """Hashes of the contact's addresses."""
     traces: tuple[Trace, ...] = ()
     settled: tuple[tuple[str, str], ...] = ()
-    """Audience and address of each question that has its last word."""
+    """Audience and address of each question with a final answer."""
     deleted_from: tuple[str, ...] = ()
     source_read: bool = False
     """Whether the source was asked for the contact's present address."""
@@ -187,7 +187,7 @@ class Targets(BaseModel):
         return joined.model_copy(update={"source_read": self.source_read or stored.source_read})
 
     def with_settled(self, question: Question, *, deleted: bool) -> Self:
-        """Return them with the last word on a question."""
+        """Return the targets with the final answer to a question."""
         settled = tuple(dict.fromkeys((*self.settled, question.key)))
         deleted_from = (*self.deleted_from, question.list_id) if deleted else self.deleted_from
         return self.model_copy(update={"settled": settled, "deleted_from": tuple(dict.fromkeys(deleted_from))})

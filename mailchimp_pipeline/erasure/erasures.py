@@ -138,6 +138,6 @@ class Erasures:
         if not asking.problems and not self.records.conclude(request, asking.targets):
             asking.problems.append(NewTraces())
         if asking.problems:
-            told = dict.fromkeys(str(problem) for problem in asking.problems)
-            self.records.save(request, asking.targets, error="\n".join(told))
+            errors = dict.fromkeys(str(problem) for problem in asking.problems)
+            self.records.save(request, asking.targets, error="\n".join(errors))
         return tuple(asking.problems)

@@ -48,7 +48,7 @@ class AttemptRecords(Protocol):
         ...
 
     def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
-        """Keep syncs out of the audience; a passing error where one is at it."""
+        """Keep syncs out of the audience. Raises a transient error where one is running."""
         ...
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
@@ -79,7 +79,7 @@ class Records(AttemptRecords, Protocol):
         ...
 
     def hold(self, request: ErasureRequest) -> AbstractContextManager[None]:
-        """Keep others from carrying out the same erasure; a passing error where somebody is at it."""
+        """Keep others from carrying out the same erasure. Raises a transient error where another process does."""
         ...
 
     def begin(self, request: ErasureRequest) -> Targets | None:

@@ -1,6 +1,6 @@
 """Calls about the webhooks through which Mailchimp tells of changes to an audience's members.
 
-What does not belong here: receiving what they send.
+What does not belong here: reading what they send (`webhook_events`).
 """
 
 from typing import Final

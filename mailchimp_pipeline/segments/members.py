@@ -31,8 +31,9 @@ PRECEDENCE = (
     Exclusion.NO_CONSENT,
     Exclusion.DUPLICATE,
 )
-"""The one reason that counts where several apply: what the person said, then what the address lacks, then what
-we were not told. A duplicate is only who could be pushed otherwise."""
+"""Which reason counts where several apply: a withdrawal first, then a bad address, then missing consent.
+
+A contact counts as a duplicate only if nothing else excludes it."""
 
 
 _FEW = 2

@@ -112,7 +112,7 @@ class Population:
 
 
 def _check(suppressions: Suppressions) -> None:
-    """Refuse a reason or an entity type that would be overlooked, for whoever is overlooked is pushed."""
+    """Refuse a reason or an entity type that would be overlooked, because a contact that is overlooked is pushed."""
     reasons = {*suppressions.entities["reason"], *suppressions.addresses["reason"]}
     unknown = (reasons - set(_SUPPRESSIONS)) | (set(suppressions.entities["entity_type"]) - set(EntityType))
     if unknown:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import Source, read_contacts
+from mailchimp_pipeline.database.erased_contacts import NOBODY, ErasedAmong
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
@@ -49,10 +50,11 @@ def pull_and_propagate(
     begun = clock()
     with open_mailchimp() as mailchimp:
         audiences = pull_audiences(organisation_id, mailchimp, records=records, clock=clock)
-        unread = _take_addresses(organisation_id, source, records)
-        done, problems = push_to_audiences(organisation_id, audiences, mailchimp, records=records)
-    if unread:
-        raise unread
+        taken = _take_addresses(organisation_id, source, records)
+        erased = taken if isinstance(taken, ErasedAmong) else NOBODY
+        done, problems = push_to_audiences(organisation_id, audiences, mailchimp, records=records, erased=erased)
+    if isinstance(taken, PipelineError):
+        raise taken
     if not problems:
         records.mark_propagated(organisation_id, begun)
     return done, problems
@@ -60,26 +62,30 @@ def pull_and_propagate(
 
 def _take_addresses(
     organisation_id: str, source: Callable[[], Source], records: DatabaseRecords
-) -> PipelineError | None:
-    """Take the present addresses of contacts who opted out from the source; return why that could not be."""
+) -> ErasedAmong | PipelineError:
+    """Take the present addresses of contacts who opted out from the source; return who is erased, or the failure."""
     relations = records.suppressed_relations(organisation_id)
     try:
         if relations:
-            records.take_addresses(organisation_id, read_contacts(source(), organisation_id, sorted(relations)))
+            contacts = read_contacts(source(), organisation_id, sorted(relations))
+            return records.take_addresses(organisation_id, contacts)
     except PipelineError as error:
         return error
-    return None
+    return NOBODY
 
 
-def push_to_audiences(
+def push_to_audiences(  # noqa: PLR0913 - each is one thing that a push needs
     organisation_id: str,
     list_ids: Iterable[str],
     mailchimp: Audiences,
     *,
     records: DatabaseRecords,
     is_pulled: bool = True,
+    erased: ErasedAmong = NOBODY,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
     """Push the opt-outs to these audiences: return how many members were unsubscribed, and the problems, by audience.
+
+    Members with the addresses of the `erased`, who are in the source, are unsubscribed as well.
 
     Raises the errors that pass by themselves.
     """
@@ -87,7 +93,7 @@ def push_to_audiences(
     problems: dict[str, PipelineError] = {}
     for list_id in list_ids:
         try:
-            ledger = records.ledger(organisation_id, list_id)
+            ledger = records.ledger(organisation_id, list_id, erased)
             done[list_id] = push_opt_outs(list_id, audiences=mailchimp, ledger=ledger, is_pulled=is_pulled)
         except PermanentError as error:
             problems[list_id] = error

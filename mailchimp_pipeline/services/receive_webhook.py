@@ -1,6 +1,6 @@
 """Receives the calls of Mailchimp's webhooks. A call is a hint: the member that it names is read, as a pull does.
 
-What does not belong here: HTTP (`api.webhooks`), the format of a call (`webhooks`).
+What does not belong here: HTTP (`api.webhooks`), the format of a call (`mailchimp.webhook_events`).
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.reconciliation import members_known
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.mailchimp.webhook_events import WebhookCall
 from mailchimp_pipeline.sync import Audiences, MemberRef, MemberStatus, Withdrawal, pull_member
-from mailchimp_pipeline.webhooks import WebhookCall
 
 
 def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs

@@ -110,7 +110,7 @@ class SegmentSync:
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
         """Do the segments, and yield each one's result as soon as it is there.
 
-        Whoever stops iterating stops the work: batches under way are finished and written down, no more are sent,
+        Stopping the iteration stops the work: batches under way are finished and written down, no more are sent,
         and segments that nothing was begun with are left as they are.
         """
         ordered = sorted(segments, key=lambda segment: (segment.organisation_id, segment.mailchimp_list_id, segment.id))
@@ -134,7 +134,7 @@ class SegmentSync:
                     with working_for(segment_id=undone[0].id):
                         finish(self._result(undone[0], prepared))
                     undone.popleft()
-        except BaseException as error:  # whoever waits for these results would wait for ever
+        except BaseException as error:  # the reader of these results would wait for ever
             for segment in undone:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
             raise
@@ -164,7 +164,7 @@ class SegmentSync:
             return unread[kinds[0]]
         contacts = pd.concat([frame for frame in read.values() if not isinstance(frame, _Failed)], ignore_index=True)
         suppressions, erased = self.records.suppressions(organisation_id, contacts)
-        unsubscribed, problems = self._push_opt_outs(organisation_id, audiences)
+        unsubscribed, problems = self._push_opt_outs(organisation_id, audiences, erased)
         if self.push and not problems:
             self.records.mark_propagated(organisation_id, begun)
         population = Population.prepare(contacts, suppressions)
@@ -182,14 +182,14 @@ class SegmentSync:
         )
 
     def _push_opt_outs(
-        self, organisation_id: str, audiences: Mapping[str, PulledAudience]
+        self, organisation_id: str, audiences: Mapping[str, PulledAudience], erased: ErasedAmong
     ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
         if not self.push:
             return {}, {}
-        outstanding = [
-            list_id for list_id in self.records.audiences_to_unsubscribe(organisation_id) if list_id in audiences
-        ]
-        return push_to_audiences(organisation_id, outstanding, self.audiences(organisation_id), records=self.records)
+        to_unsubscribe = self.records.audiences_to_unsubscribe(organisation_id, erased)
+        outstanding = [list_id for list_id in to_unsubscribe if list_id in audiences]
+        mailchimp = self.audiences(organisation_id)
+        return push_to_audiences(organisation_id, outstanding, mailchimp, records=self.records, erased=erased)
 
     def _result(self, segment: Segment, prepared: "_Prepared | _Failed") -> SegmentResult:
         begun = self.clock()
@@ -225,7 +225,7 @@ class SegmentSync:
             self.records.mark_syncing(segment)
             counts = self._replaced(segment, membership, prepared)
             del membership  # it is stored: a push needs no memory for it
-            report = self._push_segment(segment, pulled.audience, hold)
+            report = self._push_segment(segment, pulled.audience, hold, prepared.erased)
             is_rejected = report.rejected_share > MOST_REJECTED
             result = SegmentResult(
                 segment,
@@ -256,12 +256,12 @@ class SegmentSync:
             raise ConsentViolated(segment, violations)
         return counts
 
-    def _push_segment(self, segment: Segment, audience: Audience, hold: Hold) -> SyncReport:
+    def _push_segment(self, segment: Segment, audience: Audience, hold: Hold, erased: ErasedAmong) -> SyncReport:
         def stopping() -> bool:
             hold.require()
             return self.stopping.is_set()
 
-        ledger = self.records.ledger(segment.organisation_id, segment.mailchimp_list_id)
+        ledger = self.records.ledger(segment.organisation_id, segment.mailchimp_list_id, erased)
         return push_segment(
             segment.id,
             audience,

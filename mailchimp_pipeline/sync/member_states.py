@@ -78,16 +78,16 @@ def is_allowed(action: Action, known: KnownStatus | None) -> bool:
     return known in ALLOWED[action]
 
 
-def after_told(
+def status_after_report(
     known: KnownStatus | None,
     status: MemberStatus | None,
     *,
     known_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> KnownStatus | None:
-    """Return the status after Mailchimp said `status`, None for no such member.
+    """Return the status after Mailchimp reported `status`, None for no such member.
 
-    `changed_at` is when the member changed last, `known_at` when it had when its known status was told.
+    `changed_at` is when the member changed last, `known_at` when it had when Mailchimp reported its known status.
     """
     if known_at is not None and changed_at is not None and changed_at < known_at:
         return known
@@ -110,11 +110,11 @@ def after_archiving(known: KnownStatus | None) -> KnownStatus:
     return known
 
 
-TOLD_SQL = """case
+STATUS_AFTER_REPORT_SQL = """case
     when known.changed_at is not null and excluded.changed_at < known.changed_at then known.status
     when known.status = 'removed' and excluded.status = 'archived' and not coalesce(
         excluded.changed_at > known.changed_at + interval '1 minute', false
     ) then 'removed'
     else excluded.status
 end"""
-"""`after_told` in SQL, of a row `known` and what was told, `excluded`."""
+"""`status_after_report` in SQL, of a row `known` and the report, `excluded`."""

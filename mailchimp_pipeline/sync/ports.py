@@ -116,20 +116,12 @@ class Ledger(Protocol):
         """Return the tags of the audience's merge fields, as they were read last."""
         ...
 
-    def knows_unsubscribed(self) -> bool:
-        """Return whether any member is known to be anything but subscribed."""
-        ...
-
     def begin_push(self) -> None:
         """Record that contacts are about to be sent: until `end_push` the audience may have more than is recorded."""
         ...
 
     def end_push(self) -> None:
         """Record that every answer is recorded."""
-        ...
-
-    def push_is_unfinished(self) -> bool:
-        """Return whether a push began and did not end since the last pull."""
         ...
 
     def compare(self, segment_id: str) -> Iterator[Compared]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
+from mailchimp_pipeline.sync.model import MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
 from mailchimp_pipeline.tracing import carried
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _OVERLAP = timedelta(minutes=15)
 """How far before the last pull the next one begins: the clocks differ."""
 
-
-_LEFT = (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED)
 _RESUBSCRIBABLE = (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
 """Statuses that a batch would change back to subscribed: last the one that nothing may come after. Mailchimp keeps a
 bounced member as it is."""
@@ -43,10 +41,9 @@ def pull_changes(
     """
     through = ledger.read_through()
     # A pull that lies in the future was noted by a clock that was ahead: what changed since is not known.
-    if through is None or through > now:
-        listings: list[_Listing] = [(None, None), (MemberStatus.ARCHIVED, None)]
-    else:
-        listings = [*_changed(through - _OVERLAP, ledger)]
+    since = None if through is None or through > now else through - _OVERLAP
+    # Our own pushes are read back, too: others may have changed these members meanwhile.
+    listings: list[_Listing] = [(None, since), (MemberStatus.ARCHIVED, since)]
     with ThreadPoolExecutor(1, thread_name_prefix="merge-fields") as pool:
         fields = pool.submit(carried(merge_fields)) if merge_fields else None
         read = _record(list_id, listings, audiences, ledger)
@@ -73,19 +70,8 @@ def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger:
         ledger.record_member_states([member])
 
 
-def _changed(since: datetime, ledger: "Ledger") -> Iterator[_Listing]:
-    """Yield which changes are of interest, and since when."""
-    yield from ((status, since) for status in _LEFT)
-    # Members who became subscribed are, where one was known not to be, or where answers to a push were lost.
-    if ledger.knows_unsubscribed() or ledger.push_is_unfinished():
-        yield from ((status, since) for status in MAILED)
-    else:
-        # They may have another address. Our own pushes are read back, too: others may have changed members meanwhile.
-        yield MemberStatus.SUBSCRIBED, since
-
-
 def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", ledger: "Ledger") -> int:
-    """Record the listings in this order, so that a member who is mailed again comes last. Return how many came.
+    """Record the listings in this order. Return how many members came.
 
     Mostly each is one page, or none: the first pages are asked for side by side.
     """

@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.campaigns.stage import Stage, a_stage
 from mailchimp_pipeline_tests.mailchimp.stages import Hours
+from sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")

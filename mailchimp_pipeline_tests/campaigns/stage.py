@@ -10,9 +10,9 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.campaigns import CampaignStore
 from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
 from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.mailchimp.stages import Hours
+from sandbox import Sandbox
 
 
 @dataclass(frozen=True)

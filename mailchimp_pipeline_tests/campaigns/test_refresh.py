@@ -8,10 +8,10 @@ import pytest
 from mailchimp_pipeline.campaigns import Campaign, CampaignStatus
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.sandbox import CampaignStatus as There
-from mailchimp_pipeline.sandbox import Figures, Sandbox
 from mailchimp_pipeline_tests.campaigns.stage import Stage, a_stage
 from mailchimp_pipeline_tests.mailchimp.stages import Hours
+from sandbox import CampaignStatus as There
+from sandbox import Figures, Sandbox
 
 FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, clicks=30, unique_clicks=25)
 LATER = FIGURES.model_copy(update={"unique_opens": 60})

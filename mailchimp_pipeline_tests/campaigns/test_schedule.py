@@ -9,10 +9,10 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns
 from mailchimp_pipeline.definitions import build_definitions
-from mailchimp_pipeline.sandbox import CampaignStatus as There
-from mailchimp_pipeline.sandbox import Figures, Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.sandbox.calls import Api
+from sandbox import CampaignStatus as There
+from sandbox import Figures, Sandbox
 
 FIRST_TICK = datetime(2026, 3, 1, tzinfo=UTC)
 LIFE = {There.SAVE: "draft", There.SCHEDULE: "scheduled", There.SENDING: "sending", There.SENT: "sent"}

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.sandbox import CallCame, CallEnded, JournalEntry, MemberChanged, Status
-from mailchimp_pipeline.sandbox.model.journal import AskedMember
-from mailchimp_pipeline.sandbox.model.members import Actor
 from mailchimp_pipeline_tests.consent.company import Company, Entity, key_of
+from sandbox import CallCame, CallEnded, JournalEntry, MemberChanged, Status
+from sandbox.model.journal import AskedMember
+from sandbox.model.members import Actor
 
 HERE = "here"
 """The place of what is said to us; what is done at Mailchimp has the id of its audience."""
@@ -77,6 +77,8 @@ class Withdrawal(Statement):
     """Indexes of the webhook calls that told of it."""
     seen_by: "list[Process]" = field(default_factory=list["Process"])
     """The syncs that read of it."""
+    changed: list[datetime] = field(default_factory=list[datetime])
+    """When the member changed since, by the place's clock: of Mailchimp's times the product reads this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +175,8 @@ class ConsentOracle:
         """By audience and the address that a contact gave to Mailchimp: the one that HR has."""
         self.given_by: dict[tuple[str, str], Entity | None] = {}
         """By the same: who that was; None where it may have been several."""
-        self.given_to: list[tuple[int, str, str]] = []
-        """When a member of which audience gave Mailchimp which address in place of the former one, by `index`."""
+        self.given_to: list[tuple[int, str, str, str]] = []
+        """When a member, in which audience, gave Mailchimp in place of which address which other one."""
         self._double_optin = double_optin
         self._indexes = 0
         self._calls: dict[int, CallCame] = {}
@@ -191,12 +193,13 @@ class ConsentOracle:
     def note_opt_out(self, entity: Entity, position: int, reading: datetime, certainty: Certainty = YES) -> None:
         """Note that a contact told us to want no mail."""
         person = self.company.find(entity)
-        key = person.key if person else self._last_key(entity)
-        said = Withdrawal(
-            self.index(), position, HERE, reading, key, frozenset({entity}), f"{entity} opted out here", certainty
-        )
-        said.attributed.add(entity)
-        self.withdrawals.append(said)
+        what, entities = f"{entity} opted out here", frozenset({entity})
+        # Of somebody who is not in HR the product may know the latest address, or another contact who has it.
+        keys = [(person.key, certainty)] if person else [(None, certainty), (self._last_key(entity), MAYBE)]
+        for key, of_key in keys:
+            said = Withdrawal(self.index(), position, HERE, reading, key, entities, what, of_key)
+            said.attributed.add(entity)
+            self.withdrawals.append(said)
 
     def note_opt_in(self, entity: Entity, position: int, reading: datetime, certainty: Certainty = YES) -> None:
         """Note that a contact told us to want mail."""
@@ -245,12 +248,20 @@ class ConsentOracle:
         """Note that a member was archived or deleted by an administrator, or bounced."""
         self.set_aside.append(SetAside(self.index(), position, list_id, reading, key, what))
 
-    def note_own_address(self, list_id: str, former: str, key: str) -> None:
-        """Note that a contact gave Mailchimp another address."""
-        self.given_to.append((self.index(), list_id, key))
+    def note_own_address(self, list_id: str, former: str, key: str, position: int, reading: datetime) -> None:
+        """Note that a contact gave Mailchimp another address: who had withdrawn may seem to have done so just now."""
+        for said in [each for each in self.withdrawals if (each.place, each.key) == (list_id, former)]:
+            said.changed.append(reading)
+            entities = frozenset(self.holders(list_id, key))
+            self.withdrawals.append(
+                Withdrawal(self.index(), position, list_id, reading, key, entities, said.what, certainty=MAYBE)
+            )
+        self.given_to.append((self.index(), list_id, former, key))
         root = self.own_addresses.pop((list_id, former), former)
         holders = self.company.holders(root)
-        giver = self.given_by.pop((list_id, former), min(holders) if len(holders) == 1 else None)
+        known = {entity for (place, entity), sent in self.sent.items() if (place, sent) == (list_id, root)}
+        is_certain = len(holders) == 1 and known <= holders
+        giver = self.given_by.pop((list_id, former), min(holders) if is_certain else None)
         if root != key:
             self.own_addresses[list_id, key] = root
             self.given_by[list_id, key] = giver
@@ -375,7 +386,14 @@ class ConsentOracle:
         """Return whether consent to mail the address in the audience was withdrawn, by what the product knows."""
         holders, blocks = self.holders(list_id, key), [Block(NO)]
         for said in self.withdrawals:
-            force = max([self._of_key(said, key), *(self._of_entity(said, each) for each in holders)])
+            by_entity = {each: self._of_entity(said, each) for each in holders}
+            in_source = self.company.holders(key)
+            # An address that a contact gave to Mailchimp may be that of somebody else in the source.
+            of_holders = [
+                certainty if each in in_source or not in_source else min(certainty, MAYBE)
+                for each, certainty in by_entity.items()
+            ]
+            force = max([self._of_key(said, key), *of_holders])
             if self._signed_up_elsewhere(said, list_id, key) or self._is_forgotten(said, list_id, key):
                 force = min(force, MAYBE)
             if force := min(force, known(said)):
@@ -384,12 +402,18 @@ class ConsentOracle:
 
     def is_erased(self, erased: Erasure, holders: set[Entity], key: str) -> Certainty:
         """Return whether an erasure is about one of the holders, or the address, and was not lifted by the same one."""
-        is_about = YES if erased.entity in holders or key in erased.keys else NO
-        if not is_about and self.company.has_had(erased.entity, key):
-            is_about = MAYBE
         later = [said for said in self.opt_ins if said.entity == erased.entity and said.index > erased.index]
         lifted = max([NO, *(said.certainty for said in later)])
-        return min(is_about, erased.certainty, ~lifted)
+        lifted_here = max([NO, *(said.certainty for said in later if said.key == key)])
+        in_source = self.company.holders(key)
+        # An address that a contact gave to Mailchimp may be that of somebody else in the source.
+        is_holder = YES if erased.entity in in_source or not in_source else MAYBE
+        about = [
+            min(is_holder, ~lifted) if erased.entity in holders else NO,
+            ~lifted_here if key in erased.keys else NO,
+            MAYBE if self.company.has_had(erased.entity, key) and not lifted_here else NO,
+        ]
+        return min(max(about), erased.certainty)
 
     def opted_out(self, entity: Entity) -> Certainty:
         """Return whether a contact's last word is that it wants no mail, by what the product knows."""
@@ -402,7 +426,7 @@ class ConsentOracle:
 
     def has_come_since(self, list_id: str, key: str, since: int) -> bool:
         """Tell whether somebody signed up with the address since then, or gave it to Mailchimp for a former one."""
-        has_moved = any((place, new) == (list_id, key) and index > since for index, place, new in self.given_to)
+        has_moved = any((place, new) == (list_id, key) and index > since for index, place, _, new in self.given_to)
         return has_moved or self.has_signed_up(list_id, key, since)
 
     def is_set_aside(self, list_id: str, key: str) -> bool:
@@ -437,7 +461,11 @@ class ConsentOracle:
         """Return whether the withdrawal still holds for an address."""
         if said.key is None:
             return NO
-        force = YES if key == said.key else MAYBE if self._same_contact(said.key, key) else NO
+        # A member is unsubscribed for the contact in the ledger, though somebody else has the address now.
+        is_possible = self._same_contact(said.key, key) or any(
+            self.company.has_had(each, key) for each in said.entities
+        )
+        force = YES if key == said.key else MAYBE if is_possible else NO
         lifted = NO
         for word in self.opt_ins if force else ():
             certainty = min(self._outweighs(word, said), word.certainty)
@@ -480,7 +508,8 @@ class ConsentOracle:
         apart = word.reading - said.reading
         known = self._known_before(said, word)
         if said.place == HERE or known is YES or apart > CLOCK_DIFFERENCE + _MARGIN:
-            return YES
+            is_after = all(word.reading - at > CLOCK_DIFFERENCE + _MARGIN for at in said.changed) or known is YES
+            return YES if is_after else MAYBE
         return MAYBE if apart > CLOCK_DIFFERENCE - timedelta(seconds=2) else known
 
     def _known_before(self, said: Withdrawal, word: OptIn) -> Certainty:
@@ -507,6 +536,9 @@ class ConsentOracle:
         if (aside.place, aside.key) != (list_id, key):
             return NO, ""
         if any((s.place, s.key) == (list_id, key) and s.index > aside.index for s in self.sign_ups):
+            return NO, ""
+        if any((place, former) == (list_id, key) and at > aside.index for at, place, former, _ in self.given_to):
+            # The member is at another address since: whoever has this one now, was never there.
             return NO, ""
         # An opt-in may bring back whom an administrator set aside; of who was deleted Mailchimp tells nothing.
         holders = self.company.holders(key)
@@ -605,6 +637,10 @@ class ConsentOracle:
         for (list_id, key), status in sorted(self.members.items()):
             if status not in MAILED or not self._is_ours(list_id, key):
                 continue
+            holders = self.holders(list_id, key)
+            if any(self.is_erased(each, holders, key) is YES for each in self.erasures):
+                # It is deleted, as soon as nothing else has the audience; the steady state shows whether it was.
+                continue
             is_asked = (list_id, key) in process.asked
             signed_up = any(
                 (said.place, said.key) == (list_id, key) and said.index > process.first_index for said in self.sign_ups
@@ -631,7 +667,9 @@ class ConsentOracle:
         )
 
     def _attribute(self, said: Withdrawal, process: Process) -> None:
-        """Note whose withdrawal the product must have found it to be."""
+        """Note whose withdrawal the product must have found it to be: before somebody with the address opted in."""
+        if any(word.key == said.key and said.index < word.index for word in self.opt_ins):
+            return
         for entity in said.entities:
             # Of several who had the address the ledger knows one.
             is_shared = any(key == said.key and sent != entity for (_, sent), key in self.sent.items())

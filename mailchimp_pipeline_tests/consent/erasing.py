@@ -22,11 +22,11 @@ from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberR
 from mailchimp_pipeline.erasure import Attempt, Erasures
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, SeenMember
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.waiting import eventually
+from sandbox import Fault, FaultKind, Sandbox, SeenMember
 
 ADDRESS = "zebulon.quixley@leaver.test"
 FIRST_NAME, LAST_NAME = "Zebulon", "Quixley"

@@ -7,11 +7,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.consent.clocks import Clocks
 from mailchimp_pipeline_tests.consent.company import Companies, Company
 from mailchimp_pipeline_tests.consent.product import Product
 from mailchimp_pipeline_tests.consent.scenario import ConsentScenario
+from sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -28,13 +28,13 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp.webhook_events import read_call
 from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs, pull_and_propagate
 from mailchimp_pipeline.services.receive_webhook import receive_webhook
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.webhooks import read_call
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.consent.company import Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter, CrashingDatabase, CrashingSlots
@@ -232,9 +232,10 @@ class Product:
         found = preferences.get_for_entity(self._context(organisation_id), wanted)
         return found and Preference(found.opted_in, found.consent_source)
 
-    def deliver_webhook(self, organisation_id: str, list_id: str, body: bytes) -> None:
-        """Do what the receiver does with a call of Mailchimp's."""
+    def deliver_webhook(self, organisation_id: str, list_id: str, body: bytes) -> bool:
+        """Do what the receiver does with a call of Mailchimp's; return whether it could read the members."""
         call = read_call(body, self.clock())
+        is_received = False
         with suppress(PipelineError):
             receive_webhook(
                 organisation_id,
@@ -244,9 +245,11 @@ class Product:
                 keyring=self._parts().keyring,
                 clock=self.clock,
             )
+            is_received = True
         if call.members:
             with suppress(PipelineError):
                 self._propagate(organisation_id, CrashAfter())
+        return is_received
 
     def forget(self, organisation_id: str) -> None:
         """Remove the rows of an organisation, so that jobs over all organisations pass it over."""

@@ -11,14 +11,14 @@ from urllib.parse import parse_qsl
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Hook, JournalEntry, Sandbox, SeenMember, Status
-from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline_tests.consent.clocks import Clocks
 from mailchimp_pipeline_tests.consent.company import Company, Entity, Person, key_of, spellings
 from mailchimp_pipeline_tests.consent.consent_oracle import MAYBE, YES, ConsentOracle, Process, Wanted, Withdrawal
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import Preference, Product, SegmentSpec, SegmentState, SyncOutcome
+from sandbox import Fault, FaultKind, Hook, JournalEntry, Sandbox, SeenMember, Status
+from sandbox.model.acts import ImpossibleActError
 
 KEY = "0123456789abcdef0123456789abcdef-us6"
 OTHER_KEY = "fedcba9876543210fedcba9876543210-us7"
@@ -259,7 +259,8 @@ class ConsentScenario:
         if before is None or self.find(list_id, new_email):
             return
         self.sandbox.change_address(list_id, before.email_address, new_email)
-        self.oracle.note_own_address(list_id, key_of(email), key_of(new_email))
+        reading = self.clocks.now + self.mailchimp_ahead
+        self.oracle.note_own_address(list_id, key_of(email), key_of(new_email), self._position(), reading)
         self._take_calls(None)
 
     def deliver(self, call: WebhookCall) -> None:
@@ -268,8 +269,8 @@ class ConsentScenario:
         if not self.is_connected or self.is_elsewhere:
             return
         with self._process():
-            self.product.deliver_webhook(self.organisation_id, call.list_id, call.body)
-            if call.withdrawal:
+            is_received = self.product.deliver_webhook(self.organisation_id, call.list_id, call.body)
+            if call.withdrawal and is_received:
                 call.withdrawal.told.append(self.oracle.index())
 
     def find(self, list_id: str, email: str) -> SeenMember | None:

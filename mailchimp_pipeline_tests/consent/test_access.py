@@ -8,7 +8,6 @@ from sqlalchemy import update
 from api.trpc import Role
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline.sandbox import Seed
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
@@ -17,6 +16,7 @@ from mailchimp_pipeline_tests.consent.erasing import (
     LAST_NAME,
     Office,
 )
+from sandbox import Seed
 
 
 def exported(office: Office) -> Any:  # noqa: ANN401 - JSON

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import CallCame, FaultKind, Hook, Seed, Status
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Company, Entity
 from mailchimp_pipeline_tests.consent.conftest import AScenario
@@ -14,6 +13,7 @@ from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, KEY, NEWS, OTHER, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.steady_state import reach_steady_state, steady_state_wrongs
+from sandbox import CallCame, FaultKind, Hook, Seed, Status
 
 ANN, BOB, VENDOR = PEOPLE[0], PEOPLE[1], PEOPLE[4]
 HERS, OTHERS, NEW = "ann@acme.test", "bob@acme.test", "cat@acme.test"

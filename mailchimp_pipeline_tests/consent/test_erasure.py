@@ -10,7 +10,6 @@ from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.erasure import ErasureStatus
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Seed, Status
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
@@ -22,6 +21,7 @@ from mailchimp_pipeline_tests.consent.erasing import (
     an_office,
     word,
 )
+from sandbox import Fault, FaultKind, Seed, Status
 
 NEW_ADDRESS = "zeb@new-home.test"
 DELETION = "/lists/{list_id}/members/{subscriber_hash}/actions/delete-permanent"

@@ -3,7 +3,6 @@
 import pytest
 
 from mailchimp_pipeline.assembly import open_parts
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline_tests.api.procedures.stage import settings_for
 from mailchimp_pipeline_tests.consent.erasing import (
     ENTITY,
@@ -12,6 +11,7 @@ from mailchimp_pipeline_tests.consent.erasing import (
     a_sync_held_at_its_batch,
     word,
 )
+from sandbox import Status
 
 
 def connect_another_account(office: Office) -> None:

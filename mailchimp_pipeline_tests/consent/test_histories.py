@@ -29,7 +29,6 @@ from hypothesis.stateful import (
 )
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Hook, SignupLimit, SignupLimitKind, Status
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.company import (
     ADDRESSES,
@@ -45,6 +44,7 @@ from mailchimp_pipeline_tests.consent.harness import Harness
 from mailchimp_pipeline_tests.consent.product import SegmentSpec, SyncOutcome
 from mailchimp_pipeline_tests.consent.scenario import ACTS, LISTS, ConsentScenario
 from mailchimp_pipeline_tests.consent.steady_state import reach_steady_state, steady_state_wrongs
+from sandbox import Fault, FaultKind, Hook, SignupLimit, SignupLimitKind, Status
 
 NAMES = ("first", "second", "third")
 NEIGHBOUR = "neighbour"

@@ -11,13 +11,13 @@ from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.mailchimp.models import BatchResult
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.sandbox import Hook, Seed, Status
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave
 from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, NEWS, OTHER, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.test_cases_a import ALL_STAFF, ANN, BOB, EVERYBODY, HERS, NEW, OTHERS, start
+from sandbox import Hook, Seed, Status
 
 OWN, CARL = "fay@own.test", PEOPLE[2]
 MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
@@ -298,3 +298,33 @@ def test_nothing_is_recorded_of_an_erased_contact_who_has_an_address_that_unsubs
             {"organisation_id": scenario.organisation_id, "subscriber_hash": hash_of(NEW)},
         ).all()
     assert (scenario.preference(ANN), found) == (None, [])
+
+
+@pytest.mark.parametrize("has_segment", [True, False])
+def test_an_erased_contact_who_takes_over_an_address_is_not_mailed_at_it(
+    scenario: ConsentScenario, *, has_segment: bool
+) -> None:
+    start(scenario, EVERYBODY)
+    scenario.hire(BOB, OTHERS)
+    scenario.days_pass()
+    scenario.erase(BOB)
+    scenario.company.change(BOB, email=HERS)
+    scenario.company.change(ANN, email=OTHERS)
+    if has_segment:
+        scenario.days_pass()
+    else:
+        scenario.delete_segment(EVERYBODY.name)
+        scenario.clocks.move(DAY)
+        scenario.tick()
+    assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
+
+
+# Members who have yet to confirm.
+
+
+def test_a_complaint_reaches_who_was_asked_to_confirm_in_another_audience(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    scenario.at_mailchimp("sign_up", STAFF, HERS)
+    scenario.at_mailchimp("complain", NEWS, HERS)
+    scenario.days_pass()
+    assert scenario.status(STAFF, HERS) is Status.UNSUBSCRIBED

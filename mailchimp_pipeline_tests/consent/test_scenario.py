@@ -1,11 +1,11 @@
 """A history in which nothing goes wrong: the oracle finds nothing either."""
 
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import OnLeave
 from mailchimp_pipeline_tests.consent.company import ADDRESSES, PEOPLE
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import NEWS, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.steady_state import reach_steady_state, steady_state_wrongs
+from sandbox import Status
 
 
 def test_a_quiet_history_has_nothing_wrong(scenario: ConsentScenario) -> None:

@@ -21,13 +21,13 @@ from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.erasure import mailchimp_erasure
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.logs import json_handler
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import LATER, Office, an_office, impatient
 from mailchimp_pipeline_tests.consent.remains import places_in_files, places_in_server
 from mailchimp_pipeline_tests.source_fake import long_ago
+from sandbox import Sandbox
 
 ENTITY_ID = "hr-4711-0815"
 _HEADER = "organisation_id,id,email,first_name,last_name,department,location,employment_type,employment_status\n"

@@ -8,7 +8,6 @@ import pytest
 
 from mailchimp_pipeline.database.requests import RequestStatus
 from mailchimp_pipeline.database.segments import SegmentStore
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline_tests.api.served import SECRET
@@ -18,6 +17,7 @@ from mailchimp_pipeline_tests.killed.calling import api, ask
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from sandbox import Status
 
 PEOPLE = 3000
 OTHER_LIST = "b2c3d4e5f6"

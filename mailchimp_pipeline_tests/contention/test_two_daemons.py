@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mailchimp_pipeline.local_stack import workspace_arguments
-from mailchimp_pipeline.sandbox import Status
+from mailchimp_pipeline.local.stack import workspace_arguments
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.process_table import called
 from mailchimp_pipeline_tests.running import PEOPLE, UNDER_WAY, running
 from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from sandbox import Status
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def a_ledger(
     database: Database, organisation_id: str = ACME, *, list_id: str = LIST, piece: int = 10_000
 ) -> DatabaseLedger:
     """Return the ledger of an audience, for which it is always `AT`."""
-    return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, piece)
+    return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, piece=piece)
 
 
 def say(database: Database, entity_id: str, *, opted_in: bool, at: datetime = AT, address: str | None = None) -> None:

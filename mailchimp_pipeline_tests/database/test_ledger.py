@@ -193,16 +193,6 @@ def test_it_knows_how_far_it_was_read(database: Database) -> None:
     assert ledger.read_through() == AT + MINUTE
 
 
-def test_a_push_is_unfinished_until_it_ends_or_the_audience_is_read_again(audience: Audience) -> None:
-    ledger = audience.ledger
-    assert not ledger.push_is_unfinished()
-    for end in (ledger.end_push, lambda: ledger.finish_reading(AT + MINUTE)):
-        ledger.begin_push()
-        assert ledger.push_is_unfinished()
-        end()
-        assert not ledger.push_is_unfinished()
-
-
 # Leaving and coming back there
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.database.session import Database, DatabaseAway, DatabaseBusy, StatementRefused, TimeLimits
 from mailchimp_pipeline.errors import TransientError, without_places
-from mailchimp_pipeline.local_stack import free_port
+from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline_tests.database.builders import ACME
 
 _SETTING = text("select current_setting('mailchimp_pipeline.organisation_id', true)")

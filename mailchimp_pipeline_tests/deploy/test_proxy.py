@@ -17,7 +17,7 @@ import yaml
 
 from api.auth.tokens import MAX_TOKEN_LENGTH
 from api.trpc import CODES, Kind, Limits, Procedures
-from mailchimp_pipeline.local_stack import free_port
+from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.api.node_tools import skip_without
 from mailchimp_pipeline_tests.api.served import a_token, an_api, notes

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from mailchimp_pipeline.sandbox import Fault, FaultKind
+from sandbox import Fault, FaultKind
 
 SHARE = 0.2
 """The calls that go wrong, of all."""

@@ -21,12 +21,12 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed, Status
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import Fault, FaultKind, Sandbox, Seed, Status
 
 Numbers = Sequence[int]
 

@@ -3,11 +3,11 @@
 import pytest
 
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.sandbox import FaultKind, Status
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline_tests.faults.staff import LIST, a_staff
 from mailchimp_pipeline_tests.mailchimp.builders import Time
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import FaultKind, Status
 
 PEOPLE = 1200
 BUDGET_SECONDS = 300.0

@@ -9,12 +9,12 @@ import pytest
 
 from mailchimp_pipeline.assembly import DatabasePipeline, Parts
 from mailchimp_pipeline.contacts import EntityType, Source
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline.sources.files import Stamp
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee, long_ago
+from sandbox import Status
 
 PEOPLE = 200
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from multiprocessing.process import BaseProcess
 
-from mailchimp_pipeline.local_stack import free_port
+from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline_tests.api.served import a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, listens, send
 from mailchimp_pipeline_tests.killed import workers

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.killed.server import MortalServer
 from mailchimp_pipeline_tests.running import PEOPLE, UNDER_WAY, running
 from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from sandbox import Status
 
 
 @pytest.mark.slow

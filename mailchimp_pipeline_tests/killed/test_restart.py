@@ -9,13 +9,13 @@ from threading import Event
 import pytest
 
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
-from mailchimp_pipeline.sandbox import Fault, FaultKind
 from mailchimp_pipeline_tests.database.builders import ACME
 from mailchimp_pipeline_tests.killed import workers
 from mailchimp_pipeline_tests.killed.calling import api, ask
 from mailchimp_pipeline_tests.killed.server import mortal_server
 from mailchimp_pipeline_tests.killed.town import Town, a_town
 from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from sandbox import Fault, FaultKind
 
 ENOUGH = 10
 """Answers while PostgreSQL is away."""

@@ -24,8 +24,6 @@ from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SyncRequestRow
 from mailchimp_pipeline.erasure import Demand, Erasures
-from mailchimp_pipeline.sandbox import Figures, Sandbox, Status
-from mailchimp_pipeline.sandbox.model.campaigns import CampaignStatus
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET
@@ -33,6 +31,8 @@ from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, LIST, a_se
 from mailchimp_pipeline_tests.killed.server import MortalServer
 from mailchimp_pipeline_tests.runs.company import KEYS, write_relations
 from mailchimp_pipeline_tests.source_fake import Row, an_employee
+from sandbox import Figures, Sandbox, Status
+from sandbox.model.campaigns import CampaignStatus
 
 PEOPLE = 1600
 CHANGES = 1400

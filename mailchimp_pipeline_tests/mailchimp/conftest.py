@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.mailchimp.stages import Hours, SandboxStage
+from sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")

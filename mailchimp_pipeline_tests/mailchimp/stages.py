@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.sandbox import Sandbox, Seed, Status
 from mailchimp_pipeline.sync import Audiences, MemberState, MemberStatus, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_KEY, LIST_ID
+from sandbox import Sandbox, Seed, Status
 
 FORGOTTEN = "forgotten@acme.test"
 FAKE = "someone@example.com"

@@ -16,11 +16,11 @@ from mailchimp_pipeline.mailchimp.errors import (
     Rejected,
     Throttled,
 )
-from mailchimp_pipeline.sandbox import CampaignStatus, Fault, FaultKind, Figures, Status
 from mailchimp_pipeline.sync import AddressChangeResult, MemberRef, MemberState, MemberStatus, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, LIST_ID, Time, a_client, a_new_member
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage, status_of
+from sandbox import CampaignStatus, Fault, FaultKind, Figures, Status
 
 NEW_ADDRESS = "ada@analytical.test"
 

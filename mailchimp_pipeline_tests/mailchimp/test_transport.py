@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.local_stack import free_port
+from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline.mailchimp import Deletion, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.errors import (
     BrokenOff,

@@ -13,15 +13,15 @@ from sqlalchemy import text
 from mailchimp_pipeline.assembly import DatabasePipeline, Parts, open_parts
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment, SegmentType
-from mailchimp_pipeline.services.reconcile import ReconciledAudience, Reconciliation
+from mailchimp_pipeline.services.reconcile_audiences import ReconciledAudience, Reconciliation
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.procedures.stage import a_stage, a_tenant, settings_for
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.consent.erasing import Office
 from mailchimp_pipeline_tests.database.builders import AT
 from mailchimp_pipeline_tests.restore.dumps import back_up, restore
+from sandbox import Sandbox
 
 PEOPLE = ("stays", "unsubscribes", "opts-out", "erased", "archived", "bounces")
 NEW = "comes"

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mailchimp_pipeline.cli.reconcile import reconcile_and_print
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.migrations import require_tables
-from mailchimp_pipeline.reconcile import NotReconciled, reconcile
+from mailchimp_pipeline.services.reconcile_audiences import NotReconciled
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.isolation.tenants import ROLES
 from mailchimp_pipeline_tests.restore.restored import NEW, Restored, a_restored_company, address
@@ -75,19 +76,19 @@ def test_without_reconciling_opt_outs_at_mailchimp_still_count_and_mailchimp_ref
 
 def test_the_command_prints_what_it_did_and_names_nobody(restored: Restored) -> None:
     printed = io.StringIO()
-    assert reconcile(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
+    assert reconcile_and_print(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
     assert "docs/backup.md" in printed.getvalue()
     assert restored.list_id in printed.getvalue()
     assert "@" not in printed.getvalue()
     with pytest.raises(NotReconciled, match="Organisation nobody is not connected"):
-        reconcile(Console(file=printed), "nobody", dry_run=True, settings=restored.settings)
+        reconcile_and_print(Console(file=printed), "nobody", dry_run=True, settings=restored.settings)
 
 
 def test_an_organisation_that_cannot_be_read_is_told_and_its_ledger_left_as_it_was(restored: Restored) -> None:
     before = restored.known()
     restored.office.sandbox.revoke_key(restored.office.tenant.api_key)
     printed = io.StringIO()
-    assert not reconcile(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
+    assert not reconcile_and_print(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
     assert "API key" in printed.getvalue()
     assert restored.known() == before
 

@@ -12,11 +12,11 @@ from mailchimp_pipeline.database.connections import Account, Connection, Connect
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.source_fake import Row, an_employee, long_ago
+from sandbox import Sandbox
 
 KEYS = "1:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
 

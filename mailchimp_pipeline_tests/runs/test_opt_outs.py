@@ -12,12 +12,12 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.mailchimp import Timeouts
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Seed, Status
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import AT, a_segment
 from mailchimp_pipeline_tests.runs.company import Company, write_relations
 from mailchimp_pipeline_tests.source_fake import an_employee
+from sandbox import Fault, FaultKind, Seed, Status
 
 EMAIL = "ann@globex.test"
 NUMBERS = range(4)

@@ -18,7 +18,6 @@ from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.runs.database_retry import DatabaseRetry
 from mailchimp_pipeline.runs.results import SegmentResult, StopReason
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.sync import Audiences
@@ -27,6 +26,7 @@ from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import FakeSource, a_vendor, an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, SetClock, SyncScenario, a_source, people
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import Status
 
 PARTNERS = "f6f7f8f9f0"
 GLOBEX_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us7")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import KEY, START, AudienceApi, SetClock
+from sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")

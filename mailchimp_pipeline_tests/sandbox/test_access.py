@@ -3,9 +3,9 @@
 import pytest
 import requests
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import KEY, Api, AudienceApi, a_member
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import Sandbox
 
 
 def test_any_user_name_with_the_key_is_let_in(api: AudienceApi) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, AudienceApi, a_member, errors_of
+from sandbox import Sandbox
 
 
 def totals(answer: dict[str, Any]) -> tuple[int, int, int]:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import CampaignStatus, Figures, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import START, AudienceApi, SetClock
+from sandbox import CampaignStatus, Figures, Sandbox
 
 FIGURES = Figures(
     emails_sent=110, opens=90, unique_opens=50, clicks=30, unique_clicks=25, subscriber_clicks=20, hard_bounces=10

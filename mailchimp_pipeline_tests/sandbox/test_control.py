@@ -13,7 +13,9 @@ import pytest
 import requests
 
 from mailchimp_pipeline.errors import PipelineError, TransientError
-from mailchimp_pipeline.sandbox import (
+from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, Api, AudienceApi, a_member
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import (
     AccountSetup,
     AudienceSetup,
     Behaviours,
@@ -27,8 +29,6 @@ from mailchimp_pipeline.sandbox import (
     Setup,
     Status,
 )
-from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, Api, AudienceApi, a_member
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_setup_brings_a_sandbox_to_where_it_begins(sandbox: Sandbox) -> None:
 def test_a_sandbox_runs_as_a_process(tmp_path: Path) -> None:
     setup = tmp_path / "setup.json"
     setup.write_text(json.dumps({"accounts": [{"key": KEY, "audiences": [{"list_id": "a1"}]}]}))
-    command = [sys.executable, "-m", "mailchimp_pipeline.sandbox", "--port", "0", "--latency-ms", "1"]
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--latency-ms", "1"]
     with subprocess.Popen(
         [*command, "--setup", str(setup), "--key", "second-us6"],
         stdout=subprocess.PIPE,

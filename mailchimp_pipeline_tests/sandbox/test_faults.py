@@ -8,9 +8,9 @@ import pytest
 import requests
 from pydantic import ValidationError
 
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import AudienceApi, a_member
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from sandbox import Fault, FaultKind, Sandbox
 
 BATCH = "/lists/{list_id}"
 

@@ -10,7 +10,8 @@ import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sandbox import (
+from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, SetClock, a_member
+from sandbox import (
     CallCame,
     CallEnded,
     Fault,
@@ -23,8 +24,7 @@ from mailchimp_pipeline.sandbox import (
     SignupLimitKind,
     Status,
 )
-from mailchimp_pipeline.sandbox.model.members import Actor
-from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, SetClock, a_member
+from sandbox.model.members import Actor
 
 BATCH = "/lists/{list_id}"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, SetClock, a_member, errors_of
+from sandbox import Sandbox
 
 
 def addresses(api: AudienceApi, **query: object) -> list[str]:

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mailchimp_pipeline.sandbox import Sandbox, Status
-from mailchimp_pipeline.sandbox.model.acts import ImpossibleActError
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, AudienceApi, a_member
+from sandbox import Sandbox, Status
+from sandbox.model.acts import ImpossibleActError
 
 people = st.sampled_from([ANN, BOB])
 statuses = st.sampled_from(["subscribed", "pending", "unsubscribed", "cleaned", "transactional"])
@@ -57,10 +57,6 @@ class MemberMachine(RuleBasedStateMachine):
         if "status" in (shown := self.answered(answer)) and answer.ok:
             assert shown["status"] == status == self.status(address)
         self.note_bounce(address)
-
-    @rule(address=people)
-    def post(self, address: str) -> None:
-        self.answered(self.api.post(f"{self.api.here}/members", a_member(address)))
 
     @rule(address=people)
     def archive(self, address: str) -> None:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, START, Api, AudienceApi, SetClock, a_member
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from sandbox import Fault, FaultKind, Sandbox
 
 BATCH = "/lists/{list_id}"
 

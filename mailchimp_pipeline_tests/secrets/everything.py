@@ -15,10 +15,10 @@ from rich.console import Console
 from api.procedures.registry import PROCEDURES
 from api.trpc import Kind
 from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline
+from mailchimp_pipeline.cli.reconcile import reconcile_and_print
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.doctor import examine
-from mailchimp_pipeline.reconcile import reconcile
 from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, OWNED
 from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
 from mailchimp_pipeline_tests.api.trpc.wire import send
@@ -148,7 +148,7 @@ def commands_run(whole: Whole) -> None:
     console = Console(width=200)
     settings = whole.office.parts.settings
     examine(console, settings)
-    reconcile(console, None, dry_run=True, settings=settings)
+    reconcile_and_print(console, None, dry_run=True, settings=settings)
 
 
 def keys_stored(whole: Whole) -> list[str]:

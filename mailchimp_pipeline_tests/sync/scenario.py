@@ -23,7 +23,6 @@ from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMember
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.runs.results import SegmentResult
-from mailchimp_pipeline.sandbox import Hook, Sandbox, Seed, Status
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
@@ -31,6 +30,7 @@ from mailchimp_pipeline.sync import SyncReport
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, KEYRING, LIST
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
+from sandbox import Hook, Sandbox, Seed, Status
 
 ANN, BOB, CAT = (f"{name}@acme.test" for name in ("ann", "bob", "cat"))
 HOUR = timedelta(hours=1)

@@ -20,7 +20,6 @@ from mailchimp_pipeline.defs.assets import AUDIENCE
 from mailchimp_pipeline.defs.schedules import daily_sync
 from mailchimp_pipeline.defs.sensors import dead_runs, sync_requests
 from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, SyncConfig, scheduled_run
-from mailchimp_pipeline.sandbox import Seed, SignupLimit, SignupLimitKind, Status
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline.sync.rejections import PAUSES
@@ -30,6 +29,7 @@ from mailchimp_pipeline_tests.defs.run_queue import a_queue, asked_by, finish, q
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, HOUR, LIST, SyncScenario, people
+from sandbox import Seed, SignupLimit, SignupLimitKind, Status
 
 FAKE = "ann@example.com"
 MINUTE = timedelta(minutes=1)

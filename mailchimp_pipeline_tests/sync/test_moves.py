@@ -3,11 +3,11 @@
 import pytest
 
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.sandbox import SignupLimit, Status
 from mailchimp_pipeline.sync import MemberRef, MemberStatus, Rejection
 from mailchimp_pipeline_tests.database.builders import API_KEY
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario
+from sandbox import SignupLimit, Status
 
 NEW, FAKE = "ann@new.test", "ann@example.com"
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from mailchimp_pipeline.database.tables import AudienceMemberRow
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, CAT, HOUR, LIST, SyncScenario, people
+from sandbox import Fault, FaultKind, Status
 
 LISTING = "/lists/{list_id}/members"
 OTHER_LIST = "b2c3d4e5f6"
@@ -65,7 +65,7 @@ def test_who_came_back_is_read_where_somebody_was_away(scenario: SyncScenario) -
     scenario.put(ANN, Status.CLEANED)
     scenario.sync()
     scenario.sandbox.sign_up(LIST, ANN)
-    assert (scenario.sync().changed, scenario.ledger.knows_unsubscribed()) == (1, False)
+    assert (scenario.sync().changed, scenario.status(ANN)) == (1, Status.SUBSCRIBED)
 
 
 def test_a_pull_that_fails_is_begun_again_where_it_was(scenario: SyncScenario) -> None:

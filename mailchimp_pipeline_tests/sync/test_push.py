@@ -1,9 +1,9 @@
 """What is sent to an audience, what is not, and what came of it."""
 
-from mailchimp_pipeline.sandbox import CallCame, Fault, FaultKind, Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario, people
+from sandbox import CallCame, Fault, FaultKind, Status
 
 
 def test_who_is_new_is_subscribed_once(scenario: SyncScenario) -> None:

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.sandbox import Sandbox, Status
 from mailchimp_pipeline.sync import SyncReport
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import Row, an_employee
 from mailchimp_pipeline_tests.sync.scenario import BATCH, SetClock, SyncScenario
+from sandbox import Sandbox, Status
 
 _numbers = count()
 

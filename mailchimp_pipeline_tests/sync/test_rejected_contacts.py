@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from mailchimp_pipeline.sandbox import Status
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, LIST, SyncScenario
+from sandbox import Status
 
 FAKE = "ann@example.com"
 MINUTE = timedelta(minutes=1)

@@ -16,13 +16,13 @@ from mailchimp_pipeline.database.migrations import (
 )
 from mailchimp_pipeline.database.migrations.patience import TableInUse, run_briefly
 from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, a_stage, a_tenant
 from mailchimp_pipeline_tests.api.trpc.wire import send
 from mailchimp_pipeline_tests.database.builders import ACME
 from mailchimp_pipeline_tests.database.waiters import somebody_waits
 from mailchimp_pipeline_tests.upgrade.traffic import Traffic, reading
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from sandbox import Sandbox
 
 FORMER = "0001"
 LONGEST_WAIT_SECONDS = 30.0

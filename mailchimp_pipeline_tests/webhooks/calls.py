@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.webhooks import EventKind
+from mailchimp_pipeline.mailchimp.webhook_events import EventKind
 from mailchimp_pipeline_tests.database.builders import LIST
 
 ANN, BOB = "ann@acme.test", "bob@acme.test"

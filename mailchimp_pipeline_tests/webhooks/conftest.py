@@ -4,11 +4,11 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Fault, Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 from mailchimp_pipeline_tests.webhooks.stage import Hook, a_hook, a_public_stage
+from sandbox import Fault, Sandbox
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,13 @@ from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
-from mailchimp_pipeline.sandbox import Sandbox, Seed
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
 from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import a_member, a_segment, put_members
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 from mailchimp_pipeline_tests.webhooks.calls import ANN, SECRET, a_form, signed
+from sandbox import Sandbox, Seed
 
 FORM = "application/x-www-form-urlencoded"
 EMPLOYEE = (EntityType.EMPLOYEE, "1")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.webhooks import (
+from mailchimp_pipeline.mailchimp.webhook_events import (
     TOLERANCE,
     EventKind,
     MalformedCall,

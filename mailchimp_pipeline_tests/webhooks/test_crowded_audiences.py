@@ -4,10 +4,10 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 from mailchimp_pipeline_tests.webhooks.test_registration import mailchimp_of, there
+from sandbox import Sandbox
 
 
 def crowd(tenant: Tenant, list_id: str, number: int) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox, Seed
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
 from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB
 from mailchimp_pipeline_tests.webhooks.stage import has_ann, kept, preference_of, status_of
+from sandbox import Fault, FaultKind, Sandbox, Seed
 
 
 def delivered(tenant: Tenant, address: str = ANN) -> str | None:

@@ -14,14 +14,14 @@ from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
-from mailchimp_pipeline.webhooks import TOLERANCE, EventKind
+from mailchimp_pipeline.mailchimp.webhook_events import TOLERANCE, EventKind
 from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import an_api, logged_lines
 from mailchimp_pipeline_tests.api.trpc.wire import send
 from mailchimp_pipeline_tests.database.builders import MINUTE
 from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB, SECRET, forms, signed
 from mailchimp_pipeline_tests.webhooks.stage import EMPLOYEE, FORM, Hook, a_hook
+from sandbox import Fault, FaultKind, Sandbox
 
 MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
 

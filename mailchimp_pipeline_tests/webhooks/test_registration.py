@@ -18,10 +18,10 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.tables import ConnectionRow, WebhookRow
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
 from mailchimp_pipeline.mailchimp.models import Webhook
-from mailchimp_pipeline.sandbox import Fault, FaultKind, Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
 from mailchimp_pipeline_tests.webhooks.stage import a_public_stage, kept
+from sandbox import Fault, FaultKind, Sandbox
 
 WEBHOOKS = "/lists/{list_id}/webhooks*"
 

@@ -86,6 +86,6 @@ def stats_row(row: CampaignRow, refresh: Refresh, figures: Figures) -> CampaignS
     )
 
 
-def told(row: CampaignRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit.Entry:
+def audit_entry(row: CampaignRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit.Entry:
     """Return the audit entry of a change of the campaign."""
     return audit.Entry(by, action, audit.Entity("campaign", str(row.id)), at, details)

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, CampaignStatus, Refresh, Stats, refresh
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.campaigns.rows import campaign_of, is_news, stats_of, stats_row, take_over, told
+from mailchimp_pipeline.database.campaigns.rows import audit_entry, campaign_of, is_news, stats_of, stats_row, take_over
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, ConnectionRow, row_id
@@ -37,7 +37,7 @@ class CampaignStore:
             return self._refresh(row, refresh(CampaignStatus(row.status), snapshot, seen_at), by=by, at=at)
         self._write(row, first)
         details = {"mailchimp_campaign_id": key, "status": row.status}
-        audit.write(self._session, told(row, "campaign.tracked", by, at, details))
+        audit.write(self._session, audit_entry(row, "campaign.tracked", by, at, details))
         return campaign_of(row)
 
     def get(self, campaign_id: str) -> Campaign | None:
@@ -83,10 +83,10 @@ class CampaignStore:
         before = row.status, row.missing_since
         if is_news(row, found):
             self._write(row, found)
-        # What the pipeline finds unchanged every six hours is no change of state; a person's wish is told anyway.
+        # An unchanged campaign is not audited every six hours; a person's request is recorded anyway.
         if by != audit.PIPELINE or before != (row.status, row.missing_since):
             details = {"status": row.status, "before": before[0], "missing": row.missing_since is not None}
-            audit.write(self._session, told(row, "campaign.refreshed", by, at, details))
+            audit.write(self._session, audit_entry(row, "campaign.refreshed", by, at, details))
         return campaign_of(row)
 
     def _write(self, row: CampaignRow, found: Refresh) -> None:

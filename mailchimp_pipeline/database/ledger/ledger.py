@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 from psycopg import sql
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -18,7 +18,7 @@ from mailchimp_pipeline.contacts.arrow import text_column
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
+from mailchimp_pipeline.database.erased_contacts import NOBODY, ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.ledger.comparison import compare
 from mailchimp_pipeline.database.locks.held import lock_for_transaction
@@ -45,7 +45,7 @@ PIECE = 10_000
 """Members that are compared in one transaction, and at least so many differences in a piece but the last."""
 
 _T = TypeVar("_T")
-_ToldT = TypeVar("_ToldT", MemberState, Withdrawal)
+_ReportedT = TypeVar("_ReportedT", MemberState, Withdrawal)
 
 _REQUIRED = "*"
 
@@ -71,6 +71,8 @@ class DatabaseLedger:
     organisation_id: str
     list_id: str
     clock: Clock
+    erased: ErasedAmong = NOBODY
+    """The erased contacts who are in the source: members with their addresses are unsubscribed."""
     piece: int = PIECE
 
     def read_through(self) -> datetime | None:
@@ -106,30 +108,19 @@ class DatabaseLedger:
         """Record that every answer is recorded."""
         self._note_push(push_unfinished=False)
 
-    def push_is_unfinished(self) -> bool:
-        """Return whether a push began and did not end since the last pull."""
-        return bool(self._read(AudienceReadRow.push_unfinished))
-
-    def knows_unsubscribed(self) -> bool:
-        """Return whether any member is known to be anything but subscribed."""
-        with self._session() as session:
-            is_other = AudienceMemberRow.status != MemberStatus.SUBSCRIBED.value
-            known = exists().where(*_of_audience(session, AudienceMemberRow, self.list_id), is_other)
-            return bool(session.scalar(select(known)))
-
     def record_member_states(self, members: Sequence[MemberState]) -> None:
         """Record what Mailchimp says of members, and the consent statements that this amounts to, in one transaction.
 
         Nothing is recorded of the erased.
         """
         with self._session() as session:
-            told = self._not_erased(session, members)
-            parameters, connection = self._told(told.values()), driver_connection(session)
+            reported = self._not_erased(session, members)
+            parameters, connection = self._reported(reported.values()), driver_connection(session)
             # Again where some moved: one may have taken the address that another gave up.
             while connection.execute(statements.MOVE_ADDRESSES, parameters).rowcount:
                 pass
             # First the statements: what is news shows against what was known before.
-            statuses = {member.status for member in told.values()}
+            statuses = {member.status for member in reported.values()}
             if MemberStatus.UNSUBSCRIBED in statuses:
                 self._record_statements(session, statements.DEPARTURES, parameters)
             if MemberStatus.SUBSCRIBED in statuses:
@@ -137,18 +128,19 @@ class DatabaseLedger:
             if MemberStatus.PENDING in statuses:
                 invited = {str(key) for (key,) in connection.execute(statements.INVITED, parameters)}
                 if invited:
-                    parameters = self._told([each for key, each in told.items() if key not in invited])
+                    parameters = self._reported([each for key, each in reported.items() if key not in invited])
             connection.execute(statements.FORGET_REJECTIONS, parameters)
             connection.execute(statements.RECORD_STATES, parameters)
 
     def record_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> None:
         """Record withdrawals of consent, such as spam complaints."""
         with self._session() as session:
-            told = self._not_erased(session, withdrawals)
+            reported = self._not_erased(session, withdrawals)
             states = [
-                MemberState(key, MemberStatus.UNSUBSCRIBED, each.at, channel=each.channel) for key, each in told.items()
+                MemberState(key, MemberStatus.UNSUBSCRIBED, each.at, channel=each.channel)
+                for key, each in reported.items()
             ]
-            self._record_statements(session, statements.WITHDRAWALS, self._told(states))
+            self._record_statements(session, statements.WITHDRAWALS, self._reported(states))
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
         """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
@@ -189,9 +181,7 @@ class DatabaseLedger:
             if not has_news:
                 return {}
             # An erased contact is in no segment any more, so that the hashes need not be compared.
-            parameters = self._parameters(
-                segment_id=row_id(segment_id), **contact_arrays(rows), **ErasedAmong().parameters()
-            )
+            parameters = self._parameters(segment_id=row_id(segment_id), **contact_arrays(rows), **NOBODY.parameters())
             found = connection.execute(statements.RECHECK, parameters).fetchall()
         return {
             str(key): Recheck(None if status is None else KnownStatus(str(status)), may_be_sent=bool(may_be_sent))
@@ -200,7 +190,7 @@ class DatabaseLedger:
 
     def members_to_unsubscribe(self) -> Sequence[MemberRef]:
         """Return the members, subscribed or pending, who may not be e-mailed."""
-        return self._refs(statements.TO_UNSUBSCRIBE_IN_AUDIENCE)
+        return self._refs(statements.TO_UNSUBSCRIBE_IN_AUDIENCE, **self.erased.parameters())
 
     def leavers(self) -> Sequence[MemberRef]:
         """Return the members from us, subscribed, that are to be archived."""
@@ -220,7 +210,7 @@ class DatabaseLedger:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
             connection.execute(statements.RECORD_ADDRESS, parameters)
-        # Whoever left just before the change of the address stated something.
+        # A member who left just before the change of the address stated something.
         self.record_member_states([member])
 
     def record_accepted(
@@ -273,11 +263,11 @@ class DatabaseLedger:
         recorded = [as_statement(row, source=MAILCHIMP, list_id=self.list_id) for row in found]
         record_statements(session, self.keyring, recorded, by=MAILCHIMP, at=self.clock())
 
-    def _not_erased(self, session: OrganisationSession, told: Sequence[_ToldT]) -> dict[str, _ToldT]:
-        """Return what was told, by hash, but for the erased. Take the lock of those who record statements."""
+    def _not_erased(self, session: OrganisationSession, reported: Sequence[_ReportedT]) -> dict[str, _ReportedT]:
+        """Return what was reported, by hash, but for the erased. Take the lock of those who record statements."""
         # Before any row is locked, and before the lock that the erased are looked up with: as everywhere.
         lock_for_transaction(session, consent_lock(self.organisation_id))
-        by_hash = {each.subscriber_hash: each for each in told}
+        by_hash = {each.subscriber_hash: each for each in reported}
         erased = ErasedContacts(session, self.keyring).of_addresses(by_hash)
         return {key: each for key, each in by_hash.items() if key not in erased}
 
@@ -305,15 +295,15 @@ class DatabaseLedger:
             audience = _of_audience(session, AudienceReadRow, self.list_id)
             session.execute(update(AudienceReadRow).where(*audience).values(noted))
 
-    def _refs(self, query: sql.SQL) -> list[MemberRef]:
+    def _refs(self, query: sql.SQL, **more: object) -> list[MemberRef]:
         with self._session() as session:
-            rows = driver_connection(session).execute(query, self._parameters()).fetchall()
+            rows = driver_connection(session).execute(query, self._parameters(**more)).fetchall()
         return [
             MemberRef(str(key), str(contact_id) if contact_id else None, str(member_id) if member_id else None)
             for key, contact_id, member_id in rows
         ]
 
-    def _told(self, members: Collection[MemberState]) -> dict[str, object]:
+    def _reported(self, members: Collection[MemberState]) -> dict[str, object]:
         return self._parameters(
             at=self.clock(),
             hashes=text_array(member.subscriber_hash for member in members),

@@ -10,6 +10,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from mailchimp_pipeline.consent.decision import (
+    ERASED_ADDRESSES,
     EXCLUSION,
     RECENTLY_CHANGED,
     SUPPRESSED_ADDRESSES,
@@ -17,7 +18,7 @@ from mailchimp_pipeline.consent.decision import (
     WITHDRAWALS_AT_ADDRESS,
 )
 from mailchimp_pipeline.database.consent_statements import HOLDERS
-from mailchimp_pipeline.sync.member_states import TOLD_SQL
+from mailchimp_pipeline.sync.member_states import STATUS_AFTER_REPORT_SQL
 
 PUSH_UNFINISHED: LiteralString = """exists (
     select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
@@ -25,25 +26,25 @@ PUSH_UNFINISHED: LiteralString = """exists (
 )"""
 """Whether answers of ours may be lost: what Mailchimp says of members may be our own doing."""
 
-TOLD: LiteralString = """
+REPORTED: LiteralString = """
     select * from unnest(
         %(hashes)s::text[], %(statuses)s::text[], %(changed)s::timestamptz[], %(contact_ids)s::text[],
         %(member_ids)s::text[], %(channels)s::text[]
-    ) as told (subscriber_hash, status, changed_at, contact_id, member_id, channel)
+    ) as reported (subscriber_hash, status, changed_at, contact_id, member_id, channel)
 """
 """The members of a page, as Mailchimp gave them."""
 
-_TOLD_AND_KNOWN: LiteralString = f"""
-    ({TOLD}) as told
+_REPORTED_AND_KNOWN: LiteralString = f"""
+    ({REPORTED}) as reported
     -- In an order that one index alone has: so PostgreSQL takes that one.
     left join lateral (
         select every.subscriber_hash, every.status, every.changed_at, every.contact_id from audience_members as every
         where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
-            and every.subscriber_hash between told.subscriber_hash and told.subscriber_hash
+            and every.subscriber_hash between reported.subscriber_hash and reported.subscriber_hash
         order by every.subscriber_hash limit 1
     ) as known on true
 """
-"""The members of a page, `told`, beside what is known of each."""
+"""The members of a page, `reported`, beside what is known of each."""
 
 SIZES = """
 select
@@ -264,7 +265,7 @@ where known.status in ('subscribed', 'pending')
 TO_UNSUBSCRIBE: LiteralString = f"""
 {MEMBERS_OF_SUPPRESSED_CONTACTS}
 union
-select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join lateral (
+select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about cross join lateral (
     select there.* from (
         select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
     ) as audience cross join lateral (
@@ -279,7 +280,7 @@ select known.* from ({SUPPRESSED_ADDRESSES}) as about cross join lateral (
 ) as known
 where known.status in ('subscribed', 'pending')
 """
-"""The members of the organisation's audiences who may not be e-mailed."""
+"""The members of the organisation's audiences who may not be e-mailed; with the placeholder `erased_addresses`."""
 
 TO_UNSUBSCRIBE_IN_AUDIENCE = sql.SQL(f"""
 select subscriber_hash, contact_id, member_id from ({TO_UNSUBSCRIBE}) as member
@@ -324,8 +325,8 @@ def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
 
 MOVE_ADDRESSES = sql.SQL(f"""
 with unknown as (
-    select told.subscriber_hash, told.contact_id, told.member_id from {_TOLD_AND_KNOWN}
-    where told.contact_id is not null and known.subscriber_hash is null
+    select reported.subscriber_hash, reported.contact_id, reported.member_id from {_REPORTED_AND_KNOWN}
+    where reported.contact_id is not null and known.subscriber_hash is null
 ),
 moved as (
     select distinct on (contact_id) known.subscriber_hash as former, unknown.subscriber_hash, unknown.member_id
@@ -366,10 +367,11 @@ _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.e
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from (
-    select told.subscriber_hash, coalesce(told.changed_at, %(at)s) as changed_at, told.channel from {_TOLD_AND_KNOWN}
-    where told.status = 'unsubscribed' and (
-        known.status is distinct from 'unsubscribed' and coalesce(told.changed_at >= known.changed_at, true)
-        or told.changed_at > known.changed_at
+    select reported.subscriber_hash, coalesce(reported.changed_at, %(at)s) as changed_at, reported.channel
+    from {_REPORTED_AND_KNOWN}
+    where reported.status = 'unsubscribed' and (
+        known.status is distinct from 'unsubscribed' and coalesce(reported.changed_at >= known.changed_at, true)
+        or reported.changed_at > known.changed_at
     )
 ) as about {_CONTACTS_AND_ADDRESS}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
@@ -379,9 +381,9 @@ order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 RETURNS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, true, about.changed_at, 'form'
 from (
-    select told.subscriber_hash, told.changed_at from {_TOLD_AND_KNOWN}
-    where told.status = 'subscribed' and known.status = 'unsubscribed' and told.changed_at > known.changed_at
-        and (told.contact_id is null or known.contact_id is null or told.contact_id = known.contact_id)
+    select reported.subscriber_hash, reported.changed_at from {_REPORTED_AND_KNOWN}
+    where reported.status = 'subscribed' and known.status = 'unsubscribed' and reported.changed_at > known.changed_at
+        and (reported.contact_id is null or known.contact_id is null or reported.contact_id = known.contact_id)
         -- We may have subscribed them ourselves, and the answer was lost.
         and not {PUSH_UNFINISHED}
 ) as about {_CONTACTS_OF}
@@ -392,13 +394,13 @@ order by about.changed_at, about.subscriber_hash
 
 WITHDRAWALS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
-from ({TOLD}) as about {_CONTACTS_AND_ADDRESS}
+from ({REPORTED}) as about {_CONTACTS_AND_ADDRESS}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
 
 INVITED = sql.SQL(f"""
-select told.subscriber_hash from {_TOLD_AND_KNOWN}
-where told.status = 'pending' and known.status = 'unsubscribed' and not {PUSH_UNFINISHED}
+select reported.subscriber_hash from {_REPORTED_AND_KNOWN}
+where reported.status = 'pending' and known.status = 'unsubscribed' and not {PUSH_UNFINISHED}
 """)
 """Members who are coming back, and whom Mailchimp asked to confirm: until they do, they have left."""
 
@@ -407,26 +409,26 @@ insert into audience_members as known (
     organisation_id, mailchimp_list_id, subscriber_hash, member_id, status, changed_at, contact_id, entity_type,
     entity_id
 )
-select %(organisation_id)s, %(list_id)s, told.subscriber_hash, told.member_id, told.status, told.changed_at,
-    told.contact_id, ours.entity_type, ours.entity_id
-from ({TOLD}) as told
+select %(organisation_id)s, %(list_id)s, reported.subscriber_hash, reported.member_id, reported.status,
+    reported.changed_at, reported.contact_id, ours.entity_type, ours.entity_id
+from ({REPORTED}) as reported
 -- The contact of a member who was sent, and whose answer was lost, must be known when the contact opts out.
 left join lateral (
     select entity_type, entity_id from (
         select * from segment_members as every
         where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
-            and every.subscriber_hash between told.subscriber_hash and told.subscriber_hash
+            and every.subscriber_hash between reported.subscriber_hash and reported.subscriber_hash
         order by every.subscriber_hash offset 0
     ) as member
     order by entity_type, entity_id limit 1
 ) as ours on true
-order by told.subscriber_hash
+order by reported.subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
     -- A leaver who was subscribed and is archived, was archived by us, and the answer was lost.
     status = case
         when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and {PUSH_UNFINISHED}
             then 'removed'
-        else {TOLD_SQL} end,
+        else {STATUS_AFTER_REPORT_SQL} end,
     changed_at = greatest(known.changed_at, excluded.changed_at),
     contact_id = coalesce(excluded.contact_id, known.contact_id), member_id = excluded.member_id,
     leaving = known.leaving and excluded.status <> 'archived'
@@ -437,9 +439,9 @@ where known.status is distinct from excluded.status or excluded.changed_at > kno
 
 # A contact that was rejected is sent again once Mailchimp says something new of the member.
 FORGET_REJECTIONS = sql.SQL(f"""
-delete from rejected_contacts as rejected using {_TOLD_AND_KNOWN}
+delete from rejected_contacts as rejected using {_REPORTED_AND_KNOWN}
 where rejected.organisation_id = %(organisation_id)s and rejected.mailchimp_list_id = %(list_id)s
-    and rejected.subscriber_hash = told.subscriber_hash and known.status is distinct from told.status
+    and rejected.subscriber_hash = reported.subscriber_hash and known.status is distinct from reported.status
 """)
 
 RECORD_RESULT = sql.SQL("""
@@ -480,7 +482,7 @@ select %(organisation_id)s, %(list_id)s, subscriber_hash, member_id, email, enti
 from {_SENT}
 order by subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
-    status = {TOLD_SQL}, changed_at = greatest(known.changed_at, excluded.changed_at),
+    status = {STATUS_AFTER_REPORT_SQL}, changed_at = greatest(known.changed_at, excluded.changed_at),
     member_id = excluded.member_id, email = excluded.email, entity_type = excluded.entity_type,
     entity_id = excluded.entity_id, digest = excluded.digest,
     contact_id = coalesce(excluded.contact_id, known.contact_id), leaving = false, replaced_hash = null,

@@ -1,4 +1,4 @@
-"""Locks between processes, as PostgreSQL advisory locks: whoever dies gives back what it held, by that alone.
+"""Locks between processes, as PostgreSQL advisory locks: PostgreSQL releases the locks of a process that dies.
 
 Each needs a session of its own to PostgreSQL: a connection pooler between must pool sessions, not transactions.
 """

@@ -72,7 +72,7 @@ def erasure_lock(request_id: str) -> Lock:
 
 
 def run_lock(run_id: str) -> Lock:
-    """Return the lock of a run, held as long as its process works at it."""
+    """Return the lock of a run, held as long as its process works."""
     return Lock(_Kind.RUN, (run_id,))
 
 

@@ -93,7 +93,7 @@ def fail_abandoned(database: Database, *, at: datetime) -> int:
     abandoned = 0
     for organisation_id, list_id, segment_id in suspects:
         with database.organisation(organisation_id) as session:
-            # Whoever syncs takes the lock before it writes the status: with the lock in hand, nobody is at it.
+            # A sync takes the lock before it writes the status: while the lock is held here, no sync runs.
             if try_for_transaction(session, audience_lock(organisation_id, list_id)):
                 abandoned += SegmentProgress(session).abandon(str(segment_id), _ABANDONED, at=at)
     return abandoned

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.segments.rows import end_requests, locked_segment, locked_segments, told
+from mailchimp_pipeline.database.segments.rows import audit_entry, end_requests, locked_segment, locked_segments
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow
 from mailchimp_pipeline.errors import without_places
@@ -25,7 +25,7 @@ class SegmentProgress:
         self._session = session
 
     def mark_syncing(self, segment_id: str, *, at: datetime) -> None:
-        """Note that a run is at it. Hold the audience meanwhile, or the segment is taken for abandoned."""
+        """Record that a run syncs the segment. Hold the audience meanwhile, or the segment counts as abandoned."""
         if row := locked_segment(self._session, segment_id):
             self._move(row, SegmentStatus.SYNCING, at)
 
@@ -88,4 +88,4 @@ class SegmentProgress:
         details: Mapping[str, object] | None = None,
     ) -> None:
         row.status, row.last_error, row.status_changed_at = status.value, error, at
-        audit.write(self._session, told(row, _ACTIONS[status], audit.PIPELINE, at, details or {}))
+        audit.write(self._session, audit_entry(row, _ACTIONS[status], audit.PIPELINE, at, details or {}))

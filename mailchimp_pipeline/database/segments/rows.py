@@ -96,6 +96,6 @@ def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, 
     session.execute(requests.values(status="failed", error=error, finished_at=at))
 
 
-def told(row: SegmentRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit.Entry:
+def audit_entry(row: SegmentRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit.Entry:
     """Return the audit entry of a change of the segment."""
     return audit.Entry(by, action, audit.Entity("segment", str(row.id)), at, details)

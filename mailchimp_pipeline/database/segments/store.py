@@ -10,12 +10,12 @@ from sqlalchemy import delete, tuple_
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.segments.rows import (
+    audit_entry,
     end_requests,
     live_segment,
     live_segments,
     locked_segment,
     segment_of,
-    told,
 )
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.shared_accounts import claim_audience
@@ -71,7 +71,7 @@ class SegmentStore:
         self._session.add(row)
         self._session.flush()
         details = {"segment_type": row.segment_type, "mailchimp_list_id": row.mailchimp_list_id}
-        audit.write(self._session, told(row, "segment.created", by, at, details))
+        audit.write(self._session, audit_entry(row, "segment.created", by, at, details))
         return segment_of(row)
 
     def get(self, segment_id: str) -> Segment | None:
@@ -107,7 +107,7 @@ class SegmentStore:
         if "on_leave" in changes:
             row.on_leave = changes["on_leave"].value
         row.updated_at = at
-        audit.write(self._session, told(row, "segment.updated", by, at, {"changed": sorted(changes)}))
+        audit.write(self._session, audit_entry(row, "segment.updated", by, at, {"changed": sorted(changes)}))
         return segment_of(row)
 
     def delete(self, segment_id: str, *, by: str, at: datetime) -> Segment | None:
@@ -121,5 +121,5 @@ class SegmentStore:
         )
         self._session.execute(members)
         end_requests(self._session, row, "waiting", error="The segment was deleted.", at=at)
-        audit.write(self._session, told(row, "segment.deleted", by, at, {}))
+        audit.write(self._session, audit_entry(row, "segment.deleted", by, at, {}))
         return segment_of(row)

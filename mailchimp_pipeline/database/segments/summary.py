@@ -1,4 +1,4 @@
-"""How all segments of an organisation are doing, in one word and one time."""
+"""The sync status of all segments of an organisation: one status and one time."""
 
 from dataclasses import dataclass
 from datetime import datetime

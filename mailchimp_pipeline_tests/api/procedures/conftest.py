@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import pytest
 
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
+from sandbox import Sandbox
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,12 @@ from api.serving import in_thread
 from api.trpc import Role
 from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.source_fake import long_ago
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import Sandbox
 
 NOTHING = object()
 """No input, which is not the same as null."""

@@ -4,11 +4,11 @@ import pytest
 import requests
 
 from mailchimp_pipeline.assembly import DatabaseCampaigns
-from mailchimp_pipeline.sandbox import CampaignStatus, FaultKind, Figures
 from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant, moment
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import CampaignStatus, FaultKind, Figures
 
 FIGURES = Figures(
     emails_sent=110,

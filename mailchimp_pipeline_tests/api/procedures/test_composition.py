@@ -10,11 +10,11 @@ from api.composition import build_app
 from api.serving import in_thread
 from mailchimp_pipeline.database.encryption import KeyringInvalid
 from mailchimp_pipeline.database.session import Database, TimeLimits
-from mailchimp_pipeline.sandbox import Sandbox
 from mailchimp_pipeline.settings import SettingsError
 from mailchimp_pipeline_tests.api.procedures.stage import settings_for
 from mailchimp_pipeline_tests.api.served import a_token, logged_lines
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import Sandbox
 
 NOWHERE = "postgresql://nobody@127.0.0.1:9/nothing"
 HEADERS = {"authorization": f"Bearer {a_token()}"}

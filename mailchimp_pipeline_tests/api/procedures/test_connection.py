@@ -10,11 +10,11 @@ from sqlalchemy import text
 from api.procedures.context import CallBudget
 from mailchimp_pipeline.database.segments import SegmentProgress
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
-from mailchimp_pipeline.sandbox import Fault, FaultKind
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.database.builders import AT
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from sandbox import Fault, FaultKind
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from mailchimp_pipeline.sandbox import Fault, FaultKind
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
+from sandbox import Fault, FaultKind
 
 ORGANISATIONS = 4
 CALLS = 8

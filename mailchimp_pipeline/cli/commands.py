@@ -1,0 +1,276 @@
+"""The commands. Each parses, calls, prints; a foreseen failure prints its text, exit 1.
+
+What does not belong here: what a command does (`services`, `doctor`, `local`), waiting for Dagster (`sync`).
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from enum import StrEnum
+from functools import wraps
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.errors import PermanentError, PipelineError
+from mailchimp_pipeline.settings import Settings
+
+_P = ParamSpec("_P")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Syncs employees and vendors of many organisations into their Mailchimp audiences.",
+)
+keys = typer.Typer(no_args_is_help=True, help="Manage the keys that encrypt stored secrets.")
+app.add_typer(keys, name="keys")
+erasures = typer.Typer(no_args_is_help=True, help="List and confirm erasures that Mailchimp has not confirmed yet.")
+app.add_typer(erasures, name="erasures")
+
+_WIDTH_OF_A_FILE = 160
+
+# Into a file or a pipe rich would break tables at 80 characters.
+out = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
+err = Console(stderr=True)
+
+
+class Role(StrEnum):
+    """What a token's holder may do: look, also change, also connect and erase."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+
+class NoTokenSecret(PermanentError):
+    """There is no secret to sign a token with."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "MAILCHIMP_PIPELINE_TOKEN_SECRET is not set, so tokens cannot be made here. Set it, or get a token from "
+            "the identity provider at MAILCHIMP_PIPELINE_JWKS_URL."
+        )
+
+
+def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Print a foreseen failure as its text, without a stack."""
+
+    @wraps(command)
+    def explained(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        # What a command writes, and what is started by it, is for its user alone.
+        os.umask(0o077)
+        try:
+            command(*args, **kwargs)
+        except PipelineError as error:
+            err.print(f"[red]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+    return explained
+
+
+@app.command()
+@_explained
+def demo() -> None:
+    """Run the main job once, with sample data and nothing to set up, and print what was synced."""
+    from mailchimp_pipeline.local.checkout import require_sandbox
+
+    require_sandbox()
+    from mailchimp_pipeline.local.demo import run_demo
+
+    run_demo(out)
+
+
+@app.command()
+@_explained
+def dev() -> None:
+    """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
+    from mailchimp_pipeline.local.checkout import require_sandbox
+
+    require_sandbox()
+    from mailchimp_pipeline.local.dev import run_dev
+
+    run_dev(Settings.from_environment(), out)
+
+
+@app.command()
+@_explained
+def api(
+    port: Annotated[int | None, typer.Option(help="Port; by default MAILCHIMP_PIPELINE_API_PORT.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; use 0.0.0.0 in a container.")] = "127.0.0.1",
+) -> None:
+    """Serve the API that the platform's dashboard calls, until Ctrl-C."""
+    from api.composition import build_app
+    from api.serving import listen, serve
+    from mailchimp_pipeline.logs import configure_logging
+
+    configure_logging()
+    settings = Settings.from_environment()
+    serve(build_app(settings), listen(settings.api_port if port is None else port, host))
+
+
+@app.command()
+@_explained
+def token(
+    organisation: Annotated[str, typer.Option(help="The organisation's id.")],
+    actor: Annotated[str, typer.Option(help="Who calls, for the audit log.")],
+    role: Annotated[Role, typer.Option(help="What the caller may do.")] = Role.VIEWER,
+    hours: Annotated[int, typer.Option(help="For how many hours the token is valid.", min=1)] = 12,
+) -> None:
+    """Print a bearer token for the API, for development."""
+    from api.auth import make_token
+    from api.trpc import Role as AuthRole
+    from mailchimp_pipeline.embedded.local_state import local_state
+
+    settings = local_state(Settings.from_environment())
+    secret = settings.token_secret
+    if secret is None:
+        raise NoTokenSecret
+    lifetime = timedelta(hours=hours)
+    made = make_token(
+        secret.get_secret_value(),
+        organisation_id=organisation,
+        actor=actor,
+        role=AuthRole(role),
+        now=utc_now(),
+        lifetime=lifetime,
+        issuer=settings.token_issuer,
+    )
+    sys.stdout.write(f"{made}\n")
+
+
+@app.command()
+@_explained
+def actor(
+    subject: Annotated[str, typer.Argument(help="The `sub` of the caller's tokens.")],
+    organisation: Annotated[str, typer.Option(help="The organisation's id.")],
+) -> None:
+    """Print the names that the audit log has for a caller: for an e-mail address, one for each encryption key."""
+    from mailchimp_pipeline.database.audit import actor_names
+    from mailchimp_pipeline.database.encryption import Keyring
+    from mailchimp_pipeline.embedded.local_state import local_state
+
+    settings = local_state(Settings.from_environment())
+    keyring = Keyring.parse(settings.encryption_keys.get_secret_value())
+    for name in actor_names(keyring, organisation, subject):
+        sys.stdout.write(f"{name}\n")
+
+
+@app.command()
+@_explained
+def migrate() -> None:
+    """Bring the database tables up to this version."""
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database import migrations
+
+    with open_parts() as parts:
+        migrations.migrate(parts.database_url)
+        out.print(f"The database is at revision {migrations.current_revision(parts.database)}.")
+
+
+@app.command()
+@_explained
+def sandbox(
+    port: Annotated[int | None, typer.Option(help="Port; by default MAILCHIMP_PIPELINE_SANDBOX_PORT.")] = None,
+    latency_ms: Annotated[int, typer.Option(help="How long each answer takes, in milliseconds.", min=0)] = 0,
+    *,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Include the accounts of the sample organisations, as `dev` does.")
+    ] = False,
+) -> None:
+    """Serve the Mailchimp sandbox on this machine, until Ctrl-C."""
+    from mailchimp_pipeline.local.checkout import require_sandbox
+
+    require_sandbox()
+    from mailchimp_pipeline.local.dev import run_sandbox
+
+    settings = Settings.from_environment()
+    run_sandbox(settings, settings.sandbox_port if port is None else port, latency_ms, out, sample=sample)
+
+
+@app.command()
+@_explained
+def sync(
+    organisation: Annotated[str, typer.Option(help="The organisation's id.")],
+    segment: Annotated[str | None, typer.Option(help="One segment's id; by default all of the organisation.")] = None,
+    wait: Annotated[int, typer.Option(help="How many seconds to wait for the sync to end.", min=0)] = 600,
+    *,
+    confirm_departures: Annotated[
+        bool,
+        typer.Option("--confirm-departures", help="Let members leave even if they are more than half of the segment."),
+    ] = False,
+) -> None:
+    """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
+    from mailchimp_pipeline.cli.sync import request_and_wait
+
+    if not request_and_wait(
+        organisation, segment, wait_seconds=wait, console=out, departures_confirmed=confirm_departures
+    ):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def reconcile(
+    organisation: Annotated[str | None, typer.Option(help="The organisation's id; by default all of them.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
+) -> None:
+    """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
+    from mailchimp_pipeline.cli.reconcile import reconcile_and_print
+
+    if not reconcile_and_print(out, organisation, dry_run=dry_run):
+        raise typer.Exit(1)
+
+
+@keys.command()
+@_explained
+def rotate() -> None:
+    """Re-encrypt every stored secret with the first of MAILCHIMP_PIPELINE_ENCRYPTION_KEYS."""
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys
+
+    with open_parts() as parts:
+        count = rotate_keys(parts.database, parts.keyring, by="command line", at=utc_now())
+    out.print(f"{count} secrets were re-encrypted; keys after the first are no longer needed.")
+
+
+@erasures.command("list")
+@_explained
+def list_erasures() -> None:
+    """List the pending erasures, and what each is waiting for."""
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.cli.tables import erasure_table
+    from mailchimp_pipeline.database.erasures import DatabaseErasures
+
+    with open_parts() as parts:
+        out.print(erasure_table(DatabaseErasures(parts.database, parts.keyring, utc_now).pending()))
+
+
+@erasures.command("confirm")
+@_explained
+def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
+    """Complete an erasure after you deleted the contact at Mailchimp by hand."""
+    from mailchimp_pipeline.assembly import open_parts
+    from mailchimp_pipeline.database.erasures import DatabaseErasures
+
+    with open_parts() as parts:
+        DatabaseErasures(parts.database, parts.keyring, utc_now).confirm(erasure_id, by="command line")
+    out.print(f"Erasure {erasure_id} is completed.")
+
+
+@app.command()
+@_explained
+def doctor(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False
+) -> None:
+    """Check everything the pipeline needs and say what to do; exit code 1 if anything is missing."""
+    from mailchimp_pipeline.doctor import examine
+
+    if not examine(out, as_json=as_json):
+        raise typer.Exit(1)

@@ -1,0 +1,38 @@
+"""`mailchimp-pipeline reconcile`: prints what was corrected after an older database was restored.
+
+What does not belong here: correcting it (`services.reconcile_audiences`), restoring (`docs/backup.md`).
+"""
+
+from contextlib import closing
+
+from rich.console import Console
+
+from mailchimp_pipeline.assembly import open_parts
+from mailchimp_pipeline.cli.tables import reconciliation_table
+from mailchimp_pipeline.services.reconcile_audiences import reconcile_audiences
+from mailchimp_pipeline.settings import Settings
+
+
+def reconcile_and_print(
+    console: Console, organisation_id: str | None, *, dry_run: bool, settings: Settings | None = None
+) -> bool:
+    """Reconcile one organisation, or all that are connected; print what was found. Tell whether all could be read."""
+    with open_parts(settings) as parts:
+        found = list(
+            reconcile_audiences(
+                parts.database,
+                parts.keyring,
+                lambda each: closing(parts.client(each)),
+                organisation_id=organisation_id,
+                dry_run=dry_run,
+            )
+        )
+    title = "What would be corrected" if dry_run else "What was corrected"
+    console.print(reconciliation_table(found, title=title))
+    if any(audience.deleted for audience in found):
+        console.print(
+            "Members that Mailchimp deleted permanently are e-mailed in no audience until they opt in again. "
+            "Erase again whoever was erased after the backup: docs/backup.md says how.",
+            soft_wrap=True,
+        )
+    return all(audience.error is None for audience in found)

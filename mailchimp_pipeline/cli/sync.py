@@ -1,0 +1,113 @@
+"""`mailchimp-pipeline sync`: writes requests as the API writes them, and watches Dagster serve them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from mailchimp_pipeline.assembly import Parts, open_parts
+from mailchimp_pipeline.cli.tables import segment_table
+from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
+from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.errors import PermanentError
+from mailchimp_pipeline.segments import Segment, SegmentStatus
+
+_LOOK_EVERY_SECONDS = 0.5
+
+_STATUSES = {
+    RequestStatus.WAITING: SegmentStatus.PENDING,
+    RequestStatus.RUNNING: SegmentStatus.SYNCING,
+    RequestStatus.DONE: SegmentStatus.SYNCED,
+    RequestStatus.FAILED: SegmentStatus.ERROR,
+}
+
+
+class NothingToSync(PermanentError):
+    """There is no such segment, or no connection to sync over."""
+
+
+def request_and_wait(
+    organisation_id: str,
+    segment_id: str | None,
+    *,
+    wait_seconds: int,
+    console: Console,
+    departures_confirmed: bool = False,
+) -> bool:
+    """Request a sync of one segment or all of the organisation, and wait; tell whether all of them were synced."""
+    with open_parts() as parts:
+        segments = _segments_to_sync(parts, organisation_id, segment_id)
+        asked = _ask(parts, organisation_id, list(segments), departures_confirmed=departures_confirmed)
+        with console.status(f"Waiting for Dagster to sync {len(asked)} segments"):
+            requests = _watch(parts, organisation_id, asked, segments, wait_seconds=wait_seconds, console=console)
+        with parts.database.organisation(organisation_id) as session:
+            there = {request.id: SegmentStore(session).get(request.segment_id) for request in requests}
+    shown = [_after_this_sync(segment, request) for request in requests if (segment := there[request.id])]
+    if shown:
+        console.print(segment_table(shown, title=f"Segments of {organisation_id}"))
+    for request in requests:
+        if there[request.id] is None:
+            console.print(f"Segment {request.segment_id} was deleted meanwhile.")
+    if any(request.finished_at is None for request in requests):
+        console.print(f"Not all ended within {wait_seconds} s. They go on as long as Dagster's daemon runs.")
+    return len(shown) == len(requests) and all(request.status is RequestStatus.DONE for request in requests)
+
+
+def _segments_to_sync(parts: Parts, organisation_id: str, segment_id: str | None) -> Mapping[str, Segment]:
+    with parts.database.organisation(organisation_id) as session:
+        if ConnectionStore(session, parts.keyring).live() is None:
+            raise NothingToSync(f"Organisation {organisation_id} is not connected to Mailchimp. Connect it first.")
+        segments = {each.id: each for each in SegmentStore(session).all() if segment_id in (None, each.id)}
+    if not segments:
+        raise NothingToSync(f"Organisation {organisation_id} has no such segment. Create it, or check its id.")
+    return segments
+
+
+def _ask(
+    parts: Parts, organisation_id: str, segment_ids: Sequence[str], *, departures_confirmed: bool
+) -> Sequence[SyncRequest]:
+    # In one transaction: Dagster sees all of the requests at once, and serves them in one run.
+    with parts.database.organisation(organisation_id) as session:
+        store, at = SyncRequestStore(session), utc_now()
+        asked = [
+            store.ask(each, by="command line", at=at, departures_confirmed=departures_confirmed) for each in segment_ids
+        ]
+    return [request for request in asked if request]
+
+
+def _watch(  # noqa: PLR0913 - what is watched, and how long
+    parts: Parts,
+    organisation_id: str,
+    asked: Sequence[SyncRequest],
+    segments: Mapping[str, Segment],
+    *,
+    wait_seconds: int,
+    console: Console,
+) -> Sequence[SyncRequest]:
+    """Print each segment as its sync ends; return the requests as they are in the end."""
+    deadline = time.monotonic() + wait_seconds
+    told: set[str] = set()
+    while True:
+        with parts.database.organisation(organisation_id) as session:
+            found = SyncRequestStore(session).some([request.id for request in asked])
+        requests = [found.get(request.id, request) for request in asked]
+        for request in requests:
+            if request.finished_at and request.id not in told:
+                told.add(request.id)
+                ending = "synced" if request.status is RequestStatus.DONE else "not synced"
+                console.print(f"{segments[request.segment_id].name}: {ending}", markup=False)
+        if len(told) == len(requests) or time.monotonic() >= deadline:
+            return requests
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _after_this_sync(segment: Segment, request: SyncRequest) -> Segment:
+    """Return the segment with the status and the figures of this sync, without those of an earlier one.
+
+    The error is the request's, which names files and hosts: these are shown to the operator only.
+    """
+    report = segment.last_report if request.status is RequestStatus.DONE else None
+    return replace(segment, status=_STATUSES[request.status], last_report=report, last_error=request.error)

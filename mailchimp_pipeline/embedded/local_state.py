@@ -1,0 +1,99 @@
+"""What this machine needs and nobody has set: an encryption key, a token secret, and where `dev` has its sandbox.
+
+What does not belong here: reading the environment (`settings`), starting the embedded PostgreSQL or the sandbox.
+"""
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from mailchimp_pipeline.embedded.private_files import private_directory, write_private
+from mailchimp_pipeline.settings import VARIABLES, Settings, SettingsError
+
+ENCRYPTION_KEYS_FILE = "encryption-keys"
+TOKEN_SECRET_FILE = "token-secret"  # noqa: S105 - a file's name
+SANDBOX_FILE = "sandbox.json"
+
+_SECRET_BYTES = 32
+
+
+def local_state(settings: Settings) -> Settings:
+    """Return the settings with what is missing taken from `settings.home`, made there on first use.
+
+    Next to a database of the user's own nothing is made: a key that only one machine knows would lock the others out.
+    """
+    if settings.database_url:
+        _require_encryption_keys(settings)
+        return settings
+    kept = _sandbox_of(settings)
+    if not settings.encryption_keys:
+        kept[VARIABLES["encryption_keys"]] = _kept(settings.home, ENCRYPTION_KEYS_FILE, _new_encryption_key)
+    if not settings.token_secret and not settings.jwks_url:
+        kept[VARIABLES["token_secret"]] = _kept(settings.home, TOKEN_SECRET_FILE, _new_secret)
+    return Settings.from_environment(settings.environment() | kept)
+
+
+def keep_sandbox(home: Path, api_root: str, sample: Path | None) -> None:
+    """Keep for later commands where the sandbox is, and the sample data that belong to it where there are any."""
+    kept = {VARIABLES["api_root"]: api_root} | ({VARIABLES["source"]: str(sample)} if sample else {})
+    write_private(private_directory(home) / SANDBOX_FILE, json.dumps(kept) + "\n")
+
+
+def _sandbox_of(settings: Settings) -> dict[str, str]:
+    """Return what is kept of the sandbox, as far as nothing else is set: sample people go to no other Mailchimp."""
+    path = settings.home / SANDBOX_FILE
+    if "api_root" in settings.model_fields_set or not path.exists():
+        return {}
+    try:
+        kept: Mapping[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        found = {name: str(kept[name]) for name in (VARIABLES["api_root"], VARIABLES["source"]) if name in kept}
+    except (ValueError, TypeError):
+        raise SettingsError(f"{path} is damaged. Remove it; `make dev` writes it again.") from None
+    return {name: text for name, text in found.items() if name != VARIABLES["source"] or settings.source is None}
+
+
+def _require_encryption_keys(settings: Settings) -> None:
+    if not settings.encryption_keys:
+        raise SettingsError(
+            f"{VARIABLES['database_url']} is set, but {VARIABLES['encryption_keys']} is not: Mailchimp API keys cannot "
+            "be stored. Make a key with `openssl rand -base64 32`, set the variable to `1:` followed by that key "
+            "for every process, and keep a copy: what it encrypted is lost with it."
+        )
+
+
+def _new_secret() -> str:
+    return base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def _new_encryption_key() -> str:
+    return f"local:{_new_secret()}"
+
+
+def _kept(home: Path, name: str, make: Callable[[], str]) -> str:
+    path = private_directory(home) / name
+    if not path.exists():
+        _publish(path, make())
+    # A copy from a backup may have any mode.
+    path.chmod(0o600)
+    text = path.read_text(encoding="utf-8").strip()
+    if len(text) < _SECRET_BYTES:
+        raise SettingsError(
+            f"{path} is damaged. Restore it from a copy, or remove {home} to begin anew with an empty database."
+        )
+    return text
+
+
+def _publish(path: Path, content: str) -> None:
+    """Make the file with its content in one step, unless another process was faster: then its file stays."""
+    # A link, not O_EXCL on the name itself: a second process would read that while it is still empty.
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8") as draft:
+        draft.write(content + "\n")
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            os.link(draft.name, path)

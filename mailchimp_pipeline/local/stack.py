@@ -1,0 +1,293 @@
+"""The pipeline on one machine, for `demo` and `dev`: with the sandbox, or on somebody's own data and Mailchimp.
+
+What does not belong here: what is done with it (`demo`, `dev`), starting and ending processes (`processes`).
+"""
+
+import random
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from sqlalchemy import make_url
+
+from mailchimp_pipeline.assembly import complete_settings, embedded_settings
+from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.embedded.private_files import state_directory
+from mailchimp_pipeline.embedded.processes import Children, foreign_environment, run
+from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.errors import PermanentError
+from mailchimp_pipeline.local.dashboard import Dashboard
+from mailchimp_pipeline.local.sample_data import write_sample
+from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
+
+_START_SECONDS = 240
+"""Dagster's UI takes half a minute where others work too; a part that ends before is told at once."""
+
+_ACTOR = "demo"
+_LOOPBACK = "127.0.0.1"
+
+_OUR_PORTS = range(20_000, 32_000)
+"""Below those that systems hand out by themselves, from 32768 on at the lowest."""
+
+_REAL = ("database_url", "dagster_postgres_url", "jwks_url", "mailchimp_proxy", "public_url")
+"""Settings that belong to a pipeline on a real Mailchimp."""
+
+
+class DidNotStart(PermanentError):
+    """A part did not come up in time."""
+
+
+class PortTaken(PermanentError):
+    """Something listens already where a part is to listen."""
+
+
+class NotForTheSandbox(PermanentError):
+    """Settings of a real pipeline are set, but not its Mailchimp: nothing of it is shown the sandbox."""
+
+    def __init__(self, names: Sequence[str], missing: Sequence[str]) -> None:
+        one, root = VARIABLES[names[0]], VARIABLES["api_root"]
+        super().__init__(
+            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} set, and {root} is not. The sandbox and the sample "
+            f"data go with the embedded database only. To work on your own database and Mailchimp, set "
+            f"{_listed(missing)} too. To work with the sandbox, unset what is set; for one command, set it to nothing: "
+            f"`{one}= make dev`."
+        )
+
+
+class OwnSettingsMissing(PermanentError):
+    """MAILCHIMP_API_ROOT names a Mailchimp, but something of the pipeline that works with it is not set."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"{VARIABLES['api_root']} is set, so the pipeline works with that Mailchimp, which gets no sample data. "
+            f"Set {_listed(missing)} too, or unset {VARIABLES['api_root']} to work with the sandbox."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """What runs; `settings` lack nothing."""
+
+    settings: Settings
+    children: Children
+    dagster_home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of commands that work on this stack, and read no other setting."""
+        return foreign_environment() | dict.fromkeys(VARIABLES.values(), "") | self.settings.environment()
+
+    def start(self, name: str, command: str, *arguments: str) -> None:
+        """Start one of the installed commands as a child."""
+        self.children.start(name, [installed(command), *arguments], self.environment)
+
+    def start_api(self) -> None:
+        """Start the API, and wait until it listens."""
+        expect_free(self.settings.api_port, what="The API", setting="api_port")
+        self.start("api", "mailchimp-pipeline", "api")
+        wait_for_port(self.settings.api_port, self.children, what="The API")
+
+    def run(self, command: str, *arguments: str) -> None:
+        """Run one of the installed commands to its end. Raises `processes.CommandFailed`."""
+        run([installed(command), *arguments], self.environment, self.children.directory)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStack(LocalStack):
+    """The pipeline with the sandbox for its Mailchimp. It works on the embedded database: there is no other way."""
+
+    server: EmbeddedServer
+    sandbox_url: str
+
+    def dashboard(self, organisation_id: str) -> Dashboard:
+        """Return the API as an administrator of the organisation calls it."""
+        from api.auth import make_token  # noqa: PLC0415 - the API is an extra
+        from api.trpc import Role  # noqa: PLC0415 - as above
+
+        secret = self.settings.token_secret
+        if secret is None:
+            raise PermanentError(f"{VARIABLES['token_secret']} is not set.")
+        token = make_token(
+            secret.get_secret_value(),
+            organisation_id=organisation_id,
+            actor=_ACTOR,
+            role=Role.ADMIN,
+            now=utc_now(),
+            issuer=self.settings.token_issuer,
+        )
+        return Dashboard(f"http://{_LOOPBACK}:{self.settings.api_port}", token)
+
+
+@contextmanager
+def sandbox_stack(settings: Settings) -> Generator[SandboxStack]:
+    """Bring up the embedded database and the sandbox, with sample data where no source is set, and end both.
+
+    Raises `NotForTheSandbox` before anything is started or written.
+    """
+    expect_for_the_sandbox(settings)
+    with (
+        EmbeddedServer(settings.home) as server,
+        Children(state_directory(settings.home, "logs")) as children,
+    ):
+        sandbox_url = _start_sandbox(children, settings.sandbox_port)
+        dagster_home = _dagster_home(settings.home)
+        ready = embedded_settings(settings, server).environment() | {
+            "MAILCHIMP_PIPELINE_HOME": str(settings.home),
+            "MAILCHIMP_PIPELINE_SOURCE": _source(settings) or str(sample_data(settings.home)),
+            "MAILCHIMP_API_ROOT": f"{sandbox_url}/3.0",
+            "DAGSTER_HOME": str(dagster_home),
+        }
+        yield SandboxStack(Settings.from_environment(ready), children, dagster_home, server, sandbox_url)
+
+
+@contextmanager
+def own_stack(settings: Settings) -> Generator[LocalStack]:
+    """Bring up what is left to bring up for somebody's own data and Mailchimp, and end it.
+
+    Raises `OwnSettingsMissing` before anything is started or written.
+    """
+    missing = _missing(settings)
+    if missing:
+        raise OwnSettingsMissing(missing)
+    with (
+        complete_settings(settings) as complete,
+        Children(state_directory(settings.home, "logs")) as children,
+    ):
+        dagster_home = _dagster_home(settings.home)
+        ready = complete.environment() | {
+            "MAILCHIMP_PIPELINE_HOME": str(settings.home),
+            "MAILCHIMP_PIPELINE_SOURCE": _source(settings),
+            "DAGSTER_HOME": str(dagster_home),
+        }
+        yield LocalStack(Settings.from_environment(ready), children, dagster_home)
+
+
+def expect_for_the_sandbox(settings: Settings) -> None:
+    """Raise `NotForTheSandbox` where a setting belongs to a pipeline on a real Mailchimp."""
+    real = [name for name in _REAL if getattr(settings, name)]
+    # Webhooks that come back to this machine are the sandbox's own.
+    if settings.public_url and urlsplit(settings.public_url).scheme == "http":
+        real.remove("public_url")
+    if real:
+        raise NotForTheSandbox(real, ["api_root", *_missing(settings)])
+
+
+def _missing(settings: Settings) -> list[str]:
+    """Return what is not set that a pipeline on somebody's own data and Mailchimp needs."""
+    needed = ["source"]
+    if settings.database_url or settings.dagster_postgres_url:
+        needed += ["database_url", "dagster_postgres_url", "encryption_keys"]
+        needed += [] if settings.jwks_url else ["token_secret"]
+    return [name for name in needed if not getattr(settings, name)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(VARIABLES[name] for name in names)
+
+
+def _source(settings: Settings) -> str:
+    """Return the source by a path that is right in every directory."""
+    if settings.source is None:
+        return ""
+    source = settings.source.get_secret_value()
+    if "://" not in source:
+        return str(Path(source).absolute())
+    if (
+        source.startswith("sqlite")
+        and (database := make_url(source).database)
+        and not database.startswith((":", "file:"))
+    ):
+        return make_url(source).set(database=str(Path(database).absolute())).render_as_string(hide_password=False)
+    return source
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody has, and that nobody else is given for a minute.
+
+    It is none of those that the system hands out by itself, and a connection to it is left behind: while one was ended
+    lately, a port can be bound with `SO_REUSEADDR`, as servers do, and not without, as is done here.
+    """
+    for port in random.sample(_OUR_PORTS, len(_OUR_PORTS)):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((_LOOPBACK, port))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.listen(1)
+            with socket.create_connection((_LOOPBACK, port)), listener.accept()[0]:
+                return port
+    raise PortTaken(f"All ports from {_OUR_PORTS[0]} to {_OUR_PORTS[-1]} are taken. Stop what has them.")
+
+
+def installed(command: str) -> str:
+    """Return the path of a command that was installed beside this Python."""
+    path = Path(sys.executable).parent / command
+    if not path.exists():
+        raise PermanentError(f"The command {command} is not installed. Install with `pip install -e '.[local]'`.")
+    return str(path)
+
+
+def expect_free(port: int, *, what: str, setting: str) -> None:
+    """Raise `PortTaken` where somebody listens on the port: what we start there would end, and theirs would answer."""
+    try:
+        socket.create_server((_LOOPBACK, port)).close()
+    except OSError as error:
+        raise PortTaken(
+            f"{what} is to listen on port {port}, where {_holder(port)}, or set {VARIABLES[setting]} to another port."
+        ) from error
+
+
+def _holder(port: int) -> str:
+    """Return what listens on the port and how to stop it, as far as this user may know."""
+    with suppress(psutil.Error):
+        for found in psutil.net_connections("tcp"):
+            if found.laddr and found.laddr.port == port and found.status == psutil.CONN_LISTEN and found.pid:
+                name = psutil.Process(found.pid).name()
+                return f"process {found.pid} ({name}) listens already. Stop it with `kill {found.pid}`"
+    return "something else listens already. Stop it"
+
+
+def wait_for_port(port: int, children: Children, *, what: str, seconds: float = _START_SECONDS) -> None:
+    """Wait until somebody listens on the port. Raises `DidNotStart`, and `ChildEnded` where a child gave up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        children.check()
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((_LOOPBACK, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise DidNotStart(f"{what} did not listen on port {port} within {seconds:g} s; see its log under `logs`.")
+
+
+def workspace_arguments() -> Sequence[str]:
+    """Return the arguments by which Dagster's commands find the code location."""
+    return ("-w", str(PROJECT_ROOT / "workspace.yaml"))
+
+
+def _start_sandbox(children: Children, port: int) -> str:
+    expect_free(port, what="The Mailchimp sandbox", setting="sandbox_port")
+    command = [sys.executable, "-m", "sandbox", "--port", str(port)]
+    children.start("sandbox", command, foreign_environment())
+    wait_for_port(port, children, what="The Mailchimp sandbox")
+    return f"http://{_LOOPBACK}:{port}"
+
+
+def sample_data(home: Path) -> Path:
+    """Return the directory of the sample data, made where it is not there."""
+    directory = state_directory(home, "sample")
+    if not (directory / "employees.csv").exists():
+        write_sample(directory)
+    return directory
+
+
+def _dagster_home(home: Path) -> Path:
+    """Return a DAGSTER_HOME with the project's `dagster.yaml`, as it is now."""
+    directory = state_directory(home, "dagster")
+    shutil.copyfile(PROJECT_ROOT / "dagster.yaml", directory / "dagster.yaml")
+    return directory

@@ -1,0 +1,120 @@
+"""What is held about one contact, for the contact: our tables, and what Mailchimp holds now or why it did not say.
+
+What does not belong here: erasing it (`erasure`), the queries (`database.contact_data`).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from mailchimp_pipeline.clock import Clock
+from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.contact_data import ContactData, contact_data
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.tables import AudienceMemberRow
+from mailchimp_pipeline.erasure import UnknownContact
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
+
+
+class Mailchimp(Protocol):
+    """The audiences of one account, for looking a contact up. Every call may raise a `PipelineError`."""
+
+    def audiences(self) -> Sequence[Audience]:
+        """Return all audiences of the account."""
+        ...
+
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
+        """Return the member with this contact id, None where the audience has none."""
+        ...
+
+    def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
+        """Return all that Mailchimp has of the member, None where the audience does not have it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemberThere:
+    """The contact in an audience, in Mailchimp's own words."""
+
+    audience: Audience
+    member: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Everything held about a contact; where the source or Mailchimp could not be asked, why not."""
+
+    entity_type: EntityType
+    entity_id: str
+    at: datetime
+    contact_data: ContactData
+    members: tuple[MemberThere, ...]
+    source_problem: PipelineError | None
+    mailchimp_problem: PipelineError | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportContact:
+    """Exports what is held about a contact. `mailchimp` opens an organisation's account."""
+
+    database: Database
+    keyring: Keyring
+    source: Callable[[], Source]
+    mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
+    clock: Clock
+
+    def export(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
+        """Return everything held about the contact, and write down who asked.
+
+        Raises `UnknownContact` where the source was read and neither it nor a table has the contact.
+        """
+        addresses, source_problem = self._present_addresses(organisation_id, contact)
+        with self.database.organisation(organisation_id) as session:
+            held = contact_data(session, self.keyring, contact, addresses or ())
+        if addresses is None and not held.is_anything:
+            raise UnknownContact(contact[0].value)
+        members: list[MemberThere] = []
+        mailchimp_problem: PipelineError | None = None
+        try:
+            with self.mailchimp(organisation_id) as mailchimp:
+                members += _members(mailchimp, held.audience_members, addresses or ())
+        except PipelineError as error:
+            mailchimp_problem = error
+        at = self.clock()
+        with self.database.organisation(organisation_id) as session:
+            entity = audit.contact_entity(session, self.keyring, contact)
+            audit.write(session, audit.Entry(by, "contact.exported", entity, at))
+        return Disclosure(*contact, at, held, tuple(members), source_problem, mailchimp_problem)
+
+    def _present_addresses(
+        self, organisation_id: str, contact: tuple[EntityType, str]
+    ) -> tuple[Collection[str] | None, PipelineError | None]:
+        """Return the contact's addresses in the source, None where it has no such contact, and why it was not read."""
+        try:
+            return present_member_ids(self.source(), organisation_id, *contact), None
+        except PipelineError as error:
+            return (), error
+
+
+def _members(
+    mailchimp: Mailchimp, held: Sequence[AudienceMemberRow], addresses: Collection[str]
+) -> Iterator[MemberThere]:
+    """Yield the contact in each audience: at any address known of it, and where our ledger has its contact id."""
+    known = {*addresses, *(row.subscriber_hash for row in held)}
+    for audience in mailchimp.audiences():
+        ours = [row for row in held if row.mailchimp_list_id == audience.id]
+        refs = {key: MemberRef(key) for key in known}
+        told = [MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours]
+        refs |= {ref.path_id: ref for ref in told}
+        for contact_id in sorted({row.contact_id for row in ours if row.contact_id}):
+            if found := mailchimp.find_contact(audience.id, contact_id):
+                ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+                refs[ref.path_id] = ref
+        for key in sorted(refs):
+            if (member := mailchimp.whole_member(audience.id, refs[key])) is not None:
+                yield MemberThere(audience, member)

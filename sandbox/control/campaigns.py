@@ -1,0 +1,62 @@
+"""Operations on campaigns: making them, moving them on, and saying what came of them.
+
+What does not belong here: webhooks in general (`model.webhooks`).
+"""
+
+from datetime import datetime
+
+from sandbox.control.operations import Operations
+from sandbox.model.campaigns import Campaign, CampaignStatus, Figures
+from sandbox.model.members import Actor
+from sandbox.model.webhooks import Happening
+
+
+class CampaignControls(Operations):
+    """Make and move campaigns; the API of the sandbox only reads them."""
+
+    def add_campaign(
+        self,
+        list_id: str,
+        title: str = "News",
+        subject_line: str = "What is new",
+        campaign_id: str | None = None,
+        created_at: datetime | None = None,
+    ) -> str:
+        """Make a draft of a campaign to an audience; returns its id."""
+        with self._world.lock:
+            chosen, web_id = campaign_id or self._world.new_id(), self._world.new_web_id()
+            made_at = created_at or self._world.now()
+            campaign = Campaign(chosen, web_id, list_id, title, subject_line, made_at)
+            self._world.add_campaign(self._world.owner(list_id), campaign)
+            return chosen
+
+    def move_campaign(self, campaign_id: str, status: CampaignStatus, send_time: datetime | None = None) -> None:
+        """Bring a campaign into a state, from whatever state; webhooks are told of one that is now sent."""
+        with self._world.lock:
+            campaign, now = self._world.campaign(campaign_id), self._world.now()
+            was_sent = campaign.status is CampaignStatus.SENT
+            campaign.move(status, now, send_time)
+            if status is CampaignStatus.SENT and not was_sent:
+                webhooks = self._world.audience(campaign.list_id).webhooks
+                webhooks.tell(_sent(campaign, now))
+
+    def set_figures(self, campaign_id: str, figures: Figures) -> None:
+        """Say what came of a campaign."""
+        with self._world.lock:
+            self._world.campaign(campaign_id).figures = figures
+
+    def delete_campaign(self, campaign_id: str) -> None:
+        """Delete a campaign, with its report."""
+        with self._world.lock:
+            self._world.remove_campaign(campaign_id)
+
+
+def _sent(campaign: Campaign, now: datetime) -> Happening:
+    data = [
+        ("id", campaign.id),
+        ("subject", campaign.subject_line),
+        ("status", campaign.status.value),
+        ("reason", ""),
+        ("list_id", campaign.list_id),
+    ]
+    return Happening("campaign", Actor.ADMIN, now, data)

@@ -1,0 +1,152 @@
+"""Delivers webhooks: in the background, again after growing pauses, giving up in the end.
+
+What does not belong here: what is delivered to whom (`model.webhooks`).
+"""
+
+import heapq
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Condition, Thread
+from typing import Protocol
+
+import requests
+
+from mailchimp_pipeline.clock import Clock
+from sandbox.direct import direct_session
+from sandbox.model.webhooks import Delivery
+
+_DELIVERIES_AT_ONCE = 4
+_ABOVE_SUCCESS = 300
+
+
+class Patience(Protocol):
+    """How long a delivery waits and how often it is repeated, as `Behaviours` say."""
+
+    @property
+    def hold_webhooks(self) -> bool:
+        """Whether deliveries are kept instead."""
+        ...
+
+    @property
+    def webhook_retry_seconds(self) -> tuple[float, ...]:
+        """Pauses before each repetition."""
+        ...
+
+    @property
+    def webhook_timeout_seconds(self) -> float:
+        """How long a delivery waits for its answer."""
+        ...
+
+
+@dataclass(order=True, slots=True)
+class _Due:
+    """A delivery and when it is due, on the monotonic clock."""
+
+    at: float
+    number: int
+    delivery: Delivery = field(compare=False)
+    tries: int = field(compare=False, default=0)
+
+
+class Courier:
+    """A thread that waits for what is due, and a few that deliver it."""
+
+    def __init__(self, patience: Callable[[], Patience], clock: Clock) -> None:
+        """Prepare; nothing is delivered before `start`. The clock dates signatures, pauses are real ones."""
+        self._patience = patience
+        self._clock = clock
+        self._queue: list[_Due] = []
+        self._held: list[Delivery] = []
+        self._changed = Condition()
+        self._numbers = count()
+        self._stopped = False
+        self._under_way = 0
+        self._thread = Thread(target=self._run, name="sandbox-courier", daemon=True)
+        self._pool = ThreadPoolExecutor(_DELIVERIES_AT_ONCE, thread_name_prefix="sandbox-delivery")
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Deliver nothing more, and wait for what is under way."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
+
+    def send(self, delivery: Delivery) -> None:
+        """Take a delivery; returns at once."""
+        if self._patience().hold_webhooks:
+            self._held.append(delivery)
+        else:
+            self._put(_Due(time.monotonic(), next(self._numbers), delivery))
+
+    def take_held(self) -> list[Delivery]:
+        """Return what was held, and hold it no longer."""
+        held, self._held = self._held, []
+        return held
+
+    def clear(self) -> None:
+        """Forget what is not delivered yet."""
+        with self._changed:
+            self._queue.clear()
+            self._held.clear()
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing is queued or under way; returns whether that came in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._queue and not self._under_way, timeout)
+
+    def _put(self, due: _Due) -> None:
+        with self._changed:
+            heapq.heappush(self._queue, due)
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (due := self._next()) is not None:
+            self._pool.submit(self._deliver, due)
+
+    def _next(self) -> _Due | None:
+        """Wait for the next delivery that is due; None once stopped."""
+        with self._changed:
+            while not self._stopped:
+                wait = self._queue[0].at - time.monotonic() if self._queue else None
+                if wait is not None and wait <= 0:
+                    self._under_way += 1
+                    return heapq.heappop(self._queue)
+                self._changed.wait(wait)
+        return None
+
+    def _deliver(self, due: _Due) -> None:
+        patience = self._patience()
+        try:
+            if not _post(due.delivery, int(self._clock().timestamp()), patience.webhook_timeout_seconds):
+                self._repeat(due, patience.webhook_retry_seconds)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def _repeat(self, due: _Due, pauses: tuple[float, ...]) -> None:
+        if due.tries < len(pauses):
+            self._put(_Due(time.monotonic() + pauses[due.tries], due.number, due.delivery, due.tries + 1))
+
+
+def _post(delivery: Delivery, unix: int, timeout: float) -> bool:
+    """Send a delivery; returns whether it was taken."""
+    body = delivery.body()
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "MailChimp"}
+    signature = delivery.signature(body, unix)
+    if signature is not None:
+        headers["X-Mailchimp-Signature"] = signature
+    try:
+        with direct_session() as session:
+            answer = session.post(delivery.webhook.url, data=body, headers=headers, timeout=timeout)
+    except requests.RequestException:
+        return False
+    return answer.status_code < _ABOVE_SUCCESS

@@ -1,0 +1,50 @@
+"""What a webhook is told of a member: the pairs below `data[...]`, of each kind of event its own.
+
+What does not belong here: which webhook is told (`webhooks`).
+"""
+
+from collections.abc import Mapping
+
+from sandbox.model.members import Deed, Member
+from sandbox.model.merge_fields import MergeValue
+from sandbox.model.webhooks import Happening
+
+
+def unique_email_id(member: Member) -> str:
+    """Return the short id of an address, the same in all audiences."""
+    return member.id[-10:]
+
+
+def member_event(
+    kind: str, list_id: str, member: Member, merges: Mapping[str, MergeValue], deed: Deed, **more: str
+) -> Happening:
+    """Return a subscribe, unsubscribe, profile or cleaned event; `more` are its action and reason."""
+    data = [*more.items(), ("id", unique_email_id(member)), ("list_id", list_id), ("email", member.address)]
+    if kind != "cleaned":
+        data += [
+            ("email_type", member.traits.email_type),
+            ("ip_opt", member.traits.ip_opt),
+            ("web_id", str(member.number)),
+        ]
+        data += [("[merges][EMAIL]", member.address)]
+        data += [pair for tag, value in merges.items() for pair in _merge_pairs(tag, value)]
+    if kind == "subscribe":
+        data.append(("ip_signup", member.traits.ip_signup))
+    return Happening(kind, deed.by, deed.at, data)
+
+
+def address_changed(list_id: str, before: Member, member: Member, deed: Deed) -> Happening:
+    """Return an upemail event: it names both addresses, and no `email`."""
+    data = [
+        ("list_id", list_id),
+        ("new_id", unique_email_id(member)),
+        ("new_email", member.address),
+        ("old_email", before.address),
+    ]
+    return Happening("upemail", deed.by, deed.at, data)
+
+
+def _merge_pairs(tag: str, value: MergeValue) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [(f"[merges][{tag}][{part}]", str(text)) for part, text in value.items()]
+    return [(f"[merges][{tag}]", str(value))]

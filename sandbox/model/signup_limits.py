@@ -1,0 +1,80 @@
+"""Addresses that Mailchimp refuses to sign up: for some tries, for some time, or until the limits are lifted."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.model import problems
+from sandbox.model.problems import Problem
+
+
+class SignupLimitKind(StrEnum):
+    """Which of Mailchimp's two texts refuses the address."""
+
+    MANY_LISTS = "many_lists"
+    """`… has signed up to a lot of lists very recently; we're not allowing more signups for now`."""
+    MANY_REQUESTS = "many_requests"
+    """`… has too many recent signup requests`."""
+
+
+_PROBLEMS: Mapping[SignupLimitKind, Callable[[str], Problem]] = {
+    SignupLimitKind.MANY_LISTS: problems.too_many_signups,
+    SignupLimitKind.MANY_REQUESTS: problems.too_many_requests,
+}
+
+
+class SignupLimit(BaseModel):
+    """One limit. It ends for an address after `tries`, and for all of them after `seconds` by Mailchimp's clock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    addresses: frozenset[str] | None = Field(default=None, description="The addresses it refuses; all of them if None.")
+    kind: SignupLimitKind = SignupLimitKind.MANY_LISTS
+    tries: int | None = Field(default=None, ge=1, description="How often each address is refused; always if None.")
+    seconds: float | None = Field(default=None, gt=0, description="How long it lasts; until it is lifted if None.")
+
+
+class SignupLimits:
+    """All limits of a sandbox."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._planned: list[_Planned] = []
+
+    def add(self, limit: SignupLimit, now: datetime) -> None:
+        """Refuse what the limit says, from now on."""
+        self._planned.append(_Planned(limit, now))
+
+    def clear(self) -> None:
+        """Lift all limits."""
+        self._planned.clear()
+
+    def check(self, address: str, now: datetime) -> None:
+        """Raise the problem of the first limit that refuses to sign up the address."""
+        for planned in self._planned:
+            if planned.refuses(address.lower(), now):
+                raise _PROBLEMS[planned.limit.kind](address)
+
+
+class _Planned:
+    """A limit with what is left of it."""
+
+    def __init__(self, limit: SignupLimit, now: datetime) -> None:
+        self.limit = limit
+        self._addresses = None if limit.addresses is None else {address.lower() for address in limit.addresses}
+        self._until = None if limit.seconds is None else now + timedelta(seconds=limit.seconds)
+        self._tries = Counter[str]()
+
+    def refuses(self, address: str, now: datetime) -> bool:
+        """Return whether the address is refused, and count the try."""
+        if self._addresses is not None and address not in self._addresses:
+            return False
+        if self._until is not None and now >= self._until:
+            return False
+        if self.limit.tries is not None and self._tries[address] >= self.limit.tries:
+            return False
+        self._tries[address] += 1
+        return True

@@ -1,0 +1,97 @@
+"""A member as the API shows it. Blanks are empty strings, never null or absent, as they are on the wire.
+
+What does not belong here: other things' JSON (`list_shapes`, `campaign_shapes`).
+"""
+
+from datetime import datetime
+from functools import lru_cache
+
+from sandbox.model.audiences import Audience
+from sandbox.model.member_events import unique_email_id
+from sandbox.model.members import COMMON, Member, Status, Traits
+
+TAGS_SHOWN = 50
+
+_NO_STATS = {"avg_open_rate": 0, "avg_click_rate": 0}
+_NUMBERS_PER_AUDIENCE = 10_000_000
+
+
+@lru_cache(maxsize=1024)
+def moment(value: datetime | None) -> str:
+    """Return a time as Mailchimp writes it, blank where there is none."""
+    return "" if value is None else value.isoformat()
+
+
+def member_shape(audience: Audience, member: Member) -> dict[str, object]:
+    """Return all of a member, as its own routes and lists of members show it."""
+    shape = batch_member_shape(audience, member)
+    merge_fields = audience.merge_fields.read(member.values)
+    shape |= {
+        "full_name": f"{merge_fields.get('FNAME', '')} {merge_fields.get('LNAME', '')}".strip(),
+        "web_id": audience.web_id * _NUMBERS_PER_AUDIENCE + member.number,
+        "unsubscribe_reason": member.unsubscribe_reason,
+        "consents_to_one_to_one_messaging": member.status is Status.SUBSCRIBED,
+        "sms_phone_number": "",
+        "sms_subscription_status": "nonsubscribed",
+        "sms_subscription_last_updated": "",
+        "location": {**_location(member.traits), "region": ""},
+        "source": member.source,
+    }
+    if audience.description.marketing_permissions:
+        shape["marketing_permissions"] = _permissions(audience, member)
+    return shape
+
+
+def batch_member_shape(audience: Audience, member: Member) -> dict[str, object]:
+    """Return what the answers to batches show of a member."""
+    traits = member.traits
+    tags = [{"id": segment.id, "name": segment.name} for segment in audience.segments.of(member.number)]
+    return {
+        "id": member.id,
+        "email_address": member.address,
+        "unique_email_id": unique_email_id(member),
+        "contact_id": audience.contact_id(member),
+        "email_type": traits.email_type,
+        "status": member.status,
+        "merge_fields": audience.merge_fields.read(member.values),
+        "interests": traits.interests,
+        "stats": _NO_STATS,
+        "ip_signup": traits.ip_signup,
+        "timestamp_signup": traits.timestamp_signup,
+        "ip_opt": traits.ip_opt,
+        "timestamp_opt": moment(member.opted_in_at),
+        "member_rating": 2,
+        "last_changed": moment(member.last_changed),
+        "language": traits.language,
+        "vip": traits.vip,
+        "email_client": "",
+        "location": _NOWHERE if traits is COMMON else _location(traits),
+        "tags_count": len(tags),
+        "tags": tags[:TAGS_SHOWN],
+        "list_id": audience.id,
+        "_links": [],
+    }
+
+
+def _location(traits: Traits) -> dict[str, object]:
+    return {
+        "latitude": traits.latitude,
+        "longitude": traits.longitude,
+        "gmtoff": 0,
+        "dstoff": 0,
+        "country_code": "",
+        "timezone": "",
+    }
+
+
+def _permissions(audience: Audience, member: Member) -> list[dict[str, object]]:
+    """Return the three permissions of an audience with marketing permissions; their ids are its own."""
+    texts = ("Email", "Direct Mail", "Customized Online Advertising")
+    ids = [f"{audience.id}{number}" for number, _ in enumerate(texts)]
+    return [
+        {"marketing_permission_id": key, "text": text, "enabled": key in member.traits.permissions}
+        for key, text in zip(ids, texts, strict=True)
+    ]
+
+
+_NOWHERE = _location(COMMON)

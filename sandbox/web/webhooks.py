@@ -1,0 +1,94 @@
+"""Routes of the webhooks of an audience. A URL is asked with GET before it is taken.
+
+What does not belong here: deliveries (`sandbox.courier`).
+"""
+
+import asyncio
+import secrets
+
+import requests
+from pydantic import BaseModel, ConfigDict
+
+from sandbox.direct import direct_session
+from sandbox.model import problems
+from sandbox.model.problems import FieldError
+from sandbox.model.webhooks import EVENTS, SOURCES, Webhook, chosen
+from sandbox.web.endpoints import NO_CONTENT, Answer, Call, Endpoint
+from sandbox.web.list_shapes import webhook_shape
+
+_WEBHOOKS = "/lists/{list_id}/webhooks"
+_WEBHOOK = "/lists/{list_id}/webhooks/{webhook_id}"
+_PAGES = frozenset({"count", "offset"})
+
+
+class Wanted(BaseModel):
+    """The body that makes a webhook."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    url: str | None = None
+    events: dict[str, bool] | None = None
+    sources: dict[str, bool] | None = None
+
+
+async def check_url(call: Call) -> None:
+    """Refuse a URL that does not answer a GET with success."""
+    url = call.read(Wanted).url
+    if url is None:
+        return
+    if not url.startswith(("http://", "https://")):
+        raise problems.invalid_schema(FieldError("url", "This value is not a valid URL."))
+    status = await asyncio.to_thread(_probe, url, call.world.behaviours.webhook_timeout_seconds)
+    if status != requests.codes.ok:
+        message = f"We couldn't verify the URL is working. Please double check and try again. HTTP Code: {status}"
+        raise problems.invalid_schema(FieldError("url", message))
+
+
+def list_webhooks(call: Call) -> Answer:
+    """GET webhooks."""
+    found, listed = call.audience.webhooks.all(), call.world.behaviours.webhooks_listed
+    if listed != "in_pages":
+        call.query.check(())
+    shown = found if listed == "all" else call.query.page(found)
+    shapes = [webhook_shape(call.audience, webhook) for webhook in shown]
+    return Answer({"webhooks": shapes, "list_id": call.audience.id, "total_items": len(found), "_links": []})
+
+
+def add_webhook(call: Call) -> Answer:
+    """POST webhooks: the one answer with the signing secret."""
+    wanted = call.read(Wanted)
+    if wanted.url is None:
+        raise problems.invalid_schema(FieldError("url", "This value should not be blank."))
+    secret = secrets.token_hex(32) if call.world.behaviours.sign_webhooks else None
+    webhook = Webhook(
+        call.world.new_id(),
+        wanted.url,
+        chosen(wanted.events, EVENTS),
+        chosen(wanted.sources, SOURCES),
+        secret,
+    )
+    call.audience.webhooks.add(webhook)
+    shape = webhook_shape(call.audience, webhook)
+    return Answer(shape if secret is None else {**shape, "signing_secret": secret})
+
+
+def remove_webhook(call: Call) -> Answer:
+    """DELETE a webhook."""
+    call.audience.webhooks.remove(call.places["webhook_id"])
+    return NO_CONTENT
+
+
+def _probe(url: str, timeout: float) -> int:
+    """Return the status of a GET, 0 where there is no answer."""
+    try:
+        with direct_session() as session:
+            return session.get(url, timeout=timeout).status_code
+    except requests.RequestException:
+        return 0
+
+
+ENDPOINTS = (
+    Endpoint("GET", _WEBHOOKS, list_webhooks, takes=_PAGES),
+    Endpoint("POST", _WEBHOOKS, add_webhook, check_url),
+    Endpoint("DELETE", _WEBHOOK, remove_webhook),
+)
