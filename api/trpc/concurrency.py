@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from anyio import CapacityLimiter
-
 from api.trpc.errors import TRPCError
 
 _RETRY_AFTER = 5
@@ -30,29 +28,38 @@ class Concurrency:
     busy: str = "Too many calls of this organisation are waiting."
 
 
+class _Places(asyncio.Semaphore):
+    """The places of one organisation."""
+
+    waiting = 0
+
+
 class ConcurrencyLimit:
     """The places of a `Concurrency`. Belongs to one event loop."""
 
     def __init__(self, allowed: Concurrency) -> None:
         self._allowed = allowed
-        self._total = CapacityLimiter(allowed.total)
-        # A limiter is forgotten with the last call that holds it or waits for it.
-        self._by_organisation = WeakValueDictionary[str, CapacityLimiter]()
+        self._total = asyncio.Semaphore(allowed.total)
+        # An organisation is forgotten with the last call that holds a place or waits for one.
+        self._by_organisation = WeakValueDictionary[str, _Places]()
 
     @asynccontextmanager
     async def place(self, organisation_id: str) -> AsyncGenerator[None]:
         """Hold a place while the block runs. Raises TOO_MANY_REQUESTS."""
-        limiter = self._by_organisation.get(organisation_id) or CapacityLimiter(self._allowed.per_organisation)
-        self._by_organisation[organisation_id] = limiter
-        if limiter.statistics().tasks_waiting >= self._allowed.waiting:
+        places = self._by_organisation.get(organisation_id) or _Places(self._allowed.per_organisation)
+        self._by_organisation[organisation_id] = places
+        if places.waiting >= self._allowed.waiting:
             raise self._refusal()
+        places.waiting += 1
         async with AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(self._allowed.wait_seconds):
-                    await held.enter_async_context(limiter)
+                    await held.enter_async_context(places)
                     await held.enter_async_context(self._total)
             except TimeoutError:
                 raise self._refusal() from None
+            finally:
+                places.waiting -= 1
             yield
 
     def _refusal(self) -> TRPCError:

@@ -5,9 +5,9 @@ What does not belong here: CORS (a middleware), authentication (`make_context`),
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from contextvars import copy_context
 from time import perf_counter
 from typing import Generic, NoReturn, TypeVar
@@ -115,24 +115,22 @@ class TrpcServer(Generic[ContextT]):
                 callable_now.append((index, procedure))
         if not callable_now:
             return arrivals
-        early = EarlyBody(receive)
+        early = None if request.method == "GET" else EarlyBody(receive)
         try:
             context = await _in_thread(self._authentication, self._authenticate, scope, request)
             if isinstance(context, TRPCError):
                 for index, procedure in callable_now:
                     arrivals.put_nowait((index, refusal(procedure.path, context, procedure, started, self._hooks)))
                 return arrivals
-            inputs = Inputs(request, await self._body(scope, early))
+            limits = self._limits
+            body = early and await read_body(scope, early.receive, limits.body_bytes, limits.body_seconds)
         finally:
-            early.close()
+            if early:
+                early.close()
+        inputs = Inputs(request, body)
         for index, procedure in callable_now:
             self._begin(self._run(ProcedureCall(index, procedure, context, inputs, started), arrivals))
         return arrivals
-
-    async def _body(self, scope: Scope, early: EarlyBody) -> bytes | None:
-        if scope["method"] == "GET":
-            return None
-        return await read_body(scope, early.receive, self._limits.body_bytes, self._limits.body_seconds)
 
     def _wrong_method(self, method: str, procedure: Procedure, started: float) -> Reply:
         text = f'Unsupported {method}-request to {procedure.kind} procedure at path "{procedure.path}"'
@@ -153,22 +151,16 @@ class TrpcServer(Generic[ContextT]):
         task.add_done_callback(self._running.discard)
 
     async def _run(self, call: ProcedureCall[ContextT], arrivals: Arrivals) -> None:
+        own = self._own_limits.get(call.procedure.path)
         try:
-            async with self._place(call):
+            async with AsyncExitStack() as held:
+                # In this order: a call that waits for its procedure's own limit holds no other place.
+                for limit in (own, self._limit) if own else (self._limit,):
+                    await held.enter_async_context(limit.place(call.context.organisation_id))
                 reply = await _in_thread(self._threads, answer, call, self._hooks)
         except TRPCError as busy:
             reply = refusal(call.procedure.path, busy, call.procedure, call.started, self._hooks)
         arrivals.put_nowait((call.index, reply))
-
-    @asynccontextmanager
-    async def _place(self, call: ProcedureCall[ContextT]) -> AsyncGenerator[None]:
-        """Hold the places that a call needs. A call that waits for its procedure's own limit holds no other place."""
-        organisation_id = call.context.organisation_id
-        async with AsyncExitStack() as held:
-            if own := self._own_limits.get(call.procedure.path):
-                await held.enter_async_context(own.place(organisation_id))
-            await held.enter_async_context(self._limit.place(organisation_id))
-            yield
 
 
 async def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., ResultT], *arguments: object) -> ResultT:
