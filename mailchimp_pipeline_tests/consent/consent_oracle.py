@@ -613,7 +613,7 @@ class ConsentOracle:
         before = [self._ends[e.number] for e in ended if _reads_members(e) and self._ends[e.number] <= said.position]
         if not before:
             return False
-        between = [each for each in ended if self._ends[each.number] > max(before) and not _reads_members(each)]
+        between = [each for each in ended if self._ends[each.number] > max(before) and each.method != "GET"]
         after = [each for each in ended if each.number > said.position and _reads_members(each)]
         # Between that reading and the call nothing else is done, least of all at another audience.
         elsewhere = [
