@@ -502,7 +502,9 @@ class ConsentOracle:
         for sign_up in self.sign_ups:
             if (sign_up.place, sign_up.key) == (said.place, said.key) and sign_up.index > said.index:
                 # A report of spam stays: whether somebody signed up after it shows only while they are subscribed.
-                return NO if sign_up.is_confirmed and sign_up.by_contact and not said.is_complaint else MAYBE
+                # And a webhook that comes late may be all that the product hears.
+                is_open = said.is_complaint or any(index > sign_up.index for index in said.told)
+                return NO if sign_up.is_confirmed and sign_up.by_contact and not is_open else MAYBE
         return YES
 
     def _signed_up_elsewhere(self, said: Withdrawal, list_id: str, key: str) -> bool:
