@@ -559,6 +559,10 @@ class ConsentOracle:
         if any((place, former) == (list_id, key) and at > aside.index for at, place, former, _ in self.given_to):
             # The member is at another address since: whoever has this one now, was never there.
             return NO, ""
+        later = [s for s in self.withdrawals if (s.place, s.key) == (list_id, key) and s.index > aside.index]
+        if any(not s.is_complaint for s in later):
+            # It unsubscribed since, or was unsubscribed: from then on that counts.
+            return NO, ""
         if any(place == (list_id, key) and at > aside.index for at, place in self.brought_back):
             # By a call that was under way, which was judged then. Nothing tells the product what was there before.
             return NO, ""

@@ -363,3 +363,21 @@ def test_who_comes_back_while_the_erasure_is_pending_is_deleted_when_it_is_asked
     scenario.sandbox.clear_faults()
     scenario.erase(ANN)
     assert [scenario.status(list_id, HERS) for list_id in (NEWS, STAFF)] == [None, None]
+
+
+# What an administrator does while the pipeline does the same.
+
+
+def test_who_is_archived_by_an_administrator_right_before_the_pipeline_would_is_not_brought_back(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, replace(EVERYBODY, on_leave=OnLeave.ARCHIVE))
+    scenario.company.leave(ANN)
+    scenario.on_call(
+        lambda: scenario.at_mailchimp("archive_as_admin", NEWS, HERS),
+        Hook(when="before", method="GET", route=MEMBER, list_id=NEWS),
+    )
+    scenario.days_pass()
+    scenario.hire(ANN, HERS)
+    scenario.days_pass(2)
+    assert scenario.status(NEWS, HERS) is Status.ARCHIVED
