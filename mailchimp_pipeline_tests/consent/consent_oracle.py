@@ -266,7 +266,9 @@ class ConsentOracle:
                 said.changed.append(reading)
         if self.members.get((list_id, former)) is Status.UNSUBSCRIBED:
             # It seems to have unsubscribed just now, at the new address.
-            entities, what = frozenset(self.holders(list_id, key)), f"{key} was unsubscribed in {list_id} as {former}"
+            known = {entity for (place, entity), sent in self.sent.items() if (place, sent) == (list_id, former)}
+            entities = frozenset(self.holders(list_id, key) | self.holders(list_id, former) | known)
+            what = f"{key} was unsubscribed in {list_id} as {former}"
             self.withdrawals.append(
                 Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
             )
@@ -323,7 +325,8 @@ class ConsentOracle:
         for said in self.withdrawals if is_sync else ():
             # Mailchimp tells nobody that a contact left before it was archived, or its address bounced.
             is_there = self.members.get((said.place, said.key or "")) is Status.UNSUBSCRIBED
-            if said.place != HERE and (is_there or said.is_complaint):
+            is_reported = said.is_complaint and not self._is_deleted_since(said)
+            if said.place != HERE and (is_there or is_reported):
                 said.seen_by.append(process)
         return process
 
@@ -377,6 +380,11 @@ class ConsentOracle:
             erased = [each.index for each in self.erasures if self._may_have_erased(each, said.key or "")]
             return YES if read and (not erased or min(read) < min(erased)) else MAYBE
         return YES
+
+    def _is_deleted_since(self, said: Withdrawal) -> bool:
+        """Tell whether an administrator deleted the member since: with it goes what it reported."""
+        later = [each for each in self.set_aside if each.index > said.index and each.what.startswith("deleted")]
+        return any((each.place, each.key) == (said.place, said.key) for each in later)
 
     def _may_have_erased(self, erased: Erasure, key: str) -> bool:
         return key in erased.keys or self.company.has_had(erased.entity, key)
@@ -585,7 +593,7 @@ class ConsentOracle:
             if status in MAILED:
                 process.asked.add((list_id, key))
                 yield from self._wrongs_of_mailing(call, key, Status(status), process)
-            elif asked.email_address and self._is_erased_at(call, key, process):
+            elif key == key_of(asked.email_address or "@") and self._is_erased_at(call, key, process):
                 yield f"{key} was sent to {list_id} though it was erased"
 
     def _wrongs_of_mailing(self, call: CallCame, key: str, status: Status, process: Process) -> Iterator[str]:

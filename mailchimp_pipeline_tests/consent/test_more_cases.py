@@ -381,3 +381,18 @@ def test_who_is_archived_by_an_administrator_right_before_the_pipeline_would_is_
     scenario.hire(ANN, HERS)
     scenario.days_pass(2)
     assert scenario.status(NEWS, HERS) is Status.ARCHIVED
+
+
+# Another account for a while.
+
+
+def test_a_merge_field_that_was_made_anew_meanwhile_is_sent_again(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    scenario.connect_elsewhere()
+    scenario.sandbox.remove_merge_field(NEWS, "LNAME")
+    scenario.sandbox.add_merge_field(NEWS, "LNAME")
+    scenario.connect()
+    scenario.days_pass()
+    member = scenario.find(NEWS, HERS)
+    assert member is not None
+    assert member.merge_fields["LNAME"] == "Byron"

@@ -89,8 +89,11 @@ class DatabaseLedger:
         now_known = {"read_through": through, "push_unfinished": False, **read}
         statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
         with self._session() as session:
-            if merge_fields is not None and _any_made_anew(_fields(session, self.list_id), _stored(merge_fields)):
-                # It is blank in every member: all are sent again.
+            reading = _of_audience(session, AudienceReadRow, self.list_id)
+            known = session.scalar(select(AudienceReadRow.merge_fields).where(*reading))
+            # After another account was connected, nobody knows what became of the merge fields meanwhile.
+            if merge_fields is not None and (known is None or _any_made_anew(known, _stored(merge_fields))):
+                # Such a field is blank in every member: all are sent again.
                 audience = _of_audience(session, AudienceMemberRow, self.list_id)
                 session.execute(update(AudienceMemberRow).where(*audience).values(digest=None))
             session.execute(statement)
