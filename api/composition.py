@@ -16,10 +16,10 @@ from api.error_mapping import translate
 from api.procedures.context import PATIENCE, Context, Patience
 from api.procedures.registry import PROCEDURES
 from api.webhooks import webhook_route
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.database.metrics import pipeline_figures
 from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.database.session import TimeLimits
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 
 TIME_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=10)
@@ -32,7 +32,7 @@ def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIM
     Raises `SettingsError` and `KeyringInvalid`. A database that is away is no error here: `/readyz` tells of it.
     """
     with ExitStack() as opened:
-        parts = opened.enter_context(open_parts(settings, time_limits=time_limits))
+        parts = opened.enter_context(open_resources(settings, time_limits=time_limits))
         kept = ExitStack()
         app = create_app(api_parts(parts, close=kept.close))
         kept.push(opened.pop_all())
@@ -40,7 +40,7 @@ def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIM
 
 
 def api_parts(
-    parts: Parts, *, patience: Patience = PATIENCE, close: Callable[[], None] = lambda: None
+    parts: Resources, *, patience: Patience = PATIENCE, close: Callable[[], None] = lambda: None
 ) -> ApiParts[Context]:
     """Return what the application is made of, over the pipeline's parts; `close` is called after the last call."""
     # The keyring is made now: a key that cannot be used shows at the start, not at the first call that needs it.

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from api.auth import Caller
 from api.procedures.deadline import TimedSlots
 from api.trpc import Role
-from mailchimp_pipeline.assembly import NotConnected, Parts
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -24,6 +23,7 @@ from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
 from mailchimp_pipeline.mailchimp import KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 from mailchimp_pipeline.services.register_webhooks import Registration
+from mailchimp_pipeline.services.resources import NotConnected, Resources
 
 _log = logger("api.procedures")
 
@@ -53,7 +53,7 @@ class Context:
     """A call by `caller`, served with `parts`."""
 
     caller: Caller
-    parts: Parts
+    parts: Resources
     patience: Patience = PATIENCE
     clock: Clock = utc_now
     mailchimp_until: float | None = None
@@ -100,7 +100,7 @@ class Context:
         if connection is None or api_key is None:
             raise NotConnected(self.organisation_id)
         slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
-        notes = self.parts.key_notes(connection, api_key)
+        notes = self.parts.key_status_recorder(connection, api_key)
         with closing(slots), self._client(api_key, slots, notes) as client:
             yield client
 

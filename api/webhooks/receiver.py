@@ -19,7 +19,6 @@ from starlette.routing import Route
 from api.request_log import note_path
 from api.trpc import TRPCError
 from api.trpc.requests import ClientLeftError, read_body
-from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
@@ -36,6 +35,7 @@ from mailchimp_pipeline.mailchimp.webhook_events import (
 )
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 from mailchimp_pipeline.services.receive_webhook import receive_webhook
+from mailchimp_pipeline.services.resources import Resources
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than a contact with all of Mailchimp's merge fields."""
@@ -57,7 +57,7 @@ class NotMadeYet(TransientError):
     """The webhook is being made: until its secret is known, nobody can tell whose calls come."""
 
 
-def webhook_route(parts: Parts, *, clock: Clock = utc_now) -> Route:
+def webhook_route(parts: Resources, *, clock: Clock = utc_now) -> Route:
     """Return the route of all webhooks."""
     # Named by its template in log lines: whoever knows a path can call it.
     template = f"{PATH}/{{token}}"
@@ -68,7 +68,7 @@ def webhook_route(parts: Parts, *, clock: Clock = utc_now) -> Route:
 class _Receiver:
     """Takes the calls; its blocking parts run in threads."""
 
-    parts: Parts
+    parts: Resources
     clock: Clock
     template: str
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))

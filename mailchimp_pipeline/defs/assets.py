@@ -1,9 +1,10 @@
 """The assets: `employees` and `vendors` as they are observed, `segment_membership` and `audience_sync` made of them.
 
-What does not belong here: anything that wants a unit test (`runs`, `sync`, `segments`).
+What does not belong here: anything that wants a unit test (`services`, `sync`, `segments`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -16,10 +17,12 @@ from mailchimp_pipeline.defs.metadata import (
     sync_metadata,
 )
 from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.sync_runs import STEP, SyncConfig, show_as_failed
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.runs.pipeline import Pipeline
-from mailchimp_pipeline.runs.results import SegmentResult
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.sync.segment_results import SegmentResult
 
 SEGMENTS_PER_RUN = 250
 """How many segments one run takes, unless a single organisation has more."""
@@ -28,7 +31,7 @@ MEMBERSHIP = dg.AssetKey("segment_membership")
 AUDIENCE = dg.AssetKey("audience_sync")
 
 # In the order of their lineage: an asset that is told before its parent counts as out of step with it.
-_METADATA: dict[dg.AssetKey, Callable[[SegmentResult], Metadata]] = {
+_METADATA: dict[dg.AssetKey, "Callable[[SegmentResult], Metadata]"] = {
     MEMBERSHIP: membership_metadata,
     AUDIENCE: sync_metadata,
 }
@@ -113,7 +116,7 @@ def _keys(context: dg.AssetExecutionContext, config: SyncConfig) -> Sequence[str
     )
 
 
-def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequence[dg.AssetKey]) -> None:
+def _tell(context: dg.AssetExecutionContext, result: "SegmentResult", assets: Sequence[dg.AssetKey]) -> None:
     """Write a segment's events as soon as it is done: a run that is killed later has told what it finished."""
     key = result.segment.partition_key
     if result.error:
@@ -127,7 +130,7 @@ def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequ
         context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=_METADATA[asset](result)))
 
 
-def _summary(failed: Sequence[SegmentResult], *, of: int) -> str:
+def _summary(failed: "Sequence[SegmentResult]", *, of: int) -> str:
     first = failed[0]
     rest = f" (and {len(failed) - 1} more, see the table)" if len(failed) > 1 else ""
     return f"{len(failed)} of {of} segments failed. {segment_label(first.segment)}: {first.error}{rest}"

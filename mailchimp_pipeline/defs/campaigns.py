@@ -1,21 +1,23 @@
 """Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule that refresh it.
 
-What does not belong here: anything that wants a unit test (`runs`, `campaigns`), what it says of itself
+What does not belong here: the refresh itself (`services.refresh_campaigns`, `campaigns`), the asset's metadata
 (`campaign_metadata`).
 """
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mailchimp_pipeline.defs.campaign_metadata import failures_metadata, plotted, refresh_metadata
-from mailchimp_pipeline.logs import log_our_lines, logger
-from mailchimp_pipeline.runs.campaigns import CampaignPipeline, OrganisationRefresh
+from mailchimp_pipeline.defs.pipeline_resources import CampaignRefresh
+from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.tracing import each_working_for
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.services.refresh_campaigns import OrganisationRefresh
 
 POINTS_PLOTTED = 60
 """How many of a campaign's latest refreshes the plot shows: a fortnight's."""
@@ -44,7 +46,7 @@ _FRESH = dg.AssetCheckSpec(
     ),
 )
 def campaign_stats(
-    context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignPipeline]
+    context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignRefresh]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Refresh the campaigns that still move, and tell how they do."""
     refreshes: list[OrganisationRefresh] = []
@@ -55,7 +57,7 @@ def campaign_stats(
     yield dg.MaterializeResult(metadata=refresh_metadata(refreshes, histories), check_results=[_judged(refreshes)])
 
 
-def _tell(context: dg.AssetExecutionContext, refresh: OrganisationRefresh) -> None:
+def _tell(context: dg.AssetExecutionContext, refresh: "OrganisationRefresh") -> None:
     for campaign, error in refresh.failures.items():
         context.log.error("Campaign %s of organisation %s: %s", campaign, refresh.organisation_id, error)
     if refresh.defect:
@@ -65,7 +67,7 @@ def _tell(context: dg.AssetExecutionContext, refresh: OrganisationRefresh) -> No
     _log.info("campaigns", **ids, refreshed=len(refresh.refreshed), failed=failed)
 
 
-def _judged(refreshes: Sequence[OrganisationRefresh]) -> dg.AssetCheckResult:
+def _judged(refreshes: "Sequence[OrganisationRefresh]") -> dg.AssetCheckResult:
     failed = [refresh for refresh in refreshes if refresh.failures]
     return dg.AssetCheckResult(passed=not failed, check_name=_FRESH.name, metadata=failures_metadata(failed))
 
@@ -85,16 +87,3 @@ six_hourly_refresh = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Refreshes the figures of all tracked campaigns that still move.",
 )
-
-
-class CampaignsResource(dg.ConfigurableResource[CampaignPipeline]):
-    """Hands out the `CampaignPipeline`. There is nothing to configure here: all settings come from the environment."""
-
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[CampaignPipeline]:  # noqa: ARG002 - Dagster's
-        """Open the campaigns for one run. A secret is read now, not when the code location loads."""
-        from mailchimp_pipeline.assembly import open_campaigns  # noqa: PLC0415 - pandas and SQLAlchemy load here
-
-        log_our_lines()
-        with open_campaigns() as campaigns:
-            yield campaigns

@@ -8,41 +8,24 @@ What does not belong here: what an erasure does and when one is due (`mailchimp_
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.logs import log_our_lines, logger
+from mailchimp_pipeline.defs.pipeline_resources import Erasures
+from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.tracing import each_working_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mailchimp_pipeline.erasure import Attempt, ErasureRequest
 
 _URGENT = {"dagster/priority": "10"}
 """Before syncs, where runs queue."""
 
 _log = logger("mailchimp_pipeline.erasures")
-
-
-class ErasuresDue(Protocol):
-    """What the job and the sensor need of `erasure.Erasures`."""
-
-    @property
-    def clock(self) -> Clock:
-        """Tells the time."""
-        ...
-
-    def due(self) -> "Sequence[ErasureRequest]":
-        """Return the pending erasures that should be tried again now."""
-        ...
-
-    def carry_on(self) -> "Iterator[Attempt]":
-        """Go on with those that are due."""
-        ...
 
 
 @dg.op(
@@ -53,7 +36,7 @@ class ErasuresDue(Protocol):
         "the log says which and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
     ),
 )
-def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[ErasuresDue]) -> None:
+def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:
     """Try each erasure that is due; fail at the end where one needs a person."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
@@ -97,7 +80,7 @@ def mailchimp_erasure() -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a run where an erasure is to be tried again: after a minute, then after growing pauses.",
 )
-def erasures_due(erasures: dg.ResourceParam[ErasuresDue]) -> dg.SensorResult | dg.SkipReason:
+def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.SkipReason:
     """Ask for one run for all that are due; while it has not begun with them, no other is asked for."""
     due = erasures.due()
     if not due:
@@ -109,16 +92,3 @@ def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
     """Return a key that changes when one of them was tried, and each hour: a run that died tried none."""
     tried = sorted(f"{request.id}:{request.attempts}" for request in due)
     return hashlib.sha256(",".join([now.strftime("%Y-%m-%d %H"), *tried]).encode()).hexdigest()
-
-
-class ErasuresResource(dg.ConfigurableResource[ErasuresDue]):
-    """Hands out the erasures. There is nothing to configure here: all settings come from the environment."""
-
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[ErasuresDue]:  # noqa: ARG002 - Dagster's
-        """Open them for one run or tick. A secret is read now, not when the code location loads."""
-        from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415 - pandas and SQLAlchemy load here
-
-        log_our_lines()
-        with open_parts() as parts:
-            yield parts.erasures()

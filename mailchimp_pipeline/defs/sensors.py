@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,6 +14,7 @@ from mailchimp_pipeline.defs.failures import foreseen
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
 from mailchimp_pipeline.defs.orphaned_requests import requests_to_serve
 from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.sync_runs import (
     SyncConfig,
     may_need_partitions,
@@ -20,7 +22,10 @@ from mailchimp_pipeline.defs.sync_runs import (
     requested_run,
     show_as_failed,
 )
-from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun, SyncRequest
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.database.requests import SyncRequest
 
 _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
 _SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}
@@ -49,7 +54,7 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
     )
 
 
-def _runs(requests: Sequence[SyncRequest], live: Sequence[str]) -> list[dg.RunRequest]:
+def _runs(requests: "Sequence[SyncRequest]", live: Sequence[str]) -> list[dg.RunRequest]:
     """Return one run per organisation, that of the oldest request first."""
     ready = set(live)
     of: dict[str, list[SyncRequest]] = {}

@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.cli.tables import audience_table, segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.processes import isolated
@@ -26,6 +25,7 @@ from mailchimp_pipeline.local import sample_organisations
 from mailchimp_pipeline.local.sample_data import change_sample, write_sample
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
 from sandbox import CampaignStatus, Figures, SandboxControl, Status
 
@@ -83,7 +83,7 @@ def _new_home() -> Generator[Path]:
 class _Demo:
     console: Console
     stack: SandboxStack
-    pipeline: DatabasePipeline
+    pipeline: Pipeline
     sandbox: SandboxControl
 
     def run(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
@@ -18,23 +17,8 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
-
-
-class Mailchimp(Protocol):
-    """The audiences of one account, for looking a contact up. Every call may raise a `PipelineError`."""
-
-    def audiences(self) -> Sequence[Audience]:
-        """Return all audiences of the account."""
-        ...
-
-    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None where the audience has none."""
-        ...
-
-    def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
-        """Return all that Mailchimp has of the member, None where the audience does not have it."""
-        ...
+from mailchimp_pipeline.mailchimp import MailchimpClient
+from mailchimp_pipeline.sync import Audience, MemberRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +49,7 @@ class ExportContact:
     database: Database
     keyring: Keyring
     source: Callable[[], Source]
-    mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
+    mailchimp: Callable[[str], AbstractContextManager[MailchimpClient]]
     clock: Clock
 
     def export(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
@@ -102,7 +86,7 @@ class ExportContact:
 
 
 def _members(
-    mailchimp: Mailchimp, held: Sequence[AudienceMemberRow], addresses: Collection[str]
+    mailchimp: MailchimpClient, held: Sequence[AudienceMemberRow], addresses: Collection[str]
 ) -> Iterator[MemberThere]:
     """Yield the contact in each audience: at any address known of it, and where our ledger has its contact id."""
     known = {*addresses, *(row.subscriber_hash for row in held)}

@@ -22,13 +22,13 @@ from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.locks import Hold
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import PermanentError, PipelineError
-from mailchimp_pipeline.runs.database_retry import DatabaseRetry
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
+from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
 from mailchimp_pipeline.services.pull_audiences import PulledAudience, pull_audiences
 from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, push_segment
 from mailchimp_pipeline.sync.rejections import MOST_REJECTED, TooManyRejected
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult, StopReason
 from mailchimp_pipeline.tracing import carried, tallied, working_for
 
 _T = TypeVar("_T")
@@ -287,4 +287,4 @@ def _guarded(step: Callable[[], _T]) -> _T | _Failed:
         return _Failed(str(error))
     except Exception as error:  # noqa: BLE001 - reported as this segment's failure, never passed over
         where = "".join(traceback.format_tb(error.__traceback__))
-        return _Failed(f"Unforeseen {type(error).__name__}; the run's log says where. Please report it.", where)
+        return _Failed(f"Unexpected {type(error).__name__}; the run's log says where. Please report it.", where)

@@ -19,8 +19,8 @@ from mailchimp_pipeline.defs.sync_runs import (
     scheduled_run,
 )
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.runs.pipeline import StoppedRun
-from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, location
 
 JOB = "mailchimp_segment_sync"

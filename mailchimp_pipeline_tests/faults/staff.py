@@ -20,9 +20,9 @@ from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS

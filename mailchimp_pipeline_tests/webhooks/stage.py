@@ -14,7 +14,6 @@ from api.composition import api_parts
 from api.limits import Rate, Rates
 from api.serving import Server, listen
 from api.webhooks import PATH
-from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.consent import ConsentStatement, Preference
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
@@ -24,6 +23,7 @@ from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
+from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import a_member, a_segment, put_members
@@ -42,7 +42,7 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
     with listen(0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
-        with open_parts(settings) as parts:
+        with open_resources(settings) as parts:
             served = replace(api_parts(parts, patience=IMPATIENT), rates=Rates(_ENDLESS, _ENDLESS))
             ready = Event()
             server = Server(create_app(served), ready.set, 1)

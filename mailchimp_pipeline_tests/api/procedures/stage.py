@@ -16,8 +16,8 @@ from api.limits import Rate, Rates
 from api.procedures.context import Patience
 from api.serving import in_thread
 from api.trpc import Role
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
@@ -55,7 +55,7 @@ class Stage:
     """An API that runs, and what is behind it."""
 
     url: str
-    parts: Parts
+    parts: Resources
     sandbox: Sandbox
     files: Path
 
@@ -127,7 +127,7 @@ def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, patience: Patie
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(_COLUMNS)
         long_ago(files / f"{name}.csv")
-    with open_parts(settings_for(database_url, files, sandbox)) as parts:
+    with open_resources(settings_for(database_url, files, sandbox)) as parts:
         served = replace(api_parts(parts, patience=patience), rates=Rates(_ENDLESS, _ENDLESS))
         with in_thread(create_app(served), grace_seconds=1) as url:
             yield Stage(url, parts, sandbox, files)
