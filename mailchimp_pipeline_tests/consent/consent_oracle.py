@@ -604,6 +604,9 @@ class ConsentOracle:
             return YES if len(later) >= _CALLS_UNDER_WAY else MAYBE
         if said.place != call.list_id:
             return NO
+        if self.members.get((said.place, said.key or "")) is Status.CLEANED:
+            # Before a batch only those are read whom it would subscribe; Mailchimp keeps these as they are.
+            return MAYBE
         return MAYBE if self._was_under_way(said, call) else YES
 
     def _was_under_way(self, said: Statement, call: CallCame) -> bool:
@@ -613,7 +616,7 @@ class ConsentOracle:
         before = [self._ends[e.number] for e in ended if _reads_members(e) and self._ends[e.number] <= said.position]
         if not before:
             return False
-        between = [each for each in ended if self._ends[each.number] > max(before) and not _reads_members(each)]
+        between = [each for each in ended if self._ends[each.number] > max(before) and each.method != "GET"]
         after = [each for each in ended if each.number > said.position and _reads_members(each)]
         # Between that reading and the call nothing else is done, least of all at another audience.
         elsewhere = [

@@ -111,11 +111,12 @@ def _wrongs_of_wanted(
         status = members[person.key].status.value if person.key in members else "not there"
         yield f"{who} is wanted in {list_id}, and is {status}"
     # Somebody else who had the address in HR then may have given the other one.
-    is_theirs = all(oracle.given_by.get((list_id, key)) == person.entity for key in own)
+    is_alone = len(oracle.company.holders(person.key)) == 1
+    is_theirs = is_alone and all(oracle.given_by.get((list_id, key)) == person.entity for key in own)
     has_signed_up = any(oracle.has_signed_up(list_id, key_of(member.email_address)) for member in mailed)
     if len(mailed) > 1 and is_theirs and not has_signed_up:
         yield f"{who} is mailed in {list_id} at {' and '.join(member.email_address for member in mailed)}"
-    if len(oracle.company.holders(person.key)) == 1 and not own:
+    if is_alone and not own:
         yield from _wrong_names(person, list_id, mailed)
 
 
@@ -132,7 +133,9 @@ def _wrong_leavers(scenario: ConsentScenario) -> Iterator[str]:
     oracle, archiving = scenario.oracle, scenario.archiving()
     for (list_id, entity), key in sorted(oracle.sent.items()):
         is_there = oracle.members.get((list_id, key)) is Status.SUBSCRIBED and (list_id, key) in oracle.brought
-        if not is_there or oracle.holders(list_id, key):
+        # Of several who had the address the product knows one.
+        known = {each for (place, each), sent in oracle.sent.items() if (place, sent) == (list_id, key)}
+        if not is_there or known != {entity} or oracle.holders(list_id, key):
             continue
         person = oracle.company.find(entity)
         if oracle.opt_in_only and oracle.consents(entity) is not YES:

@@ -328,3 +328,20 @@ def test_a_complaint_reaches_who_was_asked_to_confirm_in_another_audience(scenar
     scenario.at_mailchimp("complain", NEWS, HERS)
     scenario.days_pass()
     assert scenario.status(STAFF, HERS) is Status.UNSUBSCRIBED
+
+
+# What Mailchimp reports more than once.
+
+
+def test_a_complaint_that_is_reported_again_does_not_undo_an_opt_in_made_since(scenario: ConsentScenario) -> None:
+    scenario.at_mailchimp("sign_up", NEWS, HERS)
+    scenario.at_mailchimp("complain", NEWS, HERS)
+    scenario.hire(BOB, OTHERS)
+    scenario.add_segment(EVERYBODY)
+    scenario.daily_sync()
+    scenario.hire(ANN, HERS)
+    scenario.opt_in(ANN)
+    scenario.daily_sync()
+    preference = scenario.preference(ANN)
+    assert preference is not None
+    assert preference.opted_in

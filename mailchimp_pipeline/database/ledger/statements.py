@@ -364,6 +364,15 @@ to those who have the address in the source, and whom no table knows."""
 
 _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
 
+_NOT_RECORDED: LiteralString = """not exists (
+    select from consent_statements as recorded
+    where recorded.organisation_id = %(organisation_id)s and recorded.subscriber_hash = about.subscriber_hash
+        and recorded.mailchimp_list_id = %(list_id)s and recorded.stated_at = about.changed_at
+        and recorded.entity_id is null and not recorded.opted_in
+)"""
+"""Whether the withdrawal `about` is new. One that is reported again must not count for a contact who has opted in since
+at the same address."""
+
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from (
@@ -374,6 +383,7 @@ from (
         or reported.changed_at > known.changed_at
     )
 ) as about {_CONTACTS_AND_ADDRESS}
+where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
 """The withdrawals of consent that members made by leaving the audience, where this was not known."""
@@ -395,6 +405,7 @@ order by about.changed_at, about.subscriber_hash
 WITHDRAWALS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from ({REPORTED}) as about {_CONTACTS_AND_ADDRESS}
+where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
 
