@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.services.pipeline import open_pipeline
 from mailchimp_pipeline.services.resources import NoSource, NotConnected, Resources, complete_settings, open_resources
@@ -73,7 +73,7 @@ def hurried_threads() -> Generator[None]:
 def test_threads_that_ask_at_once_share_the_connections_of_an_account(database_url: str) -> None:
     everybody = Barrier(4)
 
-    def ask(account_id: str) -> ConnectionSlots:
+    def ask(account_id: str) -> DatabaseConnectionSlots:
         everybody.wait(60)
         return parts.slots(account_id)
 

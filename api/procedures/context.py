@@ -14,7 +14,7 @@ from api.trpc import Role
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import PipelineError
@@ -99,7 +99,7 @@ class Context:
             connection, api_key = store.live(), store.api_key()
         if connection is None or api_key is None:
             raise NotConnected(self.organisation_id)
-        slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
+        slots = DatabaseConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
         notes = self.parts.key_status_recorder(connection, api_key)
         with closing(slots), self._client(api_key, slots, notes) as client:
             yield client

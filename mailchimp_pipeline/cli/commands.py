@@ -38,7 +38,7 @@ out = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 err = Console(stderr=True)
 
 
-class Role(StrEnum):
+class TokenRole(StrEnum):
     """What a token's holder may do: look, also change, also connect and erase."""
 
     VIEWER = "viewer"
@@ -119,12 +119,12 @@ def api(
 def token(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     actor: Annotated[str, typer.Option(help="Who calls, for the audit log.")],
-    role: Annotated[Role, typer.Option(help="What the caller may do.")] = Role.VIEWER,
+    role: Annotated[TokenRole, typer.Option(help="What the caller may do.")] = TokenRole.VIEWER,
     hours: Annotated[int, typer.Option(help="For how many hours the token is valid.", min=1)] = 12,
 ) -> None:
     """Print a bearer token for the API, for development."""
     from api.auth import make_token
-    from api.trpc import Role as AuthRole
+    from api.trpc import Role
     from mailchimp_pipeline.embedded.local_state import local_state
 
     settings = local_state(Settings.from_environment())
@@ -136,7 +136,7 @@ def token(
         secret.get_secret_value(),
         organisation_id=organisation,
         actor=actor,
-        role=AuthRole(role),
+        role=Role(role),
         now=utc_now(),
         lifetime=lifetime,
         issuer=settings.token_issuer,

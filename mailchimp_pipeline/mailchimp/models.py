@@ -93,7 +93,7 @@ class Wire(BaseModel):
 Item = TypeVar("Item", bound=Wire)
 
 
-class Page(Wire, Generic[Item]):
+class EntryPage(Wire, Generic[Item]):
     """Part of a listing; `total_items` counts the whole. One without it is no page, rather than an empty one."""
 
     items: tuple[Item, ...] = Field(
@@ -108,7 +108,7 @@ class Health(Wire):
     health_status: str
 
 
-class Account(Wire):
+class AccountEntry(Wire):
     """The account a key belongs to; `role` is that of the key's user."""
 
     account_id: str
@@ -243,7 +243,7 @@ class BatchResult(Wire):
         return min(filter(None, map(_instant, told)), default=None)
 
 
-class Campaign(Wire):
+class CampaignEntry(Wire):
     """A campaign. `status` is Mailchimp's word for it; `web_id` is the number in the address of its page."""
 
     id: str
@@ -316,7 +316,7 @@ class Report(Wire):
         )
 
 
-class Webhook(Wire):
+class WebhookEntry(Wire):
     """A webhook of an audience. Mailchimp names the signing secret once, in the answer that makes the webhook."""
 
     id: str
@@ -328,5 +328,5 @@ class Webhook(Wire):
 class Webhooks(Wire):
     """Webhooks of an audience; `total_items` counts all, and is 0 where that is not said."""
 
-    webhooks: tuple[Webhook, ...]
+    webhooks: tuple[WebhookEntry, ...]
     total_items: Count = 0

@@ -31,7 +31,7 @@ class Retries:
     rng: random.Random = field(default_factory=random.Random)
 
 
-class Patience:
+class RetryBudget:
     """What one call has left of its budget."""
 
     def __init__(self, rule: Retries) -> None:

@@ -32,7 +32,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
 )
 from mailchimp_pipeline.mailchimp.models import Wire
-from mailchimp_pipeline.mailchimp.retries import Patience, Retries, date_of, retry_after
+from mailchimp_pipeline.mailchimp.retries import Retries, RetryBudget, date_of, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.tracing import count_retry
@@ -158,7 +158,7 @@ class Transport:
         return nullcontext() if getattr(self._held, "slot", False) else self._slots.slot()
 
     def _carry_out(self, call: Call, read: Callable[[Answer], _T]) -> _T:
-        patience = Patience(self._retries)
+        patience = RetryBudget(self._retries)
         answer_lost, broke_off = False, 0
         while True:
             try:

@@ -13,7 +13,7 @@ from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.embedded.local_state import local_state
@@ -124,7 +124,7 @@ class Resources:
     settings: Settings
     database: Database
     _clients: dict[str, MailchimpClient] = field(default_factory=dict[str, MailchimpClient])
-    _slots: dict[str, ConnectionSlots] = field(default_factory=dict[str, ConnectionSlots])
+    _slots: dict[str, DatabaseConnectionSlots] = field(default_factory=dict[str, DatabaseConnectionSlots])
     _lock: RLock = field(default_factory=RLock)
 
     @property
@@ -181,12 +181,12 @@ class Resources:
         """Return the recorder of whether Mailchimp accepts the connection's key."""
         return KeyStatusRecorder(self.database, self.keyring, connection, api_key, utc_now)
 
-    def slots(self, account_id: str) -> ConnectionSlots:
+    def slots(self, account_id: str) -> DatabaseConnectionSlots:
         """Return the account's connection slots, counted over all processes."""
         # Two objects for one account would together take more connections than Mailchimp allows.
         with self._lock:
             if account_id not in self._slots:
-                self._slots[account_id] = ConnectionSlots(self.database, account_id)
+                self._slots[account_id] = DatabaseConnectionSlots(self.database, account_id)
             return self._slots[account_id]
 
     def erasures(self, mailchimp: OpenAccount | None = None, *, clock: Clock = utc_now) -> Erasures:

@@ -14,7 +14,7 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
@@ -164,7 +164,7 @@ def a_staff(database: Database, count: int, retries: Retries, read_seconds: floa
             ConnectionStore(session, KEYRING).connect(Account(account_id, "Acme", API_KEY), by="alice", at=utc_now())
             new = NewSegment("Everybody", SegmentType.MIXED, LIST, on_leave=OnLeave.ARCHIVE)
             segment = SegmentStore(session).create(new, by="alice", at=utc_now())
-        slots = ConnectionSlots(database, account_id)
+        slots = DatabaseConnectionSlots(database, account_id)
         timeouts = Timeouts(connect=PATIENCE_SECONDS, read=read_seconds)
         client = MailchimpClient(API_KEY, slots=slots, root=sandbox.api_root, retries=retries, timeouts=timeouts)
         with closing(slots), client:

@@ -16,7 +16,7 @@ from api.webhooks import PATH
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.tables import ConnectionRow, WebhookRow
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.mailchimp.models import Webhook
+from mailchimp_pipeline.mailchimp.models import WebhookEntry
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
@@ -33,7 +33,7 @@ def mailchimp_of(tenant: Tenant, api_key: str = "") -> Generator[MailchimpClient
         yield client
 
 
-def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[Webhook]:
+def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[WebhookEntry]:
     """Return the webhooks that an audience has at Mailchimp."""
     with mailchimp_of(tenant, api_key) as client:
         return client.webhooks(list_id or tenant.list_id)
