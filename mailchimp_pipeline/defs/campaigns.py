@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from structlog.contextvars import bound_contextvars
 
 from mailchimp_pipeline.defs.campaign_metadata import failures_metadata, plotted, refresh_metadata
 from mailchimp_pipeline.defs.pipeline_resources import CampaignRefresh
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.tracing import each_working_for
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.services.refresh_campaigns import OrganisationRefresh
@@ -50,21 +50,21 @@ def campaign_stats(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Refresh the campaigns that still move, and tell how they do."""
     refreshes: list[OrganisationRefresh] = []
-    for refresh in each_working_for(campaigns.refresh(), run_id=context.run.run_id):
-        _tell(context, refresh)
-        refreshes.append(refresh)
+    with bound_contextvars(run_id=context.run.run_id):
+        for refresh in campaigns.refresh():
+            _log_refresh(context, refresh)
+            refreshes.append(refresh)
     histories = campaigns.histories(plotted(refreshes), latest=POINTS_PLOTTED)
     yield dg.MaterializeResult(metadata=refresh_metadata(refreshes, histories), check_results=[_judged(refreshes)])
 
 
-def _tell(context: dg.AssetExecutionContext, refresh: "OrganisationRefresh") -> None:
+def _log_refresh(context: dg.AssetExecutionContext, refresh: "OrganisationRefresh") -> None:
     for campaign, error in refresh.failures.items():
         context.log.error("Campaign %s of organisation %s: %s", campaign, refresh.organisation_id, error)
     if refresh.defect:
         context.log.error("Organisation %s: raised at\n%s", refresh.organisation_id, refresh.defect)
-    ids = {"organisation_id": refresh.organisation_id, "run_id": context.run.run_id}
     failed = len(refresh.campaigns) if refresh.error else len(refresh.failures)
-    _log.info("campaigns", **ids, refreshed=len(refresh.refreshed), failed=failed)
+    _log.info("campaigns", organisation_id=refresh.organisation_id, refreshed=len(refresh.refreshed), failed=failed)
 
 
 def _judged(refreshes: "Sequence[OrganisationRefresh]") -> dg.AssetCheckResult:

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from structlog.contextvars import bound_contextvars
 
 from mailchimp_pipeline.defs.pipeline_resources import Erasures
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.tracing import each_working_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +40,13 @@ def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.Resource
     """Try each erasure that is due; fail at the end where one needs a person."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
-    for attempt in each_working_for(erasures.carry_on(), run_id=context.run.run_id):
-        counts[attempt.request.status.value] += 1
-        waiting += [attempt.request.id] if attempt.needs_person else []
-        for problem in attempt.problems:
-            context.log.warning("Erasure %s: %s", attempt.request.id, problem)
-        _tell(attempt, context.run.run_id)
+    with bound_contextvars(run_id=context.run.run_id):
+        for attempt in erasures.carry_on():
+            counts[attempt.request.status.value] += 1
+            waiting += [attempt.request.id] if attempt.needs_person else []
+            for problem in attempt.problems:
+                context.log.warning("Erasure %s: %s", attempt.request.id, problem)
+            _log_attempt(attempt)
     figures = {
         "completed": dg.MetadataValue.int(counts["completed"]),
         "pending": dg.MetadataValue.int(counts["pending"]),
@@ -57,9 +58,9 @@ def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.Resource
     context.add_output_metadata(figures)
 
 
-def _tell(attempt: "Attempt", run_id: str) -> None:
+def _log_attempt(attempt: "Attempt") -> None:
     request = attempt.request
-    ids = {"organisation_id": request.organisation_id, "erasure_id": request.id, "run_id": run_id}
+    ids = {"organisation_id": request.organisation_id, "erasure_id": request.id}
     _log.info("erasure", **ids, status=request.status.value, attempts=request.attempts, problems=len(attempt.problems))
 
 

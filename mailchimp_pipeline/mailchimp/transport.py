@@ -32,10 +32,9 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
 )
 from mailchimp_pipeline.mailchimp.models import Wire
-from mailchimp_pipeline.mailchimp.retries import Retries, RetryBudget, date_of, retry_after
+from mailchimp_pipeline.mailchimp.retries import Retries, RetryBudget, count_retry, date_of, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.sync import CONNECTIONS
-from mailchimp_pipeline.tracing import count_retry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -180,7 +179,7 @@ class Transport:
                 if self._in_vain or not patience.rest(error.retry_after):
                     self._in_vain = True
                     raise
-                count_retry()
+                count_retry(error)
                 # Not where to: a member's path holds the hash of the address.
                 _log.info("mailchimp call tried again", task=call.task, after=type(error).__name__)
             except KeyRefused as error:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, RelationVersion
@@ -31,7 +33,6 @@ from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline.services.sync_segments import ORGANISATIONS_AT_ONCE, SegmentSync
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sync.segment_results import SegmentResult
-from mailchimp_pipeline.tracing import carried, each_working_for, working_for
 
 _T = TypeVar("_T")
 
@@ -115,7 +116,11 @@ class Pipeline:
         segments = database_retry.do(partial(self._records.segments, keys))
         started = database_retry.do(partial(self._records.start_requests, request_ids, segments, run_id))
         requests = {request.segment_id: request for request in started}
-        for result in each_working_for(self._results(segments, started, database_retry, push=push), run_id=run_id):
+        # The run's id is bound for the work alone: between two results the caller logs for itself.
+        context = copy_context()
+        context.run(bind_contextvars, run_id=run_id)
+        results = self._results(segments, started, database_retry, push=push)
+        while (result := context.run(next, results, None)) is not None:
             request = requests.get(result.segment.id)
             if request is not None:
                 database_retry.do(partial(self._records.end_request, result, request.id))
@@ -155,8 +160,8 @@ class Pipeline:
         Yield organisation, unsubscribed members by audience, and the error if there was one.
         """
         for organisation_id in self.organisations_with_opt_outs():
-            with working_for(organisation_id=organisation_id):
-                try:
+            try:
+                with bound_contextvars(organisation_id=organisation_id):
                     done, problems = pull_and_propagate(
                         organisation_id,
                         partial(self._opened_once, organisation_id),
@@ -164,10 +169,10 @@ class Pipeline:
                         records=self._records,
                         clock=utc_now,
                     )
-                except PipelineError as error:
-                    yield organisation_id, {}, str(error)
-                    continue
-            yield organisation_id, done, next((str(problem) for problem in problems.values()), None)
+            except PipelineError as error:
+                yield organisation_id, {}, str(error)
+            else:
+                yield organisation_id, done, next(map(str, problems.values()), None)
 
     def _register_webhooks(self) -> None:
         """Register the webhooks whose registration failed when the organisation connected or created a segment."""
@@ -231,16 +236,16 @@ class Pipeline:
 def _side_by_side(task: Callable[[str], None], organisation_ids: Sequence[str]) -> None:
     """Run the task for organisations, several at once: an account that does not answer delays only itself."""
     with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="before") as pool:
-        for done in [pool.submit(carried(task), organisation_id) for organisation_id in organisation_ids]:
+        for done in [pool.submit(copy_context().run, task, organisation_id) for organisation_id in organisation_ids]:
             done.result()
 
 
 def _log_result(result: SegmentResult, run_id: str, request_id: str | None) -> None:
     """Log how a segment's sync ended. Errors hold no personal data."""
     segment = result.segment
-    ids = {"organisation_id": segment.organisation_id, "segment_id": segment.id}
-    with working_for(**ids, run_id=run_id, request_id=request_id):
-        if result.error:
-            _log.error("segment failed", why=result.error, seconds=round(result.seconds, 3))
-        else:
-            _log.info("segment synced", members=result.member_count, **result.figures())
+    ids = {"organisation_id": segment.organisation_id, "segment_id": segment.id, "run_id": run_id}
+    ids |= {"request_id": request_id} if request_id else {}
+    if result.error:
+        _log.error("segment failed", **ids, why=result.error, seconds=round(result.seconds, 3))
+    else:
+        _log.info("segment synced", **ids, members=result.member_count, **result.figures())

@@ -7,9 +7,12 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+
+from structlog.contextvars import bound_contextvars
 
 from mailchimp_pipeline.campaigns import (
     Campaign,
@@ -27,7 +30,6 @@ from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.tracing import carried, working_for
 
 ORGANISATIONS_AT_ONCE = 8
 
@@ -109,7 +111,9 @@ class CampaignRefresh:
         groups = [list(group) for _, group in groupby(ordered, key=lambda campaign: campaign.organisation_id)]
         with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="organisation") as pool:
             try:
-                for done in as_completed([pool.submit(carried(self._organisation), group) for group in groups]):
+                for done in as_completed(
+                    [pool.submit(copy_context().run, self._organisation, group) for group in groups]
+                ):
                     yield done.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -146,7 +150,7 @@ class CampaignRefresh:
         organisation_id = campaigns[0].organisation_id
         unchanged = tuple(map(CampaignResult, campaigns))
         try:
-            with working_for(organisation_id=organisation_id):
+            with bound_contextvars(organisation_id=organisation_id):
                 refreshed = self._refreshed(organisation_id, campaigns, begun)
         except PipelineError as error:
             return OrganisationRefresh(organisation_id, unchanged, self._seconds_since(begun), str(error))

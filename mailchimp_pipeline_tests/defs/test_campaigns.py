@@ -14,7 +14,7 @@ from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGN
 from mailchimp_pipeline.defs.pipeline_resources import CampaignsResource
 from mailchimp_pipeline.services.refresh_campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
-from mailchimp_pipeline_tests.test_tracing import lines
+from mailchimp_pipeline_tests.test_log_ids import lines
 
 JOB = "mailchimp_campaign_stats_refresh"
 
