@@ -32,7 +32,7 @@ def reconcile_and_print(
     if any(audience.deleted for audience in found):
         console.print(
             "Members that Mailchimp deleted permanently are e-mailed in no audience until they opt in again. "
-            "Erase again whoever was erased after the backup: docs/backup.md says how.",
+            "Erase the contacts again that were erased after the backup: docs/backup.md says how.",
             soft_wrap=True,
         )
     return all(audience.error is None for audience in found)

@@ -89,17 +89,17 @@ def _watch(  # noqa: PLR0913 - what is watched, and how long
 ) -> Sequence[SyncRequest]:
     """Print each segment as its sync ends; return the requests as they are in the end."""
     deadline = time.monotonic() + wait_seconds
-    told: set[str] = set()
+    printed: set[str] = set()
     while True:
         with resources.database.organisation(organisation_id) as session:
             found = SyncRequestStore(session).some([request.id for request in asked])
         requests = [found.get(request.id, request) for request in asked]
         for request in requests:
-            if request.finished_at and request.id not in told:
-                told.add(request.id)
+            if request.finished_at and request.id not in printed:
+                printed.add(request.id)
                 ending = "synced" if request.status is RequestStatus.DONE else "not synced"
                 console.print(f"{segments[request.segment_id].name}: {ending}", markup=False)
-        if len(told) == len(requests) or time.monotonic() >= deadline:
+        if len(printed) == len(requests) or time.monotonic() >= deadline:
             return requests
         time.sleep(_LOOK_EVERY_SECONDS)
 

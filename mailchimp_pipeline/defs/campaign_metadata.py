@@ -39,7 +39,7 @@ def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapp
     """Return the figures of a refresh. Rates are fractions, 0 to 1."""
     campaigns = _refreshed(refreshes)
     failed = [refresh for refresh in refreshes if refresh.failures]
-    told = {
+    metadata: Metadata = {
         "organisations": dg.MetadataValue.int(len(refreshes)),
         "refreshed": dg.MetadataValue.int(len(campaigns)),
         "missing_at_mailchimp": dg.MetadataValue.int(sum(campaign.missing_since is not None for campaign in campaigns)),
@@ -51,7 +51,7 @@ def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapp
         **failures_metadata(failed),
     }
     drawn = [(campaign, histories[campaign.id]) for campaign in plotted(refreshes) if histories.get(campaign.id)]
-    return {**told, "rates": _picture(rates_plot(drawn), rates_text(drawn))} if drawn else told
+    return {**metadata, "rates": _picture(rates_plot(drawn), rates_text(drawn))} if drawn else metadata
 
 
 def failures_metadata(failed: "Sequence[OrganisationRefresh]") -> Metadata:

@@ -1,4 +1,4 @@
-"""Erasures in Dagster: the job that carries on with those that are pending, and the sensor that starts it.
+"""Erasures in Dagster: the job that continues pending erasures, and the sensor that starts it.
 
 What does not belong here: what an erasure does and when one is due (`mailchimp_pipeline.erasure`).
 """
@@ -32,8 +32,8 @@ _log = logger("mailchimp_pipeline.erasures")
     name="carry_on_with_erasures",
     out=dg.Out(dg.Nothing),
     description=(
-        "Deletes at Mailchimp whoever is to be erased and could not be yet. Failed? An erasure waits for a person: "
-        "the log says which and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
+        "Deletes contacts at Mailchimp whose erasure is pending. Failed? An erasure needs a person: the log says "
+        "which one and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
     ),
 )
 def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:

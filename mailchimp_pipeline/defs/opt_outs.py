@@ -19,7 +19,7 @@ _URGENT = {"dagster/priority": "10"}
     name="propagate_opt_outs",
     out=dg.Out(dg.Nothing),
     description=(
-        "Pulls all audiences of organisations with new opt-outs, and unsubscribes in them whoever opted out. Failed? "
+        "Pulls all audiences of organisations with new opt-outs, and unsubscribes contacts who opted out. Failed? "
         "The log names the organisation and what to do; the opt-outs stay outstanding. It is safe to run again."
     ),
 )

@@ -46,7 +46,7 @@ def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -
             )
             pipeline.fail_stopped(stopped, reason)
         waiting = {request.id for request in theirs if request.run_id is None}
-        # Whoever knows why the latest run ended may still have to say so; the next run waits for that.
+        # The sensor of failed runs may not have recorded yet why the latest run ended; the next run waits for that.
         to_serve |= set[str]() if waiting & set(given) else waiting
     return [request for request in requests if request.id in to_serve]
 

@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline demo`: the main job once, end to end, on embedded parts, told step by step.
+"""`mailchimp-pipeline demo`: one sync, end to end, on an embedded database, printed step by step.
 
 What does not belong here: the parts (`stack`), the organisations (`sample_organisations`), printing (`cli.tables`).
 """
@@ -35,7 +35,7 @@ _LOOK_EVERY_SECONDS = 0.25
 
 
 class DemoFailed(PermanentError):
-    """The demo did not come to its end."""
+    """A step of the demo failed."""
 
 
 def run_demo(console: Console) -> None:
@@ -43,7 +43,7 @@ def run_demo(console: Console) -> None:
 
     The demo has a new home and nothing of the settings: neither the environment nor a file `.env` reaches it.
     """
-    # Whoever ends the demo from outside ends it like Ctrl-C: its processes go with it.
+    # SIGTERM and SIGHUP end the demo like Ctrl-C: its child processes end with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()

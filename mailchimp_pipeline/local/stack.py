@@ -28,7 +28,7 @@ from mailchimp_pipeline.services.resources import complete_settings, embedded_se
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 
 _START_SECONDS = 240
-"""Dagster's UI takes half a minute where others work too; a part that ends before is told at once."""
+"""Dagster's UI takes half a minute on a busy machine; a process that ends before is reported at once."""
 
 _ACTOR = "demo"
 _LOOPBACK = "127.0.0.1"

@@ -123,7 +123,7 @@ class MemberCalls:
         return Deletion.DELETED
 
     def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
-        """Return all that Mailchimp has of the member, in its own words; None where the audience does not have it."""
+        """Return the member as Mailchimp's own JSON, None if the audience does not have it."""
         task = f"reading a member of the audience {list_id}"
         call = Call("GET", member_path(list_id, ref.path_id), task, {"exclude_fields": "_links"})
         try:
@@ -150,7 +150,7 @@ class MemberCalls:
         except MemberRefused as error:
             return error.rejection
         except Rejected:
-            # In words that nobody foresaw: what becomes of this member must not keep others from being changed.
+            # An unknown refusal of this member must not stop the changes of others.
             return Rejection.OTHER
 
     def _find(self, list_id: str, path: str) -> MemberState | None:

@@ -65,14 +65,14 @@ class Timeouts:
 
 
 class KeyWatch(Protocol):
-    """Is told what Mailchimp makes of the key, before whoever called is."""
+    """Receives whether Mailchimp accepts the key, before the caller gets the result."""
 
     def refused(self, error: KeyRefused) -> None:
-        """Hear that Mailchimp does not accept the key."""
+        """Handle that Mailchimp refused the key."""
         ...
 
     def accepted(self) -> None:
-        """Hear that a call was carried out."""
+        """Handle that a call succeeded."""
         ...
 
 
@@ -107,10 +107,10 @@ class Transport:
         self._held = threading.local()
         self.server_time: datetime | None = None
         """When Mailchimp sent its last answer, by its own clock."""
-        # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
-        # that is away would each wait as long.
+        # A call has used up its retries, and none was answered since. The next ones are tried once: in an outage each
+        # call would wait as long.
         self._in_vain = False
-        # A call was carried out: the root is right, and a 404 that cannot be read is only a broken answer.
+        # A call succeeded: the root is right, and an unreadable 404 is only a broken answer.
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
@@ -126,10 +126,10 @@ class Transport:
         return self._carry_out(call, read)
 
     def send(self, call: Call) -> "datetime | None":
-        """Carry out a call that is answered by 204, without a body. Raises the errors of `mailchimp.errors`.
+        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.errors`.
 
-        Any other success is not Mailchimp's word: somebody would count as deleted who is not. Return when the answer
-        was sent, by Mailchimp's clock, where it says so.
+        Any other success may come from a proxy, and does not prove that a member was deleted. Return when Mailchimp
+        sent the answer, by its clock, None without a date.
         """
 
         def read(answer: Answer) -> "datetime | None":
@@ -220,7 +220,7 @@ class Transport:
         raise failure
 
     def _body(self, response: requests.Response, *, until: float) -> bytes:
-        """Return the body, read piece by piece as it comes: whoever drips it is waited for no longer than `until`."""
+        """Return the body, read piece by piece, so that a slow sender delays the call no longer than `until`."""
         pieces, size = list[bytes](), 0
         while piece := response.raw.read1(_PIECE, decode_content=True):
             pieces.append(piece)

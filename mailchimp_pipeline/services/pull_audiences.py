@@ -16,7 +16,7 @@ from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
 
 _AUDIENCES_AT_ONCE = 4
-"""Each holds a connection to PostgreSQL meanwhile."""
+"""Each pull holds a connection to PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
 ) -> Mapping[str, PulledAudience]:
     """Pull the changes of every audience of the account, and return them by id.
 
-    The merge fields of the audiences `with_segments` are read, too. `database_retry` repeats what was interrupted.
-    Raises the first error: where one audience cannot be read, nobody knows who unsubscribed there.
+    Also reads the merge fields of the audiences `with_segments`. `database_retry` repeats interrupted pulls. Raises the
+    first error: without the pull of an audience, unsubscriptions in it are unknown.
     """
 
     def pulled(audience: Audience) -> PulledAudience | None:

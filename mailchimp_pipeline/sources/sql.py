@@ -34,7 +34,7 @@ _POSTGRES_ARGUMENTS = {
 _LIMITED = sa.text(
     "select set_config('statement_timeout', :limit, true) where current_setting('statement_timeout') = '0'"
 )
-"""For the transaction, unless whoever runs the database set a limit of their own."""
+"""A limit for the transaction, unless the database or role has its own."""
 
 _CANCELLED = "57014"
 """SQLSTATE of a statement that reached its limit of time, or that somebody cancelled."""

@@ -219,7 +219,7 @@ def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.Dagster
     assert record
     assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, [])
     assert (told.begun, record.start_time) == (record.create_timestamp, None)
-    assert reason.startswith(f"Run {run.run_id} failed before it came to this segment.")
+    assert reason.startswith(f"Run {run.run_id} failed before it reached this segment.")
 
 
 @dataclass

@@ -188,7 +188,7 @@ def test_sources_that_cannot_be_observed_for_whatever_reason_fail_no_run(instanc
 
     result = run(instance, Breaking())
     assert result.success
-    assert "The vendors could not be observed: unforeseen PermissionError" in logged(instance, result)
+    assert "The vendors could not be observed: unexpected PermissionError" in logged(instance, result)
     assert "Ada" not in logged(instance, result)
 
 
