@@ -1,1 +1,1 @@
-"""The HTTP API of the pipeline: procedures over tRPC, who may call them, and what runs them."""
+"""The HTTP API of the pipeline: tRPC procedures, authentication, webhooks, metrics and the server."""

@@ -29,45 +29,45 @@ export interface Audience {
   doubleOptin: boolean;
 }
 
-/** The contact in an audience, now. */
+/** The contact as a member of an audience. */
 export interface AudienceEntry {
   mailchimpListId: string;
   mailchimpListName: string;
-  /** All that Mailchimp says of it, in its own words. */
+  /** The member as Mailchimp returns it. */
   member: Record<string, unknown>;
 }
 
 /** One change of state. */
 export interface AuditEntry {
-  /** Who did it: a token's `sub`, `user-` and a keyed hash where that may be an e-mail address, or the pipeline. */
+  /** The `sub` of a token, `user-` and a keyed hash if that may be an e-mail address, or the pipeline. */
   actor: string;
-  /** What was done, such as `segment.created`. */
+  /** The change, such as `segment.created`. */
   action: string;
   entityType: string;
-  /** The thing's id; of a contact whose id may be an e-mail address, a keyed hash. */
+  /** The id of the entity; a keyed hash if it may be an e-mail address. */
   entityId: string;
   at: string;
   details: Record<string, unknown>;
 }
 
-/** Which page of the log: of all of it, or of one thing's entries. */
+/** A page of the log, or of the entries about one entity. */
 export interface AuditInput {
-  /** How many items at most. */
+  /** The largest number of items. */
   limit?: number | undefined;
-  /** The `nextCursor` of the page before; without it the first page. */
+  /** The `nextCursor` of the previous page; without it, the first page. */
   cursor?: string | null | undefined;
-  /** What kind of thing, such as `segment`; goes with `entityId`. */
+  /** The kind of entity, such as `segment`; needs `entityId`. */
   entityType?: string | null | undefined;
   entityId?: string | null | undefined;
 }
 
-/** Some entries, newest first. */
+/** A page of entries, the newest first. */
 export interface AuditPage {
   items: AuditEntry[];
   nextCursor: string | null;
 }
 
-/** A tracked campaign with its latest figures; they are null until mail of it went out. */
+/** A tracked campaign with its latest figures, which are null until it is sent. */
 export interface Campaign {
   id: string;
   mailchimpCampaignId: string;
@@ -75,21 +75,21 @@ export interface Campaign {
   subjectLine: string | null;
   mailchimpListId: string | null;
   status: CampaignStatus;
-  /** The share of those whom it reached that opened it, 0 to 1, as Mailchimp gives it. */
+  /** The share of delivered e-mails that were opened, 0 to 1, as Mailchimp reports it. */
   openRate: number | null;
-  /** The share of those whom it reached that clicked, 0 to 1. */
+  /** The share of delivered e-mails with a click, 0 to 1. */
   clickRate: number | null;
   emailsSent: number | null;
   uniqueOpens: number | null;
   uniqueClicks: number | null;
   sendTime: string | null;
   lastRefreshedAt: string | null;
-  /** When it was found deleted or archived at Mailchimp; the figures stay as they were. */
+  /** When it was found deleted or archived at Mailchimp; the figures stay. */
   missingSince: string | null;
   createdAt: string;
 }
 
-/** Some of a campaign's figures, the latest first. */
+/** A page of a campaign's figures, the latest first. */
 export interface CampaignHistory {
   items: CampaignStats[];
   nextCursor: string | null;
@@ -100,13 +100,13 @@ export interface CampaignInput {
   id: string;
 }
 
-/** Some campaigns, those tracked last first. */
+/** A page of campaigns, the last tracked first. */
 export interface CampaignPage {
   items: Campaign[];
   nextCursor: string | null;
 }
 
-/** A campaign's figures as one refresh found them. */
+/** The figures of a campaign at one refresh. */
 export interface CampaignStats {
   refreshedAt: string;
   status: CampaignStatus;
@@ -114,7 +114,7 @@ export interface CampaignStats {
   opens: number;
   uniqueOpens: number;
   openRate: number;
-  /** The open rate without what mail programs opened by themselves; null for mail from before 22 June 2024. */
+  /** The open rate without opens by mail programs; null for campaigns sent before 22 June 2024. */
   openRateWithoutMachineOpens: number | null;
   clicks: number;
   uniqueClicks: number;
@@ -129,9 +129,9 @@ export type CampaignStatus = "draft" | "scheduled" | "sending" | "sent" | "pause
 /** How a statement was made at Mailchimp. */
 export type Channel = "link" | "admin" | "complaint" | "form" | "deletion";
 
-/** The key of the account to connect. */
+/** The API key of the account to connect. */
 export interface ConnectInput {
-  /** Letters and digits, then the account's data centre, such as -us6. */
+  /** Letters and digits, followed by the account's data centre, such as -us6. */
   apiKey: string;
 }
 
@@ -142,25 +142,25 @@ export interface Connection {
   accountId: string;
   accountName: string;
   dataCenter: string;
-  /** The last characters of the API key, to tell keys apart by. */
+  /** The last characters of the API key. */
   apiKeyHint: string;
-  /** The worst of the segments: error, syncing, pending, synced. */
+  /** The worst status of the segments: error, syncing, pending, synced. */
   syncStatus: SegmentStatus;
   connectedAt: string;
-  /** When a segment was last synced. */
+  /** The last successful sync of a segment. */
   lastSyncedAt: string | null;
-  /** Since when Mailchimp refuses the API key; null where it takes it. */
+  /** Since when Mailchimp refuses the API key; null if it accepts it. */
   keyRefusedAt: string | null;
   softDeletedAt: string | null;
 }
 
-/** Whom the organisation sends to Mailchimp. */
+/** Which contacts the organisation sends to Mailchimp. */
 export interface ConsentRule {
-  /** Only contacts who opted in; otherwise everybody who did not opt out. */
+  /** Only contacts who opted in; otherwise all contacts who did not opt out. */
   optInOnly: boolean;
 }
 
-/** A change of what is kept about the contact. */
+/** An entry of the audit log about the contact. */
 export interface ContactAuditEntry {
   actor: string;
   action: string;
@@ -168,7 +168,7 @@ export interface ContactAuditEntry {
   details: Record<string, unknown>;
 }
 
-/** Everything held about a contact. */
+/** All data about a contact. */
 export interface ContactExport {
   entityId: string;
   entityType: EntityType;
@@ -180,10 +180,10 @@ export interface ContactExport {
   sent: Sending[];
   rejected: RejectedSending[];
   erasures: PastErasure[];
-  /** The entries about the contact, newest first. */
+  /** The entries about the contact, the newest first. */
   audit: ContactAuditEntry[];
   mailchimp: MailchimpHoldings;
-  /** Whether the contact's present address was known; without it Mailchimp was asked for the former ones alone. */
+  /** Whether the source was read; if not, Mailchimp was searched only for addresses known from before. */
   sourceAsked: boolean;
 }
 
@@ -196,13 +196,13 @@ export interface EntityInput {
 /** The relation a contact comes from. */
 export type EntityType = "employee" | "vendor";
 
-/** How far the erasure of a contact has come. */
+/** The state of an erasure. */
 export interface Erasure {
   entityId: string;
   entityType: EntityType;
-  /** Completed once Mailchimp has confirmed it for every audience; until then it goes on by itself. */
+  /** Completed once Mailchimp has confirmed it for every audience; until then it is retried. */
   status: ErasureStatus;
-  /** In how many audiences the contact is or was. */
+  /** The number of audiences with the contact, now or before. */
   audiences: number;
 }
 
@@ -228,19 +228,19 @@ export interface FilterCriteriaOutput {
   employmentStatus: string[];
 }
 
-/** Which page of a campaign's history. */
+/** A page of a campaign's history. */
 export interface HistoryInput {
-  /** How many items at most. */
+  /** The largest number of items. */
   limit?: number | undefined;
-  /** The `nextCursor` of the page before; without it the first page. */
+  /** The `nextCursor` of the previous page; without it, the first page. */
   cursor?: string | null | undefined;
   id: string;
 }
 
-/** What Mailchimp holds now. */
+/** The data at Mailchimp. */
 export interface MailchimpHoldings {
   entries: AudienceEntry[];
-  /** Why not all audiences could be asked, null where all were. */
+  /** Why some audiences could not be read; null if all were. */
   incompleteBecause: string | null;
 }
 
@@ -254,46 +254,46 @@ export interface Membership {
   lastName: string | null;
 }
 
-/** What a segment is made of. */
+/** The segment to create. */
 export interface NewSegmentInput {
   name: string;
   description?: string | null | undefined;
   segmentType: SegmentType;
-  /** The id of the audience that its members are sent to. */
+  /** The audience to which its members are sent. */
   mailchimpListId: string;
   filterCriteria?: FilterCriteriaInput | undefined;
-  /** What happens at Mailchimp to members who leave the segment. */
+  /** What Mailchimp does with members who leave the segment. */
   onLeave?: OnLeave | undefined;
 }
 
 /** What happens at Mailchimp to a member who left the segment. */
 export type OnLeave = "keep" | "archive";
 
-/** What a contact said, and where. */
+/** An opt-in or opt-out of a contact. */
 export interface OptStatusInput {
   entityId: string;
   entityType: EntityType;
   optedIn: boolean;
-  /** The channel or mechanism, such as `signup form`; never an address, nor `mailchimp`, which is said there. */
+  /** The channel, such as `signup form`; not an address, and not `mailchimp`, which the pipeline itself writes. */
   consentSource: string;
 }
 
-/** Which page of a list. */
+/** A page of a list. */
 export interface PageInput {
-  /** How many items at most. */
+  /** The largest number of items. */
   limit?: number | undefined;
-  /** The `nextCursor` of the page before; without it the first page. */
+  /** The `nextCursor` of the previous page; without it, the first page. */
   cursor?: string | null | undefined;
 }
 
-/** An erasure that was asked for. */
+/** A requested erasure. */
 export interface PastErasure {
   status: ErasureStatus;
   requestedAt: string;
   completedAt: string | null;
 }
 
-/** A contact's last word on e-mail; the time of the opposite one stays. */
+/** A contact's latest opt-in or opt-out; the time of the opposite statement stays. */
 export interface Preference {
   entityId: string;
   entityType: EntityType;
@@ -304,57 +304,57 @@ export interface Preference {
   updatedAt: string;
 }
 
-/** Some preferences, those that changed last first. */
+/** A page of preferences, the last changed first. */
 export interface PreferencePage {
   items: Preference[];
   nextCursor: string | null;
 }
 
-/** How many contacts match, and how many of them would be members; the others by what excludes them. */
+/** The number of matching contacts, of members among them, and of the others by what excludes them. */
 export interface Preview {
   matching: number;
   members: number;
   excluded: Partial<Record<Exclusion, number>>;
 }
 
-/** The contacts that a segment would ask for. */
+/** The segment to preview. */
 export interface PreviewInput {
   segmentType: SegmentType;
   filterCriteria?: FilterCriteriaInput | undefined;
 }
 
-/** A member of the segment whom Mailchimp does not accept. */
+/** A member of the segment whom Mailchimp rejects. */
 export interface RejectedContact {
   entityId: string;
   entityType: EntityType;
   reason: Rejection;
-  /** The reason, for a person to read, and what to do. */
+  /** The reason in words, and what to do. */
   text: string;
   attempts: number;
-  /** Since when. */
+  /** When Mailchimp rejected it. */
   rejectedAt: string;
-  /** When it is sent again; null: once the contact or the audience's merge fields change, if it is not final. */
+  /** When it is sent again. Null: when the contact or the merge fields of the audience change, unless final. */
   nextAttemptAt: string | null;
-  /** Whether it is never sent again by itself. */
+  /** Whether it is not sent again without `retryRejected`. */
   isFinal: boolean;
 }
 
-/** Which rejected contacts: a page of those of a segment. */
+/** A page of a segment's rejected contacts. */
 export interface RejectedInput {
-  /** How many items at most. */
+  /** The largest number of items. */
   limit?: number | undefined;
-  /** The `nextCursor` of the page before; without it the first page. */
+  /** The `nextCursor` of the previous page; without it, the first page. */
   cursor?: string | null | undefined;
   id: string;
 }
 
-/** Some rejected contacts, the latest first. */
+/** A page of rejected contacts, the latest first. */
 export interface RejectedPage {
   items: RejectedContact[];
   nextCursor: string | null;
 }
 
-/** Why Mailchimp did not accept the contact in an audience. */
+/** The reason for which Mailchimp rejected the contact in an audience. */
 export interface RejectedSending {
   mailchimpListId: string;
   subscriberHash: string;
@@ -366,7 +366,7 @@ export interface RejectedSending {
 /** Why Mailchimp did not accept a contact, or why the contact was not sent because of its status there. */
 export type Rejection = "compliance_state" | "permanently_deleted" | "looks_fake" | "invalid_address" | "merge_field" | "too_many_signups" | "unsubscribed_at_mailchimp" | "cleaned_at_mailchimp" | "archived_at_mailchimp" | "transactional_at_mailchimp" | "awaiting_confirmation" | "address_changed_at_mailchimp" | "withdrawn_meanwhile" | "other";
 
-/** A group of contacts that is kept in step with an audience. */
+/** A group of contacts that is synced into an audience. */
 export interface Segment {
   id: string;
   name: string;
@@ -379,9 +379,9 @@ export interface Segment {
   status: SegmentStatus;
   /** Why the last sync failed, and what to do. */
   lastError: string | null;
-  /** How many members the last sync found; null before the first. */
+  /** The number of members at the last sync; null before the first. */
   memberCount: number | null;
-  /** What became of the members in the last sync; null where there was none, or it did not come so far. */
+  /** The outcome of the last sync; null before the first, or if it failed too early. */
   counts: SegmentCounts | null;
   lastSyncedAt: string | null;
   createdAt: string;
@@ -389,7 +389,7 @@ export interface Segment {
   softDeletedAt: string | null;
 }
 
-/** What to change of a segment; what is left out stays. */
+/** The changes of a segment; a field that is left out stays. */
 export interface SegmentChangesInput {
   id: string;
   name?: string | undefined;
@@ -398,13 +398,13 @@ export interface SegmentChangesInput {
   onLeave?: OnLeave | undefined;
 }
 
-/** How many of the wanted members arrived, by the last sync. */
+/** The outcome of the last sync for the wanted members. */
 export interface SegmentCounts {
   wanted: number;
   inAudience: number;
-  /** Members whom Mailchimp asked to confirm. */
+  /** Members whom Mailchimp has asked to confirm. */
   awaitingConfirmation: number;
-  /** Members whom Mailchimp does not accept, by reason. */
+  /** Members whom Mailchimp rejects, by reason. */
   rejected: Partial<Record<Rejection, number>>;
   /** Members who are not sent because of their status in the audience, by reason. */
   withheld: Partial<Record<Rejection, number>>;
@@ -415,7 +415,7 @@ export interface SegmentInput {
   id: string;
 }
 
-/** Some segments, newest first. */
+/** A page of segments, the newest first. */
 export interface SegmentPage {
   items: Segment[];
   nextCursor: string | null;
@@ -427,31 +427,31 @@ export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 /** Which contacts a segment draws on. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
-/** What was sent of the contact to an audience, and when. */
+/** What was sent about the contact to an audience, and when. */
 export interface Sending {
   mailchimpListId: string;
   email: string | null;
   subscriberHash: string;
   contactId: string | null;
-  /** Mailchimp's status of the contact, as it was read last; `removed` where we archived it. */
+  /** Mailchimp's last known status of the contact; `removed` if the pipeline archived it. */
   status: string | null;
   firstPushedAt: string | null;
   pushedAt: string | null;
   changedAt: string | null;
 }
 
-/** A consent statement of the contact, or one that was made at its address. */
+/** A consent statement of the contact, or one recorded for its address. */
 export interface Statement {
   optedIn: boolean;
   source: string;
   statedAt: string;
   subscriberHash: string | null;
-  /** The audience in which it was made, null where it was made here. */
+  /** The audience in which it was made; null if it was recorded by the API. */
   mailchimpListId: string | null;
   channel: Channel | null;
 }
 
-/** Which segment to sync. */
+/** The segment to sync. */
 export interface SyncInput {
   id: string;
   /** Let members leave even if they are more than half of the segment. */
@@ -469,65 +469,65 @@ export type AppRouter = TRPCBuiltRouter<
   {
     mailchimp: {
       connection: {
-        /** Return the organisation's connection, null where it has none. */
+        /** Return the organisation's connection; null if it has none. */
         get: Query<void, Connection | null>;
-        /** Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before. */
+        /** Connect the account of an API key that Mailchimp accepts; it replaces the previous connection. */
         connect: Mutation<ConnectInput, Connection>;
-        /** End the connection and forget its key; segments and campaigns stay, syncs that were asked for do not. */
+        /** End the connection and delete its key. Segments and campaigns stay; requested syncs end. */
         disconnect: Mutation<void, Connection>;
         /** Return all audiences of the account, the oldest first. */
         listAudiences: Query<void, Audience[]>;
       };
       segments: {
-        /** Return a page of segments, newest first. */
+        /** Return a page of segments, the newest first. */
         list: Query<PageInput | null | undefined, SegmentPage>;
         /** Return one segment. */
         get: Query<SegmentInput, Segment>;
-        /** Make a segment; it is synced with the next scheduled sync, or when asked. */
+        /** Create a segment. It is synced by the next scheduled sync, or on request. */
         create: Mutation<NewSegmentInput, Segment>;
-        /** Change a segment's name, description, filter criteria, or what happens to those who leave it. */
+        /** Change a segment's name, description, filter criteria, or what happens to members who leave it. */
         update: Mutation<SegmentChangesInput, Segment>;
-        /** Delete a segment; who is in its audience stays there. */
+        /** Delete a segment. The members of its audience stay there. */
         delete: Mutation<SegmentInput, Segment>;
-        /** Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is. */
+        /** Request a sync now. A second request while the first waits changes nothing. Returns the segment. */
         sync: Mutation<SyncInput, Segment>;
-        /** Return a page of the members whom Mailchimp does not accept, with the reason and when each is sent again. */
+        /** Return a page of the members whom Mailchimp rejects, with the reason and when each is sent again. */
         rejected: Query<RejectedInput, RejectedPage>;
-        /** Let the next sync send the segment's rejected contacts again, whatever the reason. Returns the segment. */
+        /** Let the next sync send the segment's rejected contacts again, for any reason. Returns the segment. */
         retryRejected: Mutation<SegmentInput, Segment>;
-        /** Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent. */
+        /** Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing. */
         preview: Query<PreviewInput, Preview>;
       };
       campaigns: {
-        /** Return a page of the tracked campaigns, those tracked last first. */
+        /** Return a page of the tracked campaigns, the last tracked first. */
         list: Query<PageInput | null | undefined, CampaignPage>;
         /** Return one tracked campaign. */
         get: Query<CampaignInput, Campaign>;
-        /** Return a page of a campaign's figures over time, the latest first; each refresh that found any added some. */
+        /** Return a page of a campaign's figures over time, the latest first. */
         history: Query<HistoryInput, CampaignHistory>;
-        /** Track a campaign of the connected account, with its figures of now; tracked again, it is refreshed. */
+        /** Track a campaign of the connected account, with its current figures. A tracked campaign is refreshed. */
         trackCampaign: Mutation<TrackInput, Campaign>;
-        /** Refresh a campaign now; one that Mailchimp no longer has is marked as missing, and keeps its figures. */
+        /** Refresh a campaign now. If Mailchimp no longer has it, it is marked as missing and keeps its figures. */
         refreshStats: Mutation<CampaignInput, Campaign>;
       };
       preferences: {
-        /** Return a contact's preference, null where it never said anything. */
+        /** Return a contact's preference; null if there is none. */
         getForEntity: Query<EntityInput, Preference | null>;
-        /** Return a page of all preferences, those that changed last first. */
+        /** Return a page of all preferences, the last changed first. */
         list: Query<PageInput | null | undefined, PreferencePage>;
-        /** Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run. */
+        /** Record an opt-in or opt-out. An opt-out is pushed to Mailchimp at once, or by the next run. */
         updateOptStatus: Mutation<OptStatusInput, Preference>;
-        /** Return whom the organisation sends to Mailchimp. Raises PRECONDITION_FAILED where it is not connected. */
+        /** Return the consent rule. Raises PRECONDITION_FAILED if the organisation is not connected. */
         getConsentRule: Query<void, ConsentRule>;
-        /** Choose whom the organisation sends to Mailchimp, from the next sync on, and also after it connects again. */
+        /** Set the consent rule from the next sync on; it stays after the organisation connects again. */
         setConsentRule: Mutation<ConsentRule, ConsentRule>;
-        /** Erase a contact here and in every audience; pending until Mailchimp has confirmed it for each of them. */
+        /** Erase a contact in the database and in every audience; pending until Mailchimp has confirmed each. */
         gdprDelete: Mutation<EntityInput, Erasure>;
-        /** Return everything held about a contact: here, and at Mailchimp as far as it answers. Noted in the audit log. */
+        /** Return all data about a contact, in the database and at Mailchimp. The audit log has an entry. */
         export: Mutation<EntityInput, ContactExport>;
       };
       audit: {
-        /** Return a page of the audit log, newest first. */
+        /** Return a page of the audit log, the newest entries first. */
         list: Query<AuditInput | null | undefined, AuditPage>;
       };
     };

@@ -1,7 +1,7 @@
-"""The application: the procedures over tRPC, and around them health, metrics, documents and what guards them all.
+"""The application: the tRPC procedures, probes, metrics, the OpenAPI document, and the middleware around them.
 
-`create_app` takes all that it serves as `ApiParts` and connects to nothing, so it runs without a database.
-What does not belong here: making the parts from the settings, the procedures, the server (`serving`).
+`create_app` gets everything as `ApiParts` and connects to nothing.
+What does not belong here: building the parts from the settings (`composition`), the server (`serving`).
 """
 
 import time
@@ -10,33 +10,29 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.figures import READ_SECONDS, Figures
 from api.health import Readiness, alive
-from api.limits import Identified, RateLimit, Rates
 from api.logs import log_failure
 from api.metrics import Metrics
 from api.openapi import openapi
-from api.pages import procedures_page
+from api.pipeline_metrics import READ_SECONDS, PipelineMetrics
 from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
-from api.slow_clients import BODY_SECONDS, BodyTimeout
-from api.trpc import Code, Hooks, Limits, Procedure, Procedures, TRPCError, TrpcServer
+from api.trpc import CallHooks, Code, Identified, Limits, Procedure, Procedures, TRPCError, TrpcServer
 from mailchimp_pipeline.database.metrics import PipelineFigures
 
 PREFIX = "/api/trpc"
 TITLE = "Mailchimp pipeline"
 VERSION = "1"
-"""The version of the procedures' contract: another number where one of them changes in a way that breaks callers."""
+"""The version of the procedures' contract: a change that breaks callers changes it."""
 
 _PROBES = ("/healthz", "/readyz", "/metrics")
-_PAGES = ("/docs", "/openapi.json")
+_PAGES = ("/openapi.json",)
 
 _REQUEST_HEADERS = ("authorization", "content-type", "trpc-accept", "x-trpc-source", REQUEST_ID)
 _ANSWER_HEADERS = ("retry-after", REQUEST_ID)
@@ -53,23 +49,23 @@ ContextT = TypeVar("ContextT", bound=Identified)
 
 
 def _unknown(_exception: Exception) -> TRPCError | None:
-    """Know no exception of the business."""
+    """Translate no exception."""
     return None
 
 
 def _nothing() -> None:
-    """Have nothing to close."""
+    """Close nothing."""
 
 
-# No slots: Python 3.11 cannot make a subscripted generic, `ApiParts[Caller](...)`, of a frozen class that has them.
+# No slots: Python 3.11 cannot subscript a frozen generic class that has them.
 @dataclass(frozen=True, kw_only=True)
 class ApiParts(Generic[ContextT]):
-    """What an application is made of.
+    """The parts of an application.
 
-    `make_context` says who calls, once a request, and may raise a TRPCError. `check_ready` raises where a request
-    could not be served; its text goes to the log. `translate` turns the business's exceptions into what a client
-    sees; what it does not know is a defect. `read_figures` reads what `/metrics` tells of the pipeline. `close` runs
-    once, after the last call is done. `routes` are served beside the procedures.
+    `make_context` authenticates a request and may raise a TRPCError. `check_ready` raises if requests cannot be
+    served. `translate` returns the error that a client sees for an exception, or None for a defect. `read_figures`
+    reads the metrics of the pipeline. `close` runs once, after the last call. `routes` are served beside the
+    procedures.
     """
 
     procedures: Procedures[ContextT]
@@ -80,25 +76,26 @@ class ApiParts(Generic[ContextT]):
     close: Callable[[], None] = _nothing
     routes: Sequence[BaseRoute] = ()
     cors_origins: Sequence[str] = ()
-    rates: Rates = field(default_factory=Rates)
     limits: Limits = field(default_factory=Limits)
-    body_seconds: float = BODY_SECONDS
     figures_seconds: float = READ_SECONDS
     clock: Callable[[], float] = time.monotonic
 
 
 def create_app(parts: ApiParts[ContextT]) -> FastAPI:
-    """Return the application; further routes may be added to it."""
-    metrics = Metrics(_figures(parts))
+    """Return the application."""
+    metrics = Metrics(_pipeline_metrics(parts))
     server = _trpc_server(parts, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         yield
-        await to_thread.run_sync(server.close)
+        await server.close()
         parts.close()
 
-    app = FastAPI(title=TITLE, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    # No page of FastAPI: it loads its scripts from other hosts.
+    app = FastAPI(docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
+    document = openapi(parts.procedures, title=TITLE, version=VERSION, prefix=PREFIX)
+    app.openapi = lambda: document
     app.router.routes.extend([server.route, *_routes(parts, metrics), *parts.routes])
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(TRPCError, _answer_error)
@@ -106,59 +103,34 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
     return app
 
 
-def _figures(parts: ApiParts[ContextT]) -> Figures | None:
+def _pipeline_metrics(parts: ApiParts[ContextT]) -> PipelineMetrics | None:
     if parts.read_figures is None:
         return None
-    return Figures(parts.read_figures, clock=parts.clock, seconds=parts.figures_seconds)
+    return PipelineMetrics(parts.read_figures, clock=parts.clock, seconds=parts.figures_seconds)
 
 
 def _trpc_server(parts: ApiParts[ContextT], metrics: Metrics) -> TrpcServer[ContextT]:
-    rate_limit = RateLimit(parts.rates, clock=parts.clock)
-
     def make_context(connection: HTTPConnection) -> ContextT:
         context = parts.make_context(connection)
         note_caller(context)
         return context
 
-    def before_call(context: ContextT, _procedure: Procedure) -> None:
-        rate_limit.take(context)
-
     def after_call(procedure: Procedure | None, code: str, seconds: float) -> None:
         metrics.count_call(procedure, code, seconds)
         note_call(procedure, code, seconds)
 
-    def lane_of(context: ContextT) -> str:
-        return context.organisation_id
-
-    hooks = Hooks[ContextT](before_call, after_call, parts.translate, log_failure, lane_of)
+    hooks = CallHooks(after_call, parts.translate, log_failure)
     return TrpcServer(parts.procedures, make_context, prefix=PREFIX, limits=parts.limits, hooks=hooks)
 
 
 def _routes(parts: ApiParts[ContextT], metrics: Metrics) -> Sequence[Route]:
-    """Return what is served beside the procedures. The documents are made now: a fault in them shows at the start."""
-    document = JSONResponse(openapi(parts.procedures, title=TITLE, version=VERSION, prefix=PREFIX))
-    page = procedures_page(parts.procedures, title=TITLE, prefix=PREFIX)
+    """Return the routes beside the procedures: for the orchestrator and for Prometheus."""
     ready = Readiness(parts.check_ready, clock=parts.clock)
-    # Functions, each of them: what is no function would be taken for an application that answers every method.
-    return [
-        Route("/healthz", alive),
-        Route("/readyz", ready.answer),
-        Route("/metrics", metrics.page),
-        Route("/openapi.json", _always(document)),
-        Route("/docs", _always(page)),
-    ]
-
-
-def _always(response: Response) -> Callable[[Request], Response]:
-    def answer(_request: Request) -> Response:
-        return response
-
-    return answer
+    return [Route("/healthz", alive), Route("/readyz", ready.answer), Route("/metrics", metrics.page)]
 
 
 def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> None:
-    """Add the middleware, from the inside out."""
-    app.add_middleware(BodyTimeout, seconds=parts.body_seconds)
+    """Add the middleware, the innermost first."""
     if parts.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -171,9 +143,11 @@ def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> No
 
 
 async def _answer_http_error(request: Request, exception: Exception) -> Response:
-    """Answer what no route took in the one form that all errors of this API have."""
+    """Answer an unknown path or method in the form of all errors of this API."""
     status = exception.status_code if isinstance(exception, HTTPException) else 500
-    error = TRPCError(_CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /docs")
+    error = TRPCError(
+        _CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /openapi.json"
+    )
     answer = await _answer_error(request, error)
     answer.status_code = status
     return answer

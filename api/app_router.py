@@ -1,7 +1,4 @@
-"""The types of the API's procedures as the file that TypeScript clients copy; `python -m api.app_router` writes it.
-
-What does not belong here: how types are written (`typescript`).
-"""
+"""The TypeScript file with the types of the procedures, for clients; `python -m api.app_router` writes it."""
 
 from pathlib import Path
 
@@ -12,12 +9,12 @@ PATH = Path(__file__).with_name("app-router.d.ts")
 
 
 def app_router_types() -> str:
-    """Return the file's text, made of the procedures as they are now."""
+    """Return the text of the file for the current procedures."""
     return typescript(PROCEDURES)
 
 
 def write() -> Path:
-    """Bring the file to the procedures as they are now, and return its path."""
+    """Write the file for the current procedures; return its path."""
     PATH.write_text(app_router_types(), encoding="utf-8")
     return PATH
 

@@ -1,6 +1,6 @@
-"""Observing what may be slow or away, for those who ask often: one at a time, and what was found is kept for a while.
+"""A probe of something that may be slow or away: one at a time, with a cached result.
 
-What does not belong here: what is observed (`health`, `figures`).
+What does not belong here: what is probed (`health`, `pipeline_metrics`).
 """
 
 import asyncio
@@ -16,48 +16,47 @@ _T = TypeVar("_T")
 
 
 class CachedProbe(Generic[_T]):
-    """What `take` returned when it was last asked, in a thread and for so many `seconds` at most.
+    """Runs `probe` in a thread, for at most `seconds`, and caches its result.
 
-    Where it could not be told the log says why, under `failure`: the text names hosts, which whoever asks is not told.
+    A failure is logged as the event `failure`: its text names hosts, and is not for clients.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing that two of them do differently
+    def __init__(  # noqa: PLR0913 - the two users differ in each
         self,
-        take: Callable[[], _T],
+        probe: Callable[[], _T],
         *,
-        kept_seconds: float,
+        cached_seconds: float,
         seconds: float,
         clock: Callable[[], float],
         log: BoundLogger,
         failure: str,
     ) -> None:
-        """Take nothing yet."""
-        self._take = take
-        self._kept_seconds = kept_seconds
+        self._probe = probe
+        self._cached_seconds = cached_seconds
         self._seconds = seconds
         self._clock = clock
         self._log = log
         self._failure = failure
-        self._taking = asyncio.Lock()
-        self._taken_at = float("-inf")
-        self._found: _T | None = None
+        self._probing = asyncio.Lock()
+        self._probed_at = float("-inf")
+        self._result: _T | None = None
 
-    async def found(self) -> _T | None:
-        """Observe, unless that was done just now; return what was found, None where that could not be told."""
-        async with self._taking:
-            if self._clock() - self._taken_at >= self._kept_seconds:
-                self._found = await self._taken()
-                self._taken_at = self._clock()
-            return self._found
+    async def result(self) -> _T | None:
+        """Return the cached result, or a new one; None if the probe failed."""
+        async with self._probing:
+            if self._clock() - self._probed_at >= self._cached_seconds:
+                self._result = await self._run()
+                self._probed_at = self._clock()
+            return self._result
 
-    async def _taken(self) -> _T | None:
+    async def _run(self) -> _T | None:
         try:
             async with asyncio.timeout(self._seconds):
-                return await to_thread.run_sync(self._take, abandon_on_cancel=True)
+                return await to_thread.run_sync(self._probe, abandon_on_cancel=True)
         except TimeoutError:
             self._log.warning(self._failure, why=f"It took longer than {self._seconds:g} s")
         except PipelineError as error:
             self._log.warning(self._failure, why=str(error))
-        except Exception as error:  # noqa: BLE001 - who asks is to be answered: a broken one found nothing
+        except Exception as error:  # noqa: BLE001 - a defect of the probe is a failure, too
             self._log.error(self._failure, exc_info=error)
         return None

@@ -1,7 +1,4 @@
-"""The API as it runs: the parts from the settings, the procedures over them, and the application around both.
-
-What does not belong here: what the application is (`app`), how it is served (`serving`).
-"""
+"""The application for given settings: opens the parts of the pipeline, and builds the application on them."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +10,7 @@ from starlette.requests import HTTPConnection
 from api.app import ApiParts, create_app
 from api.auth import authenticator
 from api.error_mapping import translate
-from api.procedures.context import PATIENCE, Context, Patience
+from api.procedures.context import CALL_BUDGET, CallBudget, Context
 from api.procedures.registry import PROCEDURES
 from api.webhooks import webhook_route
 from mailchimp_pipeline.database.metrics import pipeline_figures
@@ -23,13 +20,13 @@ from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 
 TIME_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=10)
-"""Of the API's transactions: a statement that hangs must not hold a thread for ever."""
+"""The time limits of the API's transactions: a statement that hangs must not hold a thread for ever."""
 
 
 def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIME_LIMITS) -> FastAPI:
-    """Return the application for these settings, or the environment's; it closes its parts when it ends.
+    """Return the application for these settings, or for the environment's; it closes its parts when it ends.
 
-    Raises `SettingsError` and `KeyringInvalid`. A database that is away is no error here: `/readyz` tells of it.
+    Raises `SettingsError` and `KeyringInvalid`. A database that is away is not an error: `/readyz` reports it.
     """
     with ExitStack() as opened:
         parts = opened.enter_context(open_resources(settings, time_limits=time_limits))
@@ -40,14 +37,14 @@ def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIM
 
 
 def api_parts(
-    parts: Resources, *, patience: Patience = PATIENCE, close: Callable[[], None] = lambda: None
+    parts: Resources, *, budget: CallBudget = CALL_BUDGET, close: Callable[[], None] = lambda: None
 ) -> ApiParts[Context]:
-    """Return what the application is made of, over the pipeline's parts; `close` is called after the last call."""
-    # The keyring is made now: a key that cannot be used shows at the start, not at the first call that needs it.
+    """Return the parts of the application; `close` runs after the last call."""
+    # The keyring is built now, so that an invalid key is an error at the start.
     authenticate = authenticator(parts.settings, parts.keyring)
 
     def make_context(connection: HTTPConnection) -> Context:
-        return Context(authenticate(connection), parts, patience)
+        return Context(authenticate(connection), parts, budget)
 
     return ApiParts[Context](
         procedures=PROCEDURES,

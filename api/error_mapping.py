@@ -1,7 +1,7 @@
-"""How each foreseen failure of the pipeline looks to a client: its code, and the text it may read.
+"""The code and the text that a client gets for each known error of the pipeline.
 
-What is not named here is a defect, answered as INTERNAL_SERVER_ERROR without a text. What does not belong here:
-failures that only one procedure can tell apart, such as an audience that is not there.
+Any other exception is a defect: INTERNAL_SERVER_ERROR without details. What does not belong here: errors that only
+one procedure can explain, such as an audience that does not exist.
 """
 
 import math
@@ -32,7 +32,7 @@ from mailchimp_pipeline.mailchimp.errors import (
 from mailchimp_pipeline.services.resources import NoSource, NotConnected
 from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, UnreadableSourceError
 
-_SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
+_WITH_OWN_TEXT: Sequence[tuple[type[PipelineError], Code]] = (
     (NotConnected, "PRECONDITION_FAILED"),
     (SampleKeyKept, "PRECONDITION_FAILED"),
     (MissingColumnError, "PRECONDITION_FAILED"),
@@ -51,11 +51,11 @@ _SHOWN: Sequence[tuple[type[PipelineError], Code]] = (
     (AccountTaken, "CONFLICT"),
     (AudienceTaken, "CONFLICT"),
 )
-"""Failures whose own text is for whoever uses the API; the first class that fits counts."""
+"""Errors whose own text is for users of the API; the first class that matches counts."""
 
-_OPERATOR = "ask whoever operates the pipeline"
+_OPERATOR = "ask the operator of the pipeline"
 
-_RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
+_WITH_OTHER_TEXT: Sequence[tuple[type[PipelineError], Code, str]] = (
     (DatabaseAway, "SERVICE_UNAVAILABLE", "The service is not available now: try again later"),
     (DatabaseBusy, "SERVICE_UNAVAILABLE", "The service is busy now: try again later"),
     (DatabaseNotMigrated, "SERVICE_UNAVAILABLE", f"The service is being updated: try again later, or {_OPERATOR}"),
@@ -64,37 +64,37 @@ _RETOLD: Sequence[tuple[type[PipelineError], Code, str]] = (
     (NoSource, "PRECONDITION_FAILED", f"No source of employees and vendors is set: {_OPERATOR} to set it"),
     (SourceAwayError, "SERVICE_UNAVAILABLE", "The source of employees and vendors does not answer: try again later"),
     (SourceChangedError, "SERVICE_UNAVAILABLE", "The source of employees and vendors is being rewritten: try again"),
-    (UnreadableSourceError, "PRECONDITION_FAILED", f"The employees or vendors cannot be read: {_OPERATOR} to mend it"),
+    (UnreadableSourceError, "PRECONDITION_FAILED", f"The employees or vendors cannot be read: {_OPERATOR}"),
 )
-"""Failures whose text is for the operator, since it names hosts, files and settings: it goes to the log instead."""
+"""Errors whose own text names hosts, files and settings: the log gets it, for the operator."""
 
 _log = logger("api.error_mapping")
 
 
 def translate(exception: Exception) -> TRPCError | None:
-    """Return what a client may know of a failure; None for one that nobody foresaw."""
+    """Return the error that a client sees for an exception; None for a defect."""
     if isinstance(exception, CursorInvalid):
         return TRPCError("BAD_REQUEST", str(exception), {"cursor": [str(exception)]})
-    for kind, code in _SHOWN:
+    for kind, code in _WITH_OWN_TEXT:
         if isinstance(exception, kind):
             return TRPCError(code, without_places(str(exception)), retry_after=_retry_after(exception))
-    for kind, code, text in _RETOLD:
+    for kind, code, text in _WITH_OTHER_TEXT:
         if isinstance(exception, kind):
             _log.error("unavailable", failure=type(exception).__name__, text=str(exception))
             return TRPCError(code, text)
     return None
 
 
-def told(failure: PipelineError) -> str:
-    """Return what a client may read of a failure for which its answer lacks a part."""
+def public_message(failure: PipelineError) -> str:
+    """Return the text that a client sees for a failure that leaves its answer incomplete."""
     error = translate(failure)
     if error is None:
         log_failure("part of an answer", failure)
-        return f"It failed unforeseen: {_OPERATOR} to report it"
+        return f"An unexpected error occurred: {_OPERATOR} to report it"
     return error.message
 
 
 def _retry_after(exception: Exception) -> int | None:
-    """Return the whole seconds that Mailchimp asked us to wait, where it did."""
+    """Return Mailchimp's `Retry-After` in whole seconds, if there is one."""
     seconds = exception.retry_after if isinstance(exception, MailchimpAway) else None
     return None if seconds is None else math.ceil(seconds)

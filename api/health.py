@@ -1,7 +1,4 @@
-"""Whether the process lives, and whether it can serve: what an orchestrator asks, unauthenticated and often.
-
-What does not belong here: what makes it able to serve (the check is handed in).
-"""
+"""The liveness and readiness probes, for orchestrators. They need no token, and are asked often."""
 
 import time
 from collections.abc import Callable
@@ -13,21 +10,18 @@ from api.cached_probe import CachedProbe
 from mailchimp_pipeline.logs import logger
 
 CHECK_SECONDS = 5.0
-KEPT_SECONDS = 1.0
+CACHED_SECONDS = 1.0
 
 _log = logger("api.health")
 
 
 async def alive(_request: Request) -> Response:
-    """Say that the process answers; it asks nothing of the database, or its restart would be tried as a cure."""
+    """Answer 200. The database is not checked: restarting the API does not bring it back."""
     return JSONResponse({"status": "ok"})
 
 
 class Readiness:
-    """Answers by a check that raises where something is amiss. One check at a time, its verdict kept for a second.
-
-    Whoever asks learns only whether, the log also why: the text names hosts.
-    """
+    """Answers by a check, whose result is cached for a second. The reason of a failure is only in the log."""
 
     def __init__(
         self,
@@ -36,18 +30,17 @@ class Readiness:
         clock: Callable[[], float] = time.monotonic,
         seconds: float = CHECK_SECONDS,
     ) -> None:
-        """Take the check; it may take so many seconds."""
 
         def passes() -> bool:
             check()
             return True
 
-        self._observation = CachedProbe(
-            passes, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="not ready"
+        self._probe = CachedProbe(
+            passes, cached_seconds=CACHED_SECONDS, seconds=seconds, clock=clock, log=_log, failure="not ready"
         )
 
     async def answer(self, _request: Request) -> Response:
-        """Answer 200 or 503."""
-        if await self._observation.found():
+        """Answer 200, or 503 if the check raises or takes too long."""
+        if await self._probe.result():
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": "unavailable"}, status_code=503)

@@ -1,4 +1,4 @@
-"""How the API tells of a defect. What does not belong here: how a line is written (`mailchimp_pipeline.logs`)."""
+"""The log line of a defect in the API."""
 
 from mailchimp_pipeline.logs import logger
 
@@ -6,5 +6,5 @@ _log = logger("api.error_mapping")
 
 
 def log_failure(where: str, exception: BaseException) -> None:
-    """Log a defect: where it showed, and what was raised."""
+    """Log an exception that is a defect, with the part of the API that it left."""
     _log.error("failure", where=where, exc_info=exception)

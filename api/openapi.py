@@ -1,56 +1,58 @@
 """The procedures as an OpenAPI 3.1 document, for clients that are not TypeScript and for people who read.
 
-One path a procedure, called alone; batches and streams are the tRPC clients' own. What does not belong here:
-serving the document.
+One path per procedure, for a call without batch or stream. FastAPI serves the document but cannot generate it: it
+would need a route, an endpoint and two envelope models for each procedure, only to describe them.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from api.trpc.errors import CODES
+from api.trpc.errors import Code
+from api.trpc.models import WireModel
 from api.trpc.procedures import Kind, Procedure
 from api.trpc.schemas import Schema, nullable, schemas
 
-_ERROR: Schema = {
-    "type": "object",
-    "description": "Why a call failed; `error.data.code` says what kind of failure it is.",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "code", "data"],
-            "properties": {
-                "message": {"type": "string"},
-                "code": {"type": "integer", "description": "The JSON-RPC number of the code"},
-                "data": {
-                    "type": "object",
-                    "required": ["code", "httpStatus"],
-                    "properties": {
-                        "code": {"type": "string", "enum": list(CODES)},
-                        "httpStatus": {"type": "integer"},
-                        "path": {"type": "string", "description": "The procedure, where one was called"},
-                        "zodError": {"$ref": "#/components/schemas/InputErrors"},
-                    },
-                },
-            },
-        }
-    },
-}
+_REFERENCE = "#/components/schemas/{model}"
 
-_MESSAGES: Schema = {"type": "array", "items": {"type": "string"}}
 
-_INPUT_ERRORS: Schema = {
-    "type": "object",
-    "description": "What was wrong with an input, by camelCase field.",
-    "required": ["formErrors", "fieldErrors"],
-    "properties": {"formErrors": _MESSAGES, "fieldErrors": {"type": "object", "additionalProperties": _MESSAGES}},
-}
+class InputErrors(WireModel):
+    """What was wrong with an input, by camelCase field."""
+
+    form_errors: list[str]
+    field_errors: dict[str, list[str]]
+
+
+class ErrorData(WireModel):
+    """What kind of failure it is."""
+
+    code: Code
+    http_status: int
+    path: str | None = None
+    """The procedure that was called."""
+    zod_error: InputErrors | None = None
+
+
+class ErrorShape(WireModel):
+    """Why a call failed."""
+
+    message: str
+    code: int
+    """The JSON-RPC number of the code."""
+    data: ErrorData
+
+
+class TrpcError(WireModel):
+    """The answer to a call that failed."""
+
+    error: ErrorShape
 
 
 def openapi(procedures: Iterable[Procedure], *, title: str, version: str, prefix: str = "/api/trpc") -> dict[str, Any]:
     """Return the document, ready for `json.dumps`."""
     listed = list(procedures)
-    known = schemas(listed, "#/components/schemas/{model}")
+    known = schemas(listed, _REFERENCE)
+    error = TrpcError.model_json_schema(ref_template=_REFERENCE)
+    errors = {**error.pop("$defs"), "TrpcError": error}
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -64,7 +66,7 @@ def openapi(procedures: Iterable[Procedure], *, title: str, version: str, prefix
             for one in listed
         },
         "components": {
-            "schemas": {**known.models, "InputErrors": _INPUT_ERRORS, "TrpcError": _ERROR},
+            "schemas": {**known.models, **errors},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
@@ -79,8 +81,8 @@ def _operation(procedure: Procedure, taken: Schema | None, returned: Schema) -> 
         "summary": procedure.description,
         "description": role,
         "responses": {
-            "200": _response("What the procedure returned.", _envelope(returned)),
-            "default": _response("Why the call failed.", {"$ref": "#/components/schemas/TrpcError"}),
+            "200": _response("The output of the procedure.", _object("result", _object("data", returned))),
+            "default": _response("Why the call failed.", {"$ref": _REFERENCE.format(model="TrpcError")}),
         },
     }
     if taken is None:
@@ -92,9 +94,8 @@ def _operation(procedure: Procedure, taken: Schema | None, returned: Schema) -> 
     return operation | {"requestBody": {"required": required, "content": content}}
 
 
-def _envelope(returned: Schema) -> Schema:
-    result = {"type": "object", "required": ["data"], "properties": {"data": returned}}
-    return {"type": "object", "required": ["result"], "properties": {"result": result}}
+def _object(name: str, schema: Schema) -> Schema:
+    return {"type": "object", "required": [name], "properties": {name: schema}}
 
 
 def _response(description: str, schema: Schema) -> dict[str, Any]:

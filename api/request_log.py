@@ -1,7 +1,7 @@
-"""What is kept of each request and its answer: an id, one log line, a metric, the headers that every answer has.
+"""The middleware around all requests: a request id, one log line, a metric, and the headers of every answer.
 
-A line says who by organisation and role, never by actor; no query string, body or unknown path: each may hold
-an address. What does not belong here: how a line is written (`logs`).
+A log line has the organisation and the role of the caller, but no actor, query string, body or unknown path: each
+may contain an address.
 """
 
 import re
@@ -16,10 +16,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from api.limits import Identified
 from api.logs import log_failure
 from api.metrics import NO_PROCEDURE, Metrics
-from api.trpc import Procedure, TRPCError
+from api.trpc import Identified, Procedure, TRPCError
 from mailchimp_pipeline.logs import logger
 
 REQUEST_ID = "x-request-id"
@@ -32,7 +31,7 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""What every answer has, unless it says otherwise itself."""
+"""The headers of every answer that does not set them itself."""
 
 _SERVER_ERROR = 500
 
@@ -40,8 +39,8 @@ _log = logger("api.requests")
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request under way. Worker threads add to it, before the answer that waits for them is sent."""
+class RequestRecord:
+    """What is known of an open request. Worker threads add to it before the answer is sent."""
 
     request_id: str
     status: int | None = None
@@ -51,8 +50,8 @@ class Exchange:
     caller: Identified | None = None
     calls: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
-    def read(self, message: Message) -> None:
-        """Note what is sent, and add the headers."""
+    def complete(self, message: Message) -> None:
+        """Record the status of the answer, and add the headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -63,90 +62,90 @@ class Exchange:
             self.is_complete = not message.get("more_body", False)
 
 
-_current: ContextVar[Exchange] = ContextVar("exchange")
+_current: ContextVar[RequestRecord] = ContextVar("request record")
 
 
 def note_caller(caller: Identified) -> None:
-    """Keep who calls for the request's log line."""
-    if exchange := _current.get(None):
-        exchange.caller = caller
+    """Record the caller for the request's log line."""
+    if record := _current.get(None):
+        record.caller = caller
 
 
 def note_call(procedure: Procedure | None, code: str, seconds: float) -> None:
-    """Keep one call and its outcome for the request's log line: a stream's status is 200 whatever happens in it."""
-    if exchange := _current.get(None):
+    """Record a call for the request's log line: the status of a stream is 200 even if its calls fail."""
+    if record := _current.get(None):
         path = NO_PROCEDURE if procedure is None else procedure.path
-        exchange.calls.append({"procedure": path, "code": code, "ms": _milliseconds(seconds)})
+        record.calls.append({"procedure": path, "code": code, "ms": _milliseconds(seconds)})
 
 
 def note_path(template: str) -> None:
-    """Keep where the request went for its log line, for a route whose paths must not stand there as they are."""
-    if exchange := _current.get(None):
-        exchange.path = template
+    """Record a path for the request's log line, for a route whose real path is a secret."""
+    if record := _current.get(None):
+        record.path = template
 
 
 class RequestLogMiddleware:
-    """Middleware around everything else. Nothing escapes it: the server's own answers are not JSON."""
+    """The outermost middleware. It answers every exception: the server's own answers are not JSON."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, *, pages: Collection[str], probes: Collection[str]) -> None:
-        """Name the paths in `pages` in log lines; log requests for `probes` only where they fail."""
+        """Log the paths in `pages`; log requests for `probes` only if they fail."""
         self._app = app
         self._metrics = metrics
         self._pages = frozenset(pages)
         self._probes = frozenset(probes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request to the application, and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(_request_id(scope))
-        token = _current.set(exchange)
+        record = RequestRecord(_request_id(scope))
+        token = _current.set(record)
         started = perf_counter()
         try:
-            with bound_contextvars(request_id=exchange.request_id), self._metrics.request():
+            with bound_contextvars(request_id=record.request_id), self._metrics.request():
                 try:
-                    await self._answer(exchange, scope, receive, send)
+                    await self._answer(record, scope, receive, send)
                 finally:
-                    self._write_line(exchange, scope, perf_counter() - started)
+                    self._write_line(record, scope, perf_counter() - started)
         finally:
             _current.reset(token)
 
-    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        async def noted(message: Message) -> None:
-            exchange.read(message)
+    async def _answer(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            record.complete(message)
             await send(message)
 
         async def received() -> Message:
             message = await receive()
-            exchange.client_left = message["type"] == "http.disconnect"
+            record.client_left = message["type"] == "http.disconnect"
             return message
 
         try:
-            await self._app(scope, received, noted)
+            await self._app(scope, received, sent)
         except Exception as exception:
             log_failure("application", exception)
-            if exchange.status is None:
-                await _send_error(noted, TRPCError("INTERNAL_SERVER_ERROR", "Internal server error"))
-            elif not exchange.is_complete:
-                # Raised to the server, which then cuts the connection: half an answer must not look like a whole one.
+            if record.status is None:
+                await _send_error(sent, TRPCError("INTERNAL_SERVER_ERROR", "Internal server error"))
+            elif not record.is_complete:
+                # The server then closes the connection: an incomplete answer must not look like a complete one.
                 raise
 
-    def _write_line(self, exchange: Exchange, scope: Scope, seconds: float) -> None:
-        # Without an answer, since nobody waited for one, is no failure: anybody can do that at any time.
-        failed = not exchange.client_left if exchange.status is None else exchange.status >= _SERVER_ERROR
+    def _write_line(self, record: RequestRecord, scope: Scope, seconds: float) -> None:
+        # A client that left before the answer is not a failure: any client can do that.
+        failed = not record.client_left if record.status is None else record.status >= _SERVER_ERROR
         if scope["path"] in self._probes and not failed:
             return
         line: MutableMapping[str, Any] = {
             "method": scope["method"],
-            "status": exchange.status,
+            "status": record.status,
             "ms": _milliseconds(seconds),
         }
-        if exchange.calls:
-            line["calls"] = exchange.calls
+        if record.calls:
+            line["calls"] = record.calls
         else:
-            line["path"] = scope["path"] if scope["path"] in self._pages | self._probes else exchange.path
-        if caller := exchange.caller:
+            line["path"] = scope["path"] if scope["path"] in self._pages | self._probes else record.path
+        if caller := record.caller:
             line |= {"organisation_id": caller.organisation_id, "role": caller.role.value}
         (_log.error if failed else _log.info)("request", **line)
 
@@ -159,7 +158,7 @@ async def _send_error(send: Send, error: TRPCError) -> None:
 
 
 def _request_id(scope: Scope) -> str:
-    """Return the id the client or a proxy gave, if it can stand in a log line; a new one otherwise."""
+    """Return the `x-request-id` of the request if it is safe to log, otherwise a new id."""
     given = Headers(scope=scope).get(REQUEST_ID, "")
     return given if _SANE_ID.fullmatch(given) else uuid4().hex
 

@@ -1,7 +1,6 @@
-"""The server process: its socket, uvicorn's settings, starting and stopping.
+"""The server: its socket, the settings of uvicorn, start and shutdown.
 
-SIGTERM and Ctrl-C end it gently: no new connections, calls under way are finished, then the parts are closed.
-What does not belong here: what is served.
+After SIGTERM or Ctrl-C it accepts no connections, finishes the open calls, and closes the parts.
 """
 
 import socket
@@ -13,13 +12,12 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.slow_clients import PatientProtocol
 from mailchimp_pipeline.errors import PermanentError
 
 LOOPBACK = "127.0.0.1"
 
 GRACE_SECONDS = 20
-"""How long answers under way may take after the signal; an orchestrator should wait a little longer."""
+"""How long open requests may take after the signal; an orchestrator should wait a little longer."""
 
 _KEEP_ALIVE_SECONDS = 15
 _LOOK_SECONDS = 0.05
@@ -29,18 +27,16 @@ class ApiNotStarted(PermanentError):
     """The API cannot be served."""
 
 
-class Server(uvicorn.Server):
-    """Says when it is ready, and logs no requests: URLs hold the inputs of queries."""
+class ApiServer(uvicorn.Server):
+    """Reports when it is ready, and logs no requests: URLs contain the inputs of queries."""
 
     def __init__(
         self,
         app: ASGIApp,
         on_ready: Callable[[], None],
         grace_seconds: int = GRACE_SECONDS,
-        protocol: type[PatientProtocol] = PatientProtocol,
     ) -> None:
         config: Any = {
-            "http": protocol,
             "ws": "none",
             "lifespan": "on",
             "access_log": False,
@@ -54,7 +50,7 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to serve."""
+        """Start to serve, and call `on_ready`."""
         await super().startup(sockets)
         self._on_ready()
 
@@ -66,23 +62,21 @@ def listen(port: int, host: str = LOOPBACK) -> socket.socket:
     except OSError as error:
         raise ApiNotStarted(
             f"The API cannot listen on {host}:{port}: {error.strerror}. "
-            "Stop what does, or set MAILCHIMP_PIPELINE_API_PORT to another port."
+            "Stop the program that does, or set MAILCHIMP_PIPELINE_API_PORT to another port."
         ) from error
 
 
 def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Serve in this process until a signal ends it; `on_ready` is told once it answers."""
-    Server(app, on_ready).run([listener])
+    """Serve in this process until a signal ends it; call `on_ready` once it answers."""
+    ApiServer(app, on_ready).run([listener])
 
 
 @contextmanager
-def in_thread(
-    app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS, protocol: type[PatientProtocol] = PatientProtocol
-) -> Generator[str]:
-    """Serve in a thread of this process, on a free port of the loopback, until the end of the block; yield its URL."""
+def in_thread(app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS) -> Generator[str]:
+    """Serve in a thread, on a free port of the loopback, while the block runs; yield the URL."""
     ready = Event()
     with listen(0) as listener:
-        server = Server(app, ready.set, grace_seconds, protocol)
+        server = ApiServer(app, ready.set, grace_seconds)
         thread = Thread(target=_run, args=(server, listener), name="api")
         thread.start()
         try:
@@ -93,8 +87,8 @@ def in_thread(
             thread.join()
 
 
-def _run(server: Server, listener: socket.socket) -> None:
-    # What uvicorn does where the application cannot start: in a thread it would go unseen, or be taken for a defect.
+def _run(server: ApiServer, listener: socket.socket) -> None:
+    # uvicorn raises it if the application cannot start; `_await_start` reports that.
     with suppress(SystemExit):
         server.run([listener])
 
@@ -102,4 +96,4 @@ def _run(server: Server, listener: socket.socket) -> None:
 def _await_start(ready: Event, thread: Thread) -> None:
     while not ready.wait(_LOOK_SECONDS):
         if not thread.is_alive():
-            raise ApiNotStarted("The API did not start: look at what it logged.")
+            raise ApiNotStarted("The API did not start: see its log.")

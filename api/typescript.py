@@ -1,7 +1,7 @@
-"""The types a TypeScript client needs, `app-router.d.ts`, made of the same procedures that are served.
+"""The text of `app-router.d.ts`, the types of the procedures for TypeScript clients.
 
-With them `createTRPCClient<AppRouter>` checks paths, inputs, outputs and errors at compile time; they need
-`@trpc/server` 11.4 or newer, which every client has as a peer. What does not belong here: writing the file.
+With it, `createTRPCClient<AppRouter>` checks paths, inputs, outputs and errors at compile time. It needs
+`@trpc/server` 11.4 or newer, a peer dependency of every client. What does not belong here: writing the file.
 """
 
 import json
@@ -47,17 +47,22 @@ _INDENT = "  "
 
 
 def typescript(procedures: Iterable[Procedure]) -> str:
-    """Return the text of `app-router.d.ts`; the same procedures make the same text."""
+    """Return the text of `app-router.d.ts`; the same procedures give the same text."""
     listed = list(procedures)
     known = schemas(listed, "{model}")
-    models = [_model(name, known.models[name]) for name in sorted(known.models)]
+    models = [_model(name, known.models[name]) for name in sorted(known.models, key=_name)]
     router = _ROUTER.replace("{tree}", _block(_tree(listed, known), depth=1))
     return "\n".join([_HEAD, *models, router])
 
 
+def _name(model: str) -> str:
+    """Return the name that clients import: `Segment` for `SegmentView`, `FilterInput` for pydantic's `Filter-Input`."""
+    return model.removesuffix("View").replace("-", "")
+
+
 def _model(name: str, schema: Schema) -> str:
-    """Return the declaration of a named model: an object's fields, or another name for a type."""
-    comment = _comment(schema.get("description"), "")
+    """Return the declaration of a named model: an interface, or an alias of a type."""
+    comment, name = _comment(schema.get("description"), ""), _name(name)
     if not schema.get("properties"):
         return f"{comment}export type {name} = {_type(schema)};\n"
     required = schema.get("required", ())
@@ -66,13 +71,13 @@ def _model(name: str, schema: Schema) -> str:
 
 
 def _field(name: str, schema: Schema, *, required: bool) -> str:
-    """Return a field; one that may be left out may also be given as undefined, which JSON leaves out."""
+    """Return the declaration of a field. An optional one may also be undefined, which JSON leaves out."""
     written = f"{name}: {_type(schema)}" if required else f"{name}?: {_type(schema)} | undefined"
     return f"{_comment(schema.get('description'), _INDENT)}{_INDENT}{written};"
 
 
 def _tree(procedures: Sequence[Procedure], known: Schemas) -> dict[str, Any]:
-    """Return the procedures' members by the parts of their paths; a leaf is its comment and its type."""
+    """Return the procedures as a tree by the parts of their paths; a leaf is a comment and a type."""
     tree: dict[str, Any] = {}
     for procedure in procedures:
         *parents, name = procedure.path.split(".")
@@ -86,7 +91,7 @@ def _tree(procedures: Sequence[Procedure], known: Schemas) -> dict[str, Any]:
 
 
 def _input(schema: Schema | None) -> str:
-    """Return an input's type; one that may be null may also be left out, and one that is not taken must be."""
+    """Return the type of an input. An input that may be null may also be left out; `void` is no input."""
     if schema is None:
         return "void"
     return f"{_type(schema)} | undefined" if nullable(schema) else _type(schema)
@@ -105,14 +110,14 @@ def _block(tree: Mapping[str, Any], depth: int) -> str:
 
 
 def _type(schema: Schema) -> str:
-    """Return the TypeScript of a JSON Schema that is no named model."""
+    """Return the TypeScript of a JSON Schema."""
     if "$ref" in schema:
-        return str(schema["$ref"])
+        return _name(schema["$ref"])
     if "const" in schema or "enum" in schema:
         return " | ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
-    for word in ("anyOf", "oneOf"):
-        if word in schema:
-            return " | ".join(dict.fromkeys(_type(part) for part in schema[word]))
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            return " | ".join(dict.fromkeys(_type(part) for part in schema[keyword]))
     return _NOTATIONS.get(schema.get("type", ""), _unknown)(schema)
 
 
@@ -124,7 +129,7 @@ def _array(schema: Schema) -> str:
 
 
 def _record(schema: Schema) -> str:
-    """Return the type of an object whose keys are data; keys of an enumeration need not all be there."""
+    """Return the type of an object with arbitrary keys; of an enumeration as keys, some may be missing."""
     values = schema.get("additionalProperties", {})
     written = _type(cast("Schema", values)) if isinstance(values, dict) else "unknown" if values else "never"
     if "propertyNames" in schema and (key := _type(schema["propertyNames"])) != "string":
@@ -148,5 +153,5 @@ _NOTATIONS: Mapping[str, Callable[[Schema], str]] = {
 
 
 def _comment(text: str | None, indent: str) -> str:
-    """Return a text as a comment on the line above."""
+    """Return a text as a comment line."""
     return f"{indent}/** {' '.join(text.split()).replace('*/', '* /')} */\n" if text else ""

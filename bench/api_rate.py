@@ -20,7 +20,7 @@ from mailchimp_pipeline.local.stack import free_port, installed, wait_for_port
 CONNECTIONS = 16
 SEGMENTS = 20
 CALLERS = 128
-"""Each with an organisation of its own: what one may ask in a second is limited."""
+"""Each with an organisation of its own: how many calls of one run at once is limited."""
 
 _WHERE = (
     "The core is busy throughout, two thirds of it with PostgreSQL: each call is a transaction of its own, in "

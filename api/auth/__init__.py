@@ -1,9 +1,8 @@
-"""Who is calling: a bearer JSON Web Token, verified, as a `Caller`.
+"""Authentication: a verified bearer JSON Web Token becomes a `Caller`.
 
-A token is signed with the shared secret (HS256) or with a key published at the JWKS URL (RS256, ES256), and says
-`sub` (the actor; an e-mail address is recorded as a keyed hash), `org` (the organisation), `role`, `exp` and `aud`,
-which must hold `mailchimp-pipeline`.
-What does not belong here: what a caller may do (each procedure says its role).
+A token is signed with the shared secret (HS256) or with a key published at the JWKS URL (RS256, ES256). Its claims
+are `sub` (the actor; an e-mail address is stored as a keyed hash), `org` (the organisation), `role`, `exp` and `aud`,
+which must contain `mailchimp-pipeline`. What does not belong here: authorisation (each procedure has its role).
 """
 
 from api.auth.bearer import Authenticator, authenticator

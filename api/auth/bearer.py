@@ -1,7 +1,7 @@
-"""The bearer token of a request: taken from its `Authorization` header, and from nowhere else.
+"""The bearer token in the `Authorization` header of a request.
 
-Cookies are not looked at, so that no other site's page can call in somebody's name.
-What does not belong here: what makes a token good (`tokens`).
+Cookies are ignored, so that a page of another site cannot call in the name of its visitor.
+What does not belong here: the verification of a token (`tokens`).
 """
 
 import re
@@ -19,19 +19,18 @@ _BEARER = re.compile(r"bearer +([^ ]+) *", re.IGNORECASE)
 
 
 class Authenticator:
-    """Says who calls, by the request's bearer token."""
+    """Authenticates requests by their bearer tokens; tokens must come from `issuer`, if there is one."""
 
     def __init__(
         self, keys: VerificationKeys, keyring: Keyring, *, issuer: str | None = None, now: Clock = utc_now
     ) -> None:
-        """Take the keys, the ring that hashes actors, and who must have issued tokens where that matters."""
         self._keys = keys
         self._keyring = keyring
         self._issuer = issuer
         self._now = now
 
     def __call__(self, connection: HTTPConnection) -> Caller:
-        """Return the caller. Raises `Unauthenticated`; a TRPCError of another code where no key can be had."""
+        """Return the caller. Raises `Unauthenticated`, and SERVICE_UNAVAILABLE if the keys cannot be fetched."""
         given = connection.headers.getlist("authorization")
         if not given:
             raise Unauthenticated("Sign in first: the request has no Authorization header with a bearer token")
@@ -42,7 +41,7 @@ class Authenticator:
 
 
 def authenticator(settings: Settings, keyring: Keyring, *, now: Clock = utc_now) -> Authenticator:
-    """Return what verifies tokens as the settings say. Raises `SettingsError` where they do not say how."""
+    """Return the authenticator for the settings. Raises `SettingsError` if they name no secret and no keys."""
     return Authenticator(_keys(settings), keyring, issuer=settings.token_issuer, now=now)
 
 

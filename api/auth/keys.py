@@ -1,7 +1,4 @@
-"""The keys that verify tokens: one shared secret, or the keys an identity provider publishes as a JWKS.
-
-What does not belong here: tokens.
-"""
+"""The keys that verify tokens: a shared secret, or the keys that an identity provider publishes as a JWKS."""
 
 import logging
 import threading
@@ -19,10 +16,10 @@ from api.trpc import TRPCError
 from mailchimp_pipeline.errors import TransientError
 
 REFRESH_PAUSE = 30.0
-"""Least seconds between two fetches: tokens that name made-up keys must not become requests to the provider."""
+"""Seconds between two fetches: tokens with made-up key ids must not cause requests to the provider."""
 
 MAX_AGE = 600.0
-"""Seconds after which the keys are fetched again, so that a withdrawn one does not stay."""
+"""Seconds after which the keys are fetched again, so that a withdrawn key is not accepted for longer."""
 
 _PATIENCE = 2.0
 _TIMEOUTS = (3.05, 5.0)
@@ -36,36 +33,36 @@ class KeysUnavailable(TransientError):
 
 
 class VerificationKeys(Protocol):
-    """Keys, and the algorithms they are good for: the configuration decides over both, never the token."""
+    """Keys and the algorithms that they are used with. The configuration chooses both, never the token."""
 
     @property
     def algorithms(self) -> Sequence[str]:
-        """The names of the algorithms that are accepted."""
+        """The accepted algorithms."""
         ...
 
     def find(self, kid: str | None) -> Key:
-        """Return the key a token names. Raises a TRPCError where there is none."""
+        """Return the key with the id in a token. Raises a TRPCError if there is none."""
         ...
 
 
 class SharedSecret:
-    """One secret that both signs and verifies; key ids mean nothing to it."""
+    """One secret that signs and verifies; key ids are ignored."""
 
     algorithms: Sequence[str] = ("HS256",)
 
     def __init__(self, secret: str) -> None:
         self._key = OctKey.import_key(secret.encode())
 
-    def find(self, kid: str | None) -> Key:  # noqa: ARG002 - as the protocol has it
+    def find(self, kid: str | None) -> Key:  # noqa: ARG002 - the protocol has it
         """Return the secret."""
         return self._key
 
 
 class PublishedKeys:
-    """The keys at a JWKS URL, fetched when first needed; may be used from many threads.
+    """The keys at a JWKS URL, fetched when they are first needed. May be used from many threads.
 
-    An unknown key id fetches them anew, but not more often than every `REFRESH_PAUSE` seconds. Where the fetch fails
-    the old keys stay: that the provider is away for an hour must not sign everybody out.
+    An unknown key id causes another fetch, at most every `REFRESH_PAUSE` seconds. If a fetch fails the old keys stay
+    valid, so that an outage of the provider does not sign everybody out.
     """
 
     algorithms: Sequence[str] = ("RS256", "ES256")
@@ -86,7 +83,7 @@ class PublishedKeys:
         self._fetched_at = float("-inf")
 
     def find(self, kid: str | None) -> Key:
-        """Return the key of that id; a token without one is good where there is but one key."""
+        """Return the key with that id; without an id, the only key. Raises a TRPCError if there is none."""
         if self._keys and self._clock() - self._fetched_at > MAX_AGE:
             self._refresh(patience=0)
         key = self._known(kid)
@@ -107,7 +104,7 @@ class PublishedKeys:
         return keys.get(kid)
 
     def _refresh(self, patience: float) -> None:
-        """Fetch the keys, unless that was tried just now; a thread that finds another at it waits for so long."""
+        """Fetch the keys, unless that was tried recently. While another thread fetches them, wait for so long."""
         if not self._fetching.acquire(timeout=patience):
             return
         try:
@@ -124,13 +121,13 @@ class PublishedKeys:
 
 
 class _KeySet(BaseModel):
-    """A JWKS, each key still as it came."""
+    """A JWKS; the keys in it are not parsed yet."""
 
     keys: list[dict[str, Any]]
 
 
 def _fetched(url: str) -> bytes:
-    """Return the document; a redirect is an error: the settings name the place that is trusted."""
+    """Return the document. A redirect is an error: only the URL in the settings is trusted."""
     body = bytearray()
     try:
         with (
@@ -150,17 +147,17 @@ def _fetched(url: str) -> bytes:
 
 def _session() -> requests.Session:
     session = requests.Session()
-    # No proxy, netrc or certificates from the environment: who answers in the URL's place says whose tokens are good.
+    # No proxy, netrc or certificates from the environment: whatever answers decides which tokens are valid.
     session.trust_env = False
     return session
 
 
 def _keys(document: bytes) -> Mapping[str, Key]:
-    """Return the keys by id that can verify signatures; what else is published is not ours to judge."""
+    """Return the keys for signatures by id; other published keys are ignored."""
     try:
         published = _KeySet.model_validate_json(document).keys
     except ValidationError:
-        raise KeysUnavailable(_advice("answered what is no JWKS")) from None
+        raise KeysUnavailable(_advice("did not return a JWKS")) from None
     usable = [key for one in published if (key := _imported(one)) is not None]
     if not usable:
         raise KeysUnavailable(_advice("published no key for RS256 or ES256"))

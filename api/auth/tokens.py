@@ -1,7 +1,4 @@
-"""Tokens as text: made for development, and read for what they claim. Pure: the time and the keys are handed in.
-
-What does not belong here: HTTP, fetching keys.
-"""
+"""Creates tokens for development, and verifies tokens. Pure: the time and the keys are arguments."""
 
 from datetime import datetime, timedelta
 
@@ -19,13 +16,13 @@ from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.errors import PermanentError
 
 AUDIENCE = "mailchimp-pipeline"
-"""What `aud` must be, or hold: a token made for another service is none for this one."""
+"""The value that `aud` must be or contain: a token for another service is not valid here."""
 
 MAX_LIFETIME = timedelta(days=30)
-"""A token that is good for longer is refused: nobody can call it back once it has leaked."""
+"""A token with a longer lifetime is refused: a leaked token cannot be revoked."""
 
 LEEWAY = timedelta(seconds=30)
-"""How far the clocks of the issuer and of this machine may be apart."""
+"""The accepted difference between the clocks of the issuer and of this machine."""
 
 DEFAULT_LIFETIME = timedelta(hours=12)
 
@@ -35,11 +32,11 @@ _ACTORS = "must have 1 to 255 printable characters and be none of the pipeline's
 
 
 class TokenNotMade(PermanentError):
-    """A token that this API would refuse."""
+    """The token would be refused by this API."""
 
 
 class _Claims(BaseModel):
-    """What a token must claim; other claims are the issuer's business."""
+    """The claims that a token must have; others are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
@@ -53,7 +50,7 @@ class _Claims(BaseModel):
     iat: FiniteFloat | None = None
 
 
-def make_token(  # noqa: PLR0913 - a token is made of these, all of them named
+def make_token(  # noqa: PLR0913 - the claims of a token, all by name
     secret: str,
     *,
     organisation_id: str,
@@ -88,10 +85,10 @@ def make_token(  # noqa: PLR0913 - a token is made of these, all of them named
 def read_token(
     token: str, keys: VerificationKeys, keyring: Keyring, now: datetime, *, issuer: str | None = None
 ) -> Caller:
-    """Return who calls, by a token whose signature, times and audience are right. Raises `Unauthenticated`.
+    """Return the caller of a token with a valid signature, times, audience and issuer. Raises `Unauthenticated`.
 
-    Where an issuer is given, nobody else's tokens are good. What the keys raise passes: that keys cannot be
-    fetched is nothing the caller could mend. The keyring hashes a `sub` that may be an e-mail address.
+    Errors of the keys pass through: the caller cannot do anything about keys that cannot be fetched. The keyring
+    hashes a `sub` that may be an e-mail address.
     """
     claims = _claims(_verified_payload(token, keys))
     _check_times(claims, now)
@@ -114,7 +111,7 @@ def _verified_payload(token: str, keys: VerificationKeys) -> bytes:
 
     if len(token) > MAX_TOKEN_LENGTH:
         raise Unauthenticated("The token is too long: sign in again")
-    # Issuers add header parameters of their own; those that must be understood they list under `crit`.
+    # Issuers add header parameters of their own; `crit` lists those that must be understood.
     registry = JWSRegistry(algorithms=keys.algorithms, strict_check_header=False)
     try:
         payload = jws.deserialize_compact(token, key_of, registry=registry).payload
@@ -123,7 +120,7 @@ def _verified_payload(token: str, keys: VerificationKeys) -> bytes:
         raise Unauthenticated(f"The token's algorithm is not accepted here: it must be {accepted}") from None
     except BadSignatureError:
         raise Unauthenticated("The token's signature is wrong: it was changed, or signed with another key") from None
-    except (JoseError, ValueError, TypeError):  # TypeError: joserfc reads `crit` before it knows that it is a list
+    except (JoseError, ValueError, TypeError):  # TypeError: joserfc does not check that `crit` is a list
         raise Unauthenticated("The bearer token cannot be read: send the token as you got it") from None
     return payload or b""
 
@@ -139,7 +136,7 @@ def _claims(payload: bytes) -> _Claims:
 
 
 def _check_times(claims: _Claims, now: datetime) -> None:
-    """Raise unless the token is good now. In seconds: a date of any size can be claimed, not every one exists."""
+    """Raise unless the token is valid now. In seconds: not every number in a claim is a date."""
     moment, leeway = now.timestamp(), LEEWAY.total_seconds()
     if claims.exp <= moment - leeway:
         raise Unauthenticated("The token has expired: sign in again")

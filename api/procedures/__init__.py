@@ -1,6 +1,6 @@
-"""What the API does, a module for each router: `mailchimp.connection`, `.segments`, `.campaigns`, `.preferences`...
+"""The procedures, a module for each router: `mailchimp.connection`, `.segments`, `.campaigns`, `.preferences`...
 
-A procedure is: an input that is right by its type, one or two calls, a return. `registry` lists them all, `context`
-is what each is given. What does not belong here: the wire (`api.trpc`), who calls (`api.auth`), rules of the
-business (`mailchimp_pipeline`), how failures are told (`api.error_mapping`).
+A procedure validates its input by type, makes one or two calls, and returns. `registry` lists all procedures, and each
+gets a `context`. What does not belong here: the protocol (`api.trpc`), authentication (`api.auth`), the rules of the
+business (`mailchimp_pipeline`), error codes (`api.error_mapping`).
 """

@@ -1,4 +1,4 @@
-"""`mailchimp.audit`: who changed what. For every role, for it holds no personal data and auditors may only read."""
+"""`mailchimp.audit`: who changed what. Every role may read it: it contains no personal data."""
 
 from typing import Annotated, Any, Self
 
@@ -18,10 +18,10 @@ _CONTACTS = frozenset(EntityType)
 
 
 class AuditInput(PageInput):
-    """Which page of the log: of all of it, or of one thing's entries."""
+    """A page of the log, or of the entries about one entity."""
 
     entity_type: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")] | None = None
-    """What kind of thing, such as `segment`; goes with `entityId`."""
+    """The kind of entity, such as `segment`; needs `entityId`."""
     entity_id: EntityId | None = None
 
     @model_validator(mode="after")
@@ -31,7 +31,7 @@ class AuditInput(PageInput):
         return self
 
     def entity(self, session: OrganisationSession, keyring: Keyring) -> audit.Entity | None:
-        """Return the thing whose entries are wanted, as the log names it."""
+        """Return the entity as the log names it, or None for all entries."""
         if not self.entity_type or not self.entity_id:
             return None
         if self.entity_type in _CONTACTS:
@@ -43,18 +43,18 @@ class AuditEntry(WireModel):
     """One change of state."""
 
     actor: str
-    """Who did it: a token's `sub`, `user-` and a keyed hash where that may be an e-mail address, or the pipeline."""
+    """The `sub` of a token, `user-` and a keyed hash if that may be an e-mail address, or the pipeline."""
     action: str
-    """What was done, such as `segment.created`."""
+    """The change, such as `segment.created`."""
     entity_type: str
     entity_id: str
-    """The thing's id; of a contact whose id may be an e-mail address, a keyed hash."""
+    """The id of the entity; a keyed hash if it may be an e-mail address."""
     at: UtcTime
     details: dict[str, Any]
 
 
 class AuditPage(WireModel):
-    """Some entries, newest first."""
+    """A page of entries, the newest first."""
 
     items: list[AuditEntry]
     next_cursor: str | None
@@ -62,7 +62,7 @@ class AuditPage(WireModel):
 
 @router.query("list")
 def list_entries(context: Context, wanted: AuditInput | None) -> AuditPage:
-    """Return a page of the audit log, newest first."""
+    """Return a page of the audit log, the newest entries first."""
     asked = wanted or AuditInput()
     with context.session() as session:
         entity = asked.entity(session, context.parts.keyring)

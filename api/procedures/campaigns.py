@@ -1,6 +1,6 @@
-"""`mailchimp.campaigns`: campaigns made in Mailchimp, tracked here: how they do, and how that came about.
+"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of these.
 
-What does not belong here: the refresh every six hours, which Dagster does.
+What does not belong here: the refresh every six hours, which Dagster runs.
 """
 
 from dataclasses import asdict
@@ -33,13 +33,13 @@ class TrackInput(WireModel):
 
 
 class HistoryInput(PageInput):
-    """Which page of a campaign's history."""
+    """A page of a campaign's history."""
 
     id: str
 
 
-class Campaign(WireModel):
-    """A tracked campaign with its latest figures; they are null until mail of it went out."""
+class CampaignView(WireModel):
+    """A tracked campaign with its latest figures, which are null until it is sent."""
 
     id: str
     mailchimp_campaign_id: str
@@ -48,28 +48,28 @@ class Campaign(WireModel):
     mailchimp_list_id: str | None
     status: CampaignStatus
     open_rate: Rate | None
-    """The share of those whom it reached that opened it, 0 to 1, as Mailchimp gives it."""
+    """The share of delivered e-mails that were opened, 0 to 1, as Mailchimp reports it."""
     click_rate: Rate | None
-    """The share of those whom it reached that clicked, 0 to 1."""
+    """The share of delivered e-mails with a click, 0 to 1."""
     emails_sent: int | None
     unique_opens: int | None
     unique_clicks: int | None
     send_time: UtcTime | None
     last_refreshed_at: UtcTime | None
     missing_since: UtcTime | None
-    """When it was found deleted or archived at Mailchimp; the figures stay as they were."""
+    """When it was found deleted or archived at Mailchimp; the figures stay."""
     created_at: UtcTime
 
 
 class CampaignPage(WireModel):
-    """Some campaigns, those tracked last first."""
+    """A page of campaigns, the last tracked first."""
 
-    items: list[Campaign]
+    items: list[CampaignView]
     next_cursor: str | None
 
 
 class CampaignStats(WireModel):
-    """A campaign's figures as one refresh found them."""
+    """The figures of a campaign at one refresh."""
 
     refreshed_at: UtcTime
     status: CampaignStatus
@@ -78,7 +78,7 @@ class CampaignStats(WireModel):
     unique_opens: int
     open_rate: Rate
     open_rate_without_machine_opens: Rate | None
-    """The open rate without what mail programs opened by themselves; null for mail from before 22 June 2024."""
+    """The open rate without opens by mail programs; null for campaigns sent before 22 June 2024."""
     clicks: int
     unique_clicks: int
     click_rate: Rate
@@ -87,7 +87,7 @@ class CampaignStats(WireModel):
 
 
 class CampaignHistory(WireModel):
-    """Some of a campaign's figures, the latest first."""
+    """A page of a campaign's figures, the latest first."""
 
     items: list[CampaignStats]
     next_cursor: str | None
@@ -95,25 +95,25 @@ class CampaignHistory(WireModel):
 
 @router.query("list")
 def list_campaigns(context: Context, wanted: PageInput | None) -> CampaignPage:
-    """Return a page of the tracked campaigns, those tracked last first."""
+    """Return a page of the tracked campaigns, the last tracked first."""
     asked = wanted or PageInput()
     with context.session() as session:
         return CampaignPage.model_validate(CampaignStore(session).list(limit=asked.limit, cursor=asked.cursor))
 
 
 @router.query("get")
-def get(context: Context, wanted: CampaignInput) -> Campaign:
+def get(context: Context, wanted: CampaignInput) -> CampaignView:
     """Return one tracked campaign."""
     with context.session() as session:
         found = CampaignStore(session).get(wanted.id)
     if found is None:
         raise not_found("campaign")
-    return Campaign.model_validate(found)
+    return CampaignView.model_validate(found)
 
 
 @router.query("history")
 def history(context: Context, wanted: HistoryInput) -> CampaignHistory:
-    """Return a page of a campaign's figures over time, the latest first; each refresh that found any added some."""
+    """Return a page of a campaign's figures over time, the latest first."""
     with context.session() as session:
         found = CampaignStore(session).history(wanted.id, limit=wanted.limit, cursor=wanted.cursor)
     if found is None:
@@ -122,8 +122,8 @@ def history(context: Context, wanted: HistoryInput) -> CampaignHistory:
 
 
 @router.mutation("trackCampaign")
-def track_campaign(context: Context, wanted: TrackInput) -> Campaign:
-    """Track a campaign of the connected account, with its figures of now; tracked again, it is refreshed."""
+def track_campaign(context: Context, wanted: TrackInput) -> CampaignView:
+    """Track a campaign of the connected account, with its current figures. A tracked campaign is refreshed."""
     asked_at = context.clock()
     given = wanted.mailchimp_campaign_id
     with context.mailchimp() as mailchimp:
@@ -138,12 +138,13 @@ def track_campaign(context: Context, wanted: TrackInput) -> Campaign:
         )
     with context.session() as session:
         store = CampaignStore(session)
-        return Campaign.model_validate(store.track(snapshot, seen_at=asked_at, by=context.actor, at=context.clock()))
+        tracked = store.track(snapshot, seen_at=asked_at, by=context.actor, at=context.clock())
+        return CampaignView.model_validate(tracked)
 
 
 @router.mutation("refreshStats")
-def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
-    """Refresh a campaign now; one that Mailchimp no longer has is marked as missing, and keeps its figures."""
+def refresh_stats(context: Context, wanted: CampaignInput) -> CampaignView:
+    """Refresh a campaign now. If Mailchimp no longer has it, it is marked as missing and keeps its figures."""
     tracked, asked_at = get(context, wanted), context.clock()
     with context.mailchimp() as mailchimp:
         found = refresh(tracked.status, mailchimp.snapshot(tracked.mailchimp_campaign_id), asked_at)
@@ -151,7 +152,7 @@ def refresh_stats(context: Context, wanted: CampaignInput) -> Campaign:
         refreshed = CampaignStore(session).write(tracked.id, found, by=context.actor, at=context.clock())
     if refreshed is None:
         raise not_found("campaign")
-    return Campaign.model_validate(refreshed)
+    return CampaignView.model_validate(refreshed)
 
 
 def _shown(stats: Stats) -> CampaignStats:

@@ -1,4 +1,4 @@
-"""`mailchimp.connection`: the organisation's account at Mailchimp. The API key comes in and never goes out."""
+"""`mailchimp.connection`: the organisation's account at Mailchimp. No procedure returns the API key."""
 
 from pydantic import SecretStr
 
@@ -17,13 +17,13 @@ router: Router[Context] = Router("mailchimp.connection")
 
 
 class ConnectInput(WireModel):
-    """The key of the account to connect."""
+    """The API key of the account to connect."""
 
     api_key: SecretStr
-    """Letters and digits, then the account's data centre, such as -us6."""
+    """Letters and digits, followed by the account's data centre, such as -us6."""
 
 
-class Connection(WireModel):
+class ConnectionView(WireModel):
     """The organisation's connection to its Mailchimp account."""
 
     id: str
@@ -32,18 +32,18 @@ class Connection(WireModel):
     account_name: str
     data_center: str
     api_key_hint: str
-    """The last characters of the API key, to tell keys apart by."""
+    """The last characters of the API key."""
     sync_status: SegmentStatus
-    """The worst of the segments: error, syncing, pending, synced."""
+    """The worst status of the segments: error, syncing, pending, synced."""
     connected_at: UtcTime
     last_synced_at: UtcTime | None
-    """When a segment was last synced."""
+    """The last successful sync of a segment."""
     key_refused_at: UtcTime | None
-    """Since when Mailchimp refuses the API key; null where it takes it."""
+    """Since when Mailchimp refuses the API key; null if it accepts it."""
     soft_deleted_at: UtcTime | None
 
 
-class Audience(WireModel):
+class AudienceView(WireModel):
     """An audience of the account."""
 
     id: str
@@ -53,18 +53,18 @@ class Audience(WireModel):
 
 
 @router.query("get")
-def get(context: Context) -> Connection | None:
-    """Return the organisation's connection, null where it has none."""
+def get(context: Context) -> ConnectionView | None:
+    """Return the organisation's connection; null if it has none."""
     with context.session() as session:
         found = ConnectionStore(session, context.parts.keyring).live()
         return found and _shown(session, found)
 
 
 @router.mutation("connect", role=Role.ADMIN)
-def connect(context: Context, wanted: ConnectInput) -> Connection:
-    """Connect the account that the key opens, once Mailchimp has accepted it; takes the place of the one before.
+def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
+    """Connect the account of an API key that Mailchimp accepts; it replaces the previous connection.
 
-    Raises CONFLICT where another organisation is connected to the account.
+    Raises CONFLICT if another organisation is connected to the account.
     """
     api_key = _parsed(wanted.api_key)
     context = context.in_time()
@@ -84,8 +84,8 @@ def connect(context: Context, wanted: ConnectInput) -> Connection:
 
 
 @router.mutation("disconnect", role=Role.ADMIN)
-def disconnect(context: Context) -> Connection:
-    """End the connection and forget its key; segments and campaigns stay, syncs that were asked for do not."""
+def disconnect(context: Context) -> ConnectionView:
+    """End the connection and delete its key. Segments and campaigns stay; requested syncs end."""
     context = context.in_time()
     webhooks = context.webhook_registration()
     with context.session() as session:
@@ -103,23 +103,23 @@ def disconnect(context: Context) -> Connection:
 
 
 @router.query("listAudiences")
-def list_audiences(context: Context) -> list[Audience]:
+def list_audiences(context: Context) -> list[AudienceView]:
     """Return all audiences of the account, the oldest first."""
     with context.mailchimp() as mailchimp:
-        return [Audience.model_validate(audience) for audience in mailchimp.audiences()]
+        return [AudienceView.model_validate(audience) for audience in mailchimp.audiences()]
 
 
 def _parsed(text: SecretStr) -> ApiKey:
     try:
-        # Copied from a web page, a key often comes with blanks around it.
+        # A key that was copied from a web page often has blanks around it.
         return ApiKey.parse(text.get_secret_value().strip())
     except MalformedApiKey as malformed:
         raise TRPCError("BAD_REQUEST", str(malformed), {"apiKey": [str(malformed)]}) from None
 
 
-def _shown(session: OrganisationSession, connection: connections.Connection) -> Connection:
+def _shown(session: OrganisationSession, connection: connections.Connection) -> ConnectionView:
     segments = summary(session)
-    return Connection(
+    return ConnectionView(
         id=connection.id,
         organisation_id=connection.organisation_id,
         account_id=connection.account_id,

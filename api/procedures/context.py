@@ -1,7 +1,4 @@
-"""What each procedure is given: who calls, and the parts of the pipeline, narrowed to the caller's organisation.
-
-What does not belong here: what a procedure does.
-"""
+"""The context of a call: the caller, and the parts of the pipeline for the caller's organisation."""
 
 import time
 from collections.abc import Generator
@@ -19,8 +16,7 @@ from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
-from mailchimp_pipeline.mailchimp import KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.services.resources import NotConnected, Resources
@@ -28,24 +24,23 @@ from mailchimp_pipeline.services.resources import NotConnected, Resources
 _log = logger("api.procedures")
 
 _SLOT_SECONDS = 5.0
-"""How long a call waits while syncs use all of the account's connections."""
+"""How long a call waits while syncs use all connections of the account."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a call waits: for Mailchimp, and for its turn at what costs much."""
+class CallBudget:
+    """How long a call waits for Mailchimp."""
 
     retries: Retries
     timeouts: Timeouts
     mailchimp_seconds: float = 20.0
-    """From when Mailchimp is opened; after that no request is begun, and what it was for is left to the next run."""
-    turn_seconds: float = 15.0
+    """Since the client was opened. Later, no request to Mailchimp is begun; the next run does the rest."""
 
 
-PATIENCE = Patience(
+CALL_BUDGET = CallBudget(
     Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0, total=20.0)
 )
-"""That of a person who waits for the answer, and can ask again."""
+"""A person waits for the answer, and can try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +49,29 @@ class Context:
 
     caller: Caller
     parts: Resources
-    patience: Patience = PATIENCE
+    budget: CallBudget = CALL_BUDGET
     clock: Clock = utc_now
     mailchimp_until: float | None = None
-    """By the monotonic clock; None: each time that Mailchimp is opened the time begins anew."""
+    """A time of the monotonic clock. None: each client has `mailchimp_seconds` of its own."""
 
     def in_time(self) -> "Context":
-        """Return the call with one time for Mailchimp, however often that is opened."""
+        """Return a context whose clients share one deadline."""
         return replace(self, mailchimp_until=self._mailchimp_until)
 
     @property
     def _mailchimp_until(self) -> float:
         if self.mailchimp_until is not None:
             return self.mailchimp_until
-        return time.monotonic() + self.patience.mailchimp_seconds
+        return time.monotonic() + self.budget.mailchimp_seconds
 
     @property
     def actor(self) -> str:
-        """Who calls, for the audit log."""
+        """The name of the caller in the audit log."""
         return self.caller.actor
 
     @property
     def organisation_id(self) -> str:
-        """Whose rows there are."""
+        """The organisation whose rows the caller sees."""
         return self.caller.organisation_id
 
     @property
@@ -85,14 +80,14 @@ class Context:
         return self.caller.role
 
     def session(self) -> AbstractContextManager[OrganisationSession]:
-        """Open a transaction of the organisation; never around a call to Mailchimp, which may take long."""
+        """Open a transaction of the organisation. Never call Mailchimp in it: that may take long."""
         return self.parts.database.organisation(self.organisation_id)
 
     @contextmanager
     def mailchimp(self) -> Generator[MailchimpClient]:
-        """Yield the organisation's Mailchimp. Raises `NotConnected`. What it makes of the key is noted.
+        """Yield a client for the organisation's account, which records whether the key is refused.
 
-        With the key as it is now: another process may have replaced it since the last call.
+        The key is read each time: another process may have replaced it. Raises `NotConnected`.
         """
         with self.session() as session:
             store = ConnectionStore(session, self.parts.keyring)
@@ -105,11 +100,11 @@ class Context:
             yield client
 
     def webhook_registration(self) -> Registration:
-        """Return what makes and removes the organisation's webhooks."""
+        """Return the registration of the organisation's webhooks."""
         return self.parts.webhook_registration(self.organisation_id, self.actor, self.mailchimp, clock=self.clock)
 
     def propagate_opt_outs(self) -> None:
-        """Push opt-outs to Mailchimp at once. Where it does not answer the next run does: nobody asks again."""
+        """Push opt-outs to Mailchimp. If Mailchimp does not answer, the next run pushes them."""
         records = DatabaseRecords(self.parts.database, self.parts.keyring, self.clock)
         try:
             propagate_opt_outs(self.organisation_id, self.mailchimp, records=records)
@@ -117,16 +112,16 @@ class Context:
             _log.warning("opt-outs outstanding", organisation_id=self.organisation_id, failure=type(error).__name__)
 
     def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
-        """Return the Mailchimp that a key opens, for one call. Whose slots that takes, only its answer says."""
+        """Return a client for an API key. It uses no slots of an account: the account is not known yet."""
         return self._client(api_key, ThreadSlots(1))
 
-    def _client(self, api_key: ApiKey, slots: Slots, key_watch: KeyWatch | None = None) -> MailchimpClient:
+    def _client(self, api_key: ApiKey, slots: ConnectionSlots, key_watch: KeyWatch | None = None) -> MailchimpClient:
         return MailchimpClient(
             api_key,
             slots=TimedSlots(slots, self._mailchimp_until),
             root=self.parts.settings.api_root,
-            retries=self.patience.retries,
-            timeouts=self.patience.timeouts,
+            retries=self.budget.retries,
+            timeouts=self.budget.timeouts,
             proxy=self.parts.settings.proxy,
             key_watch=key_watch,
         )

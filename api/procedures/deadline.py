@@ -1,6 +1,6 @@
-"""The time that a call of the API has for Mailchimp, in however many requests: a person waits for its answer.
+"""The deadline of a call for all its requests to Mailchimp.
 
-What does not belong here: how long one request may take (`context.Patience`).
+What does not belong here: the time-outs of one request (`context.CallBudget`).
 """
 
 import time
@@ -13,7 +13,7 @@ from mailchimp_pipeline.mailchimp import ConnectionSlots
 
 
 class OutOfTime(TransientError):
-    """The call's time was over before all was asked."""
+    """The deadline of the call has passed before its last request to Mailchimp."""
 
     def __init__(self) -> None:
         super().__init__("Mailchimp answered too slowly for all of it to be asked in time. Try again later.")
@@ -21,7 +21,7 @@ class OutOfTime(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class TimedSlots:
-    """An account's connections, of which none is given from `end` on, by the clock. Raises `OutOfTime`."""
+    """The connection slots of an account until `end`, a time of the clock."""
 
     slots: ConnectionSlots
     end: float
@@ -29,7 +29,7 @@ class TimedSlots:
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one connection, waiting until one is free."""
+        """Hold one connection, waiting until one is free. Raises `OutOfTime` after the end."""
         if self.clock() > self.end:
             raise OutOfTime
         with self.slots.slot():

@@ -1,16 +1,16 @@
-"""`mailchimp.preferences.gdprDelete` and `.export`: what the law lets a contact ask for. For administrators.
+"""`mailchimp.preferences.gdprDelete` and `.export`: the rights of a contact under the GDPR, for administrators.
 
-What does not belong here: what contacts said (`preferences`), what an erasure does (`mailchimp_pipeline.erasure`).
+What does not belong here: consent (`preferences`), the steps of an erasure (`mailchimp_pipeline.erasure`).
 """
 
 import time
 from collections.abc import Callable
 from typing import Any
 
-from api.error_mapping import told
+from api.error_mapping import public_message
 from api.procedures.context import Context
 from api.procedures.inputs import EntityInput
-from api.procedures.preferences import Preference
+from api.procedures.preferences import PreferenceView
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
@@ -20,21 +20,21 @@ from mailchimp_pipeline.services.export_contact import Disclosure
 router: Router[Context] = Router("mailchimp.preferences")
 
 _SECONDS = 20.0
-"""How long a call goes on to ask Mailchimp: a person waits for the answer, and the rest is done without them."""
+"""How long a call sends requests to Mailchimp. A run does the rest."""
 
 
 class Erasure(WireModel):
-    """How far the erasure of a contact has come."""
+    """The state of an erasure."""
 
     entity_id: str
     entity_type: EntityType
     status: ErasureStatus
-    """Completed once Mailchimp has confirmed it for every audience; until then it goes on by itself."""
+    """Completed once Mailchimp has confirmed it for every audience; until then it is retried."""
     audiences: int
-    """In how many audiences the contact is or was."""
+    """The number of audiences with the contact, now or before."""
 
 
-class Membership(WireModel):
+class MembershipView(WireModel):
     """The contact in a segment."""
 
     segment_id: str
@@ -46,21 +46,21 @@ class Membership(WireModel):
 
 
 class Sending(WireModel):
-    """What was sent of the contact to an audience, and when."""
+    """What was sent about the contact to an audience, and when."""
 
     mailchimp_list_id: str
     email: str | None
     subscriber_hash: str
     contact_id: str | None
     status: str | None
-    """Mailchimp's status of the contact, as it was read last; `removed` where we archived it."""
+    """Mailchimp's last known status of the contact; `removed` if the pipeline archived it."""
     first_pushed_at: UtcTime | None
     pushed_at: UtcTime | None
     changed_at: UtcTime | None
 
 
 class RejectedSending(WireModel):
-    """Why Mailchimp did not accept the contact in an audience."""
+    """The reason for which Mailchimp rejected the contact in an audience."""
 
     mailchimp_list_id: str
     subscriber_hash: str
@@ -70,19 +70,19 @@ class RejectedSending(WireModel):
 
 
 class Statement(WireModel):
-    """A consent statement of the contact, or one that was made at its address."""
+    """A consent statement of the contact, or one recorded for its address."""
 
     opted_in: bool
     source: str
     stated_at: UtcTime
     subscriber_hash: str | None
     mailchimp_list_id: str | None
-    """The audience in which it was made, null where it was made here."""
+    """The audience in which it was made; null if it was recorded by the API."""
     channel: Channel | None
 
 
 class PastErasure(WireModel):
-    """An erasure that was asked for."""
+    """A requested erasure."""
 
     status: ErasureStatus
     requested_at: UtcTime
@@ -90,7 +90,7 @@ class PastErasure(WireModel):
 
 
 class ContactAuditEntry(WireModel):
-    """A change of what is kept about the contact."""
+    """An entry of the audit log about the contact."""
 
     actor: str
     action: str
@@ -99,45 +99,45 @@ class ContactAuditEntry(WireModel):
 
 
 class AudienceEntry(WireModel):
-    """The contact in an audience, now."""
+    """The contact as a member of an audience."""
 
     mailchimp_list_id: str
     mailchimp_list_name: str
     member: dict[str, Any]
-    """All that Mailchimp says of it, in its own words."""
+    """The member as Mailchimp returns it."""
 
 
 class MailchimpHoldings(WireModel):
-    """What Mailchimp holds now."""
+    """The data at Mailchimp."""
 
     entries: list[AudienceEntry]
     incomplete_because: str | None
-    """Why not all audiences could be asked, null where all were."""
+    """Why some audiences could not be read; null if all were."""
 
 
 class ContactExport(WireModel):
-    """Everything held about a contact."""
+    """All data about a contact."""
 
     entity_id: str
     entity_type: EntityType
     exported_at: UtcTime
-    preference: Preference | None
+    preference: PreferenceView | None
     statements: list[Statement]
     """The consent statements, the oldest first."""
-    memberships: list[Membership]
+    memberships: list[MembershipView]
     sent: list[Sending]
     rejected: list[RejectedSending]
     erasures: list[PastErasure]
     audit: list[ContactAuditEntry]
-    """The entries about the contact, newest first."""
+    """The entries about the contact, the newest first."""
     mailchimp: MailchimpHoldings
     source_asked: bool
-    """Whether the contact's present address was known; without it Mailchimp was asked for the former ones alone."""
+    """Whether the source was read; if not, Mailchimp was searched only for addresses known from before."""
 
 
 @router.mutation("gdprDelete", role=Role.ADMIN)
 def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
-    """Erase a contact here and in every audience; pending until Mailchimp has confirmed it for each of them."""
+    """Erase a contact in the database and in every audience; pending until Mailchimp has confirmed each."""
     erasures = context.parts.erasures(lambda _organisation_id: context.mailchimp(), clock=context.clock)
     contact = (wanted.entity_type, wanted.entity_id)
     attempt = erasures.erase(context.organisation_id, contact, by=context.actor, stopping=_after(_SECONDS))
@@ -149,10 +149,10 @@ def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
     )
 
 
-# A mutation, though it reads: its answer must lie in no cache, its input in no URL, and that it was asked is told.
+# A mutation, although it only reads: no cache may keep the answer, no URL the input, and the audit log has an entry.
 @router.mutation("export", role=Role.ADMIN)
 def export(context: Context, wanted: EntityInput) -> ContactExport:
-    """Return everything held about a contact: here, and at Mailchimp as far as it answers. Noted in the audit log."""
+    """Return all data about a contact, in the database and at Mailchimp. The audit log has an entry."""
     export = context.parts.export_contact(lambda _organisation_id: context.mailchimp())
     contact = (wanted.entity_type, wanted.entity_id)
     return _shown(export.export(context.organisation_id, contact, by=context.actor))
@@ -164,9 +164,9 @@ def _shown(found: Disclosure) -> ContactExport:
         entity_id=found.entity_id,
         entity_type=found.entity_type,
         exported_at=found.at,
-        preference=held.preference and Preference.model_validate(held.preference),
+        preference=held.preference and PreferenceView.model_validate(held.preference),
         statements=[Statement.model_validate(statement) for statement in held.statements],
-        memberships=[Membership.model_validate(row) for row in held.memberships],
+        memberships=[MembershipView.model_validate(row) for row in held.memberships],
         sent=[Sending.model_validate(row) for row in held.audience_members],
         rejected=[RejectedSending.model_validate(row) for row in held.rejections],
         erasures=[PastErasure.model_validate(request) for request in held.erasures],
@@ -180,7 +180,7 @@ def _shown(found: Disclosure) -> ContactExport:
                 )
                 for there in found.members
             ],
-            incomplete_because=found.mailchimp_problem and told(found.mailchimp_problem),
+            incomplete_because=found.mailchimp_problem and public_message(found.mailchimp_problem),
         ),
         source_asked=found.source_problem is None,
     )

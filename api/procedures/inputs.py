@@ -1,6 +1,6 @@
-"""What inputs of several procedures are made of: texts that can be stored, and which page of a list.
+"""Types that the inputs of several procedures use: texts, ids and pages.
 
-What does not belong here: the input of one procedure, which stands beside it.
+What does not belong here: the input of one procedure.
 """
 
 import re
@@ -14,9 +14,9 @@ from mailchimp_pipeline.segments import STORABLE_TEXT
 
 
 def without_address(text: str) -> str:
-    """Return the text. Raises ValueError if it holds an e-mail address, which no erasure would reach there."""
+    """Return the text. Raises `ValueError` if it contains an e-mail address: an erasure would not find it there."""
     if _ADDRESS.search(normalised(text)):
-        raise ValueError("an e-mail address must not be kept here: an erasure would not reach it")
+        raise ValueError("an e-mail address must not be stored here: an erasure would not find it")
     return text
 
 
@@ -32,34 +32,34 @@ Description = Annotated[
 ForeignId = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=STORABLE_TEXT)
 ]
-"""An id that another system gave, such as an audience's."""
+"""An id of another system, such as that of an audience."""
 
 
 def _normalised(entity_id: str) -> str:
     if not (found := normalised(entity_id)):
-        raise ValueError("the id has only characters that are not seen")
+        raise ValueError("the id has only invisible characters")
     return found
 
 
 EntityId = Annotated[ForeignId, AfterValidator(_normalised)]
-"""An employee's or vendor's id, in the form in which the contacts of the source have theirs."""
+"""The id of an employee or vendor, normalised as in the source."""
 
 
-def left_out() -> Any:  # noqa: ANN401 - stands for a value of any field
-    """Return the default of a field that may be left out but not be null; `model_fields_set` tells whether it was.
+def left_out() -> Any:  # noqa: ANN401 - the default of any field
+    """Return the default of a field that may be left out but not be null; `model_fields_set` shows which were sent.
 
-    A factory, so that no default stands in the documents.
+    A factory, so that the JSON Schema has no default.
     """
     return None
 
 
 class PageInput(WireModel):
-    """Which page of a list."""
+    """A page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    """How many items at most."""
+    """The largest number of items."""
     cursor: Annotated[str, StringConstraints(max_length=2000)] | None = None
-    """The `nextCursor` of the page before; without it the first page."""
+    """The `nextCursor` of the previous page; without it, the first page."""
 
 
 class EntityInput(WireModel):
@@ -70,5 +70,5 @@ class EntityInput(WireModel):
 
 
 def not_found(what: str) -> TRPCError:
-    """Return the refusal of an id: deleted, another organisation's, or of nothing at all."""
+    """Return NOT_FOUND, also for the id of a deleted thing or of another organisation."""
     return TRPCError("NOT_FOUND", f"There is no such {what}: it may have been deleted")

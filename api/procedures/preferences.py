@@ -1,4 +1,4 @@
-"""`mailchimp.preferences`: what contacts said about e-mail."""
+"""`mailchimp.preferences`: the consent of contacts, and the consent rule of an organisation."""
 
 from typing import Annotated
 
@@ -19,13 +19,13 @@ router: Router[Context] = Router("mailchimp.preferences")
 
 def _channel(source: str) -> str:
     if may_hold_address(source):
-        raise ValueError("an e-mail address must not be kept here: name the channel that the contact used")
+        raise ValueError("an e-mail address must not be stored here: name the channel that the contact used")
     if source.lower() in RESERVED_SOURCES:
         raise ValueError(f"{source} is written by the pipeline itself: name the channel that the contact used")
     return source
 
 
-# The source goes into the audit log, where nothing is ever deleted: what may be an address must not get there.
+# The source is written to the audit log, which no erasure changes: it must not contain an address.
 ConsentSource = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^@\x00]*$"),
@@ -34,15 +34,15 @@ ConsentSource = Annotated[
 
 
 class OptStatusInput(EntityInput):
-    """What a contact said, and where."""
+    """An opt-in or opt-out of a contact."""
 
     opted_in: bool
     consent_source: ConsentSource
-    """The channel or mechanism, such as `signup form`; never an address, nor `mailchimp`, which is said there."""
+    """The channel, such as `signup form`; not an address, and not `mailchimp`, which the pipeline itself writes."""
 
 
-class Preference(WireModel):
-    """A contact's last word on e-mail; the time of the opposite one stays."""
+class PreferenceView(WireModel):
+    """A contact's latest opt-in or opt-out; the time of the opposite statement stays."""
 
     entity_id: str
     entity_type: EntityType
@@ -54,30 +54,30 @@ class Preference(WireModel):
 
 
 class PreferencePage(WireModel):
-    """Some preferences, those that changed last first."""
+    """A page of preferences, the last changed first."""
 
-    items: list[Preference]
+    items: list[PreferenceView]
     next_cursor: str | None
 
 
 class ConsentRule(WireModel):
-    """Whom the organisation sends to Mailchimp."""
+    """Which contacts the organisation sends to Mailchimp."""
 
     opt_in_only: bool
-    """Only contacts who opted in; otherwise everybody who did not opt out."""
+    """Only contacts who opted in; otherwise all contacts who did not opt out."""
 
 
 @router.query("getForEntity")
-def get_for_entity(context: Context, wanted: EntityInput) -> Preference | None:
-    """Return a contact's preference, null where it never said anything."""
+def get_for_entity(context: Context, wanted: EntityInput) -> PreferenceView | None:
+    """Return a contact's preference; null if there is none."""
     with context.session() as session:
         found = PreferenceStore(session).get(wanted.entity_type, wanted.entity_id)
-        return found and Preference.model_validate(found)
+        return found and PreferenceView.model_validate(found)
 
 
 @router.query("list")
 def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePage:
-    """Return a page of all preferences, those that changed last first."""
+    """Return a page of all preferences, the last changed first."""
     asked = wanted or PageInput()
     with context.session() as session:
         found = PreferenceStore(session).list(limit=asked.limit, cursor=asked.cursor)
@@ -85,8 +85,8 @@ def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePa
 
 
 @router.mutation("updateOptStatus")
-def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
-    """Record that a contact opted in or out; an opt-out goes to Mailchimp at once, or with the next run."""
+def update_opt_status(context: Context, wanted: OptStatusInput) -> PreferenceView:
+    """Record an opt-in or opt-out. An opt-out is pushed to Mailchimp at once, or by the next run."""
     parts = context.parts
     recorded = UpdateOptStatus(parts.database, parts.keyring, lambda: parts.source, context.clock).record(
         context.organisation_id,
@@ -97,19 +97,19 @@ def update_opt_status(context: Context, wanted: OptStatusInput) -> Preference:
     )
     if not wanted.opted_in:
         context.propagate_opt_outs()
-    return Preference.model_validate(recorded)
+    return PreferenceView.model_validate(recorded)
 
 
 @router.query("getConsentRule")
 def get_consent_rule(context: Context) -> ConsentRule:
-    """Return whom the organisation sends to Mailchimp. Raises PRECONDITION_FAILED where it is not connected."""
+    """Return the consent rule. Raises PRECONDITION_FAILED if the organisation is not connected."""
     with context.session() as session:
         return _rule(context, ConnectionStore(session, context.parts.keyring).live())
 
 
 @router.mutation("setConsentRule", role=Role.ADMIN)
 def set_consent_rule(context: Context, wanted: ConsentRule) -> ConsentRule:
-    """Choose whom the organisation sends to Mailchimp, from the next sync on, and also after it connects again."""
+    """Set the consent rule from the next sync on; it stays after the organisation connects again."""
     with context.session() as session:
         store = ConnectionStore(session, context.parts.keyring)
         chosen = store.set_opt_in_only(opt_in_only=wanted.opt_in_only, by=context.actor, at=context.clock())

@@ -1,4 +1,4 @@
-"""All procedures of the API: what is not listed here is not served, typed or documented."""
+"""All procedures of the API: only these are served, typed and documented."""
 
 from api.procedures import audit, campaigns, connection, erasure, preferences, segments
 from api.procedures.context import Context

@@ -1,6 +1,6 @@
-"""`mailchimp.segments`: groups of contacts, each mapped to an audience; made, changed, previewed, asked to be synced.
+"""`mailchimp.segments`: creates, changes and previews segments, and requests syncs.
 
-What does not belong here: syncing, which Dagster does once it is asked for.
+What does not belong here: the sync, which Dagster runs.
 """
 
 from collections import Counter
@@ -10,8 +10,7 @@ from pydantic import AfterValidator, Field
 
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
-from api.procedures.turns import PREVIEWS
-from api.trpc import Router, TRPCError, UtcTime, WireModel
+from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.contacts import EntityType, read_contacts
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
@@ -25,10 +24,10 @@ from mailchimp_pipeline.segments import (
     FilterCriteria,
     OnLeave,
     Population,
+    Segment,
     SegmentStatus,
     SegmentType,
 )
-from mailchimp_pipeline.segments import Segment as StoredSegment
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.sync import Audience, Rejection
 from mailchimp_pipeline.sync.rejections import text as rejection_text
@@ -53,20 +52,20 @@ _KeptCriteria = Annotated[FilterCriteria, AfterValidator(_without_address)]
 
 
 class NewSegmentInput(WireModel):
-    """What a segment is made of."""
+    """The segment to create."""
 
     name: Name
     description: Description | None = None
     segment_type: SegmentType
     mailchimp_list_id: ForeignId
-    """The id of the audience that its members are sent to."""
+    """The audience to which its members are sent."""
     filter_criteria: _KeptCriteria = Field(default_factory=FilterCriteria)
     on_leave: OnLeave = OnLeave.KEEP
-    """What happens at Mailchimp to members who leave the segment."""
+    """What Mailchimp does with members who leave the segment."""
 
 
 class SegmentChangesInput(WireModel):
-    """What to change of a segment; what is left out stays."""
+    """The changes of a segment; a field that is left out stays."""
 
     id: str
     name: Name = Field(default_factory=left_out)
@@ -76,13 +75,13 @@ class SegmentChangesInput(WireModel):
 
     @property
     def changes(self) -> SegmentChanges:
-        """What is to be changed."""
+        """The changed fields."""
         given: Any = {name: getattr(self, name) for name in self.model_fields_set - {"id"}}
         return given
 
 
 class PreviewInput(WireModel):
-    """The contacts that a segment would ask for."""
+    """The segment to preview."""
 
     segment_type: SegmentType
     filter_criteria: FilterCriteria = Field(default_factory=FilterCriteria)
@@ -92,20 +91,20 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class SegmentCounts(WireModel):
-    """How many of the wanted members arrived, by the last sync."""
+    """The outcome of the last sync for the wanted members."""
 
     wanted: Count
     in_audience: Count
     awaiting_confirmation: Count
-    """Members whom Mailchimp asked to confirm."""
+    """Members whom Mailchimp has asked to confirm."""
     rejected: dict[Rejection, Count]
-    """Members whom Mailchimp does not accept, by reason."""
+    """Members whom Mailchimp rejects, by reason."""
     withheld: dict[Rejection, Count]
     """Members who are not sent because of their status in the audience, by reason."""
 
 
-class Segment(WireModel):
-    """A group of contacts that is kept in step with an audience."""
+class SegmentView(WireModel):
+    """A group of contacts that is synced into an audience."""
 
     id: str
     name: str
@@ -119,9 +118,9 @@ class Segment(WireModel):
     last_error: str | None
     """Why the last sync failed, and what to do."""
     member_count: int | None
-    """How many members the last sync found; null before the first."""
+    """The number of members at the last sync; null before the first."""
     counts: SegmentCounts | None = None
-    """What became of the members in the last sync; null where there was none, or it did not come so far."""
+    """The outcome of the last sync; null before the first, or if it failed too early."""
     last_synced_at: UtcTime | None
     created_at: UtcTime
     updated_at: UtcTime
@@ -129,42 +128,42 @@ class Segment(WireModel):
 
 
 class RejectedInput(SegmentInput, PageInput):
-    """Which rejected contacts: a page of those of a segment."""
+    """A page of a segment's rejected contacts."""
 
 
 class RejectedContact(WireModel):
-    """A member of the segment whom Mailchimp does not accept."""
+    """A member of the segment whom Mailchimp rejects."""
 
     entity_id: str
     entity_type: EntityType
     reason: Rejection
     text: str
-    """The reason, for a person to read, and what to do."""
+    """The reason in words, and what to do."""
     attempts: Count
     rejected_at: UtcTime
-    """Since when."""
+    """When Mailchimp rejected it."""
     next_attempt_at: UtcTime | None
-    """When it is sent again; null: once the contact or the audience's merge fields change, if it is not final."""
+    """When it is sent again. Null: when the contact or the merge fields of the audience change, unless final."""
     is_final: bool
-    """Whether it is never sent again by itself."""
+    """Whether it is not sent again without `retryRejected`."""
 
 
 class RejectedPage(WireModel):
-    """Some rejected contacts, the latest first."""
+    """A page of rejected contacts, the latest first."""
 
     items: list[RejectedContact]
     next_cursor: str | None
 
 
 class SegmentPage(WireModel):
-    """Some segments, newest first."""
+    """A page of segments, the newest first."""
 
-    items: list[Segment]
+    items: list[SegmentView]
     next_cursor: str | None
 
 
 class Preview(WireModel):
-    """How many contacts match, and how many of them would be members; the others by what excludes them."""
+    """The number of matching contacts, of members among them, and of the others by what excludes them."""
 
     matching: Count
     members: Count
@@ -173,7 +172,7 @@ class Preview(WireModel):
 
 @router.query("list")
 def list_segments(context: Context, wanted: PageInput | None) -> SegmentPage:
-    """Return a page of segments, newest first."""
+    """Return a page of segments, the newest first."""
     asked = wanted or PageInput()
     with context.session() as session:
         found = SegmentStore(session).list(limit=asked.limit, cursor=asked.cursor)
@@ -181,17 +180,17 @@ def list_segments(context: Context, wanted: PageInput | None) -> SegmentPage:
 
 
 @router.query("get")
-def get(context: Context, wanted: SegmentInput) -> Segment:
+def get(context: Context, wanted: SegmentInput) -> SegmentView:
     """Return one segment."""
     with context.session() as session:
         return shown(_require(session, wanted.id))
 
 
 @router.mutation("create")
-def create(context: Context, wanted: NewSegmentInput) -> Segment:
-    """Make a segment; it is synced with the next scheduled sync, or when asked.
+def create(context: Context, wanted: NewSegmentInput) -> SegmentView:
+    """Create a segment. It is synced by the next scheduled sync, or on request.
 
-    Raises CONFLICT where a segment of another organisation feeds the audience.
+    Raises CONFLICT if a segment of another organisation uses the audience.
     """
     audience = _audience(context, wanted.mailchimp_list_id)
     new = NewSegment(
@@ -210,8 +209,8 @@ def create(context: Context, wanted: NewSegmentInput) -> Segment:
 
 
 @router.mutation("update")
-def update(context: Context, wanted: SegmentChangesInput) -> Segment:
-    """Change a segment's name, description, filter criteria, or what happens to those who leave it."""
+def update(context: Context, wanted: SegmentChangesInput) -> SegmentView:
+    """Change a segment's name, description, filter criteria, or what happens to members who leave it."""
     if not wanted.changes:
         return get(context, SegmentInput(id=wanted.id))
     with context.session() as session:
@@ -222,8 +221,8 @@ def update(context: Context, wanted: SegmentChangesInput) -> Segment:
 
 
 @router.mutation("delete")
-def delete(context: Context, wanted: SegmentInput) -> Segment:
-    """Delete a segment; who is in its audience stays there."""
+def delete(context: Context, wanted: SegmentInput) -> SegmentView:
+    """Delete a segment. The members of its audience stay there."""
     with context.session() as session:
         deleted = SegmentStore(session).delete(wanted.id, by=context.actor, at=context.clock())
     if deleted is None:
@@ -232,15 +231,15 @@ def delete(context: Context, wanted: SegmentInput) -> Segment:
 
 
 class SyncInput(SegmentInput):
-    """Which segment to sync."""
+    """The segment to sync."""
 
     confirm_departures: bool = False
     """Let members leave even if they are more than half of the segment."""
 
 
 @router.mutation("sync")
-def sync(context: Context, wanted: SyncInput) -> Segment:
-    """Ask for a sync now; asked again while it waits, it stays one request. Returns the segment as it still is."""
+def sync(context: Context, wanted: SyncInput) -> SegmentView:
+    """Request a sync now. A second request while the first waits changes nothing. Returns the segment."""
     with context.session() as session:
         found = SegmentStore(session).get(wanted.id)
         asked = SyncRequestStore(session).ask(
@@ -255,7 +254,7 @@ def sync(context: Context, wanted: SyncInput) -> Segment:
 
 @router.query("rejected")
 def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
-    """Return a page of the members whom Mailchimp does not accept, with the reason and when each is sent again."""
+    """Return a page of the members whom Mailchimp rejects, with the reason and when each is sent again."""
     with context.session() as session:
         _require(session, wanted.id)
         found = rejected_contacts(session, wanted.id, limit=wanted.limit, cursor=wanted.cursor)
@@ -278,32 +277,47 @@ def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
 
 
 @router.mutation("retryRejected")
-def retry(context: Context, wanted: SegmentInput) -> Segment:
-    """Let the next sync send the segment's rejected contacts again, whatever the reason. Returns the segment."""
+def retry(context: Context, wanted: SegmentInput) -> SegmentView:
+    """Let the next sync send the segment's rejected contacts again, for any reason. Returns the segment."""
     with context.session() as session:
         found = _require(session, wanted.id)
         retry_rejected(session, wanted.id, by=context.actor, at=context.clock())
     return shown(found)
 
 
-@router.query("preview")
+_PREVIEWS = Concurrency(
+    total=2,
+    per_organisation=1,
+    waiting=20,
+    wait_seconds=15,
+    busy="Another preview of this organisation is running, or previews of others are.",
+)
+"""A preview reads an organisation's whole source: 100,000 contacts take seconds and hundreds of megabytes."""
+
+
+@router.query("preview", concurrency=_PREVIEWS)
 def preview(context: Context, wanted: PreviewInput) -> Preview:
-    """Count who would be in a segment, and who not and why, from the source as it is now; nothing is kept or sent."""
-    with PREVIEWS.turn(context.organisation_id, context.patience.turn_seconds):
-        return _preview(context, wanted)
+    """Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing."""
+    records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
+    # As in a sync, an opt-out suppresses the current address of the contact, also for other contacts with it.
+    kinds = records.suppressed_relations(context.organisation_id).union(wanted.segment_type.entity_types)
+    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
+    population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
+    found = population.membership(wanted.segment_type, wanted.filter_criteria)
+    return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
 
 
-def shown(segment: StoredSegment) -> Segment:
-    """Return the segment as a client sees it."""
+def shown(segment: Segment) -> SegmentView:
+    """Return the view of a segment for clients."""
     report = segment.last_report or {}
-    fields = {name: getattr(segment, name) for name in Segment.model_fields if name != "counts"}
+    fields = {name: getattr(segment, name) for name in SegmentView.model_fields if name != "counts"}
     counts = None
     if "in_audience" in report:
         counts = SegmentCounts.model_validate(
             {name: report[name] for name in SegmentCounts.model_fields if name != "rejected"}
             | {"rejected": _sum(report.get("rejected"), report.get("waiting"))}
         )
-    return Segment.model_validate({**fields, "counts": counts})
+    return SegmentView.model_validate({**fields, "counts": counts})
 
 
 def _sum(*by_reason: object) -> dict[str, int]:
@@ -313,7 +327,7 @@ def _sum(*by_reason: object) -> dict[str, int]:
     return dict(counts)
 
 
-def _require(session: OrganisationSession, segment_id: str) -> StoredSegment:
+def _require(session: OrganisationSession, segment_id: str) -> Segment:
     """Return the segment. Raises NOT_FOUND."""
     found = SegmentStore(session).get(segment_id)
     if found is None:
@@ -321,18 +335,8 @@ def _require(session: OrganisationSession, segment_id: str) -> StoredSegment:
     return found
 
 
-def _preview(context: Context, wanted: PreviewInput) -> Preview:
-    records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
-    # As a sync does: a contact who opted out suppresses the address that it has by now, whoever else has it.
-    kinds = records.suppressed_relations(context.organisation_id).union(wanted.segment_type.entity_types)
-    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
-    population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
-    found = population.membership(wanted.segment_type, wanted.filter_criteria)
-    return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
-
-
 def _audience(context: Context, list_id: str) -> Audience:
-    """Return the audience as Mailchimp has it. Raises BAD_REQUEST where the account has none with this id."""
+    """Return the audience from Mailchimp. Raises BAD_REQUEST if the account has no audience with this id."""
     with context.mailchimp() as mailchimp:
         try:
             return mailchimp.audience(list_id)

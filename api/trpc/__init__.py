@@ -1,8 +1,8 @@
 """tRPC over HTTP, as the published TypeScript clients speak it (httpLink, httpBatchLink, httpBatchStreamLink).
 
-Declare procedures on a `Router`, gather them in `Procedures`, serve them with a `TrpcServer`; the same
-`Procedures` make the types (`api.typescript`) and the OpenAPI document (`api.openapi`). Handlers are plain
-functions that run in threads. What does not belong here: what the procedures do, who is calling.
+Declare procedures on a `Router`, collect them in `Procedures`, and serve them with a `TrpcServer`. The types
+(`api.typescript`) and the OpenAPI document (`api.openapi`) come from the same `Procedures`. Handlers are plain
+functions that run in threads. What does not belong here: what procedures do, authentication.
 
     segments = Router[Caller]("mailchimp.segments")
 
@@ -10,22 +10,26 @@ functions that run in threads. What does not belong here: what the procedures do
     def get_segment(caller: Caller, wanted: SegmentId) -> SegmentView: ...
 
     procedures = Procedures(segments, campaigns)
-    server = TrpcServer(procedures, make_context=authenticate, hooks=Hooks(on_error=log_failure))
-    app.router.routes.append(server.route)  # and server.close() when the application ends
+    server = TrpcServer(procedures, make_context=authenticate, hooks=CallHooks(on_error=log_failure))
+    app.router.routes.append(server.route)  # and `await server.close()` when the application ends
 """
 
-from api.trpc.calls import Hooks
+from api.trpc.calls import CallHooks
+from api.trpc.concurrency import Concurrency, ConcurrencyLimit
 from api.trpc.errors import CODES, Code, TRPCError
 from api.trpc.models import UtcTime, WireModel
-from api.trpc.procedures import DeclarationError, Kind, Procedure, Procedures, Role, Router
+from api.trpc.procedures import DeclarationError, Identified, Kind, Procedure, Procedures, Role, Router
 from api.trpc.requests import Limits
 from api.trpc.server import TrpcServer
 
 __all__ = [
     "CODES",
+    "CallHooks",
     "Code",
+    "Concurrency",
+    "ConcurrencyLimit",
     "DeclarationError",
-    "Hooks",
+    "Identified",
     "Kind",
     "Limits",
     "Procedure",

@@ -1,4 +1,4 @@
-"""The HTTP answer made of the replies to a request's calls: one object, an array, or a stream in order of completion.
+"""The HTTP answer to a request: one object, an array, or a stream of the replies in order of completion.
 
 What does not belong here: running the calls.
 """
@@ -12,9 +12,9 @@ from api.trpc.calls import Headers, Reply
 from api.trpc.requests import Form
 
 Arrivals = asyncio.Queue[tuple[int, Reply]]
-"""The replies of one request, by the calls' indices, in the order in which they were ready."""
+"""The replies of one request with the indices of their calls, in order of completion."""
 
-# Queries hold personal data, and a shared cache does not look at who asks.
+# Answers contain personal data, and a shared cache does not distinguish callers.
 _UNCACHED = (b"cache-control", b"no-store")
 
 _COMMON: Headers = ((b"content-type", b"application/json"), (b"vary", b"trpc-accept, accept"), _UNCACHED)
@@ -34,7 +34,7 @@ async def respond_without_content(send: Send) -> None:
 
 
 async def compose(send: Send, form: Form, count: int, arrivals: Arrivals) -> None:
-    """Send the replies to all calls of a request as they were asked for."""
+    """Send the replies to all calls of a request in the form that the client asked for."""
     if form is Form.SINGLE:
         await respond(send, (await arrivals.get())[1])
     elif form is Form.BATCH:
@@ -45,7 +45,7 @@ async def compose(send: Send, form: Form, count: int, arrivals: Arrivals) -> Non
 
 
 def _array(replies: Sequence[Reply]) -> Reply:
-    """Return a batch as one reply: the status they share, or 207; what headers any of them adds."""
+    """Return a batch as one reply: its status is that of all calls, or 207; its headers are those of any call."""
     statuses = {reply.status for reply in replies}
     headers = dict(header for reply in replies for header in reply.headers)
     body = b"[" + b",".join([reply.body for reply in replies]) + b"]"
@@ -60,7 +60,7 @@ async def _stream(send: Send, lines: AsyncIterator[bytes]) -> None:
 
 
 async def _json_lines(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
-    """Yield client 11's form: a head that promises a chunk for each call, then the chunks as they come."""
+    """Yield the form of client 11: a head that announces a chunk for each call, then the chunks."""
     yield b"{" + b",".join([b'"%d":[[0],[null,0,%d]]' % (index, index) for index in range(count)]) + b"}\n"
     for _ in range(count):
         index, reply = await arrivals.get()
@@ -68,7 +68,7 @@ async def _json_lines(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
 
 
 async def _object(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
-    """Yield client 10's form: one object, an entry a line, the comma at the line's start."""
+    """Yield the form of client 10: one object, an entry per line, with the comma at the start of the line."""
     for position in range(count):
         index, reply = await arrivals.get()
         yield b'%b"%d":%b\n' % (b"," if position else b"{", index, reply.body)

@@ -1,6 +1,6 @@
-"""The errors of the wire: the codes tRPC knows, and how an error looks to a client.
+"""The errors of tRPC: its codes, and the JSON of an error.
 
-What does not belong here: which failure of the business has which code (the procedures say that).
+What does not belong here: which error of the pipeline has which code (`api.error_mapping`).
 """
 
 import json
@@ -38,7 +38,7 @@ Code = Literal[
 
 
 class Numbers(NamedTuple):
-    """The two numbers of a code: JSON-RPC's (shared by the 5xx) and the HTTP status."""
+    """The two numbers of a code: that of JSON-RPC (5xx codes share one) and the HTTP status."""
 
     rpc: int
     http: int
@@ -69,13 +69,13 @@ CODES: Mapping[Code, Numbers] = {
 }
 
 MAX_ISSUES = 100
-"""Problems of one input that are listed; a hostile list of a million wrong items must not be answered item by item."""
+"""Problems of one input that are listed: a list of a million invalid items must not cause a longer answer."""
 
 _PYDANTIC_PREFIXES = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 
 
 class TRPCError(PipelineError):
-    """An error a client may see: `field_errors` are messages by camelCase field, `retry_after` is in seconds."""
+    """An error for clients: `field_errors` are messages by camelCase field, `retry_after` is in seconds."""
 
     def __init__(
         self,
@@ -101,10 +101,13 @@ class TRPCError(PipelineError):
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The headers this error adds to an answer that is not streamed."""
+        if self.code == "TIMEOUT":
+            # The rest of the body would otherwise be taken for the next request.
+            return ((b"connection", b"close"),)
         return () if self.retry_after is None else ((b"retry-after", b"%d" % self.retry_after),)
 
     def envelope(self, path: str | None = None) -> bytes:
-        """Return the error as the client reads it, in ASCII, so that no lone surrogate can break the encoding."""
+        """Return the error as JSON in ASCII: a lone surrogate could not be encoded otherwise."""
         data: dict[str, object] = {"code": self.code, "httpStatus": self.http_status}
         if path is not None:
             data["path"] = path
@@ -118,12 +121,12 @@ class TRPCError(PipelineError):
 
 
 def internal_error() -> TRPCError:
-    """Return what a client learns of a defect: nothing of the inside."""
+    """Return the error for a defect, without details."""
     return TRPCError("INTERNAL_SERVER_ERROR", "Internal server error")
 
 
 def bad_input(invalid: ValidationError) -> TRPCError:
-    """Return the refusal of an input, without the values it held: issues as JSON in the message, as zod servers do."""
+    """Return the error for an invalid input, without its values: the message is JSON, as servers with zod have it."""
     if invalid.error_count() > MAX_ISSUES:
         summary = f"The input has {invalid.error_count()} problems: send fewer values, or correct them"
         return TRPCError("BAD_REQUEST", summary, {}, form_errors=[summary])
@@ -140,5 +143,5 @@ def bad_input(invalid: ValidationError) -> TRPCError:
 
 
 def _text(detail: ErrorDetails) -> str:
-    """Return the message as a form shows it: what a validator of ours said, without pydantic's prefix."""
+    """Return the message for a form, without the prefix that pydantic adds to messages of our validators."""
     return detail["msg"].removeprefix(_PYDANTIC_PREFIXES.get(detail["type"], ""))

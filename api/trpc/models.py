@@ -1,7 +1,4 @@
-"""What inputs and outputs are made of: models in camelCase, and times in UTC.
-
-What does not belong here: the models of any procedure.
-"""
+"""The base of inputs and outputs: models in camelCase, and times in UTC."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,21 +12,22 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A moment, sent as ISO 8601 with `Z`, whatever time zone it came in."""
+"""A time, sent as ISO 8601 with `Z`; inputs may have any time zone."""
 
 
 class WireModel(BaseModel):
-    """An input or output: camelCase on the wire, snake_case here; an unknown key is an error, not a typo unseen."""
+    """An input or output: camelCase in JSON, snake_case in Python; an unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        # JSON has neither NaN nor Infinity, but `1e999` is read as the latter.
+        # JSON has no Infinity, but `1e999` is parsed as that.
         allow_inf_nan=False,
         from_attributes=True,
         alias_generator=to_camel,
         validate_by_alias=True,
         validate_by_name=True,
-        # What stands above each field becomes the description in the TypeScript types and in OpenAPI.
+        # The docstring of a field becomes its description in the TypeScript types and in OpenAPI.
         use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
     )

@@ -1,6 +1,6 @@
-"""Procedures as they are declared: name, kind, input, output, role and handler, each checked when it is made.
+"""The declaration of procedures: name, kind, input, output, role and handler, checked at import.
 
-One registry of them, `Procedures`, drives dispatch, types and documents. What does not belong here: HTTP.
+The registry `Procedures` is used for dispatch, types and documents. What does not belong here: HTTP.
 """
 
 import inspect
@@ -13,60 +13,66 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from api.trpc.concurrency import Concurrency
 from api.trpc.errors import bad_input
 from mailchimp_pipeline.errors import PermanentError
 
 RESERVED = frozenset({"then", "call", "apply"})
-"""Names a JavaScript client cannot offer as procedures: its proxies would be taken for promises or functions."""
+"""Names that a JavaScript client cannot call: its proxies would be used as promises or functions."""
 
 _SEGMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# JSON that JavaScript would misread, or that is not JSON: a long integer, NaN, Infinity. A hit may stand in a string.
+# A long integer, which JavaScript rounds, NaN or Infinity, which JSON lacks. A match may be inside a string.
 _SUSPECT = re.compile(rb"(?:^|[\[:,])-?(?:\d{16}|NaN|Infinity)")
 
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 
 class DeclarationError(PermanentError):
-    """A procedure that cannot be served as it was declared."""
+    """The declaration of a procedure is invalid."""
 
 
 class UnsafeOutputError(PermanentError):
-    """An output that a JavaScript client would read as another value."""
+    """A JavaScript client would read the output as another value."""
 
 
 class Kind(StrEnum):
-    """What a procedure is: a query reads, a mutation changes."""
+    """A query reads, a mutation changes."""
 
     QUERY = "query"
     MUTATION = "mutation"
 
 
 class Role(StrEnum):
-    """What a caller may do; each role may do all that the ones before it may."""
+    """What a caller may do; each role includes the ones before it."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
     ADMIN = "admin"
 
     def covers(self, needed: "Role") -> bool:
-        """Say whether this role is enough where `needed` is asked for."""
+        """Return whether this role includes `needed`."""
         return _RANK[self] >= _RANK[needed]
 
 
 _RANK = {role: rank for rank, role in enumerate(Role)}
 
 
-class HasRole(Protocol):
-    """What a context must tell: the role of whoever calls."""
+class Identified(Protocol):
+    """What a context must have: the organisation and the role of the caller."""
+
+    @property
+    def organisation_id(self) -> str:
+        """The organisation whose rows the caller sees."""
+        ...
 
     @property
     def role(self) -> Role:
-        """The caller's role."""
+        """What the caller may do."""
         ...
 
 
-ContextT = TypeVar("ContextT", bound=HasRole)
+ContextT = TypeVar("ContextT", bound=Identified)
 ParametersT = ParamSpec("ParametersT")
 OutputT = TypeVar("OutputT")
 Handler = Callable[Concatenate[ContextT, ParametersT], OutputT]
@@ -75,9 +81,10 @@ Declare = Callable[[Handler[ContextT, ParametersT, OutputT]], Handler[ContextT, 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """One procedure. `input` and `output` are types (`input` None: it takes none); `role` None: anybody signed in.
+    """One procedure. `input` and `output` are types (`input` None: it takes none); `role` None: any caller.
 
-    The handler is called with the context and, where there is an input, the validated input.
+    The handler gets the context and, if there is an input, the validated input. `concurrency` is for a procedure that
+    costs much: its calls are limited beside the limit for all calls.
     """
 
     path: str
@@ -86,11 +93,12 @@ class Procedure:
     output: Any
     role: Role | None
     input: Any = None
+    concurrency: Concurrency | None = None
     _reader: TypeAdapter[object] | None = field(init=False, repr=False, compare=False)
     _writer: TypeAdapter[object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the declaration, and make the validator and the serializer once."""
+        """Check the declaration, and build the validator and the serializer. Raises `DeclarationError`."""
         for segment in self.path.split("."):
             if not _SEGMENT.fullmatch(segment) or segment in RESERVED:
                 raise DeclarationError(f"{self.path!r} cannot be a procedure's path: rename its part {segment!r}")
@@ -102,7 +110,7 @@ class Procedure:
 
     @property
     def input_adapter(self) -> TypeAdapter[object] | None:
-        """The validator of the input, None where the procedure takes none."""
+        """The validator of the input; None if the procedure has no input."""
         return self._reader
 
     @property
@@ -112,25 +120,25 @@ class Procedure:
 
     @property
     def description(self) -> str:
-        """The first paragraph of the handler's docstring, for the types and the documents."""
+        """The first paragraph of the handler's docstring."""
         return (inspect.getdoc(self.handler) or "").split("\n\n")[0]
 
     def call(self, context: object, input_text: Callable[[], bytes]) -> bytes:
-        """Return the output as JSON; the input's text is asked for only where the procedure takes one."""
+        """Return the output as JSON; `input_text` is called only if the procedure has an input."""
         if self._reader is None:
             return self._write(self.handler(context))
         return self._write(self.handler(context, self._read(self._reader, input_text())))
 
     @staticmethod
     def _read(reader: TypeAdapter[object], text: bytes) -> object:
-        """Return the input of a JSON text: strictly, as zod would, by its camelCase names."""
+        """Return the validated input of a JSON text: strict as with zod, with camelCase names only."""
         try:
             return reader.validate_json(text, strict=True, by_alias=True, by_name=False)
         except ValidationError as invalid:
             raise bad_input(invalid) from None
 
     def _write(self, output: object) -> bytes:
-        """Return the output as JSON; whatever does not conform to the declared type raises."""
+        """Return the output as JSON. Raises if it does not match the declared type."""
         text = self._writer.dump_json(output, by_alias=True, warnings="error")
         if _SUSPECT.search(text):
             _refuse_unsafe_numbers(from_json(text, allow_inf_nan=False))
@@ -138,34 +146,38 @@ class Procedure:
 
 
 class Router(Generic[ContextT]):
-    """Collects the procedures under one path, such as `mailchimp.segments`; the handlers' annotations are the types."""
+    """Collects the procedures under a path, such as `mailchimp.segments`; their types are the handlers' annotations."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.procedures: list[Procedure] = []
 
-    def query(self, name: str, *, role: Role | None = Role.VIEWER) -> Declare[ContextT, ParametersT, OutputT]:
+    def query(
+        self, name: str, *, role: Role | None = Role.VIEWER, concurrency: Concurrency | None = None
+    ) -> Declare[ContextT, ParametersT, OutputT]:
         """Declare the decorated function as a query."""
-        return self._declare(name, Kind.QUERY, role)
+        return self._declare(name, Kind.QUERY, role, concurrency)
 
     def mutation(self, name: str, *, role: Role | None = Role.EDITOR) -> Declare[ContextT, ParametersT, OutputT]:
         """Declare the decorated function as a mutation."""
         return self._declare(name, Kind.MUTATION, role)
 
-    def _declare(self, name: str, kind: Kind, role: Role | None) -> Declare[ContextT, ParametersT, OutputT]:
+    def _declare(
+        self, name: str, kind: Kind, role: Role | None, concurrency: Concurrency | None = None
+    ) -> Declare[ContextT, ParametersT, OutputT]:
         def declare(
             handler: Handler[ContextT, ParametersT, OutputT],
         ) -> Handler[ContextT, ParametersT, OutputT]:
             path = f"{self.path}.{name}"
             input_type, output_type = _types(path, handler)
-            self.procedures.append(Procedure(path, kind, handler, output_type, role, input_type))
+            self.procedures.append(Procedure(path, kind, handler, output_type, role, input_type, concurrency))
             return handler
 
         return declare
 
 
 class Procedures(Generic[ContextT]):
-    """All procedures of a server by path, in the order they were declared."""
+    """All procedures of a server by path, in the order of their declaration."""
 
     def __init__(self, *routers: Router[ContextT] | Procedure) -> None:
         self._by_path: dict[str, Procedure] = {}
@@ -178,7 +190,7 @@ class Procedures(Generic[ContextT]):
             self._refuse_router_of_same_name(path)
 
     def get(self, path: str) -> Procedure | None:
-        """Return the procedure at a dotted path."""
+        """Return the procedure at a dotted path, or None."""
         return self._by_path.get(path)
 
     def __iter__(self) -> Iterator[Procedure]:
@@ -193,7 +205,7 @@ class Procedures(Generic[ContextT]):
 
 
 def _types(path: str, handler: Callable[..., object]) -> tuple[Any, Any]:
-    """Return the input type (None where there is none) and the output type that the annotations name."""
+    """Return the types of the input (None: no input) and of the output in the annotations."""
     hints = get_type_hints(handler, include_extras=True)
     parameters = list(inspect.signature(handler).parameters)
     if not 1 <= len(parameters) <= 2 or "return" not in hints or any(name not in hints for name in parameters[1:]):
@@ -202,19 +214,19 @@ def _types(path: str, handler: Callable[..., object]) -> tuple[Any, Any]:
 
 
 def _holds_naive_time(schema: object) -> bool:
-    """Say whether a pydantic core schema serializes a datetime that need not have a time zone."""
+    """Return whether a pydantic core schema serializes a datetime that may lack a time zone."""
     mappings = (cast("dict[str, object]", node) for node in _nodes(schema) if isinstance(node, dict))
     return any(node.get("type") == "datetime" and node.get("tz_constraint") != "aware" for node in mappings)
 
 
 def _refuse_unsafe_numbers(output: object) -> None:
-    """Raise where an integer is beyond what JavaScript holds exactly."""
+    """Raise `UnsafeOutputError` for an integer that JavaScript would round."""
     if any(isinstance(node, int) and abs(node) > _MAX_SAFE_INTEGER for node in _nodes(output)):
         raise UnsafeOutputError("An output holds an integer beyond 2**53 - 1: declare the field as str")
 
 
 def _nodes(value: object) -> Iterator[object]:
-    """Yield a value and all that it holds."""
+    """Yield a value and all values in it."""
     yield value
     if isinstance(value, dict):
         held = cast("dict[str, object]", value).values()

@@ -1,8 +1,9 @@
-"""What a request asks for: which calls, answered in which form, with which inputs. Pure reading, nothing runs.
+"""Parses a request: its calls, their inputs, and the form of the answer.
 
-A failure here is the whole request's (one error object, no path). What does not belong here: procedures, answers.
+An error here is one of the whole request, without a path. What does not belong here: procedures, answers.
 """
 
+import asyncio
 import re
 import threading
 from collections.abc import Mapping
@@ -12,34 +13,34 @@ from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from pydantic_core import from_json, to_json
-from starlette.types import Receive
+from starlette.types import Message, Receive, Scope
 
+from api.trpc.concurrency import Concurrency
 from api.trpc.errors import TRPCError
 from mailchimp_pipeline.errors import TransientError
 
 UNDEFINED = b"null"
-"""How an input that was not sent is validated: Python has one word for JavaScript's null and undefined."""
+"""The JSON of an input that was not sent: Python does not distinguish null and undefined."""
 
+BODY_SECONDS = 15.0
+
+_CONCURRENCY = Concurrency(total=64, per_organisation=4)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request may be at most (`batch_size` 0: no batches), and how many calls run at once.
-
-    `threads` do in all, `lane_threads` of one lane; further ones wait, of one lane as many as `lane_waiting`.
-    """
+    """The largest request (`batch_size` 0: no batches), and how many calls run at once."""
 
     batch_size: int = 50
     body_bytes: int = 1_000_000
     url_bytes: int = 16_384
-    threads: int = 32
-    lane_threads: int = 8
-    lane_waiting: int = 400
+    body_seconds: float = BODY_SECONDS
+    concurrency: Concurrency = _CONCURRENCY
 
 
 class Form(Enum):
-    """How the answer is written: one object, an array, or streamed as JSON lines (client 11) or one object (10)."""
+    """The form of the answer: one object, an array, or a stream as JSON lines (client 11) or as one object (10)."""
 
     SINGLE = auto()
     BATCH = auto()
@@ -48,8 +49,8 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """The calls of one request; `query_input` is the `input` parameter, undecoded JSON."""
+class TrpcRequest:
+    """The calls of one request; `query_input` is the JSON in the parameter `input`."""
 
     method: str
     paths: list[str]
@@ -58,28 +59,28 @@ class Question:
 
 
 class ClientLeftError(TransientError):
-    """The client went away before its request was complete."""
+    """The client left before its request was complete."""
 
 
 class Inputs:
-    """The inputs of a request, read when the first call that is allowed asks for its own."""
+    """The inputs of a request. They are parsed when the first call needs its input."""
 
-    def __init__(self, question: Question, body: bytes | None) -> None:
-        """Take the JSON text from where the method puts it; `body` None: longer than the limit."""
-        self._text = question.query_input or b"" if question.method == "GET" else body
-        self._single = question.form is Form.SINGLE
+    def __init__(self, request: TrpcRequest, body: bytes | None) -> None:
+        """Take the JSON from the URL or the body, by the method; `body` None: it is too long."""
+        self._text = request.query_input or b"" if request.method == "GET" else body
+        self._single = request.form is Form.SINGLE
         self._lock = threading.Lock()
         self._by_index: Mapping[str, object] | None = None
 
     def text(self, index: int) -> bytes:
-        """Return the JSON text of one call's input."""
+        """Return the JSON of one call's input. Raises BAD_REQUEST and PAYLOAD_TOO_LARGE."""
         if self._text is None:
             raise TRPCError("PAYLOAD_TOO_LARGE", "The request's body is too large: send less, or in several requests")
         if not self._text:
             return UNDEFINED
         if self._single:
             if b"NaN" in self._text or b"Infinity" in self._text:
-                # The models' own parser takes these two; where they stand outside a string, this one raises.
+                # The parser of the models accepts these two; this one raises if they are outside a string.
                 _parsed(self._text)
             return self._text
         with self._lock:
@@ -88,8 +89,8 @@ class Inputs:
         return to_json(self._by_index[str(index)]) if str(index) in self._by_index else UNDEFINED
 
 
-def read_question(scope: Mapping[str, Any], prefix: str, limits: Limits) -> Question:
-    """Return what the request asks for, in the order in which the reference finds fault."""
+def read_request(scope: Mapping[str, Any], prefix: str, limits: Limits) -> TrpcRequest:
+    """Return the parsed request. Errors are found in the same order as by the published server."""
     method: str = scope["method"]
     query: bytes = scope["query_string"]
     if len(scope.get("raw_path") or b"") + len(query) > limits.url_bytes:
@@ -103,11 +104,45 @@ def read_question(scope: Mapping[str, Any], prefix: str, limits: Limits) -> Ques
     if batch and len(paths) > limits.batch_size:
         problem = "Batch call exceeds maximum size" if limits.batch_size else "Batching is not enabled on the server"
         raise TRPCError("BAD_REQUEST", problem)
-    return Question(method, paths, _form(headers, batch=batch), _first(query, b"input"))
+    return TrpcRequest(method, paths, _form(headers, batch=batch), _first(query, b"input"))
 
 
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """Return the whole body, None where it is longer than the limit (the rest is not taken in)."""
+class EarlyBody:
+    """Receives the first part of a body at once: a client may send a short request and leave.
+
+    uvicorn has this part in memory anyway, and reads the rest only when it is received.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._first: asyncio.Future[Message] | None = asyncio.ensure_future(receive())
+
+    async def receive(self) -> Message:
+        """Return the next message of the request."""
+        first, self._first = self._first, None
+        return await (first or self._receive())
+
+    def close(self) -> None:
+        """Receive nothing more."""
+        if self._first is not None:
+            self._first.cancel()
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float = BODY_SECONDS) -> bytes | None:
+    """Return the body, or None if it is longer than the limit; then the rest of it is not read.
+
+    Raises `ClientLeftError`, and TIMEOUT if the body takes too long.
+    """
+    if int(dict(scope["headers"]).get(b"content-length", 0)) > limit:
+        return None
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_body(receive, limit)
+    except TimeoutError:
+        raise TRPCError("TIMEOUT", "The request's body did not arrive in time: send it again") from None
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -136,16 +171,16 @@ def _form(headers: Mapping[bytes, bytes], *, batch: bool) -> Form:
 
 
 def _procedure_path(scope: Mapping[str, Any], prefix: str) -> str:
-    """Return the dotted path, decoded once, without the prefix and the slashes that part it off."""
+    """Return the dotted path, decoded once, without the prefix and slashes at its ends."""
     start = scope.get("root_path", "") + prefix
     raw: bytes = scope.get("raw_path") or b""
     if not raw.startswith(start.encode()):
-        # The prefix itself came escaped: the server has decoded the whole path.
+        # The prefix is percent-encoded: use the path that the server has decoded.
         return str(scope["path"]).removeprefix(start).removeprefix("/").rstrip("/")
     rest = raw[len(start) :].removeprefix(b"/").rstrip(b"/")
     if b"%" not in rest and rest.isascii():
         return rest.decode()
-    # The replacement is no UTF-8: a broken escape fails as bytes that are no text do.
+    # The replacement is not UTF-8, so that an invalid escape fails as invalid text does.
     decoded = unquote_to_bytes(_BAD_ESCAPE.sub(b"\xff", rest))
     try:
         return decoded.decode()
@@ -155,7 +190,7 @@ def _procedure_path(scope: Mapping[str, Any], prefix: str) -> str:
 
 
 def _refuse_unless_json(content_type: bytes | None) -> None:
-    """Raise for anything but JSON: that browsers send no JSON unasked is also the defence against forged requests."""
+    """Raise for anything but JSON: pages of other sites cannot send JSON without a preflight request."""
     if content_type is None:
         raise TRPCError("UNSUPPORTED_MEDIA_TYPE", "Missing content-type header")
     if content_type.split(b";", 1)[0].strip().lower() != b"application/json":
@@ -173,7 +208,7 @@ def _first(query: bytes, name: bytes) -> bytes | None:
 
 
 def _parsed(text: bytes) -> object:
-    """Return JSON as Python values; NaN, Infinity, lone surrogates, deep nesting and what is not UTF-8 are refused."""
+    """Return parsed JSON. Raises for NaN, Infinity, lone surrogates, deep nesting and invalid UTF-8."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as broken:

@@ -1,13 +1,14 @@
 """The ASGI application that answers everything under the tRPC prefix, always in tRPC's own form.
 
-Reads the request, has its calls run in threads at once, and answers. Mount it by `TrpcServer.route`.
-What does not belong here: CORS and authentication (a middleware's and `make_context`'s), what a procedure does.
+It reads a request, authenticates the caller, runs the calls in threads at the same time, and answers.
+What does not belong here: CORS (a middleware), authentication (`make_context`), what a procedure does.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from contextvars import copy_context
 from time import perf_counter
 from typing import Generic, NoReturn, TypeVar
 
@@ -16,28 +17,28 @@ from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.trpc.answers import Arrivals, compose, respond, respond_without_content
-from api.trpc.calls import Call, Hooks, Reply, answer, as_error, refusal
+from api.trpc.calls import CallHooks, ProcedureCall, Reply, answer, as_error, refusal
+from api.trpc.concurrency import ConcurrencyLimit
 from api.trpc.errors import TRPCError
-from api.trpc.lanes import Lanes
-from api.trpc.procedures import HasRole, Kind, Procedure, Procedures
-from api.trpc.requests import ClientLeftError, Inputs, Limits, Question, read_body, read_question
+from api.trpc.procedures import Identified, Kind, Procedure, Procedures
+from api.trpc.requests import ClientLeftError, EarlyBody, Inputs, Limits, TrpcRequest, read_body, read_request
 
-ContextT = TypeVar("ContextT", bound=HasRole)
+ContextT = TypeVar("ContextT", bound=Identified)
+ResultT = TypeVar("ResultT")
 
-Deliver = Callable[[int, Reply], None]
-
-_PAUSE = 5
-"""After so many seconds whoever had too many calls waiting may try again."""
+_AUTHENTICATION_THREADS = 8
+"""Threads that only authenticate. They may wait for the identity provider, but never for a call."""
 
 _METHODS = {Kind.QUERY: ("GET", "POST"), Kind.MUTATION: ("POST",)}
-"""POST queries too (the client's `methodOverride`): an input in the URL stands in access logs."""
+"""Queries may also be sent by POST (the client's `methodOverride`): access logs contain the inputs in URLs."""
 
 
 class TrpcServer(Generic[ContextT]):
     """Serves procedures under a prefix.
 
-    `make_context` says who calls; it runs once a request, in a thread, and may raise a TRPCError, which then is
-    the answer to every call. Calls that were begun are finished, whether or not the client waits for them.
+    `make_context` authenticates the caller. It runs once per request, in a thread, before the body is read; a
+    TRPCError that it raises is the reply to every call. A call that was begun is finished, whether or not the client
+    waits for it.
     """
 
     def __init__(
@@ -47,25 +48,33 @@ class TrpcServer(Generic[ContextT]):
         *,
         prefix: str = "/api/trpc",
         limits: Limits | None = None,
-        hooks: Hooks[ContextT] | None = None,
+        hooks: CallHooks | None = None,
     ) -> None:
         self.prefix = prefix.rstrip("/")
         self._procedures = procedures
         self._make_context = make_context
         self._limits = limits or Limits()
-        self._hooks = hooks or Hooks[ContextT]()
-        self._lanes = Lanes(
-            threads=self._limits.threads, share=self._limits.lane_threads, waiting=self._limits.lane_waiting
-        )
+        self._hooks = hooks or CallHooks()
+        self._limit = ConcurrencyLimit(self._limits.concurrency)
+        self._own_limits = {
+            procedure.path: ConcurrencyLimit(procedure.concurrency) for procedure in procedures if procedure.concurrency
+        }
+        # Not anyio's threads: handing work to them takes twice as long.
+        self._authentication = ThreadPoolExecutor(_AUTHENTICATION_THREADS, thread_name_prefix="authentication")
+        self._threads = ThreadPoolExecutor(self._limits.concurrency.total, thread_name_prefix="trpc")
+        self._running = set[asyncio.Task[None]]()
 
     @property
     def route(self) -> "PrefixRoute":
-        """The route that hands over all that is under the prefix; put it into an application's `router.routes`."""
+        """The route for everything under the prefix; add it to the `router.routes` of an application."""
         return PrefixRoute(self.prefix, self)
 
-    def close(self) -> None:
-        """Take no more, and wait for the calls under way, also those whose clients have gone."""
-        self._lanes.close()
+    async def close(self) -> None:
+        """Wait for the calls that were begun, also those whose clients have left."""
+        while self._running:
+            await asyncio.wait(self._running)
+        self._authentication.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -78,41 +87,49 @@ class TrpcServer(Generic[ContextT]):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
         try:
-            question = read_question(scope, self.prefix, self._limits)
-            found = [self._procedures.get(path) for path in question.paths]
+            request = read_request(scope, self.prefix, self._limits)
+            found = [self._procedures.get(path) for path in request.paths]
             _refuse_mixture(found)
-            body = None if question.method == "GET" else await read_body(receive, self._limits.body_bytes)
-            arrivals = self._start(scope, question, found, Inputs(question, body), started)
+            arrivals = await self._start(scope, receive, request, found, started)
         except ClientLeftError:
             return
-        except Exception as exception:  # noqa: BLE001 - the clients could not read the framework's own answer
+        except Exception as exception:  # noqa: BLE001 - clients cannot read the framework's own answer
             error = as_error(scope["path"], exception, self._hooks)
             await respond(send, refusal(None, error, None, started, self._hooks))
         else:
-            await compose(send, question.form, len(question.paths), arrivals)
+            await compose(send, request.form, len(request.paths), arrivals)
 
-    def _start(
-        self,
-        scope: Scope,
-        question: Question,
-        found: Sequence[Procedure | None],
-        inputs: Inputs,
-        started: float,
+    async def _start(
+        self, scope: Scope, receive: Receive, request: TrpcRequest, found: Sequence[Procedure | None], started: float
     ) -> Arrivals:
-        """Refuse the calls that cannot run and set the others going."""
+        """Refuse the calls that cannot run, and start the others. Raises `ClientLeftError`."""
         arrivals = Arrivals()
-        calls: list[Call[ContextT]] = []
-        for index, (path, procedure) in enumerate(zip(question.paths, found, strict=True)):
+        callable_now: list[tuple[int, Procedure]] = []
+        for index, (path, procedure) in enumerate(zip(request.paths, found, strict=True)):
             if procedure is None:
                 error = TRPCError("NOT_FOUND", f'No procedure found on path "{path}"')
                 arrivals.put_nowait((index, refusal(path, error, None, started, self._hooks)))
-            elif question.method not in _METHODS[procedure.kind]:
-                arrivals.put_nowait((index, self._wrong_method(question.method, procedure, started)))
+            elif request.method not in _METHODS[procedure.kind]:
+                arrivals.put_nowait((index, self._wrong_method(request.method, procedure, started)))
             else:
-                calls.append(Call(index, path, procedure, inputs, started))
-        if calls:
-            deliver = partial(_deliver, asyncio.get_running_loop(), arrivals)
-            self._lanes.begin(partial(self._run, HTTPConnection(scope), calls, deliver))
+                callable_now.append((index, procedure))
+        if not callable_now:
+            return arrivals
+        early = None if request.method == "GET" else EarlyBody(receive)
+        try:
+            context = await _in_thread(self._authentication, self._authenticate, scope, request)
+            if isinstance(context, TRPCError):
+                for index, procedure in callable_now:
+                    arrivals.put_nowait((index, refusal(procedure.path, context, procedure, started, self._hooks)))
+                return arrivals
+            limits = self._limits
+            body = early and await read_body(scope, early.receive, limits.body_bytes, limits.body_seconds)
+        finally:
+            if early:
+                early.close()
+        inputs = Inputs(request, body)
+        for index, procedure in callable_now:
+            self._begin(self._run(ProcedureCall(index, procedure, context, inputs, started), arrivals))
         return arrivals
 
     def _wrong_method(self, method: str, procedure: Procedure, started: float) -> Reply:
@@ -121,57 +138,61 @@ class TrpcServer(Generic[ContextT]):
         reply = refusal(procedure.path, error, procedure, started, self._hooks)
         return Reply(reply.status, reply.body, ((b"allow", ", ".join(_METHODS[procedure.kind]).encode()),))
 
-    def _run(self, connection: HTTPConnection, calls: Sequence[Call[ContextT]], deliver: Deliver) -> None:
-        """Make the context, and run the calls in their lane as far as it takes more."""
-        hooks = self._hooks
+    def _authenticate(self, scope: Scope, request: TrpcRequest) -> ContextT | TRPCError:
         try:
-            context = self._make_context(connection)
-            lane = hooks.lane_of(context)
-        except BaseException as exception:  # noqa: BLE001 - SystemExit too: in a thread nobody would see it
-            error = as_error(",".join(call.path for call in calls), exception, hooks)
-            for call in calls:
-                deliver(call.index, refusal(call.path, error, call.procedure, call.started, hooks))
-            return
-        room = self._lanes.room(lane)
-        for call in calls[room:]:
-            error = TRPCError("TOO_MANY_REQUESTS", "Too many calls are waiting: try again later", retry_after=_PAUSE)
-            deliver(call.index, refusal(call.path, error, call.procedure, call.started, hooks))
-        self._lanes.run(lane, [partial(self._run_one, call, context, deliver) for call in calls[:room]])
+            return self._make_context(HTTPConnection(scope))
+        except BaseException as exception:  # noqa: BLE001 - `SystemExit` would otherwise end the event loop
+            return as_error(",".join(request.paths), exception, self._hooks)
 
-    def _run_one(self, call: Call[ContextT], context: ContextT, deliver: Deliver) -> None:
-        deliver(call.index, answer(call, context, self._hooks))
+    def _begin(self, running: Coroutine[None, None, None]) -> None:
+        """Run a call in a task of its own: if the client leaves, only the task of the request is cancelled."""
+        task = asyncio.create_task(running)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _run(self, call: ProcedureCall[ContextT], arrivals: Arrivals) -> None:
+        own = self._own_limits.get(call.procedure.path)
+        try:
+            async with AsyncExitStack() as held:
+                # In this order: a call that waits for its procedure's own limit holds no other place.
+                for limit in (own, self._limit) if own else (self._limit,):
+                    await held.enter_async_context(limit.place(call.context.organisation_id))
+                reply = await _in_thread(self._threads, answer, call, self._hooks)
+        except TRPCError as busy:
+            reply = refusal(call.procedure.path, busy, call.procedure, call.started, self._hooks)
+        arrivals.put_nowait((call.index, reply))
+
+
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., ResultT], *arguments: object) -> ResultT:
+    """Run work in a thread with the context variables of the request, so that its log lines have the request's id."""
+    context = copy_context()
+    return await asyncio.get_running_loop().run_in_executor(threads, lambda: context.run(work, *arguments))
 
 
 class PrefixRoute(BaseRoute):
-    """Matches the prefix and all below it, whatever the method; also paths no pattern takes, such as with newlines."""
+    """Matches the prefix and all paths below it, with any method, also paths with newlines."""
 
     def __init__(self, prefix: str, app: ASGIApp) -> None:
         self.path = prefix
         self._app = app
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Say whether the request is for the prefix."""
+        """Return a full match for a path under the prefix."""
         path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
         inside = path == self.path or path.startswith(self.path + "/")
         return (Match.FULL if inside else Match.NONE), {}
 
     def url_path_for(self, name: str, /, **path_params: object) -> NoReturn:
-        """Name no URL: the clients make theirs."""
+        """Raise `NoMatchFound`: clients build the URLs."""
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request over."""
+        """Pass the request to the application."""
         await self._app(scope, receive, send)
 
 
 def _refuse_mixture(found: Sequence[Procedure | None]) -> None:
-    """Raise where a batch has queries and mutations: one of the two kinds came by the wrong method."""
+    """Raise BAD_REQUEST if a batch has queries and mutations: one of the two kinds has the wrong method."""
     kinds = dict.fromkeys(procedure.kind for procedure in found if procedure is not None)
     if len(kinds) > 1:
         raise TRPCError("BAD_REQUEST", f"Cannot mix procedure types in call: {', '.join(kinds)}")
-
-
-def _deliver(loop: asyncio.AbstractEventLoop, arrivals: Arrivals, index: int, reply: Reply) -> None:
-    # A closed loop means that nobody waits any more: the call's work is done all the same.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(arrivals.put_nowait, (index, reply))

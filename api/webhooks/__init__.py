@@ -1,6 +1,6 @@
-"""Webhooks: where Mailchimp tells of changes as they happen.
+"""The webhooks that Mailchimp calls when a member changes.
 
-What does not belong here: what a call says (`mailchimp.webhook_events`), what follows from it (`services`).
+What does not belong here: the format of a call (`mailchimp.webhook_events`), its effect (`services`).
 """
 
 from api.webhooks.receiver import MAX_BODY_BYTES, webhook_route

@@ -1,7 +1,7 @@
-"""The address that Mailchimp calls: `/webhooks/mailchimp/` and a token that only it and the audience's webhook know.
+"""The path that Mailchimp calls: `/webhooks/mailchimp/` and a secret token for each webhook.
 
-A call is answered within Mailchimp's ten seconds, and with success only once it is recorded: Mailchimp repeats all
-others. What does not belong here: the format of a call (`mailchimp.webhook_events`), making webhooks
+A call is answered within Mailchimp's ten seconds, and with success only after it is recorded: Mailchimp repeats every
+other call. What does not belong here: the format of a call (`mailchimp.webhook_events`), creating webhooks
 (`services.register_webhooks`).
 """
 
@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.request_log import note_path
-from api.trpc import TRPCError
+from api.trpc import Concurrency, ConcurrencyLimit, TRPCError
 from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.records import DatabaseRecords
@@ -38,51 +38,53 @@ from mailchimp_pipeline.services.receive_webhook import receive_webhook
 from mailchimp_pipeline.services.resources import Resources
 
 MAX_BODY_BYTES = 256 * 1024
-"""Far more than a contact with all of Mailchimp's merge fields."""
+"""Far more than a contact with all merge fields."""
 
 _FORM = "application/x-www-form-urlencoded"
 _SIGNATURE = "x-mailchimp-signature"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-_THREADS = 8
-"""Calls at work at once: as many may come as members change, and the procedures need the database too."""
+_CONCURRENCY = Concurrency(total=16, per_organisation=2, wait_seconds=2, busy="Other calls are being taken.")
+"""Members may change by the thousand. A slow Mailchimp of one organisation must not delay the calls of others."""
 
 _BRIEFLY = Retries(budget=3)
 _SHORT = Timeouts(connect=2, read=5, total=7)
-"""Mailchimp waits ten seconds for its answer, and calls again where there is none."""
+"""Mailchimp waits ten seconds for the answer, and repeats the call if there is none."""
 
 _log = logger("api.webhooks")
 
 
 class NotMadeYet(TransientError):
-    """The webhook is being made: until its secret is known, nobody can tell whose calls come."""
+    """The webhook is being created: until its secret is stored, its calls cannot be verified."""
 
 
 def webhook_route(parts: Resources, *, clock: Clock = utc_now) -> Route:
-    """Return the route of all webhooks."""
-    # Named by its template in log lines: whoever knows a path can call it.
+    """Return the route for all webhooks."""
+    # Log lines have the template: the path is a secret.
     template = f"{PATH}/{{token}}"
     return Route(template, _Receiver(parts, clock, template).answer, methods=["GET", "POST"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Receiver:
-    """Takes the calls; its blocking parts run in threads."""
+    """Answers the calls of all webhooks."""
 
     parts: Resources
     clock: Clock
     template: str
-    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_THREADS))
+    limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(_CONCURRENCY))
 
     async def answer(self, request: Request) -> Response:
-        """Answer a call, or the GET by which Mailchimp looks whether the address is there."""
+        """Answer a call, or the GET with which Mailchimp checks the URL."""
         note_path(self.template)
         afterwards: BackgroundTask | None = None
         try:
-            webhook = await to_thread.run_sync(self._find, request.path_params["token"], limiter=self.threads)
+            webhook = await to_thread.run_sync(self._find, request.path_params["token"])
             if request.method == "POST":
                 body = await _form(request)
                 signature = request.headers.get(_SIGNATURE)
-                if await to_thread.run_sync(self._take, webhook, body, signature, limiter=self.threads):
+                async with self.limit.place(webhook.organisation_id):
+                    has_members = await to_thread.run_sync(self._take, webhook, body, signature)
+                if has_members:
                     afterwards = BackgroundTask(self._propagate, webhook.organisation_id)
         except ClientLeftError:
             return Response(status_code=400)
@@ -97,10 +99,10 @@ class _Receiver:
         return found
 
     def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> bool:
-        """Check a call, and read the members that it is about. Tell whether there were any."""
+        """Verify a call and update its members from Mailchimp. Return whether it names any."""
         now = self.clock()
         if not webhook.is_made:
-            raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being made. Call again.")
+            raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being created. Call again.")
         secret = webhook.secret(self.parts.keyring)
         if secret is not None:
             check_signature(signature, body, secret, now)
@@ -120,15 +122,19 @@ class _Receiver:
         return closing(self.parts.client(organisation_id, retries=_BRIEFLY, timeouts=_SHORT))
 
     async def _propagate(self, organisation_id: str) -> None:
-        """Unsubscribe a contact who unsubscribed in the other audiences, too, after Mailchimp has its answer."""
-        await to_thread.run_sync(self._push_opt_outs, organisation_id, limiter=self.threads)
+        """Unsubscribe the contact in the other audiences, after Mailchimp has its answer."""
+        try:
+            async with self.limit.place(organisation_id):
+                await to_thread.run_sync(self._push_opt_outs, organisation_id)
+        except TRPCError:
+            _log.info("opt-outs outstanding", organisation_id=organisation_id)
 
     def _push_opt_outs(self, organisation_id: str) -> None:
         records = DatabaseRecords(self.parts.database, self.parts.keyring, self.clock)
         try:
             propagate_opt_outs(organisation_id, lambda: self._mailchimp(organisation_id), records=records)
         except PipelineError as failure:
-            # The next run does it: nobody asks again.
+            # The next run pushes them.
             _log.warning("opt-outs outstanding", organisation_id=organisation_id, failure=type(failure).__name__)
 
 
@@ -143,14 +149,14 @@ async def _form(request: Request) -> bytes:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != _FORM:
         raise TRPCError("UNSUPPORTED_MEDIA_TYPE", f"A webhook's call is {_FORM}")
-    body = await read_body(request.receive, MAX_BODY_BYTES)
+    body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
     if body is None:
         raise TRPCError("PAYLOAD_TOO_LARGE", "The call's body is too large")
     return body
 
 
 def _as_answered(failure: PipelineError) -> TRPCError:
-    """Return what the caller learns of a failure; the log learns why."""
+    """Return the error for the caller, and log the reason."""
     if isinstance(failure, TRPCError):
         return failure
     if isinstance(failure, SignatureRefused | MalformedCall):

@@ -58,7 +58,9 @@ class ErasureStore:
         self._lock()
         row = self._in_force(demand)
         is_new = row is None
-        targets = (row and self._targets_of(row)) or Targets(entity_type=demand.entity_type, entity_id=demand.entity_id)
+        known = row and self._targets_of(row)
+        new = Targets(entity_type=demand.entity_type, entity_id=demand.entity_id)
+        targets = known.asked_again() if known else new
         traces = Traces(self._session, targets.with_addresses(demand.addresses or ()))
         traces.remove_preference()
         traces.remove_members()

@@ -186,6 +186,12 @@ class Targets(BaseModel):
         joined = self.with_traces(new).with_addresses(stored.addresses)
         return joined.model_copy(update={"source_read": self.source_read or stored.source_read})
 
+    def asked_again(self) -> Self:
+        """Return the targets with all questions open: the contact may be back where its deletion was confirmed."""
+        settled = set(self.settled)
+        traces = tuple(trace for trace in self.traces if (trace.list_id, trace.subscriber_hash) not in settled)
+        return self.model_copy(update={"traces": traces, "settled": ()})
+
     def with_settled(self, question: Question, *, deleted: bool) -> Self:
         """Return the targets with the final answer to a question."""
         settled = tuple(dict.fromkeys((*self.settled, question.key)))

@@ -40,7 +40,7 @@ def run_dev(settings: Settings, console: Console) -> None:
         signal.signal(number, stop_at)
     with _running(settings, console) as stack:
         console.print(f"Dagster's UI     http://127.0.0.1:{settings.ui_port}")
-        console.print(f"API              http://127.0.0.1:{settings.api_port}/docs")
+        console.print(f"API              http://127.0.0.1:{settings.api_port}/openapi.json")
         console.print("                 `mailchimp-pipeline token --organisation acme --actor you --role admin`")
         if "api_root" not in settings.model_fields_set:
             console.print(f"Mailchimp        the sandbox, {stack.settings.api_root}")

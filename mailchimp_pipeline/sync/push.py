@@ -199,11 +199,12 @@ class _Push:
         member = self._audiences.member_state(self._audience.id, ref)
         if member and member.status is MemberStatus.SUBSCRIBED:
             member = self._audiences.archive_member(self._audience.id, ref)
-        if member is None:
-            self._ledger.record_result(ref.subscriber_hash, None)
-        elif member.status is MemberStatus.ARCHIVED:
-            self._ledger.record_archived(ref.subscriber_hash, member.changed_at)
-            return Result({"archived": 1, "calls": 2})
+            if member and member.status is MemberStatus.ARCHIVED:
+                self._ledger.record_archived(ref.subscriber_hash, member.changed_at)
+                return Result({"archived": 1, "calls": 2})
+        if member is None or member.status is MemberStatus.ARCHIVED:
+            # An administrator archived it, not this pipeline: it is not subscribed again when the contact comes back.
+            self._ledger.record_result(ref.subscriber_hash, member)
         else:
             self._ledger.record_member_states([member])
         return Result({"calls": 1})

@@ -15,11 +15,16 @@ NODE = Path(__file__).parent / "node"
 _TIMEOUT = 300
 
 
+def skip_without(*tools: str, why: str) -> None:
+    """Skip the test if a tool is missing; in CI the test goes on, and fails."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"{' and '.join(missing)} not found: {why}")
+
+
 def installed() -> Path:
     """Return the folder of the scripts, once what they import is there as the lock file says."""
-    missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
-    if missing and not os.environ.get("CI"):
-        pytest.skip(f"{' and '.join(missing)} not found: install Node.js 20 or newer to test with the real clients")
+    skip_without("node", "npm", why="install Node.js 20 or newer to test with the real clients")
     wanted = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     stamp = NODE / "node_modules" / ".installed"
     # Several processes test side by side, and one of them installs.

@@ -14,7 +14,6 @@ from starlette.routing import Route
 from api.app import ApiParts, create_app
 from api.auth import Authenticator, Caller, SharedSecret, make_token
 from api.serving import in_thread
-from api.slow_clients import PatientProtocol
 from api.trpc import Procedures, Role, Router, TRPCError, WireModel
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.logs import json_handler
@@ -31,7 +30,7 @@ class Note(WireModel):
     """A note."""
 
     text: str
-    """What it says: at most a <b>line</b>."""
+    """What it says: at most a line."""
     times: int = 1
 
 
@@ -46,7 +45,7 @@ def whoami(caller: Caller) -> str:
 
 @notes.query("find")
 def find(_caller: Caller, wanted: Note) -> Note | None:
-    """Return the note, if "it" is <there>."""
+    """Return the note."""
     logging.getLogger("api.sample").info("looking")
     return wanted
 
@@ -119,13 +118,12 @@ def parts(**changed: Any) -> ApiParts[Caller]:  # noqa: ANN401 - as `ApiParts` t
 @contextmanager
 def an_api(
     *routes: Route,
-    protocol: type[PatientProtocol] = PatientProtocol,
     **changed: Any,  # noqa: ANN401 - as `ApiParts` takes them
 ) -> Generator[Api]:
     """Serve an application with further routes until the end of the block."""
     app = create_app(parts(**changed))
     app.router.routes.extend(routes)
-    with logged_lines() as log, in_thread(app, grace_seconds=1, protocol=protocol) as url:
+    with logged_lines() as log, in_thread(app, grace_seconds=1) as url:
         yield Api(url, log)
 
 

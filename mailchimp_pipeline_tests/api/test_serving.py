@@ -88,5 +88,5 @@ def test_an_application_that_cannot_start_is_an_error() -> None:
     async def broken(_scope: object, _receive: object, _send: object) -> None:
         raise RuntimeError("no")
 
-    with pytest.raises(ApiNotStarted, match="look at what it logged"), in_thread(broken):
+    with pytest.raises(ApiNotStarted, match="see its log"), in_thread(broken):
         raise AssertionError("served")

@@ -177,6 +177,8 @@ class ConsentOracle:
         """By the same: who that was; None where it may have been several."""
         self.given_to: list[tuple[int, str, str, str]] = []
         """When a member, in which audience, gave Mailchimp in place of which address which other one."""
+        self.brought_back: list[tuple[int, tuple[str, str]]] = []
+        """When the product subscribed which archived member: audience and address."""
         self._double_optin = double_optin
         self._indexes = 0
         self._calls: dict[int, CallCame] = {}
@@ -210,7 +212,15 @@ class ConsentOracle:
         self.opt_ins.append(OptIn(self.index(), position, HERE, reading, key, entity, is_alone, certainty))
 
     def note_withdrawal(  # noqa: PLR0913 - each is one thing to know about it
-        self, list_id: str, key: str, position: int, reading: datetime, what: str, *, is_complaint: bool
+        self,
+        list_id: str,
+        key: str,
+        position: int,
+        reading: datetime,
+        what: str,
+        *,
+        is_complaint: bool,
+        certainty: Certainty = YES,
     ) -> Withdrawal:
         """Note that a contact or an administrator ended a member's consent at Mailchimp."""
         entities = frozenset(self.holders(list_id, key))
@@ -222,6 +232,7 @@ class ConsentOracle:
             key,
             entities,
             f"{key} {what}",
+            certainty,
             is_complaint=is_complaint,
         )
         known = self.company.holders(key) & {entity for (_, entity), sent in self.sent.items() if sent == key}
@@ -249,12 +260,15 @@ class ConsentOracle:
         self.set_aside.append(SetAside(self.index(), position, list_id, reading, key, what))
 
     def note_own_address(self, list_id: str, former: str, key: str, position: int, reading: datetime) -> None:
-        """Note that a contact gave Mailchimp another address: who had withdrawn may seem to have done so just now."""
-        for said in [each for each in self.withdrawals if (each.place, each.key) == (list_id, former)]:
-            said.changed.append(reading)
-            entities = frozenset(self.holders(list_id, key))
+        """Note that a contact gave Mailchimp another address."""
+        for said in self.withdrawals:
+            if (said.place, said.key) == (list_id, former):
+                said.changed.append(reading)
+        if self.members.get((list_id, former)) is Status.UNSUBSCRIBED:
+            # It seems to have unsubscribed just now, at the new address.
+            entities, what = frozenset(self.holders(list_id, key)), f"{key} was unsubscribed in {list_id} as {former}"
             self.withdrawals.append(
-                Withdrawal(self.index(), position, list_id, reading, key, entities, said.what, certainty=MAYBE)
+                Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
             )
         self.given_to.append((self.index(), list_id, former, key))
         root = self.own_addresses.pop((list_id, former), former)
@@ -488,7 +502,9 @@ class ConsentOracle:
         for sign_up in self.sign_ups:
             if (sign_up.place, sign_up.key) == (said.place, said.key) and sign_up.index > said.index:
                 # A report of spam stays: whether somebody signed up after it shows only while they are subscribed.
-                return NO if sign_up.is_confirmed and sign_up.by_contact and not said.is_complaint else MAYBE
+                # And a webhook that comes late may be all that the product hears.
+                is_open = said.is_complaint or any(index > sign_up.index for index in said.told)
+                return NO if sign_up.is_confirmed and sign_up.by_contact and not is_open else MAYBE
         return YES
 
     def _signed_up_elsewhere(self, said: Withdrawal, list_id: str, key: str) -> bool:
@@ -507,6 +523,9 @@ class ConsentOracle:
             return NO
         apart = word.reading - said.reading
         known = self._known_before(said, word)
+        if said.is_complaint:
+            # A webhook and a report may give it times that differ: then it is recorded twice.
+            known = min(known, MAYBE)
         if said.place == HERE or known is YES or apart > CLOCK_DIFFERENCE + _MARGIN:
             is_after = all(word.reading - at > CLOCK_DIFFERENCE + _MARGIN for at in said.changed) or known is YES
             return YES if is_after else MAYBE
@@ -539,6 +558,13 @@ class ConsentOracle:
             return NO, ""
         if any((place, former) == (list_id, key) and at > aside.index for at, place, former, _ in self.given_to):
             # The member is at another address since: whoever has this one now, was never there.
+            return NO, ""
+        later = [s for s in self.withdrawals if (s.place, s.key) == (list_id, key) and s.index > aside.index]
+        if any(not s.is_complaint for s in later):
+            # It unsubscribed since, or was unsubscribed: from then on that counts.
+            return NO, ""
+        if any(place == (list_id, key) and at > aside.index for at, place in self.brought_back):
+            # By a call that was under way, which was judged then. Nothing tells the product what was there before.
             return NO, ""
         # An opt-in may bring back whom an administrator set aside; of who was deleted Mailchimp tells nothing.
         holders = self.company.holders(key)
@@ -699,6 +725,8 @@ class ConsentOracle:
         status = self.members.pop((list_id, former), None)
         if change.status is not None:
             self.members[list_id, key] = change.status
+        if change.by is Actor.API and status is Status.ARCHIVED and change.status in MAILED:
+            self.brought_back.append((self.index(), (list_id, key)))
         is_ours = status is None if change.by is Actor.API else False
         has_confirmed = (change.former_status, change.status) == (Status.PENDING, Status.SUBSCRIBED)
         if is_ours or ((list_id, former) in self.brought and (change.by is Actor.API or has_confirmed)):

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from api.auth import Caller
 from api.procedures import connection, erasure, preferences, segments
-from api.procedures.context import Context, Patience
+from api.procedures.context import CallBudget, Context
 from api.procedures.inputs import EntityInput
 from api.trpc import Role
 from mailchimp_pipeline.clock import Clock
@@ -282,9 +282,9 @@ class Product:
 
     def _context(self, organisation_id: str, crash: CrashAfter | None = None) -> Context:
         caller = Caller("alice", organisation_id, Role.ADMIN)
-        patience = Patience(_AT_ONCE, _TIMEOUTS)
+        budget = CallBudget(_AT_ONCE, _TIMEOUTS)
         crash = crash or CrashAfter()
-        return _Context(caller, self._parts(crash), patience, self.clock, crash=crash)
+        return _Context(caller, self._parts(crash), budget, self.clock, crash=crash)
 
     def _parts(self, crash: CrashAfter | None = None) -> Resources:
         database = CrashingDatabase(self.database, crash) if crash else self.database

@@ -433,6 +433,10 @@ class ConsentScenario:
                 # Mailchimp takes it back from nobody, whatever the contact tells us later.
                 self.oracle.note_set_aside(list_id, key, position, reading, what)
             return self.oracle.note_withdrawal(list_id, key, position, reading, what, is_complaint=act == "complain")
+        if act in _WITHDRAWALS and after:
+            # Of an archived member Mailchimp only shows it by refusing to subscribe it again.
+            what = f"{_WITHDRAWALS[act]} in {list_id} while it was {after.status}"
+            self.oracle.note_withdrawal(list_id, key, position, reading, what, is_complaint=False, certainty=MAYBE)
         if act in _SIGN_UPS and has_changed and after:
             is_confirmed = after.status is Status.SUBSCRIBED
             self.oracle.note_sign_up(

@@ -154,7 +154,7 @@ def test_a_text_that_is_kept_for_good_holds_no_address(whole: Whole, path: str, 
     more = {"segmentType": "mixed", "mailchimpListId": tenant.list_id} if path == "segments.create" else {}
     refused = tenant.mutate(path, more | value)
     assert refused.error["data"]["code"] == "BAD_REQUEST"
-    assert "an e-mail address must not be kept here" in str(refused.error["data"]["zodError"])
+    assert "an e-mail address must not be stored here" in str(refused.error["data"]["zodError"])
 
 
 @pytest.mark.parametrize("name", ["Staff @ Berlin", "@staff", "a@b"])

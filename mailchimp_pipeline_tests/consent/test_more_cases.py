@@ -17,7 +17,7 @@ from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, NEWS, OTHER, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.test_cases_a import ALL_STAFF, ANN, BOB, EVERYBODY, HERS, NEW, OTHERS, start
-from sandbox import Hook, Seed, Status
+from sandbox import Fault, FaultKind, Hook, Seed, Status
 
 OWN, CARL = "fay@own.test", PEOPLE[2]
 MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
@@ -345,3 +345,39 @@ def test_a_complaint_that_is_reported_again_does_not_undo_an_opt_in_made_since(s
     preference = scenario.preference(ANN)
     assert preference is not None
     assert preference.opted_in
+
+
+# An erasure that is asked for again.
+
+
+def test_who_comes_back_while_the_erasure_is_pending_is_deleted_when_it_is_asked_for_again(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY, ALL_STAFF)
+    # The first audience confirms the deletion, the second does not answer.
+    deletion = f"{MEMBER}/actions/delete-permanent"
+    scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, route=deletion, skip=1))
+    scenario.erase(ANN)
+    (confirmed,) = [list_id for list_id in (NEWS, STAFF) if scenario.status(list_id, HERS) is None]
+    scenario.at_mailchimp("sign_up", confirmed, HERS)
+    scenario.sandbox.clear_faults()
+    scenario.erase(ANN)
+    assert [scenario.status(list_id, HERS) for list_id in (NEWS, STAFF)] == [None, None]
+
+
+# What an administrator does while the pipeline does the same.
+
+
+def test_who_is_archived_by_an_administrator_right_before_the_pipeline_would_is_not_brought_back(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, replace(EVERYBODY, on_leave=OnLeave.ARCHIVE))
+    scenario.company.leave(ANN)
+    scenario.on_call(
+        lambda: scenario.at_mailchimp("archive_as_admin", NEWS, HERS),
+        Hook(when="before", method="GET", route=MEMBER, list_id=NEWS),
+    )
+    scenario.days_pass()
+    scenario.hire(ANN, HERS)
+    scenario.days_pass(2)
+    assert scenario.status(NEWS, HERS) is Status.ARCHIVED

@@ -88,7 +88,7 @@ def a_whole(files: Path, *, entity_id: str = ENTITY_ID) -> Generator[Whole]:
         Sandbox.running() as sandbox,
         a_pipeline(Path(directory), files, sandbox) as (parts, dagster_url),
         an_instance(Path(directory) / "dagster", dagster_url) as instance,
-        in_thread(create_app(api_parts(parts, patience=IMPATIENT)), grace_seconds=1) as url,
+        in_thread(create_app(api_parts(parts, budget=IMPATIENT)), grace_seconds=1) as url,
     ):
         office = an_office(Stage(url, parts, sandbox, files), entity_id=entity_id)
         yield Whole(Path(directory), office, instance)

@@ -59,6 +59,10 @@ def services() -> dict[str, Any]:
     return read("compose.yaml")["services"]
 
 
+def services_of_ours() -> dict[str, Any]:
+    return {name: service for name, service in services().items() if name not in {"postgres", "proxy"}}
+
+
 def test_nothing_of_ours_runs_as_root() -> None:
     last_stage = [i for i, (word, _) in enumerate(containerfile()) if word == "FROM"][-1]
     users = [arguments for word, arguments in containerfile()[last_stage:] if word == "USER"]
@@ -66,6 +70,7 @@ def test_nothing_of_ours_runs_as_root() -> None:
 
     assert users == ["10001:10001"]
     assert all("user" not in service for service in services().values())
+    assert services()["proxy"]["image"].startswith("nginxinc/nginx-unprivileged:")
     assert {one["podSecurityContext"]["runAsNonRoot"] for one in deployed} == {True}
 
 
@@ -126,7 +131,7 @@ def test_a_service_runs_a_command_that_is_there_with_options_that_it_has(name: s
 
 
 def test_every_service_of_ours_runs_what_is_installed_in_the_one_image() -> None:
-    ours = {name: service for name, service in services().items() if name != "postgres"}
+    ours = services_of_ours()
 
     assert {service["image"] for service in ours.values()} == {"mailchimp-pipeline"}
     assert all(Path(installed(service["command"][0])).exists() for service in ours.values())
@@ -143,7 +148,7 @@ def test_every_variable_that_is_set_is_a_setting() -> None:
 
 def test_every_setting_of_production_is_handed_on_to_every_service_of_ours() -> None:
     of_one_machine = {"MAILCHIMP_PIPELINE_HOME", *(name for name in VARIABLES.values() if name.endswith("_PORT"))}
-    ours = {name: service for name, service in services().items() if name != "postgres"}
+    ours = services_of_ours()
     lacking = {name: set(VARIABLES.values()) - of_one_machine - set(one["environment"]) for name, one in ours.items()}
 
     assert {name: sorted(variables) for name, variables in lacking.items() if variables} == {}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mailchimp_pipeline.settings import PROJECT_ROOT
-from mailchimp_pipeline_tests.api.figures import some_figures
+from mailchimp_pipeline_tests.api.sample_metrics import some_figures
 from mailchimp_pipeline_tests.api.served import an_api
 
 METRIC = re.compile(r"mailchimp_pipeline_\w+")

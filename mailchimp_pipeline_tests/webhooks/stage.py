@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -11,8 +11,7 @@ from sqlalchemy import select
 
 from api.app import create_app
 from api.composition import api_parts
-from api.limits import Rate, Rates
-from api.serving import Server, listen
+from api.serving import ApiServer, listen
 from api.webhooks import PATH
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.consent import ConsentStatement, Preference
@@ -33,7 +32,6 @@ from sandbox import Sandbox, Seed
 
 FORM = "application/x-www-form-urlencoded"
 EMPLOYEE = (EntityType.EMPLOYEE, "1")
-_ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
 
 
 @contextmanager
@@ -43,9 +41,8 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
         with open_resources(settings) as parts:
-            served = replace(api_parts(parts, patience=IMPATIENT), rates=Rates(_ENDLESS, _ENDLESS))
             ready = Event()
-            server = Server(create_app(served), ready.set, 1)
+            server = ApiServer(create_app(api_parts(parts, budget=IMPATIENT)), ready.set, 1)
             thread = Thread(target=server.run, args=([listener],))
             thread.start()
             try:

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from api.auth import Caller
 from api.procedures.connection import ConnectInput, connect
-from api.procedures.context import PATIENCE, Context
+from api.procedures.context import CALL_BUDGET, Context
 from api.trpc import Role
 from api.webhooks import PATH
 from mailchimp_pipeline.connections import ApiKey
@@ -136,7 +136,7 @@ def test_connecting_leaves_to_the_next_run_what_there_is_no_time_for(
 ) -> None:
     faults(Fault(kind=FaultKind.LATE, delay_seconds=0.6))
     caller = Caller("alice", tenant.organisation_id, Role.ADMIN)
-    context = Context(caller, tenant.stage.parts, replace(PATIENCE, mailchimp_seconds=0.5))
+    context = Context(caller, tenant.stage.parts, replace(CALL_BUDGET, mailchimp_seconds=0.5))
     assert connect(context, ConnectInput.model_validate({"api_key": tenant.api_key})).account_id == tenant.account_id
     newest = tenant.query("audit.list").data["items"][0]
     assert (newest["action"], newest["details"]) == ("webhook.not_registered", {"failure": "OutOfTime"})

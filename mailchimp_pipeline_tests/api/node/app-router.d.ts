@@ -65,7 +65,7 @@ export interface PageInput {
   cursor?: string | null | undefined;
 }
 
-/** What a caller may do; each role may do all that the ones before it may. */
+/** What a caller may do; each role includes the ones before it. */
 export type Role = "viewer" | "editor" | "admin";
 
 /** How long to wait. */

@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 from api.app import create_app
 from api.composition import api_parts
-from api.limits import Rate, Rates
-from api.procedures.context import Patience
+from api.procedures.context import CallBudget
 from api.serving import in_thread
 from api.trpc import Role
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
@@ -28,14 +27,12 @@ from sandbox import Sandbox
 NOTHING = object()
 """No input, which is not the same as null."""
 
-IMPATIENT = Patience(
+IMPATIENT = CallBudget(
     Retries(budget=1.5, first_pause=0.05, sleep=lambda _seconds: None, clock=lambda: 0.0),
     Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
-    turn_seconds=1.5,
 )
 """What fails is tried again a few times and at once, whatever time an attempt takes."""
 
-_ENDLESS = Rate(burst=1_000_000, per_second=1_000_000)
 _COLUMNS = (
     "organisation_id",
     "id",
@@ -121,16 +118,17 @@ def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
 
 
 @contextmanager
-def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, patience: Patience = IMPATIENT) -> Generator[Stage]:
-    """Serve the API until the end of the block, with no limit of calls."""
+def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBudget = IMPATIENT) -> Generator[Stage]:
+    """Serve the API until the end of the block."""
     for name in ("employees", "vendors"):
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(_COLUMNS)
         long_ago(files / f"{name}.csv")
-    with open_resources(settings_for(database_url, files, sandbox)) as parts:
-        served = replace(api_parts(parts, patience=patience), rates=Rates(_ENDLESS, _ENDLESS))
-        with in_thread(create_app(served), grace_seconds=1) as url:
-            yield Stage(url, parts, sandbox, files)
+    with (
+        open_resources(settings_for(database_url, files, sandbox)) as parts,
+        in_thread(create_app(api_parts(parts, budget=budget)), grace_seconds=1) as url,
+    ):
+        yield Stage(url, parts, sandbox, files)
 
 
 def settings_for(database_url: str, files: Path, sandbox: Sandbox, **more: str) -> Settings:

@@ -25,7 +25,7 @@ def test_the_application_answers_from_its_database(database_url: str, tmp_path: 
     with in_thread(build_app(settings_for(database_url, tmp_path, sandbox))) as url:
         assert requests.get(url + GET, headers=HEADERS, timeout=PATIENCE_SECONDS).json() == {"result": {"data": None}}
         assert requests.get(f"{url}/readyz", timeout=PATIENCE_SECONDS).status_code == 200
-        assert "mailchimp.audit.list" in requests.get(f"{url}/docs", timeout=PATIENCE_SECONDS).text
+        assert "mailchimp.audit.list" in requests.get(f"{url}/openapi.json", timeout=PATIENCE_SECONDS).text
 
 
 def test_a_transaction_that_keeps_a_call_waiting_is_not_waited_for_for_ever(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from api.procedures.context import Patience
+from api.procedures.context import CallBudget
 from mailchimp_pipeline.database.segments import SegmentProgress
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
@@ -114,8 +114,8 @@ def test_a_mailchimp_that_is_away_is_told_apart_from_a_bad_key(tenant: Tenant, p
 
 
 def test_a_mailchimp_that_does_not_answer_is_told_apart_too(stage: Stage, tmp_path: Path) -> None:
-    hasty = Patience(Retries(budget=0), Timeouts(connect=PATIENCE_SECONDS, read=0.2))
-    with a_stage(stage.parts.database_url, tmp_path, stage.sandbox, patience=hasty) as served:
+    hasty = CallBudget(Retries(budget=0), Timeouts(connect=PATIENCE_SECONDS, read=0.2))
+    with a_stage(stage.parts.database_url, tmp_path, stage.sandbox, budget=hasty) as served:
         tenant = a_tenant(served)
         with fault(served, Fault(kind=FaultKind.HELD)):
             assert tenant.connect().error["data"]["code"] == "GATEWAY_TIMEOUT"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.error_mapping import told, translate
+from api.error_mapping import public_message, translate
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
@@ -85,8 +85,8 @@ def test_what_is_shown_names_no_place() -> None:
 
 def test_of_what_nobody_foresaw_a_part_of_an_answer_says_no_more() -> None:
     with logged_lines() as log:
-        because = told(StatementRefused("refused", place=INSIDE))
-    assert because == "It failed unforeseen: ask whoever operates the pipeline to report it"
+        because = public_message(StatementRefused("refused", place=INSIDE))
+    assert because == "An unexpected error occurred: ask the operator of the pipeline to report it"
     assert INSIDE in log.getvalue()
 
 

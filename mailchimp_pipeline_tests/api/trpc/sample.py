@@ -22,6 +22,7 @@ class Caller:
     """Who calls."""
 
     role: Role
+    organisation_id: str = "acme"
 
 
 def authenticate(connection: HTTPConnection) -> Caller:

@@ -2,21 +2,23 @@
 
 import asyncio
 import http.client
+import json
 import logging
 import threading
+from collections import Counter
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from starlette.requests import HTTPConnection
 from starlette.types import Message, Scope
 
-from api.trpc import Hooks, Limits, Procedure, TRPCError, TrpcServer
+from api.trpc import CallHooks, Concurrency, Limits, Procedure, TRPCError, TrpcServer
 from api.trpc.procedures import Kind
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, Gate, authenticate, returns, sample
 from mailchimp_pipeline_tests.api.trpc.wire import listens, wire
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 TOKEN: ContextVar[str] = ContextVar("token")
 
@@ -27,30 +29,9 @@ def translate(exception: Exception) -> TRPCError | None:
 
 
 def test_a_failure_of_the_business_is_translated() -> None:
-    with wire(hooks=Hooks(translate=translate)) as served:
+    with wire(hooks=CallHooks(translate=translate)) as served:
         error = served.ask("test.away").error
     assert (error["message"], error["data"]["code"]) == ("The post office is closed: try tomorrow", "BAD_GATEWAY")
-
-
-def test_every_call_of_a_batch_passes_the_hook_before_it() -> None:
-    seen: list[str] = []
-
-    def refuse_pages(caller: Caller, procedure: Procedure) -> None:
-        seen.append(f"{caller.role} {procedure.path}")
-        if procedure.path == "test.page":
-            raise TRPCError("TOO_MANY_REQUESTS", "Later", retry_after=3)
-
-    with wire(hooks=Hooks(before_call=refuse_pages)) as served:
-        answer = served.ask("test.nothing,test.page?batch=1")
-    assert sorted(seen) == ["admin test.nothing", "admin test.page"]
-    assert answer.json[1]["error"]["data"]["code"] == "TOO_MANY_REQUESTS"
-
-
-def test_the_hook_before_a_call_runs_after_authorisation() -> None:
-    seen: list[str] = []
-    with wire(hooks=Hooks(before_call=lambda _, procedure: seen.append(procedure.path))) as served:
-        assert served.mutate("test.admin.erase", None, role="viewer").status == 403
-    assert seen == []
 
 
 def test_every_call_is_measured() -> None:
@@ -61,7 +42,7 @@ def test_every_call_is_measured() -> None:
         took.append(seconds)
         seen.append((procedure.path if procedure else None, code))
 
-    with wire(hooks=Hooks(after_call=measure)) as served:
+    with wire(hooks=CallHooks(after_call=measure)) as served:
         served.ask("test.nothing,test.page,test.nope?batch=1&input={")
         served.ask("test.nothing", method="POST")
     wanted = [(None, "NOT_FOUND"), (None, "UNSUPPORTED_MEDIA_TYPE"), ("test.nothing", "OK")]
@@ -73,14 +54,14 @@ def test_hooks_that_fail_take_no_answer_away(caplog: pytest.LogCaptureFixture) -
     def fail(*_anything: object) -> None:
         raise RuntimeError("a secret of the hook")
 
-    with wire(hooks=Hooks(after_call=fail, on_error=fail)) as served, caplog.at_level(logging.ERROR):
+    with wire(hooks=CallHooks(after_call=fail, on_error=fail)) as served, caplog.at_level(logging.ERROR):
         assert served.ask("test.nothing").data is None
         assert served.ask("test.crash").status == 500
     assert "secret" not in caplog.text
 
 
 def test_without_a_hook_a_defect_is_logged_by_path_and_type_only(caplog: pytest.LogCaptureFixture) -> None:
-    with wire(hooks=Hooks()) as served, caplog.at_level(logging.ERROR):
+    with wire(hooks=CallHooks()) as served, caplog.at_level(logging.ERROR):
         served.ask("test.crash")
     assert [record.message for record in caplog.records] == ["The procedure test.crash failed with RuntimeError"]
     assert "secret" not in caplog.text
@@ -112,7 +93,8 @@ def test_no_more_calls_run_at_once_than_the_limit_says() -> None:
         with lock:
             running[0] -= 1
 
-    with wire(sample(Procedure("count", Kind.QUERY, count, type(None), None)), limits=Limits(threads=2)) as served:
+    limits = Limits(concurrency=Concurrency(total=2, per_organisation=9))
+    with wire(sample(Procedure("count", Kind.QUERY, count, type(None), None)), limits=limits) as served:
         assert served.ask(",".join(["count"] * 6) + "?batch=1").status == 200
     assert most == [2]
 
@@ -135,7 +117,7 @@ def test_closing_waits_for_all_calls_that_were_begun() -> None:
     gate, other = Gate(), Gate()
     other.opened.set()
     calls = sample(gate.procedure, Procedure("other", Kind.MUTATION, other.procedure.handler, type(None), None))
-    with wire(calls, limits=Limits(threads=1)) as served:
+    with wire(calls, limits=Limits(concurrency=Concurrency(total=1, per_organisation=1))) as served:
         connection = http.client.HTTPConnection("127.0.0.1", served.port)
         known = {"authorization": "Bearer admin", "content-type": "application/json"}
         connection.request("POST", "/api/trpc/gate,other?batch=1", headers=known)
@@ -147,24 +129,6 @@ def test_closing_waits_for_all_calls_that_were_begun() -> None:
     assert other.finished.is_set()
 
 
-def test_a_batch_whose_server_is_closing_is_finished_all_the_same() -> None:
-    def takes_no_more() -> bool:
-        try:
-            server._lanes.begin(lambda: None)  # pyright: ignore[reportPrivateUsage] - from outside it cannot be seen
-        except RuntimeError:
-            return True
-        return False
-
-    def close_and_authenticate(connection: HTTPConnection) -> Caller:
-        threading.Thread(target=server.close).start()
-        eventually(takes_no_more)
-        return authenticate(connection)
-
-    server = TrpcServer(sample(returns(int, 1)), close_and_authenticate)
-    body = in_loop(server, request("given,given") | {"query_string": b"batch=1"})
-    assert body == b'[{"result":{"data":1}},{"result":{"data":1}}]'
-
-
 def test_a_handler_sees_the_context_variables_of_its_request() -> None:
     def token(_caller: Caller) -> str:
         return TOKEN.get()
@@ -174,10 +138,39 @@ def test_a_handler_sees_the_context_variables_of_its_request() -> None:
     assert in_loop(server, request("token")) == b'{"result":{"data":"of this request"}}'
 
 
+def test_more_calls_than_may_wait_are_refused_with_when_to_come_back() -> None:
+    gate, limits = Gate(), Limits(concurrency=Concurrency(total=2, per_organisation=1, waiting=2))
+    gate.opened.set()
+    with wire(sample(gate.procedure), limits=limits) as served:
+        answer = served.ask("gate,gate,gate,gate,gate?batch=1", method="POST", body="")
+    codes = Counter(one.get("error", {}).get("data", {}).get("code", "OK") for one in answer.json)
+    assert codes == {"OK": 3, "TOO_MANY_REQUESTS": 2}
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_a_procedure_of_its_own_limit_is_refused_once_it_has_waited_and_keeps_no_other_call_waiting() -> None:
+    gate = Gate(Kind.QUERY)
+    costly = Concurrency(total=1, per_organisation=1, wait_seconds=0.05, busy="Another one is running.")
+    procedures = sample(replace(gate.procedure, concurrency=costly))
+    stream, limits = {"trpc-accept": "application/jsonl"}, Limits(concurrency=Concurrency(total=2, per_organisation=2))
+    with (
+        wire(procedures, limits=limits) as served,
+        served.listening("gate,gate,gate,test.nothing?batch=1", stream) as coming,
+    ):
+        chunks = [json.loads(next(coming)) for _ in range(4)][1:]
+        gate.opened.set()
+        chunks += map(json.loads, coming)
+    replies = [reply for _, _, [[reply]] in chunks]
+    refused = "Another one is running. Try again in 5 seconds."
+    assert replies[0] == replies[3] == {"result": {"data": None}}
+    assert [one["error"]["message"] for one in replies[1:3]] == [refused] * 2
+
+
 def test_a_client_that_leaves_before_its_body_was_read_gets_nothing_done() -> None:
     gate = Gate()
     server = TrpcServer(sample(gate.procedure), authenticate)
-    scope = request("gate", method="POST") | {"headers": [(b"content-type", b"application/json")]}
+    scope = request("gate", method="POST")
+    scope["headers"].append((b"content-type", b"application/json"))
     assert in_loop(server, scope) == b""
     assert not gate.entered.is_set()
 
@@ -218,6 +211,9 @@ def in_loop(server: TrpcServer[Caller], scope: Scope, sent: list[Message] | None
     async def send(message: Message) -> None:
         messages.append(message)
 
-    asyncio.run(server(scope, receive, send))
-    server.close()
+    async def answer_and_close() -> None:
+        await server(scope, receive, send)
+        await server.close()
+
+    asyncio.run(answer_and_close())
     return b"".join(message.get("body", b"") for message in messages)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.trpc import Hooks, Procedure
+from api.trpc import CallHooks, Procedure
 from api.trpc.procedures import Kind
 from mailchimp_pipeline_tests.api.node_tools import run_node
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, Gate, sample
@@ -79,7 +79,7 @@ def a_slow_query(*, ends_behind_the_fast_one: bool) -> Generator[Wire]:
             gate.opened.set()
 
     procedures = sample(gate.procedure, Procedure("open", Kind.MUTATION, open_gate, type(None), None))
-    with wire(procedures, hooks=Hooks(after_call=after_call)) as served:
+    with wire(procedures, hooks=CallHooks(after_call=after_call)) as served:
         yield served
 
 

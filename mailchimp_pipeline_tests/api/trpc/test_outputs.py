@@ -2,8 +2,8 @@
 
 import pytest
 
-from api.trpc import Hooks
-from mailchimp_pipeline_tests.api.trpc.sample import Caller, Page, returns, sample
+from api.trpc import CallHooks
+from mailchimp_pipeline_tests.api.trpc.sample import Page, returns, sample
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, wire
 
 INTERNAL = {"code": "INTERNAL_SERVER_ERROR", "httpStatus": 500, "path": "given"}
@@ -15,9 +15,9 @@ def given(output: object, value: object) -> Answer:
         return served.ask("given,test.nothing?batch=1")
 
 
-def recording(seen: list[tuple[str, str]]) -> Hooks[Caller]:
+def recording(seen: list[tuple[str, str]]) -> CallHooks:
     """Return hooks that write down which defect they were told, of which call."""
-    return Hooks(on_error=lambda path, defect: seen.append((path, type(defect).__name__)))
+    return CallHooks(on_error=lambda path, defect: seen.append((path, type(defect).__name__)))
 
 
 @pytest.mark.parametrize(

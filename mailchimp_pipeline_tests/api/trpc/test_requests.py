@@ -172,6 +172,24 @@ def test_a_url_over_the_limit_is_refused() -> None:
     assert (answer.status, answer.error["data"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
+@pytest.mark.parametrize(("role", "code"), [(None, "UNAUTHORIZED"), ("admin", "TIMEOUT")])
+def test_the_token_is_checked_before_the_body_is_read(role: str | None, code: str) -> None:
+    headers = {"content-type": "application/json", "content-length": "1000000"}
+    with wire(limits=Limits(body_seconds=0.1)) as served:
+        answer = served.ask("test.add", method="POST", headers=headers, role=role)
+    assert answer.error["data"]["code"] == code
+    assert answer.headers.get("connection") == ("close" if code == "TIMEOUT" else None)
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "14"}, {"transfer-encoding": "chunked"}])
+def test_a_body_that_is_too_long_is_not_read_to_its_end(headers: dict[str, str]) -> None:
+    known = {"content-type": "application/json"} | headers
+    with wire(limits=Limits(body_bytes=13)) as served:
+        sent = b"e\r\n12345678901234\r\n" if "transfer-encoding" in headers else None
+        answer = served.ask("test.add", method="POST", body=sent, headers=known)
+    assert answer.error["data"]["code"] == "PAYLOAD_TOO_LARGE"
+
+
 def test_procedure_and_method_are_looked_at_before_the_caller(sample_wire: Wire) -> None:
     assert sample_wire.ask("test.nope", role=None).status == 404
     assert sample_wire.ask("test.add", role=None).status == 405

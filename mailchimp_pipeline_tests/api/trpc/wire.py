@@ -4,8 +4,8 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import uvicorn
 from fastapi import FastAPI
 
-from api.trpc import Hooks, Limits, Procedures, TrpcServer
+from api.trpc import CallHooks, Limits, Procedures, TrpcServer
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, authenticate, sample
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -104,15 +104,20 @@ def wire(
     procedures: Procedures[Caller] | None = None,
     *,
     limits: Limits | None = None,
-    hooks: Hooks[Caller] | None = None,
+    hooks: CallHooks | None = None,
 ) -> Generator[Wire]:
     """Serve procedures (the sample's, if none are given) while the block runs."""
-    server = TrpcServer(procedures or sample(), authenticate, limits=limits, hooks=hooks or Hooks(on_error=_ignore))
-    app = FastAPI()
+    server = TrpcServer(procedures or sample(), authenticate, limits=limits, hooks=hooks or CallHooks(on_error=_ignore))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await server.close()
+
+    app = FastAPI(lifespan=lifespan)
     app.router.routes.append(server.route)
     with serving(app) as port:
         yield Wire(port)
-    server.close()
 
 
 @contextmanager
@@ -120,7 +125,7 @@ def serving(app: Any) -> Generator[int]:  # noqa: ANN401 - any ASGI application
     """Run an application in a thread and give its port."""
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from mailchimp_pipeline.database.metrics import PipelineFigures
 from mailchimp_pipeline.errors import TransientError
-from mailchimp_pipeline_tests.api.figures import AT, some_figures
+from mailchimp_pipeline_tests.api.sample_metrics import AT, some_figures
 from mailchimp_pipeline_tests.api.served import Api, an_api
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 

@@ -1,7 +1,7 @@
-"""The pipeline's figures for Prometheus: read from the database when it asks, and kept for some seconds.
+"""The metrics of the pipeline, read from the database when Prometheus scrapes, and cached for some seconds.
 
-Runs are processes of a few seconds that nobody could scrape; what they did stands in the tables. So every process of
-the API tells the same figures: take their maximum, not their sum. What does not belong here: the API's own figures
+Prometheus cannot scrape a run, which lives for seconds; its results are in the tables. Every API process therefore
+reports the same values: use their maximum, not their sum. What does not belong here: the metrics of the API
 (`metrics`), the queries (`database.metrics`).
 """
 
@@ -18,16 +18,16 @@ from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sync import Rejection
 
-KEPT_SECONDS = 5.0
+CACHED_SECONDS = 5.0
 READ_SECONDS = 5.0
 
 _PREFIX = "mailchimp_pipeline_"
 
-_log = logger("api.figures")
+_log = logger("api.pipeline_metrics")
 
 
-class Figures(Collector):
-    """Tells the figures that were read last; where they could not be, that, and nothing that may be out of date."""
+class PipelineMetrics(Collector):
+    """Reports the figures that were read last; if they could not be read, only that `database_up` is 0."""
 
     def __init__(
         self,
@@ -36,15 +36,14 @@ class Figures(Collector):
         clock: Callable[[], float] = time.monotonic,
         seconds: float = READ_SECONDS,
     ) -> None:
-        """Take what reads them; it may take so many seconds."""
-        self._observation = CachedProbe(
-            read, kept_seconds=KEPT_SECONDS, seconds=seconds, clock=clock, log=_log, failure="no figures"
+        self._probe = CachedProbe(
+            read, cached_seconds=CACHED_SECONDS, seconds=seconds, clock=clock, log=_log, failure="no figures"
         )
         self._figures: PipelineFigures | None = None
 
     async def refresh(self) -> None:
-        """Read the figures, unless that was done just now."""
-        self._figures = await self._observation.found()
+        """Read the figures, unless they are cached."""
+        self._figures = await self._probe.result()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
@@ -60,38 +59,40 @@ def _of_segments(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
     statuses = {status.value: figures.segments.get(status.value, 0) for status in SegmentStatus}
     yield _gauges("segments", "Live segments of connected organisations, by status.", "status", statuses)
     states = {"live": figures.connections, "key_refused": figures.keys_refused}
-    yield _gauges("connections", "Connections to Mailchimp; of the live ones, whose key is refused.", "state", states)
+    yield _gauges(
+        "connections", "Live connections to Mailchimp, and those of them whose key is refused.", "state", states
+    )
     if figures.newest_sync_at:
-        text = "When a sync of a segment last ended well."
+        text = "When the last successful sync of a segment ended."
         yield _gauge("newest_sync_timestamp_seconds", text, _moment(figures.newest_sync_at))
     if figures.oldest_sync_at:
-        text = "When the segment whose last good sync is longest ago was synced, or made where it never was."
+        text = "The oldest of the segments' last successful syncs; a segment without one counts from its creation."
         yield _gauge("oldest_sync_timestamp_seconds", text, _moment(figures.oldest_sync_at))
 
 
 def _of_syncs(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
-    text = "Contacts in the last good sync of each segment, by what became of them."
+    text = "Contacts in the last successful sync of each segment, by outcome."
     yield _gauges("last_sync_contacts", text, "outcome", figures.contacts)
     rejected = {reason.value: figures.rejected.get(reason.value, 0) for reason in Rejection}
     text = "Contacts that Mailchimp rejected in the last sync of each segment, by reason."
     yield _gauges("last_sync_rejected", text, "reason", rejected)
-    yield _gauge("last_sync_pushes", "Calls that changed something, in the last good sync of each.", figures.calls)
-    yield _gauge("last_sync_retries", "Calls that were tried again, in the last good sync of each.", figures.retries)
-    text = "Seconds that the longest of the last good syncs took."
+    text = "Calls that changed something, in the last successful sync of each segment."
+    yield _gauge("last_sync_pushes", text, figures.calls)
+    text = "Calls that were retried, in the last successful sync of each segment."
+    yield _gauge("last_sync_retries", text, figures.retries)
+    text = "Duration of the longest of the last successful syncs."
     yield _gauge("last_sync_longest_seconds", text, figures.longest_sync_seconds)
 
 
 def _of_queues(figures: PipelineFigures) -> Iterator[GaugeMetricFamily]:
-    yield from _queue("sync_requests_waiting", "Requests for a sync that no run has taken up", figures.waiting)
-    yield from _queue("sync_requests_running", "Requests for a sync that a run is at", figures.running)
+    yield from _queue("sync_requests_waiting", "Sync requests that no run has started", figures.waiting)
+    yield from _queue("sync_requests_running", "Sync requests that a run works on", figures.running)
     yield from _queue("erasures_pending", "Erasures that Mailchimp has not confirmed", figures.erasures)
 
 
 def _queue(name: str, text: str, queue: Queue) -> Iterator[GaugeMetricFamily]:
     yield _gauge(name, f"{text}.", queue.size)
-    yield _gauge(
-        f"{name}_oldest_seconds", f"{text}: the age of the oldest, 0 where there is none.", queue.oldest_seconds
-    )
+    yield _gauge(f"{name}_oldest_seconds", f"{text}: the age of the oldest, 0 if there is none.", queue.oldest_seconds)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
