@@ -13,10 +13,10 @@ from api.error_mapping import translate
 from api.procedures.context import CALL_BUDGET, CallBudget, Context
 from api.procedures.registry import PROCEDURES
 from api.webhooks import webhook_route
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.database.metrics import pipeline_figures
 from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.database.session import TimeLimits
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 
 TIME_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=10)
@@ -29,7 +29,7 @@ def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIM
     Raises `SettingsError` and `KeyringInvalid`. A database that is away is not an error: `/readyz` reports it.
     """
     with ExitStack() as opened:
-        parts = opened.enter_context(open_parts(settings, time_limits=time_limits))
+        parts = opened.enter_context(open_resources(settings, time_limits=time_limits))
         kept = ExitStack()
         app = create_app(api_parts(parts, close=kept.close))
         kept.push(opened.pop_all())
@@ -37,7 +37,7 @@ def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIM
 
 
 def api_parts(
-    parts: Parts, *, budget: CallBudget = CALL_BUDGET, close: Callable[[], None] = lambda: None
+    parts: Resources, *, budget: CallBudget = CALL_BUDGET, close: Callable[[], None] = lambda: None
 ) -> ApiParts[Context]:
     """Return the parts of the application; `close` runs after the last call."""
     # The keyring is built now, so that an invalid key is an error at the start.

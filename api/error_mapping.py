@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from api.logs import log_failure
 from api.procedures.deadline import OutOfTime
 from api.trpc import Code, TRPCError
-from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
@@ -30,6 +29,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     Throttled,
     TimedOut,
 )
+from mailchimp_pipeline.services.resources import NoSource, NotConnected
 from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, UnreadableSourceError
 
 _WITH_OWN_TEXT: Sequence[tuple[type[PipelineError], Code]] = (

@@ -15,7 +15,6 @@ import psycopg
 from sqlalchemy import func, select, text
 
 from bench.people import HumanResources, driver_url, email
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.consent import ConsentStatement
@@ -30,6 +29,7 @@ from mailchimp_pipeline.erasure import Demand
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack
 from mailchimp_pipeline.segments import FilterCriteria, Segment, SegmentType
+from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
 from sandbox import SandboxControl, Status
 
@@ -54,7 +54,7 @@ class Stage:
     """The pipeline and all around it; nothing else uses any of it."""
 
     stack: SandboxStack
-    pipeline: DatabasePipeline
+    pipeline: Pipeline
     sandbox: SandboxControl
     hr: HumanResources
 
@@ -64,30 +64,30 @@ class Stage:
         for list_id in audiences:
             self.sandbox.add_audience(account_id, list_id, list_id)
         account = Account(account_id, organisation_id, ApiKey.parse(api_key(organisation_id)))
-        with self.pipeline.parts.database.organisation(organisation_id) as session:
-            ConnectionStore(session, self.pipeline.parts.keyring).connect(account, by="bench", at=utc_now())
+        with self.pipeline.resources.database.organisation(organisation_id) as session:
+            ConnectionStore(session, self.pipeline.resources.keyring).connect(account, by="bench", at=utc_now())
 
     def segment(self, organisation_id: str, list_id: str, **criteria: tuple[str, ...]) -> Segment:
         """Make a segment of the employees who match."""
         wanted = FilterCriteria.model_validate(criteria)
         new = NewSegment(f"Into {list_id} {criteria}", SegmentType.EMPLOYEE, list_id, filter_criteria=wanted)
-        with self.pipeline.parts.database.organisation(organisation_id) as session:
+        with self.pipeline.resources.database.organisation(organisation_id) as session:
             return SegmentStore(session).create(new, by="bench", at=utc_now())
 
     def suppress(self, organisation_id: str, ids: Sequence[int]) -> None:
         """Let these employees opt out, and erase the last of them."""
         people = [(EntityType.EMPLOYEE, str(number), subscriber_hash(email(organisation_id, number))) for number in ids]
-        with self.pipeline.parts.database.organisation(organisation_id) as session:
+        with self.pipeline.resources.database.organisation(organisation_id) as session:
             statements = [
                 ConsentStatement(
                     opted_in=False, source="bench", stated_at=utc_now(), contact=(kind, number), subscriber_hash=key
                 )
                 for kind, number, key in people
             ]
-            record_statements(session, self.pipeline.parts.keyring, statements, by="bench", at=utc_now())
+            record_statements(session, self.pipeline.resources.keyring, statements, by="bench", at=utc_now())
             kind, number, key = people[-1]
             erasure = Demand(kind, number, (key,), by="bench")
-            ErasureStore(session, self.pipeline.parts.keyring).ask(erasure, at=utc_now())
+            ErasureStore(session, self.pipeline.resources.keyring).ask(erasure, at=utc_now())
 
     @contextmanager
     def without_latency(self) -> Generator[None]:
@@ -99,7 +99,7 @@ class Stage:
     def let_a_day_pass(self, segment: Segment) -> None:
         """Let the last sync of the segment's audience have been yesterday, for us and for Mailchimp."""
         self.sandbox.call("let_time_pass", list_id=segment.mailchimp_list_id, seconds=24 * 60 * 60)
-        with self.pipeline.parts.database.organisation(segment.organisation_id) as session:
+        with self.pipeline.resources.database.organisation(segment.organisation_id) as session:
             for statement in _A_DAY_EARLIER:
                 session.execute(text(statement))
 
@@ -117,7 +117,7 @@ class Stage:
 
     def memberships(self) -> int:
         """Count who is in which segment."""
-        with self.pipeline.parts.database.everyone() as session:
+        with self.pipeline.resources.database.everyone() as session:
             return session.scalars(select(func.count()).select_from(SegmentMemberRow)).one()
 
     def expect_subscribed(self, list_id: str, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The code location: `build_definitions` is its only assembly, and what it lists is the table of contents."""
+"""The code location: `build_definitions` lists everything that Dagster loads."""
 
 from collections.abc import Mapping
 
@@ -6,16 +6,15 @@ import dagster as dg
 
 from mailchimp_pipeline.defs.assets import ASSETS
 from mailchimp_pipeline.defs.campaigns import (
-    CampaignsResource,
     campaign_stats,
     campaign_stats_refresh,
     six_hourly_refresh,
 )
 from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
-from mailchimp_pipeline.defs.erasure import ErasuresResource, erasures_due, mailchimp_erasure
+from mailchimp_pipeline.defs.erasure import erasures_due, mailchimp_erasure
 from mailchimp_pipeline.defs.jobs import JOBS
 from mailchimp_pipeline.defs.opt_outs import mailchimp_opt_outs, opt_outs_due
-from mailchimp_pipeline.defs.resources import PipelineResource
+from mailchimp_pipeline.defs.pipeline_resources import CampaignsResource, ErasuresResource, PipelineResource
 from mailchimp_pipeline.defs.schedules import SCHEDULES
 from mailchimp_pipeline.defs.sensors import SENSORS
 
@@ -23,8 +22,8 @@ from mailchimp_pipeline.defs.sensors import SENSORS
 def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
     """Return the definitions over these resources, or what makes them.
 
-    `pipeline` is a `runs.pipeline.Pipeline`, `campaigns` a `runs.campaigns.CampaignPipeline`,
-    `erasures` a `defs.erasure.ErasuresDue`.
+    `pipeline` is a `services.pipeline.Pipeline`, `campaigns` a `services.refresh_campaigns.CampaignRefresh`,
+    `erasures` an `erasure.Erasures`.
     """
     return dg.Definitions(
         assets=[*ASSETS, campaign_stats],

@@ -1,8 +1,8 @@
-"""Log lines as JSON, one an event, from structlog and from the standard library's loggers alike, in every process.
+"""Log lines as JSON, one per event, from structlog and from the standard library's loggers, in every process.
 
-Each has the ids of whom its thread works for (`tracing`). Of an exception a line holds types and frames, and the text
-only of our own errors: other texts, and tracebacks, may quote an address, a name or a key.
-What does not belong here: which events there are.
+Each line has the ids that `structlog.contextvars` binds: organisation, segment, run and request. For an exception it
+has types and frames, and the text of our own errors only: other texts may quote an address, a name or a key.
+What does not belong here: which events are logged.
 """
 
 import logging
@@ -15,20 +15,14 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor
 
-from mailchimp_pipeline import tracing
 from mailchimp_pipeline.errors import PipelineError
 
 _MAX_CAUSES = 5
 _MAX_FRAMES = 25
 
 
-def _with_ids(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {**tracing.ids(), **event}
-
-
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
-    _with_ids,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),

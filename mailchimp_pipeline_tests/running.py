@@ -11,7 +11,6 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy import select
 
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
@@ -20,6 +19,7 @@ from mailchimp_pipeline.defs.jobs import segment_sync
 from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import SegmentStatus, SegmentType
+from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.process_table import called
@@ -43,7 +43,7 @@ class Running:
     """The pipeline as it runs, with a segment whose sync was requested, and with it that of an empty one."""
 
     stack: SandboxStack
-    pipeline: DatabasePipeline
+    pipeline: Pipeline
     sandbox: SandboxControl
     segment_id: str
     request_id: str
@@ -51,18 +51,18 @@ class Running:
 
     def written(self) -> set[str]:
         """Return who was written down as pushed."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             return set(session.scalars(select(AudienceMemberRow.subscriber_hash)))
 
     def status(self) -> SegmentStatus | None:
         """Return the segment's status."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             segment = SegmentStore(session).get(self.segment_id)
         return segment and segment.status
 
     def request(self) -> SyncRequest | None:
         """Return the request."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             return SyncRequestStore(session).get(self.request_id)
 
     def is_done(self) -> bool:
@@ -92,7 +92,7 @@ class Running:
 
     def delete_the_empty_segment(self) -> None:
         """Delete the segment that the run has not come to, as its organisation does."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             assert SegmentStore(session).delete(self.empty_segment_id, by="ann", at=AT)
 
     def runs(self) -> list[tuple[str, set[str]]]:
@@ -142,7 +142,7 @@ def _materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:
     return {key.rpartition("/")[2] for key in keys if key}
 
 
-def _ask(pipeline: DatabasePipeline, sandbox: SandboxControl) -> tuple[str, str, str]:
+def _ask(pipeline: Pipeline, sandbox: SandboxControl) -> tuple[str, str, str]:
     """Connect the organisation, make two segments and request their sync.
 
     Return the ids of the segment that the run does first, of its request, and of the other segment.
@@ -151,10 +151,12 @@ def _ask(pipeline: DatabasePipeline, sandbox: SandboxControl) -> tuple[str, str,
     account_id = sandbox.add_account(API_KEY.reveal())
     sandbox.add_audience(account_id, "Staff", LIST)
     sandbox.add_audience(account_id, "Vendors", LAST_LIST)
-    with pipeline.parts.database.organisation(ACME) as session:
-        ConnectionStore(session, pipeline.parts.keyring).connect(Account(account_id, "Acme", API_KEY), by="ann", at=AT)
-    segment = a_segment(pipeline.parts.database)
-    with pipeline.parts.database.organisation(ACME) as session:
+    with pipeline.resources.database.organisation(ACME) as session:
+        ConnectionStore(session, pipeline.resources.keyring).connect(
+            Account(account_id, "Acme", API_KEY), by="ann", at=AT
+        )
+    segment = a_segment(pipeline.resources.database)
+    with pipeline.resources.database.organisation(ACME) as session:
         vendors = NewSegment("Vendors", SegmentType.VENDOR, LAST_LIST)
         empty = SegmentStore(session).create(vendors, by="ann", at=AT)
         request, _ = (SyncRequestStore(session).ask(each.id, by="ann", at=AT) for each in (segment, empty))

@@ -69,7 +69,7 @@ def missing(settings: Settings) -> Mapping[str, str]:
 
 
 def of(company: Company, dagster_home: Path) -> Settings:
-    environment = company.pipeline.parts.settings.environment()
+    environment = company.pipeline.resources.settings.environment()
     return Settings.from_environment(
         environment | {"MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET, "DAGSTER_HOME": str(dagster_home)}
     )
@@ -114,8 +114,8 @@ def test_what_is_missing_does_not_hide_the_rest(database_url: str, tmp_path: Pat
 
 def test_where_nobody_is_connected_it_says_so(database_url: str, tmp_path: Path) -> None:
     with a_company(database_url, tmp_path / "files") as company:
-        with company.pipeline.parts.database.organisation(ACME) as session:
-            ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="alice", at=AT)
+        with company.pipeline.resources.database.organisation(ACME) as session:
+            ConnectionStore(session, company.pipeline.resources.keyring).disconnect(by="alice", at=AT)
         found = missing(of(company, tmp_path / "dagster"))
     assert "Connect one with its API key" in found["connections"]
 

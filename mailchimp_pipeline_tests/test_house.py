@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -140,6 +141,18 @@ def test_every_module_is_named_for_what_it_holds() -> None:
     words = {path: set(path.stem.split("_")) for path in modules()}
 
     assert [str(path) for path in words if words[path] & NAMES_THAT_SAY_NOTHING] == []
+
+
+def test_a_class_name_occurs_once() -> None:
+    names = Counter(
+        node.name
+        for path in modules()
+        if path.relative_to(PROJECT_ROOT).parts[0] in {"api", "mailchimp_pipeline"}
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+    )
+
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_the_lock_pins_what_the_project_asks_for_with_hashes() -> None:

@@ -4,7 +4,6 @@ from pydantic import SecretStr
 
 from api.procedures.context import Context
 from api.trpc import Role, Router, TRPCError, UtcTime, WireModel
-from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
 from mailchimp_pipeline.database import connections
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -12,6 +11,7 @@ from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.segments import summary
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.services.resources import NotConnected
 
 router: Router[Context] = Router("mailchimp.connection")
 

@@ -8,19 +8,18 @@ from dataclasses import dataclass, replace
 from api.auth import Caller
 from api.procedures.deadline import TimedSlots
 from api.trpc import Role
-from mailchimp_pipeline.assembly import NotConnected, Parts
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp import ConnectionSlots as Slots
-from mailchimp_pipeline.mailchimp import KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 from mailchimp_pipeline.services.register_webhooks import Registration
+from mailchimp_pipeline.services.resources import NotConnected, Resources
 
 _log = logger("api.procedures")
 
@@ -49,7 +48,7 @@ class Context:
     """A call by `caller`, served with `parts`."""
 
     caller: Caller
-    parts: Parts
+    parts: Resources
     budget: CallBudget = CALL_BUDGET
     clock: Clock = utc_now
     mailchimp_until: float | None = None
@@ -95,8 +94,8 @@ class Context:
             connection, api_key = store.live(), store.api_key()
         if connection is None or api_key is None:
             raise NotConnected(self.organisation_id)
-        slots = ConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
-        notes = self.parts.key_notes(connection, api_key)
+        slots = DatabaseConnectionSlots(self.parts.database, connection.account_id, wait_seconds=_SLOT_SECONDS)
+        notes = self.parts.key_status_recorder(connection, api_key)
         with closing(slots), self._client(api_key, slots, notes) as client:
             yield client
 
@@ -116,7 +115,7 @@ class Context:
         """Return a client for an API key. It uses no slots of an account: the account is not known yet."""
         return self._client(api_key, ThreadSlots(1))
 
-    def _client(self, api_key: ApiKey, slots: Slots, key_watch: KeyWatch | None = None) -> MailchimpClient:
+    def _client(self, api_key: ApiKey, slots: ConnectionSlots, key_watch: KeyWatch | None = None) -> MailchimpClient:
         return MailchimpClient(
             api_key,
             slots=TimedSlots(slots, self._mailchimp_until),

@@ -7,11 +7,11 @@ from pydantic import AfterValidator, StringConstraints
 from api.procedures.context import Context
 from api.procedures.inputs import EntityInput, PageInput
 from api.trpc import Role, Router, UtcTime, WireModel
-from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.consent import RESERVED_SOURCES
 from mailchimp_pipeline.contacts import EntityType, may_hold_address
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 
 router: Router[Context] = Router("mailchimp.preferences")

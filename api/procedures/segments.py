@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
 from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
-from mailchimp_pipeline.assembly import NotConnected
 from mailchimp_pipeline.contacts import EntityType, read_contacts
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
@@ -29,6 +28,7 @@ from mailchimp_pipeline.segments import (
     SegmentStatus,
     SegmentType,
 )
+from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.sync import Audience, Rejection
 from mailchimp_pipeline.sync.rejections import text as rejection_text
 

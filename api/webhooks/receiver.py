@@ -19,7 +19,6 @@ from starlette.routing import Route
 from api.request_log import note_path
 from api.trpc import Concurrency, ConcurrencyLimit, TRPCError
 from api.trpc.requests import ClientLeftError, read_body
-from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
@@ -36,6 +35,7 @@ from mailchimp_pipeline.mailchimp.webhook_events import (
 )
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 from mailchimp_pipeline.services.receive_webhook import receive_webhook
+from mailchimp_pipeline.services.resources import Resources
 
 MAX_BODY_BYTES = 256 * 1024
 """Far more than a contact with all merge fields."""
@@ -57,7 +57,7 @@ class NotMadeYet(TransientError):
     """The webhook is being created: until its secret is stored, its calls cannot be verified."""
 
 
-def webhook_route(parts: Parts, *, clock: Clock = utc_now) -> Route:
+def webhook_route(parts: Resources, *, clock: Clock = utc_now) -> Route:
     """Return the route for all webhooks."""
     # Log lines have the template: the path is a secret.
     template = f"{PATH}/{{token}}"
@@ -68,7 +68,7 @@ def webhook_route(parts: Parts, *, clock: Clock = utc_now) -> Route:
 class _Receiver:
     """Answers the calls of all webhooks."""
 
-    parts: Parts
+    parts: Resources
     clock: Clock
     template: str
     limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(_CONCURRENCY))

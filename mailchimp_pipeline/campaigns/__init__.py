@@ -1,7 +1,7 @@
-"""Campaigns: what a tracked one is, what Mailchimp's words for it mean, and what a refresh changes of it.
+"""Campaigns: their snapshots and statuses at Mailchimp, and what a refresh changes of a tracked campaign.
 
-Core: values in, values out. What does not belong here: HTTP (`mailchimp`), SQL (`database`), which are refreshed
-together (`runs`).
+Core: values in, values out. What does not belong here: HTTP (`mailchimp`), SQL (`database`), refreshing the campaigns
+of all organisations (`services`).
 """
 
 from mailchimp_pipeline.campaigns.model import FINAL, Campaign, CampaignStatus, Figures, Stats, settling_since

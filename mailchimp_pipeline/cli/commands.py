@@ -38,7 +38,7 @@ out = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 err = Console(stderr=True)
 
 
-class Role(StrEnum):
+class TokenRole(StrEnum):
     """What a token's holder may do: look, also change, also connect and erase."""
 
     VIEWER = "viewer"
@@ -119,12 +119,12 @@ def api(
 def token(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     actor: Annotated[str, typer.Option(help="Who calls, for the audit log.")],
-    role: Annotated[Role, typer.Option(help="What the caller may do.")] = Role.VIEWER,
+    role: Annotated[TokenRole, typer.Option(help="What the caller may do.")] = TokenRole.VIEWER,
     hours: Annotated[int, typer.Option(help="For how many hours the token is valid.", min=1)] = 12,
 ) -> None:
     """Print a bearer token for the API, for development."""
     from api.auth import make_token
-    from api.trpc import Role as AuthRole
+    from api.trpc import Role
     from mailchimp_pipeline.embedded.local_state import local_state
 
     settings = local_state(Settings.from_environment())
@@ -136,7 +136,7 @@ def token(
         secret.get_secret_value(),
         organisation_id=organisation,
         actor=actor,
-        role=AuthRole(role),
+        role=Role(role),
         now=utc_now(),
         lifetime=lifetime,
         issuer=settings.token_issuer,
@@ -165,12 +165,12 @@ def actor(
 @_explained
 def migrate() -> None:
     """Bring the database tables up to this version."""
-    from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database import migrations
+    from mailchimp_pipeline.services.resources import open_resources
 
-    with open_parts() as parts:
-        migrations.migrate(parts.database_url)
-        out.print(f"The database is at revision {migrations.current_revision(parts.database)}.")
+    with open_resources() as resources:
+        migrations.migrate(resources.database_url)
+        out.print(f"The database is at revision {migrations.current_revision(resources.database)}.")
 
 
 @app.command()
@@ -232,11 +232,11 @@ def reconcile(
 @_explained
 def rotate() -> None:
     """Re-encrypt every stored secret with the first of MAILCHIMP_PIPELINE_ENCRYPTION_KEYS."""
-    from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys
+    from mailchimp_pipeline.services.resources import open_resources
 
-    with open_parts() as parts:
-        count = rotate_keys(parts.database, parts.keyring, by="command line", at=utc_now())
+    with open_resources() as resources:
+        count = rotate_keys(resources.database, resources.keyring, by="command line", at=utc_now())
     out.print(f"{count} secrets were re-encrypted; keys after the first are no longer needed.")
 
 
@@ -244,23 +244,23 @@ def rotate() -> None:
 @_explained
 def list_erasures() -> None:
     """List the pending erasures, and what each is waiting for."""
-    from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.cli.tables import erasure_table
     from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.services.resources import open_resources
 
-    with open_parts() as parts:
-        out.print(erasure_table(DatabaseErasures(parts.database, parts.keyring, utc_now).pending()))
+    with open_resources() as resources:
+        out.print(erasure_table(DatabaseErasures(resources.database, resources.keyring, utc_now).pending()))
 
 
 @erasures.command("confirm")
 @_explained
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
     """Complete an erasure after you deleted the contact at Mailchimp by hand."""
-    from mailchimp_pipeline.assembly import open_parts
     from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.services.resources import open_resources
 
-    with open_parts() as parts:
-        DatabaseErasures(parts.database, parts.keyring, utc_now).confirm(erasure_id, by="command line")
+    with open_resources() as resources:
+        DatabaseErasures(resources.database, resources.keyring, utc_now).confirm(erasure_id, by="command line")
     out.print(f"Erasure {erasure_id} is completed.")
 
 

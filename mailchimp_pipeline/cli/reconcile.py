@@ -7,9 +7,9 @@ from contextlib import closing
 
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.cli.tables import reconciliation_table
 from mailchimp_pipeline.services.reconcile_audiences import reconcile_audiences
+from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline.settings import Settings
 
 
@@ -17,12 +17,12 @@ def reconcile_and_print(
     console: Console, organisation_id: str | None, *, dry_run: bool, settings: Settings | None = None
 ) -> bool:
     """Reconcile one organisation, or all that are connected; print what was found. Tell whether all could be read."""
-    with open_parts(settings) as parts:
+    with open_resources(settings) as resources:
         found = list(
             reconcile_audiences(
-                parts.database,
-                parts.keyring,
-                lambda each: closing(parts.client(each)),
+                resources.database,
+                resources.keyring,
+                lambda each: closing(resources.client(each)),
                 organisation_id=organisation_id,
                 dry_run=dry_run,
             )
@@ -32,7 +32,7 @@ def reconcile_and_print(
     if any(audience.deleted for audience in found):
         console.print(
             "Members that Mailchimp deleted permanently are e-mailed in no audience until they opt in again. "
-            "Erase again whoever was erased after the backup: docs/backup.md says how.",
+            "Erase the contacts again that were erased after the backup: docs/backup.md says how.",
             soft_wrap=True,
         )
     return all(audience.error is None for audience in found)

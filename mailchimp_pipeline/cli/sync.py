@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.cli.tables import segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.connections import ConnectionStore
@@ -14,6 +13,7 @@ from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, Syn
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.resources import Resources, open_resources
 
 _LOOK_EVERY_SECONDS = 0.5
 
@@ -38,12 +38,12 @@ def request_and_wait(
     departures_confirmed: bool = False,
 ) -> bool:
     """Request a sync of one segment or all of the organisation, and wait; tell whether all of them were synced."""
-    with open_parts() as parts:
-        segments = _segments_to_sync(parts, organisation_id, segment_id)
-        asked = _ask(parts, organisation_id, list(segments), departures_confirmed=departures_confirmed)
+    with open_resources() as resources:
+        segments = _segments_to_sync(resources, organisation_id, segment_id)
+        asked = _ask(resources, organisation_id, list(segments), departures_confirmed=departures_confirmed)
         with console.status(f"Waiting for Dagster to sync {len(asked)} segments"):
-            requests = _watch(parts, organisation_id, asked, segments, wait_seconds=wait_seconds, console=console)
-        with parts.database.organisation(organisation_id) as session:
+            requests = _watch(resources, organisation_id, asked, segments, wait_seconds=wait_seconds, console=console)
+        with resources.database.organisation(organisation_id) as session:
             there = {request.id: SegmentStore(session).get(request.segment_id) for request in requests}
     shown = [_after_this_sync(segment, request) for request in requests if (segment := there[request.id])]
     if shown:
@@ -56,9 +56,9 @@ def request_and_wait(
     return len(shown) == len(requests) and all(request.status is RequestStatus.DONE for request in requests)
 
 
-def _segments_to_sync(parts: Parts, organisation_id: str, segment_id: str | None) -> Mapping[str, Segment]:
-    with parts.database.organisation(organisation_id) as session:
-        if ConnectionStore(session, parts.keyring).live() is None:
+def _segments_to_sync(resources: Resources, organisation_id: str, segment_id: str | None) -> Mapping[str, Segment]:
+    with resources.database.organisation(organisation_id) as session:
+        if ConnectionStore(session, resources.keyring).live() is None:
             raise NothingToSync(f"Organisation {organisation_id} is not connected to Mailchimp. Connect it first.")
         segments = {each.id: each for each in SegmentStore(session).all() if segment_id in (None, each.id)}
     if not segments:
@@ -67,10 +67,10 @@ def _segments_to_sync(parts: Parts, organisation_id: str, segment_id: str | None
 
 
 def _ask(
-    parts: Parts, organisation_id: str, segment_ids: Sequence[str], *, departures_confirmed: bool
+    resources: Resources, organisation_id: str, segment_ids: Sequence[str], *, departures_confirmed: bool
 ) -> Sequence[SyncRequest]:
     # In one transaction: Dagster sees all of the requests at once, and serves them in one run.
-    with parts.database.organisation(organisation_id) as session:
+    with resources.database.organisation(organisation_id) as session:
         store, at = SyncRequestStore(session), utc_now()
         asked = [
             store.ask(each, by="command line", at=at, departures_confirmed=departures_confirmed) for each in segment_ids
@@ -79,7 +79,7 @@ def _ask(
 
 
 def _watch(  # noqa: PLR0913 - what is watched, and how long
-    parts: Parts,
+    resources: Resources,
     organisation_id: str,
     asked: Sequence[SyncRequest],
     segments: Mapping[str, Segment],
@@ -89,17 +89,17 @@ def _watch(  # noqa: PLR0913 - what is watched, and how long
 ) -> Sequence[SyncRequest]:
     """Print each segment as its sync ends; return the requests as they are in the end."""
     deadline = time.monotonic() + wait_seconds
-    told: set[str] = set()
+    printed: set[str] = set()
     while True:
-        with parts.database.organisation(organisation_id) as session:
+        with resources.database.organisation(organisation_id) as session:
             found = SyncRequestStore(session).some([request.id for request in asked])
         requests = [found.get(request.id, request) for request in asked]
         for request in requests:
-            if request.finished_at and request.id not in told:
-                told.add(request.id)
+            if request.finished_at and request.id not in printed:
+                printed.add(request.id)
                 ending = "synced" if request.status is RequestStatus.DONE else "not synced"
                 console.print(f"{segments[request.segment_id].name}: {ending}", markup=False)
-        if len(told) == len(requests) or time.monotonic() >= deadline:
+        if len(printed) == len(requests) or time.monotonic() >= deadline:
             return requests
         time.sleep(_LOOK_EVERY_SECONDS)
 

@@ -202,7 +202,7 @@ class ErasureStore:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseErasures:
-    """The port `erasure.Records` over PostgreSQL. Each call is a transaction of its own."""
+    """The port `erasure.ErasureRecords` over PostgreSQL. Each call is a transaction of its own."""
 
     database: Database
     keyring: Keyring

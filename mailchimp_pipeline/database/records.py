@@ -19,19 +19,15 @@ from mailchimp_pipeline.database.locks import Hold, hold_audience
 from mailchimp_pipeline.database.members import MemberStore
 from mailchimp_pipeline.database.opt_outs import attribute_members, audiences_to_unsubscribe
 from mailchimp_pipeline.database.preferences import suppressed_relations, suppressions
-from mailchimp_pipeline.database.requests import SyncRequestStore, open_requests
+from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.database.segments import (
     SegmentProgress,
-    checked_segments,
-    due_partition_keys,
     due_segments,
     fail_abandoned,
-    not_synced_since,
 )
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName, StoppedRun, SyncRequest
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
 
 _AUDIENCE_WAIT_SECONDS = 900
 """How long a sync waits for another that is at the same audience."""
@@ -149,21 +145,6 @@ class DatabaseRecords:
         with self.database.everyone() as session:
             return due_segments(session)
 
-    def due_partition_keys(self) -> Sequence[str]:
-        """Return the partition keys of the due segments, those of one organisation next to each other."""
-        with self.database.everyone() as session:
-            return due_partition_keys(session)
-
-    def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
-        """Return those of the due segments, created before the moment, whose last sync did not end well after it."""
-        with self.database.everyone() as session:
-            return not_synced_since(session, moment)
-
-    def checked_segments(self) -> CheckedSegments:
-        """Return what the last sync of each due segment means for the asset checks."""
-        with self.database.everyone() as session:
-            return checked_segments(session)
-
     def open_requests(self) -> Sequence[SyncRequest]:
         """Return the requests for live segments that have not ended, the oldest first."""
         with self.database.everyone() as session:
@@ -192,15 +173,3 @@ class DatabaseRecords:
     def fail_abandoned(self) -> int:
         """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
         return fail_abandoned(self.database, at=self.clock())
-
-    def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
-        """Put the segments whose status has not changed since the run began into `error`, and fail its requests."""
-        failed: list[str] = []
-        segments = [key.rpartition("/") for key in run.keys]
-        for organisation_id in dict.fromkeys(organisation_id for organisation_id, _, _ in segments):
-            ids = [segment_id for its_organisation, _, segment_id in segments if its_organisation == organisation_id]
-            with self.database.organisation(organisation_id) as session:
-                untouched = SegmentProgress(session).mark_untouched(ids, reason, since=run.begun, at=self.clock())
-                SyncRequestStore(session).fail_stopped(run.request_ids, reason, run_id=run.id, at=self.clock())
-            failed += [f"{organisation_id}/{segment_id}" for segment_id in untouched]
-        return failed

@@ -4,7 +4,9 @@ What does not belong here: starting runs (`defs`), the segment's own status (`se
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
@@ -13,7 +15,37 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.segments.rows import audit_entry, locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, as_value, row_ids
-from mailchimp_pipeline.runs.pipeline import RequestStatus, SyncRequest
+
+
+class RequestStatus(StrEnum):
+    """The states of a request for a sync."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """A request to sync a segment now. `run_id` is the Dagster run that serves it, None before there is one."""
+
+    id: str
+    organisation_id: str
+    segment_id: str
+    status: RequestStatus
+    requested_by: str
+    requested_at: datetime
+    departures_confirmed: bool = False
+    run_id: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+
+    @property
+    def partition_key(self) -> str:
+        """The segment's partition in Dagster, as `segments.Segment` has it."""
+        return f"{self.organisation_id}/{self.segment_id}"
 
 
 class SyncRequestStore:

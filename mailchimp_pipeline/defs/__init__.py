@@ -1,1 +1,1 @@
-"""Everything that is Dagster's: thin wrappers over `runs`. Nothing is imported here, `storage` loads without assets."""
+"""The Dagster definitions: thin wrappers over `services`. Imports nothing, so `storage` loads without the assets."""

@@ -1,9 +1,10 @@
 """The assets: `employees` and `vendors` as they are observed, `segment_membership` and `audience_sync` made of them.
 
-What does not belong here: anything that wants a unit test (`runs`, `sync`, `segments`).
+What does not belong here: anything that wants a unit test (`services`, `sync`, `segments`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -16,10 +17,12 @@ from mailchimp_pipeline.defs.metadata import (
     sync_metadata,
 )
 from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.sync_runs import STEP, SyncConfig, show_as_failed
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.runs.pipeline import Pipeline
-from mailchimp_pipeline.runs.results import SegmentResult
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.sync.segment_results import SegmentResult
 
 SEGMENTS_PER_RUN = 250
 """How many segments one run takes, unless a single organisation has more."""
@@ -27,8 +30,8 @@ SEGMENTS_PER_RUN = 250
 MEMBERSHIP = dg.AssetKey("segment_membership")
 AUDIENCE = dg.AssetKey("audience_sync")
 
-# In the order of their lineage: an asset that is told before its parent counts as out of step with it.
-_METADATA: dict[dg.AssetKey, Callable[[SegmentResult], Metadata]] = {
+# Parents first: Dagster shows an asset that is materialized before its parent as outdated.
+_METADATA: dict[dg.AssetKey, "Callable[[SegmentResult], Metadata]"] = {
     MEMBERSHIP: membership_metadata,
     AUDIENCE: sync_metadata,
 }
@@ -60,9 +63,9 @@ SOURCES = [
             deps=["employees", "vendors"],
             skippable=True,
             description=(
-                "Who is in each segment, from the sources and what each contact said about consent; in the table "
+                "The members of each segment, from the sources and the consent of each contact; in the table "
                 "`segment_members`. Materialized alone it sends nothing. Failed? The error names the source or the "
-                "row to mend; the members of before stay in place."
+                "row to correct; the previous members stay."
             ),
         ),
         dg.AssetSpec(
@@ -70,9 +73,9 @@ SOURCES = [
             deps=[MEMBERSHIP],
             skippable=True,
             description=(
-                "What each segment's audience at Mailchimp has, sent in batches; in the table `audience_members`. "
-                "Failed? The segment's error says what to do; what was sent is kept, and the next sync goes on "
-                "from there. It is always safe to run it again."
+                "The members of each segment's audience at Mailchimp, sent in batches; in the table "
+                "`audience_members`. Failed? The segment's error says what to do; what was sent is kept, and the next "
+                "sync goes on from there. It is always safe to run it again."
             ),
         ),
     ],
@@ -81,7 +84,7 @@ SOURCES = [
 def sync_segments(
     context: dg.AssetExecutionContext, config: SyncConfig, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Sync the run's segments, each for itself; fail at the end if one did not end well."""
+    """Sync the run's segments, each for itself; fail at the end if one of them failed."""
     keys = _keys(context, config)
     selected = context.op_execution_context.selected_asset_keys
     assets = [asset for asset in _METADATA if asset in selected]
@@ -91,7 +94,7 @@ def sync_segments(
         for result in pipeline.sync(
             keys, run_id=context.run.run_id, push=AUDIENCE in assets, request_ids=config.requests
         ):
-            _tell(context, result, assets)
+            _log_result(context, result, assets)
             results.append(result)
     if passed_over := len(keys) - len(results):
         context.log.info("%d of the segments were deleted, or their organisation disconnected.", passed_over)
@@ -107,14 +110,14 @@ def _keys(context: dg.AssetExecutionContext, config: SyncConfig) -> Sequence[str
     if context.has_partition_key or context.has_partition_key_range:
         return context.partition_keys
     raise dg.Failure(
-        "This run was not told which segments to sync. Choose partitions when you start it in Dagster's UI, or run "
+        "This run has no segments to sync. Choose partitions when you start it in Dagster's UI, or run "
         "`mailchimp-pipeline sync --organisation ID`.",
         allow_retries=False,
     )
 
 
-def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequence[dg.AssetKey]) -> None:
-    """Write a segment's events as soon as it is done: a run that is killed later has told what it finished."""
+def _log_result(context: dg.AssetExecutionContext, result: "SegmentResult", assets: Sequence[dg.AssetKey]) -> None:
+    """Write a segment's events as soon as it is synced, so that they stay if the run is killed later."""
     key = result.segment.partition_key
     if result.error:
         context.log.error("Segment %s: %s", key, result.error)
@@ -127,7 +130,7 @@ def _tell(context: dg.AssetExecutionContext, result: SegmentResult, assets: Sequ
         context.log_event(dg.AssetMaterialization(asset, partition=key, metadata=_METADATA[asset](result)))
 
 
-def _summary(failed: Sequence[SegmentResult], *, of: int) -> str:
+def _summary(failed: "Sequence[SegmentResult]", *, of: int) -> str:
     first = failed[0]
     rest = f" (and {len(failed) - 1} more, see the table)" if len(failed) > 1 else ""
     return f"{len(failed)} of {of} segments failed. {segment_label(first.segment)}: {first.error}{rest}"
@@ -141,8 +144,8 @@ def _observe(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
         except PipelineError as error:
             context.log.warning("The %s could not be observed: %s", asset, error)
             continue
-        except Exception as error:  # noqa: BLE001 - told by its kind, for its text may quote data
-            context.log.warning("The %s could not be observed: unforeseen %s", asset, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - only its class is logged, its text may quote data
+            context.log.warning("The %s could not be observed: unexpected %s", asset, type(error).__name__)
             continue
         tags = {"dagster/data_version": version.version}
         context.log_event(dg.AssetObservation(asset, metadata={"rows": version.rows}, tags=tags))

@@ -7,12 +7,15 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mailchimp_pipeline.campaigns import Campaign, Stats, rates_plot, rates_text
 from mailchimp_pipeline.defs.metadata import Metadata
-from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.services.refresh_campaigns import OrganisationRefresh
 
 CAMPAIGNS_LISTED = 50
 CAMPAIGNS_PLOTTED = 6
@@ -32,11 +35,11 @@ _COLUMNS = {
 }
 
 
-def refresh_metadata(refreshes: Sequence[OrganisationRefresh], histories: Mapping[str, Sequence[Stats]]) -> Metadata:
+def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapping[str, Sequence[Stats]]) -> Metadata:
     """Return the figures of a refresh. Rates are fractions, 0 to 1."""
     campaigns = _refreshed(refreshes)
     failed = [refresh for refresh in refreshes if refresh.failures]
-    told = {
+    metadata: Metadata = {
         "organisations": dg.MetadataValue.int(len(refreshes)),
         "refreshed": dg.MetadataValue.int(len(campaigns)),
         "missing_at_mailchimp": dg.MetadataValue.int(sum(campaign.missing_since is not None for campaign in campaigns)),
@@ -48,10 +51,10 @@ def refresh_metadata(refreshes: Sequence[OrganisationRefresh], histories: Mappin
         **failures_metadata(failed),
     }
     drawn = [(campaign, histories[campaign.id]) for campaign in plotted(refreshes) if histories.get(campaign.id)]
-    return {**told, "rates": _picture(rates_plot(drawn), rates_text(drawn))} if drawn else told
+    return {**metadata, "rates": _picture(rates_plot(drawn), rates_text(drawn))} if drawn else metadata
 
 
-def failures_metadata(failed: Sequence[OrganisationRefresh]) -> Metadata:
+def failures_metadata(failed: "Sequence[OrganisationRefresh]") -> Metadata:
     """Return a table of what was not refreshed, and why; nothing where nothing failed."""
     rows = [
         {"organisation": refresh.organisation_id, "campaign": campaign, "error": error}
@@ -61,13 +64,13 @@ def failures_metadata(failed: Sequence[OrganisationRefresh]) -> Metadata:
     return {"failed": _table(dict.fromkeys(("organisation", "campaign", "error"), "string"), rows)} if rows else {}
 
 
-def plotted(refreshes: Sequence[OrganisationRefresh]) -> Sequence[Campaign]:
+def plotted(refreshes: "Sequence[OrganisationRefresh]") -> Sequence[Campaign]:
     """Return the campaigns to draw: of those that have figures, the ones sent last."""
     counted = [campaign for campaign in _refreshed(refreshes) if campaign.open_rate is not None]
     return _latest_sent_first(counted)[:CAMPAIGNS_PLOTTED]
 
 
-def _refreshed(refreshes: Iterable[OrganisationRefresh]) -> list[Campaign]:
+def _refreshed(refreshes: "Iterable[OrganisationRefresh]") -> list[Campaign]:
     return [campaign for refresh in refreshes for campaign in refresh.refreshed]
 
 

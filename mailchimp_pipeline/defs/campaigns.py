@@ -1,21 +1,23 @@
 """Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule that refresh it.
 
-What does not belong here: anything that wants a unit test (`runs`, `campaigns`), what it says of itself
+What does not belong here: the refresh itself (`services.refresh_campaigns`, `campaigns`), the asset's metadata
 (`campaign_metadata`).
 """
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from structlog.contextvars import bound_contextvars
 
 from mailchimp_pipeline.defs.campaign_metadata import failures_metadata, plotted, refresh_metadata
-from mailchimp_pipeline.logs import log_our_lines, logger
-from mailchimp_pipeline.runs.campaigns import CampaignPipeline, OrganisationRefresh
-from mailchimp_pipeline.tracing import each_working_for
+from mailchimp_pipeline.defs.pipeline_resources import CampaignRefresh
+from mailchimp_pipeline.logs import logger
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.services.refresh_campaigns import OrganisationRefresh
 
 POINTS_PLOTTED = 60
 """How many of a campaign's latest refreshes the plot shows: a fortnight's."""
@@ -44,28 +46,28 @@ _FRESH = dg.AssetCheckSpec(
     ),
 )
 def campaign_stats(
-    context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignPipeline]
+    context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignRefresh]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Refresh the campaigns that still move, and tell how they do."""
     refreshes: list[OrganisationRefresh] = []
-    for refresh in each_working_for(campaigns.refresh(), run_id=context.run.run_id):
-        _tell(context, refresh)
-        refreshes.append(refresh)
+    with bound_contextvars(run_id=context.run.run_id):
+        for refresh in campaigns.refresh():
+            _log_refresh(context, refresh)
+            refreshes.append(refresh)
     histories = campaigns.histories(plotted(refreshes), latest=POINTS_PLOTTED)
     yield dg.MaterializeResult(metadata=refresh_metadata(refreshes, histories), check_results=[_judged(refreshes)])
 
 
-def _tell(context: dg.AssetExecutionContext, refresh: OrganisationRefresh) -> None:
+def _log_refresh(context: dg.AssetExecutionContext, refresh: "OrganisationRefresh") -> None:
     for campaign, error in refresh.failures.items():
         context.log.error("Campaign %s of organisation %s: %s", campaign, refresh.organisation_id, error)
     if refresh.defect:
         context.log.error("Organisation %s: raised at\n%s", refresh.organisation_id, refresh.defect)
-    ids = {"organisation_id": refresh.organisation_id, "run_id": context.run.run_id}
     failed = len(refresh.campaigns) if refresh.error else len(refresh.failures)
-    _log.info("campaigns", **ids, refreshed=len(refresh.refreshed), failed=failed)
+    _log.info("campaigns", organisation_id=refresh.organisation_id, refreshed=len(refresh.refreshed), failed=failed)
 
 
-def _judged(refreshes: Sequence[OrganisationRefresh]) -> dg.AssetCheckResult:
+def _judged(refreshes: "Sequence[OrganisationRefresh]") -> dg.AssetCheckResult:
     failed = [refresh for refresh in refreshes if refresh.failures]
     return dg.AssetCheckResult(passed=not failed, check_name=_FRESH.name, metadata=failures_metadata(failed))
 
@@ -85,16 +87,3 @@ six_hourly_refresh = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Refreshes the figures of all tracked campaigns that still move.",
 )
-
-
-class CampaignsResource(dg.ConfigurableResource[CampaignPipeline]):
-    """Hands out the `CampaignPipeline`. There is nothing to configure here: all settings come from the environment."""
-
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[CampaignPipeline]:  # noqa: ARG002 - Dagster's
-        """Open the campaigns for one run. A secret is read now, not when the code location loads."""
-        from mailchimp_pipeline.assembly import open_campaigns  # noqa: PLC0415 - pandas and SQLAlchemy load here
-
-        log_our_lines()
-        with open_campaigns() as campaigns:
-            yield campaigns

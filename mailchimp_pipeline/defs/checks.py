@@ -1,6 +1,6 @@
 """The checks of the assets. A check speaks of every live segment, whichever of them the run synced.
 
-What does not belong here: the rules themselves, which act before a check can (`runs`, `segments`).
+What does not belong here: the rules themselves, which act before a check does (`services`, `segments`).
 """
 
 from collections.abc import Collection, Iterator
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from mailchimp_pipeline.defs.metadata import segments_table
-from mailchimp_pipeline.runs.pipeline import Pipeline
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.sync.rejections import MOST_REJECTED
 
 RUN_CHECKS = [
@@ -20,7 +20,7 @@ RUN_CHECKS = [
             "The last sync of no segment was stopped because a member opted out or was erased. Such a segment is not "
             "sent."
         ),
-        # Dagster holds other assets back by it; within this step each segment is, before its push (`runs`).
+        # Blocks other assets in Dagster. Within this step, `services.sync_segments` stops each segment before its push.
         blocking=True,
     ),
     dg.AssetCheckSpec(

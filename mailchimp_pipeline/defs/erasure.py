@@ -1,4 +1,4 @@
-"""Erasures in Dagster: the job that carries on with those that are pending, and the sensor that starts it.
+"""Erasures in Dagster: the job that continues pending erasures, and the sensor that starts it.
 
 What does not belong here: what an erasure does and when one is due (`mailchimp_pipeline.erasure`).
 """
@@ -8,18 +8,18 @@ What does not belong here: what an erasure does and when one is due (`mailchimp_
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import dagster as dg
+from structlog.contextvars import bound_contextvars
 
-from mailchimp_pipeline.clock import Clock
-from mailchimp_pipeline.logs import log_our_lines, logger
-from mailchimp_pipeline.tracing import each_working_for
+from mailchimp_pipeline.defs.pipeline_resources import Erasures
+from mailchimp_pipeline.logs import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mailchimp_pipeline.erasure import Attempt, ErasureRequest
 
 _URGENT = {"dagster/priority": "10"}
@@ -28,41 +28,25 @@ _URGENT = {"dagster/priority": "10"}
 _log = logger("mailchimp_pipeline.erasures")
 
 
-class ErasuresDue(Protocol):
-    """What the job and the sensor need of `erasure.Erasures`."""
-
-    @property
-    def clock(self) -> Clock:
-        """Tells the time."""
-        ...
-
-    def due(self) -> "Sequence[ErasureRequest]":
-        """Return the pending erasures that should be tried again now."""
-        ...
-
-    def carry_on(self) -> "Iterator[Attempt]":
-        """Go on with those that are due."""
-        ...
-
-
 @dg.op(
     name="carry_on_with_erasures",
     out=dg.Out(dg.Nothing),
     description=(
-        "Deletes at Mailchimp whoever is to be erased and could not be yet. Failed? An erasure waits for a person: "
-        "the log says which and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
+        "Deletes contacts at Mailchimp whose erasure is pending. Failed? An erasure needs a person: the log says "
+        "which one and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
     ),
 )
-def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[ErasuresDue]) -> None:
+def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:
     """Try each erasure that is due; fail at the end where one needs a person."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
-    for attempt in each_working_for(erasures.carry_on(), run_id=context.run.run_id):
-        counts[attempt.request.status.value] += 1
-        waiting += [attempt.request.id] if attempt.needs_person else []
-        for problem in attempt.problems:
-            context.log.warning("Erasure %s: %s", attempt.request.id, problem)
-        _tell(attempt, context.run.run_id)
+    with bound_contextvars(run_id=context.run.run_id):
+        for attempt in erasures.carry_on():
+            counts[attempt.request.status.value] += 1
+            waiting += [attempt.request.id] if attempt.needs_person else []
+            for problem in attempt.problems:
+                context.log.warning("Erasure %s: %s", attempt.request.id, problem)
+            _log_attempt(attempt)
     figures = {
         "completed": dg.MetadataValue.int(counts["completed"]),
         "pending": dg.MetadataValue.int(counts["pending"]),
@@ -74,9 +58,9 @@ def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.Resource
     context.add_output_metadata(figures)
 
 
-def _tell(attempt: "Attempt", run_id: str) -> None:
+def _log_attempt(attempt: "Attempt") -> None:
     request = attempt.request
-    ids = {"organisation_id": request.organisation_id, "erasure_id": request.id, "run_id": run_id}
+    ids = {"organisation_id": request.organisation_id, "erasure_id": request.id}
     _log.info("erasure", **ids, status=request.status.value, attempts=request.attempts, problems=len(attempt.problems))
 
 
@@ -97,7 +81,7 @@ def mailchimp_erasure() -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a run where an erasure is to be tried again: after a minute, then after growing pauses.",
 )
-def erasures_due(erasures: dg.ResourceParam[ErasuresDue]) -> dg.SensorResult | dg.SkipReason:
+def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.SkipReason:
     """Ask for one run for all that are due; while it has not begun with them, no other is asked for."""
     due = erasures.due()
     if not due:
@@ -109,16 +93,3 @@ def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
     """Return a key that changes when one of them was tried, and each hour: a run that died tried none."""
     tried = sorted(f"{request.id}:{request.attempts}" for request in due)
     return hashlib.sha256(",".join([now.strftime("%Y-%m-%d %H"), *tried]).encode()).hexdigest()
-
-
-class ErasuresResource(dg.ConfigurableResource[ErasuresDue]):
-    """Hands out the erasures. There is nothing to configure here: all settings come from the environment."""
-
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[ErasuresDue]:  # noqa: ARG002 - Dagster's
-        """Open them for one run or tick. A secret is read now, not when the code location loads."""
-        from mailchimp_pipeline.assembly import open_parts  # noqa: PLC0415 - pandas and SQLAlchemy load here
-
-        log_our_lines()
-        with open_parts() as parts:
-            yield parts.erasures()

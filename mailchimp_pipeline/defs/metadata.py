@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.sync.model import Figure
 
 if TYPE_CHECKING:
-    from mailchimp_pipeline.runs.pipeline import SegmentName
+    from mailchimp_pipeline.database.segments.overview import SegmentName
     from mailchimp_pipeline.segments import Segment
+    from mailchimp_pipeline.sync.segment_results import SegmentResult
 
 Metadata = Mapping[str, dg.MetadataValue]
 
@@ -18,7 +18,7 @@ _PAGE = "https://admin.mailchimp.com/lists/members?id="
 """An audience's page at Mailchimp, which finds the account's data centre itself."""
 
 
-def membership_metadata(result: SegmentResult) -> Metadata:
+def membership_metadata(result: "SegmentResult") -> Metadata:
     """Return the figures of a segment's membership."""
     counts = result.membership
     if counts is None:
@@ -34,7 +34,7 @@ def membership_metadata(result: SegmentResult) -> Metadata:
     }
 
 
-def sync_metadata(result: SegmentResult) -> Metadata:
+def sync_metadata(result: "SegmentResult") -> Metadata:
     """Return the figures of a push, and where to see the audience."""
     if result.report is None or result.audience is None:
         return {}
@@ -60,7 +60,7 @@ def segments_table(segments: Sequence["Segment | SegmentName"]) -> dg.MetadataVa
     return _table({"segment": segment_label(each), "partition": each.partition_key} for each in segments)
 
 
-def failure_metadata(failed: Sequence[SegmentResult]) -> Metadata:
+def failure_metadata(failed: "Sequence[SegmentResult]") -> Metadata:
     """Return a table of segments and why each did not end well."""
     return {
         "failed": _table(

@@ -7,41 +7,23 @@ Mailchimp did not answer when somebody opted out.
 # Dagster's decorators and makers of jobs have types with unknown parts.
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Protocol
-
 import dagster as dg
+
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 
 _URGENT = {"dagster/priority": "10"}
 """Before syncs, where runs queue."""
-
-
-class OptOuts(Protocol):
-    """What the job and the sensor need of `services.propagate_opt_outs`."""
-
-    def now(self) -> datetime:
-        """Return the time."""
-        ...
-
-    def organisations_with_opt_outs(self) -> Sequence[str]:
-        """Return the connected organisations with opt-outs that may not have reached every audience."""
-        ...
-
-    def propagate(self) -> "Iterator[tuple[str, Mapping[str, int], str | None]]":
-        """Pull the audiences of each and push its opt-outs: yield counts by audience, and why it failed if it did."""
-        ...
 
 
 @dg.op(
     name="propagate_opt_outs",
     out=dg.Out(dg.Nothing),
     description=(
-        "Pulls all audiences of organisations with new opt-outs, and unsubscribes in them whoever opted out. Failed? "
+        "Pulls all audiences of organisations with new opt-outs, and unsubscribes contacts who opted out. Failed? "
         "The log names the organisation and what to do; the opt-outs stay outstanding. It is safe to run again."
     ),
 )
-def propagate_opt_outs(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[OptOuts]) -> None:
+def propagate_opt_outs(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
     """Push the opt-outs of each organisation; fail at the end where one could not be."""
     unsubscribed, failed = 0, list[str]()
     for organisation_id, counts, error in pipeline.propagate():
@@ -73,7 +55,7 @@ def mailchimp_opt_outs() -> None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a run where opt-outs have not reached every audience, at most every ten minutes.",
 )
-def opt_outs_due(pipeline: dg.ResourceParam[OptOuts]) -> dg.SensorResult | dg.SkipReason:
+def opt_outs_due(pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult | dg.SkipReason:
     """Ask for one run for all organisations."""
     if not pipeline.organisations_with_opt_outs():
         return dg.SkipReason("Every opt-out has reached every audience.")

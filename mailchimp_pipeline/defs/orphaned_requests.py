@@ -9,18 +9,23 @@ requests (`sensors`).
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mailchimp_pipeline.defs.jobs import segment_sync
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, UNFINISHED, SyncConfig, waiting_for_retry
-from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun, SyncRequest
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.database.requests import SyncRequest
 
 GRACE = timedelta(minutes=2)
 """How long after a run has ended its requests are left to the sensor that knows why it ended."""
 
 
-def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> Sequence[SyncRequest]:
+def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> "Sequence[SyncRequest]":
     """Fail the orphaned requests. Return the requests that need a run, the oldest first.
 
     An organisation has at most one run for its requests at a time, and a request is never given to a second run.
@@ -41,7 +46,7 @@ def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -
             )
             pipeline.fail_stopped(stopped, reason)
         waiting = {request.id for request in theirs if request.run_id is None}
-        # Whoever knows why the latest run ended may still have to say so; the next run waits for that.
+        # The sensor of failed runs may not have recorded yet why the latest run ended; the next run waits for that.
         to_serve |= set[str]() if waiting & set(given) else waiting
     return [request for request in requests if request.id in to_serve]
 
@@ -60,10 +65,10 @@ def _latest_run(instance: dg.DagsterInstance, organisation_id: str) -> dg.RunRec
 def _orphaned(
     instance: dg.DagsterInstance,
     pipeline: Pipeline,
-    requests: Sequence[SyncRequest],
+    requests: "Sequence[SyncRequest]",
     latest: dg.RunRecord | None,
     given: Sequence[str],
-) -> Iterator[tuple[StoppedRun, SyncRequest]]:
+) -> "Iterator[tuple[StoppedRun, SyncRequest]]":
     """Yield the requests that their run left open, each with that run."""
     for request in requests:
         if request.run_id:

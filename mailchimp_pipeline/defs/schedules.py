@@ -10,8 +10,8 @@ import dagster as dg
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.jobs import freshness, scheduled_sync
 from mailchimp_pipeline.defs.partitions import whole_organisations
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.sync_runs import scheduled_run
-from mailchimp_pipeline.runs.pipeline import Pipeline
 
 
 @dg.schedule(

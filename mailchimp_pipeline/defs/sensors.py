@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,6 +14,7 @@ from mailchimp_pipeline.defs.failures import foreseen
 from mailchimp_pipeline.defs.jobs import scheduled_sync, segment_sync
 from mailchimp_pipeline.defs.orphaned_requests import requests_to_serve
 from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.sync_runs import (
     SyncConfig,
     may_need_partitions,
@@ -20,7 +22,10 @@ from mailchimp_pipeline.defs.sync_runs import (
     requested_run,
     show_as_failed,
 )
-from mailchimp_pipeline.runs.pipeline import Pipeline, StoppedRun, SyncRequest
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.database.requests import SyncRequest
 
 _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
 _SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}
@@ -49,7 +54,7 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
     )
 
 
-def _runs(requests: Sequence[SyncRequest], live: Sequence[str]) -> list[dg.RunRequest]:
+def _runs(requests: "Sequence[SyncRequest]", live: Sequence[str]) -> list[dg.RunRequest]:
     """Return one run per organisation, that of the oldest request first."""
     ready = set(live)
     of: dict[str, list[SyncRequest]] = {}
@@ -104,12 +109,12 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
     name="failed_runs",
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Puts the segments that a failed run did not come to into error.",
+    description="Puts the segments that a failed run left undone into error.",
 )
 def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Segments that failed by themselves have their own error already, and keep it."""
+    """Put the undone segments into error. Segments that failed themselves keep their own error."""
     why, run = foreseen(context.failure_event), context.dagster_run
-    failed = _fail_segments(context, pipeline, f"failed before it came to this segment{f': {why}' if why else '.'}")
+    failed = _fail_segments(context, pipeline, f"failed before it reached this segment{f': {why}' if why else '.'}")
     # Each event takes some hundredths of a second, and a tick has a minute.
     for key in failed[:SEGMENTS_PER_RUN]:
         for asset in sorted(run.asset_selection or _SYNCED_ASSETS):
@@ -121,15 +126,15 @@ def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[
     name="cancelled_runs",
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Puts the segments that a cancelled run did not come to into error.",
+    description="Puts the segments that a cancelled run left undone into error.",
 )
 def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Somebody stopped the run: say so on what it left undone."""
-    _fail_segments(context, pipeline, "was cancelled before it came to this segment.")
+    """Put the undone segments into error."""
+    _fail_segments(context, pipeline, "was cancelled before it reached this segment.")
 
 
 def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> Sequence[str]:
-    """Put what the run did not come to into error; return the partition keys."""
+    """Put the segments that the run left undone into error; return their partition keys."""
     run = context.dagster_run
     if not _syncs(run):
         return []

@@ -1,4 +1,4 @@
-"""Runs over segments: what a run is told by its config and tags, and how the sensors find runs and read them again.
+"""Runs over segments: the config and tags of a run, and how the sensors find runs and read them.
 
 A run names its segments in its config instead of a range of partitions: Dagster can only select partitions that stand
 next to each other, and a run cannot start once one end of its range was deleted.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.defs.schedules import daily_sync
-from mailchimp_pipeline.runs.pipeline import Pipeline
 
 
 def opened_instance(dagster_home: str, postgres_url: str) -> dg.DagsterInstance:

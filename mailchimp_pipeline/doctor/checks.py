@@ -8,7 +8,6 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
 
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import connected_organisations
@@ -21,6 +20,7 @@ from mailchimp_pipeline.doctor.daemon import heartbeat
 from mailchimp_pipeline.doctor.results import Doubtful, Finding, Level, Missing
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import Retries
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import VARIABLES, Settings
 
 _IMPATIENT = Retries(budget=5)
@@ -38,27 +38,27 @@ def findings(settings: Settings | None = None) -> Iterator[Finding]:
     """Yield what is found, one thing after the other; a thing that all others need ends it when it is missing."""
     try:
         given = settings or Settings.from_environment()
-        with open_parts(given) as parts:
+        with open_resources(given) as resources:
             yield Finding("settings", Level.WELL, _database_kind(given))
-            for about, look in _looks(parts, is_local=given.database_url is None):
+            for about, look in _looks(resources, is_local=given.database_url is None):
                 yield _found(about, look)
     except PipelineError as error:
         yield Finding("settings and database", Level.MISSING, str(error))
 
 
-def _looks(parts: Parts, *, is_local: bool) -> Iterator[tuple[str, _Look]]:
-    yield "database", partial(_migrated, parts)
-    yield "database role", partial(_bound, parts, is_local=is_local)
-    yield "encryption keys", partial(_keys, parts)
-    yield "tokens", partial(_tokens, parts)
-    yield "Dagster", partial(heartbeat, parts.settings)
+def _looks(resources: Resources, *, is_local: bool) -> Iterator[tuple[str, _Look]]:
+    yield "database", partial(_migrated, resources)
+    yield "database role", partial(_bound, resources, is_local=is_local)
+    yield "encryption keys", partial(_keys, resources)
+    yield "tokens", partial(_tokens, resources)
+    yield "Dagster", partial(heartbeat, resources.settings)
     for relation in EntityType:
-        yield f"source of {relation.value}s", partial(_rows, parts, relation)
-    with parts.database.everyone() as session:
+        yield f"source of {relation.value}s", partial(_rows, resources, relation)
+    with resources.database.everyone() as session:
         organisations = connected_organisations(session)
-    yield "connections", partial(_each_its_own, parts) if organisations else _nobody_connected
+    yield "connections", partial(_each_its_own, resources) if organisations else _nobody_connected
     for organisation_id in organisations:
-        yield f"Mailchimp for {organisation_id}", partial(_account, parts, organisation_id)
+        yield f"Mailchimp for {organisation_id}", partial(_account, resources, organisation_id)
 
 
 def _found(about: str, look: _Look) -> Finding:
@@ -74,13 +74,13 @@ def _database_kind(settings: Settings) -> str:
     return "all can be used" if settings.database_url else f"all can be used; local state in {settings.home}"
 
 
-def _migrated(parts: Parts) -> str:
-    require_tables(parts.database)
-    return f"reachable, at revision {current_revision(parts.database)}"
+def _migrated(resources: Resources) -> str:
+    require_tables(resources.database)
+    return f"reachable, at revision {current_revision(resources.database)}"
 
 
-def _bound(parts: Parts, *, is_local: bool) -> str:
-    who = login(parts.database)
+def _bound(resources: Resources, *, is_local: bool) -> str:
+    who = login(resources.database)
     if who.tables_open:
         raise Missing(f"{', '.join(who.tables_open)} have no policies on rows. Run `mailchimp-pipeline migrate`.")
     if who.roles_lacking:
@@ -95,23 +95,25 @@ def _bound(parts: Parts, *, is_local: bool) -> str:
     return f"{who.user} works under the policies on rows"
 
 
-def _keys(parts: Parts) -> str:
-    held = held_secrets(parts.database, parts.keyring)
+def _keys(resources: Resources) -> str:
+    held = held_secrets(resources.database, resources.keyring)
     if held.unreadable:
         raise Missing(
             f"{sum(held.unreadable.values())} stored secrets cannot be read: their keys are "
             f"{', '.join(sorted(held.unreadable))}. Add these to {VARIABLES['encryption_keys']} again, as they were."
         )
-    if former := sorted(set(held.readable) - {parts.keyring.current}):
+    if former := sorted(set(held.readable) - {resources.keyring.current}):
         raise Doubtful(
             f"{sum(held.readable[key_id] for key_id in former)} stored secrets are still under {', '.join(former)}. "
             "Run `mailchimp-pipeline keys rotate`; then these keys may be taken away."
         )
-    return f"new secrets are encrypted with {parts.keyring.current!r}, as all {sum(held.readable.values())} stored are"
+    return (
+        f"new secrets are encrypted with {resources.keyring.current!r}, as all {sum(held.readable.values())} stored are"
+    )
 
 
-def _tokens(parts: Parts) -> str:
-    settings = parts.settings
+def _tokens(resources: Resources) -> str:
+    settings = resources.settings
     if settings.jwks_url:
         return "verified with the keys that the identity provider publishes"
     if settings.token_secret:
@@ -120,23 +122,23 @@ def _tokens(parts: Parts) -> str:
     raise Missing(f"the API cannot tell who calls, and does not start. Set {names}.")
 
 
-def _rows(parts: Parts, relation: EntityType) -> str:
-    return f"{parts.source.describe(relation).rows} rows"
+def _rows(resources: Resources, relation: EntityType) -> str:
+    return f"{resources.source.describe(relation).rows} rows"
 
 
 def _nobody_connected() -> str:
     raise Missing("no organisation is connected. Connect one with its API key, by the API.")
 
 
-def _each_its_own(parts: Parts) -> str:
-    with parts.database.everyone() as session:
+def _each_its_own(resources: Resources) -> str:
+    with resources.database.everyone() as session:
         accounts, audiences = sharing_organisations(session), sharing_audiences(session)
     if audiences:
         raise Doubtful(
             f"segments of {_listed(audiences)} feed the same audience, and each archives and erases the other's "
             "members. Delete the segments of all but one of them."
         )
-    if accounts and not parts.settings.shared_accounts:
+    if accounts and not resources.settings.shared_accounts:
         raise Doubtful(
             f"{_listed(accounts)} are connected to the same Mailchimp account, where each could change the other's "
             f"members. Disconnect all but one, or set {VARIABLES['shared_accounts']}=true if that is intended."
@@ -148,8 +150,8 @@ def _listed(groups: Sequence[tuple[str, ...]]) -> str:
     return "; ".join(" and ".join(group) for group in groups)
 
 
-def _account(parts: Parts, organisation_id: str) -> str:
-    with closing(parts.client(organisation_id, retries=_IMPATIENT)) as mailchimp:
+def _account(resources: Resources, organisation_id: str) -> str:
+    with closing(resources.client(organisation_id, retries=_IMPATIENT)) as mailchimp:
         account = mailchimp.account()
         _compare_clocks(utc_now(), mailchimp.server_time)
         return f"the key opens the account {account.account_name!r}"

@@ -148,7 +148,7 @@ def _binaries() -> Path:
 def _start(data: Path, users: Path) -> None:
     binaries = _binaries()
     identity = _identity(data, binaries)
-    options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    options = [option for name, value in _SETTINGS.items() for option in ("-c", f"{name}={value}")]
     order = Order(str(users), signal.SIGINT, _STOP_SECONDS, detached=True, **identity)
     command = supervised([str(binaries / "postgres"), "-D", str(data), *options], order)
     # The supervisor has the other end until it ends.

@@ -24,24 +24,24 @@ from mailchimp_pipeline.erasure.obstacles import (
     NotAllAsked,
     UnknownContact,
 )
-from mailchimp_pipeline.erasure.ports import Mailchimp, Records
+from mailchimp_pipeline.erasure.ports import ErasureAudiences, ErasureRecords
 
 __all__ = [
     "Attempt",
     "AudienceElsewhere",
     "Deletion",
     "Demand",
+    "ErasureAudiences",
+    "ErasureRecords",
     "ErasureRequest",
     "ErasureStatus",
     "Erasures",
-    "Mailchimp",
     "MovedAtMailchimp",
     "NewTraces",
     "NobodyToAsk",
     "NotAllAsked",
     "Question",
     "Reach",
-    "Records",
     "Targets",
     "Trace",
     "UnknownContact",

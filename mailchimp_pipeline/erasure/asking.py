@@ -11,7 +11,7 @@ from itertools import chain
 
 from mailchimp_pipeline.erasure.decisions import Deletion, ErasureRequest, Question, Reach, Targets, Trace
 from mailchimp_pipeline.erasure.obstacles import AudienceElsewhere, MovedAtMailchimp, NotAllAsked
-from mailchimp_pipeline.erasure.ports import AttemptRecords, Mailchimp
+from mailchimp_pipeline.erasure.ports import AttemptRecords, ErasureAudiences
 from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
 from mailchimp_pipeline.sync import MemberRef, MemberStatus
 
@@ -41,7 +41,7 @@ class Asking:
             self._records.save(self._request, targets)
             self.targets = targets
 
-    def everywhere(self, mailchimp: Mailchimp, reach: Reach) -> None:
+    def everywhere(self, mailchimp: ErasureAudiences, reach: Reach) -> None:
         """Ask all audiences of the account. Raises what keeps it from going on; other problems are collected."""
         list_ids = [audience.id for audience in mailchimp.audiences()]
         self.sweep_all_but(list_ids)
@@ -65,7 +65,7 @@ class Asking:
                     if is_held:
                         self.targets = self._records.sweep(self._request, self.targets, list_id)
 
-    def _recognise(self, mailchimp: Mailchimp, list_ids: Sequence[str]) -> None:
+    def _recognise(self, mailchimp: ErasureAudiences, list_ids: Sequence[str]) -> None:
         """Look among all members for a contact that was erased before: of its addresses only keyed hashes are left."""
         if not self._records.keeps_addresses(self._request):
             return
@@ -99,7 +99,7 @@ class Asking:
             elif question.was_there:
                 self.problems.append(AudienceElsewhere(question.list_id))
 
-    def _audience(self, mailchimp: Mailchimp, list_id: str) -> None:
+    def _audience(self, mailchimp: ErasureAudiences, list_id: str) -> None:
         with self._held(list_id) as is_held:
             if not is_held:
                 self._asked |= {question.key for question in self._todo([list_id])}
@@ -122,7 +122,7 @@ class Asking:
                 return
             yield True
 
-    def _ask(self, mailchimp: Mailchimp, question: Question) -> None:
+    def _ask(self, mailchimp: ErasureAudiences, question: Question) -> None:
         known = self._identified(mailchimp, question)
         if known is None:
             self.problems.append(MovedAtMailchimp(question.list_id))
@@ -138,7 +138,7 @@ class Asking:
         else:
             self._ask_for_contact(mailchimp, known, known.contact_id)
 
-    def _identified(self, mailchimp: Mailchimp, question: Question) -> Question | None:
+    def _identified(self, mailchimp: ErasureAudiences, question: Question) -> Question | None:
         """Return the question with the lasting id of a contact that was there, None where it is not there now."""
         if not question.was_there or question.contact_id is not None:
             return question
@@ -154,7 +154,7 @@ class Asking:
         self.learn(self.targets.with_traces([trace]))
         return replace(question, contact_id=found.contact_id, member_id=found.member_id)
 
-    def _ask_for_contact(self, mailchimp: Mailchimp, question: Question, contact_id: str) -> None:
+    def _ask_for_contact(self, mailchimp: ErasureAudiences, question: Question, contact_id: str) -> None:
         """Delete the contact at the address that its lasting id leads to; where that leads nowhere, it is gone."""
         deletion = Deletion.UNKNOWN
         found = mailchimp.find_contact(question.list_id, contact_id)

@@ -12,7 +12,7 @@ from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.erasure.asking import Asking
 from mailchimp_pipeline.erasure.decisions import Demand, ErasureRequest
 from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
-from mailchimp_pipeline.erasure.ports import Mailchimp, Records
+from mailchimp_pipeline.erasure.ports import ErasureAudiences, ErasureRecords
 from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
 
 
@@ -41,9 +41,9 @@ class Attempt:
 class Erasures:
     """Erases contacts. `mailchimp` opens an organisation's account; `source` may raise where none is set."""
 
-    records: Records
+    records: ErasureRecords
     source: Callable[[], Source]
-    mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
+    mailchimp: Callable[[str], AbstractContextManager[ErasureAudiences]]
     clock: Clock
 
     def erase(

@@ -8,7 +8,7 @@ from mailchimp_pipeline.erasure.decisions import Deletion, Demand, ErasureReques
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
 
-class Mailchimp(Protocol):
+class ErasureAudiences(Protocol):
     """The audiences of one account. Every call may raise `errors.TransientError` or `errors.PermanentError`."""
 
     def audiences(self) -> Sequence[Audience]:
@@ -60,7 +60,7 @@ class AttemptRecords(Protocol):
         ...
 
 
-class Records(AttemptRecords, Protocol):
+class ErasureRecords(AttemptRecords, Protocol):
     """What is kept of erasures. Every call is a transaction of its own."""
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:

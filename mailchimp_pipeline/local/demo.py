@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline demo`: the main job once, end to end, on embedded parts, told step by step.
+"""`mailchimp-pipeline demo`: one sync, end to end, on an embedded database, printed step by step.
 
 What does not belong here: the parts (`stack`), the organisations (`sample_organisations`), printing (`cli.tables`).
 """
@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.cli.tables import audience_table, segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.processes import isolated
@@ -26,6 +25,7 @@ from mailchimp_pipeline.local import sample_organisations
 from mailchimp_pipeline.local.sample_data import change_sample, write_sample
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
 from sandbox import CampaignStatus, Figures, SandboxControl, Status
 
@@ -35,7 +35,7 @@ _LOOK_EVERY_SECONDS = 0.25
 
 
 class DemoFailed(PermanentError):
-    """The demo did not come to its end."""
+    """A step of the demo failed."""
 
 
 def run_demo(console: Console) -> None:
@@ -43,7 +43,7 @@ def run_demo(console: Console) -> None:
 
     The demo has a new home and nothing of the settings: neither the environment nor a file `.env` reaches it.
     """
-    # Whoever ends the demo from outside ends it like Ctrl-C: its processes go with it.
+    # SIGTERM and SIGHUP end the demo like Ctrl-C: its child processes end with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
@@ -83,7 +83,7 @@ def _new_home() -> Generator[Path]:
 class _Demo:
     console: Console
     stack: SandboxStack
-    pipeline: DatabasePipeline
+    pipeline: Pipeline
     sandbox: SandboxControl
 
     def run(self) -> None:

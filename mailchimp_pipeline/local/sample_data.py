@@ -239,7 +239,7 @@ def _flawed(row: Row, number: int, flaws: _Flaws) -> Row:
 
 
 def _write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write the file under another name first, so that whoever reads it meanwhile has the old one whole."""
+    """Write the file under another name first, so that a reader sees either the old file or the new one."""
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")

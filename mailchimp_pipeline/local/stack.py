@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import psutil
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.assembly import complete_settings, embedded_settings
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.private_files import state_directory
 from mailchimp_pipeline.embedded.processes import Children, foreign_environment, run
@@ -25,10 +24,11 @@ from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local.dashboard import Dashboard
 from mailchimp_pipeline.local.sample_data import write_sample
+from mailchimp_pipeline.services.resources import complete_settings, embedded_settings
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 
 _START_SECONDS = 240
-"""Dagster's UI takes half a minute where others work too; a part that ends before is told at once."""
+"""Dagster's UI takes half a minute on a busy machine; a process that ends before is reported at once."""
 
 _ACTOR = "demo"
 _LOOPBACK = "127.0.0.1"

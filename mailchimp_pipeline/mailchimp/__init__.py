@@ -5,13 +5,13 @@ What does not belong here: what is sent to whom (`sync`), storing anything (`dat
 
 from mailchimp_pipeline.mailchimp.client import MailchimpClient
 from mailchimp_pipeline.mailchimp.members import Deletion
-from mailchimp_pipeline.mailchimp.models import Account, Member, MergeFieldEntry, Webhook
+from mailchimp_pipeline.mailchimp.models import AccountEntry, Member, MergeFieldEntry, WebhookEntry
 from mailchimp_pipeline.mailchimp.retries import Retries
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots, ThreadSlots
 from mailchimp_pipeline.mailchimp.transport import KeyWatch, Timeouts
 
 __all__ = [
-    "Account",
+    "AccountEntry",
     "ConnectionSlots",
     "Deletion",
     "KeyWatch",
@@ -21,5 +21,5 @@ __all__ = [
     "Retries",
     "ThreadSlots",
     "Timeouts",
-    "Webhook",
+    "WebhookEntry",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mailchimp_pipeline.mailchimp.batches import batch_answer, one_each
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path
 from mailchimp_pipeline.mailchimp.errors import AudienceGone
-from mailchimp_pipeline.mailchimp.models import BatchResult, ListEntry, MergeFieldEntry, Page
+from mailchimp_pipeline.mailchimp.models import BatchResult, EntryPage, ListEntry, MergeFieldEntry
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
 from mailchimp_pipeline.sync import BATCH_SIZE, Audience, BatchAnswer, MergeField, NewMember
@@ -22,7 +22,9 @@ class AudienceCalls:
         """Return all audiences of the account, the oldest first."""
         fields = ",".join([*(f"lists.{name}" for name in _AUDIENCE), "total_items"])
         params = {"fields": fields, "sort_field": "date_created", "sort_dir": "ASC"}
-        pages = read_pages(self._transport, Call("GET", "/lists", "listing the audiences", params), Page[ListEntry])
+        pages = read_pages(
+            self._transport, Call("GET", "/lists", "listing the audiences", params), EntryPage[ListEntry]
+        )
         found = {entry.id: entry.audience() for page in pages for entry in page}
         return tuple(found.values())
 
@@ -37,7 +39,7 @@ class AudienceCalls:
         params = {"fields": "merge_fields.tag,merge_fields.required,merge_fields.merge_id,total_items"}
         task = f"reading the merge fields of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/merge-fields", task, params, gone=AudienceGone)
-        pages = read_pages(self._transport, call, Page[MergeFieldEntry])
+        pages = read_pages(self._transport, call, EntryPage[MergeFieldEntry])
         found = {field.tag: MergeField(field.tag, field.required, field.merge_id) for page in pages for field in page}
         return tuple(found.values())
 

@@ -1,6 +1,6 @@
-"""What became of each contact of a batch, from what Mailchimp says of them one by one. Its totals are not used.
+"""The result of each contact of a batch, from Mailchimp's entries for each. Its totals are not used.
 
-What does not belong here: sending the batch (`audiences`), the meaning of a rejection's words (`rejections`).
+What does not belong here: sending the batch (`audiences`), the meaning of a rejection's text (`rejections`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from mailchimp_pipeline.campaigns import CampaignSnapshot, MailchimpCampaign, MailchimpReport
 from mailchimp_pipeline.mailchimp.calls import Call, campaign_path
 from mailchimp_pipeline.mailchimp.errors import CampaignGone
-from mailchimp_pipeline.mailchimp.models import Campaign, Page, Report
+from mailchimp_pipeline.mailchimp.models import CampaignEntry, EntryPage, Report
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
 
@@ -38,21 +38,21 @@ class CampaignCalls:
         params |= {"list_id": list_id} if list_id is not None else {}
         params |= {"since_create_time": _moment(since_create_time)} if since_create_time else {}
         call = Call("GET", "/campaigns", "listing the campaigns", params)
-        for page in read_pages(self._transport, call, Page[Campaign]):
+        for page in read_pages(self._transport, call, EntryPage[CampaignEntry]):
             yield from (campaign.described() for campaign in page)
 
     def campaign(self, campaign_id: str) -> MailchimpCampaign:
         """Return the campaign; `CampaignGone` where the account has none with this id."""
         task, fields = f"reading the campaign {campaign_id}", {"fields": ",".join(_CAMPAIGN)}
         call = Call("GET", campaign_path(campaign_id), task, fields, gone=CampaignGone)
-        return self._transport.fetch(call, Campaign).described()
+        return self._transport.fetch(call, CampaignEntry).described()
 
     def campaign_id_of(self, web_id: str) -> str | None:
         """Return the id of the campaign with this `web_id`, the number in the address of its page; None without one."""
         fields = _of_each("campaigns", ("id", "web_id"))
         params = {"fields": fields, "sort_field": "create_time", "sort_dir": "DESC"}
         call = Call("GET", "/campaigns", "looking a campaign up by the number of its page", params)
-        for page in read_pages(self._transport, call, Page[Campaign]):
+        for page in read_pages(self._transport, call, EntryPage[CampaignEntry]):
             for campaign in page:
                 if str(campaign.web_id) == web_id:
                     return campaign.id
@@ -63,7 +63,7 @@ class CampaignCalls:
         params = {"fields": _of_each("reports", _REPORT)}
         params |= {"since_send_time": _moment(since_send_time)} if since_send_time else {}
         call = Call("GET", "/reports", "listing the campaign reports", params)
-        for page in read_pages(self._transport, call, Page[Report]):
+        for page in read_pages(self._transport, call, EntryPage[Report]):
             yield from (report.counted() for report in page)
 
     def report(self, campaign_id: str) -> MailchimpReport:

@@ -20,7 +20,7 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
     """One account at Mailchimp; threads may share it. Every call may raise the errors of `mailchimp.errors`.
 
     `slots` are the account's connections: each request holds one, a pause before a retry holds none.
-    `key_watch` is told whether Mailchimp accepts the key, `proxy` is the URL of one that leads to Mailchimp.
+    `key_watch` is called when Mailchimp accepts or refuses the key. `proxy` is the URL of an HTTP proxy.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing that a caller may choose

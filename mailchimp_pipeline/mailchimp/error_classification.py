@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 
 _LONG: Final = 30.0
-"""Seconds after which whoever hangs up, or fails without a word, is taken to have waited for Mailchimp in vain."""
+"""Seconds after which a proxy that hangs up, or fails without explanation, counts as a time-out of Mailchimp."""
 
 _MAILCHIMPS_OWN: Final = re.compile(r"https://(us[0-9]{1,3}|\{data_center\})\.api\.mailchimp\.com/3\.0")
 

@@ -2,12 +2,12 @@
 
 TransientError
 └── MailchimpAway          asking again later may work; `retry_after` where Mailchimp named a time
-    ├── Throttled          too many calls at once; was not carried out
-    ├── TimedOut           no answer in time; may have been carried out
-    └── Unavailable        unreachable or broken; may have been carried out
+    ├── Throttled          too many calls at once; had no effect
+    ├── TimedOut           no answer in time; may have had its effect
+    └── Unavailable        unreachable or broken; may have had its effect
         ├── BrokenOff      an answer that ended early, or is none
         ├── Incomplete     a listing that gave less than it announced
-        └── NobodyThere    nothing listens at the sandbox's address; was not carried out
+        └── NobodyThere    nothing listens at the sandbox's address; had no effect
 PermanentError
 ├── KeyRefused             the key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated

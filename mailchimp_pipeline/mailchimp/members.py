@@ -14,7 +14,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     NotPossible,
     Rejected,
 )
-from mailchimp_pipeline.mailchimp.models import AbuseReport, Member, Page, WholeMember
+from mailchimp_pipeline.mailchimp.models import AbuseReport, EntryPage, Member, WholeMember
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline.mailchimp.transport import Transport
 from mailchimp_pipeline.sync import AddressChangeResult, MemberRef, MemberState, MemberStatus, Rejection, Withdrawal
@@ -41,14 +41,14 @@ class MemberCalls:
         A member may come twice.
         """
         call = _listing(list_id, status, since_last_changed)
-        for page in read_pages(self._transport, call, Page[Member]):
+        for page in read_pages(self._transport, call, EntryPage[Member]):
             yield from page
 
     def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
     ) -> Iterator[Sequence[MemberState]]:
         """Yield, in pages, the states of the members that `members` yields."""
-        for page in read_pages(self._transport, _listing(list_id, status, since), Page[Member]):
+        for page in read_pages(self._transport, _listing(list_id, status, since), EntryPage[Member]):
             yield [member.state() for member in page]
 
     def complaints(self, list_id: str) -> Iterator[Sequence[Withdrawal]]:
@@ -56,7 +56,7 @@ class MemberCalls:
         fields = {"fields": "abuse_reports.email_address,abuse_reports.date,total_items"}
         task = f"listing the spam complaints of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/abuse-reports", task, fields, gone=AudienceGone)
-        for page in read_pages(self._transport, call, Page[AbuseReport]):
+        for page in read_pages(self._transport, call, EntryPage[AbuseReport]):
             yield [report.complaint() for report in page if report.email_address and report.date]
 
     def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
@@ -123,7 +123,7 @@ class MemberCalls:
         return Deletion.DELETED
 
     def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
-        """Return all that Mailchimp has of the member, in its own words; None where the audience does not have it."""
+        """Return the member as Mailchimp's own JSON, None if the audience does not have it."""
         task = f"reading a member of the audience {list_id}"
         call = Call("GET", member_path(list_id, ref.path_id), task, {"exclude_fields": "_links"})
         try:
@@ -150,7 +150,7 @@ class MemberCalls:
         except MemberRefused as error:
             return error.rejection
         except Rejected:
-            # In words that nobody foresaw: what becomes of this member must not keep others from being changed.
+            # An unknown refusal of this member must not stop the changes of others.
             return Rejection.OTHER
 
     def _find(self, list_id: str, path: str) -> MemberState | None:

@@ -1,6 +1,6 @@
-"""Mailchimp's answers as typed values, read leniently: more fields than these, blanks, and words that came later.
+"""Mailchimp's answers as typed values, read leniently: unknown fields, blanks and new values are accepted.
 
-Left out on purpose: whatever nobody here uses, above all personal data.
+Fields that the pipeline does not use are left out, above all personal data.
 What does not belong here: what a refusal means (`rejections`), which failure an answer is (`error_classification`).
 """
 
@@ -93,7 +93,7 @@ class Wire(BaseModel):
 Item = TypeVar("Item", bound=Wire)
 
 
-class Page(Wire, Generic[Item]):
+class EntryPage(Wire, Generic[Item]):
     """Part of a listing; `total_items` counts the whole. One without it is no page, rather than an empty one."""
 
     items: tuple[Item, ...] = Field(
@@ -108,7 +108,7 @@ class Health(Wire):
     health_status: str
 
 
-class Account(Wire):
+class AccountEntry(Wire):
     """The account a key belongs to; `role` is that of the key's user."""
 
     account_id: str
@@ -126,7 +126,7 @@ class ListEntry(Wire):
     member_count: Count = Field(0, validation_alias=AliasPath("stats", "member_count"))
 
     def audience(self) -> Audience:
-        """Return it in the words of a sync."""
+        """Return the audience as the sync's type."""
         return Audience(
             id=self.id,
             name=self.name,
@@ -155,7 +155,7 @@ class Member(Wire):
     contact_id: Text = Field("", repr=False)
 
     def state(self) -> MemberState:
-        """Return it in the words of a sync."""
+        """Return the member as the sync's type."""
         # From the address: ids of very old members were made before it was lower-cased, others of another spelling.
         key = subscriber_hash(self.email_address) if self.email_address else self.id
         return MemberState(
@@ -169,13 +169,13 @@ class Member(Wire):
 
 
 def _channel(status: MemberStatus, reason: str) -> Channel | None:
-    """Return how a member came to be unsubscribed, as far as Mailchimp's words tell."""
+    """Return how the member was unsubscribed, from Mailchimp's `unsubscribe_reason`."""
     if status is not MemberStatus.UNSUBSCRIBED:
         return None
-    words = reason.casefold()
-    if "abuse" in words or "spam" in words:
+    text = reason.casefold()
+    if "abuse" in text or "spam" in text:
         return Channel.COMPLAINT
-    return Channel.ADMIN if "admin" in words or "api" in words.split() else Channel.LINK
+    return Channel.ADMIN if "admin" in text or "api" in text.split() else Channel.LINK
 
 
 class AbuseReport(Wire):
@@ -185,7 +185,7 @@ class AbuseReport(Wire):
     date: Instant = None
 
     def complaint(self) -> Withdrawal:
-        """Return it in the words of a sync."""
+        """Return the complaint as the sync's type."""
         if self.date is None:
             raise ValueError("a complaint without a date")
         return Withdrawal(subscriber_hash(self.email_address), self.date, Channel.COMPLAINT)
@@ -235,16 +235,16 @@ class BatchResult(Wire):
 
     @property
     def changed_at(self) -> datetime | None:
-        """When the first of the members changed; None where Mailchimp does not say it of any.
+        """When the first of the members changed, None without any time from Mailchimp.
 
-        Whatever a member does later, while the others are still changed, is later than this.
+        Changes that a member makes while the batch still runs are later than this.
         """
-        told = {member.last_changed for member in (*self.new_members, *self.updated_members)}
-        return min(filter(None, map(_instant, told)), default=None)
+        times = {member.last_changed for member in (*self.new_members, *self.updated_members)}
+        return min(filter(None, map(_instant, times)), default=None)
 
 
-class Campaign(Wire):
-    """A campaign. `status` is Mailchimp's word for it; `web_id` is the number in the address of its page."""
+class CampaignEntry(Wire):
+    """A campaign. `status` is Mailchimp's; `web_id` is the number in the URL of its page."""
 
     id: str
     web_id: int | None = None
@@ -259,7 +259,7 @@ class Campaign(Wire):
     send_time: Instant = None
 
     def described(self) -> MailchimpCampaign:
-        """Return it in the words of a refresh."""
+        """Return the campaign as the refresh's type."""
         return MailchimpCampaign(
             id=self.id,
             status=self.status,
@@ -297,7 +297,7 @@ class Report(Wire):
     click_rate: Rate = Field(None, validation_alias=AliasPath("clicks", "click_rate"))
 
     def counted(self) -> MailchimpReport:
-        """Return it in the words of a refresh."""
+        """Return the report as the refresh's type."""
         return MailchimpReport(
             id=self.id,
             emails_sent=self.emails_sent,
@@ -316,7 +316,7 @@ class Report(Wire):
         )
 
 
-class Webhook(Wire):
+class WebhookEntry(Wire):
     """A webhook of an audience. Mailchimp names the signing secret once, in the answer that makes the webhook."""
 
     id: str
@@ -328,5 +328,5 @@ class Webhook(Wire):
 class Webhooks(Wire):
     """Webhooks of an audience; `total_items` counts all, and is 0 where that is not said."""
 
-    webhooks: tuple[Webhook, ...]
+    webhooks: tuple[WebhookEntry, ...]
     total_items: Count = 0

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.error_classification import incomplete
 from mailchimp_pipeline.mailchimp.errors import BrokenOff, TimedOut
-from mailchimp_pipeline.mailchimp.models import Item, Page, Wire
+from mailchimp_pipeline.mailchimp.models import EntryPage, Item, Wire
 
 PAGE_SIZES: Final[tuple[int, ...]] = (1000, 500, 100)
 """Entries asked for at once: the most Mailchimp gives, and what is tried when it cannot give that many in time."""
@@ -25,7 +25,7 @@ class Fetcher(Protocol):
         ...
 
 
-def read_pages(fetcher: Fetcher, call: Call, model: type[Page[Item]]) -> Iterator[tuple[Item, ...]]:
+def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> Iterator[tuple[Item, ...]]:
     """Yield the entries of all pages; entries may come twice, but none is left out.
 
     Raises `Incomplete` where the listing ends before all that was announced has come.
@@ -45,7 +45,9 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[Page[Item]]) -> Iterato
         yield page.items
 
 
-def _read_page(fetcher: Fetcher, call: Call, model: type[Page[Item]], sizes: list[int], offset: int) -> Page[Item]:
+def _read_page(
+    fetcher: Fetcher, call: Call, model: type[EntryPage[Item]], sizes: list[int], offset: int
+) -> EntryPage[Item]:
     """Return a page of the first size that comes through; sizes that are too much are dropped for the pages after it.
 
     A Mailchimp that is away altogether says nothing of the size: it is waited for as for any call.

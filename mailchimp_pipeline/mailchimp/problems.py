@@ -1,6 +1,6 @@
 """Mailchimp's problem document, and the parts of it that may be repeated: those that cannot hold an address.
 
-What does not belong here: which failure it is (`error_classification`), what its words say of a contact (`rejections`).
+What does not belong here: which failure it is (`error_classification`), what it says about a contact (`rejections`).
 """
 
 import re
@@ -49,7 +49,7 @@ class Problem(Wire):
 
     @property
     def title(self) -> str:
-        """The title, where it consists of plain words."""
+        """The title, if it consists of letters, spaces, hyphens and apostrophes."""
         return self.raw_title if _TITLE.fullmatch(self.raw_title) else ""
 
     @property

@@ -1,6 +1,6 @@
-"""What Mailchimp's refusal of a contact means, from its words: it has no code for most of them.
+"""The meaning of Mailchimp's refusals of a contact, from their text: most have no code.
 
-Addresses are cut out of a text before it is read, so that nobody's address decides over them.
+Addresses are removed from a text first, so that an address cannot match a pattern.
 What does not belong here: refusals of a whole request (`error_classification`).
 """
 
@@ -18,7 +18,7 @@ EXISTS: Final[Exists] = "exists"
 _ADDRESS: Final = re.compile(r"\S*@\S*")
 
 # In this order: a contact in a compliance state is also "already a list member", and one that was
-# permanently deleted is told to re-subscribe with a real address.
+# permanently deleted is asked to re-subscribe with a real address.
 _MEANINGS: Final[tuple[tuple[str, Rejection | Exists], ...]] = (
     (r"compliance", Rejection.COMPLIANCE),
     (r"permanently deleted|previously removed|re-imported|re-subscribe|forgotten", Rejection.FORGOTTEN),
@@ -75,5 +75,5 @@ def rejection_of_status(status: MemberStatus) -> Rejection:
 
 
 def _meaning(text: str, address: str) -> Rejection | Exists | None:
-    words = _ADDRESS.sub(" ", text.lower().removeprefix(address.strip().lower()))
-    return next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, words)), None)
+    without_address = _ADDRESS.sub(" ", text.lower().removeprefix(address.strip().lower()))
+    return next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, without_address)), None)

@@ -8,12 +8,15 @@ import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+_retried: ContextVar[list[str] | None] = ContextVar("retried", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Retries:
     rng: random.Random = field(default_factory=random.Random)
 
 
-class Patience:
+class RetryBudget:
     """What one call has left of its budget."""
 
     def __init__(self, rule: Retries) -> None:
@@ -58,6 +61,23 @@ class Patience:
         self._left -= pause
         self._rule.sleep(pause)
         return True
+
+
+@contextmanager
+def counted_retries() -> Generator[list[str]]:
+    """Yield a list that gets the error's class name for each retry in the block and in threads with its context."""
+    retried: list[str] = []
+    token = _retried.set(retried)
+    try:
+        yield retried
+    finally:
+        _retried.reset(token)
+
+
+def count_retry(error: Exception) -> None:
+    """Record that a call is retried after the error."""
+    if (retried := _retried.get()) is not None:
+        retried.append(type(error).__name__)
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:

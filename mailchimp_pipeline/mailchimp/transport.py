@@ -32,10 +32,9 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
 )
 from mailchimp_pipeline.mailchimp.models import Wire
-from mailchimp_pipeline.mailchimp.retries import Patience, Retries, date_of, retry_after
+from mailchimp_pipeline.mailchimp.retries import Retries, RetryBudget, count_retry, date_of, retry_after
 from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
 from mailchimp_pipeline.sync import CONNECTIONS
-from mailchimp_pipeline.tracing import count_retry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,14 +65,14 @@ class Timeouts:
 
 
 class KeyWatch(Protocol):
-    """Is told what Mailchimp makes of the key, before whoever called is."""
+    """Receives whether Mailchimp accepts the key, before the caller gets the result."""
 
     def refused(self, error: KeyRefused) -> None:
-        """Hear that Mailchimp does not accept the key."""
+        """Handle that Mailchimp refused the key."""
         ...
 
     def accepted(self) -> None:
-        """Hear that a call was carried out."""
+        """Handle that a call succeeded."""
         ...
 
 
@@ -108,10 +107,10 @@ class Transport:
         self._held = threading.local()
         self.server_time: datetime | None = None
         """When Mailchimp sent its last answer, by its own clock."""
-        # A call spent all its patience since one was answered. The next ones are tried once: many calls to a Mailchimp
-        # that is away would each wait as long.
+        # A call has used up its retries, and none was answered since. The next ones are tried once: in an outage each
+        # call would wait as long.
         self._in_vain = False
-        # A call was carried out: the root is right, and a 404 that cannot be read is only a broken answer.
+        # A call succeeded: the root is right, and an unreadable 404 is only a broken answer.
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
@@ -127,10 +126,10 @@ class Transport:
         return self._carry_out(call, read)
 
     def send(self, call: Call) -> "datetime | None":
-        """Carry out a call that is answered by 204, without a body. Raises the errors of `mailchimp.errors`.
+        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.errors`.
 
-        Any other success is not Mailchimp's word: somebody would count as deleted who is not. Return when the answer
-        was sent, by Mailchimp's clock, where it says so.
+        Any other success may come from a proxy, and does not prove that a member was deleted. Return when Mailchimp
+        sent the answer, by its clock, None without a date.
         """
 
         def read(answer: Answer) -> "datetime | None":
@@ -158,7 +157,7 @@ class Transport:
         return nullcontext() if getattr(self._held, "slot", False) else self._slots.slot()
 
     def _carry_out(self, call: Call, read: Callable[[Answer], _T]) -> _T:
-        patience = Patience(self._retries)
+        patience = RetryBudget(self._retries)
         answer_lost, broke_off = False, 0
         while True:
             try:
@@ -180,7 +179,7 @@ class Transport:
                 if self._in_vain or not patience.rest(error.retry_after):
                     self._in_vain = True
                     raise
-                count_retry()
+                count_retry(error)
                 # Not where to: a member's path holds the hash of the address.
                 _log.info("mailchimp call tried again", task=call.task, after=type(error).__name__)
             except KeyRefused as error:
@@ -221,7 +220,7 @@ class Transport:
         raise failure
 
     def _body(self, response: requests.Response, *, until: float) -> bytes:
-        """Return the body, read piece by piece as it comes: whoever drips it is waited for no longer than `until`."""
+        """Return the body, read piece by piece, so that a slow sender delays the call no longer than `until`."""
         pieces, size = list[bytes](), 0
         while piece := response.raw.read1(_PIECE, decode_content=True):
             pieces.append(piece)

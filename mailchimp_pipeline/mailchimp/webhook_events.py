@@ -42,7 +42,7 @@ class SignatureRefused(PermanentError):
 
 
 class EventKind(StrEnum):
-    """The kind of a call, in Mailchimp's words."""
+    """The kind of a call: Mailchimp's `type`."""
 
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
@@ -96,10 +96,10 @@ def check_signature(header: str | None, body: bytes, secret: str, now: datetime)
     # All of them, also after one that fits: how long it takes says nothing.
     fits = [hmac.compare_digest(expected.encode(), digest.encode()) for digest in digests]
     if not any(fits):
-        raise SignatureRefused("The call's signature does not fit it. Whoever sent it does not know the secret.")
+        raise SignatureRefused("The call's signature does not fit it. Its sender does not know the secret.")
     if abs(now.timestamp() - int(times[0])) > TOLERANCE.total_seconds():
         raise SignatureRefused(
-            "The call was signed too long ago, or in the future. If Mailchimp's calls come to this, set the clock."
+            "The call was signed too long ago, or in the future. If this happens to Mailchimp's calls, set the clock."
         )
 
 

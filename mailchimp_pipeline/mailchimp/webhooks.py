@@ -8,7 +8,7 @@ from typing import Final
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path, webhook_path
 from mailchimp_pipeline.mailchimp.error_classification import incomplete
 from mailchimp_pipeline.mailchimp.errors import AudienceGone, NotFound, Rejected
-from mailchimp_pipeline.mailchimp.models import Webhook, Webhooks
+from mailchimp_pipeline.mailchimp.models import WebhookEntry, Webhooks
 from mailchimp_pipeline.mailchimp.pages import PAGE_SIZES
 from mailchimp_pipeline.mailchimp.transport import Transport
 
@@ -29,7 +29,7 @@ class WebhookCalls:
 
     _transport: Transport
 
-    def webhooks(self, list_id: str) -> tuple[Webhook, ...]:
+    def webhooks(self, list_id: str) -> tuple[WebhookEntry, ...]:
         """Return all webhooks of the audience. Raises `Incomplete` where Mailchimp gives no more than a part.
 
         Its documents know of no pages here: pages are asked for only where fewer came than were announced.
@@ -49,7 +49,7 @@ class WebhookCalls:
                 raise incomplete(call, announced=announced, read=read)
         return tuple(found.values())
 
-    def add_webhook(self, list_id: str, url: str) -> Webhook:
+    def add_webhook(self, list_id: str, url: str) -> WebhookEntry:
         """Make a webhook and return it with its signing secret, which Mailchimp never tells again.
 
         Not repeated when the answer is lost, and the secret with it: remove the audience's webhook
@@ -65,7 +65,7 @@ class WebhookCalls:
             "and the audience must not have a webhook with that URL yet",
             repeat_when_lost=False,
         )
-        return self._transport.fetch(call, Webhook)
+        return self._transport.fetch(call, WebhookEntry)
 
     def remove_webhook(self, list_id: str, webhook_id: str) -> bool:
         """Remove the webhook; false where it was not there."""

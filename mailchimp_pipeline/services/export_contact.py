@@ -1,4 +1,4 @@
-"""What is held about one contact, for the contact: our tables, and what Mailchimp holds now or why it did not say.
+"""Exports the data held about one contact: from our tables, the source and Mailchimp.
 
 What does not belong here: erasing it (`erasure`), the queries (`database.contact_data`).
 """
@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
@@ -18,28 +17,13 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
-from mailchimp_pipeline.sync import Audience, MemberRef, MemberState
-
-
-class Mailchimp(Protocol):
-    """The audiences of one account, for looking a contact up. Every call may raise a `PipelineError`."""
-
-    def audiences(self) -> Sequence[Audience]:
-        """Return all audiences of the account."""
-        ...
-
-    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None where the audience has none."""
-        ...
-
-    def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
-        """Return all that Mailchimp has of the member, None where the audience does not have it."""
-        ...
+from mailchimp_pipeline.mailchimp import MailchimpClient
+from mailchimp_pipeline.sync import Audience, MemberRef
 
 
 @dataclass(frozen=True, slots=True)
 class MemberThere:
-    """The contact in an audience, in Mailchimp's own words."""
+    """The contact in an audience: `member` is Mailchimp's own JSON."""
 
     audience: Audience
     member: Mapping[str, object]
@@ -47,7 +31,7 @@ class MemberThere:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """Everything held about a contact; where the source or Mailchimp could not be asked, why not."""
+    """The data held about a contact, and the errors of the source and of Mailchimp if they could not be read."""
 
     entity_type: EntityType
     entity_id: str
@@ -60,18 +44,18 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True)
 class ExportContact:
-    """Exports what is held about a contact. `mailchimp` opens an organisation's account."""
+    """Exports the data held about a contact. `mailchimp` opens an organisation's account."""
 
     database: Database
     keyring: Keyring
     source: Callable[[], Source]
-    mailchimp: Callable[[str], AbstractContextManager[Mailchimp]]
+    mailchimp: Callable[[str], AbstractContextManager[MailchimpClient]]
     clock: Clock
 
     def export(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
-        """Return everything held about the contact, and write down who asked.
+        """Return the data held about the contact, and record the export in the audit log.
 
-        Raises `UnknownContact` where the source was read and neither it nor a table has the contact.
+        Raises `UnknownContact` if neither a table nor the source, which was read, has the contact.
         """
         addresses, source_problem = self._present_addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
@@ -94,7 +78,7 @@ class ExportContact:
     def _present_addresses(
         self, organisation_id: str, contact: tuple[EntityType, str]
     ) -> tuple[Collection[str] | None, PipelineError | None]:
-        """Return the contact's addresses in the source, None where it has no such contact, and why it was not read."""
+        """Return the contact's addresses in the source, None without such a contact; and the source's error."""
         try:
             return present_member_ids(self.source(), organisation_id, *contact), None
         except PipelineError as error:
@@ -102,15 +86,15 @@ class ExportContact:
 
 
 def _members(
-    mailchimp: Mailchimp, held: Sequence[AudienceMemberRow], addresses: Collection[str]
+    mailchimp: MailchimpClient, held: Sequence[AudienceMemberRow], addresses: Collection[str]
 ) -> Iterator[MemberThere]:
-    """Yield the contact in each audience: at any address known of it, and where our ledger has its contact id."""
+    """Yield the contact's members in each audience: by its known addresses, and by the contact ids in our ledger."""
     known = {*addresses, *(row.subscriber_hash for row in held)}
     for audience in mailchimp.audiences():
         ours = [row for row in held if row.mailchimp_list_id == audience.id]
         refs = {key: MemberRef(key) for key in known}
-        told = [MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours]
-        refs |= {ref.path_id: ref for ref in told}
+        stored = [MemberRef(row.subscriber_hash, row.contact_id, row.member_id) for row in ours]
+        refs |= {ref.path_id: ref for ref in stored}
         for contact_id in sorted({row.contact_id for row in ours if row.contact_id}):
             if found := mailchimp.find_contact(audience.id, contact_id):
                 ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)

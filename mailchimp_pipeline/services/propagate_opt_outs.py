@@ -1,7 +1,7 @@
 """Pushes the opt-outs of an organisation to every audience of its account.
 
-The API does it at once for the members that are known; a run, or the job `mailchimp_opt_outs`, pulls the audiences
-first. What is outstanding follows from the tables, so it cannot be lost.
+The API pushes to known members at once. A run and the job `mailchimp_opt_outs` pull the audiences first. The tables
+show which opt-outs are outstanding, so none is lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,10 +19,10 @@ from mailchimp_pipeline.sync import Audiences, push_opt_outs
 def propagate_opt_outs(
     organisation_id: str, open_mailchimp: Callable[[], AbstractContextManager[Audiences]], *, records: DatabaseRecords
 ) -> int:
-    """Unsubscribe the members that are known and may not be e-mailed; return how many there were.
+    """Unsubscribe known members who may not be e-mailed; return their number.
 
-    Mailchimp is opened only where there are any. Raises its errors, and those of opening it; what was not pushed then
-    is outstanding still. An audience that refuses does not keep the others from it.
+    Opens Mailchimp only if there are such members. Raises the errors of Mailchimp and of opening it; opt-outs that were
+    not pushed stay outstanding. A failing audience does not stop the others.
     """
     list_ids = records.audiences_to_unsubscribe(organisation_id)
     if not list_ids:
@@ -44,8 +44,8 @@ def pull_and_propagate(
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
     """Pull every audience of the account, and unsubscribe in each the members who may not be e-mailed.
 
-    Return how many there were, and the problems, by audience. Raises the errors of Mailchimp, and those of opening it;
-    and those of the source, which has the present addresses of the contacts who opted out, after all others.
+    Return the number of unsubscribed members and the errors, both by audience. Raises the errors of Mailchimp and of
+    opening it. An error of the source, which has the present addresses of contacts, is raised after the push.
     """
     begun = clock()
     with open_mailchimp() as mailchimp:
@@ -63,7 +63,7 @@ def pull_and_propagate(
 def _take_addresses(
     organisation_id: str, source: Callable[[], Source], records: DatabaseRecords
 ) -> ErasedAmong | PipelineError:
-    """Take the present addresses of contacts who opted out from the source; return who is erased, or the failure."""
+    """Record the present addresses of contacts who opted out; return the erased contacts, or the source's error."""
     relations = records.suppressed_relations(organisation_id)
     try:
         if relations:
@@ -83,11 +83,9 @@ def push_to_audiences(  # noqa: PLR0913 - each is one thing that a push needs
     is_pulled: bool = True,
     erased: ErasedAmong = NOBODY,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
-    """Push the opt-outs to these audiences: return how many members were unsubscribed, and the problems, by audience.
+    """Push the opt-outs to these audiences; return the number of unsubscribed members and the errors, by audience.
 
-    Members with the addresses of the `erased`, who are in the source, are unsubscribed as well.
-
-    Raises the errors that pass by themselves.
+    Members with an address of the `erased` contacts are unsubscribed, too. Raises `TransientError`.
     """
     done: dict[str, int] = {}
     problems: dict[str, PipelineError] = {}

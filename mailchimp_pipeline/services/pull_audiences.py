@@ -5,18 +5,18 @@ An unsubscription in one audience counts in all of them: so all are pulled befor
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.mailchimp.errors import AudienceGone
-from mailchimp_pipeline.runs.database_retry import DatabaseRetry
+from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
-from mailchimp_pipeline.tracing import carried
 
 _AUDIENCES_AT_ONCE = 4
-"""Each holds a connection to PostgreSQL meanwhile."""
+"""Each pull holds a connection to PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
 ) -> Mapping[str, PulledAudience]:
     """Pull the changes of every audience of the account, and return them by id.
 
-    The merge fields of the audiences `with_segments` are read, too. `database_retry` repeats what was interrupted.
-    Raises the first error: where one audience cannot be read, nobody knows who unsubscribed there.
+    Also reads the merge fields of the audiences `with_segments`. `database_retry` repeats interrupted pulls. Raises the
+    first error: without the pull of an audience, unsubscriptions in it are unknown.
     """
 
     def pulled(audience: Audience) -> PulledAudience | None:
@@ -57,6 +57,6 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
         return database_retry.do(partial(pulled, audience)) if database_retry else pulled(audience)
 
     with ThreadPoolExecutor(_AUDIENCES_AT_ONCE, thread_name_prefix="audience") as pool:
-        pending = [pool.submit(carried(task), audience) for audience in mailchimp.audiences()]
+        pending = [pool.submit(copy_context().run, task, audience) for audience in mailchimp.audiences()]
         found = [each.result() for each in pending]
     return {each.audience.id: each for each in found if each}

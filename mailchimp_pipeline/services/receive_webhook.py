@@ -25,9 +25,9 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
     keyring: Keyring,
     clock: Clock,
 ) -> None:
-    """Read the members that the call is about, and record them. Once more, or late, it changes nothing.
+    """Read the members that the call names, and record them. A repeated or late call changes nothing.
 
-    Consent that was withdrawn is recorded even if the member's status does not tell: after a complaint, or if the
+    A withdrawal of consent is recorded even if the member's status does not show it: after a complaint, or if the
     member was archived or deleted since. Raises the errors of Mailchimp.
     """
     if not call.members:

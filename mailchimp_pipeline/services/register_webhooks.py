@@ -21,7 +21,7 @@ from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
 from mailchimp_pipeline.mailchimp.errors import Incomplete, KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
-from mailchimp_pipeline.mailchimp.models import Webhook as MailchimpWebhook
+from mailchimp_pipeline.mailchimp.models import WebhookEntry
 from mailchimp_pipeline.mailchimp.webhook_events import PATH
 
 _LOCK_SECONDS = 10
@@ -136,11 +136,11 @@ class Registration:
         if not is_there:
             self._make(list_id, mailchimp)
 
-    def _is_as_kept(self, found: MailchimpWebhook, known: Webhook) -> bool:
+    def _is_as_kept(self, found: WebhookEntry, known: Webhook) -> bool:
         as_kept = (found.id, found.signing_enabled) == (known.mailchimp_webhook_id, known.is_signed)
         return as_kept and self._owner(found) == known
 
-    def _is_left_over(self, found: MailchimpWebhook, known: Webhook | None) -> bool:
+    def _is_left_over(self, found: WebhookEntry, known: Webhook | None) -> bool:
         """Tell whether it is a webhook of ours that nobody here takes calls of, or whose secret was lost."""
         if known is not None and found.id == known.mailchimp_webhook_id:
             return True
@@ -149,7 +149,7 @@ class Registration:
         is_anothers = owner is not None and owner.organisation_id != self.organisation_id
         return found.url.startswith(self._prefix) and not is_anothers
 
-    def _owner(self, found: MailchimpWebhook) -> Webhook | None:
+    def _owner(self, found: WebhookEntry) -> Webhook | None:
         """Return the webhook that we know by the URL."""
         if not found.url.startswith(self._prefix):
             return None

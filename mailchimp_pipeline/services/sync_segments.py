@@ -7,6 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -15,6 +16,7 @@ from threading import Event
 from typing import TypeVar
 
 import pandas as pd
+from structlog.contextvars import bound_contextvars
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
@@ -22,14 +24,14 @@ from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.locks import Hold
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import PermanentError, PipelineError
-from mailchimp_pipeline.runs.database_retry import DatabaseRetry
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult, StopReason
+from mailchimp_pipeline.mailchimp.retries import counted_retries
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
+from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
 from mailchimp_pipeline.services.pull_audiences import PulledAudience, pull_audiences
 from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, push_segment
 from mailchimp_pipeline.sync.rejections import MOST_REJECTED, TooManyRejected
-from mailchimp_pipeline.tracing import carried, tallied, working_for
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult, StopReason
 
 _T = TypeVar("_T")
 
@@ -118,7 +120,7 @@ class SegmentSync:
         with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="organisation") as pool:
             try:
                 for _, group in groupby(ordered, key=lambda segment: segment.organisation_id):
-                    pool.submit(carried(self._organisation), list(group), finished.put)
+                    pool.submit(copy_context().run, self._organisation, list(group), finished.put)
                 for _ in ordered:
                     yield finished.get()
             finally:
@@ -128,10 +130,10 @@ class SegmentSync:
     def _organisation(self, segments: Sequence[Segment], finish: Callable[[SegmentResult], None]) -> None:
         undone = deque(segments)
         try:
-            with working_for(organisation_id=segments[0].organisation_id):
+            with bound_contextvars(organisation_id=segments[0].organisation_id):
                 prepared = self._persistently(lambda: self._prepare(segments))
                 while undone and not self.stopping.is_set():
-                    with working_for(segment_id=undone[0].id):
+                    with bound_contextvars(segment_id=undone[0].id):
                         finish(self._result(undone[0], prepared))
                     undone.popleft()
         except BaseException as error:  # the reader of these results would wait for ever
@@ -146,7 +148,7 @@ class SegmentSync:
         # A contact who opted out suppresses the address that it has by now: the source alone knows which that is.
         suppressed = self.records.suppressed_relations(organisation_id)
         with ThreadPoolExecutor(1, thread_name_prefix="pull") as pool:
-            pulling = pool.submit(carried(self._pull), segments) if self.push else None
+            pulling = pool.submit(copy_context().run, self._pull, segments) if self.push else None
             read = {
                 kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind]))
                 for kind in sorted(suppressed.union(kinds))
@@ -221,7 +223,7 @@ class SegmentSync:
         pulled = prepared.audiences.get(list_id) or self._missing(segment)
         if problem := prepared.problems.get(list_id):
             raise problem
-        with self.records.hold_audience(organisation_id, list_id) as hold, tallied() as tally:
+        with self.records.hold_audience(organisation_id, list_id) as hold, counted_retries() as retried:
             self.records.mark_syncing(segment)
             counts = self._replaced(segment, membership, prepared)
             del membership  # it is stored: a push needs no memory for it
@@ -234,7 +236,7 @@ class SegmentSync:
                 report,
                 read=pulled.read,
                 unsubscribed=prepared.unsubscribed.get(list_id, 0),
-                retries=tally.retries,
+                retries=len(retried),
                 seconds=(self.clock() - begun).total_seconds(),
                 error=str(TooManyRejected(segment.name, report)) if is_rejected else None,
                 stopped_by=StopReason.REJECTIONS if is_rejected else None,
@@ -287,4 +289,4 @@ def _guarded(step: Callable[[], _T]) -> _T | _Failed:
         return _Failed(str(error))
     except Exception as error:  # noqa: BLE001 - reported as this segment's failure, never passed over
         where = "".join(traceback.format_tb(error.__traceback__))
-        return _Failed(f"Unforeseen {type(error).__name__}; the run's log says where. Please report it.", where)
+        return _Failed(f"Unexpected {type(error).__name__}; the run's log says where. Please report it.", where)

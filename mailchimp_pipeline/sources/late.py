@@ -1,4 +1,4 @@
-"""A source that is opened when it is read: what is wrong with its settings fails whoever reads, each for itself.
+"""A source that is opened when it is read: a wrong setting fails each read, not the start.
 
 What does not belong here: which source it is (`open_source`).
 """
@@ -12,7 +12,7 @@ from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
 
 
 class LateSource:
-    """The source that the function opens, once it can be opened; until then every read raises what that raises."""
+    """The source that `open_it` opens on first use. While opening fails, every read raises its error."""
 
     def __init__(self, open_it: Callable[[], Source]) -> None:
         self._open = open_it

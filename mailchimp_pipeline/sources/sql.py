@@ -34,7 +34,7 @@ _POSTGRES_ARGUMENTS = {
 _LIMITED = sa.text(
     "select set_config('statement_timeout', :limit, true) where current_setting('statement_timeout') = '0'"
 )
-"""For the transaction, unless whoever runs the database set a limit of their own."""
+"""A limit for the transaction, unless the database or role has its own."""
 
 _CANCELLED = "57014"
 """SQLSTATE of a statement that reached its limit of time, or that somebody cancelled."""
@@ -43,7 +43,7 @@ _LASTING_STATES = ("22", "28", "2F", "3D", "3F", "42", "0A")
 """Classes of SQLSTATE that stay until somebody changes something: data, log-in, names, permissions, syntax."""
 
 
-class Transport(Protocol):
+class SqlTransport(Protocol):
     """How rows of one kind of database become a frame."""
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
@@ -64,7 +64,7 @@ class Transport(Protocol):
 class SqlSource:
     """The relations as tables or queries of one database. Every read has a connection of its own, and only reads."""
 
-    def __init__(self, engine: sa.Engine, transport: Transport, relations: Mapping[EntityType, str]) -> None:
+    def __init__(self, engine: sa.Engine, transport: SqlTransport, relations: Mapping[EntityType, str]) -> None:
         self._engine = engine
         self._transport = transport
         self._relations = relations

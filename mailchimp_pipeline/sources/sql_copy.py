@@ -86,7 +86,7 @@ def _name(name: str) -> sql.Identifier:
 
 def _from_clause(relation: SqlRelation) -> sql.Composable:
     if relation.is_query:
-        trusted: Any = as_subquery(relation.table_or_query)  # the operator's own setting, as whoever logs in may query
+        trusted: Any = as_subquery(relation.table_or_query)  # the operator's own setting, run with the login's rights
         return sql.SQL("({}) AS source").format(sql.SQL(trusted))
     schema, table = table_path(relation.table_or_query)
     return sql.Identifier(schema, table) if schema else sql.Identifier(table)

@@ -63,7 +63,7 @@ def table_path(name: str) -> tuple[str | None, str]:
 
 def _from_clause(table_or_query: str) -> sa.FromClause:
     if is_query(table_or_query):
-        literal = as_subquery(table_or_query).replace(":", r"\:")  # to SQLAlchemy `:word` is a parameter
+        literal = as_subquery(table_or_query).replace(":", r"\:")  # to SQLAlchemy `:name` is a parameter
         return sa.text(literal).columns().subquery("source")
     schema, table = table_path(table_or_query)
     return sa.table(table, schema=schema)

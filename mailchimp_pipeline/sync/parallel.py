@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
 
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.sync.model import CONNECTIONS
-from mailchimp_pipeline.tracing import carried
 
 _T = TypeVar("_T")
 
@@ -35,7 +35,7 @@ def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool])
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="push") as pool:
         try:
             for task in tasks:
-                pending.add(pool.submit(carried(begin), task))
+                pending.add(pool.submit(copy_context().run, begin, task))
                 while len(pending) >= 2 * CONNECTIONS:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)

@@ -5,12 +5,12 @@ What does not belong here: what follows from a status (`plan`), for consent the 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.sync.model import MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
-from mailchimp_pipeline.tracing import carried
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
@@ -45,7 +45,7 @@ def pull_changes(
     # Our own pushes are read back, too: others may have changed these members meanwhile.
     listings: list[_Listing] = [(None, since), (MemberStatus.ARCHIVED, since)]
     with ThreadPoolExecutor(1, thread_name_prefix="merge-fields") as pool:
-        fields = pool.submit(carried(merge_fields)) if merge_fields else None
+        fields = pool.submit(copy_context().run, merge_fields) if merge_fields else None
         read = _record(list_id, listings, audiences, ledger)
         ledger.finish_reading(now, fields and fields.result())
     return read
@@ -78,9 +78,9 @@ def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", le
     listings = [audiences.member_states(list_id, status=status, since=since) for status, since in wanted]
     read = 0
     with ThreadPoolExecutor(len(listings) + 1, thread_name_prefix="pull") as pool:
-        first_pages = [pool.submit(carried(_first_page), listing) for listing in listings]
+        first_pages = [pool.submit(copy_context().run, _first_page, listing) for listing in listings]
         # A spam complaint looks like a bounce, or like nothing where the member was archived before.
-        complaints = pool.submit(carried(_all_pages), audiences.complaints(list_id))
+        complaints = pool.submit(copy_context().run, _all_pages, audiences.complaints(list_id))
         for first, listing in zip(first_pages, listings, strict=True):
             for page in chain(first.result(), listing):
                 ledger.record_member_states(page)

@@ -4,12 +4,12 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
-from mailchimp_pipeline.assembly import DatabaseCampaigns, Parts, open_parts
 from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, Stats
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.campaigns import CampaignStore
 from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
-from mailchimp_pipeline.runs.campaigns import OrganisationRefresh
+from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh, OrganisationRefresh, campaign_refresh
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.mailchimp.stages import Hours
 from sandbox import Sandbox
@@ -20,13 +20,13 @@ class Stage:
     """What is behind a refresh. `lists` has an audience of each organisation."""
 
     sandbox: Sandbox
-    parts: Parts
+    parts: Resources
     hours: Hours
     lists: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def campaigns(self) -> DatabaseCampaigns:
-        return DatabaseCampaigns(self.parts, self.hours)
+    def campaigns(self) -> CampaignRefresh:
+        return campaign_refresh(self.parts, self.hours)
 
     def connect(self, organisation_id: str = "acme") -> str:
         """Connect an organisation to an account of its own; returns the account's id."""
@@ -70,8 +70,8 @@ class Stage:
     def refresh(self) -> list[OrganisationRefresh]:
         """Let an hour pass and refresh, as a run with clients of its own."""
         self.hours.pass_one()
-        with closing(Parts(self.parts.settings, self.parts.database)) as parts:
-            return list(DatabaseCampaigns(parts, self.hours).refresh())
+        with closing(Resources(self.parts.settings, self.parts.database)) as parts:
+            return list(campaign_refresh(parts, self.hours).refresh())
 
     def now(self, campaign: Campaign) -> Campaign:
         """Return the campaign as it is stored now."""
@@ -99,5 +99,5 @@ def a_stage(database_url: str, sandbox: Sandbox, hours: Hours, *, settle_days: i
         "MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS": str(settle_days),
         "MAILCHIMP_API_ROOT": sandbox.api_root,
     }
-    with open_parts(Settings.from_environment(environment)) as parts:
+    with open_resources(Settings.from_environment(environment)) as parts:
         yield Stage(sandbox, parts, hours)

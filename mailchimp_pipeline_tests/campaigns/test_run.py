@@ -1,33 +1,36 @@
 """A refresh over fakes: what fails stays where it failed, and is told without what may quote a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from time import sleep
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, Refresh
+from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.errors import TransientError
-from mailchimp_pipeline.runs.campaign_refresh import CampaignRefresh
-from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
+from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh, CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import AT, FakeAccount, a_campaign, a_mailchimp_campaign, a_sent_one
 
 
-class FakeRecords:
-    """Takes down what it is given."""
+@dataclass(frozen=True, slots=True)
+class FakeRefresh(CampaignRefresh):
+    """A refresh that keeps in memory what it would store."""
 
-    def __init__(self) -> None:
-        self.written: dict[str, Refresh] = {}
+    written: dict[str, Refresh] = field(default_factory=dict[str, Refresh])
 
     def write(self, refreshes: Sequence[tuple[Campaign, Refresh]]) -> Mapping[str, CampaignResult]:
-        """See `runs.campaign_refresh.CampaignRecords`."""
-        self.written |= {campaign.id: found for campaign, found in refreshes}
+        self.written.update({campaign.id: found for campaign, found in refreshes})
         return {campaign.id: CampaignResult(campaign, found.problem) for campaign, found in refreshes}
+
+
+def a_refresh(account: Callable[[str], FakeAccount]) -> FakeRefresh:
+    return FakeRefresh(Database("postgresql+psycopg://nowhere"), account, lambda: AT)
 
 
 def refreshed(
     accounts: Mapping[str, FakeAccount | Exception], *due: Campaign
-) -> tuple[dict[str, OrganisationRefresh], FakeRecords]:
+) -> tuple[dict[str, OrganisationRefresh], dict[str, Refresh]]:
     """Refresh over accounts by organisation; an exception is raised by that account."""
-    records = FakeRecords()
 
     def account(organisation_id: str) -> FakeAccount:
         found = accounts[organisation_id]
@@ -35,38 +38,38 @@ def refreshed(
             raise found
         return found
 
-    results = CampaignRefresh(records, account, lambda: AT).results(due)
-    return {result.organisation_id: result for result in results}, records
+    refresh = a_refresh(account)
+    return {result.organisation_id: result for result in refresh.results(due)}, refresh.written
 
 
 def test_an_organisation_that_fails_leaves_the_others_to_theirs() -> None:
     ours, theirs = a_campaign(1), a_campaign(2, organisation_id="bolt")
     accounts = {"acme": TransientError("Mailchimp is away. Try later."), "bolt": FakeAccount(a_sent_one("c2"))}
-    results, records = refreshed(accounts, ours, theirs)
+    results, written = refreshed(accounts, ours, theirs)
     assert (results["acme"].failures, results["bolt"].failures) == ({"*": "Mailchimp is away. Try later."}, {})
-    assert list(records.written) == [theirs.id]
+    assert list(written) == [theirs.id]
 
 
 def test_a_campaign_that_cannot_be_asked_about_leaves_the_others_to_theirs() -> None:
     account = FakeAccount(a_sent_one("c2"), failing={"c1": TransientError("Mailchimp is away. Try later.")})
-    results, records = refreshed({"acme": account}, a_campaign(1), a_campaign(2))
+    results, written = refreshed({"acme": account}, a_campaign(1), a_campaign(2))
     assert results["acme"].failures == {"c1": "Mailchimp is away. Try later."}
     assert [campaign.mailchimp_campaign_id for campaign in results["acme"].refreshed] == ["c2"]
-    assert list(records.written) == [a_campaign(2).id]
+    assert list(written) == [a_campaign(2).id]
 
 
 def test_an_unforeseen_error_is_told_by_its_kind_and_place_alone() -> None:
     results, _ = refreshed({"acme": RuntimeError("ann@acme.test")}, a_campaign())
-    assert results["acme"].failures["*"].startswith("Unforeseen RuntimeError")
+    assert results["acme"].failures["*"].startswith("Unexpected RuntimeError")
     assert "test_run.py" in (results["acme"].defect or "")
     assert "ann@" not in str(results)
 
 
 def test_a_campaign_in_a_state_that_nobody_knows_is_named() -> None:
     strange = CampaignSnapshot(a_mailchimp_campaign("c1", "resting"))
-    results, records = refreshed({"acme": FakeAccount(strange, a_sent_one("c2"))}, a_campaign(1), a_campaign(2))
+    results, written = refreshed({"acme": FakeAccount(strange, a_sent_one("c2"))}, a_campaign(1), a_campaign(2))
     assert list(results["acme"].failures) == ["c1"]
-    assert len(records.written) == 2
+    assert len(written) == 2
 
 
 def test_nothing_due_asks_nobody() -> None:
@@ -83,6 +86,6 @@ def test_whoever_stops_listening_lets_no_more_organisations_begin() -> None:
         return FakeAccount()
 
     due = [a_campaign(number, organisation_id=f"acme{number}") for number in range(1000)]
-    with closing(CampaignRefresh(FakeRecords(), account, lambda: AT).results(due)) as results:
+    with closing(a_refresh(account).results(due)) as results:
         next(results)
     assert len(begun) < 100

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy import text
 
-from mailchimp_pipeline.assembly import DatabaseCampaigns
 from mailchimp_pipeline.definitions import build_definitions
+from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.sandbox.calls import Api
 from sandbox import CampaignStatus as There
@@ -23,7 +23,7 @@ Row = tuple[object, ...]
 
 def launched(tenant: Tenant, tick: datetime) -> dg.ExecuteInProcessResult:
     """Launch what a tick of the schedule asks for, with the parts of the tenant's stage."""
-    campaigns = DatabaseCampaigns(tenant.stage.parts)
+    campaigns = campaign_refresh(tenant.stage.parts)
     location = build_definitions({"pipeline": object(), "campaigns": campaigns, "erasures": object()})
     schedule = location.resolve_schedule_def("mailchimp_campaign_stats_refresh")
     with dg.DagsterInstance.ephemeral() as instance:  # pyright: ignore[reportUnknownMemberType] - Dagster's

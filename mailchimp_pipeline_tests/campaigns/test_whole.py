@@ -7,7 +7,7 @@ import dagster as dg
 from mailchimp_pipeline.campaigns import Campaign
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline_tests.campaigns.stage import Stage
-from mailchimp_pipeline_tests.test_tracing import lines
+from mailchimp_pipeline_tests.test_log_ids import lines
 from sandbox import CampaignStatus, Fault, FaultKind, Figures
 
 FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, clicks=30, unique_clicks=25)

@@ -11,7 +11,6 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mailchimp_pipeline.assembly import complete_settings
 from mailchimp_pipeline.cli.commands import (
     _explained,  # pyright: ignore[reportPrivateUsage] - what all commands share
     app,
@@ -23,6 +22,7 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.local.sample_organisations import ORGANISATIONS
 from mailchimp_pipeline.local.stack import free_port, installed
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
+from mailchimp_pipeline.services.resources import complete_settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS

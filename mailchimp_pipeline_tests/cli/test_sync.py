@@ -21,7 +21,7 @@ from mailchimp_pipeline_tests.runs.company import Company, a_company
 @pytest.fixture
 def company(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Company]:
     with a_company(database_url, tmp_path / "files") as made:
-        variables: Mapping[str, str] = made.pipeline.parts.settings.environment()
+        variables: Mapping[str, str] = made.pipeline.resources.settings.environment()
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield made
@@ -89,8 +89,8 @@ def test_a_sync_that_fails_shows_no_figures_of_the_sync_before(company: Company)
 
 @pytest.mark.usefixtures("dagster")
 def test_each_segment_is_named_as_it_ends_and_all_are_asked_for_at_once(company: Company) -> None:
-    a_segment(company.pipeline.parts.database, name="More")
-    a_segment(company.pipeline.parts.database, name="[Gone]", list_id="0123456789")
+    a_segment(company.pipeline.resources.database, name="More")
+    a_segment(company.pipeline.resources.database, name="[Gone]", list_id="0123456789")
     is_well, shown = ask()
     assert not is_well
     assert set(shown.splitlines()[:3]) == {"Everybody: synced", "More: synced", "[Gone]: not synced"}
@@ -102,7 +102,7 @@ def asked_while(company: Company, happens: Callable[[OrganisationSession], objec
     def meanwhile() -> None:
         while not waiting_requests(company):
             time.sleep(0.05)
-        with company.pipeline.parts.database.organisation(ACME) as session:
+        with company.pipeline.resources.database.organisation(ACME) as session:
             happens(session)
 
     with ThreadPoolExecutor(1) as pool:

@@ -14,15 +14,16 @@ from typing import Any
 
 from sqlalchemy import select
 
-from mailchimp_pipeline.assembly import DatabasePipeline, Parts
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.erasures import pending_erasures
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
 from mailchimp_pipeline.erasure import Attempt, Erasures
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import Segment, SegmentType
+from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.services.resources import Resources
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.waiting import eventually
@@ -48,7 +49,7 @@ class Office:
     lists: tuple[str, ...]
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> Resources:
         return self.tenant.stage.parts
 
     @property
@@ -65,10 +66,10 @@ class Office:
             new = NewSegment(name, SegmentType.MIXED, self.lists[place])
             return SegmentStore(session).create(new, by="alice", at=datetime.now(UTC))
 
-    def sync(self, *segments: Segment, parts: Parts | None = None) -> Sequence[SegmentResult]:
+    def sync(self, *segments: Segment, parts: Resources | None = None) -> Sequence[SegmentResult]:
         """Sync as the schedule does."""
         keys = [segment.partition_key for segment in segments]
-        pipeline = DatabasePipeline(parts or self.parts)
+        pipeline = Pipeline(parts or self.parts)
         return list(pipeline.sync(keys, run_id=f"{self.organisation_id}-{next(_runs)}", push=True))
 
     def erase(self, entity: dict[str, str] = ENTITY) -> Any:  # noqa: ANN401 - JSON
@@ -80,7 +81,7 @@ class Office:
         status: str = self.erase()["status"]
         return status
 
-    def carry_on(self, parts: Parts | None = None) -> list[Attempt]:
+    def carry_on(self, parts: Resources | None = None) -> list[Attempt]:
         """Let a day pass, and do what the job does."""
         erasures = replace(impatient(parts or self.parts), clock=lambda: LATER)
         return [attempt for attempt in erasures.carry_on() if attempt.request.organisation_id == self.organisation_id]
@@ -106,7 +107,7 @@ class Office:
             ]
 
 
-def impatient(parts: Parts) -> Erasures:
+def impatient(parts: Resources) -> Erasures:
     """Return the erasures as the job has them, but for its patience with Mailchimp."""
     return parts.erasures(lambda organisation_id: parts.client(organisation_id, retries=Retries(budget=0)))
 

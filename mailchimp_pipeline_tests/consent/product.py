@@ -15,7 +15,6 @@ from api.procedures import connection, erasure, preferences, segments
 from api.procedures.context import CallBudget, Context
 from api.procedures.inputs import EntityInput
 from api.trpc import Role
-from mailchimp_pipeline.assembly import NotConnected, Parts
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
@@ -29,12 +28,13 @@ from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.webhook_events import read_call
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs, pull_and_propagate
 from mailchimp_pipeline.services.receive_webhook import receive_webhook
+from mailchimp_pipeline.services.resources import NotConnected, Resources
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.consent.company import Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter, CrashingDatabase, CrashingSlots
@@ -286,14 +286,14 @@ class Product:
         crash = crash or CrashAfter()
         return _Context(caller, self._parts(crash), budget, self.clock, crash=crash)
 
-    def _parts(self, crash: CrashAfter | None = None) -> Parts:
+    def _parts(self, crash: CrashAfter | None = None) -> Resources:
         database = CrashingDatabase(self.database, crash) if crash else self.database
         environment = {
             "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",
             "MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET,
             "MAILCHIMP_API_ROOT": self.api_root,
         }
-        parts = Parts(Settings.from_environment(environment), database)
+        parts = Resources(Settings.from_environment(environment), database)
         vars(parts)["source"] = self.source  # in place of the one that the settings name
         return parts
 

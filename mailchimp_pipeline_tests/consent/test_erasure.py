@@ -3,13 +3,13 @@
 import pytest
 
 from api.trpc import Role
-from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erasures import ErasureStore
 from mailchimp_pipeline.database.preferences import PreferenceStore
 from mailchimp_pipeline.erasure import ErasureStatus
+from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import (
     ADDRESS,
@@ -123,7 +123,7 @@ def test_while_mailchimp_is_away_it_is_pending_and_completes_by_itself_after_a_r
     office.carry_on()
     office.sandbox.end_outage()
     stage = office.tenant.stage
-    with open_parts(settings_for(office.parts.database_url, stage.files, stage.sandbox)) as anew:
+    with open_resources(settings_for(office.parts.database_url, stage.files, stage.sandbox)) as anew:
         attempts = office.carry_on(anew)
     assert [attempt.request.status for attempt in attempts] == [ErasureStatus.COMPLETED]
     assert (office.there(), office.pending()) == (None, [])

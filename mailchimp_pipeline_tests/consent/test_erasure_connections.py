@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailchimp_pipeline.assembly import open_parts
+from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline_tests.api.procedures.stage import settings_for
 from mailchimp_pipeline_tests.consent.erasing import (
     ENTITY,
@@ -66,7 +66,7 @@ def test_an_opt_out_while_another_account_is_connected_reaches_the_first_one(off
     connect_another_account(office)
     word(office, opted_in=False)
     assert office.tenant.connect().status == 200
-    with open_parts(settings_for(office.parts.database_url, office.tenant.stage.files, office.sandbox)) as anew:
+    with open_resources(settings_for(office.parts.database_url, office.tenant.stage.files, office.sandbox)) as anew:
         office.sync(segment, parts=anew)
     member = office.there()
     assert member is not None

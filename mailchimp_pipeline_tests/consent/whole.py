@@ -16,12 +16,14 @@ import dagster as dg
 from api.app import create_app
 from api.composition import api_parts
 from api.serving import in_thread
-from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline, Parts, complete_settings, open_parts
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.erasure import mailchimp_erasure
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
+from mailchimp_pipeline.services.resources import Resources, complete_settings, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import LATER, Office, an_office, impatient
@@ -48,8 +50,8 @@ class Whole:
         """Sync by Dagster's job."""
         parts = self.office.parts
         resources = {
-            "pipeline": DatabasePipeline(parts),
-            "campaigns": DatabaseCampaigns(parts),
+            "pipeline": Pipeline(parts),
+            "campaigns": campaign_refresh(parts),
             "erasures": parts.erasures(),
         }
         job = build_definitions(resources).resolve_job_def("mailchimp_scheduled_sync")
@@ -93,7 +95,7 @@ def a_whole(files: Path, *, entity_id: str = ENTITY_ID) -> Generator[Whole]:
 
 
 @contextmanager
-def a_pipeline(home: Path, files: Path, sandbox: Sandbox) -> Generator[tuple[Parts, str]]:
+def a_pipeline(home: Path, files: Path, sandbox: Sandbox) -> Generator[tuple[Resources, str]]:
     for name in ("employees", "vendors"):
         (files / f"{name}.csv").write_text(_HEADER)
         long_ago(files / f"{name}.csv")
@@ -102,7 +104,7 @@ def a_pipeline(home: Path, files: Path, sandbox: Sandbox) -> Generator[tuple[Par
     with complete_settings(Settings.from_environment(own)) as settings, logged_to(home / "logs"):
         dagster_url = settings.dagster_postgres_url
         assert dagster_url is not None
-        with open_parts(settings) as parts:
+        with open_resources(settings) as parts:
             yield parts, dagster_url.get_secret_value()
 
 

@@ -36,11 +36,11 @@ def company(database_url: str, tmp_path: Path) -> Generator[Company]:
 
 
 def environment(company: Company) -> dict[str, str]:
-    return {**company.pipeline.parts.settings.environment(), "MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET}
+    return {**company.pipeline.resources.settings.environment(), "MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET}
 
 
 def test_runs_a_request_and_two_apis_share_the_connections_of_the_account(company: Company) -> None:
-    other = a_segment(company.pipeline.parts.database, name="Others", list_id=OTHER_LIST)
+    other = a_segment(company.pipeline.resources.database, name="Others", list_id=OTHER_LIST)
     request, settings = company.ask(), environment(company)
     keys = [company.segment.partition_key, other.partition_key]
     with api(settings) as (first, _), api(settings) as (second, _), ThreadPoolExecutor(8) as pool:
@@ -56,7 +56,7 @@ def test_runs_a_request_and_two_apis_share_the_connections_of_the_account(compan
     for list_id in (LIST, OTHER_LIST):
         assert company.sandbox.statuses(list_id) == {Status.SUBSCRIBED: PEOPLE}
         assert set(company.sandbox.sent(list_id).values()) == {1}
-    with company.pipeline.parts.database.organisation(ACME) as session:
+    with company.pipeline.resources.database.organisation(ACME) as session:
         stored = [SegmentStore(session).get(segment.id) for segment in (company.segment, other)]
     assert {segment.status for segment in stored if segment} == {SegmentStatus.SYNCED}
     assert company.request(request).status is RequestStatus.DONE

@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
-from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore, connected_organisations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
 from mailchimp_pipeline.mailchimp.errors import KeyRefused
+from mailchimp_pipeline.services.resources import Resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import (
     ACME,
@@ -31,10 +31,10 @@ OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us9")
 
 
 @pytest.fixture
-def parts(database: Database) -> Generator[Parts]:
+def parts(database: Database) -> Generator[Resources]:
     """Return the parts over the database."""
     keys = {"MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "first:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="}
-    with closing(Parts(Settings.from_environment(keys), database)) as made:
+    with closing(Resources(Settings.from_environment(keys), database)) as made:
         yield made
 
 
@@ -132,8 +132,8 @@ def test_a_consent_rule_chosen_while_the_organisation_connects_is_kept(database:
     assert chosen.opt_in_only
 
 
-def test_a_key_that_takes_the_place_of_the_refused_one_meanwhile_is_not_marked(parts: Parts) -> None:
-    notes = parts.key_notes(a_connection(parts.database, keyring=parts.keyring), API_KEY)
+def test_a_key_that_takes_the_place_of_the_refused_one_meanwhile_is_not_marked(parts: Resources) -> None:
+    notes = parts.key_status_recorder(a_connection(parts.database, keyring=parts.keyring), API_KEY)
     with ThreadPoolExecutor(1) as pool:
         with parts.database.organisation(ACME) as session:
             ConnectionStore(session, parts.keyring).connect(an_account(api_key=OTHER_KEY), by="bob", at=AT)

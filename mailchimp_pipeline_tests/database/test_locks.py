@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from mailchimp_pipeline.database.locks import (
-    ConnectionSlots,
+    DatabaseConnectionSlots,
     HoldLost,
     LockTaken,
     SlotsTaken,
@@ -155,7 +155,7 @@ def test_no_two_locks_have_one_number() -> None:
 
 
 def test_an_account_has_as_many_slots_as_it_has_connections_over_all_processes(database: Database) -> None:
-    here, there = (ConnectionSlots(database, "account-1", slots=3, wait_seconds=0.1) for _ in range(2))
+    here, there = (DatabaseConnectionSlots(database, "account-1", slots=3, wait_seconds=0.1) for _ in range(2))
     with here.slot(), there.slot(), here.slot(), pytest.raises(SlotsTaken, match="All 3 connections"), there.slot():
         pass
     with there.slot(), there.slot(), there.slot():
@@ -165,14 +165,16 @@ def test_an_account_has_as_many_slots_as_it_has_connections_over_all_processes(d
 
 
 def test_threads_of_one_process_queue_for_its_slots(database: Database) -> None:
-    slots = ConnectionSlots(database, "account-1", slots=2, wait_seconds=0.05)
+    slots = DatabaseConnectionSlots(database, "account-1", slots=2, wait_seconds=0.05)
     with slots.slot(), slots.slot(), pytest.raises(SlotsTaken), slots.slot():
         pass
     slots.close()
 
 
 def test_accounts_do_not_wait_for_each_other(database: Database) -> None:
-    one, two = (ConnectionSlots(database, name, slots=1, wait_seconds=0.1) for name in ("account-1", "account-2"))
+    one, two = (
+        DatabaseConnectionSlots(database, name, slots=1, wait_seconds=0.1) for name in ("account-1", "account-2")
+    )
     with one.slot(), two.slot():
         pass
     one.close()
@@ -180,7 +182,7 @@ def test_accounts_do_not_wait_for_each_other(database: Database) -> None:
 
 
 def test_many_threads_of_many_processes_never_use_more_than_the_account_has(database: Database) -> None:
-    processes = [ConnectionSlots(database, "account-1", slots=3) for _ in range(3)]
+    processes = [DatabaseConnectionSlots(database, "account-1", slots=3) for _ in range(3)]
     lock, in_use, most = threading.Lock(), 0, 0
     three = threading.Barrier(3)  # breaks where not so many are in use at once
 
@@ -202,7 +204,7 @@ def test_many_threads_of_many_processes_never_use_more_than_the_account_has(data
 
 
 def test_slots_survive_the_end_of_their_connection_and_are_held_on_the_new_one(database: Database) -> None:
-    here, there = (ConnectionSlots(database, "account-1", slots=2, wait_seconds=0.1) for _ in range(2))
+    here, there = (DatabaseConnectionSlots(database, "account-1", slots=2, wait_seconds=0.1) for _ in range(2))
     with here.slot():
         end_other_sessions(database)
         with here.slot(), pytest.raises(SlotsTaken), there.slot():
@@ -214,7 +216,7 @@ def test_slots_survive_the_end_of_their_connection_and_are_held_on_the_new_one(d
 
 
 def test_a_slot_given_back_on_a_dead_connection_is_free(database: Database) -> None:
-    slots = ConnectionSlots(database, "account-1", slots=1, wait_seconds=0.1)
+    slots = DatabaseConnectionSlots(database, "account-1", slots=1, wait_seconds=0.1)
     with slots.slot():
         end_other_sessions(database)
     with slots.slot():

@@ -1,6 +1,6 @@
 """The whole behind Dagster in memory: segments that sync or fail as they are told to.
 
-It stands for `assembly.DatabasePipeline`; what that does is tested in `runs/test_pipeline.py`.
+It stands for `services.pipeline.Pipeline`; what that does is tested in `runs/test_pipeline.py`.
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mailchimp_pipeline.contacts import RelationVersion
+from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest
+from mailchimp_pipeline.database.segments.overview import CheckedSegments, SegmentName
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.runs.pipeline import CheckedSegments, RequestStatus, SegmentName, StoppedRun, SyncRequest
-from mailchimp_pipeline.runs.results import MembershipCounts, SegmentResult
 from mailchimp_pipeline.segments import Exclusion, Segment, SegmentType
+from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline.sync import Audience, Rejection, SyncReport
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
 
 AT = datetime(2026, 3, 1, 5, 0, tzinfo=UTC)
 COUNTS = MembershipCounts(

@@ -11,26 +11,26 @@ import pytest
 from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, Stats
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGNS_PLOTTED
-from mailchimp_pipeline.defs.campaigns import CampaignsResource
-from mailchimp_pipeline.runs.campaigns import CampaignResult, OrganisationRefresh
+from mailchimp_pipeline.defs.pipeline_resources import CampaignsResource
+from mailchimp_pipeline.services.refresh_campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats
-from mailchimp_pipeline_tests.test_tracing import lines
+from mailchimp_pipeline_tests.test_log_ids import lines
 
 JOB = "mailchimp_campaign_stats_refresh"
 
 
 class FakeCampaigns:
-    """A `runs.campaigns.CampaignPipeline` whose refresh is over already."""
+    """A `services.refresh_campaigns.CampaignRefresh` whose refresh is over already."""
 
     def __init__(self, *refreshes: OrganisationRefresh) -> None:
         self._refreshes = refreshes
 
     def refresh(self) -> Iterator[OrganisationRefresh]:
-        """See `runs.campaigns.CampaignPipeline`."""
+        """See `services.refresh_campaigns.CampaignRefresh`."""
         return iter(self._refreshes)
 
     def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
-        """See `runs.campaigns.CampaignPipeline`."""
+        """See `services.refresh_campaigns.CampaignRefresh`."""
         assert latest > 1
         return {campaign.id: [some_stats(), some_stats(0.5, after=HOUR)] for campaign in campaigns}
 
@@ -126,7 +126,7 @@ def test_the_log_counts_as_refreshed_what_was() -> None:
 
 
 def test_an_unforeseen_error_leaves_its_place_in_the_log_of_the_run() -> None:
-    failed = OrganisationRefresh("acme", (), error="Unforeseen KeyError.", defect='File "snapshots.py", line 1')
+    failed = OrganisationRefresh("acme", (), error="Unexpected KeyError.", defect='File "snapshots.py", line 1')
     with dg.DagsterInstance.ephemeral() as instance:  # pyright: ignore[reportUnknownMemberType] - Dagster's
         result = run(failed, instance=instance)
         logged = [entry.user_message for entry in instance.all_logs(result.run_id)]

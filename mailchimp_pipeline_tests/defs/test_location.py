@@ -4,18 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 from shutil import copyfile
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from dagster._core.scheduler import DagsterDaemonScheduler
 from sqlalchemy import make_url
 
-from mailchimp_pipeline.defs.resources import PipelineResource
+from mailchimp_pipeline.defs.pipeline_resources import PipelineResource
 from mailchimp_pipeline.defs.storage import PipelineStorage
 from mailchimp_pipeline.defs.sync_runs import SyncConfig
 from mailchimp_pipeline.defs.trigger_daily_sync import daily_sync_runs, opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.services.pipeline import Pipeline
 
 HEAVY = ("pandas", "pyarrow", "numpy", "sqlalchemy", "psycopg", "requests")
 LOOK = f"""
@@ -90,5 +94,6 @@ def test_the_schedule_is_fired_by_hand_in_the_storage_that_is_named(
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql://nobody@127.0.0.1:1/elsewhere")
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     with opened_instance(str(tmp_path), dagsters(empty_database_url)) as instance:
-        (request,) = daily_sync_runs(FakePipeline(["acme/1", "acme/2"]), instance)
+        pipeline = cast("Pipeline", FakePipeline(["acme/1", "acme/2"]))
+        (request,) = daily_sync_runs(pipeline, instance)
         assert request.run_config == SyncConfig(segments=["acme/1", "acme/2"]).run_config.to_config_dict()

@@ -19,8 +19,8 @@ from mailchimp_pipeline.defs.sync_runs import (
     scheduled_run,
 )
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.runs.pipeline import StoppedRun
-from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, location
 
 JOB = "mailchimp_segment_sync"
@@ -219,7 +219,7 @@ def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.Dagster
     assert record
     assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, [])
     assert (told.begun, record.start_time) == (record.create_timestamp, None)
-    assert reason.startswith(f"Run {run.run_id} failed before it came to this segment.")
+    assert reason.startswith(f"Run {run.run_id} failed before it reached this segment.")
 
 
 @dataclass

@@ -6,11 +6,11 @@ import dagster as dg
 import pytest
 
 from mailchimp_pipeline.contacts import RelationVersion
+from mailchimp_pipeline.database.segments.overview import CheckedSegments
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.sync_runs import SyncConfig
-from mailchimp_pipeline.runs.pipeline import CheckedSegments
-from mailchimp_pipeline.runs.results import SegmentResult
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.defs.pipeline_fake import (
     Asked,
     FakePipeline,
@@ -132,8 +132,8 @@ def test_a_failed_run_names_the_segments_that_failed_and_why(instance: dg.Dagste
 
 
 def test_where_an_unforeseen_error_was_raised_stands_in_the_log(instance: dg.DagsterInstance) -> None:
-    result = run(instance, FakePipeline(results=failed("acme/2", "Unforeseen KeyError.", defect="line 7, in read")))
-    assert "Segment acme/2: Unforeseen KeyError." in logged(instance, result)
+    result = run(instance, FakePipeline(results=failed("acme/2", "Unexpected KeyError.", defect="line 7, in read")))
+    assert "Segment acme/2: Unexpected KeyError." in logged(instance, result)
     assert "raised at\nline 7, in read" in logged(instance, result)
 
 
@@ -188,7 +188,7 @@ def test_sources_that_cannot_be_observed_for_whatever_reason_fail_no_run(instanc
 
     result = run(instance, Breaking())
     assert result.success
-    assert "The vendors could not be observed: unforeseen PermissionError" in logged(instance, result)
+    assert "The vendors could not be observed: unexpected PermissionError" in logged(instance, result)
     assert "Ada" not in logged(instance, result)
 
 

@@ -14,15 +14,15 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
@@ -164,7 +164,7 @@ def a_staff(database: Database, count: int, retries: Retries, read_seconds: floa
             ConnectionStore(session, KEYRING).connect(Account(account_id, "Acme", API_KEY), by="alice", at=utc_now())
             new = NewSegment("Everybody", SegmentType.MIXED, LIST, on_leave=OnLeave.ARCHIVE)
             segment = SegmentStore(session).create(new, by="alice", at=utc_now())
-        slots = ConnectionSlots(database, account_id)
+        slots = DatabaseConnectionSlots(database, account_id)
         timeouts = Timeouts(connect=PATIENCE_SECONDS, read=read_seconds)
         client = MailchimpClient(API_KEY, slots=slots, root=sandbox.api_root, retries=retries, timeouts=timeouts)
         with closing(slots), client:

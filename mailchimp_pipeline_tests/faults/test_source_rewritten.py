@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mailchimp_pipeline.assembly import DatabasePipeline, Parts
 from mailchimp_pipeline.contacts import EntityType, Source
+from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.services.resources import Resources
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline.sources.files import Stamp
 from mailchimp_pipeline_tests.database.builders import LIST
@@ -75,8 +76,8 @@ class Rewriting:
 
 
 @dataclass(frozen=True)
-class Reading(Parts):
-    """Parts with a source that the settings do not know."""
+class Reading(Resources):
+    """Resources with a source that the settings do not know."""
 
     given: Source = field(kw_only=True)
 
@@ -86,7 +87,7 @@ class Reading(Parts):
         return self.given
 
 
-def reading_from(source: Source, parts: Parts) -> Reading:
+def reading_from(source: Source, parts: Resources) -> Reading:
     return Reading(**{part.name: getattr(parts, part.name) for part in fields(parts)}, given=source)
 
 
@@ -95,8 +96,8 @@ def test_a_file_that_is_rewritten_while_it_is_read_is_read_by_the_next_sync(comp
     *others, last = file.read_bytes().splitlines(keepends=True)
     rewriting = Rewriting(file, b"".join([*others, last, last.replace(b"199", b"999")]))
     source = FileSource(company.files, stamp=rewriting.stamp, quiet=Quiet(seconds=0))
-    parts = reading_from(source, company.pipeline.parts)
-    result = replace(company, pipeline=DatabasePipeline(parts)).sync()
+    parts = reading_from(source, company.pipeline.resources)
+    result = replace(company, pipeline=Pipeline(parts)).sync()
     assert "was rewritten while it was read" in (result.error or "")
     assert company.sandbox.statuses(LIST) == {Status.SUBSCRIBED: PEOPLE}
     assert source.read(EntityType.VENDOR, "acme").empty

@@ -73,7 +73,7 @@ def test_a_run_whose_database_was_restarted_stops_at_once_begins_again_and_finis
     run.join(START_SECONDS)
     assert (run.exitcode, list(town.wrongs())) == (0, [])
     assert {key for key in recorded if town.sent()[key] > before[key]} == set()
-    with town.pipeline.parts.database.organisation(ACME) as session:
+    with town.pipeline.resources.database.organisation(ACME) as session:
         request = SyncRequestStore(session).get(request_id)
     assert request
     assert request.status is RequestStatus.DONE

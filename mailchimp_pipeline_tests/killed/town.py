@@ -13,7 +13,6 @@ from random import Random
 
 from sqlalchemy import select
 
-from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline, open_pipeline
 from mailchimp_pipeline.campaigns import CampaignSnapshot
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
@@ -25,6 +24,8 @@ from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SyncRequestRow
 from mailchimp_pipeline.erasure import Demand, Erasures
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
+from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, LIST, a_segment
@@ -49,7 +50,7 @@ class Town:
     sandbox: Sandbox
     files: Path
     environment: dict[str, str]
-    pipeline: DatabasePipeline
+    pipeline: Pipeline
     segment: Segment
     random: Random
     people: dict[int, Row] = field(default_factory=dict[int, Row])
@@ -72,7 +73,7 @@ class Town:
 
     def ask_for_a_sync(self) -> str:
         """Ask for a sync as a person does, and return the request's id."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             request = SyncRequestStore(session).ask(self.segment.id, by="alice", at=utc_now())
         assert request
         return request.id
@@ -113,7 +114,7 @@ class Town:
     def finish_sync(self, request_id: str) -> None:
         """Begin again with a request whose run died, as Dagster does."""
         self.pipeline.fail_abandoned()
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             request = SyncRequestStore(session).get(request_id)
         assert request
         if request.status is not RequestStatus.DONE:
@@ -136,18 +137,20 @@ class Town:
 
     def finish_erasures(self) -> None:
         """Carry on with the erasures that are left."""
-        parts = self.pipeline.parts
+        parts = self.pipeline.resources
         later = Erasures(self._erasure_records, lambda: parts.source, parts.client, lambda: utc_now() + LATER)
         for attempt in later.carry_on():
             assert not attempt.problems
 
     def refresh(self) -> None:
         """Refresh the campaigns here."""
-        assert not [result.failures for result in DatabaseCampaigns(self.pipeline.parts).refresh() if result.failures]
+        assert not [
+            result.failures for result in campaign_refresh(self.pipeline.resources).refresh() if result.failures
+        ]
 
     def membership(self) -> frozenset[tuple[str, str]]:
         """Return the segment's members and a digest of each."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             rows = session.execute(select(SegmentMemberRow.subscriber_hash, SegmentMemberRow.last_name)).all()
         return frozenset((key, str(name)) for key, name in rows)
 
@@ -163,7 +166,7 @@ class Town:
     def recorded(self) -> set[str]:
         """Return who is written down as sent in the form that is wanted now."""
         wanted = self.wanted()
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             known = dict(session.execute(select(AudienceMemberRow.subscriber_hash, AudienceMemberRow.digest)).all())
             query = select(SegmentMemberRow.subscriber_hash, SegmentMemberRow.digest, SegmentMemberRow.last_name)
             rows = session.execute(query).all()
@@ -197,10 +200,10 @@ class Town:
             yield f"{len(lost)} are lost, {len(let_in)} let in"
         if old := [key for key in wanted if members[key].merge_fields["LNAME"] != wanted[key]]:
             yield f"{len(old)} are there in an old form"
-        with self.pipeline.parts.database.everyone() as session:
+        with self.pipeline.resources.database.everyone() as session:
             open_requests = [row.status for row in session.scalars(select(SyncRequestRow)) if row.status != "done"]
             pending = len(pending_erasures(session))
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             segment = SegmentStore(session).get(self.segment.id)
         hanging = len(open_requests) + pending + (segment is None or segment.status is not SegmentStatus.SYNCED)
         self.figures["hanging"] += hanging
@@ -209,7 +212,7 @@ class Town:
         yield from self._wrong_campaigns()
 
     def _wrong_campaigns(self) -> Iterator[str]:
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             store = CampaignStore(session)
             for campaign in store.list(limit=100).items:
                 history = store.history(campaign.id, limit=1)
@@ -219,7 +222,7 @@ class Town:
 
     @property
     def _erasure_records(self) -> DatabaseErasures:
-        parts = self.pipeline.parts
+        parts = self.pipeline.resources
         return DatabaseErasures(parts.database, parts.keyring, utc_now)
 
 
@@ -237,10 +240,10 @@ def a_town(server: MortalServer, home: Path, seed: int) -> Generator[Town]:
             "MAILCHIMP_API_ROOT": sandbox.api_root,
         }
         with open_pipeline(Settings.from_environment(environment)) as pipeline:
-            database = pipeline.parts.database
+            database = pipeline.resources.database
             with database.organisation(ACME) as session:
                 account = Account(account_id, "Acme", API_KEY)
-                ConnectionStore(session, pipeline.parts.keyring).connect(account, by="alice", at=utc_now())
+                ConnectionStore(session, pipeline.resources.keyring).connect(account, by="alice", at=utc_now())
             town = Town(
                 server,
                 sandbox,
@@ -258,12 +261,12 @@ def _settle(town: Town) -> None:
     town.people = {n: an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)}
     town.change_people()
     town.sync()
-    account = town.pipeline.parts.audiences(ACME)
+    account = town.pipeline.resources.audiences(ACME)
     for number in range(CAMPAIGNS):
         campaign_id = town.sandbox.add_campaign(LIST, f"News {number}")
         town.sandbox.move_campaign(campaign_id, CampaignStatus.SENDING)
         town.campaign_ids.append(campaign_id)
-        with town.pipeline.parts.database.organisation(ACME) as session:
+        with town.pipeline.resources.database.organisation(ACME) as session:
             snapshot, at = CampaignSnapshot(account.campaign(campaign_id)), utc_now()
             CampaignStore(session).track(snapshot, seen_at=at, by="alice", at=at)
     town.move_figures()

@@ -9,7 +9,9 @@ from multiprocessing.process import BaseProcess
 
 from api.composition import build_app
 from api.serving import listen, serve
-from mailchimp_pipeline.assembly import open_campaigns, open_parts, open_pipeline
+from mailchimp_pipeline.services.pipeline import open_pipeline
+from mailchimp_pipeline.services.refresh_campaigns import open_campaigns
+from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline.settings import Settings
 
 Environment = Mapping[str, str]
@@ -34,7 +36,7 @@ def sync(environment: Environment, key: str, run_id: str, request_id: str | None
 
 def erase(environment: Environment) -> None:
     """Carry on with the erasures that are due."""
-    with open_parts(Settings.from_environment(environment)) as parts:
+    with open_resources(Settings.from_environment(environment)) as parts:
         for _ in parts.erasures().carry_on():
             pass
 

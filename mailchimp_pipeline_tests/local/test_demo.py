@@ -10,13 +10,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.local import sample_organisations
 from mailchimp_pipeline.local.demo import DemoFailed, _Demo, _settings
 from mailchimp_pipeline.local.sample_data import change_sample
 from mailchimp_pipeline.local.stack import sandbox_stack
 from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.services.pipeline import open_pipeline
 from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline_tests.conftest import server_directory
 from sandbox import SandboxControl
@@ -51,7 +51,7 @@ def played() -> Generator[Played]:
         SandboxControl(stack.sandbox_url) as sandbox,
     ):
         stack.start_api()
-        vars(pipeline.parts)["source"] = FileSource(home / "sample", quiet=Quiet(seconds=0))
+        vars(pipeline.resources)["source"] = FileSource(home / "sample", quiet=Quiet(seconds=0))
         yield Played(_Demo(Console(file=text, width=200), stack, pipeline, sandbox), text)
 
 

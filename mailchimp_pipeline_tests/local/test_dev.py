@@ -49,7 +49,7 @@ def kept_settings(home: Path) -> dict[str, str]:
     """Return the settings of a process that is told nothing but where local state is."""
     code = """
 import json
-from mailchimp_pipeline.assembly import complete_settings
+from mailchimp_pipeline.services.resources import complete_settings
 with complete_settings() as settings:
     print(json.dumps(settings.environment()))
 """

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.mailchimp.models import BatchResult, Campaign, ListEntry, Member, Page, Report, Webhook
+from mailchimp_pipeline.mailchimp.models import (
+    BatchResult,
+    CampaignEntry,
+    EntryPage,
+    ListEntry,
+    Member,
+    Report,
+    WebhookEntry,
+)
 from mailchimp_pipeline.sync import MemberStatus
 from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_list, a_member
 
@@ -48,7 +56,7 @@ def test_a_member_does_not_show_its_address() -> None:
 
 def test_what_does_not_fit_is_not_shown_either() -> None:
     with pytest.raises(ValidationError) as refused:
-        Page[Member].model_validate({"members": [ADDRESS], "total_items": 1})
+        EntryPage[Member].model_validate({"members": [ADDRESS], "total_items": 1})
     assert ADDRESS not in str(refused.value)
 
 
@@ -67,7 +75,7 @@ def test_an_audience_that_does_not_say_whether_it_confirms_is_not_guessed_at() -
 @pytest.mark.parametrize("body", [{}, {"members": []}, {"members": None, "total_items": 0}, []])
 def test_half_a_page_is_no_page(body: object) -> None:
     with pytest.raises(ValidationError):
-        Page[Member].model_validate(body)
+        EntryPage[Member].model_validate(body)
 
 
 def test_half_a_batch_answer_is_none() -> None:
@@ -76,7 +84,7 @@ def test_half_a_batch_answer_is_none() -> None:
 
 
 def test_a_campaign_is_read_flat() -> None:
-    campaign = Campaign.model_validate(
+    campaign = CampaignEntry.model_validate(
         {
             "id": "c1",
             "status": "save",
@@ -100,7 +108,9 @@ def test_a_report_has_the_proxy_free_figures_where_mailchimp_has_them() -> None:
 
 @pytest.mark.parametrize(("said", "read"), [("12", 12), (12.0, 12), ("", 0), (None, 0), ("n/a", 0), (12.5, 0), ([], 0)])
 def test_a_count_that_is_no_number_is_none_and_costs_no_page(said: object, read: int) -> None:
-    page = Page[Report].model_validate({"reports": [{"id": "a", "emails_sent": said}, {"id": "b"}], "total_items": 2})
+    page = EntryPage[Report].model_validate(
+        {"reports": [{"id": "a", "emails_sent": said}, {"id": "b"}], "total_items": 2}
+    )
     assert [report.emails_sent for report in page.items] == [read, 0]
 
 
@@ -110,8 +120,8 @@ def test_a_rate_that_is_no_number_is_not_there(said: object, read: float | None)
 
 
 def test_a_webhooks_secret_is_not_shown() -> None:
-    webhook = Webhook.model_validate({"id": "w1", "signing_enabled": True, "signing_secret": "s3cr3t"})
+    webhook = WebhookEntry.model_validate({"id": "w1", "signing_enabled": True, "signing_secret": "s3cr3t"})
     assert webhook.signing_secret is not None
     assert webhook.signing_secret.get_secret_value() == "s3cr3t"
     assert "s3cr3t" not in repr(webhook)
-    assert Webhook.model_validate({"id": "w1", "signing_secret": ""}).signing_secret is None
+    assert WebhookEntry.model_validate({"id": "w1", "signing_secret": ""}).signing_secret is None

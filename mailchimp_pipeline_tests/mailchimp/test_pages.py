@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.mailchimp.calls import Call
 from mailchimp_pipeline.mailchimp.errors import TimedOut, Unavailable
-from mailchimp_pipeline.mailchimp.models import MergeFieldEntry, Page, Wire
+from mailchimp_pipeline.mailchimp.models import EntryPage, MergeFieldEntry, Wire
 from mailchimp_pipeline.mailchimp.pages import read_pages
 from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, Time, a_client, a_list, a_problem
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
@@ -41,7 +41,7 @@ class Shelf:
 
 
 def read(shelf: Shelf) -> list[str]:
-    pages = read_pages(shelf, A_LISTING, Page[MergeFieldEntry])
+    pages = read_pages(shelf, A_LISTING, EntryPage[MergeFieldEntry])
     return [field.tag for page in pages for field in page]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.mailchimp.retries import Patience, retry_after
+from mailchimp_pipeline.mailchimp.retries import RetryBudget, retry_after
 from mailchimp_pipeline_tests.mailchimp.builders import Time
 
 NOON = "Sun, 06 Nov 2026 12:00:00 GMT"
@@ -38,7 +38,7 @@ def test_no_header_is_too_strange(after: str, date: str) -> None:
 @given(st.lists(st.none() | st.floats(0, 100), max_size=30), st.floats(0, 500))
 def test_patience_never_outlasts_its_budget(wishes: list[float | None], budget: float) -> None:
     when = Time()
-    patience = Patience(when.retries(budget))
+    patience = RetryBudget(when.retries(budget))
     for wish in wishes:
         patience.rest(wish)
     assert sum(when.pauses) <= budget + 1e-6
@@ -46,7 +46,7 @@ def test_patience_never_outlasts_its_budget(wishes: list[float | None], budget: 
 
 def test_pauses_are_jittered_and_bounded() -> None:
     when = Time()
-    patience = Patience(when.retries(1000))
+    patience = RetryBudget(when.retries(1000))
     while patience.rest(None):
         pass
     assert 0.5 <= when.pauses[0] <= 1

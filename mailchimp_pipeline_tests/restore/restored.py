@@ -10,11 +10,12 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from mailchimp_pipeline.assembly import DatabasePipeline, Parts, open_parts
 from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.segments import Segment, SegmentType
+from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.reconcile_audiences import ReconciledAudience, Reconciliation
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.procedures.stage import a_stage, a_tenant, settings_for
 from mailchimp_pipeline_tests.conftest import PostgresServer
@@ -36,7 +37,7 @@ class Restored:
     """The pipeline over the restored database; `office` is the company as it was until then."""
 
     office: Office
-    parts: Parts
+    parts: Resources
     settings: Settings
     segment: Segment
 
@@ -56,7 +57,7 @@ class Restored:
     def sync(self, *segments: Segment) -> Sequence[str | None]:
         """Sync as the schedule does, and return the errors."""
         keys = [segment.partition_key for segment in segments]
-        results = DatabasePipeline(self.parts).sync(keys, run_id="restored", push=True)
+        results = Pipeline(self.parts).sync(keys, run_id="restored", push=True)
         return [result.error for result in results]
 
     def there(self, list_id: str) -> dict[str, str]:
@@ -102,7 +103,7 @@ def a_restored_company(server: PostgresServer, files: Path) -> Generator[Restore
         server.drop(lost)
         restore(backup, server.url_of(found))
         settings = settings_for(server.url_of(found), files, sandbox)
-        with open_parts(settings) as parts:
+        with open_resources(settings) as parts:
             yield Restored(office, parts, settings, segment)
     server.drop(found)
 

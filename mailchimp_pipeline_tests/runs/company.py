@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mailchimp_pipeline.assembly import DatabasePipeline, open_pipeline
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
 from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentStore
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.source_fake import Row, an_employee, long_ago
 from sandbox import Sandbox
@@ -25,7 +25,7 @@ KEYS = "1:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
 class Company:
     """Acme, connected, with one audience and what is needed to sync it."""
 
-    pipeline: DatabasePipeline
+    pipeline: Pipeline
     sandbox: Sandbox
     files: Path
     segment: Segment
@@ -44,7 +44,7 @@ class Company:
 
     def ask(self, *, departures_confirmed: bool = False) -> SyncRequest:
         """Ask for a sync, as a person does."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             store = SyncRequestStore(session)
             request = store.ask(self.segment.id, by="alice", at=AT, departures_confirmed=departures_confirmed)
         assert request
@@ -52,21 +52,21 @@ class Company:
 
     def stored(self) -> Segment:
         """Return the segment as it is now."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             segment = SegmentStore(session).get(self.segment.id)
         assert segment
         return segment
 
     def connection(self) -> Connection:
         """Return the connection as it is now."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
-            found = ConnectionStore(session, self.pipeline.parts.keyring).live()
+        with self.pipeline.resources.database.organisation(ACME) as session:
+            found = ConnectionStore(session, self.pipeline.resources.keyring).live()
         assert found
         return found
 
     def request(self, request: SyncRequest) -> SyncRequest:
         """Return the request as it is now."""
-        with self.pipeline.parts.database.organisation(ACME) as session:
+        with self.pipeline.resources.database.organisation(ACME) as session:
             found = SyncRequestStore(session).get(request.id)
         assert found
         return found
@@ -88,10 +88,10 @@ def a_company(database_url: str, files: Path) -> Generator[Company]:
             }
         )
         with open_pipeline(settings) as pipeline:
-            with pipeline.parts.database.organisation(ACME) as session:
+            with pipeline.resources.database.organisation(ACME) as session:
                 account = Account(account_id, "Acme Ltd", API_KEY)
-                ConnectionStore(session, pipeline.parts.keyring).connect(account, by="alice", at=AT)
-            yield Company(pipeline, sandbox, files, a_segment(pipeline.parts.database))
+                ConnectionStore(session, pipeline.resources.keyring).connect(account, by="alice", at=AT)
+            yield Company(pipeline, sandbox, files, a_segment(pipeline.resources.database))
 
 
 def write_relations(files: Path, employees: Sequence[Row], vendors: Sequence[Row] = ()) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.database.session import Database, DatabaseAway
-from mailchimp_pipeline.runs.pipeline import StoppedRun
+from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline_tests.database.builders import AT, MINUTE
 from mailchimp_pipeline_tests.runs.company import Company
 
@@ -28,31 +28,27 @@ class Blinking(Database):
 
 
 @pytest.fixture
-def blinking(company: Company) -> Generator[DatabasePipeline]:
+def blinking(company: Company) -> Generator[Pipeline]:
     """Return the company's pipeline over a database that is away for a moment."""
-    with Blinking(company.pipeline.parts.database_url) as database:
-        yield DatabasePipeline(replace(company.pipeline.parts, database=database))
+    with Blinking(company.pipeline.resources.database_url) as database:
+        yield Pipeline(replace(company.pipeline.resources, database=database))
 
 
-def test_a_run_begins_though_the_database_is_away_for_a_moment(blinking: DatabasePipeline) -> None:
+def test_a_run_begins_though_the_database_is_away_for_a_moment(blinking: Pipeline) -> None:
     with blinking.at_work("run"):
         assert blinking.is_alive("run")
 
 
-def test_a_tick_sees_what_is_due_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: DatabasePipeline
-) -> None:
+def test_a_tick_sees_what_is_due_though_the_database_is_away_for_a_moment(company: Company, blinking: Pipeline) -> None:
     assert [segment.id for segment in blinking.due_segments()] == [company.segment.id]
 
 
 def test_a_check_sees_what_is_late_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: DatabasePipeline
+    company: Company, blinking: Pipeline
 ) -> None:
     assert [segment.id for segment in blinking.not_synced_since(company.pipeline.now())] == [company.segment.id]
 
 
-def test_what_stopped_is_noted_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: DatabasePipeline
-) -> None:
+def test_what_stopped_is_noted_though_the_database_is_away_for_a_moment(company: Company, blinking: Pipeline) -> None:
     blinking.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
     assert company.stored().last_error == "Cancelled."

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.mailchimp import Timeouts
+from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import AT, a_segment
@@ -32,7 +32,7 @@ def connect(company: Company, number: int) -> str:
     account_id = company.sandbox.add_account(key(number).reveal())
     list_id = company.sandbox.add_audience(account_id, "Staff")
     company.sandbox.add_members(list_id, [Seed(email_address=EMAIL)])
-    parts = company.pipeline.parts
+    parts = company.pipeline.resources
     with parts.database.organisation(f"globex-{number}") as session:
         ConnectionStore(session, parts.keyring).connect(Account(account_id, "Globex", key(number)), by="alice", at=AT)
     return list_id
@@ -46,7 +46,7 @@ def list_ids(company: Company) -> list[str]:
     list_ids = [connect(company, number) for number in NUMBERS]
     # The first time an organisation is due anyway.
     assert {error for _, _, error in company.pipeline.propagate()} == {None}
-    parts = company.pipeline.parts
+    parts = company.pipeline.resources
     service = UpdateOptStatus(parts.database, parts.keyring, lambda: parts.source, utc_now)
     for number in NUMBERS:
         contact = EntityType.EMPLOYEE, "1"
@@ -80,13 +80,13 @@ def test_an_organisation_whose_account_cannot_be_asked_keeps_none_of_the_others(
 
 def test_a_mailchimp_that_hangs_does_not_keep_the_segments_waiting_for_minutes(company: Company) -> None:
     for number in range(6):
-        a_segment(company.pipeline.parts.database, f"globex-{number}", list_id=connect(company, number))
+        a_segment(company.pipeline.resources.database, f"globex-{number}", list_id=connect(company, number))
     company.sandbox.add_fault(Fault(kind=FaultKind.LATE, delay_seconds=60, route="/lists/{list_id}/webhooks"))
-    parts = company.pipeline.parts
+    parts = company.pipeline.resources
     environment = {**parts.settings.environment(), "MAILCHIMP_PIPELINE_PUBLIC_URL": "https://hooks.acme.test"}
     parts = replace(parts, settings=Settings.from_environment(environment))
     begun = time.monotonic()
-    assert list(DatabasePipeline(parts, before=Timeouts(read=2)).sync([], run_id="run", push=True)) == []
+    assert list(Pipeline(parts, before=Timeouts(read=2)).sync([], run_id="run", push=True)) == []
     assert time.monotonic() - begun < 30  # each takes seven seconds
     traffic = company.sandbox.counts().accounts.values()
     first_calls = [each.first_call_at for each in traffic if each.first_call_at]

@@ -5,18 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from mailchimp_pipeline.assembly import open_pipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.segments.overview import SegmentName
 from mailchimp_pipeline.errors import without_places
-from mailchimp_pipeline.runs.pipeline import SegmentName
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.services.pipeline import open_pipeline
 from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.waiting import eventually
@@ -26,7 +26,7 @@ P0 = subscriber_hash("p0@acme.test")
 
 
 def records(company: Company) -> DatabaseRecords:
-    parts = company.pipeline.parts
+    parts = company.pipeline.resources
     return DatabaseRecords(parts.database, parts.keyring, lambda: AT)
 
 
@@ -36,8 +36,8 @@ def sync(company: Company, *keys: str) -> list[SegmentResult]:
 
 def replace_key(company: Company) -> None:
     account = Account(company.connection().account_id, "Acme Ltd", OTHER_KEY)
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        ConnectionStore(session, company.pipeline.parts.keyring).connect(account, by="alice", at=AT)
+    with company.pipeline.resources.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.resources.keyring).connect(account, by="alice", at=AT)
 
 
 def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> None:
@@ -69,7 +69,7 @@ def test_without_a_push_the_members_are_made_and_nothing_is_sent(company: Compan
 def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_run_alone(company: Company) -> None:
     (company.files / "vendors.csv").unlink()
     error, stored = company.sync().error or "", company.stored()
-    with company.pipeline.parts.database.organisation(ACME) as session:
+    with company.pipeline.resources.database.organisation(ACME) as session:
         (told, *_) = audit.entries(session, limit=1).items
     assert error.startswith("There is no vendors.csv or vendors.parquet in the source's directory. Put one there")
     assert str(company.files) in error
@@ -78,7 +78,7 @@ def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_ru
 
 
 def test_an_audience_that_is_gone_is_named_on_the_segment(company: Company) -> None:
-    gone = a_segment(company.pipeline.parts.database, list_id="0123456789")
+    gone = a_segment(company.pipeline.resources.database, list_id="0123456789")
     (result,) = sync(company, gone.partition_key)
     assert "0123456789" in (result.error or "")
     (stored,) = records(company).segments([gone.partition_key])
@@ -109,7 +109,7 @@ def test_a_file_that_is_not_there_is_named_on_the_segment(company: Company) -> N
 def test_a_setting_of_the_source_that_cannot_be_used_is_told_on_the_segment_and_its_request(
     company: Company, wrong: dict[str, str], message: str
 ) -> None:
-    environment = company.pipeline.parts.settings.environment() | wrong
+    environment = company.pipeline.resources.settings.environment() | wrong
     asked = company.ask()
     with open_pipeline(Settings.from_environment(environment)) as pipeline:
         error = replace(company, pipeline=pipeline).sync(asked).error or ""
@@ -118,8 +118,8 @@ def test_a_setting_of_the_source_that_cannot_be_used_is_told_on_the_segment_and_
 
 
 def test_segments_of_an_organisation_that_was_disconnected_are_passed_over(company: Company) -> None:
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="alice", at=AT)
+    with company.pipeline.resources.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.resources.keyring).disconnect(by="alice", at=AT)
     assert sync(company, company.segment.partition_key) == []
     assert company.stored().status is SegmentStatus.PENDING
 
@@ -138,7 +138,7 @@ def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
 
 def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) -> None:
     records(company).mark_syncing(company.segment)
-    with hold_audience(company.pipeline.parts.database, ACME, LIST):
+    with hold_audience(company.pipeline.resources.database, ACME, LIST):
         assert company.pipeline.fail_abandoned() == 0
     assert company.pipeline.fail_abandoned() == 1
     assert "stopped before it finished" in (company.stored().last_error or "")
@@ -165,7 +165,7 @@ def test_a_key_that_is_refused_during_a_sync_shows_on_the_connection(company: Co
 
 
 def test_a_key_that_was_replaced_meanwhile_is_not_taken_for_the_refused_one(company: Company) -> None:
-    company.pipeline.parts.audiences(ACME)
+    company.pipeline.resources.audiences(ACME)
     company.sandbox.revoke_key(API_KEY.reveal())
     replace_key(company)
     assert "refused the API key" in (company.sync().error or "")
@@ -187,15 +187,15 @@ def test_an_answer_to_the_former_key_says_nothing_of_the_one_that_took_its_place
     company.sandbox.set_deactivated(account_id)
     company.sync()
     replace_key(company)
-    with company.pipeline.parts.database.organisation(ACME) as session:
-        ConnectionStore(session, company.pipeline.parts.keyring).mark_key_refused(AT)
+    with company.pipeline.resources.database.organisation(ACME) as session:
+        ConnectionStore(session, company.pipeline.resources.keyring).mark_key_refused(AT)
     company.sandbox.set_deactivated(account_id, deactivated=False)
-    company.pipeline.parts.audiences(ACME).ping()
+    company.pipeline.resources.audiences(ACME).ping()
     assert company.connection().key_refused_at == AT
 
 
 def test_reading_does_not_clear_the_mark_of_a_key_that_may_not_write(company: Company) -> None:
     company.sandbox.set_role(company.connection().account_id, "viewer")
     assert "does not permit" in (company.sync().error or "")
-    company.pipeline.parts.audiences(ACME).audiences()
+    company.pipeline.resources.audiences(ACME).audiences()
     assert company.connection().key_refused_at

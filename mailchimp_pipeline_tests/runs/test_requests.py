@@ -7,19 +7,19 @@ import pytest
 from sqlalchemy import text, update
 
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
+from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.segments import SegmentProgress, SegmentStore
 from mailchimp_pipeline.database.tables import SegmentRow
-from mailchimp_pipeline.runs.pipeline import StoppedRun, SyncRequest
-from mailchimp_pipeline.runs.results import SegmentResult, StopReason
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+from mailchimp_pipeline.sync.segment_results import SegmentResult, StopReason
 from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment
 from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.source_fake import an_employee
 
 
 def records(company: Company) -> DatabaseRecords:
-    parts = company.pipeline.parts
+    parts = company.pipeline.resources
     return DatabaseRecords(parts.database, parts.keyring, lambda: AT)
 
 
@@ -28,7 +28,7 @@ def sync(company: Company, *keys: str) -> list[SegmentResult]:
 
 
 def ask(company: Company, segment_id: str) -> SyncRequest:
-    with company.pipeline.parts.database.organisation(ACME) as session:
+    with company.pipeline.resources.database.organisation(ACME) as session:
         request = SyncRequestStore(session).ask(segment_id, by="alice", at=AT)
     assert request
     return request
@@ -40,7 +40,7 @@ def start(company: Company, request: SyncRequest, run_id: str) -> Sequence[SyncR
 
 def store_for_a_newer_version(company: Company, segment: Segment, column: str, value: object) -> None:
     """Store what this version does not know, as a newer version does."""
-    with company.pipeline.parts.database.unrestricted() as connection:
+    with company.pipeline.resources.database.unrestricted() as connection:
         constraint = f"alter table contact_segments drop constraint if exists ck_contact_segments_{column}_known"
         connection.execute(text(constraint))
         connection.execute(update(SegmentRow).where(SegmentRow.id == UUID(segment.id)).values({column: value}))
@@ -59,7 +59,7 @@ def store_for_a_newer_version(company: Company, segment: Segment, column: str, v
 def test_a_segment_that_a_newer_version_stored_is_in_error_and_the_others_are_synced(
     company: Company, column: str, value: object, said: str
 ) -> None:
-    newer = a_segment(company.pipeline.parts.database, name="Newer")
+    newer = a_segment(company.pipeline.resources.database, name="Newer")
     store_for_a_newer_version(company, newer, column, value)
     assert set(company.pipeline.due_partition_keys()) == {newer.partition_key, company.segment.partition_key}
     results = sync(company, newer.partition_key, company.segment.partition_key)
@@ -68,12 +68,12 @@ def test_a_segment_that_a_newer_version_stored_is_in_error_and_the_others_are_sy
     assert f"does not know its {said}. Upgrade this version" in (errors["Newer"] or "")
     (stored,) = records(company).segments([newer.partition_key])
     assert (stored.status, stored.last_error) == (SegmentStatus.ERROR, errors["Newer"])
-    with company.pipeline.parts.database.organisation(ACME) as session:
+    with company.pipeline.resources.database.organisation(ACME) as session:
         assert {each.name for each in SegmentStore(session).list(limit=9).items} == {"Newer", "Everybody"}
 
 
 def test_asset_checks_speak_of_the_last_sync_of_every_segment(company: Company) -> None:
-    database = company.pipeline.parts.database
+    database = company.pipeline.resources.database
     rejected, collapsed, against_consent, fine = (a_segment(database, name=name) for name in "rcaf")
     with database.organisation(ACME) as session:
         progress = SegmentProgress(session)
@@ -89,7 +89,7 @@ def test_asset_checks_speak_of_the_last_sync_of_every_segment(company: Company) 
 
 
 def test_a_collapsed_segment_stays_named_while_others_are_synced(company: Company) -> None:
-    other = a_segment(company.pipeline.parts.database, name="Others")
+    other = a_segment(company.pipeline.resources.database, name="Others")
     company.staff(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)))
     assert [each.error for each in sync(company, company.segment.partition_key)] == [None]
     company.staff()
@@ -123,7 +123,7 @@ def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
 
 
 def test_one_run_ends_all_the_requests_that_it_was_given_and_no_other(company: Company) -> None:
-    database = company.pipeline.parts.database
+    database = company.pipeline.resources.database
     more, unasked = a_segment(database, name="More", list_id="0123456789"), a_segment(database, name="Not asked for")
     requests = [ask(company, segment.id) for segment in (company.segment, more, unasked)]
     keys = [company.segment.partition_key, more.partition_key]
@@ -135,9 +135,9 @@ def test_one_run_ends_all_the_requests_that_it_was_given_and_no_other(company: C
 
 
 def test_a_request_whose_segment_was_deleted_keeps_no_other_from_its_run(company: Company) -> None:
-    gone = a_segment(company.pipeline.parts.database, name="Gone")
+    gone = a_segment(company.pipeline.resources.database, name="Gone")
     requests = [company.ask(), ask(company, gone.id)]
-    with company.pipeline.parts.database.organisation(ACME) as session:
+    with company.pipeline.resources.database.organisation(ACME) as session:
         SegmentStore(session).delete(gone.id, by="alice", at=AT)
     keys, given = [company.segment.partition_key, gone.partition_key], [request.id for request in requests]
     (result,) = company.pipeline.sync(keys, run_id="run-1", push=True, request_ids=given)

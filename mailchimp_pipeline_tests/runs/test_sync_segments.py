@@ -16,11 +16,11 @@ from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.errors import PermanentError, TransientError
-from mailchimp_pipeline.runs.database_retry import DatabaseRetry
-from mailchimp_pipeline.runs.results import SegmentResult, StopReason
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
+from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.sync import Audiences
+from mailchimp_pipeline.sync.segment_results import SegmentResult, StopReason
 from mailchimp_pipeline_tests.database.builders import KEYRING, LIST
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import FakeSource, a_vendor, an_employee
@@ -186,7 +186,7 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it(scenario: SyncScenar
     scenario.want(ANN)
     scenario.source = Breaking(scenario.source.relations)
     result = scenario.result()
-    assert (result.error or "").startswith("Unforeseen KeyError")
+    assert (result.error or "").startswith("Unexpected KeyError")
     assert "in read" in (result.defect or "")
     assert "Ada" not in f"{result.error} {result.defect}"
 

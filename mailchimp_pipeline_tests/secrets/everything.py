@@ -14,11 +14,12 @@ from rich.console import Console
 
 from api.procedures.registry import PROCEDURES
 from api.trpc import Kind
-from mailchimp_pipeline.assembly import DatabaseCampaigns, DatabasePipeline
 from mailchimp_pipeline.cli.reconcile import reconcile_and_print
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.doctor import examine
+from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, OWNED
 from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
 from mailchimp_pipeline_tests.api.trpc.wire import send
@@ -112,8 +113,8 @@ def jobs_run(whole: Whole, partition_key: str, but: Container[str] = ()) -> Iter
     """Run every job but these, and yield whether it succeeded."""
     parts = whole.office.parts
     resources = {
-        "pipeline": DatabasePipeline(parts),
-        "campaigns": DatabaseCampaigns(parts),
+        "pipeline": Pipeline(parts),
+        "campaigns": campaign_refresh(parts),
         "erasures": replace(impatient(parts), clock=lambda: LATER),
     }
     definitions = build_definitions(resources)

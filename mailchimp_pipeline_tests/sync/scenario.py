@@ -22,11 +22,11 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.runs.results import SegmentResult
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 from mailchimp_pipeline.sync import SyncReport
+from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, KEYRING, LIST
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows

@@ -382,10 +382,10 @@ def connect_globex(company: Company) -> Segment:
     """Connect a second organisation, with one employee and one segment, and return the segment."""
     account_id = company.sandbox.add_account(GLOBEX_KEY.reveal())
     company.sandbox.add_audience(account_id, "Partners", PARTNERS)
-    database = company.pipeline.parts.database
+    database = company.pipeline.resources.database
     with database.organisation("globex") as session:
         account = Account(account_id, "Globex", GLOBEX_KEY)
-        ConnectionStore(session, company.pipeline.parts.keyring).connect(account, by="bob", at=AT)
+        ConnectionStore(session, company.pipeline.resources.keyring).connect(account, by="bob", at=AT)
     company.staff(an_employee(email=ANN), an_employee(organisation_id="globex", email="gus@globex.test"))
     return a_segment(database, "globex", list_id=PARTNERS)
 
@@ -419,8 +419,8 @@ def test_b6_an_organisation_that_leaves_fails_no_other_when_dagster_retries_thei
     for _ in range(2):
         with dg.build_sensor_context(instance=instance, cursor=died.run_id, resources=resources) as context:
             dead_runs(context)
-    with company.pipeline.parts.database.organisation("globex") as session:
-        ConnectionStore(session, company.pipeline.parts.keyring).disconnect(by="bob", at=AT)
+    with company.pipeline.resources.database.organisation("globex") as session:
+        ConnectionStore(session, company.pipeline.resources.keyring).disconnect(by="bob", at=AT)
     tick(instance, company)
     assert instance.get_dynamic_partitions("segments") == [company.segment.partition_key]
     assert [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))] == [
@@ -463,7 +463,7 @@ def test_b7_an_organisation_does_not_wait_behind_the_requests_of_another(queued:
 def test_b7_twenty_five_requests_of_one_organisation_are_one_run_beside_that_of_another(
     company: Company, queued: dg.DagsterInstance
 ) -> None:
-    globex, database = connect_globex(company), company.pipeline.parts.database
+    globex, database = connect_globex(company), company.pipeline.resources.database
     ours = [a_segment(database, name=f"Segment {number}") for number in range(25)]
     for segment in [*ours, globex]:
         with database.organisation(segment.organisation_id) as session:

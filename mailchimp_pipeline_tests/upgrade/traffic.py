@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
 from mailchimp_pipeline_tests.waiting import eventually
@@ -76,7 +76,7 @@ class Traffic:
 
     def sync_once(self, run_id: str) -> str | None:
         """Sync, and return the error if there was one."""
-        pipeline = DatabasePipeline(self.tenant.stage.parts)
+        pipeline = Pipeline(self.tenant.stage.parts)
         (result,) = pipeline.sync([self.partition_key], run_id=run_id, push=True)
         return result.error
 

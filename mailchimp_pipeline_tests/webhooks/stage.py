@@ -13,7 +13,6 @@ from api.app import create_app
 from api.composition import api_parts
 from api.serving import ApiServer, listen
 from api.webhooks import PATH
-from mailchimp_pipeline.assembly import open_parts
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.consent import ConsentStatement, Preference
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
@@ -23,6 +22,7 @@ from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
+from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import a_member, a_segment, put_members
@@ -40,7 +40,7 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
     with listen(0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
-        with open_parts(settings) as parts:
+        with open_resources(settings) as parts:
             ready = Event()
             server = ApiServer(create_app(api_parts(parts, budget=IMPATIENT)), ready.set, 1)
             thread = Thread(target=server.run, args=([listener],))

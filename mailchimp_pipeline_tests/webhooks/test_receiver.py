@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.webhooks import MAX_BODY_BYTES, PATH, webhook_route
-from mailchimp_pipeline.assembly import Parts
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp.webhook_events import TOLERANCE, EventKind
+from mailchimp_pipeline.services.resources import Resources
 from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import an_api, logged_lines
 from mailchimp_pipeline_tests.api.trpc.wire import send
@@ -262,7 +262,7 @@ def test_no_line_of_the_log_holds_the_path_or_a_person(hook: Hook) -> None:
 def test_a_database_that_is_away_has_mailchimp_call_again(stage: Stage) -> None:
     with (
         Database("postgresql+psycopg://nobody@127.0.0.1:1/none") as away,
-        an_api(webhook_route(Parts(stage.parts.settings, away))) as api,
+        an_api(webhook_route(Resources(stage.parts.settings, away))) as api,
     ):
         answer = api.ask(f"{PATH}/{'a' * 43}", method="POST", headers={"content-type": FORM})
         line = api.line("webhook not taken")

@@ -13,11 +13,11 @@ from api.procedures.connection import ConnectInput, connect
 from api.procedures.context import CALL_BUDGET, Context
 from api.trpc import Role
 from api.webhooks import PATH
-from mailchimp_pipeline.assembly import DatabasePipeline
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.tables import ConnectionRow, WebhookRow
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.mailchimp.models import Webhook
+from mailchimp_pipeline.mailchimp.models import WebhookEntry
+from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
 from mailchimp_pipeline_tests.webhooks.stage import a_public_stage, kept
@@ -33,7 +33,7 @@ def mailchimp_of(tenant: Tenant, api_key: str = "") -> Generator[MailchimpClient
         yield client
 
 
-def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[Webhook]:
+def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[WebhookEntry]:
     """Return the webhooks that an audience has at Mailchimp."""
     with mailchimp_of(tenant, api_key) as client:
         return client.webhooks(list_id or tenant.list_id)
@@ -150,7 +150,7 @@ def test_what_could_not_be_made_is_made_with_the_next_scheduled_run(
     tenant.create()
     sandbox.clear_faults()
     for _ in range(2):
-        list(DatabasePipeline(stage.parts).sync([], run_id="run", push=True))
+        list(Pipeline(stage.parts).sync([], run_id="run", push=True))
     assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
     assert tenant.actions()[0] == "webhook.registered"
 

@@ -14,10 +14,10 @@ from mailchimp_pipeline.database.locks.held import (
     lock_for_transaction,
 )
 from mailchimp_pipeline.database.locks.keys import Lock, audience_lock, run_lock
-from mailchimp_pipeline.database.locks.slots import ConnectionSlots, SlotsTaken
+from mailchimp_pipeline.database.locks.slots import DatabaseConnectionSlots, SlotsTaken
 
 __all__ = [
-    "ConnectionSlots",
+    "DatabaseConnectionSlots",
     "Hold",
     "HoldLost",
     "Lock",

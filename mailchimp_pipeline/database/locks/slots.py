@@ -29,7 +29,7 @@ class SlotsTaken(TransientError):
     """Every connection of the account stayed in use."""
 
 
-class ConnectionSlots:
+class DatabaseConnectionSlots:
     """One account's connections, for the threads of this process among all processes; `close` it at the end.
 
     Threads queue here first; then a slot is looked for in PostgreSQL, on one connection for all of them.

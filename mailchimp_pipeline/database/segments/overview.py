@@ -1,6 +1,7 @@
 """Segments over all organisations: which are due, which are late, which fail a check, and which are abandoned."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -13,14 +14,40 @@ from mailchimp_pipeline.database.segments.progress import SegmentProgress
 from mailchimp_pipeline.database.segments.rows import segment_of
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import AuditRow, ConnectionRow, SegmentRow, row_ids
-from mailchimp_pipeline.runs.pipeline import CheckedSegments, SegmentName
-from mailchimp_pipeline.runs.results import StopReason
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.sync.segment_results import StopReason
 
 _ABANDONED = (
     "The run that was syncing this segment stopped before it finished; "
     "it will be tried again by the next run, or ask for a sync."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentName:
+    """A segment's ids and name."""
+
+    organisation_id: str
+    id: str
+    name: str
+
+    @property
+    def partition_key(self) -> str:
+        """The segment's partition in Dagster, as `segments.Segment` has it."""
+        return f"{self.organisation_id}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSegments:
+    """The live segments of connected organisations, as the asset checks need them.
+
+    `count` is the number of segments. The other fields hold the segments whose last sync failed for that reason.
+    """
+
+    count: int = 0
+    against_consent: Sequence[SegmentName] = ()
+    collapsed: Sequence[SegmentName] = ()
+    rejected: Sequence[SegmentName] = ()
 
 
 def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple[Segment, ...]:

@@ -8,8 +8,8 @@ from mailchimp_pipeline.database.segments.rows import audit_entry, end_requests,
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow
 from mailchimp_pipeline.errors import without_places
-from mailchimp_pipeline.runs.results import StopReason
 from mailchimp_pipeline.segments import SegmentStatus
+from mailchimp_pipeline.sync.segment_results import StopReason
 
 _ACTIONS = {
     SegmentStatus.SYNCING: "segment.syncing",

@@ -15,8 +15,8 @@ from api.composition import api_parts
 from api.procedures.context import CallBudget
 from api.serving import in_thread
 from api.trpc import Role
-from mailchimp_pipeline.assembly import Parts, open_parts
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
+from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
@@ -52,7 +52,7 @@ class Stage:
     """An API that runs, and what is behind it."""
 
     url: str
-    parts: Parts
+    parts: Resources
     sandbox: Sandbox
     files: Path
 
@@ -125,7 +125,7 @@ def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBud
             csv.writer(file).writerow(_COLUMNS)
         long_ago(files / f"{name}.csv")
     with (
-        open_parts(settings_for(database_url, files, sandbox)) as parts,
+        open_resources(settings_for(database_url, files, sandbox)) as parts,
         in_thread(create_app(api_parts(parts, budget=budget)), grace_seconds=1) as url,
     ):
         yield Stage(url, parts, sandbox, files)

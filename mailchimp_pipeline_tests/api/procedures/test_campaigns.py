@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from mailchimp_pipeline.assembly import DatabaseCampaigns
+from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant, moment
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
@@ -180,7 +180,7 @@ def test_what_the_pipeline_refreshes_is_what_the_api_tells(connected: Tenant) ->
     campaign = track(connected, at_mailchimp).data
     connected.stage.sandbox.move_campaign(at_mailchimp, CampaignStatus.SENDING)
     connected.stage.sandbox.set_figures(at_mailchimp, FIGURES)
-    list(DatabaseCampaigns(connected.stage.parts).refresh())
+    list(campaign_refresh(connected.stage.parts).refresh())
     after = connected.query("campaigns.get", {"id": campaign["id"]}).data
     assert (after["status"], after["openRate"], after["clickRate"]) == ("sending", 0.4, 0.2)
 

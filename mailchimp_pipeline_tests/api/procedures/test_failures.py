@@ -3,7 +3,6 @@
 import pytest
 
 from api.error_mapping import public_message, translate
-from mailchimp_pipeline.assembly import NoSource, NotConnected
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
@@ -20,6 +19,7 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
     Unavailable,
 )
+from mailchimp_pipeline.services.resources import NoSource, NotConnected
 from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, UnreadableSourceError
 from mailchimp_pipeline_tests.api.served import logged_lines
 

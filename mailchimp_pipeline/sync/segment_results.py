@@ -1,4 +1,4 @@
-"""What a run did with a segment, in figures."""
+"""The result of a segment's sync: counts, the report of the push, and the error."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """Which rule put a segment into error."""
+    """The rule that put a segment into error."""
 
     CONSENT = "consent"
     DEPARTURES = "departures"
     REJECTIONS = "rejections"
-    """Mailchimp did not accept too many of what was sent; the other two stop a segment before that."""
+    """Mailchimp rejected too many members. The other two rules stop a segment before the push."""
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipCounts:
-    """A segment's membership in contacts: `matching` the criteria, `members` of them, the others by reason.
+    """Counts of contacts: `matching` the criteria, `members` of the segment, and `excluded` by reason.
 
-    `before` is how many members the segment had, `added`, `changed` and `removed` how they differ.
+    `before` counts the previous members; `added`, `changed` and `removed` count the differences.
     """
 
     matching: int
@@ -38,31 +38,31 @@ class MembershipCounts:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """What a run did with one segment. `error` says why it did not end well; it holds no personal data."""
+    """The result of one segment's sync. `error` says why it failed, without personal data."""
 
     segment: "Segment"
     membership: MembershipCounts | None = None
     audience: "Audience | None" = None
     report: "SyncReport | None" = None
     read: int = 0
-    """Members of the audience whose changes were pulled before."""
+    """Members of the audience read by the pull."""
     unsubscribed: int = 0
-    """Members of the audience who opted out, and were unsubscribed before."""
+    """Members of the audience who had opted out, and were unsubscribed before the push."""
     stopped_by: StopReason | None = None
     retries: int = 0
-    """How many calls to Mailchimp were tried again."""
+    """Number of retried calls to Mailchimp."""
     seconds: float = 0.0
     error: str | None = None
     defect: str | None = None
-    """Where in the code an unforeseen error was raised: a stack without the error's text, which may quote data."""
+    """Where in the code an unexpected error was raised: a stack without the error's text, which may quote data."""
 
     @property
     def member_count(self) -> int:
-        """Return how many members the segment has, as far as its membership was made."""
+        """The number of members, 0 if the membership was not stored."""
         return self.membership.members if self.membership else 0
 
     def figures(self) -> dict[str, object]:
-        """Return what there is to tell, as JSON values, for the segment's `last_report`."""
+        """Return the figures as JSON values, for the segment's `last_report`."""
         membership = self.membership and {
             "matching": self.membership.matching,
             "excluded": {str(reason): count for reason, count in sorted(self.membership.excluded.items())},

@@ -1,4 +1,4 @@
-"""Doing again what was cut off by a database that went away: after pauses, a few times, and then not so often.
+"""Retries of transactions that a restart or failover of PostgreSQL interrupted.
 
 What does not belong here: calls to Mailchimp, which have a budget of their own (`mailchimp.retries`).
 """
@@ -18,7 +18,7 @@ PAUSES = (1.0, 4.0, 15.0, 40.0)
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRetry:
-    """How long a run waits for its own database. Threads may share it: what one waited for in vain all did."""
+    """How long a run waits for its database. Threads may share it: once one has waited in vain, the others do not."""
 
     pauses: Sequence[float] = PAUSES
     over: Event = field(default_factory=Event)
@@ -26,7 +26,7 @@ class DatabaseRetry:
     _in_vain: Event = field(default_factory=Event)
 
     def do(self, step: Callable[[], _T]) -> _T:
-        """Return what the step does; begin it again after each pause while it raises `errors.Interrupted`."""
+        """Return the step's result; repeat it after each pause while it raises `errors.Interrupted`."""
         for pause in () if self._in_vain.is_set() else self.pauses:
             try:
                 return step()

@@ -8,10 +8,11 @@ from threading import Barrier
 
 import pytest
 
-from mailchimp_pipeline.assembly import NoSource, NotConnected, Parts, complete_settings, open_parts, open_pipeline
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.services.pipeline import open_pipeline
+from mailchimp_pipeline.services.resources import NoSource, NotConnected, Resources, complete_settings, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
@@ -46,7 +47,7 @@ def test_a_database_that_is_set_is_used_as_it_is(empty_database_url: str) -> Non
 
 def test_settings_that_are_not_complete_are_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="complete_settings"):
-        Parts(Settings(), Database("postgresql+psycopg://nowhere")).database_url  # noqa: B018 - to look is what raises
+        Resources(Settings(), Database("postgresql+psycopg://nowhere")).database_url  # noqa: B018 - to look is what raises
 
 
 def test_a_source_that_is_not_set_is_told(database_url: str) -> None:
@@ -55,7 +56,7 @@ def test_a_source_that_is_not_set_is_told(database_url: str) -> None:
 
 
 def test_an_organisation_that_is_not_connected_has_no_mailchimp(database_url: str) -> None:
-    with open_parts(settings(database_url)) as parts, pytest.raises(NotConnected, match="Organisation acme"):
+    with open_resources(settings(database_url)) as parts, pytest.raises(NotConnected, match="Organisation acme"):
         parts.audiences(ACME)
 
 
@@ -72,17 +73,17 @@ def hurried_threads() -> Generator[None]:
 def test_threads_that_ask_at_once_share_the_connections_of_an_account(database_url: str) -> None:
     everybody = Barrier(4)
 
-    def ask(account_id: str) -> ConnectionSlots:
+    def ask(account_id: str) -> DatabaseConnectionSlots:
         everybody.wait(60)
         return parts.slots(account_id)
 
-    with open_parts(settings(database_url)) as parts, ThreadPoolExecutor(4) as pool:
+    with open_resources(settings(database_url)) as parts, ThreadPoolExecutor(4) as pool:
         for number in range(300):
             assert len(set(pool.map(ask, [f"account-{number}"] * 4))) == 1
 
 
 def test_all_who_ask_share_one_client_and_its_connections(database_url: str, database: Database) -> None:
     a_connection(database, keyring=Keyring.parse(KEYS))
-    with open_parts(settings(database_url)) as parts:
+    with open_resources(settings(database_url)) as parts:
         assert parts.audiences(ACME) is parts.audiences(ACME)
         assert parts.slots("account-1") is parts.slots("account-1")

@@ -1,19 +1,21 @@
-"""Ids on log lines: whoever is worked for is known in every thread that is handed work, and nowhere else."""
+"""Ids on log lines: bound for the work, in every thread that does it, and nowhere else."""
 
 import io
 import json
 import logging
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.contextvars import bound_contextvars, get_contextvars
 
+from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.logs import json_handler, log_our_lines, logger
+from mailchimp_pipeline.mailchimp.retries import count_retry, counted_retries
 from mailchimp_pipeline.sync.parallel import in_parallel
-from mailchimp_pipeline.tracing import carried, count_retry, each_working_for, ids, tallied, working_for
 from mailchimp_pipeline_tests.runs.company import a_company
 from sandbox import Fault, FaultKind
 
@@ -33,38 +35,32 @@ def lines() -> Generator[list[dict[str, Any]]]:
         written += [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_ids_add_up_and_end_with_the_block() -> None:
-    with working_for(organisation_id="acme"), working_for(segment_id="s", run_id=None):
-        assert ids() == {"organisation_id": "acme", "segment_id": "s"}
-    assert ids() == {}
+def test_threads_have_the_ids_of_the_thread_that_started_them() -> None:
+    with bound_contextvars(run_id="r"):
+        assert list(in_parallel([get_contextvars, get_contextvars], lambda: False)) == [{"run_id": "r"}] * 2
 
 
-def test_threads_that_are_handed_work_take_the_ids_along() -> None:
-    with ThreadPoolExecutor() as pool, working_for(run_id="r"):
-        assert pool.submit(carried(ids)).result() == {"run_id": "r"}
-        assert list(in_parallel([ids, ids], lambda: False)) == [{"run_id": "r"}] * 2
+def test_a_run_leaves_no_ids_with_its_caller(database_url: str, tmp_path: Path) -> None:
+    with a_company(database_url, tmp_path / "files") as company:
+        keys = [company.segment.partition_key]
+        seen = [get_contextvars() for _ in company.pipeline.sync(keys, run_id="run-1", push=False)]
+
+    assert [*seen, get_contextvars()] == [{}, {}]
 
 
-def test_who_waits_for_work_does_not_get_its_ids() -> None:
-    def work() -> Iterator[str]:
-        for _ in range(2):
-            yield ids()["run_id"]
+def test_retries_are_counted_in_the_threads_of_the_block_too() -> None:
+    retry = partial(count_retry, TransientError("Mailchimp is away. Try later."))
+    retry()
+    with counted_retries() as retried:
+        list(in_parallel([retry] * 5, lambda: False))
 
-    assert [(run_id, dict(ids())) for run_id in each_working_for(work(), run_id="r")] == [("r", {})] * 2
-
-
-def test_retries_are_counted_for_who_asked_also_in_threads() -> None:
-    count_retry()
-    with tallied() as tally:
-        list(in_parallel([count_retry] * 5, lambda: False))
-
-    assert tally.retries == 5
+    assert retried == ["TransientError"] * 5
 
 
 def test_our_lines_go_to_standard_error_as_it_is_at_the_moment(capsys: pytest.CaptureFixture[str]) -> None:
     log_our_lines()
     log_our_lines()
-    with working_for(run_id="r"):
+    with bound_contextvars(run_id="r"):
         logger("mailchimp_pipeline.here").info("said")
 
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

@@ -1,36 +1,37 @@
-"""The adapters, made from the settings when they are first needed."""
+"""Database, source and Mailchimp clients of a process, built from the settings on first use."""
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from threading import RLock
 
-from mailchimp_pipeline.assembly.key_notes import KeyNotes
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.locks import ConnectionSlots
+from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.embedded.local_state import local_state
 from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
-from mailchimp_pipeline.errors import PermanentError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
+from mailchimp_pipeline.mailchimp.errors import KeyRefused, NotPermitted
 from mailchimp_pipeline.services.export_contact import ExportContact
 from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import LateSource, open_source
 
 _POOL = 24
-"""Connections to PostgreSQL that a process keeps: each push has ten threads that write, some organisations at once."""
+"""Connections to PostgreSQL per process: each push writes from ten threads, for several organisations at once."""
 
 _PATIENT = Retries(budget=60)
-"""For what is tried again later anyway."""
+"""For work that a later run repeats anyway."""
 
 OpenAccount = Callable[[str], AbstractContextManager[MailchimpClient]]
 """Opens the account of an organisation, by its id."""
@@ -55,7 +56,7 @@ class NoSource(PermanentError):
 
 @contextmanager
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
-    """Yield settings that lack no key and no database: what is missing is made or started on this machine.
+    """Yield settings with keys and a database; generate missing keys, start the embedded server if no URL is set.
 
     Raises `settings.SettingsError` and `embedded.server.EmbeddedDatabaseUnavailable`.
     """
@@ -68,26 +69,67 @@ def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
 
 
 def embedded_settings(settings: Settings, server: EmbeddedServer) -> Settings:
-    """Return settings that lack nothing, on the embedded server, whose tables are brought up to this version."""
+    """Return complete settings for the embedded server, and migrate its tables to this version."""
     complete = local_state(settings)
     migrate(server.database_url)
     urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
     return Settings.from_environment(urls | complete.environment())
 
 
+class KeyStatusRecorder:
+    """Records on the connection whether Mailchimp accepts its key, unless the key was replaced in the meantime."""
+
+    def __init__(
+        self,
+        database: Database,
+        keyring: Keyring,
+        connection: Connection,
+        api_key: ApiKey,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._organisation_id = connection.organisation_id
+        self._api_key = api_key
+        self._clock = clock
+        self._is_marked = connection.key_refused_at is not None
+
+    def refused(self, error: KeyRefused) -> None:
+        """Record that Mailchimp refused the key."""
+        self._record(ConnectionStore.mark_key_refused)
+        # A key with read access only is accepted between two refusals: that must not clear the mark.
+        self._is_marked = not isinstance(error, NotPermitted)
+
+    def accepted(self) -> None:
+        """Record that Mailchimp accepts a key that it had refused."""
+        if self._is_marked and self._record(ConnectionStore.clear_key_refused):
+            self._is_marked = False
+
+    def _record(self, change: Callable[[ConnectionStore, datetime], None]) -> bool:
+        """Record it; return false if the database is not available."""
+        try:
+            with self._database.organisation(self._organisation_id) as session:
+                store = ConnectionStore(session, self._keyring)
+                if store.api_key(lock=True) == self._api_key:
+                    change(store, self._clock())
+        except PipelineError:
+            return False
+        return True
+
+
 @dataclass(frozen=True)
-class Parts:
-    """The adapters, made when they are first needed. Threads may share them."""
+class Resources:
+    """Database, source and Mailchimp clients, built on first use. Threads may share them."""
 
     settings: Settings
     database: Database
     _clients: dict[str, MailchimpClient] = field(default_factory=dict[str, MailchimpClient])
-    _slots: dict[str, ConnectionSlots] = field(default_factory=dict[str, ConnectionSlots])
-    _one_at_a_time: RLock = field(default_factory=RLock)
+    _slots: dict[str, DatabaseConnectionSlots] = field(default_factory=dict[str, DatabaseConnectionSlots])
+    _lock: RLock = field(default_factory=RLock)
 
     @property
     def database_url(self) -> str:
-        """The database's address, with its password."""
+        """The database's URL, with its password."""
         return _database_url(self.settings)
 
     @cached_property
@@ -97,7 +139,7 @@ class Parts:
 
     @cached_property
     def source(self) -> Source:
-        """The HR and vendor relations. Where the settings name none, or none that can be opened, every read says so."""
+        """The HR and vendor relations. Without a usable setting, every read raises `NoSource` or the source's error."""
         return LateSource(self._opened_source)
 
     def _opened_source(self) -> Source:
@@ -106,8 +148,8 @@ class Parts:
         return open_source(self.settings.source.get_secret_value(), self.settings.employees, self.settings.vendors)
 
     def audiences(self, organisation_id: str) -> MailchimpClient:
-        """Return the organisation's Mailchimp, one client for all who ask, as `client` makes it."""
-        with self._one_at_a_time:
+        """Return the organisation's shared client. Raises as `client` does."""
+        with self._lock:
             if organisation_id not in self._clients:
                 self._clients[organisation_id] = self.client(organisation_id)
             return self._clients[organisation_id]
@@ -115,7 +157,7 @@ class Parts:
     def client(
         self, organisation_id: str, *, retries: Retries | None = None, timeouts: Timeouts | None = None
     ) -> MailchimpClient:
-        """Return a client of the organisation's account, to be closed by the caller.
+        """Return a client of the organisation's account. The caller closes it.
 
         Raises `NotConnected`, `database.encryption.SecretUnreadable`.
         """
@@ -132,28 +174,28 @@ class Parts:
             retries=retries,
             timeouts=timeouts,
             proxy=self.settings.proxy,
-            key_watch=self.key_notes(connection, api_key),
+            key_watch=self.key_status_recorder(connection, api_key),
         )
 
-    def key_notes(self, connection: Connection, api_key: ApiKey) -> KeyNotes:
-        """Return what notes on the connection whether Mailchimp takes its key."""
-        return KeyNotes(self.database, self.keyring, connection, api_key, utc_now)
+    def key_status_recorder(self, connection: Connection, api_key: ApiKey) -> KeyStatusRecorder:
+        """Return the recorder of whether Mailchimp accepts the connection's key."""
+        return KeyStatusRecorder(self.database, self.keyring, connection, api_key, utc_now)
 
-    def slots(self, account_id: str) -> ConnectionSlots:
-        """Return the connections that Mailchimp allows the account, counted over all processes."""
-        # Two threads with slots of their own each would together take more than there are.
-        with self._one_at_a_time:
+    def slots(self, account_id: str) -> DatabaseConnectionSlots:
+        """Return the account's connection slots, counted over all processes."""
+        # Two objects for one account would together take more connections than Mailchimp allows.
+        with self._lock:
             if account_id not in self._slots:
-                self._slots[account_id] = ConnectionSlots(self.database, account_id)
+                self._slots[account_id] = DatabaseConnectionSlots(self.database, account_id)
             return self._slots[account_id]
 
     def erasures(self, mailchimp: OpenAccount | None = None, *, clock: Clock = utc_now) -> Erasures:
-        """Return what erases contacts; `mailchimp` opens an organisation's account, by default patiently."""
+        """Return the erasures; `mailchimp` opens an organisation's account, by default with a retry budget of 60 s."""
         records = DatabaseErasures(self.database, self.keyring, clock)
         return Erasures(records, lambda: self.source, mailchimp or self._patient_client, clock)
 
     def export_contact(self, mailchimp: OpenAccount | None = None) -> ExportContact:
-        """Return what exports the data that are held about a contact; `mailchimp` as for `erasures`."""
+        """Return the export of a contact's data; `mailchimp` as for `erasures`."""
         return ExportContact(
             self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now
         )
@@ -166,7 +208,7 @@ class Parts:
         *,
         clock: Clock = utc_now,
     ) -> Registration:
-        """Return what makes and removes the organisation's webhooks; `mailchimp` opens its account."""
+        """Return the registration of the organisation's webhooks; `mailchimp` opens its account."""
         return Registration(
             organisation_id=organisation_id,
             actor=actor,
@@ -182,18 +224,18 @@ class Parts:
 
     def close(self) -> None:
         """Close every connection."""
-        for part in (*self._clients.values(), *self._slots.values()):
-            part.close()
+        for each in (*self._clients.values(), *self._slots.values()):
+            each.close()
 
 
 @contextmanager
-def open_parts(settings: Settings | None = None, *, time_limits: TimeLimits | None = None) -> Generator[Parts]:
-    """Yield the parts over complete settings, and close them."""
+def open_resources(settings: Settings | None = None, *, time_limits: TimeLimits | None = None) -> Generator[Resources]:
+    """Yield the resources for complete settings, and close them."""
     with ExitStack() as stack:
         complete = stack.enter_context(complete_settings(settings))
         database = Database(_database_url(complete), pool_size=_POOL, time_limits=time_limits)
         stack.enter_context(database)
-        yield stack.enter_context(closing(Parts(complete, database)))
+        yield stack.enter_context(closing(Resources(complete, database)))
 
 
 def _database_url(settings: Settings) -> str:

@@ -1,0 +1,59 @@
+"""Dagster's resources: the use cases, opened from the settings when a run or a tick begins, closed when it ends.
+
+There is nothing to configure: all settings come from the environment, and secrets are read when a run begins.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mailchimp_pipeline.logs import log_our_lines
+
+if TYPE_CHECKING:
+    from mailchimp_pipeline.erasure import Erasures
+    from mailchimp_pipeline.services.pipeline import Pipeline
+    from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh
+else:
+    # Dagster evaluates annotations when the code location loads, before anything needs pandas and SQLAlchemy.
+    CampaignRefresh = Erasures = Pipeline = object
+
+
+class PipelineResource(dg.ConfigurableResource[Pipeline]):
+    """Provides the `Pipeline`."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Pipeline]:  # noqa: ARG002 - Dagster's
+        """Open the pipeline for one run or tick."""
+        from mailchimp_pipeline.services.pipeline import open_pipeline  # noqa: PLC0415 - pandas loads here
+
+        log_our_lines()
+        with open_pipeline() as pipeline:
+            yield pipeline
+
+
+class CampaignsResource(dg.ConfigurableResource[CampaignRefresh]):
+    """Provides the `CampaignRefresh`."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[CampaignRefresh]:  # noqa: ARG002 - Dagster's
+        """Open the refresh of campaigns for one run."""
+        from mailchimp_pipeline.services.refresh_campaigns import open_campaigns  # noqa: PLC0415 - pandas loads here
+
+        log_our_lines()
+        with open_campaigns() as campaigns:
+            yield campaigns
+
+
+class ErasuresResource(dg.ConfigurableResource[Erasures]):
+    """Provides the `Erasures`."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Erasures]:  # noqa: ARG002 - Dagster's
+        """Open the erasures for one run or tick."""
+        from mailchimp_pipeline.services.resources import open_resources  # noqa: PLC0415 - pandas loads here
+
+        log_our_lines()
+        with open_resources() as resources:
+            yield resources.erasures()

@@ -1,0 +1,251 @@
+"""What Dagster's assets, checks, schedules and sensors call: syncs of segments, the state of segments and runs."""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars, bound_contextvars
+
+from mailchimp_pipeline.clock import utc_now
+from mailchimp_pipeline.contacts import EntityType, RelationVersion
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.locks import is_held, keep, run_lock
+from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
+from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
+from mailchimp_pipeline.database.segments import SegmentProgress, checked_segments, due_partition_keys, not_synced_since
+from mailchimp_pipeline.database.segments.overview import CheckedSegments, SegmentName
+from mailchimp_pipeline.database.webhooks import organisations_without_webhook
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.logs import logger
+from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
+from mailchimp_pipeline.segments import Segment
+from mailchimp_pipeline.services.database_retry import PAUSES, DatabaseRetry
+from mailchimp_pipeline.services.propagate_opt_outs import pull_and_propagate
+from mailchimp_pipeline.services.resources import Resources, open_resources
+from mailchimp_pipeline.services.stopped_run import StoppedRun
+from mailchimp_pipeline.services.sync_segments import ORGANISATIONS_AT_ONCE, SegmentSync
+from mailchimp_pipeline.settings import Settings
+from mailchimp_pipeline.sync.segment_results import SegmentResult
+
+_T = TypeVar("_T")
+
+_ONE_TRY = Retries(budget=10)
+_SHORT = Timeouts(read=30)
+"""For work that delays the segments and that the next run repeats. Repeating a call whose answer was lost is safe."""
+
+_PAUSES_OF_A_TICK = (1.0, 4.0, 15.0)
+"""Seconds between attempts in a tick, which Dagster ends after a minute: each attempt may wait for PostgreSQL, too."""
+
+_log = logger("mailchimp_pipeline.runs")
+
+
+@contextmanager
+def open_pipeline(settings: Settings | None = None) -> Generator["Pipeline"]:
+    """Yield the pipeline, and close its resources."""
+    with open_resources(settings) as resources:
+        yield Pipeline(resources)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Syncs segments for Dagster, with the process's resources.
+
+    `before` limits how long Mailchimp may take to answer a call that is made before the first segment.
+    """
+
+    resources: Resources
+    before: Timeouts = _SHORT
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return utc_now()
+
+    def describe(self, relation: str) -> RelationVersion:
+        """Return what a source relation, employee or vendor, holds."""
+        return self.resources.source.describe(EntityType(relation))
+
+    def due_segments(self) -> Sequence[Segment]:
+        """Return the live segments of connected organisations."""
+        return DatabaseRetry(_PAUSES_OF_A_TICK).do(self._records.due_segments)
+
+    def due_partition_keys(self) -> Sequence[str]:
+        """Return the partition keys of the due segments, ordered by organisation."""
+        return self._read(due_partition_keys, _PAUSES_OF_A_TICK)
+
+    def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
+        """Return the due segments, created before the moment, without a successful sync since."""
+        return self._read(lambda session: not_synced_since(session, moment))
+
+    def checked_segments(self) -> CheckedSegments:
+        """Return the segments that fail an asset check."""
+        return self._read(checked_segments)
+
+    def open_requests(self) -> Sequence[SyncRequest]:
+        """Return the requests for a sync that have not ended, the oldest first."""
+        return self._records.open_requests()
+
+    @contextmanager
+    def at_work(self, run_id: str) -> Generator[None]:
+        """Hold the lock that shows that the run's process is alive; take it again after a restart of PostgreSQL.
+
+        Raises `TransientError` if another process has it.
+        """
+        with ExitStack() as held:
+            lock = partial(keep, self.resources.database, run_lock(run_id), what=f"run {run_id}")
+            DatabaseRetry().do(lambda: held.enter_context(lock()))
+            yield
+
+    def sync(
+        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+    ) -> Iterator[SegmentResult]:
+        """Sync the segments with these partition keys; yield each result as soon as it is stored, and end its request.
+
+        Deleted segments and those of disconnected organisations are skipped. Without `push` only the memberships are
+        stored, and nothing is sent.
+        """
+        database_retry = DatabaseRetry()
+        if push and not request_ids:
+            database_retry.do(self._register_webhooks)
+        segments = database_retry.do(partial(self._records.segments, keys))
+        started = database_retry.do(partial(self._records.start_requests, request_ids, segments, run_id))
+        requests = {request.segment_id: request for request in started}
+        # The run's id is bound for the work alone: between two results the caller logs for itself.
+        context = copy_context()
+        context.run(bind_contextvars, run_id=run_id)
+        results = self._results(segments, started, database_retry, push=push)
+        while (result := context.run(next, results, None)) is not None:
+            request = requests.get(result.segment.id)
+            if request is not None:
+                database_retry.do(partial(self._records.end_request, result, request.id))
+            _log_result(result, run_id, request and request.id)
+            yield result
+
+    def _results(
+        self, segments: Sequence[Segment], requests: Sequence[SyncRequest], database_retry: DatabaseRetry, *, push: bool
+    ) -> Iterator[SegmentResult]:
+        for segment in (each for each in segments if each.unknown):
+            error = (
+                f"Segment {segment.name!r} was stored by a newer version, and this version does not know its "
+                f"{', '.join(segment.unknown)}. Upgrade this version, or save the segment again without it."
+            )
+            result = SegmentResult(segment, error=error)
+            database_retry.do(partial(self._records.mark_ended, result))
+            yield result
+        run = SegmentSync(
+            self.resources.source,
+            self._records,
+            self.resources.audiences,
+            utc_now,
+            push=push,
+            departures_confirmed=frozenset(each.segment_id for each in requests if each.departures_confirmed),
+            database_retry=database_retry,
+        )
+        yield from run.results(segment for segment in segments if not segment.unknown)
+
+    def organisations_with_opt_outs(self) -> Sequence[str]:
+        """Return the connected organisations with opt-outs that may not have reached every audience."""
+        with self.resources.database.everyone() as session:
+            return organisations_with_opt_outs(session, self.now())
+
+    def propagate(self) -> Iterator[tuple[str, Mapping[str, int], str | None]]:
+        """Pull the audiences of each of these organisations and push its opt-outs.
+
+        Yield organisation, unsubscribed members by audience, and the error if there was one.
+        """
+        for organisation_id in self.organisations_with_opt_outs():
+            try:
+                with bound_contextvars(organisation_id=organisation_id):
+                    done, problems = pull_and_propagate(
+                        organisation_id,
+                        partial(self._opened_once, organisation_id),
+                        source=lambda: self.resources.source,
+                        records=self._records,
+                        clock=utc_now,
+                    )
+            except PipelineError as error:
+                yield organisation_id, {}, str(error)
+            else:
+                yield organisation_id, done, next(map(str, problems.values()), None)
+
+    def _register_webhooks(self) -> None:
+        """Register the webhooks whose registration failed when the organisation connected or created a segment."""
+        if self.resources.settings.public_url is None:
+            return
+        with self.resources.database.everyone() as session:
+            organisation_ids = organisations_without_webhook(session)
+
+        def register(organisation_id: str) -> None:
+            registration = self.resources.webhook_registration(
+                organisation_id, audit.PIPELINE, partial(self._opened_once, organisation_id)
+            )
+            registration.register_missing()
+
+        _side_by_side(register, organisation_ids)
+
+    def _opened_once(self, organisation_id: str) -> AbstractContextManager[MailchimpClient]:
+        return closing(self.resources.client(organisation_id, retries=_ONE_TRY, timeouts=self.before))
+
+    def fail_abandoned(self) -> int:
+        """Put segments into `error` that are `syncing` in no process; return how many there were."""
+        return self._records.fail_abandoned()
+
+    def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
+        """Put the segments that the run left undone into `error`, and fail its requests unless another run serves them.
+
+        Return the partition keys of these segments.
+        """
+        return DatabaseRetry(_PAUSES_OF_A_TICK).do(partial(self._fail_stopped, run, reason))
+
+    def _fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
+        failed: list[str] = []
+        segments = [key.rpartition("/") for key in run.keys]
+        for organisation_id in dict.fromkeys(organisation_id for organisation_id, _, _ in segments):
+            ids = [segment_id for its_organisation, _, segment_id in segments if its_organisation == organisation_id]
+            with self.resources.database.organisation(organisation_id) as session:
+                untouched = SegmentProgress(session).mark_untouched(ids, reason, since=run.begun, at=utc_now())
+                SyncRequestStore(session).fail_stopped(run.request_ids, reason, run_id=run.id, at=utc_now())
+            failed += [f"{organisation_id}/{segment_id}" for segment_id in untouched]
+        return failed
+
+    def is_alive(self, run_id: str) -> bool:
+        """Return whether the run's process holds its lock."""
+        with self.resources.database.everyone() as session:
+            return is_held(session, run_lock(run_id))
+
+    def _read(self, query: Callable[[Session], _T], pauses: Sequence[float] = PAUSES) -> _T:
+        """Return the result of a query over all organisations; retry while the database is away."""
+
+        def read() -> _T:
+            with self.resources.database.everyone() as session:
+                return query(session)
+
+        return DatabaseRetry(pauses).do(read)
+
+    @property
+    def _records(self) -> DatabaseRecords:
+        return DatabaseRecords(self.resources.database, self.resources.keyring, utc_now)
+
+
+def _side_by_side(task: Callable[[str], None], organisation_ids: Sequence[str]) -> None:
+    """Run the task for organisations, several at once: an account that does not answer delays only itself."""
+    with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="before") as pool:
+        for done in [pool.submit(copy_context().run, task, organisation_id) for organisation_id in organisation_ids]:
+            done.result()
+
+
+def _log_result(result: SegmentResult, run_id: str, request_id: str | None) -> None:
+    """Log how a segment's sync ended. Errors hold no personal data."""
+    segment = result.segment
+    ids = {"organisation_id": segment.organisation_id, "segment_id": segment.id, "run_id": run_id}
+    ids |= {"request_id": request_id} if request_id else {}
+    if result.error:
+        _log.error("segment failed", **ids, why=result.error, seconds=round(result.seconds, 3))
+    else:
+        _log.info("segment synced", **ids, members=result.member_count, **result.figures())

@@ -1,0 +1,182 @@
+"""Refreshes the tracked campaigns of all organisations, several organisations at once.
+
+What does not belong here: SQL (`database.campaigns`), what a refresh changes (`campaigns`).
+"""
+
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from structlog.contextvars import bound_contextvars
+
+from mailchimp_pipeline.campaigns import (
+    Campaign,
+    MailchimpCampaigns,
+    Refresh,
+    Stats,
+    fetch_snapshots,
+    refresh,
+    settling_since,
+)
+from mailchimp_pipeline.clock import Clock, utc_now
+from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
+from mailchimp_pipeline.database.session import Database, StatementRefused
+from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.services.resources import Resources, open_resources
+from mailchimp_pipeline.settings import Settings
+
+ORGANISATIONS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResult:
+    """A campaign after the refresh. `error` says what needs attention, without personal data.
+
+    `is_refreshed` is false if Mailchimp could not be asked about it, or PostgreSQL refused the change.
+    """
+
+    campaign: Campaign
+    error: str | None = None
+    is_refreshed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationRefresh:
+    """The results of one organisation. With an `error`, none of its campaigns was refreshed."""
+
+    organisation_id: str
+    campaigns: tuple[CampaignResult, ...]
+    seconds: float = 0.0
+    error: str | None = None
+    defect: str | None = None
+    """Where in the code an unexpected error was raised: a stack without the error's text, which may quote data."""
+
+    @property
+    def refreshed(self) -> Sequence[Campaign]:
+        """The campaigns that were refreshed."""
+        return [] if self.error else [result.campaign for result in self.campaigns if result.is_refreshed]
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Errors by Mailchimp's campaign id; the key `*` stands for all campaigns of the organisation."""
+        if self.error:
+            return {"*": self.error}
+        return {result.campaign.mailchimp_campaign_id: result.error for result in self.campaigns if result.error}
+
+
+@contextmanager
+def open_campaigns(settings: Settings | None = None) -> Generator["CampaignRefresh"]:
+    """Yield the refresh of campaigns, and close its resources."""
+    with open_resources(settings) as resources:
+        yield campaign_refresh(resources)
+
+
+def campaign_refresh(resources: Resources, clock: Clock = utc_now) -> "CampaignRefresh":
+    """Return the refresh of campaigns with these resources."""
+    settle_days = resources.settings.campaign_settle_days
+    return CampaignRefresh(resources.database, resources.audiences, clock, settle_days)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRefresh:
+    """Refreshes campaigns. `account` returns an organisation's Mailchimp account, by the organisation's id.
+
+    The figures of a sent campaign change until `settle_days` after it was sent.
+    """
+
+    database: Database
+    account: Callable[[str], MailchimpCampaigns]
+    clock: Clock
+    settle_days: int = 0
+
+    def refresh(self) -> Iterator[OrganisationRefresh]:
+        """Refresh the campaigns of connected organisations whose figures may still change; yield as `results` does."""
+        since = settling_since(self.clock(), self.settle_days)
+        with self.database.everyone() as session:
+            due = due_campaigns(session, settling_since=since)
+        return self.results(due)
+
+    def results(self, due: Iterable[Campaign]) -> Generator[OrganisationRefresh]:
+        """Refresh the campaigns, and yield each organisation's result as soon as it is complete.
+
+        Closing the iterator finishes organisations under way and starts no others.
+        """
+        ordered = sorted(due, key=lambda campaign: (campaign.organisation_id, campaign.id))
+        groups = [list(group) for _, group in groupby(ordered, key=lambda campaign: campaign.organisation_id)]
+        with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="organisation") as pool:
+            try:
+                for done in as_completed(
+                    [pool.submit(copy_context().run, self._organisation, group) for group in groups]
+                ):
+                    yield done.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
+        """Return the campaigns' latest figures by our ids, the oldest first; campaigns without figures are left out."""
+        with self.database.everyone() as session:
+            return histories(session, [campaign.id for campaign in campaigns], latest=latest)
+
+    def write(self, refreshes: Sequence[tuple[Campaign, Refresh]]) -> Mapping[str, CampaignResult]:
+        """Store the refreshes of one organisation in one transaction; return the results by our campaign ids.
+
+        A refresh that PostgreSQL refuses does not undo the others. Campaigns that are no longer tracked are left out.
+        """
+        if not refreshes:
+            return {}
+        written: dict[str, CampaignResult] = {}
+        with self.database.organisation(refreshes[0][0].organisation_id) as session:
+            store = CampaignStore(session)
+            for campaign, found in refreshes:
+                try:
+                    # The savepoint limits a refused statement to this campaign.
+                    with self.database.explained(), session.begin_nested():
+                        after = store.write(campaign.id, found, by=audit.PIPELINE, at=self.clock())
+                except StatementRefused as refused:
+                    error = f"It could not be stored. {refused}"
+                    written[campaign.id] = CampaignResult(campaign, error, is_refreshed=False)
+                else:
+                    written |= {campaign.id: CampaignResult(after, found.problem)} if after else {}
+        return written
+
+    def _organisation(self, campaigns: Sequence[Campaign]) -> OrganisationRefresh:
+        begun = self.clock()
+        organisation_id = campaigns[0].organisation_id
+        unchanged = tuple(map(CampaignResult, campaigns))
+        try:
+            with bound_contextvars(organisation_id=organisation_id):
+                refreshed = self._refreshed(organisation_id, campaigns, begun)
+        except PipelineError as error:
+            return OrganisationRefresh(organisation_id, unchanged, self._seconds_since(begun), str(error))
+        except Exception as error:  # noqa: BLE001 - reported as this organisation's failure
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            text = f"Unexpected {type(error).__name__}; the run's log has the stack. Please report it."
+            return OrganisationRefresh(organisation_id, unchanged, self._seconds_since(begun), text, stack)
+        return OrganisationRefresh(organisation_id, refreshed, self._seconds_since(begun))
+
+    def _refreshed(
+        self, organisation_id: str, campaigns: Sequence[Campaign], begun: datetime
+    ) -> tuple[CampaignResult, ...]:
+        ids = {campaign.mailchimp_campaign_id for campaign in campaigns}
+        found = fetch_snapshots(self.account(organisation_id), ids)
+        failed = {
+            campaign.id: CampaignResult(campaign, str(error), is_refreshed=False)
+            for campaign in campaigns
+            if (error := found.failed.get(campaign.mailchimp_campaign_id))
+        }
+        refreshes = [
+            (campaign, refresh(campaign.status, found.seen.get(campaign.mailchimp_campaign_id), begun))
+            for campaign in campaigns
+            if campaign.id not in failed
+        ]
+        results = {**self.write(refreshes), **failed}
+        return tuple(results[campaign.id] for campaign in campaigns if campaign.id in results)
+
+    def _seconds_since(self, begun: datetime) -> float:
+        return (self.clock() - begun).total_seconds()
