@@ -10,10 +10,12 @@ from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, LISTS, ConsentScenario
 from sandbox import SeenMember, Status
 
-_PERMANENTLY_DELETED = re.compile(
-    r"Mailchimp rejected \d+ of the \d+ contacts of segment '\w+' \(\d+ permanently deleted\)"
+_REJECTED_FOR_EVER = re.compile(
+    r"Mailchimp rejected \d+ of the \d+ contacts of segment '\w+'"
+    r" \((\d+ compliance state, )?\d+ (permanently deleted|compliance state)\)"
 )
-"""Why a segment is in error for good: Mailchimp takes those back from nobody but themselves."""
+"""Why a segment stays in error: only the contacts themselves can come back. Some unsubscribed while they were archived,
+which Mailchimp shows by nothing else."""
 
 _UNTIL_RETRIED = 10 * DAY
 """So long after a refusal Mailchimp is asked again, at the latest."""
@@ -79,7 +81,7 @@ def _wrongs_of_segment(
 ) -> Iterator[str]:
     """Yield who of a segment is not mailed though nothing says why, and what the API says wrongly of the segment."""
     state, oracle = scenario.segment(name), scenario.oracle
-    if (state.status != "synced" or state.last_error) and not _PERMANENTLY_DELETED.match(state.last_error or ""):
+    if (state.status != "synced" or state.last_error) and not _REJECTED_FOR_EVER.match(state.last_error or ""):
         yield f"segment {name} is {state.status}: {state.last_error}"
     by_key = {key_of(member.email_address): member for member in members}
     wanted = [person for person in scenario.company if person.matches(spec.segment_type, spec.filter_criteria)]
