@@ -133,20 +133,43 @@ def test_of_too_many_runs_the_oldest_are_deleted_and_the_rest_another_day(instan
     assert delete_runs(instance, later(), at_most=9) == RunCounts(deleted=3, kept=1, left=0)
 
 
-def test_the_last_run_of_a_segment_that_was_deleted_does_not_stay(instance: dg.DagsterInstance) -> None:
-    sync(instance, "globex/3")
+@pytest.mark.parametrize("failing", [(), ("globex/3",)])
+def test_the_last_run_of_a_segment_that_was_deleted_does_not_stay(
+    instance: dg.DagsterInstance, failing: tuple[str, ...]
+) -> None:
+    sync(instance, "globex/3", failing=failing)
     last = sync(instance, "acme/1", "acme/2")
     instance.delete_dynamic_partition("segments", "globex/3")
     delete_runs(instance, later())
     assert run_ids(instance) == {last}
 
 
-def test_the_last_state_of_an_asset_without_partitions_stays(instance: dg.DagsterInstance) -> None:
-    @dg.asset
-    def figures() -> None:
-        """Stand for `campaign_stats`."""
+@dg.asset
+def figures(context: dg.AssetExecutionContext) -> None:
+    """Stand for `campaign_stats`."""
+    if "fail" in context.run.tags:
+        raise dg.Failure("Mailchimp is away.", allow_retries=False)
 
-    runs = [dg.materialize([figures], instance=instance).run_id for _ in range(2)]
+
+def test_the_last_attempt_and_the_last_success_of_an_asset_without_partitions_stay(
+    instance: dg.DagsterInstance,
+) -> None:
+    tags = [{}, {}, {"fail": "1"}, {"fail": "1"}]
+    runs = [dg.materialize([figures], instance=instance, tags=each, raise_on_error=False).run_id for each in tags]
+    assert delete_runs(instance, later()) == RunCounts(deleted=2, kept=2, left=0)
+    assert run_ids(instance) == {runs[1], runs[3]}
+
+
+def test_the_last_observation_of_an_asset_stays(instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def observe(context: dg.OpExecutionContext) -> None:
+        context.log_event(dg.AssetObservation("employees"))
+
+    @dg.job  # pyright: ignore[reportUnknownMemberType] - Dagster's
+    def observing() -> None:
+        observe()
+
+    runs = [observing.execute_in_process(instance=instance).run_id for _ in range(2)]
     assert delete_runs(instance, later()) == RunCounts(deleted=1, kept=1, left=0)
     assert run_ids(instance) == {runs[1]}
 
