@@ -38,7 +38,9 @@ _REPORTED_AND_KNOWN: LiteralString = f"""
     ({REPORTED}) as reported
     -- In an order that one index alone has: so PostgreSQL takes that one.
     left join lateral (
-        select every.subscriber_hash, every.status, every.changed_at, every.contact_id from audience_members as every
+        select every.subscriber_hash, every.status, every.changed_at, every.contact_id, every.entity_id,
+            every.replaced_hash
+        from audience_members as every
         where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
             and every.subscriber_hash between reported.subscriber_hash and reported.subscriber_hash
         order by every.subscriber_hash limit 1
@@ -312,11 +314,11 @@ order by known.subscriber_hash
 
 
 def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
-    """Return which address in the source the contact replaced with a new one at Mailchimp.
+    """Return which address the member replaced with a new one at Mailchimp: a withdrawal there is about both.
 
-    Null where no contact is known there, or the source has the new address as well.
+    Null if the source has the new address for the same contact.
     """
-    return f"""case when {known}.entity_id is not null and not exists (
+    return f"""case when not exists (
         select from segment_members as wanted where wanted.organisation_id = {known}.organisation_id
             and wanted.mailchimp_list_id = {known}.mailchimp_list_id and wanted.subscriber_hash = {new}
             and (wanted.entity_type, wanted.entity_id) = ({known}.entity_type, {known}.entity_id)
@@ -364,7 +366,7 @@ to those who have the address in the source, and whom no table knows."""
 
 _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
 
-_NOT_RECORDED: LiteralString = """not exists (
+_NOT_RECORDED: LiteralString = """about.subscriber_hash is not null and not exists (
     select from consent_statements as recorded
     where recorded.organisation_id = %(organisation_id)s and recorded.subscriber_hash = about.subscriber_hash
         and recorded.mailchimp_list_id = %(list_id)s and recorded.stated_at = about.changed_at
@@ -373,10 +375,15 @@ _NOT_RECORDED: LiteralString = """not exists (
 """Whether the withdrawal `about` is new. One that is reported again must not count for a contact who has opted in since
 at the same address."""
 
+_ADDRESSES: LiteralString = """
+    unnest(array[reported.subscriber_hash, case when known.entity_id is null then known.replaced_hash end])
+"""
+"""The addresses that a withdrawal is about: of a member whose contact is not known, also the one that it had before."""
+
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from (
-    select reported.subscriber_hash, coalesce(reported.changed_at, %(at)s) as changed_at, reported.channel
+    select {_ADDRESSES} as subscriber_hash, coalesce(reported.changed_at, %(at)s) as changed_at, reported.channel
     from {_REPORTED_AND_KNOWN}
     where reported.status = 'unsubscribed' and (
         known.status is distinct from 'unsubscribed' and coalesce(reported.changed_at >= known.changed_at, true)
@@ -404,7 +411,9 @@ order by about.changed_at, about.subscriber_hash
 
 WITHDRAWALS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
-from ({REPORTED}) as about {_CONTACTS_AND_ADDRESS}
+from (
+    select {_ADDRESSES} as subscriber_hash, reported.changed_at, reported.channel from {_REPORTED_AND_KNOWN}
+) as about {_CONTACTS_AND_ADDRESS}
 where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
