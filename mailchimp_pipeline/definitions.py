@@ -14,7 +14,13 @@ from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
 from mailchimp_pipeline.defs.erasure import erasures_due, mailchimp_erasure
 from mailchimp_pipeline.defs.jobs import JOBS
 from mailchimp_pipeline.defs.opt_outs import mailchimp_opt_outs, opt_outs_due
-from mailchimp_pipeline.defs.pipeline_resources import CampaignsResource, ErasuresResource, PipelineResource
+from mailchimp_pipeline.defs.pipeline_resources import (
+    CampaignsResource,
+    ErasuresResource,
+    PipelineResource,
+    RetentionResource,
+)
+from mailchimp_pipeline.defs.retention import daily_retention, mailchimp_retention
 from mailchimp_pipeline.defs.schedules import SCHEDULES
 from mailchimp_pipeline.defs.sensors import SENSORS
 
@@ -23,13 +29,13 @@ def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
     """Return the definitions over these resources, or what makes them.
 
     `pipeline` is a `services.pipeline.Pipeline`, `campaigns` a `services.refresh_campaigns.CampaignRefresh`,
-    `erasures` an `erasure.Erasures`.
+    `erasures` an `erasure.Erasures`, `retention` a `services.apply_retention.ApplyRetention`.
     """
     return dg.Definitions(
         assets=[*ASSETS, campaign_stats],
         asset_checks=[segments_are_synced_by_six],
-        jobs=[*JOBS, campaign_stats_refresh, mailchimp_erasure, mailchimp_opt_outs],
-        schedules=[*SCHEDULES, six_hourly_refresh],
+        jobs=[*JOBS, campaign_stats_refresh, mailchimp_erasure, mailchimp_opt_outs, mailchimp_retention],
+        schedules=[*SCHEDULES, six_hourly_refresh, daily_retention],
         sensors=[*SENSORS, erasures_due, opt_outs_due],
         resources=resources,
         executor=dg.in_process_executor,
@@ -37,5 +43,10 @@ def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
 
 
 defs = build_definitions(
-    {"pipeline": PipelineResource(), "campaigns": CampaignsResource(), "erasures": ErasuresResource()}
+    {
+        "pipeline": PipelineResource(),
+        "campaigns": CampaignsResource(),
+        "erasures": ErasuresResource(),
+        "retention": RetentionResource(),
+    }
 )

@@ -113,6 +113,7 @@ def _home(path: Path) -> Path:
 
 _Origin = Annotated[str, AfterValidator(_origin)]
 _Port = Annotated[int, Field(ge=1, le=65535)]
+_RetentionDays = Annotated[int, Field(ge=7, le=36500)]
 
 
 class Settings(BaseModel):
@@ -208,6 +209,21 @@ class Settings(BaseModel):
         default=0,
         validation_alias="MAILCHIMP_PIPELINE_CAMPAIGN_SETTLE_DAYS",
         description="For how many days a campaign is refreshed after it was sent. 0 stops at its first final figures.",
+    )
+    dagster_run_retention_days: _RetentionDays = Field(
+        default=90,
+        validation_alias="MAILCHIMP_PIPELINE_DAGSTER_RUN_RETENTION_DAYS",
+        description="For how many days Dagster's finished runs are kept, with their events and logs. At least 7.",
+    )
+    sync_request_retention_days: _RetentionDays = Field(
+        default=90,
+        validation_alias="MAILCHIMP_PIPELINE_SYNC_REQUEST_RETENTION_DAYS",
+        description="For how many days requests for a sync are kept after they ended. At least 7.",
+    )
+    campaign_stats_retention_days: _RetentionDays = Field(
+        default=730,
+        validation_alias="MAILCHIMP_PIPELINE_CAMPAIGN_STATS_RETENTION_DAYS",
+        description="For how many days the figures of campaigns are kept; the latest always are. At least 7.",
     )
     dagster_home: Path | None = Field(
         default=None,

@@ -87,6 +87,9 @@ def test_each_database_url_gets_the_driver_of_those_who_use_it(scheme: str) -> N
         (CORS_ORIGINS, "https://a.org,https://b.org/sesame", "must be origins"),
         ("MAILCHIMP_PIPELINE_API_PORT", "sesame", "valid integer"),
         ("MAILCHIMP_PIPELINE_API_PORT", "65536", "less than or equal to 65535"),
+        ("MAILCHIMP_PIPELINE_DAGSTER_RUN_RETENTION_DAYS", "6", "greater than or equal to 7"),
+        ("MAILCHIMP_PIPELINE_SYNC_REQUEST_RETENTION_DAYS", "0", "greater than or equal to 7"),
+        ("MAILCHIMP_PIPELINE_CAMPAIGN_STATS_RETENTION_DAYS", "-1", "greater than or equal to 7"),
     ],
 )
 def test_a_bad_value_is_named_with_what_to_write_but_not_shown(variable: str, value: str, advice: str) -> None:

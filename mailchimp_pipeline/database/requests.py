@@ -3,12 +3,12 @@
 What does not belong here: starting runs (`defs`), the segment's own status (`segments`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit
@@ -131,6 +131,18 @@ class SyncRequestStore:
             entity = audit.Entity("segment", str(segment_id))
             audit.write(self._session, audit.Entry(by, "segment.sync_request_ended", entity, at, {"error": error}))
 
+    def delete_ended(self, before: datetime, *, limit: int) -> int:
+        """Delete at most `limit` requests that ended before the moment; return how many."""
+        # A locked row is about to change: a run that is retried takes failed requests over.
+        ended = (
+            select(SyncRequestRow.id)
+            .where(self._session.owns(SyncRequestRow), SyncRequestRow.finished_at < before)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        gone = delete(SyncRequestRow).where(SyncRequestRow.id.in_(ended)).returning(SyncRequestRow.id)
+        return len(self._session.scalars(gone, execution_options={"synchronize_session": False}).all())
+
     def _waiting(self, segment: SegmentRow) -> SyncRequestRow | None:
         """Return the request that waits, kept from runs until the transaction ends."""
         query = select(SyncRequestRow).where(
@@ -178,6 +190,12 @@ def open_requests(session: Session) -> tuple[SyncRequest, ...]:
         .order_by(SyncRequestRow.requested_at, SyncRequestRow.id)
     )
     return tuple(map(_request, session.scalars(query)))
+
+
+def organisations_with_ended_requests(session: Session, before: datetime) -> Sequence[str]:
+    """Return the organisations with requests that ended before the moment."""
+    query = select(SyncRequestRow.organisation_id).where(SyncRequestRow.finished_at < before).distinct()
+    return session.scalars(query.order_by(SyncRequestRow.organisation_id)).all()
 
 
 def _request(row: SyncRequestRow) -> SyncRequest:

@@ -13,11 +13,12 @@ from mailchimp_pipeline.logs import log_our_lines
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.erasure import Erasures
+    from mailchimp_pipeline.services.apply_retention import ApplyRetention
     from mailchimp_pipeline.services.pipeline import Pipeline
     from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh
 else:
     # Dagster evaluates annotations when the code location loads, before anything needs pandas and SQLAlchemy.
-    CampaignRefresh = Erasures = Pipeline = object
+    ApplyRetention = CampaignRefresh = Erasures = Pipeline = object
 
 
 class PipelineResource(dg.ConfigurableResource[Pipeline]):
@@ -57,3 +58,16 @@ class ErasuresResource(dg.ConfigurableResource[Erasures]):
         log_our_lines()
         with open_resources() as resources:
             yield resources.erasures()
+
+
+class RetentionResource(dg.ConfigurableResource[ApplyRetention]):
+    """Provides the `ApplyRetention`."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[ApplyRetention]:  # noqa: ARG002 - Dagster's
+        """Open the retention for one run."""
+        from mailchimp_pipeline.services.apply_retention import open_retention  # noqa: PLC0415 - pandas loads here
+
+        log_our_lines()
+        with open_retention() as retention:
+            yield retention

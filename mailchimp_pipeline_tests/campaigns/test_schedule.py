@@ -24,7 +24,9 @@ Row = tuple[object, ...]
 def launched(tenant: Tenant, tick: datetime) -> dg.ExecuteInProcessResult:
     """Launch what a tick of the schedule asks for, with the parts of the tenant's stage."""
     campaigns = campaign_refresh(tenant.stage.parts)
-    location = build_definitions({"pipeline": object(), "campaigns": campaigns, "erasures": object()})
+    location = build_definitions(
+        {"pipeline": object(), "campaigns": campaigns, "erasures": object(), "retention": object()}
+    )
     schedule = location.resolve_schedule_def("mailchimp_campaign_stats_refresh")
     with dg.DagsterInstance.ephemeral() as instance:  # pyright: ignore[reportUnknownMemberType] - Dagster's
         with dg.build_schedule_context(instance=instance, scheduled_execution_time=tick) as context:

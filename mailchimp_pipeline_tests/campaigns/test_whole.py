@@ -15,7 +15,9 @@ FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, c
 
 def run(stage: Stage) -> dg.ExecuteInProcessResult:
     stage.hours.pass_one()
-    definitions = build_definitions({"pipeline": object(), "campaigns": stage.campaigns, "erasures": object()})
+    definitions = build_definitions(
+        {"pipeline": object(), "campaigns": stage.campaigns, "erasures": object(), "retention": object()}
+    )
     return definitions.resolve_job_def("mailchimp_campaign_stats_refresh").execute_in_process()
 
 

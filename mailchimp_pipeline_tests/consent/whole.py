@@ -53,6 +53,7 @@ class Whole:
             "pipeline": Pipeline(parts),
             "campaigns": campaign_refresh(parts),
             "erasures": parts.erasures(),
+            "retention": object(),
         }
         job = build_definitions(resources).resolve_job_def("mailchimp_scheduled_sync")
         self.instance.add_dynamic_partitions(SEGMENTS.name or "", [segment.partition_key])

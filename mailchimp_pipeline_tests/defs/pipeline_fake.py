@@ -64,7 +64,7 @@ def failing(evaluation: dg.AssetCheckEvaluation) -> list[object]:
 
 def location(pipeline: object) -> dg.Definitions:
     """Return the code location over a pipeline, and over nothing where it needs something else."""
-    return build_definitions({"pipeline": pipeline, "campaigns": object(), "erasures": object()})
+    return build_definitions({"pipeline": pipeline, "campaigns": object(), "erasures": object(), "retention": object()})
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def refreshed(*campaigns: Campaign, organisation_id: str = "acme") -> Organisati
 
 def run(*refreshes: OrganisationRefresh, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
     definitions = build_definitions(
-        {"pipeline": object(), "campaigns": FakeCampaigns(*refreshes), "erasures": object()}
+        {"pipeline": object(), "campaigns": FakeCampaigns(*refreshes), "erasures": object(), "retention": object()}
     )
     return definitions.resolve_job_def(JOB).execute_in_process(instance=instance)
 
@@ -140,6 +140,6 @@ def test_the_campaigns_are_opened_from_the_environment_when_a_run_begins(
     monkeypatch.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=")
     monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path))
     job = build_definitions(
-        {"pipeline": object(), "campaigns": CampaignsResource(), "erasures": object()}
+        {"pipeline": object(), "campaigns": CampaignsResource(), "erasures": object(), "retention": object()}
     ).resolve_job_def(JOB)
     assert metadata(job.execute_in_process())["refreshed"].value == 0

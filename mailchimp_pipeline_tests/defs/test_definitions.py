@@ -16,6 +16,7 @@ SCHEDULES = {
     "mailchimp_scheduled_sync": "0 5 * * *",
     "mailchimp_freshness": "0 6 * * *",
     "mailchimp_campaign_stats_refresh": "0 */6 * * *",
+    "mailchimp_retention": "30 3 * * *",
 }
 
 

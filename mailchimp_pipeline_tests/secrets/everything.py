@@ -18,6 +18,7 @@ from mailchimp_pipeline.cli.reconcile import reconcile_and_print
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.doctor import examine
+from mailchimp_pipeline.services.apply_retention import apply_retention
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, OWNED
@@ -116,6 +117,7 @@ def jobs_run(whole: Whole, partition_key: str, but: Container[str] = ()) -> Iter
         "pipeline": Pipeline(parts),
         "campaigns": campaign_refresh(parts),
         "erasures": replace(impatient(parts), clock=lambda: LATER),
+        "retention": apply_retention(parts),
     }
     definitions = build_definitions(resources)
     whole.instance.add_dynamic_partitions(SEGMENTS.name or "", [partition_key])

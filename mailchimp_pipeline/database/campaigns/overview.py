@@ -45,6 +45,12 @@ def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campai
     return tuple(map(campaign_of, session.scalars(query.order_by(CampaignRow.organisation_id, CampaignRow.id))))
 
 
+def organisations_with_old_stats(session: Session, before: datetime) -> Sequence[str]:
+    """Return the organisations with snapshots of figures from before the moment."""
+    query = select(CampaignStatsRow.organisation_id).where(CampaignStatsRow.refreshed_at < before).distinct()
+    return session.scalars(query.order_by(CampaignStatsRow.organisation_id)).all()
+
+
 def histories(session: Session, campaign_ids: Collection[str], *, latest: int) -> Mapping[str, Sequence[Stats]]:
     """Return the campaigns' latest figures, the oldest of them first; campaigns without any are left out."""
     place = func.row_number().over(

@@ -3,8 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, CampaignStatus, Refresh, Stats, refresh
 from mailchimp_pipeline.database import audit
@@ -78,6 +79,29 @@ class CampaignStore:
         """
         row = self._session.scalar(self._locked(CampaignRow.id == row_id(campaign_id)))
         return row and self._refresh(row, found, by=by, at=at)
+
+    def delete_stats(self, before: datetime, *, limit: int) -> int:
+        """Delete at most `limit` snapshots of figures from before the moment; return how many.
+
+        The latest snapshot of each campaign stays.
+        """
+        later = aliased(CampaignStatsRow)
+        is_followed = (
+            select(later.id)
+            .where(
+                later.organisation_id == CampaignStatsRow.organisation_id,
+                later.campaign_id == CampaignStatsRow.campaign_id,
+                later.refreshed_at > CampaignStatsRow.refreshed_at,
+            )
+            .exists()
+        )
+        old = (
+            select(CampaignStatsRow.id)
+            .where(self._session.owns(CampaignStatsRow), CampaignStatsRow.refreshed_at < before, is_followed)
+            .limit(limit)
+        )
+        gone = delete(CampaignStatsRow).where(CampaignStatsRow.id.in_(old)).returning(CampaignStatsRow.id)
+        return len(self._session.scalars(gone, execution_options={"synchronize_session": False}).all())
 
     def _refresh(self, row: CampaignRow, found: Refresh, *, by: str, at: datetime) -> Campaign:
         before = row.status, row.missing_since
