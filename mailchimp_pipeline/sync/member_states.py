@@ -39,7 +39,7 @@ from mailchimp_pipeline.sync.model import KnownStatus, MemberStatus
 
 
 class Action(StrEnum):
-    """What a sync does to a member."""
+    """An action that a sync takes on a member of an audience."""
 
     ADD = "add"
     CHANGE = "change"
@@ -55,17 +55,18 @@ ALLOWED: Mapping[Action, frozenset[KnownStatus | None]] = {
     Action.ARCHIVE: frozenset({KnownStatus.SUBSCRIBED}),
     Action.UNSUBSCRIBE: frozenset({KnownStatus.SUBSCRIBED, KnownStatus.PENDING}),
 }
-"""The known statuses in which each action is allowed; None is absent."""
+"""The known statuses in which each action is allowed. None means that the audience does not have the member."""
 
 _MARGIN = timedelta(minutes=1)
-"""How much later than our archiving a change of the member is another one: by then Mailchimp has answered."""
+"""Mailchimp answers an archive call within this time. A later change of an archived member is not that call's
+change."""
 
 _ARCHIVABLE = {KnownStatus.SUBSCRIBED, KnownStatus.PENDING}
 _ARCHIVED = {KnownStatus.ARCHIVED, KnownStatus.REMOVED}
 
 
 class ImpossibleTransition(Exception):
-    """A change of a member's status that only a defect of ours can ask for."""
+    """A member with this known status cannot have been archived by the pipeline. Raised only because of a defect."""
 
     def __init__(self, known: KnownStatus | None) -> None:
         super().__init__(
@@ -74,7 +75,7 @@ class ImpossibleTransition(Exception):
 
 
 def is_allowed(action: Action, known: KnownStatus | None) -> bool:
-    """Return whether the action may be taken on a member with this status."""
+    """Return whether the action is allowed on a member with this known status."""
     return known in ALLOWED[action]
 
 
@@ -85,9 +86,10 @@ def status_after_report(
     known_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> KnownStatus | None:
-    """Return the status after Mailchimp reported `status`, None for no such member.
+    """Return the new known status of a member after Mailchimp reported `status`, None if the member does not exist.
 
-    `changed_at` is when the member changed last, `known_at` when it had when Mailchimp reported its known status.
+    `known_at` is the last change of the member in the previous report, `changed_at` in this one. A report with an
+    earlier change than the previous report changes nothing.
     """
     if known_at is not None and changed_at is not None and changed_at < known_at:
         return known
@@ -102,7 +104,10 @@ def status_after_report(
 
 
 def after_archiving(known: KnownStatus | None) -> KnownStatus:
-    """Return the status after we archived the member. Raises `ImpossibleTransition`."""
+    """Return the known status of a member after the pipeline archived the member.
+
+    Raises `ImpossibleTransition` unless the member was subscribed, pending, archived or removed.
+    """
     if known in _ARCHIVABLE:
         return KnownStatus.REMOVED
     if known is None or known not in _ARCHIVED:
