@@ -122,4 +122,5 @@ STATUS_AFTER_REPORT_SQL = """case
     ) then 'removed'
     else excluded.status
 end"""
-"""`status_after_report` in SQL, of a row `known` and the report, `excluded`."""
+"""`status_after_report` in SQL, for a row `known` and the report `excluded`. The rule for unsubscribed members reported
+as pending is not part of it: the ledger ignores those reports."""
