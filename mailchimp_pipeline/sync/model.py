@@ -159,7 +159,7 @@ class Compared:
 class BatchAnswer:
     """Mailchimp's answer to a batch, by subscriber hash. Each contact is in `accepted`, `existing` or `rejected`.
 
-    `changed_at` is the last change of any of the members, by Mailchimp's clock.
+    `changed_at` is the earliest change of a member by the batch, by Mailchimp's clock.
     """
 
     accepted: Mapping[str, MemberRef]
