@@ -1,7 +1,6 @@
-"""What runs by the clock, in UTC."""
+"""The schedules, in UTC."""
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
-# pyright: reportUnknownMemberType=false
+# The types of Dagster's decorators and job factories are partly unknown.
 
 from collections.abc import Iterator
 

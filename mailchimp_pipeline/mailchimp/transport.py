@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = "mailchimp-pipeline"
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
-"""Bytes. A page of a thousand members with all fields has 3 MB."""
+"""The maximum size of an answer in bytes. A page of a thousand members with all fields has about 3 MB."""
 
 _PIECE: Final = 64 * 1024
 

@@ -78,9 +78,7 @@ class ExportContact:
     def _present_addresses(
         self, organisation_id: str, contact: tuple[EntityType, str]
     ) -> tuple[Collection[str] | None, PipelineError | None]:
-        """Return the contact's addresses in the source, None if it does not have the contact, and the source's
-        error.
-        """
+        """Return the contact's addresses in the source, None if it has no such contact, and the source's error."""
         try:
             return present_member_ids(self.source(), organisation_id, *contact), None
         except PipelineError as error:

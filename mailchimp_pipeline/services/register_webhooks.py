@@ -63,7 +63,7 @@ class Registration:
     mailchimp: Callable[[], AbstractContextManager[MailchimpClient]]
 
     def register_all(self) -> None:
-        """Make Mailchimp have exactly one webhook of the organisation for each audience in use."""
+        """Register missing webhooks and remove surplus ones, so that each audience in use has exactly one."""
         with self._session() as session:
             list_ids = audiences_in_use(session)
         self._register(list_ids)
