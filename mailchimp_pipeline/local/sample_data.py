@@ -1,5 +1,4 @@
-"""Generated employees and vendors of three organisations, for the demo and development, with typical flaws of real
-data.
+"""Generated employees and vendors of three organisations, for the demo and development, with flaws like real data.
 
 Names are common ones from short lists, and addresses have domains that nobody can own. What does not belong here:
 sample connections and segments (`sample_organisations`).
