@@ -85,7 +85,7 @@ SUPPRESSED_CONTACTS: LiteralString = """
 select entity_type, entity_id from email_preferences
 where organisation_id = %(organisation_id)s and not opted_in
 """
-"""The contacts excluded by rule 2."""
+"""The contacts excluded by rule 2 of this module: they withdrew consent."""
 
 SUPPRESSED_ADDRESSES: LiteralString = f"""
 select subscriber_hash from email_preferences
@@ -95,7 +95,8 @@ select withdrawn.subscriber_hash from consent_statements as withdrawn
 where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
     and withdrawn.subscriber_hash is not null and {_IN_FORCE_AT_ADDRESS}
 """
-"""The addresses excluded by rules 3 and 4."""
+"""The addresses excluded by rules 3 and 4 of this module: consent was withdrawn for them, or by a contact with the
+address."""
 
 _ERASED_CONTACTS: LiteralString = """
 select entity_type, entity_id
@@ -105,7 +106,7 @@ from unnest(%(erased_types)s::text[], %(erased_ids)s::text[]) as erased (entity_
 ERASED_ADDRESSES: LiteralString = """
 select subscriber_hash from unnest(%(erased_addresses)s::text[]) as erased (subscriber_hash)
 """
-"""The addresses excluded by rule 1, as passed by the caller."""
+"""The addresses excluded by rule 1 of this module (erased contacts), as passed by the caller."""
 
 SUPPRESSED_MEMBERS: LiteralString = f"""
 select member.subscriber_hash from ({SUPPRESSED_CONTACTS} union all {_ERASED_CONTACTS}) as about cross join lateral (
@@ -136,7 +137,7 @@ CONSENTED_CONTACTS: LiteralString = """
 select entity_type, entity_id from email_preferences
 where organisation_id = %(organisation_id)s and opted_in
 """
-"""The contacts who opted in, as rule 5 requires."""
+"""The contacts who opted in, as rule 5 of this module requires."""
 
 RECENTLY_CHANGED: LiteralString = """(
     exists (

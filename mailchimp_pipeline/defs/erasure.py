@@ -81,10 +81,7 @@ def mailchimp_erasure() -> None:
     description="Starts a run where an erasure is to be tried again: after a minute, then after growing pauses.",
 )
 def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.SkipReason:
-    """Request one run for all due erasures.
-
-    No other run is requested until it has tried one of them, or for an hour.
-    """
+    """Request one run for all due erasures, with a run key that prevents a second run for the same attempts."""
     due = erasures.due()
     if not due:
         return dg.SkipReason("No erasure is due.")
@@ -92,6 +89,6 @@ def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.S
 
 
 def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
-    """Return a run key that changes after each attempt, and each hour in case a run died before its first attempt."""
+    """Return a run key that changes with the due erasures, after each attempt, and each hour in case a run died."""
     tried = sorted(f"{request.id}:{request.attempts}" for request in due)
     return hashlib.sha256(",".join([now.strftime("%Y-%m-%d %H"), *tried]).encode()).hexdigest()

@@ -24,7 +24,7 @@ from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import VARIABLES, Settings
 
 _IMPATIENT = Retries(budget=5)
-"""A short budget, because a person waits for the result."""
+"""A short retry budget, because a person waits for the result."""
 
 _CLOCKS_MAY_DIFFER = timedelta(minutes=10)
 """The difference of clocks that the rule in `consent.decision` allows."""
@@ -35,7 +35,7 @@ _Look = Callable[[], str]
 
 
 def findings(settings: Settings | None = None) -> Iterator[Finding]:
-    """Yield the result of each check. Without settings or database, there is one result."""
+    """Yield the result of each check. An error of the settings or the database ends the checks."""
     try:
         given = settings or Settings.from_environment()
         with open_resources(given) as resources:

@@ -51,7 +51,7 @@ class NobodyToAsk(PermanentError):
 
 
 class NotAllAsked(TransientError):
-    """The attempt ran out of time."""
+    """The attempt's time was up before all audiences were tried."""
 
     def __init__(self) -> None:
         super().__init__("Not all audiences could be asked in time. The others are asked by the next attempt.")

@@ -35,7 +35,7 @@ class AudienceCalls:
         return self._transport.fetch(call, ListEntry).audience()
 
     def merge_fields(self, list_id: str) -> tuple[MergeField, ...]:
-        """Return the merge fields of the audience."""
+        """Return the merge fields of the audience. Raises `AudienceGone` if the account does not have the audience."""
         params = {"fields": "merge_fields.tag,merge_fields.required,merge_fields.merge_id,total_items"}
         task = f"reading the merge fields of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/merge-fields", task, params, gone=AudienceGone)

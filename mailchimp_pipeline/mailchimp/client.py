@@ -54,7 +54,7 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
         return self._transport.one_slot()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the HTTP connections."""
         self._transport.close()
 
     def __enter__(self) -> Self:

@@ -1,26 +1,26 @@
-"""The errors of Mailchimp calls. `error_classification` decides which of them an answer is.
+"""The errors of Mailchimp calls. `error_classification` chooses the error for an answer.
 
 TransientError
-└── MailchimpAway          asking again later may work; `retry_after` where Mailchimp named a time
-    ├── Throttled          too many calls at once; had no effect
-    ├── TimedOut           no answer in time; may have had its effect
-    └── Unavailable        unreachable or broken; may have had its effect
-        ├── BrokenOff      an answer that ended early, or is none
-        ├── Incomplete     a listing that gave less than it announced
-        └── NobodyThere    nothing listens at the sandbox's address; had no effect
+└── MailchimpAway          a later attempt may succeed; `retry_after` has Mailchimp's pause, if it sent one
+    ├── Throttled          too many calls; without effect
+    ├── TimedOut           no answer in time; the call may have had its effect
+    └── Unavailable        unreachable or broken; the call may have had its effect
+        ├── BrokenOff      the answer is cut off or malformed
+        ├── Incomplete     a listing has fewer entries than announced
+        └── NobodyThere    nothing listens at the sandbox's address; without effect
 PermanentError
-├── KeyRefused             the key is wrong, disabled or revoked
+├── KeyRefused             the API key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
 │   └── NotPermitted       the key's user may not do this
-├── NotFound               Mailchimp does not have the thing
+├── NotFound               Mailchimp does not have the resource
 │   ├── AudienceGone
 │   └── CampaignGone
-├── Redirected             the address of the API leads elsewhere
-│   └── NotTheApi          what answers there is something else
-└── Rejected               the request is understood and refused: `title`, `fields`
-    ├── NotPossible        not with the thing as it is now (HTTP 405)
-    ├── MemberExists       the audience has the address already
-    └── MemberRefused      Mailchimp does not take this contact: `rejection`
+├── Redirected             the URL of the API redirects elsewhere
+│   └── NotTheApi          the URL belongs to another server
+└── Rejected               Mailchimp refused the request: `title`, `fields`
+    ├── NotPossible        the resource's state does not allow it (HTTP 405)
+    ├── MemberExists       the audience already has the address
+    └── MemberRefused      Mailchimp refused the contact: `rejection`
 """
 
 from typing import ClassVar

@@ -150,7 +150,7 @@ class Transport:
                 self._held.slot = False
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the HTTP connections."""
         self._session.close()
 
     def _slot(self) -> AbstractContextManager[None]:

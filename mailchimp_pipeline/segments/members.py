@@ -51,7 +51,7 @@ class MassDeparture(PermanentError):
 
 
 def is_mass_departure(before: int, leaving: int) -> bool:
-    """Return whether so many members leave that a person should confirm it: more than half, and more than `_FEW`."""
+    """Return whether a person should confirm the departures: more than half of the members, and more than two."""
     return leaving > _FEW and 2 * leaving > before
 
 

@@ -129,7 +129,7 @@ class Resources:
 
     @property
     def database_url(self) -> str:
-        """The database's URL, with its password."""
+        """The database URL, with its password."""
         return _database_url(self.settings)
 
     @cached_property

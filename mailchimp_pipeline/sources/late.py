@@ -25,7 +25,7 @@ class LateSource:
         return self._source.read(relation, organisation_id)
 
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
-        """Return the rows of one contact."""
+        """Return the rows of one contact, as the source's `find` does."""
         return self._source.find(relation, organisation_id, entity_id)
 
     def describe(self, relation: EntityType) -> RelationVersion:

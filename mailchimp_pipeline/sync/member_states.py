@@ -1,10 +1,10 @@
-"""The status of a member in an audience, as we know it, and how it changes.
+"""The known status of an audience's member, its transitions, and the actions that it allows.
 
-Three things are kept apart: what the source wants (`segment_members`, `audience_members.leaving`), what Mailchimp said
-last (`audience_members.status`, this file), and what Mailchimp rejected last (`rejected_contacts`). A rejected change
-therefore never keeps a contact from leaving, moving, opting out or being erased.
+Three facts are stored apart. `segment_members` and `audience_members.leaving` have what the source wants,
+`audience_members.status` has what Mailchimp reported last, and `rejected_contacts` has what Mailchimp rejected last. A
+rejected change therefore never keeps a contact from leaving, moving, opting out or being erased.
 
-| known status    | Mailchimp says `archived` | says any other status | says it has no member | we archive it |
+| known status    | Mailchimp reports `archived` | reports another status | reports no member   | we archive it |
 |-----------------|---------------------------|-----------------------|-----------------------|---------------|
 | absent (null)   | archived                  | that status           | absent                | impossible    |
 | subscribed      | archived                  | that status           | absent                | removed       |
@@ -15,12 +15,12 @@ therefore never keeps a contact from leaving, moving, opting out or being erased
 | archived        | archived                  | that status           | absent                | archived      |
 | removed         | removed, or archived where the member changed later    | that status | absent | removed |
 
-What Mailchimp says is always taken over, also where nobody expected it, unless it is older than what is known.
-`removed` is a member whom we archived because it left every segment: it is added again when a segment wants it.
-`archived` is one whom an administrator archived: it is left alone. A contact who signs up again after it unsubscribed
-has left until it confirms; only where answers to a push are missing we may have asked it ourselves.
+A report changes the known status unless it is older than the previous report. A `removed` member was archived by the
+pipeline because it left every segment, and is added again if a segment has it again. An `archived` member was archived
+by an administrator, and is left alone. A contact who unsubscribed and signs up again stays unsubscribed until it
+confirms, unless answers to a push are missing: then the pipeline may have sent the request to confirm.
 
-What may be done in which status:
+Allowed actions:
 
 | action                                         | allowed in                |
 |------------------------------------------------|---------------------------|

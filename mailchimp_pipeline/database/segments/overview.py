@@ -25,7 +25,7 @@ _ABANDONED = (
 
 @dataclass(frozen=True, slots=True)
 class SegmentName:
-    """A segment's ids and name."""
+    """The ids and the name of a segment."""
 
     organisation_id: str
     id: str
