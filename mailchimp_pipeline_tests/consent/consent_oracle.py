@@ -647,11 +647,12 @@ class ConsentOracle:
         """Tell whether a change at Mailchimp came between the reading right before a call and the call."""
         there = [each for each in self._calls.values() if each.list_id == call.list_id and each.number < call.number]
         ended = [each for each in there if self._ends.get(each.number, call.number) < call.number]
-        before = [self._ends[e.number] for e in ended if _reads_members(e) and self._ends[e.number] <= said.position]
-        if not before:
+        reads = [each for each in ended if _reads_members(each)]
+        if not any(self._ends[each.number] <= said.position for each in reads):
             return False
-        between = [each for each in ended if self._ends[each.number] > max(before) and each.method != "GET"]
-        after = [each for each in ended if each.number > said.position and _reads_members(each)]
+        last_read = max(self._ends[each.number] for each in reads)
+        between = [each for each in ended if each.number > last_read and each.method != "GET"]
+        after = [each for each in reads if each.number > said.position]
         # Between that reading and the call nothing else is done, least of all at another audience.
         elsewhere = [
             each
@@ -675,7 +676,7 @@ class ConsentOracle:
             if status not in MAILED or not self._is_ours(list_id, key):
                 continue
             holders = self.holders(list_id, key)
-            if any(self.is_erased(each, holders, key) is YES for each in self.erasures):
+            if any(key in each.keys and self.is_erased(each, holders, key) for each in self.erasures):
                 # It is deleted, as soon as nothing else has the audience; the steady state shows whether it was.
                 continue
             is_asked = (list_id, key) in process.asked

@@ -396,3 +396,37 @@ def test_a_merge_field_that_was_made_anew_meanwhile_is_sent_again(scenario: Cons
     member = scenario.find(NEWS, HERS)
     assert member is not None
     assert member.merge_fields["LNAME"] == "Byron"
+
+
+# Members whom the pipeline did not bring.
+
+
+def sign_up_and_change_the_address(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    scenario.at_mailchimp("sign_up", OTHER, HERS)
+    scenario.days_pass()
+    scenario.change_address(OTHER, HERS, OWN)
+    scenario.days_pass()
+
+
+@pytest.mark.parametrize("withdraw", ["here", "in another audience"])
+def test_a_withdrawal_reaches_a_member_that_signed_up_and_then_gave_mailchimp_another_address(
+    scenario: ConsentScenario, withdraw: str
+) -> None:
+    sign_up_and_change_the_address(scenario)
+    if withdraw == "here":
+        scenario.opt_out(ANN)
+    else:
+        scenario.at_mailchimp("unsubscribe_by_link", NEWS, HERS)
+    scenario.days_pass()
+    assert scenario.status(OTHER, OWN) is Status.UNSUBSCRIBED
+
+
+@pytest.mark.parametrize("act", ["unsubscribe_by_link", "complain"])
+def test_a_withdrawal_of_a_member_that_signed_up_and_then_changed_its_address_counts_for_the_former_one(
+    scenario: ConsentScenario, act: str
+) -> None:
+    sign_up_and_change_the_address(scenario)
+    scenario.at_mailchimp(act, OTHER, OWN)
+    scenario.days_pass()
+    assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED

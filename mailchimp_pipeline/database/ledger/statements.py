@@ -36,9 +36,11 @@ REPORTED: LiteralString = """
 
 _REPORTED_AND_KNOWN: LiteralString = f"""
     ({REPORTED}) as reported
-    -- In an order that one index alone has: so PostgreSQL takes that one.
+    -- The order makes PostgreSQL use the index that has it.
     left join lateral (
-        select every.subscriber_hash, every.status, every.changed_at, every.contact_id from audience_members as every
+        select every.subscriber_hash, every.status, every.changed_at, every.contact_id, every.entity_id,
+            every.replaced_hash
+        from audience_members as every
         where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = %(list_id)s
             and every.subscriber_hash between reported.subscriber_hash and reported.subscriber_hash
         order by every.subscriber_hash limit 1
@@ -78,7 +80,7 @@ _FIRST_OF_ALL = """
     from segment_members as member
     join contact_segments as segment
         on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
-    -- A limit keeps it a lookup for each: by the primary key, however little PostgreSQL expects to find.
+    -- The limit makes PostgreSQL look up each member by the primary key.
     cross join lateral (
         select from segment_members as ours
         where ours.segment_id = %(segment_id)s and ours.subscriber_hash = member.subscriber_hash
@@ -155,14 +157,14 @@ with given as (
         as given (subscriber_hash, entity_type, entity_id)
 )
 select
-    -- A member whom we archived because it left is to us as one who was never there; a contact whom an administrator
-    -- archived at an address that the source does not have any more, was archived.
+    -- A member that the pipeline archived counts as absent. A contact that an administrator archived under its former
+    -- address counts as archived.
     coalesce(
         nullif(known.status, 'removed'),
         case when known.subscriber_hash is null and theirs.was_archived then 'archived' end
     ) as known_status,
     known.member_id,
-    -- No withdrawal is in force, or the contact would be no member of the segment.
+    -- Members of a segment have no withdrawal in force, so any opt-in is enough.
     case when known.status = 'unsubscribed' and (
         exists (
             select from email_preferences as preference
@@ -193,7 +195,7 @@ left join lateral (
         select every.subscriber_hash as former, every.member_id as former_id, every.pushed_at,
             every.replaced_hash is not distinct from given.subscriber_hash as is_own,
             every.status = 'archived' as was_archived,
-            -- Whatever became of it there, and whoever is there at this one: the contact gave it in place of this one.
+            -- The contact replaced this address at Mailchimp, whatever its status under the other address is.
             every.replaced_hash is not distinct from given.subscriber_hash
                     and every.status is not null and every.status <> 'removed'
                 or (known.subscriber_hash is null or known.status is null)
@@ -273,7 +275,7 @@ select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about c
             and every.subscriber_hash = about.subscriber_hash offset 0
     ) as there
     union all
-    -- At an address of its own: this is its address in the source.
+    -- Members who replaced the source's address at Mailchimp.
     select * from audience_members as theirs
     where theirs.organisation_id = %(organisation_id)s and theirs.replaced_hash = about.subscriber_hash
 ) as known
@@ -289,10 +291,10 @@ where mailchimp_list_id = %(list_id)s order by subscriber_hash
 LEAVERS = sql.SQL(f"""
 select known.subscriber_hash, known.contact_id, known.member_id from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-    -- Mailchimp archives no member who has yet to confirm: it leaves once it has.
+    -- Mailchimp does not archive pending members. They are archived once they have confirmed.
     and known.leaving and known.first_pushed_at is not null and known.status = 'subscribed'
     and not exists ({LIVE_MEMBER})
-    -- A contact who only has another address keeps the former one until Mailchimp e-mails the other.
+    -- A former address stays until the contact is subscribed under its new one.
     and not exists (
         select from segment_members as member
         join contact_segments as segment
@@ -311,11 +313,11 @@ order by known.subscriber_hash
 
 
 def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
-    """Return SQL for the source's address that the contact replaced with a new one at Mailchimp.
+    """Return SQL for the address that the member replaced with a new one at Mailchimp.
 
-    Null if the member's contact is unknown, or if the source has the new address too.
+    A withdrawal for one of the two addresses is for both. Null if the source has the new address for the same contact.
     """
-    return f"""case when {known}.entity_id is not null and not exists (
+    return f"""case when not exists (
         select from segment_members as wanted where wanted.organisation_id = {known}.organisation_id
             and wanted.mailchimp_list_id = {known}.mailchimp_list_id and wanted.subscriber_hash = {new}
             and (wanted.entity_type, wanted.entity_id) = ({known}.entity_type, {known}.entity_id)
@@ -363,7 +365,7 @@ that row to contacts who have the address in the source only."""
 
 _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
 
-_NOT_RECORDED: LiteralString = """not exists (
+_NOT_RECORDED: LiteralString = """about.subscriber_hash is not null and not exists (
     select from consent_statements as recorded
     where recorded.organisation_id = %(organisation_id)s and recorded.subscriber_hash = about.subscriber_hash
         and recorded.mailchimp_list_id = %(list_id)s and recorded.stated_at = about.changed_at
@@ -372,10 +374,15 @@ _NOT_RECORDED: LiteralString = """not exists (
 """Whether the withdrawal `about` is new. A repeated report must not withdraw the consent of a contact who opted in
 since."""
 
+_ADDRESSES: LiteralString = """
+    unnest(array[reported.subscriber_hash, case when known.entity_id is null then known.replaced_hash end])
+"""
+"""The addresses of a withdrawal: the member's, and if its contact is unknown, also the one that it replaced."""
+
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
 from (
-    select reported.subscriber_hash, coalesce(reported.changed_at, %(at)s) as changed_at, reported.channel
+    select {_ADDRESSES} as subscriber_hash, coalesce(reported.changed_at, %(at)s) as changed_at, reported.channel
     from {_REPORTED_AND_KNOWN}
     where reported.status = 'unsubscribed' and (
         known.status is distinct from 'unsubscribed' and coalesce(reported.changed_at >= known.changed_at, true)
@@ -393,7 +400,7 @@ from (
     select reported.subscriber_hash, reported.changed_at from {_REPORTED_AND_KNOWN}
     where reported.status = 'subscribed' and known.status = 'unsubscribed' and reported.changed_at > known.changed_at
         and (reported.contact_id is null or known.contact_id is null or reported.contact_id = known.contact_id)
-        -- We may have subscribed them ourselves, and the answer was lost.
+        -- The pipeline may have subscribed them, and the answer was lost.
         and not {PUSH_UNFINISHED}
 ) as about {_CONTACTS_OF}
 where exists (select from ({WITHDRAWALS_AT_ADDRESS}) as withdrawn where withdrawn.mailchimp_list_id = %(list_id)s)
@@ -403,7 +410,9 @@ order by about.changed_at, about.subscriber_hash
 
 WITHDRAWALS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
-from ({REPORTED}) as about {_CONTACTS_AND_ADDRESS}
+from (
+    select {_ADDRESSES} as subscriber_hash, reported.changed_at, reported.channel from {_REPORTED_AND_KNOWN}
+) as about {_CONTACTS_AND_ADDRESS}
 where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
@@ -422,7 +431,7 @@ insert into audience_members as known (
 select %(organisation_id)s, %(list_id)s, reported.subscriber_hash, reported.member_id, reported.status,
     reported.changed_at, reported.contact_id, ours.entity_type, ours.entity_id
 from ({REPORTED}) as reported
--- The contact of a member who was sent, and whose answer was lost, must be known when the contact opts out.
+-- If the answer of a push was lost, the member's contact must still be known, for an opt-out.
 left join lateral (
     select entity_type, entity_id from (
         select * from segment_members as every
@@ -434,7 +443,7 @@ left join lateral (
 ) as ours on true
 order by reported.subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
-    -- A leaver who was subscribed and is archived, was archived by us, and the answer was lost.
+    -- The pipeline archived this leaver, and the answer was lost.
     status = case
         when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and {PUSH_UNFINISHED}
             then 'removed'

@@ -87,8 +87,8 @@ class AudienceMemberRow(Row):
     `status` is null if the audience is known not to have the address. `member_id` is Mailchimp's id for paths, null if
     it is the hash. `contact_id` is Mailchimp's id that stays the same if the address changes. `digest` is the hash of
     the data that Mailchimp accepted. Entity type and id are null if no contact has the address. `replaced_hash` is the
-    source's address that the contact replaced with this one at Mailchimp. `leaving` is set if the contact left a
-    segment that archives leavers. `changed_at` is by Mailchimp's clock.
+    address that the member replaced with this one at Mailchimp. `leaving` is set if the contact left a segment that
+    archives leavers. `changed_at` is by Mailchimp's clock.
     """
 
     __tablename__ = "audience_members"
