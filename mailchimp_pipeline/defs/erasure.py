@@ -4,6 +4,7 @@ What does not belong here: the steps of an erasure, and when it is due (`mailchi
 """
 
 # The types of Dagster's decorators and job factories are partly unknown.
+# pyright: reportUnknownMemberType=false
 
 import hashlib
 from collections import Counter

@@ -1,6 +1,7 @@
 """The jobs. Each runs in one process, because the work mostly waits for the network."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
+# pyright: reportUnknownMemberType=false
 
 import dagster as dg
 

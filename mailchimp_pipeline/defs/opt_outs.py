@@ -5,6 +5,7 @@ the API could not push because Mailchimp did not answer.
 """
 
 # The types of Dagster's decorators and job factories are partly unknown.
+# pyright: reportUnknownMemberType=false
 
 import dagster as dg
 

@@ -1,6 +1,7 @@
 """The schedules, in UTC."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
+# pyright: reportUnknownMemberType=false
 
 from collections.abc import Iterator
 

@@ -1,6 +1,7 @@
 """The sensors: for sync requests, and for runs that stopped early."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
+# pyright: reportUnknownMemberType=false
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

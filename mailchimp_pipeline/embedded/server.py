@@ -37,7 +37,8 @@ DAGSTER_DATABASE = "dagster"
 _PORT = 5432
 _SETTINGS = {
     "listen_addresses": "",
-    # Relative to the data directory, where the server runs. So the path is never too long.
+    # Relative to the data directory, where the server runs. The path is never too long, and stays valid if a directory
+    # above becomes inaccessible.
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
     "port": _PORT,

@@ -275,7 +275,7 @@ select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about c
             and every.subscriber_hash = about.subscriber_hash offset 0
     ) as there
     union all
-    -- Members who replaced the source's address at Mailchimp.
+    -- Members who replaced the address of the source at Mailchimp.
     select * from audience_members as theirs
     where theirs.organisation_id = %(organisation_id)s and theirs.replaced_hash = about.subscriber_hash
 ) as known
@@ -431,7 +431,7 @@ insert into audience_members as known (
 select %(organisation_id)s, %(list_id)s, reported.subscriber_hash, reported.member_id, reported.status,
     reported.changed_at, reported.contact_id, ours.entity_type, ours.entity_id
 from ({REPORTED}) as reported
--- If the answer of a push was lost, the member's contact must still be known, for an opt-out.
+-- If the answer of a push was lost, the contact of the member must still be known, for an opt-out.
 left join lateral (
     select entity_type, entity_id from (
         select * from segment_members as every
