@@ -1,1 +1,1 @@
-"""Employees and vendors of many organisations, kept in step with their Mailchimp audiences."""
+"""Sync the employees and vendors of many organisations into their Mailchimp audiences."""

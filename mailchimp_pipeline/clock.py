@@ -1,12 +1,12 @@
-"""What tells the time. Who needs it is handed a `Clock`; the core never looks at one by itself."""
+"""The clock. Functions that need the time take a `Clock`, so that tests can set it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Returns the time, with its zone."""
+"""Returns the current time with its time zone."""
 
 
 def utc_now() -> datetime:
-    """Return the time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -1,6 +1,6 @@
-"""What a Mailchimp API key says by its form, and where the API of its data centre is.
+"""The format of Mailchimp's API keys, and the URL of the API.
 
-What does not belong here: asking Mailchimp about a key (`mailchimp`), storing one (`database`).
+What does not belong here: calls with a key (`mailchimp`), storing keys (`database`).
 """
 
 import re
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 from mailchimp_pipeline.errors import PermanentError
 
 API_ROOT: Final = "https://{data_center}.api.mailchimp.com/3.0"
-"""Mailchimp's own API, for any data centre."""
+"""The URL of Mailchimp's API."""
 
-# A key has 32 characters before its data centre; 128 leave room for a longer kind and keep out a pasted file.
+# A key has 32 characters before its data centre. The limit of 128 allows longer keys, but not a pasted file.
 _KEY: Final = re.compile(r"([0-9A-Za-z]{1,128})-(us[0-9]{1,3})")
 _SAMPLE: Final = "sample"
-"""What keys of the sample organisations begin with. Mailchimp's own are hexadecimal: none ever does."""
+"""The prefix of the sample organisations' keys. Mailchimp's keys are hexadecimal and never have it."""
 _DATA_CENTER: Final = re.compile(r"us[0-9]{1,3}")
 
 
 class MalformedApiKey(PermanentError):
-    """The text is no Mailchimp API key. Says nothing of the text itself."""
+    """The text is not a Mailchimp API key. The error does not contain the text."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,14 +32,14 @@ class MalformedApiKey(PermanentError):
 
 
 class UnusableApiRoot(PermanentError):
-    """The configured address of the API must not be given a key."""
+    """The configured URL of the API is invalid or would expose the API key."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The address of Mailchimp's API cannot be used: {why}. Correct MAILCHIMP_API_ROOT.")
 
 
 class SampleKeyKept(PermanentError):
-    """A key of the sample organisations was to be sent to somebody else than the sandbox."""
+    """A sample organisation's key must not be sent to any server but the sandbox."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ class SampleKeyKept(PermanentError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ApiKey:
-    """A key of the right form. Only `reveal` gives it away: not its text, its repr, a log line or a pickle."""
+    """A Mailchimp API key. Only `reveal` shows it: its text and repr do not, and it cannot be pickled."""
 
     _text: str = field(repr=False)
 
@@ -60,30 +60,30 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> "ApiKey":
-        """Return the key that `text` is, to the letter. Raises `MalformedApiKey`."""
+        """Return the text as a key. Raises `MalformedApiKey`, also for surrounding blanks."""
         return cls(text)
 
     @property
     def data_center(self) -> str:
-        """The data centre the key belongs to, such as us6."""
+        """The data centre in the key, such as us6."""
         return self._text.rpartition("-")[2]
 
     @property
     def hint(self) -> str:
-        """The last four characters before the data centre, by which a person tells keys apart.
+        """The last four characters before the data centre, by which users distinguish keys.
 
-        Of a key too short to keep anything secret that way, at most its last half.
+        A short key has a hint of at most half its characters.
         """
         secret = self._text.rpartition("-")[0]
         return secret[len(secret) - min(4, len(secret) // 2) :]
 
     @property
     def is_sample(self) -> bool:
-        """Whether it is a key of the sample organisations, good for the sandbox alone."""
+        """Whether the key belongs to a sample organisation and is for the sandbox only."""
         return self._text.startswith(_SAMPLE)
 
     def reveal(self) -> str:
-        """Return the key itself."""
+        """Return the key as text."""
         return self._text
 
     def __repr__(self) -> str:
@@ -94,9 +94,9 @@ class ApiKey:
 
 
 def api_root(template: str, data_center: str) -> str:
-    """Return the API's address without a slash at its end, `{data_center}` filled in where the template has it.
+    """Return the URL of the API, without a slash at the end, with the data centre in place of `{data_center}`.
 
-    Raises `UnusableApiRoot` for an address to which a key would travel readably, or that is none.
+    Raises `UnusableApiRoot` for an invalid URL, and for plain HTTP to another machine.
     """
     if not _DATA_CENTER.fullmatch(data_center):
         raise UnusableApiRoot("the data centre is not of the form us6")
@@ -107,9 +107,9 @@ def api_root(template: str, data_center: str) -> str:
 
 
 def root_for(api_key: ApiKey, template: str) -> str:
-    """Return the API's address for a key, as `api_root` does. Raises `SampleKeyKept`, too."""
+    """Return the URL of the API for a key. Raises `UnusableApiRoot` and `SampleKeyKept`."""
     root = api_root(template, api_key.data_center)
-    # In the clear goes only what stays on this machine, as the sandbox does.
+    # Plain HTTP stays on this machine, where the sandbox is.
     if api_key.is_sample and not root.startswith("http://"):
         raise SampleKeyKept
     return root

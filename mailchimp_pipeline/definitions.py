@@ -1,4 +1,4 @@
-"""The code location: `build_definitions` lists everything that Dagster loads."""
+"""The code location that Dagster loads."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ from mailchimp_pipeline.defs.sensors import SENSORS
 
 
 def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
-    """Return the definitions over these resources, or what makes them.
+    """Return the definitions with these resources, given as objects or as Dagster resources.
 
     `pipeline` is a `services.pipeline.Pipeline`, `campaigns` a `services.refresh_campaigns.CampaignRefresh`,
     `erasures` an `erasure.Erasures`, `retention` a `services.apply_retention.ApplyRetention`.

@@ -1,8 +1,8 @@
-"""What can go wrong in a way that a person can act on.
+"""The expected errors, which a person can act on.
 
-The text of a `PipelineError` says what failed, on which thing, and what to do next; it holds no
-address, no name and no key, so it may be logged and, without its place, stored on a segment and shown.
-Adapters derive their own errors from it; anything else that is raised is a defect.
+The text of a `PipelineError` says what failed and what to do next. It contains no address, name or key, so it may be
+logged, and without its place stored on a segment and shown. Adapters derive their errors from these classes. Any other
+exception is a defect.
 """
 
 import re
@@ -11,10 +11,10 @@ _PLACE = re.compile(r" \[about [^\]]*\]")
 
 
 class PipelineError(Exception):
-    """A failure that is foreseen: its text is safe to log and says what to do.
+    """An expected error. Its text says what to do, and is safe to log.
 
-    `place` is for those alone who operate the pipeline, such as a path, a host or the id of a key: it ends the text,
-    and `without_places` takes it off for everybody else.
+    `place` is for operators only, such as a path, a host or the id of a key. It is added at the end of the text, and
+    `without_places` removes it.
     """
 
     def __init__(self, text: str = "", *, place: str | None = None) -> None:
@@ -22,17 +22,17 @@ class PipelineError(Exception):
 
 
 class TransientError(PipelineError):
-    """May go away by itself: asking again later is worth it."""
+    """An error that may disappear without a change. A later attempt may succeed."""
 
 
 class Interrupted(TransientError):
-    """Our own work was cut off, as by a restart of a database or a file that is being written: it can begin again."""
+    """The work was interrupted, for example by a restart of a database, or by a file that is being written."""
 
 
 class PermanentError(PipelineError):
-    """Stays until a person changes something: asking again is not worth it."""
+    """An error that stays until a person changes something."""
 
 
 def without_places(text: str) -> str:
-    """Return the text of errors, such as a segment's `last_error`, as those may read it whose contacts it is about."""
+    """Return the text of errors without their places, for the organisation's users."""
     return _PLACE.sub("", text)

@@ -1,7 +1,7 @@
-"""Log lines as JSON, one per event, from structlog and from the standard library's loggers, in every process.
+"""JSON log lines from structlog and the standard library's loggers, in every process.
 
-Each line has the ids that `structlog.contextvars` binds: organisation, segment, run and request. For an exception it
-has types and frames, and the text of our own errors only: other texts may quote an address, a name or a key.
+Each line has the ids that `structlog.contextvars` binds: organisation, segment, run and request. An exception is logged
+with types and frames, and with its text if it is a `PipelineError`; other texts may quote an address, a name or a key.
 What does not belong here: which events are logged.
 """
 
@@ -30,7 +30,7 @@ _SHARED: tuple[Processor, ...] = (
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return a logger whose lines go where the standard library's logger of that name sends them."""
+    """Return a structlog logger that writes to the standard library's logger of this name."""
     processors = [structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter]
     wrapped = structlog.wrap_logger(
         logging.getLogger(name), processors=processors, wrapper_class=structlog.stdlib.BoundLogger
@@ -54,29 +54,32 @@ def _as_json(handler: logging.Handler) -> logging.Handler:
 
 
 def configure_logging(stream: TextIO | None = None) -> None:
-    """Send all log lines of this process to the stream (standard error), as JSON."""
+    """Write all log lines of this process to the stream (by default standard error) as JSON."""
     logging.basicConfig(handlers=[json_handler(stream or sys.stderr)], level=logging.INFO, force=True)
-    # Its warnings of retries quote paths, which hold the hashes of addresses.
+    # urllib3's warnings of retries quote paths, which have hashes of addresses.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _StandardErrorHandler(logging.StreamHandler[TextIO]):
-    """Writes to what is standard error at the moment: Dagster and tests put another stream in its place."""
+    """Writes to the current standard error, which Dagster and tests replace."""
 
     @property
     def stream(self) -> TextIO:
-        """Where the lines go."""
+        """The current standard error."""
         return sys.stderr
 
     @stream.setter
     def stream(  # pyright: ignore[reportIncompatibleVariableOverride] - a property, to be read each time
         self, _stream: TextIO
     ) -> None:
-        """Keep none."""
+        """Ignore the stream."""
 
 
 def log_our_lines() -> None:
-    """Send our own log lines to standard error, as JSON; Dagster's stay as they are. May be called again and again."""
+    """Write this project's log lines to standard error as JSON. Dagster's lines stay the same.
+
+    Repeated calls do nothing.
+    """
     log = logging.getLogger("mailchimp_pipeline")
     if any(isinstance(one, _StandardErrorHandler) for one in log.handlers):
         return
@@ -85,7 +88,7 @@ def log_our_lines() -> None:
 
 
 def _without_texts(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Put what is safe to read in an exception's place."""
+    """Replace an exception with its types, frames, and safe texts."""
     raised = event.pop("exc_info", None)
     event.pop("stack_info", None)
     exception = raised if isinstance(raised, BaseException) else _exception(raised)
@@ -95,14 +98,14 @@ def _without_texts(_logger: object, _method: str, event: EventDict) -> EventDict
 
 
 def _exception(info: object) -> BaseException | None:
-    """Return the exception of a logging call's `exc_info`: a triple, or true for the one being handled."""
+    """Return the exception of a logging call's `exc_info`: a triple, or true for the exception being handled."""
     if isinstance(info, tuple):
         return cast("tuple[object, BaseException | None, object]", info)[1]
     return sys.exc_info()[1] if info else None
 
 
 def _chain(exception: BaseException) -> Generator[BaseException]:
-    """Yield an exception, and what it was raised from."""
+    """Yield an exception and its causes."""
     current: BaseException | None = exception
     while current is not None:
         yield current

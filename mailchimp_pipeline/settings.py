@@ -1,7 +1,7 @@
-"""The environment, read once, as one frozen object: every variable, what it may hold and its default.
+"""The settings, read once from the environment into a frozen object.
 
-What does not belong here: making the keys that are missing on one machine (`embedded`), connecting to anything.
-`.env.example` lists the same variables for people; a test holds the two together.
+`.env.example` lists the same variables; a test compares both. What does not belong here: creating missing keys
+(`embedded`), connecting to anything.
 """
 
 import os
@@ -30,14 +30,14 @@ from mailchimp_pipeline.errors import PermanentError
 _PACKAGE_PARENT = Path(__file__).resolve().parent.parent
 
 PROJECT_ROOT = _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").exists() else Path.cwd()
-"""The checkout; the working directory where the package is installed without one."""
+"""The directory of the checkout, or the working directory if the package is installed without one."""
 
 TOKEN_SECRET_LENGTH = 32
-"""Least characters of a token secret: HS256 wants a key as long as its hash, a shorter one can be guessed."""
+"""The minimum length of a token secret. HS256 needs a key as long as its hash; a shorter one can be guessed."""
 
 
 class SettingsError(PermanentError):
-    """The environment cannot be used; the text names the variables and what to write, never what stands in them."""
+    """The environment is invalid. The error names the variables and valid values, but not the invalid values."""
 
 
 def _invalid(problem: str) -> PydanticCustomError:
@@ -57,14 +57,14 @@ def _database_url(driver: str) -> AfterValidator:
 def _token_secret(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < TOKEN_SECRET_LENGTH:
         raise _invalid(f"must have at least {TOKEN_SECRET_LENGTH} characters; `openssl rand -base64 32` makes one")
-    # Whoever has a public key could sign with it, if it were taken for a secret.
+    # With a public key as secret, anybody who has the public key could sign tokens.
     if re.search(r"-- ?BEGIN |\b(ssh|ecdsa|sk)-[\w@.-]+ AAAA", secret.get_secret_value()):
         raise _invalid("must be a secret, not a key pair or certificate: publish the keys, and set the URL of the JWKS")
     return secret
 
 
 def _is_guarded(url: str) -> bool:
-    """Tell whether nobody on the way to the URL can read or change what is said, or there is no way."""
+    """Return whether the URL is https, or http on this machine."""
     parts = urlsplit(url)
     on_this_machine = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
     return bool(parts.hostname) and (parts.scheme == "https" or on_this_machine)
@@ -117,7 +117,7 @@ _RetentionDays = Annotated[int, Field(ge=7, le=36500)]
 
 
 class Settings(BaseModel):
-    """Every setting. `Settings()` is all defaults and reads nothing; `from_environment` reads."""
+    """All settings. `Settings()` has the defaults; `from_environment` reads the environment."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True, extra="forbid", hide_input_in_errors=True)
 
@@ -249,9 +249,9 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Return the settings that `environ` holds; the process's environment over the file `.env` where None.
+        """Return the settings in `environ`, by default the process's environment and the file `.env`.
 
-        A variable that is empty counts as not set.
+        Raises `SettingsError`. The environment has precedence over the file. An empty variable counts as not set.
         """
         given = _process_environment() if environ is None else environ
         names = VARIABLES.values()
@@ -261,12 +261,12 @@ class Settings(BaseModel):
             raise SettingsError(_explained(error)) from None
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make equal settings, secrets in the clear: for child processes only."""
+        """Return the variables for equal settings, with secrets in plain text, for child processes only."""
         return {VARIABLES[name]: _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
 
     @property
     def proxy(self) -> str | None:
-        """The URL of the proxy that leads to Mailchimp, with its password."""
+        """The URL of the proxy to Mailchimp, with its password, None if there is none."""
         return self.mailchimp_proxy.get_secret_value() if self.mailchimp_proxy else None
 
     @model_validator(mode="after")
@@ -279,11 +279,11 @@ class Settings(BaseModel):
 
 
 VARIABLES: Mapping[str, str] = {name: str(info.validation_alias) for name, info in Settings.model_fields.items()}
-"""The variable of each setting, by the setting's name."""
+"""The environment variable of each setting."""
 
 
 def _process_environment() -> Mapping[str, str]:
-    # Dagster's commands read the same file from the same place; theirs and ours must not disagree.
+    # The same file that Dagster's commands read, so that both have the same settings.
     written = dotenv_values(Path.cwd() / ".env", interpolate=False)
     return {name: text for name, text in written.items() if text is not None} | dict(os.environ)
 

@@ -1,7 +1,6 @@
-"""Campaigns: their snapshots and statuses at Mailchimp, and what a refresh changes of a tracked campaign.
+"""Campaigns: their snapshots at Mailchimp, and the changes that a refresh makes to tracked campaigns.
 
-Core: values in, values out. What does not belong here: HTTP (`mailchimp`), SQL (`database`), refreshing the campaigns
-of all organisations (`services`).
+Pure. What does not belong here: HTTP (`mailchimp`), SQL (`database`), refreshing all organisations (`services`).
 """
 
 from mailchimp_pipeline.campaigns.model import FINAL, Campaign, CampaignStatus, Figures, Stats, settling_since

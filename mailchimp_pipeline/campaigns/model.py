@@ -1,6 +1,6 @@
-"""What a tracked campaign is, in our words.
+"""A tracked campaign and its figures.
 
-What does not belong here: Mailchimp's words (`snapshots`), how the one becomes the other (`refresh`).
+What does not belong here: Mailchimp's format (`snapshots`), the conversion (`refresh`).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class CampaignStatus(StrEnum):
-    """How far a campaign has come."""
+    """The status of a campaign."""
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
@@ -21,15 +21,15 @@ class CampaignStatus(StrEnum):
 
 
 FINAL: Final = frozenset({CampaignStatus.SENT, CampaignStatus.CANCELLED})
-"""Statuses that a campaign does not leave again."""
+"""Statuses that never change again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of a campaign up to a moment. Rates are fractions of the successful deliveries, 0 to 1.
+    """The figures of a campaign at one time. Rates are fractions of the successful deliveries, 0 to 1.
 
-    `open_rate` is Mailchimp's own, in which mail programs that open everything by themselves count as readers;
-    `open_rate_without_machine_opens` leaves them out, and is None for mail from before 2024-06-22.
+    `open_rate` is Mailchimp's, which includes opens by mail programs that open every e-mail.
+    `open_rate_without_machine_opens` excludes them, and is None for mail from before 2024-06-22.
     """
 
     emails_sent: int
@@ -45,13 +45,13 @@ class Figures:
 
     @property
     def delivered(self) -> int:
-        """How many mails arrived: what the rates are fractions of."""
+        """The number of delivered e-mails, at least 0. Rates are fractions of it."""
         return max(0, self.emails_sent - self.bounces)
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A campaign's figures as one refresh found them."""
+    """The figures of a campaign at one refresh."""
 
     refreshed_at: datetime
     status: CampaignStatus
@@ -60,9 +60,10 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A tracked campaign with its latest figures, None before there were any.
+    """A tracked campaign with its latest figures, which are None before the first.
 
-    `missing_since` is when it was found deleted or archived at Mailchimp: what is known of it stays as it was.
+    `missing_since` is when the campaign was found deleted or archived at Mailchimp. Its other values then stay the
+    same.
     """
 
     id: str
@@ -84,5 +85,5 @@ class Campaign:
 
 
 def settling_since(now: datetime, settle_days: int) -> datetime:
-    """Return the moment after which a campaign must have been sent for its figures to be followed still."""
+    """Return the earliest send time of campaigns whose figures may still change."""
     return now - timedelta(days=settle_days)

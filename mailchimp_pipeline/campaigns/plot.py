@@ -1,6 +1,6 @@
-"""Open and click rates over time as a picture: a small panel a campaign, in SVG, which needs no library; and in words.
+"""Open and click rates over time, as an SVG with one panel for each campaign, and as text.
 
-What does not belong here: where the picture is shown (`defs`).
+What does not belong here: showing the plot (`defs`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from mailchimp_pipeline.campaigns.model import Campaign, Stats
 
 _COLUMNS: Final = 3
 _WIDTH, _HEIGHT = 250, 150
-"""Of a panel, in pixels."""
+"""The size of a panel in pixels."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 34, 24
 _LEGEND_HEIGHT: Final = 26
@@ -21,11 +21,11 @@ _OPENS, _CLICKS, _INK, _GRID = "#4f43dd", "#b45309", "#30303a", "#d8d8e0"
 
 
 _DASHES: Final = ' stroke-dasharray="4 3"'
-"""Of the clicks: who sees no colours tells the lines apart by it."""
+"""The dashes of the click rate, which distinguish the lines without colours."""
 
 
 def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
-    """Return the picture; each history has at least one row, the oldest first."""
+    """Return the plot as SVG. Each history has at least one row, oldest first."""
     columns = min(_COLUMNS, max(1, len(histories)))
     rows = -(-len(histories) // columns)
     width, height = columns * _WIDTH, _LEGEND_HEIGHT + rows * _HEIGHT
@@ -46,7 +46,7 @@ def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
 
 
 def rates_text(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
-    """Return the latest rates of the picture in words, for who does not see it."""
+    """Return the latest rates as text, for screen readers."""
     latest = ((_printable(campaign.title), stats[-1].figures) for campaign, stats in histories)
     return "; ".join(f"{title} {now.open_rate:.1%} opened, {now.click_rate:.1%} clicked" for title, now in latest)
 
@@ -56,7 +56,7 @@ def _panel(title: str, stats: Sequence[Stats]) -> Iterator[str]:
     opens = [row.figures.open_rate for row in stats]
     clicks = [row.figures.click_rate for row in stats]
     top = _next_tenth(max(*opens, *clicks))
-    # The database gives them in the time zone of its session.
+    # The database returns times in the time zone of its session.
     times = [row.refreshed_at.astimezone(UTC) for row in stats]
     yield f'<text x="{_LEFT}" y="20" font-size="11" font-weight="bold">{escape(_printable(shown))}</text>'
     for share in (0.0, top):
@@ -91,10 +91,10 @@ def _y(share: float, top: float) -> float:
 
 
 def _next_tenth(share: float) -> float:
-    """Return the share rounded up to a tenth, at least one: the scale that holds it."""
+    """Return the share rounded up to a tenth, 0.1 to 1: the top of the scale."""
     return next(tenth / 10 for tenth in range(1, 11) if share <= tenth / 10 or tenth == 10)
 
 
 def _printable(text: str) -> str:
-    """Return the text without what XML forbids; one such character would spoil the whole picture."""
+    """Return the text without characters that are not printable, because XML forbids some of them."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,6 +1,6 @@
-"""What a refresh changes of a tracked campaign, by what was seen of it at Mailchimp.
+"""The changes that a refresh makes to a tracked campaign.
 
-What does not belong here: asking Mailchimp (`snapshots`), writing it down (`database`).
+What does not belong here: calls to Mailchimp (`snapshots`), storage (`database`).
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ _LONGEST_WORD: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What to write down of a campaign, as it was `at` a moment.
+    """The new state of a campaign, as read at the time `at`.
 
-    `seen` is None where Mailchimp no longer has the campaign, `figures` where it has counted nothing; what was
-    known before then stays. `problem` says what a person should look at.
+    `seen` is None if Mailchimp no longer has the campaign, `figures` is None if there is no report. The former values
+    then stay. `problem` is a message for users.
     """
 
     at: datetime
@@ -40,9 +40,9 @@ class Refresh:
 
 
 def refresh(before: CampaignStatus | None, snapshot: CampaignSnapshot | None, at: datetime) -> Refresh:
-    """Return what changes of a campaign that had the status `before`, None where it is new to us.
+    """Return the refresh of a campaign that had the status `before`, None for a new campaign.
 
-    `at` is from before Mailchimp was asked. A campaign that is new must have been seen.
+    `at` is the time before the calls to Mailchimp. Raises `ValueError` for a new campaign without a snapshot.
     """
     if snapshot is None:
         if before is None:
@@ -65,7 +65,7 @@ def _status(seen: MailchimpCampaign, before: CampaignStatus | None) -> CampaignS
         return _STATUSES[seen.status]
     if seen.status == _ARCHIVED:
         return before or CampaignStatus.SENT
-    # A word that came after this was written: a status that is asked for again, so that nothing is lost by a guess.
+    # An unknown status becomes one that is refreshed again, so that a wrong guess loses nothing.
     return before or (CampaignStatus.SENDING if seen.send_time else CampaignStatus.DRAFT)
 
 
@@ -103,7 +103,7 @@ def _rate_without_machines(report: MailchimpReport, delivered: int) -> float | N
 
 
 def _rate(said: float | None, people: int, delivered: int) -> float:
-    """Return the rate that Mailchimp gives; made of the counts where it gives none, or one that is no fraction."""
+    """Return Mailchimp's rate, or the rate computed from the counts if it is missing or not between 0 and 1."""
     if said is not None and 0 <= said <= 1:
         return said
     return min(1.0, people / delivered) if delivered and people > 0 else 0.0

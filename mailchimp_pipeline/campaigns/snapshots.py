@@ -1,6 +1,6 @@
-"""Campaigns and reports as Mailchimp describes them, and how many of them are fetched at once.
+"""Campaigns and reports as Mailchimp describes them, and fetching many of them.
 
-What does not belong here: what its words mean (`refresh`), the calls themselves (`mailchimp`).
+What does not belong here: the meaning of Mailchimp's statuses (`refresh`), the calls (`mailchimp`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,12 +12,12 @@ from mailchimp_pipeline.errors import TransientError
 
 _NEVER_SENT: Final = frozenset({"save", "schedule"})
 _ONE_SECOND: Final = timedelta(seconds=1)
-"""What Mailchimp gives times to."""
+"""The resolution of Mailchimp's times."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailchimpCampaign:
-    """A campaign as Mailchimp describes it; `status` is its word."""
+    """A campaign as Mailchimp describes it. `status` is Mailchimp's status."""
 
     id: str
     status: str
@@ -28,15 +28,15 @@ class MailchimpCampaign:
 
     @property
     def may_have_report(self) -> bool:
-        """Whether mail of it may have gone out. A draft's or planned campaign's send time is only a plan."""
+        """Whether e-mail may have been sent. The send time of a draft or a scheduled campaign is only a plan."""
         return self.status not in _NEVER_SENT and (self.send_time is not None or self.status in {"sending", "sent"})
 
 
 @dataclass(frozen=True, slots=True)
 class MailchimpReport:
-    """What Mailchimp counted for a campaign. Rates are fractions, 0 to 1, where Mailchimp gives them.
+    """Mailchimp's report of a campaign. Rates are fractions, 0 to 1, None if Mailchimp does not give them.
 
-    `unique_clicks` counts clicks, one a person and link; `subscriber_clicks` the people who clicked.
+    `unique_clicks` counts each link once per person; `subscriber_clicks` counts the people who clicked.
     """
 
     id: str
@@ -57,7 +57,7 @@ class MailchimpReport:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSnapshot:
-    """A campaign as Mailchimp has it, with its report if there is one."""
+    """A campaign at Mailchimp, with its report if there is one."""
 
     campaign: MailchimpCampaign
     report: MailchimpReport | None = None
@@ -72,27 +72,27 @@ class CampaignSnapshots:
 
 
 class MailchimpCampaigns(Protocol):
-    """The campaigns of one account. Either listing may give an entry twice, and leaves none out."""
+    """The campaigns of one account. Listings may repeat an entry, but leave none out."""
 
     def campaigns(self) -> Iterable[MailchimpCampaign]:
-        """Yield all campaigns, the newest first, read page by page as they are wanted."""
+        """Yield all campaigns, newest first. Pages are read on demand."""
         ...
 
     def reports(self, *, since_send_time: datetime | None = None) -> Iterable[MailchimpReport]:
-        """Yield the reports of campaigns sent after the moment, read page by page as they are wanted."""
+        """Yield the reports of campaigns sent after the time. Pages are read on demand."""
         ...
 
     def snapshot(self, campaign_id: str) -> CampaignSnapshot | None:
-        """Return one campaign with its report; None where the account has no such campaign."""
+        """Return a campaign with its report, None if the account does not have the campaign."""
         ...
 
 
 def fetch_snapshots(account: MailchimpCampaigns, wanted: Collection[str]) -> CampaignSnapshots:
     """Return the snapshots of the wanted campaigns, by id.
 
-    Reads the newest campaigns page by page, until all are found: two requests if they are among the newest thousand.
-    A campaign on no page is fetched by its id, so that only Mailchimp's answer about it says that it does not exist.
-    If that request fails, the error is returned for this campaign, and the others are fetched all the same.
+    Pages of campaigns are read until all are found, newest first: one page is enough if they are among the newest
+    thousand. A campaign on no page is read by its id, because only Mailchimp's answer about it proves that it does not
+    exist. If that call fails with `TransientError`, the error is in the result, and the others are still read.
     """
     found: dict[str, MailchimpCampaign] = {}
     for campaign in account.campaigns():
@@ -120,7 +120,7 @@ def _singly(
 
 
 def _reports(account: MailchimpCampaigns, of: Collection[MailchimpCampaign]) -> Mapping[str, MailchimpReport]:
-    """Return the reports there are of these campaigns, by their ids."""
+    """Return the existing reports of these campaigns, by campaign id."""
     if not of:
         return {}
     wanted = {campaign.id for campaign in of}
@@ -135,5 +135,5 @@ def _reports(account: MailchimpCampaigns, of: Collection[MailchimpCampaign]) -> 
 
 def _just_before_the_first(of: Collection[MailchimpCampaign]) -> datetime | None:
     times = [campaign.send_time for campaign in of if campaign.send_time is not None]
-    # Mailchimp gives what was sent after a moment, not at it.
+    # Mailchimp's filter excludes the time itself.
     return min(times) - _ONE_SECOND if len(times) == len(of) else None

@@ -1,6 +1,6 @@
-"""The command `mailchimp-pipeline`, and how it shows results.
+"""The command `mailchimp-pipeline`, and how it prints results.
 
-What does not belong here: what a command does (`services`, `doctor`, `local`).
+What does not belong here: what commands do (`services`, `doctor`, `local`).
 """
 
 from mailchimp_pipeline.cli.commands import app

@@ -1,6 +1,7 @@
-"""The commands. Each parses, calls, prints; a foreseen failure prints its text, exit 1.
+"""The commands. Each parses its arguments, calls a function, and prints the result.
 
-What does not belong here: what a command does (`services`, `doctor`, `local`), waiting for Dagster (`sync`).
+A `PipelineError` is printed as its text, with exit code 1. What does not belong here: what commands do (`services`,
+`doctor`, `local`), waiting for Dagster (`sync`).
 """
 
 import os
@@ -33,13 +34,13 @@ app.add_typer(erasures, name="erasures")
 
 _WIDTH_OF_A_FILE = 160
 
-# Into a file or a pipe rich would break tables at 80 characters.
+# In a file or a pipe, rich would use 80 characters, too few for tables.
 out = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 err = Console(stderr=True)
 
 
 class TokenRole(StrEnum):
-    """What a token's holder may do: look, also change, also connect and erase."""
+    """The role of a token: a viewer reads, an editor also changes, an admin also connects and erases."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -47,7 +48,7 @@ class TokenRole(StrEnum):
 
 
 class NoTokenSecret(PermanentError):
-    """There is no secret to sign a token with."""
+    """The secret that signs tokens is not set."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -57,11 +58,11 @@ class NoTokenSecret(PermanentError):
 
 
 def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Print a foreseen failure as its text, without a stack."""
+    """Print a `PipelineError` as its text, without a stack, and exit with code 1."""
 
     @wraps(command)
     def explained(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        # What a command writes, and what is started by it, is for its user alone.
+        # Files that the command and its children write are for the user only.
         os.umask(0o077)
         try:
             command(*args, **kwargs)

@@ -1,6 +1,6 @@
-"""`mailchimp-pipeline reconcile`: prints what was corrected after an older database was restored.
+"""`mailchimp-pipeline reconcile`: print the corrections after the restore of an older database.
 
-What does not belong here: correcting it (`services.reconcile_audiences`), restoring (`docs/backup.md`).
+What does not belong here: the corrections (`services.reconcile_audiences`), the restore (`docs/backup.md`).
 """
 
 from contextlib import closing
@@ -16,7 +16,7 @@ from mailchimp_pipeline.settings import Settings
 def reconcile_and_print(
     console: Console, organisation_id: str | None, *, dry_run: bool, settings: Settings | None = None
 ) -> bool:
-    """Reconcile one organisation, or all that are connected; print what was found. Tell whether all could be read."""
+    """Reconcile one organisation, or all connected ones, and print the results. Return whether all could be read."""
     with open_resources(settings) as resources:
         found = list(
             reconcile_audiences(

@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline sync`: writes requests as the API writes them, and watches Dagster serve them."""
+"""`mailchimp-pipeline sync`: store requests like the API, and wait for Dagster to serve them."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _STATUSES = {
 
 
 class NothingToSync(PermanentError):
-    """There is no such segment, or no connection to sync over."""
+    """The segment does not exist, or the organisation is not connected."""
 
 
 def request_and_wait(
@@ -37,7 +37,10 @@ def request_and_wait(
     console: Console,
     departures_confirmed: bool = False,
 ) -> bool:
-    """Request a sync of one segment or all of the organisation, and wait; tell whether all of them were synced."""
+    """Request a sync of one segment, or of all of the organisation, and wait. Return whether all were synced.
+
+    Raises `NothingToSync`.
+    """
     with open_resources() as resources:
         segments = _segments_to_sync(resources, organisation_id, segment_id)
         asked = _ask(resources, organisation_id, list(segments), departures_confirmed=departures_confirmed)
@@ -69,7 +72,7 @@ def _segments_to_sync(resources: Resources, organisation_id: str, segment_id: st
 def _ask(
     resources: Resources, organisation_id: str, segment_ids: Sequence[str], *, departures_confirmed: bool
 ) -> Sequence[SyncRequest]:
-    # In one transaction: Dagster sees all of the requests at once, and serves them in one run.
+    # One transaction, so that Dagster serves all requests in one run.
     with resources.database.organisation(organisation_id) as session:
         store, at = SyncRequestStore(session), utc_now()
         asked = [
@@ -87,7 +90,7 @@ def _watch(  # noqa: PLR0913 - what is watched, and how long
     wait_seconds: int,
     console: Console,
 ) -> Sequence[SyncRequest]:
-    """Print each segment as its sync ends; return the requests as they are in the end."""
+    """Print each segment at the end of its sync. Return the final requests."""
     deadline = time.monotonic() + wait_seconds
     printed: set[str] = set()
     while True:
@@ -105,9 +108,9 @@ def _watch(  # noqa: PLR0913 - what is watched, and how long
 
 
 def _after_this_sync(segment: Segment, request: SyncRequest) -> Segment:
-    """Return the segment with the status and the figures of this sync, without those of an earlier one.
+    """Return the segment with the status, report and error of this sync, without those of an earlier sync.
 
-    The error is the request's, which names files and hosts: these are shown to the operator only.
+    The request's error names files and hosts, which only the operator may see.
     """
     report = segment.last_report if request.status is RequestStatus.DONE else None
     return replace(segment, status=_STATUSES[request.status], last_report=report, last_error=request.error)

@@ -1,4 +1,4 @@
-"""Tables for a person at a terminal: what became of segments, and what audiences hold."""
+"""Tables for the terminal: results of segments, audiences, erasures and reconciliations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, cast
@@ -20,7 +20,7 @@ _COLOURS = {
 
 
 def segment_table(segments: Iterable[Segment], *, title: str) -> Group:
-    """Return a row a segment with its status and figures, and below who is not sent and why, and errors in full.
+    """Return a table of segments with status and counts, excluded contacts by reason, and errors.
 
     It fits into 80 columns.
     """
@@ -49,7 +49,7 @@ def segment_table(segments: Iterable[Segment], *, title: str) -> Group:
 
 
 def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title: str) -> Table:
-    """Return a row an audience (organisation, name, members by status)."""
+    """Return a table of audiences. A row has organisation, name and members by status."""
     table = _table(title, "organisation", "audience")
     statuses = sorted({status for _, _, counts in rows for status in counts})
     for status in statuses:
@@ -60,7 +60,7 @@ def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title:
 
 
 def erasure_table(pending: Iterable[ErasureRequest]) -> Table:
-    """Return a row a pending erasure."""
+    """Return a table of pending erasures."""
     table = _table(
         "Erasures that Mailchimp has not confirmed", "id", "organisation", "asked for at", "tried", "waits for"
     )
@@ -81,7 +81,7 @@ class _Reconciled(Protocol):
 
 
 def reconciliation_table(audiences: Iterable[_Reconciled], *, title: str) -> Table:
-    """Return a row an audience: how its ledger differed. Errors stand below, in full."""
+    """Return a table of audiences with the differences of their ledgers, and the errors below."""
     table = _table(title, "organisation", "audience")
     names = ("read", "unknown", "changed", "unsubscribed", "deleted", "opted_out")
     for name in names:

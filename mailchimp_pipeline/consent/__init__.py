@@ -1,6 +1,6 @@
-"""Consent: what was stated about e-mail, and who may be e-mailed.
+"""Consent statements, and the rules that decide who may be e-mailed.
 
-What does not belong here: storing statements (`database`), telling Mailchimp (`sync`).
+What does not belong here: storing statements (`database`), changing members at Mailchimp (`sync`).
 """
 
 from mailchimp_pipeline.consent.statements import (

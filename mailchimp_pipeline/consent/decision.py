@@ -1,19 +1,19 @@
-"""Whether a contact may be e-mailed. Only this file decides it; everything else asks.
+"""The rules that decide whether a contact may be e-mailed. No other module decides it.
 
 A contact is an employee or a vendor at an address. It may be e-mailed in every audience, unless
 
-1. it was erased, or somebody erased has or had its address (`erased`);
-2. it withdrew consent, and has not opted in since (`opted_out`);
-3. consent was withdrawn at its address, and nobody with that address has opted in since (`opted_out`);
-4. somebody who withdrew consent has its address now (`opted_out`);
-5. the organisation only e-mails contacts who opted in, and this one did not (`no_consent`).
+1. it was erased, or its address is or was the address of an erased contact (`erased`);
+2. it withdrew consent, and did not opt in later (`opted_out`);
+3. consent was withdrawn for its address, and no contact with the address opted in later (`opted_out`);
+4. the current address of a contact who withdrew consent is the same (`opted_out`);
+5. the organisation requires an opt-in, and the contact did not opt in (`no_consent`).
 
-An opt-in made here comes after every withdrawal that was recorded before it, and after one made at Mailchimp more than
-ten minutes earlier: the clocks may differ by that much. A sign-up in an audience comes after a withdrawal made earlier
-in the same audience, and after no other. Where this leaves a doubt, the withdrawal counts.
+An opt-in recorded by this pipeline supersedes every withdrawal that was recorded before it, and every withdrawal made
+at Mailchimp more than ten minutes earlier, because clocks differ. A sign-up at Mailchimp supersedes an earlier
+withdrawal in the same audience only. In doubt, the withdrawal counts.
 
-The SQL has psycopg's placeholder `organisation_id`. Rule 1 is a comparison of keyed hashes, which SQL cannot make: the
-caller passes what it found, as the arrays `erased_addresses`, `erased_types` and `erased_ids`.
+The SQL uses psycopg's placeholder `organisation_id`. Rule 1 compares keyed hashes, which SQL cannot compute: the caller
+passes the erased contacts as the arrays `erased_addresses`, `erased_types` and `erased_ids`.
 """
 
 from typing import LiteralString
@@ -44,14 +44,14 @@ WITHDRAWALS_OF_CONTACT: LiteralString = f"""
         and withdrawn.entity_type = about.entity_type and withdrawn.entity_id = about.entity_id
         and {_IN_FORCE_FOR_CONTACT}
 """
-"""The withdrawals in force of the contact `about`. A preference is opted out where there is one."""
+"""The withdrawals of the contact `about` that no opt-in supersedes. The contact is opted out if there is one."""
 
 WITHDRAWALS_AT_ADDRESS: LiteralString = f"""
     select withdrawn.* from consent_statements as withdrawn
     where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
         and withdrawn.subscriber_hash = about.subscriber_hash and {_IN_FORCE_AT_ADDRESS}
 """
-"""The withdrawals in force at the address of `about`."""
+"""The withdrawals for the address of `about` that no opt-in supersedes."""
 
 CONSENT_REQUIRED: LiteralString = """exists (
     select from mailchimp_connections as connection
@@ -79,13 +79,13 @@ EXCLUSION: LiteralString = f"""case
             and preference.entity_type = about.entity_type and preference.entity_id = about.entity_id
     ) then 'no_consent'
 end"""
-"""Why the contact `about` (entity_type, entity_id, subscriber_hash) may not be e-mailed; null where it may."""
+"""The reason for which the contact `about` (entity_type, entity_id, subscriber_hash) may not be e-mailed, else null."""
 
 SUPPRESSED_CONTACTS: LiteralString = """
 select entity_type, entity_id from email_preferences
 where organisation_id = %(organisation_id)s and not opted_in
 """
-"""The contacts of rule 2."""
+"""The contacts excluded by rule 2 of this module: they withdrew consent."""
 
 SUPPRESSED_ADDRESSES: LiteralString = f"""
 select subscriber_hash from email_preferences
@@ -95,7 +95,8 @@ select withdrawn.subscriber_hash from consent_statements as withdrawn
 where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
     and withdrawn.subscriber_hash is not null and {_IN_FORCE_AT_ADDRESS}
 """
-"""The addresses of rules 3 and 4."""
+"""The addresses excluded by rules 3 and 4 of this module: consent was withdrawn for them, or by a contact with the
+address."""
 
 _ERASED_CONTACTS: LiteralString = """
 select entity_type, entity_id
@@ -105,7 +106,7 @@ from unnest(%(erased_types)s::text[], %(erased_ids)s::text[]) as erased (entity_
 ERASED_ADDRESSES: LiteralString = """
 select subscriber_hash from unnest(%(erased_addresses)s::text[]) as erased (subscriber_hash)
 """
-"""The addresses of rule 1, as far as the caller knows them."""
+"""The addresses excluded by rule 1 of this module (erased contacts), as passed by the caller."""
 
 SUPPRESSED_MEMBERS: LiteralString = f"""
 select member.subscriber_hash from ({SUPPRESSED_CONTACTS} union all {_ERASED_CONTACTS}) as about cross join lateral (
@@ -130,13 +131,13 @@ where {CONSENT_REQUIRED} and member.organisation_id = %(organisation_id)s and me
             and preference.entity_type = member.entity_type and preference.entity_id = member.entity_id
     )
 """
-"""The members of the segment `segment_id` who may not be e-mailed: `EXCLUSION`, from the few to the members."""
+"""The members of the segment `segment_id` who may not be e-mailed: the same rules as `EXCLUSION`, as one fast query."""
 
 CONSENTED_CONTACTS: LiteralString = """
 select entity_type, entity_id from email_preferences
 where organisation_id = %(organisation_id)s and opted_in
 """
-"""The contacts that rule 5 lets pass."""
+"""The contacts who opted in, as rule 5 of this module requires."""
 
 RECENTLY_CHANGED: LiteralString = """(
     exists (
@@ -147,4 +148,4 @@ RECENTLY_CHANGED: LiteralString = """(
         where organisation_id = %(organisation_id)s and (completed_at is null or completed_at > %(since)s)
     )
 )"""
-"""Whether a decision made at `since` may be another one now."""
+"""Whether a consent statement or an erasure since `since` may have changed a decision."""

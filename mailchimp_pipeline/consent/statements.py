@@ -1,4 +1,4 @@
-"""A consent statement: what somebody said about being e-mailed, where, when, and about whom."""
+"""Consent statements: who opted in or withdrew consent, when and where."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,16 +9,19 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.contacts import EntityType
 
 Contact: TypeAlias = tuple["EntityType", str]
-"""An employee or a vendor, by its id in the source."""
+"""An employee or a vendor: the entity type, and the id in the source."""
 
 MAILCHIMP = "mailchimp"
-"""The source of statements that were made at Mailchimp."""
+"""The source of statements made at Mailchimp."""
 
 DELETED_AT_MAILCHIMP = "deleted_at_mailchimp"
-"""The source where Mailchimp deleted a member permanently, and nothing here says why."""
+"""The source of a withdrawal that is recorded because a member was permanently deleted at Mailchimp.
+
+Used only if no erasure by this pipeline explains the deletion.
+"""
 
 RESERVED_SOURCES = frozenset({MAILCHIMP, DELETED_AT_MAILCHIMP})
-"""Sources that only the pipeline writes."""
+"""Sources that only the pipeline may record."""
 
 
 class Channel(StrEnum):
@@ -27,21 +30,21 @@ class Channel(StrEnum):
     LINK = "link"
     """The contact used the unsubscribe link."""
     ADMIN = "admin"
-    """An administrator, or another program with the account's key, changed the member."""
+    """An administrator, or a program with the account's API key, changed the member."""
     COMPLAINT = "complaint"
     """The contact reported a campaign as spam."""
     FORM = "form"
-    """The member is subscribed again: by a sign-up form, or by an administrator."""
+    """The member was subscribed again, by a sign-up form or an administrator."""
     DELETION = "deletion"
     """The member was deleted permanently."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentStatement:
-    """One statement about a contact, an address, or both.
+    """An opt-in or a withdrawal of consent by a contact, for an address, or both.
 
-    `mailchimp_list_id` is the audience in which it was made, None where it was made here. `stated_at` is by
-    Mailchimp's clock for a statement made in an audience, else by ours.
+    `mailchimp_list_id` is the audience in which the statement was made, None if it was made in this pipeline.
+    `stated_at` is by Mailchimp's clock for a statement made in an audience, else by the pipeline's clock.
     """
 
     opted_in: bool
@@ -55,7 +58,7 @@ class ConsentStatement:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """What a contact's statements amount to now, with the times of its latest opt-in and withdrawal."""
+    """The current result of a contact's statements, with the times of the latest opt-in and withdrawal."""
 
     entity_type: "EntityType"
     entity_id: str

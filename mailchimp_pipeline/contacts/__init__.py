@@ -1,6 +1,6 @@
-"""Rows of the HR and vendor sources become contacts: one frame of one form, whatever they came from.
+"""Contacts: rows of the employee and vendor sources, converted to one format.
 
-What does not belong here: reading a source (`sources`), deciding who is a member (`segments`).
+What does not belong here: reading a source (`sources`), computing memberships (`segments`).
 """
 
 from mailchimp_pipeline.contacts.addresses import (

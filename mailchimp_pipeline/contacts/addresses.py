@@ -1,6 +1,6 @@
-"""E-mail addresses: the form they are sent in, what is wrong with the others, and the hash that is their key.
+"""E-mail addresses: their canonical form, their validation, and the subscriber hash.
 
-What does not belong here: whether an address exists, or whether Mailchimp likes its domain (`sync` learns that).
+What does not belong here: whether an address exists, or whether Mailchimp accepts its domain (`sync`).
 """
 
 import hashlib
@@ -14,21 +14,21 @@ from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
 from mailchimp_pipeline.contacts.text import normalised
 
 LONGEST = 254
-"""Bytes in an address, the limit of SMTP."""
+"""The maximum length of an address in SMTP, in bytes."""
 
-# Plain addresses, which are nearly all, are checked by one expression over the whole column: 1,000,000 in under
-# a second against half a minute. It must accept nothing that email-validator refuses or changes (a test holds
-# it to that), so it is narrow: letters, digits and a few signs, no "--" in the domain, no label over 63 bytes.
+# One regular expression checks plain addresses, which are nearly all: 1,000,000 in less than a second, instead of half
+# a minute. It must not accept what email-validator refuses or changes (a test compares both), so it allows only
+# letters, digits and a few signs, no "--" in the domain, and no label over 63 bytes.
 _PLAIN = r"^[a-z0-9_+'-]+(\.[a-z0-9_+'-]+)*@([a-z0-9]+(-[a-z0-9]+)*\.)+[a-z]{2,}$"
 _LONGEST_PLAIN = 64
 
-# The library's own switch, one for the process: reserved domains (test, local, invalid...) have a valid syntax,
-# and syntax is all that is asked here. Mailchimp's refusal is kept with the contact like any other.
+# Reserved domains (test, local, invalid...) are valid here, because only the syntax is checked. Mailchimp rejects them
+# like any other contact. The setting applies to the whole process.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 class AddressProblem(StrEnum):
-    """Why a contact's address cannot be mailed."""
+    """The reason for which a contact's address cannot be used."""
 
     MISSING = "missing_address"
     INVALID = "invalid_address"
@@ -36,9 +36,9 @@ class AddressProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckedAddresses:
-    """A column of addresses after the check: three Arrow string columns of its length.
+    """The result of checking a column of addresses: three Arrow string columns of the same length.
 
-    `emails` are in the form that is sent, or as given where there is a problem; `hashes` are null there.
+    `emails` are canonical, or as given if there is a problem. `hashes` are null if there is a problem.
     """
 
     emails: pa.StringArray
@@ -47,10 +47,11 @@ class CheckedAddresses:
 
 
 def canonical_address(address: str) -> str:
-    """Return the one form of an address: trimmed, in lower case, with the domain in ASCII.
+    """Return the canonical form of an address: trimmed, in lower case, with the domain in ASCII.
 
-    Mailchimp keeps an internationalised domain as it was entered, in Unicode or as `xn--`. The domain is encoded
-    by IDNA 2008, as email-validator does for `sendable`. One that email-validator refuses is only lower-cased.
+    Mailchimp stores an internationalised domain as it was entered, in Unicode or as `xn--`. The domain is encoded by
+    IDNA 2008, as email-validator does for `sendable`. A domain that email-validator refuses is only converted to lower
+    case.
     """
     trimmed = address.strip()
     if trimmed.isascii() or "@" not in trimmed:
@@ -60,7 +61,7 @@ def canonical_address(address: str) -> str:
 
 
 def subscriber_hash(address: str) -> str:
-    """Return the key of a contact in an audience: the MD5 of the `canonical_address`, in hex.
+    """Return the MD5 of the `canonical_address` in hex, which identifies a contact in an audience.
 
     It is also Mailchimp's id of the member, unless Mailchimp has the domain in Unicode.
     """
@@ -68,9 +69,9 @@ def subscriber_hash(address: str) -> str:
 
 
 def member_ids(address: str) -> frozenset[str]:
-    """Return the ids that Mailchimp may have the member under: `subscriber_hash`, and that of the domain in Unicode.
+    """Return the possible ids of the member at Mailchimp: hashes of the address with an ASCII and a Unicode domain.
 
-    Mailchimp keeps an internationalised domain as it was entered. An id that was read from Mailchimp is better.
+    An id that was read from Mailchimp is more reliable.
     """
     canonical = canonical_address(address)
     local, at, domain = canonical.rpartition("@")
@@ -78,18 +79,17 @@ def member_ids(address: str) -> frozenset[str]:
 
 
 def may_hold_address(text: str) -> bool:
-    """Return whether an e-mail address may be in the text. An `@` in any spelling is enough."""
+    """Return whether the text may contain an e-mail address, which is the case if it has an `@` in any spelling."""
     return "@" in normalised(text)
 
 
 def sendable(address: str) -> str | None:
-    """Return the address in the form it is sent in, None where its syntax is not one that Mailchimp takes.
+    """Return the address in the form that is sent, None if Mailchimp does not accept its syntax.
 
-    Lower case throughout, because Mailchimp tells members apart by the lower-cased address and a stable form is
-    not sent again when HR changes the case. An internationalised domain is sent in ASCII; an internationalised
-    local part is refused, as Mailchimp does.
+    The form is in lower case, because Mailchimp ignores case, and a change of case in the source must not cause a push.
+    An internationalised domain is sent in ASCII. An internationalised local part is refused, as Mailchimp does.
     """
-    if len(address) > LONGEST:  # email-validator would refuse it too, after reading all of it
+    if len(address) > LONGEST:  # email-validator would refuse it too, but more slowly
         return None
     try:
         checked = email_validator.validate_email(address, allow_smtputf8=False, check_deliverability=False)
@@ -99,7 +99,7 @@ def sendable(address: str) -> str | None:
 
 
 def checked(addresses: pa.StringArray) -> CheckedAddresses:
-    """Check a column of trimmed addresses (Arrow strings, null where there is none)."""
+    """Check a column of trimmed addresses (Arrow strings, null for a missing address)."""
     sent = _sendable_column(addresses)
     problems = pc.if_else(
         pc.is_null(addresses),
@@ -110,7 +110,7 @@ def checked(addresses: pa.StringArray) -> CheckedAddresses:
 
 
 def plain(addresses: pa.StringArray) -> pa.BooleanArray:
-    """Return which of the lower-cased addresses need no closer look; null stays null."""
+    """Return which of the lower-cased addresses are plain, and so need no further check. Null stays null."""
     short = pc.less_equal(pc.binary_length(addresses), _LONGEST_PLAIN)
     return pc.and_(short, pc.match_substring_regex(addresses, _PLAIN))
 
@@ -138,7 +138,7 @@ def _unicode_domain(domain: str) -> str:
 
 
 def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:
-    """Return `sendable` of each address: at once for the plain ones, one by one for each distinct other."""
+    """Return `sendable` of each address, with a fast path for plain ones."""
     lowered: pa.StringArray = pc.ascii_lower(addresses)
     is_plain = plain(lowered)
     return pc.if_else(is_plain, lowered, each_once(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))

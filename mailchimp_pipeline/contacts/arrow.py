@@ -1,6 +1,6 @@
-"""Columns of text in Arrow, the one form of rows and contacts, and the way between them and a DataFrame.
+"""Text columns in Arrow, and their conversion to and from DataFrames.
 
-What does not belong here: what the columns mean (`relations`).
+What does not belong here: the meaning of columns (`relations`).
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute
 
 ARROW_STRING = pd.ArrowDtype(pa.string())
-"""The dtype of every column of rows and contacts: text or `pd.NA`, handed to PostgreSQL and back without a copy."""
+"""The dtype of every column of rows and contacts: text or `pd.NA`, transferred to PostgreSQL without a copy."""
 
-# The published stubs know few of the overloads of compute functions; their result is annotated where it is used.
+# The published stubs lack most overloads of the compute functions, so results are annotated.
 pc: Any = pyarrow.compute
 
 _AT_ONCE = 20_000
@@ -22,19 +22,19 @@ NO_TEXT = pa.scalar(None, pa.string())
 
 
 def text_column(values: "pd.Series[Any]") -> pa.StringArray:
-    """Return a column of text, whatever its dtype is called, as one Arrow array; what is missing is null."""
+    """Return a text column of any dtype as one Arrow array. Missing values become null."""
     array: Any = pa.array(values, from_pandas=True)
     return joined(pc.cast(array, pa.string()))
 
 
 def joined(column: Any) -> pa.StringArray:  # noqa: ANN401  # an Array or a ChunkedArray of text
-    """Return a column, of however many chunks, as one array."""
+    """Return a column in one or several chunks as one array."""
     chunked: bool = hasattr(column, "combine_chunks")
     return column.combine_chunks() if chunked else column
 
 
 def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
-    """Return the function of each text. Never more than some thousand are Python's at once: each takes 100 bytes."""
+    """Return the function's result for each text. Works in pieces, because each Python string takes 100 bytes."""
     results: list[pa.StringArray] = []
     for start in range(0, len(texts), _AT_ONCE):
         piece: Any = texts.slice(start, _AT_ONCE).to_pylist()
@@ -43,13 +43,13 @@ def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -
 
 
 def each_once(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
-    """Return the function of each text, called once for each distinct one; null stays null."""
+    """Return the function's result for each text, with one call for each distinct text. Null stays null."""
     encoded = pc.dictionary_encode(texts)
     return text_by_text(function, encoded.dictionary).take(encoded.indices)
 
 
 def give_back_memory() -> None:
-    """Give the system back what Arrow keeps of what was freed: after a large step it would be as much again."""
+    """Return Arrow's unused memory to the system, which halves the memory after a large step."""
     pa.default_memory_pool().release_unused()
 
 

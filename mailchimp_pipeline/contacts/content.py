@@ -1,6 +1,6 @@
-"""What would be sent of a contact, as one digest: equal digests mean there is nothing to send.
+"""The digest of a contact's data to send. An equal digest means that nothing has to be sent.
 
-What does not belong here: comparing digests (`sync`) and keeping them (`database`).
+What does not belong here: comparing digests (`sync`), storing digests (`database`).
 """
 
 import hashlib
@@ -16,10 +16,10 @@ _DIGEST_BYTES = 16
 
 
 def content_digest(frame: pd.DataFrame, merge_fields: Mapping[str, str]) -> "pd.Series[str]":
-    """Return, for each row, 32 hex characters over its `email` and merge fields; the index is the frame's.
+    """Return, for each row, a digest (32 hex characters) of `email` and merge fields. The index is the frame's.
 
-    `merge_fields` has the column of each merge field that the audience has, by tag. A missing value is not sent, so
-    that it makes no difference whether the audience has its field.
+    `merge_fields` maps the tag of each of the audience's merge fields to a column. Missing values are left out, so a
+    merge field without a value does not change the digest.
     """
     email = _delimited(text_column(frame["email"]), "EMAIL")
     others = (_delimited(text_column(frame[column]), tag) for tag, column in sorted(merge_fields.items()))
@@ -33,6 +33,6 @@ def _digest(content: str) -> str:
 
 
 def _delimited(text: pa.StringArray, tag: str) -> pa.StringArray:
-    """Return each text after its tag and its length, which no content can feign; nothing where there is none."""
+    """Return each text with its tag and length before it, which makes the digest unambiguous. Null becomes blank."""
     length = pc.cast(pc.binary_length(text), pa.string())
     return pc.coalesce(pc.binary_join_element_wise(tag, length, text, ":"), "")

@@ -1,6 +1,6 @@
-"""The two relations contacts come from: their columns, the columns of a contact, and what a relation may lack.
+"""The two relations of contacts, their columns, and the errors for missing columns and ids.
 
-What does not belong here: the values in the columns (`rows`, `addresses`).
+What does not belong here: the values (`rows`, `addresses`).
 """
 
 from enum import StrEnum
@@ -9,14 +9,14 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class EntityType(StrEnum):
-    """The relation a contact comes from."""
+    """The relation that a contact comes from."""
 
     EMPLOYEE = "employee"
     VENDOR = "vendor"
 
     @property
     def relation(self) -> str:
-        """What the relation is called in settings, files, tables and messages."""
+        """The relation's name in settings, files, tables and messages."""
         return f"{self.value}s"
 
 
@@ -32,7 +32,7 @@ RELATION_COLUMNS = (
     "name",
     "company_name",
 )
-"""All columns a source hands out. Others, such as a salary, are not read at all."""
+"""The columns that a source returns. Other columns, such as a salary, are not read."""
 
 CONTACT_COLUMNS = (
     "organisation_id",
@@ -45,12 +45,12 @@ CONTACT_COLUMNS = (
     *ATTRIBUTES,
     "address_problem",
 )
-"""Columns of a contacts frame, all `ARROW_STRING`; `address_problem` is null where the address can be mailed,
-and there alone `subscriber_hash` is not."""
+"""The columns of a frame of contacts, all `ARROW_STRING`. `address_problem` is null if the address is valid;
+`subscriber_hash` is null if it is not."""
 
 
 class MissingColumnError(PermanentError):
-    """A relation lacks a column that contacts need."""
+    """A relation does not have a required column."""
 
     def __init__(self, relation: str, column: str) -> None:
         super().__init__(
@@ -62,7 +62,7 @@ class MissingColumnError(PermanentError):
 
 
 class MissingIdError(PermanentError):
-    """Rows of a relation lack the id or organisation that opt-outs and erasures go by, so none may be pushed."""
+    """Rows of a relation lack the id or the organisation, so their opt-outs and erasures cannot be looked up."""
 
     def __init__(self, relation: str, column: str, rows: int) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
-"""Raw rows of a relation into contacts: text trimmed, ids normalised, addresses checked, no row dropped.
+"""Convert rows of a relation to contacts: trim text, normalise ids, check addresses. No row is dropped.
 
-What does not belong here: where rows come from (`source`), the syntax of an address (`addresses`).
+What does not belong here: reading rows (`source`), the syntax of addresses (`addresses`).
 """
 
 import pandas as pd
@@ -24,11 +24,11 @@ _NAME_STAND_INS = ("name", "company_name")
 
 
 def contacts(frame: pd.DataFrame, entity_type: EntityType) -> pd.DataFrame:
-    """Return one contact a row, in the order of the rows, with `CONTACT_COLUMNS` as `ARROW_STRING`.
+    """Return one contact for each row, in the same order, with `CONTACT_COLUMNS` as `ARROW_STRING`.
 
-    `frame` has the `RELATION_COLUMNS` as text; vendors may lack the attributes, and have `name` or `company_name`
-    for the two names. Text is trimmed, blank text is null, ids are `normalised`.
-    Two rows of one entity stay two contacts.
+    `frame` has `RELATION_COLUMNS` as text. Vendors may lack the attributes, and may have `name` or `company_name` in
+    place of the two names. Text is trimmed, blank text becomes null, and ids are `normalised`. Rows of the same entity
+    are not merged. Raises `MissingColumnError` and `MissingIdError`.
     """
     _require_columns(frame, entity_type)
     given = {name: _given(frame, name) for name in RELATION_COLUMNS if name in frame.columns}
@@ -68,16 +68,16 @@ def _require_ids(given: dict[str, pa.StringArray], entity_type: EntityType) -> N
 
 
 def _given(frame: pd.DataFrame, name: str) -> pa.StringArray:
-    """Return a column without blanks around its texts; of ids, which are compared, the normalised form."""
+    """Return a column without blanks at the ends of its texts. Ids are normalised."""
     column = trimmed_column(text_column(frame[name]))
     return normalised_column(column) if name in _IDS else column
 
 
 def _names(given: dict[str, pa.StringArray], nothing: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
-    """Return first and last names; a vendor's row with neither takes its `name`, or else its `company_name`.
+    """Return first and last names. A vendor without both gets its `name`, or else its `company_name`.
 
-    A name is split at its first blank: what stands before it is what a greeting uses ("Ludwig", "van Beethoven").
-    One with a comma stays whole, it may be "Beethoven, Ludwig van" or "Acme, Inc."; so does a company's.
+    A `name` is split at its first blank, so that greetings use the first word ("Ludwig", "van Beethoven"). A name with
+    a comma is not split, because it may be "Beethoven, Ludwig van" or "Acme, Inc."; neither is a `company_name`.
     """
     first, last = (given.get(name, nothing) for name in _NAMES)
     name, company = (given.get(name, nothing) for name in _NAME_STAND_INS)

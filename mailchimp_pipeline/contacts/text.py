@@ -1,7 +1,7 @@
-"""The form in which ids, headers and filter values are compared, of one text and of a whole column.
+"""Normalised text, for comparing ids, headers and filter values.
 
-Exports from HR systems and spreadsheets hold non-breaking spaces, full-width letters and invisible characters.
-Two texts that look alike have the same form.
+Exports from HR systems and spreadsheets have non-breaking spaces, full-width letters and invisible characters. Texts
+that look alike have the same normalised form.
 """
 
 import re
@@ -16,25 +16,25 @@ _IGNORABLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Characters that are not seen: control characters, and Unicode's `Default_Ignorable_Code_Point`."""
+"""Invisible characters: control characters, and Unicode's `Default_Ignorable_Code_Point`."""
 
 _INVISIBLE = re.compile(f"[{_IGNORABLE}]")
 
 _BLANKS = "".join(character for character in map(chr, range(0x10000)) if character.isspace())
 _AT_ENDS = _BLANKS + "".join(character for character in map(chr, range(0x10000)) if _INVISIBLE.match(character))
 
-# Nearly every id and value has this form already: one expression over the column finds the others.
+# Nearly all ids and values are normalised already, and this expression finds the others.
 _NORMALISED_ASCII = r"^[!-~]+( [!-~]+)*$"
 
 
 def normalised(text: str) -> str:
-    """Return the text in NFKC, without invisible characters, with single blanks and none at its ends."""
+    """Return the text in NFKC, without invisible characters, with single blanks between words and none at the ends."""
     composed = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     return " ".join(composed.split())
 
 
 def normalised_column(texts: pa.StringArray) -> pa.StringArray:
-    """Return `normalised` of each text; null stays null."""
+    """Return `normalised` of each text. Null stays null."""
     as_is = pc.match_substring_regex(texts, _NORMALISED_ASCII)
     if pc.all(as_is, skip_nulls=True).as_py():
         return texts
@@ -42,15 +42,14 @@ def normalised_column(texts: pa.StringArray) -> pa.StringArray:
 
 
 def trimmed_column(texts: pa.StringArray) -> pa.StringArray:
-    """Return the texts without blanks and invisible characters at their ends, null where nothing else is there.
+    """Return the texts without blanks and invisible characters at their ends, null if nothing else is left.
 
-    For what is sent and not compared, such as names: inside, a text stays as it is written. Only NUL is taken out,
-    which PostgreSQL cannot hold.
+    For text that is sent and not compared, such as names. Inside, only NUL is removed, which PostgreSQL cannot store.
     """
     trimmed = pc.utf8_trim(pc.replace_substring(texts, "\0", ""), characters=_AT_ENDS)
     return pc.if_else(pc.equal(trimmed, ""), NO_TEXT, trimmed)
 
 
 def same_text(texts: pa.StringArray, wanted: str) -> pa.BooleanArray:
-    """Return which of the texts are `wanted`, both normalised; false where the text is null."""
+    """Return which texts equal `wanted`, both normalised. False for null."""
     return pc.fill_null(pc.equal(normalised_column(texts), normalised(wanted)), fill_value=False)

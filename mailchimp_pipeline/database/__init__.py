@@ -1,5 +1,5 @@
-"""PostgreSQL: the tables, transactions scoped to one organisation, and one store a noun.
+"""PostgreSQL: tables, transactions of one organisation, and one store for each kind of record.
 
-Adapter. What is decided about rows stands in the core (`segments`, `sync`, `contacts`); here it is kept,
-found again and locked. Every change of state writes its audit entry in the same transaction.
+The stores read, write and lock rows; the rules are in `segments`, `sync`, `consent` and `contacts`. Every change of
+state writes its audit entry in the same transaction.
 """

@@ -1,6 +1,6 @@
-"""The address that an employee or vendor is known by, as Mailchimp's hash of it.
+"""The last known address of a contact, as Mailchimp's subscriber hash.
 
-What does not belong here: addresses in the clear, those of the sources (`contacts`).
+What does not belong here: addresses in plain text, which are in the sources (`contacts`).
 """
 
 from sqlalchemy import select
@@ -11,7 +11,10 @@ from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberR
 
 
 def known_address(session: OrganisationSession, entity_type: EntityType, entity_id: str) -> str | None:
-    """Return the contact's latest address; None where it neither is in a segment nor was ever sent to an audience."""
+    """Return the subscriber hash of the contact's latest address.
+
+    Returns None if the contact is in no segment and was never sent to an audience.
+    """
     wanted = (
         select(SegmentMemberRow.subscriber_hash)
         .join(SegmentRow, SegmentRow.id == SegmentMemberRow.segment_id)

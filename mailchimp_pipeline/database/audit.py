@@ -1,7 +1,7 @@
-"""The audit log: who changed the state of what, and when. Written with each change, never changed, read newest first.
+"""The audit log: who changed the state of which entity, and when.
 
-It holds no address, name or key, because an erasure does not reach it: actors are `actor_names`, contacts are
-`contact_entity`, and details are counts and choices.
+Each entry is written with its change, and never updated. The log contains no address, name or key, because erasures do
+not remove entries: actors are `actor_names`, contacts are `contact_entity`, and details are counts and options.
 """
 
 import re
@@ -20,10 +20,10 @@ from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AuditRow
 
 PIPELINE = "mailchimp-pipeline"
-"""The actor of what no person asked for."""
+"""The actor of changes that no person requested."""
 
 OWN_ACTORS = frozenset({PIPELINE, "mailchimp", "command line"})
-"""Actors that stand for nobody who signs in: the pipeline, Mailchimp, and the operator."""
+"""Actors that are not users: the pipeline, Mailchimp and the operator."""
 
 
 _HASHED_ACTOR = re.compile(r"user-[0-9a-f]{16}")
@@ -31,7 +31,7 @@ _HASHED_ACTOR = re.compile(r"user-[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A thing of the business, such as a segment, by what it is and its id."""
+    """An object of the organisation, such as a segment, by its type and id."""
 
     type: str
     id: str
@@ -39,7 +39,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change of state: `action` is like `segment.created`."""
+    """One change of state. `action` is a name such as `segment.created`."""
 
     actor: str
     action: str
@@ -49,10 +49,10 @@ class Entry:
 
 
 def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequence[str]:
-    """Return the names under which the caller with the subject `subject` is recorded, the current one first.
+    """Return the names under which the log records the user `subject`, the current name first.
 
-    It is the subject itself, or `user-` and a keyed hash if the subject may be an e-mail address or looks like such a
-    hash. There is one hash for each key of the ring.
+    The name is the subject itself, or `user-` and a keyed hash if the subject may be an e-mail address or looks like
+    such a hash. The result has one hash for each key of the keyring.
     """
     if not may_hold_address(subject) and _HASHED_ACTOR.fullmatch(subject) is None:
         return (subject,)
@@ -60,7 +60,7 @@ def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequenc
 
 
 def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Contact) -> Entity:
-    """Return the contact as the log names it: by its id, or by the id's keyed hash if the id may be an address."""
+    """Return the contact as the log records it: by its id, or by the keyed hash of an id that may be an address."""
     entity_type, entity_id = contact
     if may_hold_address(entity_id):
         entity_id = keyed_hashes(session, keyring).of_entity(entity_type, entity_id)
@@ -68,7 +68,7 @@ def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Cont
 
 
 def write(session: OrganisationSession, entry: Entry) -> None:
-    """Add an entry to the log, in the transaction of the change that it tells."""
+    """Add an entry to the log, in the transaction of the change."""
     session.add(
         AuditRow(
             organisation_id=session.organisation_id,
@@ -85,7 +85,10 @@ def write(session: OrganisationSession, entry: Entry) -> None:
 def entries(
     session: OrganisationSession, *, limit: int, cursor: str | None = None, entity: Entity | None = None
 ) -> Page[Entry]:
-    """Return a page of the organisation's entries, newest first; those of one entity where it is given."""
+    """Return a page of the organisation's entries, newest first, optionally of one entity.
+
+    Raises `paging.CursorInvalid`.
+    """
     query = select(AuditRow).where(AuditRow.organisation_id == session.organisation_id)
     if entity is not None:
         query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))

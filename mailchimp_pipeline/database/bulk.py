@@ -1,7 +1,7 @@
-"""Many rows at once through COPY: out of a query into Arrow, and out of a frame into a table.
+"""Bulk transfer through COPY: from a query into Arrow, and from a frame into a table.
 
-Text only: every column travels as its text form. Null and the empty text stay two things: in CSV a null is
-nothing at all, an empty text is two quotes. What does not belong here: which rows (the stores, `sources`).
+Every column is transferred as text. In CSV, a null is nothing and an empty text is two quotes, so both are kept apart.
+What does not belong here: the choice of rows (the stores, `sources`).
 """
 
 import io
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 DriverConnection = psycopg.Connection[tuple[object, ...]]
-"""What COPY works on."""
+"""A psycopg connection, which has COPY."""
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _ROWS_A_PIECE = 50_000
 
 
 def driver_connection(session: "Session") -> DriverConnection:
-    """Return psycopg's own connection, in the session's transaction: SQLAlchemy has no COPY."""
+    """Return psycopg's connection in the session's transaction. SQLAlchemy does not support COPY."""
     connection: Any = session.connection().connection.driver_connection
     return connection
 
@@ -39,10 +39,10 @@ def copy_out(
     columns: Sequence[str],
     parameters: Mapping[str, object] | None = None,
 ) -> Generator[pd.DataFrame]:
-    """Yield the rows in pieces of some megabytes, in the query's order; each of `columns` as `ARROW_STRING`.
+    """Yield the query's rows in frames of some megabytes, in the query's order. `columns` have the type `ARROW_STRING`.
 
-    A query without rows yields nothing. The connection is busy until the last piece; a generator that
-    is closed before cancels the query, and with it the transaction.
+    A query without rows yields nothing. The connection is in use until the last frame. Closing the generator earlier
+    cancels the query and the transaction.
     """
     to_stdout = sql.SQL("copy ({}) to stdout (format csv, header)").format(query)
     convert = csv.ConvertOptions(
@@ -69,17 +69,17 @@ def copy_out(
 def copied(
     connection: DriverConnection, query: sql.Composable, columns: Sequence[str], parameters: Mapping[str, object]
 ) -> pd.DataFrame:
-    """Return all rows in one frame, as `copy_out` yields them."""
+    """Return all rows of `copy_out` in one frame."""
     return pd.concat([as_texts((), columns), *copy_out(connection, query, columns, parameters)], ignore_index=True)
 
 
 def as_texts(rows: Sequence[tuple[object, ...]], columns: Sequence[str]) -> pd.DataFrame:
-    """Return rows of a query as a frame; each of `columns` as `ARROW_STRING`."""
+    """Return the rows as a frame whose `columns` have the type `ARROW_STRING`."""
     return pd.DataFrame(rows, columns=list(columns), dtype=ARROW_STRING)
 
 
 def copy_in(connection: DriverConnection, table: str, frame: pd.DataFrame) -> None:
-    """Append the frame's rows to the table, by column name; every value in its text form, missing ones as null."""
+    """Append the frame's rows to the table, by column name. Values are sent as text, missing values as null."""
     columns = [str(name) for name in frame.columns]
     schema = pa.schema([(name, pa.string()) for name in columns])
     written = csv.WriteOptions(include_header=False, quoting_style="all_valid")
@@ -99,7 +99,7 @@ def _as_file(sent: Iterator[bytes | bytearray | memoryview]) -> IO[bytes]:
 
 
 class _Blocks(io.RawIOBase):
-    """What COPY sends, as a file: the driver hands it out row by row, Arrow reads it block by block."""
+    """The data of COPY as a file. The driver returns single rows, Arrow reads blocks."""
 
     def __init__(self, sent: Iterator[bytes | bytearray | memoryview]) -> None:
         self._sent = sent
@@ -121,7 +121,7 @@ class _Blocks(io.RawIOBase):
 
 
 def text_array(values: Iterable[str | None]) -> str:
-    """Return the values as PostgreSQL reads an array of text: the driver takes ten times as long for large ones."""
+    """Return the values as the text of a PostgreSQL array. For large arrays, the driver takes ten times as long."""
     values = list(values)
     texts = [value for value in values if value is not None]
     plain = "".join(texts)
@@ -131,7 +131,7 @@ def text_array(values: Iterable[str | None]) -> str:
 
 
 def contact_arrays(contacts: pd.DataFrame) -> dict[str, str]:
-    """Return who the contacts are as PostgreSQL's arrays: keys (their hashes), entity_types and entity_ids."""
+    """Return the contacts as PostgreSQL arrays: `keys` (subscriber hashes), `entity_types` and `entity_ids`."""
     columns = {"keys": "subscriber_hash", "entity_types": "entity_type", "entity_ids": "entity_id"}
     return {name: text_array(text_column(contacts[column]).to_pylist()) for name, column in columns.items()}
 
@@ -141,7 +141,7 @@ def _escaped(value: str) -> str:
 
 
 def counted(connection: DriverConnection, query: LiteralString | sql.SQL, parameters: Mapping[str, object]) -> int:
-    """Return the count that a query of one row and one column finds."""
+    """Return the result of a query that has one row with one integer. Raises `TypeError` for another result."""
     row = connection.execute(query, parameters).fetchone()
     if row is None or not isinstance(row[0], int):
         raise TypeError("the query counts nothing")

@@ -1,6 +1,6 @@
-"""Connections to Mailchimp: at most one live one an organisation, its API key encrypted and never shown.
+"""Connections to Mailchimp. An organisation has at most one live connection; its API key is stored encrypted.
 
-What does not belong here: whether a key works (`mailchimp`), its form (`mailchimp_pipeline.connections`).
+What does not belong here: checking a key (`mailchimp`), the format of keys (`mailchimp_pipeline.connections`).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow, a
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An organisation's connection, without its key: `api_key_hint` is `ApiKey.hint`."""
+    """An organisation's connection without its API key. `api_key_hint` is `ApiKey.hint`."""
 
     id: str
     organisation_id: str
@@ -38,7 +38,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A Mailchimp account, and a key that it accepted."""
+    """A Mailchimp account and an API key that Mailchimp accepted."""
 
     id: str
     name: str
@@ -53,14 +53,14 @@ class ConnectionStore:
         self._keyring = keyring
 
     def live(self) -> Connection | None:
-        """Return the live connection, None where the organisation is not connected."""
+        """Return the live connection, None if the organisation is not connected."""
         row = self._live()
         return row and _connection(row)
 
     def api_key(self, *, lock: bool = False) -> ApiKey | None:
-        """Return the live connection's key. Raises `encryption.SecretUnreadable`.
+        """Return the live connection's API key, None if there is none. Raises `encryption.SecretUnreadable`.
 
-        With `lock` it stays the connection's key until the transaction ends.
+        With `lock`, the key cannot change until the transaction ends.
         """
         row = self._live(lock=lock)
         if row is None or row.api_key_encrypted is None:
@@ -68,11 +68,11 @@ class ConnectionStore:
         return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
 
     def connect(self, account: Account, *, by: str, at: datetime, may_share: bool = False) -> Connection:
-        """Connect the organisation; a key of the account it is connected to takes the place of the former one.
+        """Connect the organisation to an account. For the same account as before, only the API key is replaced.
 
-        A key of another account ends the former connection, and audiences are read whole again: while they were out
-        of reach nobody could be told what changed there. Raises `AccountTaken` where another organisation has the
-        account, unless it `may_share` it, and `AudienceTaken` where both would feed one audience.
+        Another account ends the former connection, and its audiences are read again from the start, because changes
+        meanwhile are unknown. Raises `AccountTaken` if another organisation uses the account, unless `may_share`, and
+        `AudienceTaken` if both would sync into one audience.
         """
         row, latest = self._live(lock=True), self._latest()
         if latest is not None and latest.account_id != account.id:
@@ -85,7 +85,7 @@ class ConnectionStore:
         action = "connection.connected" if row is None else "connection.key_replaced"
         if row is None:
             row = ConnectionRow(organisation_id=self._session.organisation_id, account_id=account.id)
-            # What the organisation chose last holds for every account.
+            # The organisation's last choice stays for every account.
             row.opt_in_only = latest is not None and latest.opt_in_only
             self._session.add(row)
         row.account_name, row.data_center = account.name, account.api_key.data_center
@@ -97,7 +97,7 @@ class ConnectionStore:
         return _connection(row)
 
     def disconnect(self, *, by: str, at: datetime) -> Connection | None:
-        """End the live connection and forget its key; return it as it was, None where there is none."""
+        """End the live connection and delete its API key. Return the ended connection, None if there was none."""
         row = self._live(lock=True)
         if row is None:
             return None
@@ -105,7 +105,7 @@ class ConnectionStore:
         return _connection(row)
 
     def set_opt_in_only(self, *, opt_in_only: bool, by: str, at: datetime) -> Connection | None:
-        """Choose whether only contacts who opted in are pushed; None where the organisation is not connected."""
+        """Set whether only contacts who opted in are pushed. Return the connection, None if there is none."""
         row = self._live(lock=True)
         if row is None:
             return None
@@ -115,14 +115,14 @@ class ConnectionStore:
         return _connection(row)
 
     def mark_key_refused(self, at: datetime) -> None:
-        """Note that Mailchimp refused the key, the first time it did."""
+        """Record the time at which Mailchimp first refused the API key."""
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is None:
             row.key_refused_at = at
             self._tell(row, "connection.key_refused", audit.PIPELINE, at)
 
     def clear_key_refused(self, at: datetime) -> None:
-        """Note that Mailchimp takes the key that it had refused."""
+        """Record that Mailchimp accepts the API key again."""
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is not None:
             row.key_refused_at = None
@@ -136,12 +136,12 @@ class ConnectionStore:
         query = select(ConnectionRow).where(self._session.owns(ConnectionRow), ConnectionRow.soft_deleted_at.is_(None))
         if not lock:
             return self._session.scalar(query)
-        # Where nobody is connected there is no row yet that could be locked.
+        # Without a connection there is no row to lock.
         lock_for_transaction(self._session, connection_lock(self._session.organisation_id))
         return self._session.scalar(query.with_for_update(), execution_options={"populate_existing": True})
 
     def _end(self, row: ConnectionRow, by: str, at: datetime) -> None:
-        # Nothing needs the key from here on: to connect again is to give it again.
+        # A new connection brings its own key.
         row.api_key_encrypted, row.soft_deleted_at = None, at
         self._session.flush()
         self._tell(row, "connection.disconnected", by, at)
@@ -164,6 +164,6 @@ def _connection(row: ConnectionRow) -> Connection:
 
 
 def mark_propagated(session: OrganisationSession, *, at: datetime) -> None:
-    """Record that every opt-out up to this moment reached every audience of the connected account."""
+    """Record that every opt-out recorded before `at` reached every audience of the connected account."""
     live = update(ConnectionRow).where(session.owns(ConnectionRow), ConnectionRow.soft_deleted_at.is_(None))
     session.execute(live.values(opt_outs_propagated_at=at))

@@ -1,4 +1,4 @@
-"""Consent statements: recorded here and nowhere else, and attributed to the contacts who have an address.
+"""Record consent statements, and attribute statements for an address to the contacts with the address.
 
 What does not belong here: who may be e-mailed (`consent.decision`), reading preferences (`preferences`).
 """
@@ -30,7 +30,7 @@ unnest(
 )
 """
 
-# Mailchimp tells the same thing more than once: by a webhook and by a listing, or after a crash.
+# Mailchimp reports a statement more than once: by webhook and by listing, or after a crash.
 _INSERT = sql.SQL(f"""
 insert into consent_statements (
     organisation_id, entity_type, entity_id, subscriber_hash, opted_in, source, mailchimp_list_id, channel, stated_at,
@@ -81,7 +81,7 @@ on conflict (organisation_id, entity_type, entity_id) do update set
     consent_source = excluded.consent_source, updated_at = excluded.updated_at, statement_id = excluded.statement_id
 """)
 
-# By a lookup for each audience: an offset keeps PostgreSQL from turning it round.
+# `offset 0` makes PostgreSQL look up each audience by its index.
 HOLDERS: LiteralString = """
 select member.entity_type, member.entity_id from (
     select distinct mailchimp_list_id from contact_segments where organisation_id = %(organisation_id)s
@@ -103,7 +103,7 @@ union
 select entity_type, entity_id from email_preferences as preference
 where preference.organisation_id = %(organisation_id)s and preference.subscriber_hash = about.subscriber_hash
 """
-"""The contacts who have the address of `about`, as far as the tables know."""
+"""The contacts whose address is the address of `about`, according to all tables."""
 
 _REFRESH = sql.SQL("""
 update email_preferences as preference set subscriber_hash = present.subscriber_hash
@@ -122,7 +122,7 @@ where preference.organisation_id = %(organisation_id)s and preference.entity_typ
     and preference.entity_id = present.entity_id and preference.subscriber_hash is distinct from present.subscriber_hash
 """)
 
-# Until somebody with the address opts in.
+# A withdrawal stays unattributed until a contact with the address opts in.
 _UNATTRIBUTED = sql.SQL("""
 select withdrawn.subscriber_hash, withdrawn.source, withdrawn.mailchimp_list_id, withdrawn.channel, withdrawn.stated_at,
     withdrawn.id
@@ -143,11 +143,12 @@ join consent_statements as given using (entity_type, entity_id)
 where given.organisation_id = %(organisation_id)s and given.opted_in and given.mailchimp_list_id is null
 group by given.entity_type, given.entity_id
 """)
-"""The opt-ins made here of the given contacts: each is later than every withdrawal that was recorded before it."""
+"""The given contacts' latest opt-ins that were not made at Mailchimp. An opt-in supersedes every withdrawal recorded
+before it."""
 
 
 def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentStatement:  # noqa: ANN401 - a row's columns
-    """Return a row (entity_type, entity_id, subscriber_hash, opted_in, stated_at, channel) as a statement."""
+    """Return a row (entity_type, entity_id, subscriber_hash, opted_in, stated_at, channel) as a consent statement."""
     entity_type, entity_id, key, opted_in, stated_at, channel = row
     return ConsentStatement(
         opted_in=opted_in,
@@ -163,13 +164,13 @@ def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentSta
 def record_statements(
     session: OrganisationSession, keyring: Keyring, statements: Sequence[ConsentStatement], *, by: str, at: datetime
 ) -> int:
-    """Record statements in this order, and derive the preferences of their contacts. Return how many are new.
+    """Record statements in this order, and update the preferences of their contacts. Return the number of new ones.
 
-    The same statement of an audience is recorded once. Each new one is in the audit log, with its contact.
+    A statement made at Mailchimp is recorded once. Each new statement of a contact is in the audit log.
     """
     if not statements:
         return 0
-    # One after the other: the order of recording is the order of the ids, and each sees those before it.
+    # Statements are recorded one transaction after the other, so that ids follow the order of recording.
     lock_for_transaction(session, consent_lock(session.organisation_id))
     parameters = {"organisation_id": session.organisation_id, "at": at, **_arrays(statements)}
     connection = driver_connection(session)
@@ -190,13 +191,13 @@ def record_statements(
 def record_current_addresses(
     session: OrganisationSession, keyring: Keyring, contacts: pd.DataFrame, *, at: datetime
 ) -> None:
-    """Take the contacts' addresses from the source: for preferences, and for withdrawals recorded for an address.
+    """Update addresses of preferences from the source, and attribute withdrawals recorded for an address.
 
-    `contacts` are all of the organisation in the relations that occur in them, with entity_type, entity_id and
-    subscriber_hash. A withdrawal at an address is attributed to every contact who has it, until one of them opts in;
-    and to none who opted in after it was recorded, with whatever address.
+    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's employees, vendors, or both. A
+    withdrawal for an address is attributed to every contact with the address, until one of them opts in. It is not
+    attributed to a contact who opted in after it was recorded, under any address.
     """
-    # Before any row is locked, as everywhere.
+    # The lock is taken before any row lock, as everywhere.
     lock_for_transaction(session, consent_lock(session.organisation_id))
     with_address = contacts[contacts["subscriber_hash"].notna()]
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
@@ -222,7 +223,7 @@ def record_current_addresses(
 
 
 def _latest_opt_ins(session: OrganisationSession, contacts: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Return the ids of the latest opt-ins that these contacts made here, where there is any."""
+    """Return the ids of the latest opt-ins that these contacts made in this pipeline. Others are left out."""
     if not contacts:
         return {}
     entity_types, entity_ids = zip(*contacts, strict=True)
@@ -233,7 +234,7 @@ def _latest_opt_ins(session: OrganisationSession, contacts: Collection[tuple[str
 
 
 def contacts_by_address(contacts: pd.DataFrame, addresses: Collection[object]) -> dict[str, list[tuple[str, str]]]:
-    """Return the contacts (entity_type, entity_id) who have these addresses (subscriber hashes), by address."""
+    """Return the contacts (entity_type, entity_id) with these addresses (subscriber hashes), by address."""
     there = contacts[contacts["subscriber_hash"].isin(addresses)]
     holders: dict[str, list[tuple[str, str]]] = {}
     columns = (there[name].tolist() for name in ("subscriber_hash", "entity_type", "entity_id"))

@@ -1,6 +1,6 @@
-"""What the tables hold about one contact, read for the contact.
+"""The data that the database stores about one contact, for a subject access request.
 
-What does not belong here: what Mailchimp holds (`services.export_contact`), removing it (`traces`).
+What does not belong here: Mailchimp's data (`services.export_contact`), removing data (`traces`).
 """
 
 from collections.abc import Collection, Sequence
@@ -30,12 +30,12 @@ from mailchimp_pipeline.erasure import ErasureRequest
 _RowT = TypeVar("_RowT", AudienceMemberRow, RejectedContactRow)
 
 _ALL = 1_000_000_000
-"""As many entries of the audit log as there may be of one contact."""
+"""A limit above the number of audit entries of any contact."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContactData:
-    """Everything that the tables hold about a contact; the audit entries newest first.
+    """All data about a contact in the database. Audit entries are newest first.
 
     A membership has `segment_id`, `segment_name`, `mailchimp_list_id`, `email`, `first_name` and `last_name`.
     """
@@ -50,7 +50,7 @@ class ContactData:
 
     @property
     def is_anything(self) -> bool:
-        """Return whether anything is held."""
+        """Return whether the database has any data about the contact."""
         kept = (self.statements, self.memberships, self.audience_members, self.rejections, self.erasures)
         return self.preference is not None or any(kept) or bool(self.audit_entries)
 
@@ -61,7 +61,7 @@ def contact_data(
     contact: Contact,
     addresses: Collection[str] = (),
 ) -> ContactData:
-    """Return what is held about the contact, and about these addresses (Mailchimp's hashes) of it."""
+    """Return the data about the contact, and about its addresses, given as subscriber hashes."""
     memberships = (
         select(
             cast(SegmentMemberRow.segment_id, Text).label("segment_id"),
@@ -90,7 +90,7 @@ def contact_data(
 def _in_audiences(
     session: OrganisationSession, row: type[_RowT], contact: Contact, addresses: Collection[str]
 ) -> Sequence[_RowT]:
-    """Return a table's rows of the contact and of its addresses, by audience."""
+    """Return the rows of the contact and of its addresses, ordered by audience."""
     theirs = or_(of_contact(row, contact), row.subscriber_hash.in_(addresses))
     query = select(row).where(session.owns(row), theirs)
     return session.scalars(query.order_by(row.mailchimp_list_id, row.subscriber_hash)).all()
@@ -112,7 +112,7 @@ def _statements(session: OrganisationSession, contact: Contact, addresses: Colle
 
 
 def is_known(session: OrganisationSession, contact: Contact) -> bool:
-    """Return whether any table has the contact."""
+    """Return whether the contact is in the tables of consent, segment members or audience members."""
     return any(
         session.scalar(select(exists().where(session.owns(row), of_contact(row, contact))))
         for row in (PreferenceRow, ConsentStatementRow, SegmentMemberRow, AudienceMemberRow)

@@ -1,7 +1,7 @@
-"""Secrets at rest: encrypted under a ring of keys that rotate, bound to the organisation whose they are.
+"""Encryption of stored secrets with rotating keys. Each secret is bound to its organisation.
 
-A token is a JWE (flattened JSON, `dir`, A256GCM) in base64; the protected header names the key, the associated
-data is the organisation, so that a token in another organisation's row does not decrypt.
+A token is a JWE (flattened JSON, `dir`, A256GCM) in base64. The protected header names the key, and the associated data
+is the organisation, so a token copied to another organisation's row cannot be decrypted.
 """
 
 import base64
@@ -25,15 +25,15 @@ _SETTING = "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS"
 
 
 class KeyringInvalid(PermanentError):
-    """The setting of the keys cannot be used."""
+    """The setting of the encryption keys is invalid."""
 
 
 class SecretUnreadable(PermanentError):
-    """A stored secret cannot be decrypted: its key is not on the ring, or it is not what was stored."""
+    """A stored secret cannot be decrypted: its key is missing, or the secret was altered."""
 
 
 class Keyring:
-    """Keys by their ids, the first of which encrypts; all of them decrypt."""
+    """The encryption keys by id. The first key encrypts, all keys decrypt."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         if not keys:
@@ -47,7 +47,7 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the ring that a text of `id:base64,id:base64` describes. Raises `KeyringInvalid`."""
+        """Return the keyring for the text `id:base64,id:base64`. Raises `KeyringInvalid`."""
         keys: dict[str, bytes] = {}
         for place, entry in enumerate(text.split(","), start=1):
             key_id, _, encoded = entry.strip().partition(":")
@@ -64,21 +64,21 @@ class Keyring:
         return f"Keyring({', '.join(self._keys)})"
 
     def keyed_hashes(self, text: str) -> Sequence[str]:
-        """Return a hash of the text under each key, in hex, the current key's first.
+        """Return an HMAC of the text for each key, in hex, the current key's first.
 
-        Nobody can find the text without the key, and the hashes change when the keys rotate.
+        The text cannot be found without the key. The hashes change when the keys rotate.
         """
         return [hmac.digest(key, f"hash\0{text}".encode(), hashlib.sha256).hex() for key in self._raw_keys.values()]
 
     def encrypt(self, secret: str, organisation_id: str) -> str:
-        """Return a token that only this organisation's rows can hold."""
+        """Return the secret as a token that decrypts only for this organisation."""
         envelope = jwe.FlattenedJSONEncryption(_header(self.current), secret.encode(), aad=organisation_id.encode())
         envelope.add_recipient({}, self._keys[self.current])
         sealed = jwe.encrypt_json(envelope, None, algorithms=_ALGORITHMS)
         return base64.b64encode(json.dumps(sealed).encode()).decode()
 
     def decrypt(self, token: str, organisation_id: str) -> str:
-        """Return the secret. Raises `SecretUnreadable`."""
+        """Return the secret of a token. Raises `SecretUnreadable`."""
         sealed = _opened(token)
         key_id = key_id_of(token)
         key = self._keys.get(key_id)
@@ -87,7 +87,7 @@ class Keyring:
                 f"A stored secret was encrypted with a key that is not in {_SETTING}. Add it again.",
                 place=f"key '{key_id}'",
             )
-        # The associated data is taken from the caller, not from the token: a token carries its own along.
+        # The associated data comes from the caller. The token's own copy proves nothing.
         sealed["aad"] = _base64url(organisation_id.encode())
         try:
             opened = jwe.decrypt_json(sealed, key, algorithms=_ALGORITHMS)
@@ -97,7 +97,7 @@ class Keyring:
 
 
 def key_id_of(token: str) -> str:
-    """Return the id of the key that a token was encrypted with. Raises `SecretUnreadable`."""
+    """Return the id of the key that encrypted the token. Raises `SecretUnreadable`."""
     protected = _opened(token)["protected"]
     try:
         header = json.loads(base64.urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))

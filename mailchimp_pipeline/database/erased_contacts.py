@@ -1,6 +1,6 @@
-"""Contacts that were erased, known by keyed hashes alone. Each hash belongs to the erasure request that made it.
+"""Erased contacts, stored as keyed hashes. Each hash belongs to the erasure request that created it.
 
-What does not belong here: what an erasure removes (`erasures`), how hashes are made (`keyed_hashes`).
+What does not belong here: removing data (`erasures`), computing hashes (`keyed_hashes`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,14 +28,14 @@ _ADDRESS, _ENTITY = "address", "entity"
 
 @dataclass(frozen=True, slots=True)
 class ErasedAmong:
-    """Which of some contacts are erased; `hashes` are the keyed hashes that they were compared with."""
+    """The erased contacts and addresses among given contacts. `hashes` are the keyed hashes used for the comparison."""
 
     contacts: frozenset[tuple[str, str]] = frozenset()
     addresses: frozenset[str] = frozenset()
     hashes: frozenset[tuple[str, str]] = frozenset()
 
     def parameters(self) -> Mapping[str, str]:
-        """Return the arrays that `consent.decision` asks for."""
+        """Return the SQL parameters of `consent.decision`."""
         contacts = sorted(self.contacts)
         return {
             "erased_addresses": text_array(sorted(self.addresses)),
@@ -55,7 +55,7 @@ class ErasedContacts:
         self._keyring = keyring
 
     def add(self, contact: Contact, subscriber_hashes: Iterable[str], *, erasure_request_id: str, at: datetime) -> None:
-        """Add the contact and its addresses to the request."""
+        """Store the keyed hashes of the contact and its addresses for the erasure request."""
         hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self.keyed.of_entity(*contact)): contact[0].value}
         hashes |= {(_ADDRESS, self.keyed.of_address(address)): None for address in subscriber_hashes}
         request = {"organisation_id": self._session.organisation_id, "erasure_request_id": row_id(erasure_request_id)}
@@ -66,32 +66,32 @@ class ErasedContacts:
         self._session.execute(insert(ErasedContactRow).values(rows).on_conflict_do_nothing())
 
     def relations(self) -> frozenset[EntityType]:
-        """Return the relations of the erased contacts."""
+        """Return the entity types of the erased contacts."""
         of_entities = (self._session.owns(ErasedContactRow), ErasedContactRow.entity_type.is_not(None))
         relations = self._session.scalars(select(ErasedContactRow.entity_type).where(*of_entities).distinct())
         return frozenset(map(EntityType, relations))
 
     def of_addresses(self, subscriber_hashes: Iterable[str]) -> frozenset[str]:
-        """Return which of the addresses, given as subscriber hashes, are erased."""
+        """Return the erased ones of the addresses, given as subscriber hashes."""
         erased = self._hashes()
         if not erased:
             return frozenset()
         return frozenset(key for key in subscriber_hashes if (_ADDRESS, self.keyed.of_address(key)) in erased)
 
     def has_addresses(self, erasure_request_id: str) -> bool:
-        """Return whether any address belongs to the request."""
+        """Return whether the erasure request has any address."""
         return bool(self._addresses_of(erasure_request_id))
 
     def recognised(self, erasure_request_id: str, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return which of the addresses, given as subscriber hashes, belong to the request."""
+        """Return the addresses (subscriber hashes) that belong to the erasure request."""
         kept = self._addresses_of(erasure_request_id)
         return [key for key in subscriber_hashes if self.keyed.of_address(key) in kept]
 
     def among(self, contacts: pd.DataFrame, known: ErasedAmong | None = None) -> ErasedAmong:
-        """Return which of the contacts (entity_type, entity_id, subscriber_hash) are erased, and which addresses.
+        """Return the erased ones of the contacts (entity_type, entity_id, subscriber_hash), and their addresses.
 
-        An erased contact that is still in the source has its present address there, which is erased, too. `known` is
-        the result for a frame that holds these contacts: only hashes that came since are compared.
+        The present address of an erased contact in the source counts as erased. `known` is an earlier result for a
+        frame with the same contacts; only hashes added since then are compared.
         """
         erased = self._hashes()
         new = erased if known is None else erased - known.hashes
@@ -114,9 +114,9 @@ class ErasedContacts:
         return (_ENTITY, self.keyed.of_entity(*contact)) in self._hashes()
 
     def lift(self, contact: Contact, addresses: Iterable[str]) -> bool:
-        """End the contact's own erasures, because it opted in. Return whether there was one.
+        """Lift the contact's own erasures, because it opted in. Return whether there was one.
 
-        Of its addresses only these, which it has now, are not erased any more: unless another erasure request has them.
+        Only `addresses`, the contact's present ones, are no longer erased, unless another erasure request has them too.
         """
         entity = self.keyed.of_entity(*contact)
         of_contact = (self._session.owns(ErasureRequestRow), ErasureRequestRow.entity_hash == entity)
@@ -137,11 +137,11 @@ class ErasedContacts:
 
     @cached_property
     def keyed(self) -> KeyedHashes:
-        """What makes the organisation's keyed hashes."""
+        """The organisation's keyed hashes."""
         return keyed_hashes(self._session, self._keyring)
 
     def _hashes(self) -> frozenset[tuple[str, str]]:
-        # The caller goes on to write: no erasure may come in between.
+        # No erasure may be added before the caller's transaction has written.
         share_for_transaction(self._session, erased_lock(self._session.organisation_id))
         query = select(ErasedContactRow.kind, ErasedContactRow.keyed_hash).where(self._session.owns(ErasedContactRow))
         return frozenset((kind, keyed_hash) for kind, keyed_hash in self._session.execute(query))

@@ -1,7 +1,7 @@
-"""Erasures that were asked for: what they remove here at once, and what is still to be deleted at Mailchimp.
+"""Erasure requests: remove a contact's data from the database, and store what is left to delete at Mailchimp.
 
-Until an erasure is completed its targets are kept encrypted; then they are forgotten. What does not belong here:
-asking Mailchimp and which answer counts (`mailchimp_pipeline.erasure`), the rows removed (`traces`).
+Targets at Mailchimp are stored encrypted until the erasure is completed, and then deleted. What does not belong here:
+calls to Mailchimp and their answers (`mailchimp_pipeline.erasure`), the removed rows (`traces`).
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Re
 from mailchimp_pipeline.errors import PermanentError
 
 _AUDIENCE_WAIT_SECONDS = 2.0
-"""How long to wait for a sync that is at the audience: the job comes back later."""
+"""Time to wait for a running sync of the audience. After it, the erasure job tries again later."""
 
 
 class NoSuchErasure(PermanentError):
@@ -42,7 +42,7 @@ class NoSuchErasure(PermanentError):
 
 
 class ErasureStore:
-    """The erasures of the session's organisation."""
+    """The erasure requests of the session's organisation."""
 
     def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
         self._session = session
@@ -50,10 +50,10 @@ class ErasureStore:
         self._erased = ErasedContacts(session, keyring)
 
     def ask(self, demand: Demand, *, at: datetime) -> ErasureRequest:
-        """Remove the contact here, keep it from coming back, and write down what Mailchimp is to be asked.
+        """Remove the contact from the database, suppress it, and store what is left to delete at Mailchimp.
 
-        Asked for again it stays the same erasure, and is carried out again: the contact may be back at Mailchimp.
-        Raises `UnknownContact`.
+        A repeated request reopens the same erasure, because the contact may be at Mailchimp again. Raises
+        `UnknownContact`.
         """
         self._lock()
         row = self._in_force(demand)
@@ -83,16 +83,16 @@ class ErasureStore:
         return _request(row)
 
     def get(self, request_id: str) -> ErasureRequest | None:
-        """Return the erasure, None where there is none."""
+        """Return the erasure, None if it does not exist."""
         row = self._session.scalar(self._query(request_id))
         return row and _request(row)
 
     def of(self, entity_type: EntityType, entity_id: str) -> Sequence[ErasureRequest]:
-        """Return the erasures of an entity, the latest first."""
+        """Return the erasures of an employee or vendor, latest first."""
         return [_request(row) for row in self._session.scalars(self._of(entity_type, entity_id)).all()]
 
     def begin(self, request_id: str, *, at: datetime) -> Targets | None:
-        """Count an attempt; return the targets, None where nothing is left to do."""
+        """Count an attempt. Return the targets, None if the erasure is not pending."""
         row = self._pending(request_id)
         if row is None:
             return None
@@ -100,22 +100,28 @@ class ErasureStore:
         return self._targets_of(row)
 
     def save(self, request_id: str, targets: Targets, *, error: str | None, at: datetime) -> None:
-        """Keep how far it has come, and why not further. Addresses learnt on the way are erased too."""
+        """Store the progress and the error of an attempt. Addresses found by the attempt are suppressed too."""
         if (row := self._pending(request_id)) is not None:
             self._keep(row, targets, at=at)
             row.last_error = error
 
     def sweep(self, request_id: str, targets: Targets, *, list_id: str, at: datetime) -> Targets:
-        """Remove what a sync that was under way wrote of the contact since; return the targets with it."""
+        """Remove rows of the contact that a sync has written since the request.
+
+        Return the targets with their addresses.
+        """
         self._lock()
         swept = self._swept(targets, list_id)
         row = self._pending(request_id) if swept != targets else None
-        if row is not None:  # what was just removed is known nowhere else
+        if row is not None:  # The removed rows may have been the only record of an address.
             self._keep(row, swept, at=at)
         return swept
 
     def conclude(self, request_id: str, targets: Targets, *, at: datetime) -> bool:
-        """Complete it, unless more is known of the contact than was asked for: then this is kept. Tell which."""
+        """Complete the erasure and return True, unless the contact has targets that are not done.
+
+        If there are such targets, they are stored, and the result is False.
+        """
         self._lock()
         row = self._pending(request_id)
         if row is None:
@@ -128,7 +134,7 @@ class ErasureStore:
         return True
 
     def confirm(self, request_id: str, *, by: str, at: datetime) -> ErasureRequest | None:
-        """Complete it because a person did it at Mailchimp; None where no such erasure is pending."""
+        """Complete a pending erasure that a person did at Mailchimp. Return it, None if it is not pending."""
         self._lock()
         row = self._pending(request_id)
         if row is None:
@@ -141,7 +147,7 @@ class ErasureStore:
         lock_for_transaction(self._session, erased_lock(self._session.organisation_id))
 
     def _in_force(self, demand: Demand) -> ErasureRequestRow | None:
-        """Return the contact's erasure, unless an opt-in has lifted it since."""
+        """Return the contact's current erasure, None if there is none or an opt-in lifted it."""
         latest = self._session.scalar(self._of(demand.entity_type, demand.entity_id).limit(1).with_for_update())
         is_over = latest is None or latest.status == ErasureStatus.COMPLETED
         if is_over and not self._erased.holds((demand.entity_type, demand.entity_id)):
@@ -156,7 +162,7 @@ class ErasureStore:
     def _keep(self, row: ErasureRequestRow, targets: Targets, *, at: datetime) -> None:
         known = targets.joined_with(self._targets_of(row) or targets)
         self._write(row, known)
-        # Who opted in again meanwhile stays lifted; what was asked for before is still carried out.
+        # An opt-in since the request stays valid. The request itself is still carried out.
         if self._erased.holds((targets.entity_type, targets.entity_id)):
             self._suppress(row, known, at=at)
 
@@ -196,83 +202,89 @@ class ErasureStore:
     def _audit(
         self, row: ErasureRequestRow, action: str, *, by: str, at: datetime, details: Mapping[str, object]
     ) -> None:
-        # By the request's id: the contact's own is not written down once more.
+        # The entry names the request, not the contact.
         audit.write(self._session, audit.Entry(by, action, audit.Entity("erasure", str(row.id)), at, details))
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseErasures:
-    """The port `erasure.ErasureRecords` over PostgreSQL. Each call is a transaction of its own."""
+    """Implements the port `erasure.ErasureRecords`. Each call is its own transaction."""
 
     database: Database
     keyring: Keyring
     clock: Clock
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
-        """Remove the contact here, and write down what Mailchimp is to be asked."""
+        """Remove the contact from the database, and store what is left to delete at Mailchimp.
+
+        Raises `UnknownContact`.
+        """
         with self._store(organisation_id) as store:
             return store.ask(demand, at=self.clock())
 
     def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
-        """Return the audiences that the organisation's segments or ledgers name."""
+        """Return the audiences of the organisation's segments and ledgers."""
         with self.database.organisation(request.organisation_id) as session:
             return audiences_known(session)
 
     def keeps_addresses(self, request: ErasureRequest) -> bool:
-        """Tell whether keyed hashes of the contact's addresses are kept."""
+        """Return whether the erasure has keyed hashes of the contact's addresses."""
         with self.database.organisation(request.organisation_id) as session:
             return ErasedContacts(session, self.keyring).has_addresses(request.id)
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return which of the addresses are the contact's."""
+        """Return the contact's addresses among these, given as subscriber hashes."""
         with self.database.organisation(request.organisation_id) as session:
             return ErasedContacts(session, self.keyring).recognised(request.id, subscriber_hashes)
 
     def get(self, request: ErasureRequest) -> ErasureRequest:
-        """Return the erasure as it stands now."""
+        """Return the current state of the erasure."""
         with self._store(request.organisation_id) as store:
             return store.get(request.id) or request
 
     def pending(self) -> Sequence[ErasureRequest]:
-        """Return the erasures of all organisations that are pending, the oldest first."""
+        """Return the pending erasures of all organisations, oldest first."""
         with self.database.everyone() as session:
             return pending_erasures(session)
 
     @contextmanager
     def hold(self, request: ErasureRequest) -> Generator[None]:
-        """Keep others from carrying out the same erasure. Raises a transient error where another process does."""
+        """Lock the erasure for the block. Raises `TransientError` if another process holds the lock."""
         with hold(self.database, erasure_lock(request.id), what=f"erasure {request.id}"):
             yield
 
     @contextmanager
     def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:
-        """Keep syncs out of the audience. Raises a transient error where one is running."""
+        """Lock the audience for the block. Raises `TransientError` if a sync of it is running."""
         wait = _AUDIENCE_WAIT_SECONDS
         with hold_audience(self.database, request.organisation_id, list_id, wait_seconds=wait):
             yield
 
     def begin(self, request: ErasureRequest) -> Targets | None:
-        """Count an attempt; return the targets, None where nothing is left to do."""
+        """Count an attempt. Return the targets, None if the erasure is not pending."""
         with self._store(request.organisation_id) as store:
             return store.begin(request.id, at=self.clock())
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
-        """Keep how far it has come, and why not further."""
+        """Store the progress and the error of an attempt."""
         with self._store(request.organisation_id) as store:
             store.save(request.id, targets, error=error, at=self.clock())
 
     def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
-        """Remove what a sync wrote of the contact in the audience since; return the targets with it."""
+        """Remove rows that a sync of the audience has written since the request.
+
+        Return the targets with their addresses.
+        """
         with self._store(request.organisation_id) as store:
             return store.sweep(request.id, targets, list_id=list_id, at=self.clock())
 
     def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
-        """Complete it, unless more is known of the contact than was asked for. Tell which."""
+        """Complete the erasure, unless the contact has targets that are not done. Return whether it is completed."""
         with self._store(request.organisation_id) as store:
             return store.conclude(request.id, targets, at=self.clock())
 
     def reach(self, organisation_id: str) -> Reach:
-        """Return which accounts the organisation has and had."""
+        """Return the organisation's current and former Mailchimp accounts."""
         with self.database.organisation(organisation_id) as session:
             query = select(ConnectionRow.account_id, ConnectionRow.soft_deleted_at).where(session.owns(ConnectionRow))
             accounts = session.execute(query).all()
@@ -297,7 +309,7 @@ class DatabaseErasures:
 
 
 def pending_erasures(session: Session, organisation_id: str | None = None) -> tuple[ErasureRequest, ...]:
-    """Return the erasures that are pending, of one organisation or of all, the oldest first."""
+    """Return the pending erasures of one organisation, or of all, oldest first."""
     query = select(ErasureRequestRow).where(ErasureRequestRow.status == ErasureStatus.PENDING.value)
     if organisation_id is not None:
         query = query.where(ErasureRequestRow.organisation_id == organisation_id)

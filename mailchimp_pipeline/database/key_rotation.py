@@ -1,6 +1,6 @@
-"""Rotation of the ring: every stored secret is encrypted anew under the ring's first key.
+"""Rotation of the encryption keys: re-encrypt every stored secret with the first key.
 
-After it, the other keys may be taken off the ring. May be run again, and while the pipeline works.
+Afterwards the other keys may be removed. The rotation can run repeatedly, and while the pipeline runs.
 """
 
 from collections import Counter
@@ -27,14 +27,14 @@ _SECRETS: tuple[tuple[str, type[ConnectionRow | ErasureRequestRow | PseudonymKey
 
 @dataclass(frozen=True, slots=True)
 class HeldSecrets:
-    """How many stored secrets the ring can read and cannot, by the ids of their keys; `?` where they name none."""
+    """Counts of readable and unreadable secrets, by key id. The key id is `?` if the secret names none."""
 
     readable: Counter[str]
     unreadable: Counter[str]
 
 
 def held_secrets(database: Database, keyring: Keyring) -> HeldSecrets:
-    """Try every stored secret, and change none."""
+    """Decrypt every stored secret, and return the counts. Changes nothing."""
     held = HeldSecrets(Counter(), Counter())
     with database.everyone() as session:
         for _, row, secret in _SECRETS:
@@ -62,9 +62,9 @@ def _key_id(token: str) -> str:
 
 
 def rotate(database: Database, keyring: Keyring, *, by: str, at: datetime) -> int:
-    """Encrypt anew what is not under the ring's first key; return how many secrets that were.
+    """Re-encrypt secrets that are not encrypted with the first key. Return the number of these secrets.
 
-    One transaction an organisation, its rows locked. Raises `encryption.SecretUnreadable`.
+    Each organisation is one transaction, with its rows locked. Raises `encryption.SecretUnreadable`.
     """
     with database.everyone() as session:
         holders = [select(row.organisation_id).where(secret.is_not(None)) for _, row, secret in _SECRETS]

@@ -1,7 +1,7 @@
-"""Keyed hashes: an erased contact can be known again when it turns up, but not be read from the database.
+"""Keyed hashes of erased contacts. They recognise a contact that appears again, but do not reveal it.
 
-The key is random, one an organisation, and stored encrypted as API keys are: keys of the ring may be rotated and
-thrown away, the hashes stay comparable. What does not belong here: who is erased (`erased_contacts`).
+Each organisation has a random key, stored encrypted like API keys. Rotating the encryption keys does not change the
+hashes. What does not belong here: which contacts are erased (`erased_contacts`).
 """
 
 import hashlib
@@ -20,17 +20,17 @@ _KEY_BYTES = 32
 
 
 class KeyedHashes:
-    """Makes an organisation's keyed hashes, in hex. Address and entity never share one."""
+    """Computes an organisation's keyed hashes, in hex. The hashes of an address and of an entity always differ."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def of_address(self, subscriber_hash: str) -> str:
-        """Return the hash of an address, given as Mailchimp's hash of it."""
+        """Return the keyed hash of an address, given as a subscriber hash."""
         return self._hash(f"address\0{subscriber_hash}")
 
     def of_entity(self, entity_type: EntityType, entity_id: str) -> str:
-        """Return the hash of an employee or vendor."""
+        """Return the keyed hash of an employee or vendor."""
         return self._hash(f"entity\0{entity_type.value}\0{entity_id}")
 
     def _hash(self, text: str) -> str:
@@ -38,7 +38,7 @@ class KeyedHashes:
 
 
 def keyed_hashes(session: OrganisationSession, keyring: Keyring) -> KeyedHashes:
-    """Return the organisation's keyed hashes; the first time their key is made."""
+    """Return the organisation's keyed hashes. The first call creates the organisation's key."""
     organisation_id = session.organisation_id
     stored = select(PseudonymKeyRow.key_encrypted).where(PseudonymKeyRow.organisation_id == organisation_id)
     encrypted = session.scalar(stored)

@@ -1,6 +1,6 @@
-"""Who is logged in, and whether PostgreSQL's policies on rows bind what works here.
+"""The database user, and whether PostgreSQL's row-level security applies to it.
 
-What does not belong here: taking on the roles (`roles`), making them (`migrations`).
+What does not belong here: switching roles (`roles`), creating them (`migrations`).
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from mailchimp_pipeline.database.session import Database
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The user of the database's URL. `powers` says why no policy binds it by itself, in words; empty where they do.
+    """The database user of the configured URL.
 
-    `roles_lacking` it may not take on; `tables_open` have an organisation but no policy.
+    `powers` describes rights that bypass row-level security, empty if there are none. `roles_lacking` are the roles
+    that the user cannot switch to. `tables_open` are tables with organisations' rows but without a policy.
     """
 
     user: str
@@ -44,7 +45,7 @@ order by relname
 
 
 def login(database: Database) -> Login:
-    """Return who is logged in. Raises the errors of `session`."""
+    """Return the database user. Raises the errors of `session`."""
     with database.unrestricted() as connection:
         who = connection.execute(_WHO).one()
         lacking = [role.value for role in DatabaseRole if not connection.scalar(_MAY_TAKE_ON, {"role": role.value})]

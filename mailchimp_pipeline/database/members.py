@@ -1,6 +1,6 @@
-"""Who is in a segment, as it is kept: written in bulk, and only where it differs.
+"""The stored members of segments. Writes are in bulk and only for differences.
 
-What does not belong here: who belongs in a segment (`mailchimp_pipeline.segments`), what audiences have (`ledger`).
+What does not belong here: computing members (`mailchimp_pipeline.segments`), members of audiences (`ledger`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ create temporary table wanted_members (
 """
 
 _LEFT = "string_to_array(%(left)s, ',')"
-"""Hashes are hex: as one text they travel faster than as an array."""
+"""Hashes have only hex digits. One text is faster than an array."""
 
 _MARK = """
 update audience_members as member set leaving = true
@@ -52,7 +52,7 @@ _MARK_LEAVING_ELSEWHERE = f"""{_MARK}
             and (known.entity_type, known.entity_id) = (member.entity_type, member.entity_id)
     )
 """
-"""The same for those who gave Mailchimp another address than the source has, which somebody else may have by now."""
+"""The same for members who changed the source's address at Mailchimp. Another contact may have that address now."""
 
 _MARK_MOVED = """
 update audience_members as member set leaving = true
@@ -62,8 +62,8 @@ where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id 
     and member.entity_type = wanted.entity_type and member.entity_id = wanted.entity_id
     and wanted.subscriber_hash not in (member.subscriber_hash, coalesce(member.replaced_hash, ''))
 """
-"""Former addresses, whenever and from whichever segment they left, and whatever becomes of leavers: where they are not
-moved, nobody is to be mailed at both."""
+"""Mark former addresses as leaving, whatever the segment does with leavers. If the address is not changed at Mailchimp,
+the contact would get each e-mail twice."""
 
 _REMOVE = f"""
 delete from segment_members
@@ -99,8 +99,8 @@ where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = 
         or (known.entity_type, known.entity_id) is distinct from (wanted.entity_type, wanted.entity_id)
     )
 """
-"""A contact who is new at an address takes over the member: an opt-out of this contact unsubscribes the member, and the
-former contact's departure does not archive it."""
+"""Give a member to the contact who is new at its address. Then an opt-out of this contact unsubscribes the member, and
+the former contact's departure does not archive it."""
 
 _KNOWN = sql.SQL("""
 select subscriber_hash, digest, entity_type, entity_id from segment_members
@@ -118,7 +118,7 @@ where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """How a segment's members differ from those before, in members."""
+    """Counts of a segment's members before a change, and of the differences."""
 
     before: int
     added: int
@@ -127,7 +127,7 @@ class MemberChange:
 
 
 class MemberStore:
-    """The members of the segments of the session's organisation."""
+    """The members of segments of the session's organisation."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
@@ -140,11 +140,11 @@ class MemberStore:
         *,
         departures_confirmed: bool = False,
     ) -> MemberChange:
-        """Make these the segment's members; nobody is where the segment was deleted meanwhile.
+        """Replace the segment's members. Does nothing if the segment was deleted meanwhile. Return the counts.
 
-        `members` has, one row an address, at least subscriber_hash, entity_type, entity_id, email, first_name
-        and last_name. Raises `segments.MassDeparture` where too many would leave, unless a person confirmed that;
-        contacts who opted out, were erased or did not consent do not count, neither as members nor as leavers.
+        `members` has one row for each address, with at least subscriber_hash, entity_type, entity_id, email, first_name
+        and last_name. Raises `segments.MassDeparture` if too many members would leave, unless `departures_confirmed`.
+        Contacts who opted out, were erased or did not consent count neither as members nor as leavers.
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
@@ -152,7 +152,7 @@ class MemberStore:
         tags = merge_tags_of(self._session, segment.mailchimp_list_id)
         fields = {tag: column for tag, column in MERGE_FIELDS.items() if tag in tags}
         wanted = members.loc[:, list(_COLUMNS)].assign(digest=content_digest(members, fields))
-        # Compared here: in the database it would all have to be written down first, also where nothing changed.
+        # Compared in Python, because PostgreSQL would need all rows written first, even without a change.
         known = copied(driver_connection(self._session), _KNOWN, _COMPARED, parameters)
         added, changed, left, taken_over = _difference(known, wanted)
         suppressed = _suppressed(known, left, suppressions)
@@ -168,12 +168,12 @@ class MemberStore:
         return MemberChange(len(known), len(added), len(changed), len(left))
 
     def remove_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
-        """Take out the members who may not be e-mailed any more since they were found; return how many."""
+        """Remove members who may no longer be e-mailed. Return their number."""
         parameters = {**self._parameters(segment_id), **erased.parameters()}
         return driver_connection(self._session).execute(_REMOVE_SUPPRESSED, parameters).rowcount
 
     def count_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
-        """Count the members who may not be e-mailed: none, unless something is wrong."""
+        """Return the number of members who may not be e-mailed. Other than zero only after a defect."""
         parameters = {**self._parameters(segment_id), **erased.parameters()}
         return counted(driver_connection(self._session), _COUNT_SUPPRESSED, parameters)
 
@@ -198,9 +198,9 @@ class MemberStore:
 def _difference(
     known: pd.DataFrame, wanted: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[str], Sequence[str]]:
-    """Return the wanted members that are new, and those that are not as they were.
+    """Return the new members, the changed members, and two lists of subscriber hashes.
 
-    Then the hashes of those who are no more, and of the addresses at which somebody else is by now.
+    The first list has the members who left, the second the addresses that now belong to another contact.
     """
     before = {name: text_column(known[name]) for name in _COMPARED}
     now = {name: text_column(wanted[name]) for name in _COMPARED}
@@ -214,7 +214,7 @@ def _difference(
     gone = pc.invert(pc.is_in(hashes_before, value_set=hashes))
     left: list[str] = pc.filter(hashes_before, gone).to_pylist()
     is_new = _flags(pc.is_null(place))
-    # The first time that is everybody: not twice as much memory for them.
+    # For a new segment, the copy would double the memory.
     added = wanted if is_new.all() else wanted[is_new]
     taken_over: list[str] = wanted["subscriber_hash"][is_somebody_else].tolist()
     return added, wanted[other["digest"] | is_somebody_else], left, taken_over
@@ -224,7 +224,7 @@ _CONTACT = ["entity_type", "entity_id"]
 
 
 def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppressions) -> int:
-    """Count the members who left because they may not be e-mailed."""
+    """Return the number of members who left because they may not be e-mailed."""
     if not left:
         return 0
     rows = known[known["subscriber_hash"].isin(left)]

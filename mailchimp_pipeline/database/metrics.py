@@ -1,7 +1,7 @@
-"""How the pipeline stands, in figures over all organisations: what is synced, rejected, waiting and to be erased.
+"""Metrics over all organisations: synced and rejected contacts, waiting requests, pending erasures.
 
-Of no organisation by itself, and cheap enough to be asked each minute: every query is over what is live or open.
-What does not belong here: how figures are shown (`api`), the audit log, which only grows.
+Metrics name no organisation, and are cheap enough to read every minute: no query reads finished work. What does not
+belong here: the format of metrics (`api`), the audit log, which only grows.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from mailchimp_pipeline.database.session import Database
 
 SECONDS = 3
-"""How long a query may take: figures are not worth a load on the database."""
+"""The longest time of a query, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How many wait, and for how many seconds the one that waits longest."""
+    """The number of waiting items, and the waiting time of the oldest in seconds."""
 
     size: int = 0
     oldest_seconds: float = 0.0
@@ -27,11 +27,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class PipelineFigures:
-    """The figures. Of segments count those that are live, of connected organisations.
+    """Metrics of the pipeline. Segments count if they are live and their organisation is connected.
 
-    `contacts` and `rejected` sum up the last sync of each segment: contacts by outcome, and those that Mailchimp
-    rejected by reason; so do `calls` and `retries`. `oldest_sync_at` counts a segment that never was synced from when
-    it was made.
+    `contacts` (by outcome), `rejected` (by reason), `calls` and `retries` are sums over the last sync of each segment.
+    For a segment that was never synced, `oldest_sync_at` uses the time of its creation.
     """
 
     segments: Mapping[str, int]
@@ -61,7 +60,7 @@ OUTCOMES = (
     "unsubscribed",
     "archived",
 )
-"""What a sync counts contacts by, as `sync.SyncReport` has them."""
+"""Outcomes of contacts in a sync, as in `sync.SyncReport`."""
 
 _LIVE = """
 with live as (
@@ -110,7 +109,7 @@ select count(*) as live, count(key_refused_at) as refused from mailchimp_connect
 
 
 def pipeline_figures(database: Database) -> PipelineFigures:
-    """Return the figures as they are now. Raises the errors of `session`."""
+    """Return the current metrics. Raises the errors of `session`."""
     with database.everyone() as session:
         session.execute(text(f"set local statement_timeout = '{SECONDS}s'"))
         segments = _rows(session, _SEGMENTS)
@@ -145,5 +144,5 @@ def _rows(session: Session, query: TextClause) -> list[Row[tuple[object, ...]]]:
 
 
 def _queue(row: Row[tuple[object, ...]]) -> Queue:
-    """Return a queue out of its row. Clocks of two machines may differ: nobody waits for less than no time."""
+    """Return the row as a queue. A negative age, caused by differing clocks, becomes zero."""
     return Queue(row.size, max(0.0, float(row.seconds or 0)))

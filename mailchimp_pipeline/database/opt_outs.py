@@ -1,6 +1,6 @@
-"""Opt-outs that Mailchimp does not know yet: which audiences and organisations they are outstanding in.
+"""Opt-outs that Mailchimp does not have yet, by audience and organisation.
 
-Nothing is queued: what is outstanding follows from the statements and the ledgers, so it cannot be lost.
+They are computed from consent statements and ledgers, not queued, so none can be lost.
 """
 
 from datetime import datetime, timedelta
@@ -41,15 +41,15 @@ order by connection.organisation_id
 """)
 
 _LONG_AGO = timedelta(days=1)
-"""After so long the audiences are read again: a contact may have unsubscribed at Mailchimp, or another program may have
+"""Time after which audiences are read again. A contact may have unsubscribed at Mailchimp, or another program may have
 subscribed a contact who opted out."""
 
 
 def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> None:
-    """Attribute the members of contacts who opted out to the contacts who have their addresses now.
+    """Attribute members of contacts who opted out to the contacts who have the addresses now.
 
-    `contacts` are all of the organisation, with entity_type, entity_id and subscriber_hash. A contact who opted out and
-    has another address by now does not keep the next one with this address from being e-mailed.
+    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's contacts. Without this, a
+    contact who opted out and then changed address would block the next contact with the address.
     """
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
     members = connection.execute(_OF_FORMER_HOLDERS, ours).fetchall()
@@ -64,7 +64,7 @@ def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> N
 
 
 def audiences_to_unsubscribe(session: OrganisationSession, erased: ErasedAmong) -> list[str]:
-    """Return the audiences with members who may not be e-mailed; `erased` are those who are in the source."""
+    """Return the audiences with members who may not be e-mailed. `erased` are erased contacts in the source."""
     parameters = {"organisation_id": session.organisation_id, **erased.parameters()}
     found = driver_connection(session).execute(_AUDIENCES, parameters)
     return [str(list_id) for (list_id,) in found]

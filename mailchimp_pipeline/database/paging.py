@@ -1,4 +1,4 @@
-"""Pages of a list that keep their place while rows come and go: a cursor names the last row seen, not a number."""
+"""Pages of a list. A cursor identifies the last row of a page, so added or deleted rows do not shift pages."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -14,30 +14,30 @@ KeyT = TypeVar("KeyT")
 
 
 class CursorInvalid(PermanentError):
-    """A cursor is not one that a page gave."""
+    """A cursor was not returned by a page of this list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some items, and the cursor of those that follow; None where none do."""
+    """Items of a page, and the cursor of the next page, None on the last page."""
 
     items: tuple[T, ...]
     next_cursor: str | None
 
 
 def page(rows: Sequence[RowT], limit: int, item: Callable[[RowT], T], cursor: Callable[[RowT], str]) -> Page[T]:
-    """Return the first `limit` of the rows; one more than that was asked for, to know whether any follow."""
+    """Return the first `limit` rows as a page. `rows` has one more row if another page follows."""
     shown = rows[:limit]
     return Page(tuple(map(item, shown)), cursor(shown[-1]) if len(rows) > limit else None)
 
 
 def cursor_after(at: datetime, key: object) -> str:
-    """Return, as opaque text that may stand in a URL, the place after the row of this time and key."""
+    """Return the cursor after the row with this time and key, as opaque text for URLs."""
     return base64.urlsafe_b64encode(f"{at.isoformat()} {key}".encode()).rstrip(b"=").decode()
 
 
 def read_cursor(cursor: str, key: Callable[[str], KeyT]) -> tuple[datetime, KeyT]:
-    """Return time and key of the row that a cursor names. Raises `CursorInvalid`."""
+    """Return the time and key of the cursor's row. Raises `CursorInvalid`."""
     try:
         at, _, rest = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
         return _with_zone(datetime.fromisoformat(at)), key(_storable(rest))

@@ -1,6 +1,6 @@
-"""Preferences of contacts, read; and who of an organisation may not be e-mailed, for its memberships.
+"""Read contacts' preferences, and the suppressions of an organisation.
 
-What does not belong here: recording statements (`consent_statements`), the rule (`consent.decision`).
+What does not belong here: recording statements (`consent_statements`), the rules (`consent.decision`).
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ class PreferenceStore:
         self._session = session
 
     def get(self, entity_type: EntityType, entity_id: str) -> Preference | None:
-        """Return the contact's preference, None where it never made a statement."""
+        """Return the contact's preference, None if the contact made no statement."""
         query = self._all().where(of_contact(PreferenceRow, (entity_type, entity_id)))
         row = self._session.scalar(query, execution_options={"populate_existing": True})
         return row and _preference(row)
 
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Preference]:
-        """Return a page of preferences, those that changed last first. Raises `paging.CursorInvalid`."""
+        """Return a page of preferences, latest changed first. Raises `paging.CursorInvalid`."""
         query, place = self._all(), (PreferenceRow.updated_at, PreferenceRow.entity_type, PreferenceRow.entity_id)
         if cursor is not None:
             at, (entity_type, entity_id) = read_cursor(cursor, _entity_key)
@@ -56,7 +56,7 @@ class PreferenceStore:
 
 
 def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressions:
-    """Return which contacts and addresses of the organisation may not be e-mailed; `erased` are those of rule 1."""
+    """Return the contacts and addresses that may not be e-mailed. `erased` are those of rule 1 (`consent.decision`)."""
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
 
     def found(query: LiteralString, columns: Sequence[str]) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressi
 
 
 def suppressed_relations(session: OrganisationSession) -> frozenset[EntityType]:
-    """Return the relations in which somebody opted out: their present addresses decide for others, too."""
+    """Return the entity types with contacts who opted out. Their present addresses exclude other contacts too."""
     opted_out = select(PreferenceRow.entity_type).where(session.owns(PreferenceRow), ~PreferenceRow.opted_in)
     return frozenset(map(EntityType, session.scalars(opted_out.distinct())))
 

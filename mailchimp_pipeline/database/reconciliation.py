@@ -1,6 +1,6 @@
-"""The tables as a reconciliation reads and corrects them, after the database was restored from a backup.
+"""Queries and corrections for the reconciliation after a restore from a backup.
 
-What does not belong here: reading the audiences (`services.reconcile_audiences`).
+What does not belong here: reading audiences from Mailchimp (`services.reconcile_audiences`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ order by 1, 2, 3
 
 
 def audiences_known(session: OrganisationSession) -> Sequence[str]:
-    """Return the audiences that the organisation's segments or ledgers name, by id."""
+    """Return the ids of all audiences in the organisation's segments and ledgers, sorted."""
     rows = (SegmentRow, AudienceReadRow, AudienceMemberRow)
     return sorted(session.scalars(union(*(select(row.mailchimp_list_id).where(session.owns(row)) for row in rows))))
 
@@ -34,7 +34,7 @@ def audiences_known(session: OrganisationSession) -> Sequence[str]:
 def members_known(
     session: OrganisationSession, list_id: str, hashes: Sequence[str] | None = None
 ) -> Mapping[str, tuple[str | None, MemberRef]]:
-    """Return the status and the ids of the audience's members as the ledger has them, by hash; of all or of these."""
+    """Return known status and ids of the audience's members by subscriber hash: of all, or of `hashes`."""
     row = AudienceMemberRow
     query = select(row.subscriber_hash, row.status, row.contact_id, row.member_id).where(
         session.owns(row),
@@ -50,12 +50,12 @@ def members_known(
 def record_deleted(  # noqa: PLR0913 - a statement is made of these
     session: OrganisationSession, keyring: Keyring, list_id: str, hashes: Sequence[str], *, by: str, at: datetime
 ) -> int:
-    """Record that Mailchimp deleted these members permanently. Return how many consent statements that makes.
+    """Record that Mailchimp deleted these members permanently. Return the number of new consent statements.
 
-    An erasure that was made after the backup looks just like it, and its hashes are lost. So each contact counts as
-    opted out, in every audience, until it opts in.
+    An erasure made after the backup looks the same, and its hashes are lost. So each contact with one of these
+    addresses counts as opted out in every audience, until it opts in.
     """
-    # Before any row is locked, as everywhere.
+    # The lock is taken before any row lock, as everywhere.
     lock_for_transaction(session, consent_lock(session.organisation_id))
     absent = update(AudienceMemberRow).where(
         session.owns(AudienceMemberRow),

@@ -1,4 +1,4 @@
-"""The database as a sync needs it. Each call is a transaction of its own; the statements are in the stores."""
+"""The database operations of a sync. Each call is its own transaction; the stores have the queries."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -30,35 +30,35 @@ from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppress
 from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
 
 _AUDIENCE_WAIT_SECONDS = 900
-"""How long a sync waits for another that is at the same audience."""
+"""Time that a sync waits for another sync of the same audience, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRecords:
-    """Reads and writes what a sync needs."""
+    """The database operations of a sync."""
 
     database: Database
     keyring: Keyring
     clock: Clock
 
     def suppressed_relations(self, organisation_id: str) -> frozenset[EntityType]:
-        """Return the relations in which somebody opted out or was erased."""
+        """Return the entity types with contacts who opted out or were erased."""
         with self.database.organisation(organisation_id) as session:
             return suppressed_relations(session) | ErasedContacts(session, self.keyring).relations()
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, ErasedAmong]:
-        """Return which of the contacts may not be e-mailed, and which of them are erased.
+        """Return the suppressions of the organisation and the erased ones of the contacts.
 
-        `contacts` are all of the organisation in the relations that occur in them. Their addresses are recorded first.
+        `contacts` are all the organisation's employees, vendors, or both. Their addresses are recorded first.
         """
         erased = self.take_addresses(organisation_id, contacts)
         with self.database.organisation(organisation_id) as session:
             return suppressions(session, erased), erased
 
     def take_addresses(self, organisation_id: str, contacts: pd.DataFrame) -> ErasedAmong:
-        """Record which addresses these contacts, all of the organisation in the relations that occur, have now.
+        """Record the current addresses of these contacts: all the organisation's employees, vendors, or both.
 
-        Return which of them are erased.
+        Return the erased ones of the contacts.
         """
         with self.database.organisation(organisation_id) as session:
             record_current_addresses(session, self.keyring, contacts, at=self.clock())
@@ -66,7 +66,7 @@ class DatabaseRecords:
             return ErasedContacts(session, self.keyring).among(contacts)
 
     def read_suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> Suppressions:
-        """Return which of the contacts may not be e-mailed, and record nothing: for a preview."""
+        """Return the suppressions of the organisation for a preview. Records nothing."""
         with self.database.organisation(organisation_id) as session:
             return suppressions(session, ErasedContacts(session, self.keyring).among(contacts))
 
@@ -79,9 +79,9 @@ class DatabaseRecords:
         *,
         departures_confirmed: bool = False,
     ) -> MembershipCounts:
-        """Make these the segment's members, writing only what differs. Raises `segments.MassDeparture`."""
+        """Replace the segment's members, writing only differences. Raises `segments.MassDeparture`."""
         with self.database.organisation(segment.organisation_id) as session:
-            # A contact may have been erased, or have opted out, since the membership was made.
+            # A contact may have opted out or been erased since the membership was computed.
             now_erased = ErasedContacts(session, self.keyring).among(membership.members, erased)
             store = MemberStore(session)
             change = store.replace(segment, membership.members, suppressed, departures_confirmed=departures_confirmed)
@@ -91,26 +91,26 @@ class DatabaseRecords:
         return MembershipCounts(membership.matching, members, excluded, **asdict(change))
 
     def count_suppressed(self, segment: Segment, erased: ErasedAmong) -> int:
-        """Count the segment's members who may not be e-mailed."""
+        """Return the number of the segment's members who may not be e-mailed."""
         with self.database.organisation(segment.organisation_id) as session:
             return MemberStore(session).count_suppressed(segment.id, erased)
 
     def audiences_to_unsubscribe(self, organisation_id: str, erased: ErasedAmong = NOBODY) -> Sequence[str]:
-        """Return the audiences with members who may not be e-mailed; `erased` are those who are in the source."""
+        """Return the audiences with members who may not be e-mailed. `erased` are erased contacts in the source."""
         with self.database.organisation(organisation_id) as session:
             return audiences_to_unsubscribe(session, erased)
 
     def mark_propagated(self, organisation_id: str, at: datetime) -> None:
-        """Record that every opt-out up to this moment reached every audience of the account."""
+        """Record that every opt-out recorded before `at` reached every audience of the account."""
         with self.database.organisation(organisation_id) as session:
             mark_propagated(session, at=at)
 
     def ledger(self, organisation_id: str, list_id: str, erased: ErasedAmong = NOBODY) -> DatabaseLedger:
-        """Return the ledger of an audience; `erased` are the erased contacts who are in the source."""
+        """Return the ledger of an audience. `erased` are erased contacts in the source."""
         return DatabaseLedger(self.database, self.keyring, organisation_id, list_id, self.clock, erased)
 
     def hold_audience(self, organisation_id: str, list_id: str) -> AbstractContextManager[Hold]:
-        """Wait for the audience and keep others from syncing it meanwhile."""
+        """Hold the audience's lock, after waiting for a running sync of it. Raises `LockTaken`."""
         return hold_audience(self.database, organisation_id, list_id, wait_seconds=_AUDIENCE_WAIT_SECONDS)
 
     def mark_syncing(self, segment: Segment) -> None:
@@ -119,7 +119,7 @@ class DatabaseRecords:
             SegmentProgress(session).mark_syncing(segment.id, at=self.clock())
 
     def mark_ended(self, result: SegmentResult) -> None:
-        """Record how the sync ended: why not well, and which rule stopped it; its figures where it came that far."""
+        """Record the result of the segment's sync: the error or success, the counts, and the rule that stopped it."""
         segment, at = result.segment, self.clock()
         with self.database.organisation(segment.organisation_id) as session:
             progress, report = SegmentProgress(session), result.figures() if result.report else None
@@ -136,24 +136,24 @@ class DatabaseRecords:
                 progress.mark_synced(segment.id, member_count=result.member_count, report=report or {}, at=at)
 
     def segments(self, keys: Sequence[str]) -> Sequence[Segment]:
-        """Return the due segments with these partition keys; others are passed over."""
+        """Return the due segments with these partition keys. Keys of other segments are ignored."""
         with self.database.everyone() as session:
             return due_segments(session, keys)
 
     def due_segments(self) -> Sequence[Segment]:
-        """Return the live segments of connected organisations, those of one organisation next to each other."""
+        """Return the live segments of connected organisations, ordered by organisation."""
         with self.database.everyone() as session:
             return due_segments(session)
 
     def open_requests(self) -> Sequence[SyncRequest]:
-        """Return the requests for live segments that have not ended, the oldest first."""
+        """Return the waiting and running requests for live segments, oldest first."""
         with self.database.everyone() as session:
             return open_requests(session)
 
     def start_requests(
         self, request_ids: Sequence[str], segments: Sequence[Segment], run_id: str
     ) -> Sequence[SyncRequest]:
-        """Note that the run serves those of the requests that are for these segments and not done; return them."""
+        """Record that the run serves these requests. Return the requests that are for `segments` and not done."""
         started: list[SyncRequest] = []
         for organisation_id in sorted({segment.organisation_id for segment in segments}) if request_ids else []:
             segment_ids = [segment.id for segment in segments if segment.organisation_id == organisation_id]
@@ -163,7 +163,7 @@ class DatabaseRecords:
         return started
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:
-        """Record how the run that served the request ended."""
+        """Record the result of the run for the request."""
         with self.database.organisation(result.segment.organisation_id) as session:
             if result.error:
                 SyncRequestStore(session).fail(request_id, result.error, at=self.clock())
@@ -171,5 +171,5 @@ class DatabaseRecords:
                 SyncRequestStore(session).finish(request_id, at=self.clock())
 
     def fail_abandoned(self) -> int:
-        """Put segments that are `syncing` though nothing is at them into `error`; return how many there were."""
+        """Set segments to `error` that are `syncing` although no run works on them. Return their number."""
         return fail_abandoned(self.database, at=self.clock())

@@ -1,6 +1,6 @@
-"""Contacts of a segment that Mailchimp rejected: listed for a person, and sent again when a person asks for it.
+"""List the rejected contacts of a segment, and retry them on request.
 
-What does not belong here: recording rejections (`ledger`), when a contact is sent again (`sync.rejections`).
+What does not belong here: recording rejections (`ledger`), the time of the next attempt (`sync.rejections`).
 """
 
 from datetime import datetime
@@ -16,9 +16,9 @@ from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMember
 def rejected_contacts(
     session: OrganisationSession, segment_id: str, *, limit: int, cursor: str | None = None
 ) -> Page[RejectedContactRow]:
-    """Return a page of the segment's rejected contacts, the latest first. Raises `paging.CursorInvalid`.
+    """Return a page of the segment's rejected contacts, latest first. Raises `paging.CursorInvalid`.
 
-    `next_attempt_at` is null where a contact is sent again once it or the audience changes.
+    `next_attempt_at` is null if a contact is sent again only after a change of the contact or the audience.
     """
     row, query = RejectedContactRow, _of_segment(session, segment_id)
     if cursor is not None:
@@ -28,7 +28,7 @@ def rejected_contacts(
 
 
 def retry_rejected(session: OrganisationSession, segment_id: str, *, by: str, at: datetime) -> int:
-    """Let the segment's next sync send its rejected contacts again. Return how many there are."""
+    """Make the segment's next sync send its rejected contacts again. Return the number of these contacts."""
     row = RejectedContactRow
     key = tuple_(row.mailchimp_list_id, row.subscriber_hash)
     hashes = _of_segment(session, segment_id).with_only_columns(row.mailchimp_list_id, row.subscriber_hash)

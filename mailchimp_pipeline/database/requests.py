@@ -1,6 +1,6 @@
-"""Requests for a sync: somebody asked, a run takes it up, and it ends with that run.
+"""Requests for a sync of a segment. A run serves a request, and its end is the request's end.
 
-What does not belong here: starting runs (`defs`), the segment's own status (`segments`).
+What does not belong here: starting runs (`defs`), the status of segments (`segments`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, as_va
 
 
 class RequestStatus(StrEnum):
-    """The states of a request for a sync."""
+    """The states of a request."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -28,7 +28,7 @@ class RequestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """A request to sync a segment now. `run_id` is the Dagster run that serves it, None before there is one."""
+    """A request to sync a segment. `run_id` is the Dagster run that serves it, None before the start."""
 
     id: str
     organisation_id: str
@@ -44,7 +44,7 @@ class SyncRequest:
 
     @property
     def partition_key(self) -> str:
-        """The segment's partition in Dagster, as `segments.Segment` has it."""
+        """The segment's partition key in Dagster, as in `segments.Segment`."""
         return f"{self.organisation_id}/{self.segment_id}"
 
 
@@ -55,11 +55,11 @@ class SyncRequestStore:
         self._session = session
 
     def ask(self, segment_id: str, *, by: str, at: datetime, departures_confirmed: bool = False) -> SyncRequest | None:
-        """Ask for a sync of the segment, None where there is none; a request that waits already is returned.
+        """Request a sync of the segment, or return the waiting request. None if the segment does not exist.
 
-        With `departures_confirmed` the person says that as many members may leave the segment as want to.
+        `departures_confirmed` permits any number of members to leave the segment.
         """
-        # One at a time: a second caller finds the request that waits, and a deletion of the segment ends it.
+        # Locked, so that parallel callers share one request, and a deletion of the segment ends it.
         segment = locked_segment(self._session, segment_id)
         if segment is None:
             return None
@@ -74,20 +74,20 @@ class SyncRequestStore:
         return _request(row)
 
     def get(self, request_id: str) -> SyncRequest | None:
-        """Return the request, None where there is none."""
+        """Return the request, None if it does not exist."""
         return self.some([request_id]).get(request_id)
 
     def some(self, request_ids: Collection[str]) -> Mapping[str, SyncRequest]:
-        """Return those of the requests that there are, by id."""
+        """Return the requests by id. Requests that do not exist are left out."""
         rows = self._session.scalars(self._query(request_ids), execution_options={"populate_existing": True})
         return {str(row.id): _request(row) for row in rows}
 
     def start(
         self, request_ids: Collection[str], *, segment_ids: Collection[str], run_id: str, at: datetime
     ) -> tuple[SyncRequest, ...]:
-        """Note that a run serves those of the requests that are for these segments and not done; return them.
+        """Record that the run serves these requests. Return the requests that are for `segment_ids` and not done.
 
-        A run that is retried takes over the requests of the run before it.
+        A retried run takes over the requests of the run before it.
         """
         started = update(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
@@ -100,18 +100,18 @@ class SyncRequestStore:
         return tuple(map(_request, self._session.scalars(rows, execution_options={"populate_existing": True})))
 
     def finish(self, request_id: str, *, at: datetime) -> None:
-        """Note that its run synced the segment, also where that run was given up for dead meanwhile."""
+        """Record that the request's run synced the segment, even if the request was already marked as failed."""
         row = self._locked(request_id)
         if row and row.run_id and row.status in {RequestStatus.RUNNING, RequestStatus.FAILED}:
             row.status, row.error, row.finished_at = RequestStatus.DONE.value, None, at
 
     def fail(self, request_id: str, error: str, *, at: datetime) -> None:
-        """Note why its run did not sync the segment, unless it has ended already."""
+        """Record why the request's run did not sync the segment, unless the request has ended."""
         if (row := self._locked(request_id)) and row.finished_at is None:
             row.status, row.error, row.finished_at = RequestStatus.FAILED.value, error, at
 
     def fail_stopped(self, request_ids: Collection[str], error: str, *, run_id: str, at: datetime) -> None:
-        """Fail those of a stopped run's requests that have not ended, unless another run serves them."""
+        """Mark the requests of a stopped run as failed, unless they have ended or another run serves them."""
         stopped = update(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
             SyncRequestRow.id.in_(row_ids(request_ids)),
@@ -121,7 +121,7 @@ class SyncRequestStore:
         self._session.execute(stopped.values(status=RequestStatus.FAILED.value, error=error, finished_at=at))
 
     def end_waiting(self, error: str, *, by: str, at: datetime) -> None:
-        """Fail the requests that wait, because nothing is going to serve them."""
+        """Mark waiting requests of the organisation as failed, because no run will serve them."""
         waiting = update(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
             SyncRequestRow.status == RequestStatus.WAITING.value,
@@ -144,7 +144,7 @@ class SyncRequestStore:
         return len(self._session.scalars(gone, execution_options={"synchronize_session": False}).all())
 
     def _waiting(self, segment: SegmentRow) -> SyncRequestRow | None:
-        """Return the request that waits, kept from runs until the transaction ends."""
+        """Return the segment's waiting request, locked until the transaction ends."""
         query = select(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
             SyncRequestRow.segment_id == segment.id,
@@ -179,7 +179,7 @@ class SyncRequestStore:
 
 
 def open_requests(session: Session) -> tuple[SyncRequest, ...]:
-    """Return the requests for live segments of all organisations that have not ended, the oldest first."""
+    """Return the waiting and running requests for live segments of all organisations, oldest first."""
     query = (
         select(SyncRequestRow)
         .join(SegmentRow, SegmentRow.id == SyncRequestRow.segment_id)

@@ -1,7 +1,7 @@
-"""The roles that work with the tables, and taking them on: PostgreSQL's policies on rows go by them.
+"""The database roles that row-level security uses, and switching to them.
 
-`APP` sees and changes the rows of the organisation that the session names, `OVERVIEW` sees those of all and changes
-none. Migrations make them (revision 0002); before it there are none, and sessions work as who they logged in as.
+`APP` reads and writes rows of the session's organisation. `OVERVIEW` reads rows of all organisations. The migration
+0002 creates the roles; before it, sessions keep the role of the login.
 """
 
 from enum import StrEnum
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 
 class DatabaseRole(StrEnum):
-    """As whom a session works."""
+    """The role of a session."""
 
     APP = "mailchimp_pipeline_app"
     OVERVIEW = "mailchimp_pipeline_overview"
 
 
-# Roles belong to the server, and another database of it may have them where this one has not: so it goes by the table
-# whose policies are made last. Asked in each transaction: it costs no round trip, and migrations come at any time.
+# A server's roles may come from another database, so the check looks at the last table that gets a policy. It is part
+# of each transaction, because migrations can run at any time, and needs no extra round trip.
 _TAKE_ON = """
 select set_config('role', case when (
         select relrowsecurity from pg_catalog.pg_class where oid = to_regclass('audit_log')
@@ -33,15 +33,15 @@ _WORK_FOR = text(
 
 
 def work_for(session: Session, organisation_id: str) -> None:
-    """Let the transaction see and change the rows of this organisation alone."""
+    """Restrict the transaction to reading and writing the rows of this organisation."""
     session.execute(_WORK_FOR, {"role": DatabaseRole.APP.value, "organisation_id": organisation_id})
 
 
 def look_across(session: Session) -> None:
-    """Let the transaction see the rows of all organisations, and change none."""
+    """Allow the transaction to read the rows of all organisations, and to write none."""
     session.execute(_TAKE_ON_FOR_TRANSACTION, {"role": DatabaseRole.OVERVIEW.value})
 
 
 def see_nobody(connection: Connection) -> None:
-    """Let the connection see no rows, as long as it lives: it is there for locks."""
+    """Hide all rows from the connection, which is used for locks only."""
     connection.execute(_TAKE_ON_FOR_SESSION, {"role": DatabaseRole.APP.value})

@@ -1,7 +1,7 @@
-"""The way into the database: transactions scoped to one organisation, and what can go wrong on the way.
+"""Connections and transactions, each for one organisation, and the errors of PostgreSQL.
 
-Stores take an `OrganisationSession`, so no query of theirs can forget the organisation; PostgreSQL knows it too,
-and its policies on rows stand behind the stores (`roles`). What does not belong here: queries.
+Stores take an `OrganisationSession`, so every query names the organisation. PostgreSQL's row-level security checks it
+again (`roles`). What does not belong here: queries.
 """
 
 from collections.abc import Generator
@@ -24,46 +24,46 @@ from mailchimp_pipeline.errors import Interrupted, PermanentError, PipelineError
 _CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _AWAY_STATES = ("08", "57P", "53300")
-"""SQLSTATEs of a server that is gone, going, starting or full; an error without any is the connection's."""
+"""SQLSTATEs of a server that is unavailable. An error without an SQLSTATE is one of the connection."""
 
 
 _BUSY = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
 class DatabaseAway(Interrupted):
-    """PostgreSQL cannot be reached, or ended the connection."""
+    """PostgreSQL is unavailable, or ended the connection."""
 
 
 class DatabaseNotMigrated(PermanentError):
-    """The database has not the tables that this version works with."""
+    """The database does not have the tables of this version."""
 
 
 class DatabaseFull(PermanentError):
-    """PostgreSQL has no room for what was to be written."""
+    """PostgreSQL has no disk space left."""
 
 
 class RoleNotGranted(PermanentError):
-    """Who logged in may not take on the roles that work with the tables."""
+    """The database user may not switch to the roles that access the tables."""
 
 
 class StatementRefused(PermanentError):
-    """PostgreSQL refused a statement of ours: a defect, reported without the row that PostgreSQL would quote."""
+    """PostgreSQL refused a statement because of a defect. The error does not quote the row."""
 
 
 class DatabaseBusy(TransientError):
-    """A statement took too long, or waited for too long for what another transaction holds."""
+    """A statement, or its wait for a lock, took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """How long a statement may take, and how much of that it may wait for a lock."""
+    """Time limits of a statement, and of its wait for a lock."""
 
     statement_seconds: float
     lock_seconds: float
 
 
 class OrganisationSession(Session):
-    """A transaction that works for one organisation."""
+    """A transaction for one organisation."""
 
     def __init__(self, bind: Engine, organisation_id: str) -> None:
         super().__init__(bind, expire_on_commit=False)
@@ -75,7 +75,7 @@ class OrganisationSession(Session):
 
 
 class Database:
-    """A PostgreSQL database. May be used from many threads; `close` it, or use it as a context."""
+    """A PostgreSQL database. Threads may share it. `close` it, or use it in a `with` block."""
 
     def __init__(
         self,
@@ -86,9 +86,9 @@ class Database:
         application_name: str = "mailchimp-pipeline",
         time_limits: TimeLimits | None = None,
     ) -> None:
-        """Take a `postgresql+psycopg://` URL; nothing is connected until the first use.
+        """Take a `postgresql+psycopg://` URL. The first use opens a connection.
 
-        The time limits are those of transactions; a caller that takes a lock for longer says how long it waits.
+        `time_limits` apply to transactions. Connections for locks have none.
         """
         parsed = make_url(url)
         self._place = _place(parsed)
@@ -115,7 +115,7 @@ class Database:
 
     @contextmanager
     def organisation(self, organisation_id: str) -> Generator[OrganisationSession]:
-        """Open a transaction for one organisation: committed at the end, rolled back where the block raises."""
+        """Open a transaction for one organisation. It is committed at the end, or rolled back if the block raises."""
         if not organisation_id:
             raise ValueError("A transaction needs the id of an organisation.")
         with self.explained(), OrganisationSession(self._engine, organisation_id) as session, session.begin():
@@ -124,26 +124,26 @@ class Database:
 
     @contextmanager
     def everyone(self) -> Generator[Session]:
-        """Open a transaction that only reads, over all organisations: for sensors, schedules, key rotation."""
+        """Open a read-only transaction over all organisations, for sensors, schedules and key rotation."""
         with self.explained(), Session(self._engine, expire_on_commit=False) as session, session.begin():
             look_across(session)
             yield session
 
     @contextmanager
     def unrestricted(self) -> Generator[Connection]:
-        """Open a connection as whom the URL names, bound by no policy: for migrations. It commits on request."""
+        """Open a connection with the rights of the URL's user, for migrations. It commits on request."""
         with self.explained(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def dedicated(self) -> Generator[Connection]:
-        """Open a connection of its own, in autocommit: session locks live as long as it does."""
+        """Open a separate connection in autocommit mode. Session locks end with it."""
         with self.explained():
             connection = self._dedicated.connect()
         with connection:
             with self.explained():
                 see_nobody(connection)
-                # A machine that vanishes cannot end its sessions: the server looks after it, or the locks would stay.
+                # With keepalives, the server ends the sessions of a lost machine, and their locks.
                 for name, value in _KEEPALIVES.items():
                     connection.execute(
                         text("select set_config(:name, :value, false)"), {"name": f"tcp_{name}", "value": str(value)}
@@ -151,7 +151,7 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Close the idle connections; the database may still be used."""
+        """Close the idle connections. The database can still be used."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -164,7 +164,7 @@ class Database:
 
     @contextmanager
     def explained(self) -> Generator[None]:
-        """Turn what the driver raises in the block into errors that a person can act on, and that quote no row."""
+        """Translate the driver's errors in the block into `PipelineError`s that say what to do and quote no row."""
         try:
             yield
         except PoolTimeoutError as error:
@@ -212,7 +212,7 @@ class Database:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether an error of a query means that its connection is gone, or was never made."""
+    """Return whether the error means that the connection was lost or could not be opened."""
     driver_error = _driver_error(error)
     if not isinstance(driver_error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
@@ -220,12 +220,12 @@ def is_connection_lost(error: BaseException) -> bool:
 
 
 def has_lock_timed_out(error: DBAPIError) -> bool:
-    """Tell whether a statement gave up waiting for a lock."""
+    """Return whether a statement gave up waiting for a lock."""
     return isinstance(error.orig, psycopg.errors.LockNotAvailable)
 
 
 def _limit(connection: psycopg.Connection[object], _record: object, *, limits: TimeLimits) -> None:
-    """Limit a new connection for as long as it lives: in each transaction it would cost a round trip."""
+    """Set the limits of a new connection, which saves a round trip in each transaction."""
     milliseconds = (round(limits.statement_seconds * 1000), round(limits.lock_seconds * 1000))
     connection.execute(
         "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
@@ -239,16 +239,16 @@ def _driver_error(error: BaseException) -> BaseException | None:
 
 
 def _is_about_role(cause: BaseException | None) -> bool:
-    # PostgreSQL has no code of its own for it, and says it in the language that it is set to.
+    # PostgreSQL has no SQLSTATE for it, and its messages are localised.
     if not isinstance(cause, psycopg.errors.InsufficientPrivilege | psycopg.errors.InvalidParameterValue):
         return False
     return any(f'"{role}"' in (cause.diag.message_primary or "") for role in DatabaseRole)
 
 
 def _without_values(cause: BaseException | None) -> tuple[str, str]:
-    """Return the kind of error, and what PostgreSQL said but for its detail and context, which quote rows.
+    """Return the kind of the error and PostgreSQL's message. Detail and context are left out, because they quote rows.
 
-    Errors of data quote them in the text.
+    The message of a data error is left out for the same reason.
     """
     if not isinstance(cause, psycopg.Error):
         return type(cause).__name__, ""
@@ -258,7 +258,7 @@ def _without_values(cause: BaseException | None) -> tuple[str, str]:
 
 
 def _place(url: URL) -> str:
-    """Return what a person knows the database by: host and name, neither user nor password."""
+    """Return host and name of the database, without user and password."""
     host = url.host or url.query.get("host") or "the local socket"
     port = f":{url.port}" if url.port else ""
     return f"{host}{port}/{url.database or ''}"

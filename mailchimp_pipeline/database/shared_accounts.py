@@ -1,8 +1,8 @@
-"""Mailchimp accounts that more than one organisation is connected to, and keeping them from each other's members.
+"""Prevent organisations from changing each other's members in a shared Mailchimp account.
 
-An organisation archives, unsubscribes and erases in the account that it is connected to. So an account belongs to one
-organisation unless the operator allows otherwise, and an audience always does. Organisations that shared an account
-before this was checked go on: nothing is taken from them.
+Each organisation archives, unsubscribes and erases members in its account. An account therefore belongs to one
+organisation, unless the operator permits sharing. An audience always belongs to one organisation. Organisations that
+shared an account before this check existed keep it.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class AccountTaken(PermanentError):
-    """The account is another organisation's, and the operator does not let organisations share one."""
+    """Another organisation uses the account, and the operator does not permit sharing."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,7 +32,7 @@ class AccountTaken(PermanentError):
 
 
 class AudienceTaken(PermanentError):
-    """The audience is another organisation's."""
+    """Another organisation uses the audience."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,7 +42,7 @@ class AudienceTaken(PermanentError):
 
 
 def claim_account(session: OrganisationSession, account_id: str, *, may_share: bool) -> None:
-    """Let nobody else claim the account until the transaction ends. Raises `AccountTaken` or `AudienceTaken`."""
+    """Reserve the account until the transaction ends. Raises `AccountTaken` or `AudienceTaken`."""
     lock_for_transaction(session, account_lock(account_id))
     if not may_share and _is_connected_elsewhere(session, account_id):
         raise AccountTaken
@@ -54,7 +54,7 @@ def claim_account(session: OrganisationSession, account_id: str, *, may_share: b
 
 
 def claim_audience(session: OrganisationSession, list_id: str) -> None:
-    """Let nobody else claim the audience until the transaction ends. Raises `AudienceTaken`."""
+    """Reserve the audience until the transaction ends. Raises `AudienceTaken`."""
     ours = _live_connections(ConnectionRow.account_id).where(ConnectionRow.organisation_id == session.organisation_id)
     account_id: str | None = session.scalar(ours)
     if account_id is None:
@@ -65,7 +65,7 @@ def claim_audience(session: OrganisationSession, list_id: str) -> None:
 
 
 def audiences_of_others(session: OrganisationSession, account_id: str) -> frozenset[str]:
-    """Return the audiences that segments of other organisations connected to the account feed."""
+    """Return the audiences that segments of other organisations use in this account."""
     others = _fed_audiences(SegmentRow.mailchimp_list_id).where(
         ConnectionRow.account_id == account_id, SegmentRow.organisation_id != session.organisation_id
     )
@@ -74,12 +74,12 @@ def audiences_of_others(session: OrganisationSession, account_id: str) -> frozen
 
 
 def sharing_organisations(session: Session) -> list[tuple[str, ...]]:
-    """Return the organisations of each account that several are connected to; the session looks across all."""
+    """Return the organisations of each shared account. The session must read all organisations."""
     return _several(session.execute(_live_connections(ConnectionRow.account_id, ConnectionRow.organisation_id)))
 
 
 def sharing_audiences(session: Session) -> list[tuple[str, ...]]:
-    """Return the organisations of each audience that segments of several feed; the session looks across all."""
+    """Return the organisations of each shared audience. The session must read all organisations."""
     fed = _fed_audiences(
         func.concat(ConnectionRow.account_id, "/", SegmentRow.mailchimp_list_id), SegmentRow.organisation_id
     )
@@ -106,7 +106,7 @@ def _live_connections(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN
 
 
 def _fed_audiences(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN401 - columns of any type
-    """Return the query over live segments of connected organisations."""
+    """Return the query for live segments of connected organisations."""
     return (
         _live_connections(*columns)
         .select_from(SegmentRow)
@@ -117,7 +117,10 @@ def _fed_audiences(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN401
 
 @contextmanager
 def _all_organisations(session: OrganisationSession) -> Generator[None]:
-    """Let the transaction see the rows of all organisations for the block; if the block raises, it is rolled back."""
+    """Allow the transaction to read the rows of all organisations in the block.
+
+    If the block raises, it is rolled back.
+    """
     session.flush()
     look_across(session)
     yield

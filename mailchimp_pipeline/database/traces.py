@@ -1,8 +1,7 @@
-"""The rows that hold a contact, in every table: removed for an erasure, by entity, by address and by lasting id.
+"""Remove the rows of an erased contact from every table, by entity, address and contact id.
 
-The audit log is not touched: it cannot be changed, and names a contact by nothing but its id in the source, or by a
-keyed hash of that.
-What does not belong here: what an audience confirmed (`erasures`), reading the rows for the contact (`contact_data`).
+The audit log stays, because it is immutable. It names a contact by its id in the source or a keyed hash of the id. What
+does not belong here: deletion at Mailchimp (`erasures`), reading the rows for the contact (`contact_data`).
 """
 
 from collections.abc import Sequence
@@ -27,9 +26,9 @@ _MEMBERSHIPS, _LEDGER = "memberships", "audience_members"
 
 
 class Traces:
-    """One contact's rows in the session's organisation, found by what `targets` know of it and by what is found then.
+    """The rows of one contact in the session's organisation. `rows` counts the removed rows.
 
-    `rows` counts what was removed.
+    Rows are found by the addresses and ids in `targets`, and by those found in removed rows.
     """
 
     def __init__(self, session: OrganisationSession, targets: Targets) -> None:
@@ -41,9 +40,9 @@ class Traces:
         self._traces: list[Trace] = []
 
     def found_with(self, targets: Targets) -> Targets:
-        """Return the targets with the addresses and audiences of the contact that the removed rows show.
+        """Return the targets with the addresses and audiences found in removed rows.
 
-        An audience had the contact where it was sent there, or Mailchimp named a status.
+        An audience is included if the contact was sent to it or Mailchimp reported a status.
         """
         return targets.with_addresses(self._addresses).with_traces(self._traces)
 
@@ -56,7 +55,7 @@ class Traces:
             self.rows["preferences"] += len(gone) if row is PreferenceRow else 0
 
     def remove_address_from_others(self) -> None:
-        """Take the contact's addresses out of what is kept of others; statements about an address alone go."""
+        """Remove the contact's addresses from rows of other contacts, and delete statements about an address alone."""
         ours, there = self._session.owns(ConsentStatementRow), ConsentStatementRow.subscriber_hash.in_(self._addresses)
         self._session.execute(delete(ConsentStatementRow).where(ours, there, ConsentStatementRow.entity_id.is_(None)))
         for row, column in (
@@ -68,9 +67,9 @@ class Traces:
             self._session.execute(kept.values({column: None}))
 
     def remove_members(self, *, list_id: str | None = None) -> None:
-        """Remove the contact from segments and from the ledger, of one audience or of all.
+        """Remove the contact from segments and from the ledgers of one audience or of all.
 
-        A row found by the contact may tell another address of it: looked for until none is new.
+        Removed rows may contain another address of the contact, so the removal is repeated until there is no new one.
         """
         while True:
             known = (len(self._addresses), len(self._contact_ids))
@@ -103,7 +102,7 @@ class Traces:
         list_id: str | None,
         *columns: InstrumentedAttribute[Any] | ColumnElement[Any],
     ) -> Sequence[Sequence[Any]]:
-        """Remove the contact's rows from a table, of one audience or of all; return these columns of each."""
+        """Delete the contact's rows of a table, in one audience or all. Return these columns of each row."""
         theirs = [of_contact(row, self._contact), row.subscriber_hash.in_(self._addresses)]
         if row is AudienceMemberRow:
             theirs.append(AudienceMemberRow.contact_id.in_(self._contact_ids))

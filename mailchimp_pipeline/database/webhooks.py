@@ -1,7 +1,7 @@
-"""Our webhooks at Mailchimp: which audience each is of, and how its calls are known.
+"""Webhooks at Mailchimp: their audiences, tokens and secrets.
 
-The path's token is kept as a hash, the signing secret encrypted: neither can be read from a dump.
-What does not belong here: asking Mailchimp for them (`services.register_webhooks`), what their calls tell (`ledger`).
+The token of a URL is stored as a hash, the signing secret encrypted, so a database dump reveals neither. What does not
+belong here: registration at Mailchimp (`services.register_webhooks`), the content of calls (`ledger`).
 """
 
 import hashlib
@@ -26,12 +26,12 @@ _HAS_WEBHOOK = exists().where(
     WebhookRow.mailchimp_list_id == SegmentRow.mailchimp_list_id,
     WebhookRow.mailchimp_webhook_id.is_not(None),
 )
-"""Whether Mailchimp has made the webhook of a segment's audience."""
+"""Whether Mailchimp has created the webhook of a segment's audience."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """An audience's webhook; `mailchimp_webhook_id` is None until Mailchimp has made it."""
+    """The webhook of an audience. `mailchimp_webhook_id` is None until Mailchimp has created it."""
 
     organisation_id: str
     list_id: str
@@ -40,36 +40,36 @@ class Webhook:
 
     @property
     def is_made(self) -> bool:
-        """Whether Mailchimp has it, and its secret is here if it has one."""
+        """Whether Mailchimp has created the webhook, and the database has its secret, if any."""
         return self.mailchimp_webhook_id is not None
 
     @property
     def is_signed(self) -> bool:
-        """Whether its calls carry a signature."""
+        """Whether Mailchimp signs the webhook's calls."""
         return self._sealed is not None
 
     def secret(self, keyring: Keyring) -> str | None:
-        """Return what its calls are signed with. Raises `encryption.SecretUnreadable`."""
+        """Return the signing secret, None if calls are not signed. Raises `encryption.SecretUnreadable`."""
         return self._sealed and keyring.decrypt(self._sealed, self.organisation_id)
 
 
 class WebhookStore:
-    """The webhooks of the session's organisation, at most one an audience."""
+    """The webhooks of the session's organisation, at most one for each audience."""
 
     def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
         self._session = session
         self._keyring = keyring
 
     def get(self, list_id: str) -> Webhook | None:
-        """Return the audience's webhook."""
+        """Return the audience's webhook, None if there is none."""
         query = select(WebhookRow).where(self._session.owns(WebhookRow), WebhookRow.mailchimp_list_id == list_id)
         row = self._session.scalar(query)
         return row and _webhook(row)
 
     def begin(self, list_id: str, *, at: datetime) -> str:
-        """Return the token of a webhook that is going to be made; it takes the place of the audience's former one.
+        """Return the token of a new webhook, which replaces the audience's former one.
 
-        To be committed before Mailchimp is asked: it calls the path while it makes the webhook.
+        Commit before creating the webhook at Mailchimp, because Mailchimp calls the URL at creation.
         """
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         anew = {
@@ -84,7 +84,7 @@ class WebhookStore:
         return token
 
     def finish(self, token: str, mailchimp_webhook_id: str, secret: str | None, *, by: str, at: datetime) -> bool:
-        """Keep what Mailchimp made under the token; false where nobody waits for it any more."""
+        """Store the webhook that Mailchimp created for the token. Return whether the token is still current."""
         sealed = None if secret is None else self._keyring.encrypt(secret, self._session.organisation_id)
         waiting = update(WebhookRow).where(self._session.owns(WebhookRow), WebhookRow.token_hash == _token_hash(token))
         made = waiting.values(mailchimp_webhook_id=mailchimp_webhook_id, secret_encrypted=sealed)
@@ -97,28 +97,28 @@ class WebhookStore:
         return True
 
     def forget_all(self) -> Sequence[tuple[str, str]]:
-        """Forget every webhook, paths and secrets; return audience and Mailchimp's id of those that were made."""
+        """Delete all webhooks. Return audience and Mailchimp's id of those that Mailchimp has created."""
         gone = delete(WebhookRow).where(self._session.owns(WebhookRow)).returning(WebhookRow)
         forgotten = self._session.scalars(gone)
         return [(row.mailchimp_list_id, row.mailchimp_webhook_id) for row in forgotten if row.mailchimp_webhook_id]
 
 
 def webhook_of(database: Database, token: str) -> Webhook | None:
-    """Return the webhook whose path ends with the token, of whatever organisation."""
+    """Return the webhook with this token in its URL, of any organisation, None if there is none."""
     with database.everyone() as session:
         row = session.scalar(select(WebhookRow).where(WebhookRow.token_hash == _token_hash(token)))
         return row and _webhook(row)
 
 
 def audiences_in_use(session: OrganisationSession, *, without_webhook: bool = False) -> Sequence[str]:
-    """Return the audiences of the organisation's live segments: all, or those whose webhook Mailchimp has not made."""
+    """Return the audiences of the organisation's live segments: all, or those without a webhook at Mailchimp."""
     live = select(SegmentRow.mailchimp_list_id).where(session.owns(SegmentRow), SegmentRow.soft_deleted_at.is_(None))
     wanted = live.where(~_HAS_WEBHOOK) if without_webhook else live
     return session.scalars(wanted.distinct().order_by(SegmentRow.mailchimp_list_id)).all()
 
 
 def organisations_without_webhook(session: Session) -> Sequence[str]:
-    """Return the connected organisations that have audiences in use whose webhook Mailchimp has not made."""
+    """Return the connected organisations with audiences in use that have no webhook at Mailchimp."""
     connected = exists().where(
         ConnectionRow.organisation_id == SegmentRow.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
     )
@@ -127,7 +127,7 @@ def organisations_without_webhook(session: Session) -> Sequence[str]:
 
 
 def _token_hash(token: str) -> str:
-    # It is random and long: nothing is gained by a slow hash, and a lookup by hash tells nothing by its time.
+    # A long random token needs no slow hash. The lookup by hash reveals nothing by its duration.
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -1,1 +1,1 @@
-"""The Dagster definitions: thin wrappers over `services`. Imports nothing, so `storage` loads without the assets."""
+"""The Dagster definitions, which call `services`. Imports nothing, so that `storage` loads without the assets."""

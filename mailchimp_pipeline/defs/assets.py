@@ -1,6 +1,6 @@
-"""The assets: `employees` and `vendors` as they are observed, `segment_membership` and `audience_sync` made of them.
+"""The assets: the observed sources `employees` and `vendors`, `segment_membership` and `audience_sync`.
 
-What does not belong here: anything that wants a unit test (`services`, `sync`, `segments`).
+What does not belong here: logic that needs a unit test (`services`, `sync`, `segments`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.sync.segment_results import SegmentResult
 
 SEGMENTS_PER_RUN = 250
-"""How many segments one run takes, unless a single organisation has more."""
+"""The maximum number of segments in a run. An organisation with more is one run."""
 
 MEMBERSHIP = dg.AssetKey("segment_membership")
 AUDIENCE = dg.AssetKey("audience_sync")
 
-# Parents first: Dagster shows an asset that is materialized before its parent as outdated.
+# Parents first, because Dagster shows an asset that is materialized before its parent as outdated.
 _METADATA: dict[dg.AssetKey, "Callable[[SegmentResult], Metadata]"] = {
     MEMBERSHIP: membership_metadata,
     AUDIENCE: sync_metadata,
@@ -84,7 +84,7 @@ SOURCES = [
 def sync_segments(
     context: dg.AssetExecutionContext, config: SyncConfig, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """Sync the run's segments, each for itself; fail at the end if one of them failed."""
+    """Sync the run's segments. If a segment fails, the others continue, and the step fails at the end."""
     keys = _keys(context, config)
     selected = context.op_execution_context.selected_asset_keys
     assets = [asset for asset in _METADATA if asset in selected]
@@ -117,7 +117,7 @@ def _keys(context: dg.AssetExecutionContext, config: SyncConfig) -> Sequence[str
 
 
 def _log_result(context: dg.AssetExecutionContext, result: "SegmentResult", assets: Sequence[dg.AssetKey]) -> None:
-    """Write a segment's events as soon as it is synced, so that they stay if the run is killed later."""
+    """Write a segment's events right after its sync, so that they are kept if the run is killed later."""
     key = result.segment.partition_key
     if result.error:
         context.log.error("Segment %s: %s", key, result.error)
@@ -140,7 +140,7 @@ def _observe(context: dg.AssetExecutionContext, pipeline: Pipeline) -> None:
     for asset, relation in (("employees", "employee"), ("vendors", "vendor")):
         try:
             version = pipeline.describe(relation)
-        # Not the run's failure: segments that need the relation meet the same error, and only they fail.
+        # A warning only: segments that need the relation fail with the same error.
         except PipelineError as error:
             context.log.warning("The %s could not be observed: %s", asset, error)
             continue

@@ -1,4 +1,4 @@
-"""What `campaign_stats` says of itself in Dagster's UI: counts, a table of campaigns, a plot of their rates.
+"""The metadata of `campaign_stats` in Dagster's UI: counts, a table of campaigns, a plot of their rates.
 
 What does not belong here: drawing the plot (`mailchimp_pipeline.campaigns`).
 """
@@ -21,7 +21,7 @@ CAMPAIGNS_LISTED = 50
 CAMPAIGNS_PLOTTED = 6
 
 _PLAIN = str.maketrans(dict.fromkeys("[]<>`\\", " "))
-"""Without what has a meaning in markdown: a title may hold any of it."""
+"""Replaces the characters that have a meaning in Markdown."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _COLUMNS = {
@@ -36,7 +36,7 @@ _COLUMNS = {
 
 
 def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapping[str, Sequence[Stats]]) -> Metadata:
-    """Return the figures of a refresh. Rates are fractions, 0 to 1."""
+    """Return the metadata of a refresh. Rates are fractions, 0 to 1."""
     campaigns = _refreshed(refreshes)
     failed = [refresh for refresh in refreshes if refresh.failures]
     metadata: Metadata = {
@@ -55,7 +55,7 @@ def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapp
 
 
 def failures_metadata(failed: "Sequence[OrganisationRefresh]") -> Metadata:
-    """Return a table of what was not refreshed, and why; nothing where nothing failed."""
+    """Return a table of the campaigns that were not refreshed and their errors, empty metadata if there are none."""
     rows = [
         {"organisation": refresh.organisation_id, "campaign": campaign, "error": error}
         for refresh in failed
@@ -65,7 +65,7 @@ def failures_metadata(failed: "Sequence[OrganisationRefresh]") -> Metadata:
 
 
 def plotted(refreshes: "Sequence[OrganisationRefresh]") -> Sequence[Campaign]:
-    """Return the campaigns to draw: of those that have figures, the ones sent last."""
+    """Return the campaigns to plot: those with figures that were sent last."""
     counted = [campaign for campaign in _refreshed(refreshes) if campaign.open_rate is not None]
     return _latest_sent_first(counted)[:CAMPAIGNS_PLOTTED]
 
@@ -88,7 +88,7 @@ def _record(campaign: Campaign) -> Mapping[str, str | int | float]:
         "click_rate": campaign.click_rate,
         "emails_sent": campaign.emails_sent,
     }
-    # A table of Dagster's wants the same cells in every row, and has no null to put into one.
+    # Dagster's tables need the same cells in every row, and have no null.
     return {name: "" if value is None else value for name, value in shown.items()}
 
 
@@ -98,6 +98,6 @@ def _table(columns: Mapping[str, str], rows: Iterable[Mapping[str, str | int | f
 
 
 def _picture(svg: str, in_words: str) -> dg.MarkdownMetadataValue:
-    """Return the picture as Dagster's UI shows one: inside the markdown itself, so that nothing is fetched for it."""
+    """Return the plot as Markdown with an embedded image, so that Dagster's UI loads no file."""
     encoded, plain = b64encode(svg.encode()).decode(), in_words.translate(_PLAIN)
     return dg.MetadataValue.md(f"![Open and click rates over time. {plain}](data:image/svg+xml;base64,{encoded})")

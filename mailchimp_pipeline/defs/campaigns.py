@@ -1,7 +1,6 @@
-"""Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule that refresh it.
+"""Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule of the refresh.
 
-What does not belong here: the refresh itself (`services.refresh_campaigns`, `campaigns`), the asset's metadata
-(`campaign_metadata`).
+What does not belong here: the refresh (`services.refresh_campaigns`, `campaigns`), the metadata (`campaign_metadata`).
 """
 
 # pyright: reportUnknownMemberType=false
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.services.refresh_campaigns import OrganisationRefresh
 
 POINTS_PLOTTED = 60
-"""How many of a campaign's latest refreshes the plot shows: a fortnight's."""
+"""The number of refreshes in a plot: about a fortnight."""
 
 _log = logger("mailchimp_pipeline.campaigns")
 
@@ -48,7 +47,7 @@ _FRESH = dg.AssetCheckSpec(
 def campaign_stats(
     context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignRefresh]
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Refresh the campaigns that still move, and tell how they do."""
+    """Refresh the due campaigns. Yield the materialization with the check's result."""
     refreshes: list[OrganisationRefresh] = []
     with bound_contextvars(run_id=context.run.run_id):
         for refresh in campaigns.refresh():

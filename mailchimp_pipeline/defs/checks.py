@@ -1,6 +1,6 @@
-"""The checks of the assets. A check speaks of every live segment, whichever of them the run synced.
+"""The asset checks. A check covers all live segments, not only those of the run.
 
-What does not belong here: the rules themselves, which act before a check does (`services`, `segments`).
+What does not belong here: the rules, which stop segments before a check (`services`, `segments`).
 """
 
 from collections.abc import Collection, Iterator
@@ -20,7 +20,8 @@ RUN_CHECKS = [
             "The last sync of no segment was stopped because a member opted out or was erased. Such a segment is not "
             "sent."
         ),
-        # Blocks other assets in Dagster. Within this step, `services.sync_segments` stops each segment before its push.
+        # Blocks downstream assets in Dagster. Within this step, `services.sync_segments` stops each segment before its
+        # push.
         blocking=True,
     ),
     dg.AssetCheckSpec(
@@ -40,8 +41,8 @@ RUN_CHECKS = [
 
 
 def run_checks(pipeline: Pipeline, selected: Collection[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckEvaluation]:
-    """Yield the evaluations of the selected checks. The metadata name the segments that fail."""
-    # Not `AssetCheckResult`: Dagster 1.13 completes that by the run's partition, and most runs have none.
+    """Yield the evaluations of the selected checks. Their metadata list the failing segments."""
+    # Not `AssetCheckResult`, to which Dagster 1.13 adds the run's partition, and most runs have none.
     segments = pipeline.checked_segments()
     failing = {
         "membership_honours_consent": segments.against_consent,
@@ -68,13 +69,13 @@ def run_checks(pipeline: Pipeline, selected: Collection[dg.AssetCheckKey]) -> It
     description="Every segment was synced since 05:00 UTC. Asked at 06:00 UTC.",
 )
 def segments_are_synced_by_six(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
-    """Name the segments that the morning's sync did not reach or could not finish."""
+    """Check that every segment was synced since 05:00 UTC. The metadata list the others."""
     late = pipeline.not_synced_since(last_five(pipeline.now()))
     metadata = {"failing": segments_table(late)}
     return dg.AssetCheckResult(passed=not late, metadata=metadata, severity=dg.AssetCheckSeverity.ERROR)
 
 
 def last_five(now: datetime) -> datetime:
-    """Return the last 05:00 UTC that has passed."""
+    """Return the latest 05:00 UTC, at most 24 hours ago."""
     five = now.astimezone(UTC).replace(hour=5, minute=0, second=0, microsecond=0)
     return five if five <= now else five - timedelta(days=1)

@@ -1,9 +1,9 @@
 """Erasures in Dagster: the job that continues pending erasures, and the sensor that starts it.
 
-What does not belong here: what an erasure does and when one is due (`mailchimp_pipeline.erasure`).
+What does not belong here: the steps of an erasure, and when it is due (`mailchimp_pipeline.erasure`).
 """
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
+# The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
 import hashlib
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.erasure import Attempt, ErasureRequest
 
 _URGENT = {"dagster/priority": "10"}
-"""Before syncs, where runs queue."""
+"""A priority above that of syncs."""
 
 _log = logger("mailchimp_pipeline.erasures")
 
@@ -37,7 +37,7 @@ _log = logger("mailchimp_pipeline.erasures")
     ),
 )
 def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:
-    """Try each erasure that is due; fail at the end where one needs a person."""
+    """Try each due erasure. Fails at the end if one needs a person's help."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
     with bound_contextvars(run_id=context.run.run_id):
@@ -70,7 +70,7 @@ def _log_attempt(attempt: "Attempt") -> None:
     description="Carries on with erasures until Mailchimp has confirmed each for every audience.",
 )
 def mailchimp_erasure() -> None:
-    """Run the one op."""
+    """Run `carry_on_with_erasures`."""
     carry_on_with_erasures()
 
 
@@ -82,7 +82,7 @@ def mailchimp_erasure() -> None:
     description="Starts a run where an erasure is to be tried again: after a minute, then after growing pauses.",
 )
 def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.SkipReason:
-    """Ask for one run for all that are due; while it has not begun with them, no other is asked for."""
+    """Request one run for all due erasures, with a run key that prevents a second run for the same attempts."""
     due = erasures.due()
     if not due:
         return dg.SkipReason("No erasure is due.")
@@ -90,6 +90,6 @@ def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.S
 
 
 def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
-    """Return a key that changes when one of them was tried, and each hour: a run that died tried none."""
+    """Return a run key that changes with the due erasures, after each attempt, and each hour in case a run died."""
     tried = sorted(f"{request.id}:{request.attempts}" for request in due)
     return hashlib.sha256(",".join([now.strftime("%Y-%m-%d %H"), *tried]).encode()).hexdigest()

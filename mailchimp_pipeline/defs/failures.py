@@ -1,6 +1,6 @@
-"""What a failed run may say on its segments: the text of a failure that was foreseen, and of no other.
+"""The text of a failed run's error, if it is one of this project's errors.
 
-Dagster keeps a failure as text, which begins with its class. What nobody foresaw may quote data, so the class decides.
+Dagster stores an error as text that starts with the error's class. Texts of other errors may contain personal data.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from mailchimp_pipeline.errors import PipelineError
 
 
 def foreseen(event: dg.DagsterEvent) -> str | None:
-    """Return the text of the `PipelineError` that a run failed with; None where it was another failure, or none."""
+    """Return the text of the `PipelineError` that ended the run, None for other errors."""
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in _kinds(PipelineError)}
-    # Dagster wraps what is raised, and keeps it as the cause.
+    # Dagster wraps the raised error, and stores it as the cause.
     error: Any = getattr(event.event_specific_data, "error", None)
     while error is not None:
         kind, _, text = str(error.message).partition(": ")

@@ -1,13 +1,13 @@
-"""The jobs, by the names that the product gives them. Each runs in one process: the work waits on the network."""
+"""The jobs. Each runs in one process, because the work mostly waits for the network."""
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
+# The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
 import dagster as dg
 
 from mailchimp_pipeline.defs.checks import RUN_CHECKS
 
-# Not all checks of the assets: whether everything was synced by six is checked at six.
+# Without the check `segments_are_synced_by_six`, which has its own job.
 _SYNCED = dg.AssetSelection.assets("segment_membership", "audience_sync").without_checks() | dg.AssetSelection.checks(
     *(check.key for check in RUN_CHECKS)
 )

@@ -1,4 +1,4 @@
-"""What the assets say of themselves in Dagster's UI: counts, times and links, never a person."""
+"""The metadata of the assets in Dagster's UI: counts, times and links, no personal data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 Metadata = Mapping[str, dg.MetadataValue]
 
 _PAGE = "https://admin.mailchimp.com/lists/members?id="
-"""An audience's page at Mailchimp, which finds the account's data centre itself."""
+"""The URL of an audience's page at Mailchimp, without the audience's `web_id`. It redirects to the account's data
+centre."""
 
 
 def membership_metadata(result: "SegmentResult") -> Metadata:
-    """Return the figures of a segment's membership."""
+    """Return the counts of a segment's membership, empty metadata without a membership."""
     counts = result.membership
     if counts is None:
         return {}
@@ -35,7 +36,7 @@ def membership_metadata(result: "SegmentResult") -> Metadata:
 
 
 def sync_metadata(result: "SegmentResult") -> Metadata:
-    """Return the figures of a push, and where to see the audience."""
+    """Return the counts of a push and a link to the audience, empty metadata without a push."""
     if result.report is None or result.audience is None:
         return {}
     figures = {name: _figure(value) for name, value in result.report.as_dict().items()}
@@ -51,17 +52,17 @@ def sync_metadata(result: "SegmentResult") -> Metadata:
 
 
 def segment_label(segment: "Segment | SegmentName") -> str:
-    """Return what people call a segment: its organisation and its name."""
+    """Return a segment's organisation and name."""
     return f"{segment.organisation_id}: {segment.name}"
 
 
 def segments_table(segments: Sequence["Segment | SegmentName"]) -> dg.MetadataValue:
-    """Return a table of segments, each with its name and its partition key."""
+    """Return a table of segments with names and partition keys."""
     return _table({"segment": segment_label(each), "partition": each.partition_key} for each in segments)
 
 
 def failure_metadata(failed: "Sequence[SegmentResult]") -> Metadata:
-    """Return a table of segments and why each did not end well."""
+    """Return a table of failed segments with their errors."""
     return {
         "failed": _table(
             {

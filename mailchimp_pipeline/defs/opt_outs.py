@@ -1,10 +1,10 @@
-"""Opt-outs in Dagster: the job that pushes those to Mailchimp that have not reached every audience.
+"""Opt-outs in Dagster: the job that pushes outstanding opt-outs to Mailchimp.
 
-A sync does it for the organisations that it syncs. This job is for all others: one without segments, or one whose
-Mailchimp did not answer when somebody opted out.
+A sync pushes the opt-outs of its organisations. This job is for organisations without segments, and for opt-outs that
+the API could not push because Mailchimp did not answer.
 """
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
+# The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
 import dagster as dg
@@ -12,7 +12,7 @@ import dagster as dg
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 
 _URGENT = {"dagster/priority": "10"}
-"""Before syncs, where runs queue."""
+"""A priority above that of syncs."""
 
 
 @dg.op(
@@ -24,7 +24,7 @@ _URGENT = {"dagster/priority": "10"}
     ),
 )
 def propagate_opt_outs(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Push the opt-outs of each organisation; fail at the end where one could not be."""
+    """Push the opt-outs of each organisation. Fails at the end if an organisation failed."""
     unsubscribed, failed = 0, list[str]()
     for organisation_id, counts, error in pipeline.propagate():
         unsubscribed += sum(counts.values())
@@ -44,7 +44,7 @@ def propagate_opt_outs(context: dg.OpExecutionContext, pipeline: dg.ResourcePara
     description="Pushes opt-outs to every audience of the connected accounts, also where nothing is synced.",
 )
 def mailchimp_opt_outs() -> None:
-    """Run the one op."""
+    """Run `propagate_opt_outs`."""
     propagate_opt_outs()
 
 
@@ -56,7 +56,7 @@ def mailchimp_opt_outs() -> None:
     description="Starts a run where opt-outs have not reached every audience, at most every ten minutes.",
 )
 def opt_outs_due(pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult | dg.SkipReason:
-    """Ask for one run for all organisations."""
+    """Request one run for all organisations, at most every ten minutes."""
     if not pipeline.organisations_with_opt_outs():
         return dg.SkipReason("Every opt-out has reached every audience.")
     now = pipeline.now()

@@ -1,8 +1,8 @@
-"""Requests for a sync: which need a run, and which were left open by a run that is over.
+"""Sync requests that need a run, and orphaned requests, whose run ended without ending them.
 
-Dagster tells a sensor once that a run failed, also if the pipeline's database is away at that moment. A database that
-was restored may know requests that were served long ago. What does not belong here: how a run that fails ends its
-requests (`sensors`).
+Dagster reports a failed run to a sensor once, even if the pipeline's database is unavailable at that moment. After a
+restore, requests may be open again that were served long ago. What does not belong here: ending the requests of a
+failed run (`sensors`).
 """
 
 # pyright: reportUnknownMemberType=false
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.database.requests import SyncRequest
 
 GRACE = timedelta(minutes=2)
-"""How long after a run has ended its requests are left to the sensor that knows why it ended."""
+"""Time after the end of a run in which the sensor of failed runs ends the run's requests with the reason."""
 
 
 def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> "Sequence[SyncRequest]":
-    """Fail the orphaned requests. Return the requests that need a run, the oldest first.
+    """Fail the orphaned requests. Return the requests that need a run, oldest first.
 
-    An organisation has at most one run for its requests at a time, and a request is never given to a second run.
+    An organisation has at most one run for requests at a time. A request is never given to a second run.
     """
     now = pipeline.now()
     requests = pipeline.open_requests()
@@ -46,7 +46,7 @@ def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -
             )
             pipeline.fail_stopped(stopped, reason)
         waiting = {request.id for request in theirs if request.run_id is None}
-        # The sensor of failed runs may not have recorded yet why the latest run ended; the next run waits for that.
+        # Requests given to the latest run are still waiting only if its end is not recorded yet.
         to_serve |= set[str]() if waiting & set(given) else waiting
     return [request for request in requests if request.id in to_serve]
 
@@ -69,7 +69,7 @@ def _orphaned(
     latest: dg.RunRecord | None,
     given: Sequence[str],
 ) -> "Iterator[tuple[StoppedRun, SyncRequest]]":
-    """Yield the requests that their run left open, each with that run."""
+    """Yield the requests that their run left open, with the run."""
     for request in requests:
         if request.run_id:
             run = instance.get_run_record_by_id(request.run_id)
@@ -85,7 +85,7 @@ def _orphaned(
 
 
 def _is_over(record: dg.RunRecord, now: datetime) -> bool:
-    """Tell whether a run ended so long ago that nobody is going to say why any more."""
+    """Return whether the run ended longer than `GRACE` ago."""
     if not record.dagster_run.is_finished or record.end_time is None:
         return False
     return now - datetime.fromtimestamp(record.end_time, UTC) >= GRACE

@@ -1,6 +1,6 @@
-"""Segments as Dagster partitions: one per live segment of a connected organisation, `organisation/segment-id`.
+"""Segments as Dagster partitions, `organisation/segment-id`, for each live segment of a connected organisation.
 
-What does not belong here: which segments there are (`database.segments`), runs (`sync_runs`).
+What does not belong here: the segments themselves (`database.segments`), runs (`sync_runs`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ SEGMENTS = dg.DynamicPartitionsDefinition(name="segments")
 
 
 def whole_organisations(keys: Sequence[str], per_run: int) -> Iterator[list[str]]:
-    """Split partition keys into runs of at most `per_run`, keeping their order and never cutting an organisation.
+    """Split partition keys into runs of at most `per_run` keys. Keeps their order and never splits an organisation.
 
-    Keys of one organisation follow each other. An organisation with more than `per_run` keys is a run of its own.
+    The keys are ordered by organisation. An organisation with more than `per_run` keys is one run.
     """
     run: list[str] = []
     for _, group in groupby(keys, key=lambda key: key.rpartition("/")[0]):

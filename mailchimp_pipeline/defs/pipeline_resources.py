@@ -1,6 +1,6 @@
-"""Dagster's resources: the use cases, opened from the settings when a run or a tick begins, closed when it ends.
+"""Dagster's resources: use cases that are opened for a run or a tick and closed at its end.
 
-There is nothing to configure: all settings come from the environment, and secrets are read when a run begins.
+They have no configuration: settings and secrets are read from the environment at the start of a run.
 """
 
 from collections.abc import Generator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.services.pipeline import Pipeline
     from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh
 else:
-    # Dagster evaluates annotations when the code location loads, before anything needs pandas and SQLAlchemy.
+    # Dagster evaluates annotations when the code location loads, when pandas and SQLAlchemy are not needed yet.
     ApplyRetention = CampaignRefresh = Erasures = Pipeline = object
 
 

@@ -1,6 +1,6 @@
-"""What runs by the clock, in UTC."""
+"""The schedules, in UTC."""
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
+# The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""What runs by events: requests for a sync, and runs that stopped before their work was done."""
+"""The sensors: for sync requests, and for runs that stopped early."""
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
+# The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
 _SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}
 
 _NEW_PARTITIONS_PER_TICK = 1000
-"""Dagster gives a tick a minute; adding so many partitions takes it a second."""
+"""A tick has a minute; adding this number of partitions takes a second."""
 
 
 @dg.sensor(
@@ -42,7 +42,7 @@ _NEW_PARTITIONS_PER_TICK = 1000
     description="Keeps the partitions in step with the segments, and starts runs for requests for a sync.",
 )
 def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
-    """Ask for one run per organisation, for all of its requests that wait."""
+    """Request one run for each organisation with waiting requests, and update Dagster's partitions."""
     abandoned = pipeline.fail_abandoned()
     if abandoned:
         context.log.warning("%d segments were syncing in a process that is gone; they are in error now.", abandoned)
@@ -55,7 +55,7 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
 
 
 def _runs(requests: "Sequence[SyncRequest]", live: Sequence[str]) -> list[dg.RunRequest]:
-    """Return one run per organisation, that of the oldest request first."""
+    """Return one run for each organisation, the one with the oldest request first."""
     ready = set(live)
     of: dict[str, list[SyncRequest]] = {}
     for request in requests:
@@ -73,9 +73,9 @@ def _runs(requests: "Sequence[SyncRequest]", live: Sequence[str]) -> list[dg.Run
 def _partition_changes(
     instance: dg.DagsterInstance, live: Sequence[str], now: datetime
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    """Return what brings Dagster's partitions in step with the segments.
+    """Return the changes that make Dagster's partitions equal to the segments.
 
-    None is deleted while a run or a backfill that a person started for partitions may need it.
+    No partition is deleted while a run or backfill that a person started may need it.
     """
     known = set(instance.get_dynamic_partitions(SEGMENTS.name or ""))
     changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
@@ -93,7 +93,10 @@ def _partition_changes(
     description="Fails runs whose process is gone though Dagster takes them for running, so that they are retried.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
-    """Fail a run only when it was found dead at two looks in a row: its connection may just be coming back."""
+    """Fail a run that was found dead in two ticks in a row.
+
+    After one, its connection may just have been interrupted.
+    """
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
     runs = [run for run in context.instance.get_runs(started) if _syncs(run)]
     suspects = set((context.cursor or "").split())
@@ -112,7 +115,7 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
     description="Puts the segments that a failed run left undone into error.",
 )
 def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Put the undone segments into error. Segments that failed themselves keep their own error."""
+    """Set the unfinished segments to error. Segments that failed themselves keep their own error."""
     why, run = foreseen(context.failure_event), context.dagster_run
     failed = _fail_segments(context, pipeline, f"failed before it reached this segment{f': {why}' if why else '.'}")
     # Each event takes some hundredths of a second, and a tick has a minute.
@@ -129,12 +132,12 @@ def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[
     description="Puts the segments that a cancelled run left undone into error.",
 )
 def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Put the undone segments into error."""
+    """Set the unfinished segments to error."""
     _fail_segments(context, pipeline, "was cancelled before it reached this segment.")
 
 
 def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what: str) -> Sequence[str]:
-    """Put the segments that the run left undone into error; return their partition keys."""
+    """Set the segments that the run did not finish to error. Return their partition keys."""
     run = context.dagster_run
     if not _syncs(run):
         return []
@@ -151,7 +154,7 @@ def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what:
 
 
 def _syncs(run: dg.DagsterRun) -> bool:
-    """Tell whether it is a run over segments: one of our jobs, or started from the assets' own page."""
+    """Return whether the run syncs segments: a run of the sync jobs, or of the assets in Dagster's UI."""
     return run.job_name in _SYNCING_JOBS or bool(_SYNCED_ASSETS & (run.asset_selection or set()))
 
 

@@ -1,4 +1,4 @@
-"""Dagster's storage: PostgreSQL by `dagster-postgres`, the embedded one where no URL is set.
+"""Dagster's storage: PostgreSQL by `dagster-postgres`, the embedded server if no URL is set.
 
 `dagster.yaml` names this class, so that `dagster dev` works in a checkout with an empty environment.
 """
@@ -12,16 +12,16 @@ from mailchimp_pipeline.settings import Settings
 
 
 class PipelineStorage(DagsterPostgresStorage):
-    """Takes its address from the settings, never from a file or a command line, where others could read it."""
+    """Dagster's storage with the URL from the settings, which keeps the password out of files and command lines."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Nothing is configured in `dagster.yaml`."""
+        """Return an empty schema, because nothing is configured in `dagster.yaml`."""
         return {}
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:  # noqa: ANN401 - Dagster's
-        """Connect to DAGSTER_POSTGRES_URL, or start the embedded server."""
+        """Return the storage at DAGSTER_POSTGRES_URL, or in the embedded server, which is started."""
         return cls(inst_data=inst_data, postgres_url=_postgres_url(Settings.from_environment()), **config_value)
 
 
@@ -30,5 +30,5 @@ def _postgres_url(settings: Settings) -> str:
         return settings.dagster_postgres_url.get_secret_value()
     from mailchimp_pipeline.embedded.server import EmbeddedServer  # noqa: PLC0415 - SQLAlchemy, psycopg load here
 
-    # Not stopped: it runs until this process, whose storage is in it, ends.
+    # The server is not stopped here: it runs until the end of this process.
     return EmbeddedServer(settings.home).dagster_url

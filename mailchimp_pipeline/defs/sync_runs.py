@@ -1,7 +1,7 @@
-"""Runs over segments: the config and tags of a run, and how the sensors find runs and read them.
+"""Runs over segments: their config and tags, and how sensors find and read them.
 
-A run names its segments in its config instead of a range of partitions: Dagster can only select partitions that stand
-next to each other, and a run cannot start once one end of its range was deleted.
+A run has its segments in its config, not as a partition range. Dagster's ranges must be contiguous, and a run cannot
+start if an end of its range was deleted.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -25,21 +25,21 @@ from pydantic import Field
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 
 STEP = "sync_segments"
-"""The op of the assets, which is the one step of a run."""
+"""The name of the op, which is the only step of a run."""
 
 TRIGGER_TAG = "mailchimp/trigger"
-"""What asked for the run: `SCHEDULE` or `REQUEST`. Runs that a person starts in Dagster's UI do not have the tag."""
+"""The origin of a run: `SCHEDULE` or `REQUEST`. Runs started in Dagster's UI do not have this tag."""
 
 SCHEDULE, REQUEST = "schedule", "request"
 
 ORGANISATION_TAG = "mailchimp/organisation"
-"""The organisation whose requests a run serves."""
+"""The organisation whose requests the run serves."""
 
 _REQUEST_PRIORITY = "5"
-"""Before the schedule's runs, which have 0, and after erasures."""
+"""The priority of requested runs: above scheduled runs (0), below erasures (10)."""
 
 _RETRY_WITHIN = timedelta(hours=1)
-"""Dagster starts the retry of a failed run within seconds; after this time it does not come any more."""
+"""The maximum time until Dagster starts the retry of a failed run, which usually takes seconds."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -51,40 +51,43 @@ UNFINISHED = [
 
 
 class SyncConfig(dg.Config):
-    """What a run syncs. Empty for a run that was started for partitions."""
+    """The config of a run. It is empty if the run was started for partitions."""
 
     segments: list[str] = Field(default=[], description="Partition keys of the segments: organisation/segment-id.")
     requests: list[str] = Field(default=[], description="Ids of the requests for a sync that the run serves.")
 
     @classmethod
     def of(cls, run: dg.DagsterRun) -> "SyncConfig":
-        """Return the config that a run was started with."""
+        """Return the config of a run."""
         ops = cast("dict[str, dict[str, Any]]", run.run_config.get("ops") or {})
         config: dict[str, Any] = ops.get(STEP, {}).get("config") or {}
         return cls(**config)
 
     @property
     def run_config(self) -> dg.RunConfig:
-        """The config of a run that syncs this."""
+        """The config in Dagster's format."""
         return dg.RunConfig(ops={STEP: self})
 
 
 def scheduled_run(run_key: str, keys: Sequence[str]) -> dg.RunRequest:
-    """Return the request for one of the daily runs."""
+    """Return the request for a run of the daily schedule."""
     return dg.RunRequest(
         run_key=run_key, run_config=SyncConfig(segments=list(keys)).run_config, tags={TRIGGER_TAG: SCHEDULE}
     )
 
 
 def requested_run(organisation_id: str, config: SyncConfig) -> dg.RunRequest:
-    """Return the request for a run that serves an organisation's requests. Its key names the oldest of them."""
+    """Return the request for a run that serves an organisation's requests.
+
+    Its run key has the id of the oldest request.
+    """
     tags = {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: organisation_id, PRIORITY_TAG: _REQUEST_PRIORITY}
     run_key = f"{organisation_id}/{config.requests[0]}"
     return dg.RunRequest(run_key=run_key, run_config=config.run_config, tags=tags)
 
 
 def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str | None = None) -> list[dg.DagsterRun]:
-    """Return the failed runs that Dagster is about to start again."""
+    """Return the failed runs that Dagster is about to retry."""
     failed = dg.RunsFilter(
         job_name=job_name,
         statuses=[dg.DagsterRunStatus.FAILURE],
@@ -95,7 +98,7 @@ def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str
 
 
 def may_need_partitions(instance: dg.DagsterInstance, now: datetime) -> bool:
-    """Tell whether a run or a backfill that somebody started for partitions is not over yet."""
+    """Return whether a run or backfill that a person started for partitions is unfinished."""
     ours = {TRIGGER_TAG: [SCHEDULE, REQUEST]}
     unfinished = instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED))
     if unfinished > instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED, tags=ours)):
@@ -105,7 +108,7 @@ def may_need_partitions(instance: dg.DagsterInstance, now: datetime) -> bool:
 
 
 def partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
-    """Yield the partition keys of the segments that a run was started for."""
+    """Yield the partition keys of a run's segments."""
     if segments := SyncConfig.of(run).segments:
         yield from segments
     elif key := run.tags.get(PARTITION_NAME_TAG):
@@ -118,10 +121,10 @@ def partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator
 
 
 def show_as_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: dg.AssetKey, key: str) -> None:
-    """Let Dagster show the partition as failed if the run fails.
+    """Mark the partition as planned, so that Dagster shows it as failed if the run fails.
 
-    Dagster marks the partitions that a failed run had planned and not materialized. It plans them itself only for runs
-    that were started for partitions.
+    Dagster shows a planned partition as failed if a failed run has not materialized it. Dagster plans partitions itself
+    only for runs that were started for partitions.
     """
     if SyncConfig.of(run).segments:
         planned = AssetMaterializationPlannedData(asset, partition=key)

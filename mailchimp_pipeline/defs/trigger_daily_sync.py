@@ -1,6 +1,6 @@
-"""The runs of the daily schedule, asked for at any time.
+"""Compute the runs of the daily schedule at any time.
 
-What does not belong here: the schedule itself (`schedules`), starting the runs.
+What does not belong here: the schedule (`schedules`), starting the runs.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from mailchimp_pipeline.defs.schedules import daily_sync
 
 
 def opened_instance(dagster_home: str, postgres_url: str) -> dg.DagsterInstance:
-    """Return the instance that is configured there, on this storage and none that the environment names."""
+    """Return the Dagster instance of `dagster_home`, with its storage at `postgres_url`."""
     storage = {"postgres": {"postgres_url": postgres_url}}
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(dagster_home, overrides={"storage": storage}))
 
 
 def daily_sync_runs(pipeline: Pipeline, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest]:
-    """Return the runs of `mailchimp_scheduled_sync` that a tick at this moment asks for."""
+    """Return the run requests of `mailchimp_scheduled_sync` for a tick now."""
     resources = {"pipeline": pipeline}
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=pipeline.now(), resources=resources

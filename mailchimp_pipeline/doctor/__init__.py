@@ -1,6 +1,6 @@
-"""`mailchimp-pipeline doctor`: looks at everything the pipeline needs, and says what is missing and what to do.
+"""`mailchimp-pipeline doctor`: checks everything the pipeline needs, and says what is missing and what to do.
 
-What does not belong here: mending anything.
+What does not belong here: repairs.
 """
 
 from mailchimp_pipeline.doctor.checks import findings

@@ -1,6 +1,6 @@
-"""The looks, one after the other: settings, database, login, keys, Dagster, sources, and each organisation's Mailchimp.
+"""The checks: settings, database, login, keys, Dagster, sources, and each organisation's Mailchimp.
 
-What does not belong here: how what is found is shown (`report`).
+What does not belong here: printing the results (`report`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +24,10 @@ from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import VARIABLES, Settings
 
 _IMPATIENT = Retries(budget=5)
-"""A person waits for the answer."""
+"""A short retry budget, because a person waits for the result."""
 
 _CLOCKS_MAY_DIFFER = timedelta(minutes=10)
-"""What the rule in `consent.decision` allows for."""
+"""The difference of clocks that the rule in `consent.decision` allows."""
 
 _CLOCKS_SHOULD_DIFFER = timedelta(seconds=30)
 
@@ -35,7 +35,7 @@ _Look = Callable[[], str]
 
 
 def findings(settings: Settings | None = None) -> Iterator[Finding]:
-    """Yield what is found, one thing after the other; a thing that all others need ends it when it is missing."""
+    """Yield the result of each check. An error of the settings or the database ends the checks."""
     try:
         given = settings or Settings.from_environment()
         with open_resources(given) as resources:
@@ -158,7 +158,7 @@ def _account(resources: Resources, organisation_id: str) -> str:
 
 
 def _compare_clocks(ours: datetime, theirs: datetime | None) -> None:
-    """Raise where this machine's clock and Mailchimp's differ: consent goes by both."""
+    """Raise `Missing` or `Doubtful` if the clocks differ too much, because consent rules compare times of both."""
     apart = abs(ours - theirs) if theirs else timedelta()
     if apart > _CLOCKS_MAY_DIFFER:
         raise Missing(

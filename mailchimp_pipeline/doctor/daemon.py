@@ -1,6 +1,6 @@
-"""Whether Dagster's daemon is alive, and nobody switched off what starts the syncs.
+"""Check that Dagster's daemon is alive, and that no schedule or sensor is switched off.
 
-What does not belong here: what Dagster runs (`defs`).
+What does not belong here: the definitions (`defs`).
 """
 
 import time
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import dagster as dg
 
 ALIVE_SECONDS = 120
-"""A daemon tells that it is alive each 30 s."""
+"""The maximum age of a heartbeat. A daemon sends one every 30 s."""
 
 
 def heartbeat(settings: Settings) -> str:
-    """Return how Dagster does. Raises `Missing` and `Doubtful`."""
+    """Return a text about the state of Dagster's daemon. Raises `Missing` and `Doubtful`."""
     home = _home(settings)
-    # Storages raise what their drivers raise, of which nothing is known here.
+    # Dagster's storages raise the errors of any driver.
     try:
         silent, failing, stopped = _state(home)
     except Exception as error:
@@ -52,7 +52,7 @@ def _home(settings: Settings) -> Path:
 
 
 def _state(home: Path) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Return which daemons are silent, which report errors, and which schedules and sensors are switched off."""
+    """Return the silent daemons, the daemons with errors, and the schedules and sensors that are switched off."""
     import dagster as dg  # noqa: PLC0415 - takes seconds to import
 
     with dg.DagsterInstance.from_config(str(home)) as instance:

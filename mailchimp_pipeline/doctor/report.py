@@ -1,4 +1,4 @@
-"""The findings as lines for people, or as one JSON document for scripts."""
+"""Print the results as lines, or as a JSON document for scripts."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _MARKS = {Level.WELL: "[green]well[/]   ", Level.WARNING: "[yellow]warning[/]", 
 
 
 def examine(console: Console, settings: Settings | None = None, *, as_json: bool = False) -> bool:
-    """Look at everything, print what is found, and tell whether nothing is missing."""
+    """Run all checks, and print their results. Return whether nothing is missing."""
     found: list[Finding] = []
     for finding in findings(settings):
         found.append(finding)

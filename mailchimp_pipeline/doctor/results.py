@@ -1,4 +1,4 @@
-"""What a look finds."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,26 +7,26 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """The severity of a result."""
 
     WELL = "well"
     WARNING = "warning"
-    """It works, and should not stay so."""
+    """It works, but should be changed."""
     MISSING = "missing"
-    """Something does not work."""
+    """It does not work."""
 
 
 class Missing(PermanentError):
-    """Something that the pipeline needs is not there."""
+    """A part that the pipeline needs is missing."""
 
 
 class Doubtful(PermanentError):
-    """Something works that should not stay as it is."""
+    """A part works, but should be changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what was found, or what to do. It holds no secret and no personal data."""
+    """The result of a check, or what to do. It has no secret and no personal data."""
 
     about: str
     level: Level
@@ -34,5 +34,5 @@ class Finding:
 
     @property
     def is_well(self) -> bool:
-        """Whether the pipeline can work with it."""
+        """Whether the pipeline can work."""
         return self.level is not Level.MISSING

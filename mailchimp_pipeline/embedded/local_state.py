@@ -1,6 +1,6 @@
-"""What this machine needs and nobody has set: an encryption key, a token secret, and where `dev` has its sandbox.
+"""Defaults kept in `settings.home`: an encryption key, a token secret, and the sandbox of `make dev`.
 
-What does not belong here: reading the environment (`settings`), starting the embedded PostgreSQL or the sandbox.
+What does not belong here: reading the environment (`settings`), starting PostgreSQL or the sandbox.
 """
 
 import base64
@@ -23,9 +23,10 @@ _SECRET_BYTES = 32
 
 
 def local_state(settings: Settings) -> Settings:
-    """Return the settings with what is missing taken from `settings.home`, made there on first use.
+    """Return the settings, with missing ones read from `settings.home`, where they are created on first use.
 
-    Next to a database of the user's own nothing is made: a key that only one machine knows would lock the others out.
+    Nothing is created if a database URL is set, because other machines with that database would not have the key.
+    Raises `SettingsError` if the encryption keys are missing then, or if a file is damaged.
     """
     if settings.database_url:
         _require_encryption_keys(settings)
@@ -39,13 +40,13 @@ def local_state(settings: Settings) -> Settings:
 
 
 def keep_sandbox(home: Path, api_root: str, sample: Path | None) -> None:
-    """Keep for later commands where the sandbox is, and the sample data that belong to it where there are any."""
+    """Store the URL of the sandbox, and the path of its sample data if it has any, for later commands."""
     kept = {VARIABLES["api_root"]: api_root} | ({VARIABLES["source"]: str(sample)} if sample else {})
     write_private(private_directory(home) / SANDBOX_FILE, json.dumps(kept) + "\n")
 
 
 def _sandbox_of(settings: Settings) -> dict[str, str]:
-    """Return what is kept of the sandbox, as far as nothing else is set: sample people go to no other Mailchimp."""
+    """Return the stored sandbox, unless `MAILCHIMP_API_ROOT` is set. Sample data is only used with the sandbox."""
     path = settings.home / SANDBOX_FILE
     if "api_root" in settings.model_fields_set or not path.exists():
         return {}
@@ -78,7 +79,7 @@ def _kept(home: Path, name: str, make: Callable[[], str]) -> str:
     path = private_directory(home) / name
     if not path.exists():
         _publish(path, make())
-    # A copy from a backup may have any mode.
+    # A copy from a backup may have another mode.
     path.chmod(0o600)
     text = path.read_text(encoding="utf-8").strip()
     if len(text) < _SECRET_BYTES:
@@ -89,8 +90,8 @@ def _kept(home: Path, name: str, make: Callable[[], str]) -> str:
 
 
 def _publish(path: Path, content: str) -> None:
-    """Make the file with its content in one step, unless another process was faster: then its file stays."""
-    # A link, not O_EXCL on the name itself: a second process would read that while it is still empty.
+    """Create the file with its content in one step. If another process has created it, that file stays."""
+    # A link instead of O_EXCL, with which a second process could read an empty file.
     with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", encoding="utf-8") as draft:
         draft.write(content + "\n")
         draft.flush()

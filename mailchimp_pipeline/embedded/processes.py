@@ -1,6 +1,6 @@
-"""Child processes: what of the environment they are given, and that none outlives the command that started it.
+"""Child processes with a restricted environment, which end with the command that started them.
 
-Each child leads a process group of its own, so that what it starts (Dagster's code servers and runs) ends with it.
+Each child leads its own process group, so that its children (Dagster's code servers and runs) end with it.
 """
 
 import fcntl
@@ -24,42 +24,42 @@ from mailchimp_pipeline.errors import PermanentError
 _LAST_LINES = 15
 
 _KILL_SECONDS = 2.0
-"""How long a supervisor may take beyond its patience."""
+"""The extra time of a supervisor beyond its patience, in seconds."""
 
 _MACHINE = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
     *("LANG", "LC_ALL", "LC_CTYPE", "TERM", "COLUMNS", "LINES"),
-    "COVERAGE_PROCESS_CONFIG",  # the coverage of the tests counts child processes too
+    "COVERAGE_PROCESS_CONFIG",  # also measures the coverage of child processes
 )
-"""What programs need to run on this machine, and what says nothing about databases, accounts or data."""
+"""The variables that programs need on this machine, without those about databases, accounts or data."""
 
 _READ_BY_US = ("MAILCHIMP_", "DAGSTER_")
-"""What the names of variables begin with that the settings or Dagster read."""
+"""Prefixes of the variables that the settings or Dagster read."""
 
 
 class ChildEnded(PermanentError):
-    """A child process that should have kept running has ended."""
+    """A child process ended unexpectedly."""
 
 
 class CommandFailed(PermanentError):
-    """A command did not do what it was to do."""
+    """A command failed."""
 
 
 def machine_environment() -> dict[str, str]:
-    """Return what of this process's environment is about the machine alone."""
+    """Return the environment variables in `_MACHINE`."""
     return {name: os.environ[name] for name in _MACHINE if name in os.environ}
 
 
 def foreign_environment() -> dict[str, str]:
-    """Return this process's environment without the variables that the settings or Dagster read."""
+    """Return the environment without the variables that the settings or Dagster read."""
     return {name: text for name, text in os.environ.items() if not name.startswith(_READ_BY_US)}
 
 
 @contextmanager
 def isolated(directory: Path) -> Generator[None]:
-    """Leave this process nothing of its environment but `machine_environment`, and let it work in the directory.
+    """Restrict this process to `machine_environment` and the working directory `directory` for the block.
 
-    Everything that the process starts or loads meanwhile sees no other variable, and no file `.env`.
+    Nothing that the process starts or loads in the block sees other variables or a file `.env`.
     """
     before, working_directory = dict(os.environ), Path.cwd()
     kept = machine_environment()
@@ -75,7 +75,7 @@ def isolated(directory: Path) -> Generator[None]:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], directory: Path | None = None) -> str:
-    """Run a command to its end, in exactly this environment, and return what it wrote. Raises `CommandFailed`."""
+    """Run a command in exactly this environment, and return its output. Raises `CommandFailed`."""
     done = subprocess.run(  # noqa: S603 - the commands are ours, no shell is involved
         command, env=environment, cwd=directory, check=False, capture_output=True, text=True
     )
@@ -86,19 +86,22 @@ def run(command: Sequence[str], environment: Mapping[str, str], directory: Path 
 
 
 def supervised(command: Sequence[str], order: Order) -> list[str]:
-    """Return the command by which `supervisor` runs a command as ordered."""
+    """Return the command that runs another command under `supervisor`."""
     script = Path(__file__).with_name("supervisor.py")
     return [sys.executable, "-I", str(script), json.dumps(order), *command]
 
 
 class Children:
-    """Starts processes, says when one has ended before its time, and ends them all on leaving.
+    """Starts processes, detects when one ends, and stops all at the end of the `with` block.
 
-    They also end if this process is killed. They work in `directory`, which is new: no file `.env` is there.
+    The children also end if this process is killed. Their working directory `directory` is new and has no file `.env`.
     """
 
     def __init__(self, logs: Path, *, patience: float = 10.0) -> None:
-        """Keep each child's output in the directory `logs`; on leaving, kill what has not ended in `patience` s."""
+        """Write each child's output to the directory `logs`.
+
+        At the end, kill children that run longer than `patience` s.
+        """
         self._logs = private_directory(logs.absolute())
         self._patience = patience
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -114,7 +117,7 @@ class Children:
         self.stop()
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start a process under the name, in exactly this environment; its output goes to `<name>.log`."""
+        """Start a process in exactly this environment. Its output is written to `<name>.log`."""
         order = Order(self._lock.name, signal.SIGTERM, self._patience)
         with open_private(self._logs / f"{name}.log", "w") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603 - the commands are ours, no shell is involved
@@ -128,21 +131,21 @@ class Children:
             )
 
     def check(self) -> None:
-        """Raise `ChildEnded`, with the last lines it wrote, where a child is no longer running."""
+        """Raise `ChildEnded` with the child's last lines of output if a child has ended."""
         for name, process in self._running.items():
             code = process.poll()
             if code is not None:
                 raise ChildEnded(f"{name} ended with exit code {code}. Its last lines:\n{self._last_lines(name)}")
 
     def stop(self) -> None:
-        """Ask every child to end, wait, and kill what is left of their groups."""
+        """Ask all children to end, wait, and kill the rest of their process groups."""
         self._lock.close()
         deadline = time.monotonic() + self._patience + _KILL_SECONDS
         for process in self._running.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
         for process in self._running.values():
-            # Also where the child has ended: a run that it started may still be in its group.
+            # Even if the child has ended, its group may still have a run.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

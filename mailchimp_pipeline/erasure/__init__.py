@@ -1,7 +1,7 @@
-"""Erasures carried out: removed here at once, then asked of Mailchimp audience by audience until each has answered.
+"""Erasures: delete a contact from the database immediately, and from Mailchimp audience by audience.
 
-An attempt that ends early leaves its erasure pending with the reason, and the next goes on from there. What does
-not belong here: HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
+An attempt that fails leaves its erasure pending with the error, and the next attempt continues. What does not belong
+here: HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
 """
 
 from mailchimp_pipeline.erasure.decisions import (

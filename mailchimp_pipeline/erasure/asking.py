@@ -1,7 +1,7 @@
-"""One attempt at Mailchimp: every address in every audience, until each has answered or something is in the way.
+"""One attempt to delete a contact at Mailchimp: every address in every audience.
 
-Each audience is asked while no sync of it runs, so that none brings the contact back behind the answer. What is
-learnt of the contact is written down before the step after which Mailchimp could not tell it any more.
+The audience's lock is held meanwhile, so that no sync adds the contact again. Ids of the contact are stored before its
+deletion, because Mailchimp does not return them afterwards.
 """
 
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -17,7 +17,7 @@ from mailchimp_pipeline.sync import MemberRef, MemberStatus
 
 
 class Asking:
-    """What is asked for one erasure: `targets` as they are known by now, `problems` as they were met."""
+    """The deletions of one erasure at Mailchimp. `targets` and `problems` grow during the attempt."""
 
     def __init__(
         self, records: AttemptRecords, request: ErasureRequest, targets: Targets, *, stopping: Callable[[], bool]
@@ -28,27 +28,30 @@ class Asking:
         self._request = request
         self._stopping = stopping
         self._asked: set[tuple[str, str]] = set()
-        """Audience and address of each question that this attempt need not ask any more."""
+        """Audience and address of deletions that this attempt has already tried."""
 
     @property
     def organisation_id(self) -> str:
-        """Whose contact it is."""
+        """The organisation of the contact."""
         return self._request.organisation_id
 
     def learn(self, targets: Targets) -> None:
-        """Take over what became known of the contact, and write it down."""
+        """Store new information about the contact."""
         if targets != self.targets:
             self._records.save(self._request, targets)
             self.targets = targets
 
     def everywhere(self, mailchimp: ErasureAudiences, reach: Reach) -> None:
-        """Ask all audiences of the account. Raises what keeps it from going on; other problems are collected."""
+        """Delete the contact in all audiences of the account.
+
+        Raises errors that end the attempt; others go to `problems`.
+        """
         list_ids = [audience.id for audience in mailchimp.audiences()]
         self.sweep_all_but(list_ids)
         self._see_to_missing(list_ids, reach)
         if not self.targets.addresses:
             self._recognise(mailchimp, list_ids)
-        # An address that turns up in one audience is asked for there and in those before it, too.
+        # An address found in one audience is then deleted in all.
         while list_id := self._next(list_ids):
             if self._stopping():
                 raise NotAllAsked
@@ -58,7 +61,10 @@ class Asking:
                 self.problems.append(error)
 
     def sweep_all_but(self, list_ids: Collection[str]) -> None:
-        """Remove what syncs wrote of the contact in audiences that cannot be asked now, once none is at them."""
+        """Remove rows that syncs wrote about the contact in other audiences of the organisation.
+
+        An audience with a running sync is skipped, and added to `problems`.
+        """
         for list_id in self._records.audiences_known(self._request):
             if list_id not in list_ids:
                 with self._held(list_id) as is_held:
@@ -66,7 +72,7 @@ class Asking:
                         self.targets = self._records.sweep(self._request, self.targets, list_id)
 
     def _recognise(self, mailchimp: ErasureAudiences, list_ids: Sequence[str]) -> None:
-        """Look among all members for a contact that was erased before: of its addresses only keyed hashes are left."""
+        """Find the contact's addresses among all members, if an earlier erasure left only their keyed hashes."""
         if not self._records.keeps_addresses(self._request):
             return
         listings = (
@@ -86,12 +92,12 @@ class Asking:
         return next((question.list_id for question in self._todo(list_ids)), None)
 
     def _todo(self, list_ids: Sequence[str]) -> Sequence[Question]:
-        """Return what this attempt has still to ask in these audiences."""
+        """Return the deletions in these audiences that this attempt has not tried."""
         questions = self.targets.questions(list_ids)
         return [question for question in questions if question.list_id in list_ids and question.key not in self._asked]
 
     def _see_to_missing(self, list_ids: Sequence[str], reach: Reach) -> None:
-        """Settle what is left of audiences that were deleted; one of another account only a person can see to."""
+        """Settle deletions in audiences that were deleted. An audience of another account is a problem for a person."""
         missing = [question for question in self.targets.questions(()) if question.list_id not in list_ids]
         for question in missing:
             if not reach.had_other_accounts:
@@ -112,7 +118,7 @@ class Asking:
 
     @contextmanager
     def _held(self, list_id: str) -> Generator[bool]:
-        """Keep syncs out of the audience; tell whether that was possible."""
+        """Hold the audience's lock for the block. Yield whether the lock was free."""
         with ExitStack() as held:
             try:
                 held.enter_context(self._records.hold_audience(self._request, list_id))
@@ -129,7 +135,7 @@ class Asking:
             return
         deletion = mailchimp.delete_permanently(known.list_id, known.ref)
         if known.member_id is not None:
-            # The audience may have the address in another spelling, too.
+            # The audience may have the address in another spelling too.
             mailchimp.delete_permanently(known.list_id, MemberRef(known.subscriber_hash))
         if known.is_settled_by(deletion):
             self.targets = self.targets.with_settled(known, deleted=deletion is not Deletion.UNKNOWN)
@@ -139,7 +145,7 @@ class Asking:
             self._ask_for_contact(mailchimp, known, known.contact_id)
 
     def _identified(self, mailchimp: ErasureAudiences, question: Question) -> Question | None:
-        """Return the question with the lasting id of a contact that was there, None where it is not there now."""
+        """Return the question with the member's contact id, None if the audience no longer has the member."""
         if not question.was_there or question.contact_id is not None:
             return question
         found = mailchimp.member_state(question.list_id, question.ref)
@@ -155,12 +161,12 @@ class Asking:
         return replace(question, contact_id=found.contact_id, member_id=found.member_id)
 
     def _ask_for_contact(self, mailchimp: ErasureAudiences, question: Question, contact_id: str) -> None:
-        """Delete the contact at the address that its lasting id leads to; where that leads nowhere, it is gone."""
+        """Delete the contact at its changed address, found by contact id. If there is none, the contact is gone."""
         deletion = Deletion.UNKNOWN
         found = mailchimp.find_contact(question.list_id, contact_id)
         if found is not None:
             self.learn(self.targets.with_addresses([found.subscriber_hash]))
-            # By the hash: of all that is done with a member, this alone Mailchimp does not do by the lasting id.
+            # Permanent deletion is the only call that does not accept a contact id.
             ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
             deletion = mailchimp.delete_permanently(question.list_id, ref)
             if deletion is not Deletion.DELETED and mailchimp.find_contact(question.list_id, contact_id) is not None:

@@ -1,7 +1,6 @@
-"""Erasure, decided: where a contact is to be deleted, what is still to be asked, and which answer settles it.
+"""The rules of erasures: the deletions to make, and the answers that settle them. Pure.
 
-Core: values in, values out. What does not belong here: asking Mailchimp (`asking`), keeping it (`database`),
-who may be pushed (`segments`).
+What does not belong here: calls to Mailchimp (`asking`), storage (`database`), who may be pushed (`segments`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,28 +19,28 @@ _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 
 
 class ErasureStatus(StrEnum):
-    """How far an erasure has come. Completed is only what Mailchimp confirmed for every audience."""
+    """The status of an erasure. It is completed once every audience has confirmed the deletion."""
 
     PENDING = "pending"
     COMPLETED = "completed"
 
 
 class Deletion(StrEnum):
-    """What became of a permanent deletion at Mailchimp."""
+    """The result of a permanent deletion at Mailchimp."""
 
     DELETED = "deleted"
     UNKNOWN = "unknown"
     GONE_UNHEARD = "gone_unheard"
-    """Not there, after an attempt whose answer was lost and that may have deleted it."""
+    """The member does not exist, but an earlier attempt without an answer may have deleted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Whom to erase, and who asks for it.
+    """A request to erase a contact, by the user `by`.
 
-    `addresses` are hashes of those that the source has for the contact now, in every spelling that Mailchimp may have;
-    None where it could not be asked.
-    `is_known` is false where it was asked, and has no such contact.
+    `addresses` are subscriber hashes of the contact's present addresses in the source, in every spelling that Mailchimp
+    may have, None if the source could not be read. `is_known` is false if the source was read and does not have the
+    contact.
     """
 
     entity_type: EntityType
@@ -53,7 +52,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class ErasureRequest:
-    """An erasure as it stands. `audiences` counts those where the contact is or was."""
+    """The state of an erasure. `audiences` is the number of audiences that have or had the contact."""
 
     id: str
     organisation_id: str
@@ -67,7 +66,7 @@ class ErasureRequest:
     completed_at: datetime | None
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether it is pending and should be tried again."""
+        """Return whether the erasure is pending and due for an attempt."""
         if self.status is not ErasureStatus.PENDING:
             return False
         return self.last_tried_at is None or now >= self.last_tried_at + pause_after(self.attempts)
@@ -75,14 +74,14 @@ class ErasureRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which accounts at Mailchimp an organisation has: one now, and others that cannot be asked any more."""
+    """Whether the organisation has a Mailchimp account now, and whether it had others before."""
 
     is_connected: bool
     had_other_accounts: bool
 
 
 class Trace(BaseModel):
-    """An audience that had the contact at an address, as our ledger knew."""
+    """An audience that had the contact at an address, according to the ledger."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -94,7 +93,7 @@ class Trace(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One address to be deleted from one audience. `was_there`: the audience had it, as far as we know."""
+    """An address to delete from an audience. `was_there` is true if the ledger had the address in the audience."""
 
     list_id: str
     subscriber_hash: str
@@ -104,19 +103,19 @@ class Question:
 
     @property
     def ref(self) -> MemberRef:
-        """The member that it is about."""
+        """The member to delete."""
         return MemberRef(self.subscriber_hash, self.contact_id, self.member_id)
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is about: audience and address."""
+        """The audience and the address."""
         return self.list_id, self.subscriber_hash
 
     def is_settled_by(self, deletion: Deletion) -> bool:
-        """Tell whether the answer to the deletion by address is final.
+        """Return whether the answer to the deletion by address is final.
 
-        That an audience does not know an address is no news where it never had it. Where it did, the address may
-        have been changed there, and the person be mailed at the new one: the lasting id has to be asked for.
+        If the audience never had the address, any answer is final. If it had, an unknown address may mean that the
+        contact changed it. The contact id then finds the new address.
         """
         if deletion is Deletion.DELETED or not self.was_there:
             return True
@@ -124,33 +123,33 @@ class Question:
 
 
 class Targets(BaseModel):
-    """What an erasure knows of its contact until it is completed. Every address is asked for in every audience."""
+    """The addresses and audiences of an erasure's contact. Every address is deleted in every audience."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     entity_type: EntityType
     entity_id: str
     addresses: tuple[str, ...] = ()
-    """Hashes of the contact's addresses."""
+    """Subscriber hashes of the contact's addresses."""
     traces: tuple[Trace, ...] = ()
     settled: tuple[tuple[str, str], ...] = ()
-    """Audience and address of each question with a final answer."""
+    """Audience and address of each deletion with a final answer."""
     deleted_from: tuple[str, ...] = ()
     source_read: bool = False
-    """Whether the source was asked for the contact's present address."""
+    """Whether the source was read for the contact's present address."""
 
     @property
     def audiences(self) -> int:
-        """Count the audiences where the contact is or was."""
+        """Return the number of audiences that have or had the contact."""
         return len({trace.list_id for trace in self.traces} | set(self.deleted_from))
 
     @property
     def is_anywhere(self) -> bool:
-        """Tell whether an audience had the contact and has not confirmed its deletion."""
+        """Return whether an audience had the contact and has not confirmed its deletion."""
         return any(question.was_there for question in self.questions(()))
 
     def questions(self, list_ids: Iterable[str]) -> Sequence[Question]:
-        """Return what is still to be asked in these audiences and in those that had the contact, these first."""
+        """Return the open deletions in audiences that had the contact, then those in `list_ids`."""
         traces = {(trace.list_id, trace.subscriber_hash): trace for trace in self.traces}
         ids = {key: (trace.contact_id, trace.member_id) for key, trace in traces.items()}
         had = dict.fromkeys(trace.list_id for trace in self.traces)
@@ -165,11 +164,11 @@ class Targets(BaseModel):
         ]
 
     def with_addresses(self, subscriber_hashes: Iterable[str]) -> Self:
-        """Return them with more addresses of the contact."""
+        """Return the targets with more addresses of the contact."""
         return self.model_copy(update={"addresses": tuple(sorted({*self.addresses, *subscriber_hashes}))})
 
     def with_traces(self, traces: Iterable[Trace]) -> Self:
-        """Return them with more that the ledger knew; what it knows anew is to be asked anew."""
+        """Return the targets with more traces. Deletions of these traces are open again."""
         known = {(trace.list_id, trace.subscriber_hash): trace for trace in self.traces}
         found = {(trace.list_id, trace.subscriber_hash): trace for trace in traces}
         for key, trace in found.items():
@@ -180,25 +179,25 @@ class Targets(BaseModel):
         return more.with_addresses(trace.subscriber_hash for trace in found.values())
 
     def joined_with(self, stored: Self) -> Self:
-        """Return them with what somebody else wrote down meanwhile, who asked for the same erasure again."""
+        """Return the targets with the traces and addresses that a parallel request has stored."""
         known = {(trace.list_id, trace.subscriber_hash) for trace in self.traces}
         new = [trace for trace in stored.traces if (trace.list_id, trace.subscriber_hash) not in known]
         joined = self.with_traces(new).with_addresses(stored.addresses)
         return joined.model_copy(update={"source_read": self.source_read or stored.source_read})
 
     def asked_again(self) -> Self:
-        """Return the targets with all questions open: the contact may be back where its deletion was confirmed."""
+        """Return the targets with all deletions open, because the contact may have been added again."""
         settled = set(self.settled)
         traces = tuple(trace for trace in self.traces if (trace.list_id, trace.subscriber_hash) not in settled)
         return self.model_copy(update={"traces": traces, "settled": ()})
 
     def with_settled(self, question: Question, *, deleted: bool) -> Self:
-        """Return the targets with the final answer to a question."""
+        """Return the targets with the final answer to a deletion."""
         settled = tuple(dict.fromkeys((*self.settled, question.key)))
         deleted_from = (*self.deleted_from, question.list_id) if deleted else self.deleted_from
         return self.model_copy(update={"settled": settled, "deleted_from": tuple(dict.fromkeys(deleted_from))})
 
 
 def pause_after(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: a minute, then twice as long each time, up to six hours."""
+    """Return the pause after this number of attempts: one minute, doubled each time, at most six hours."""
     return min(_FIRST_PAUSE * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_PAUSE)

@@ -1,6 +1,6 @@
-"""Erasures from the demand to the last answer.
+"""Erasures, from the request to the last confirmation.
 
-What does not belong here: what is asked of Mailchimp within an attempt (`asking`).
+What does not belong here: the calls of an attempt (`asking`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +22,9 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How an attempt ended, and why not better; `cut_short` is what kept it from asking on.
+    """The result of an attempt, with its problems. `cut_short` is the error that ended the attempt early.
 
-    The texts hold no personal data.
+    The errors' texts have no personal data.
     """
 
     request: ErasureRequest
@@ -33,13 +33,16 @@ class Attempt:
 
     @property
     def needs_person(self) -> bool:
-        """Tell whether somebody has to do something before it can be completed."""
+        """Return whether the erasure needs a person's help."""
         return any(isinstance(problem, PermanentError) for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
-    """Erases contacts. `mailchimp` opens an organisation's account; `source` may raise where none is set."""
+    """Erases contacts. `mailchimp` opens an organisation's account.
+
+    `source` may raise an error if none is configured.
+    """
 
     records: ErasureRecords
     source: Callable[[], Source]
@@ -54,9 +57,10 @@ class Erasures:
         by: str,
         stopping: Callable[[], bool] = _never,
     ) -> Attempt:
-        """Remove the contact here, and from Mailchimp as far as it answers now; the rest stays pending.
+        """Delete the contact from the database, and from Mailchimp as far as it answers. The rest stays pending.
 
-        Asked for again it is the same erasure, carried out anew. Raises `UnknownContact` where nothing is known of any.
+        A repeated request reopens the same erasure. Raises `UnknownContact` if neither the source nor the database has
+        the contact.
         """
         unread: PipelineError | None = None
         demand = Demand(*contact, None, by)
@@ -69,12 +73,12 @@ class Erasures:
         return self._attempt(request, stopping, unread)
 
     def due(self) -> Sequence[ErasureRequest]:
-        """Return the pending erasures that should be tried again now."""
+        """Return the pending erasures that are due for an attempt."""
         now = self.clock()
         return [request for request in self.records.pending() if request.is_due(now)]
 
     def carry_on(self) -> Iterator[Attempt]:
-        """Go on with those that are due. An account that cannot be asked is not asked for the next of them."""
+        """Continue the due erasures, and yield each attempt. After a failure, skip the account's remaining erasures."""
         away: dict[str, PipelineError] = {}
         for request in self.due():
             if (known := away.get(request.organisation_id)) is not None:
@@ -104,7 +108,7 @@ class Erasures:
         return Attempt(self.records.get(request), problems, cut_short)
 
     def _ask_source(self, asking: Asking, unread: PipelineError | None) -> None:
-        """Learn the contact's present address, unless it is known, or the source was asked just now in vain."""
+        """Store the contact's present address in the source, unless it is stored or the source has just failed."""
         targets = asking.targets
         if targets.source_read:
             return
@@ -119,7 +123,7 @@ class Erasures:
         asking.learn(targets.with_addresses(addresses or ()).model_copy(update={"source_read": True}))
 
     def _ask_mailchimp(self, asking: Asking, request: ErasureRequest) -> PipelineError | None:
-        """Ask as far as it goes; return what cut it short."""
+        """Delete the contact at Mailchimp. Return the error that ended the attempt early, or None."""
         try:
             reach = self.records.reach(request.organisation_id)
             if reach.is_connected:

@@ -1,6 +1,6 @@
-"""What keeps an erasure pending: what a person has to do, or why it goes on by itself.
+"""The errors that keep an erasure pending, with what to do about them.
 
-What does not belong here: what Mailchimp, the source and the database raise.
+What does not belong here: errors of Mailchimp, the source and the database.
 """
 
 from mailchimp_pipeline.errors import PermanentError, TransientError
@@ -9,7 +9,7 @@ _CONFIRM = "then confirm it with `mailchimp-pipeline erasures confirm`"
 
 
 class UnknownContact(PermanentError):
-    """Neither the source nor anything kept here has such a contact."""
+    """Neither the source nor the database has the contact."""
 
     def __init__(self, entity_type: str) -> None:
         super().__init__(
@@ -19,7 +19,7 @@ class UnknownContact(PermanentError):
 
 
 class MovedAtMailchimp(PermanentError):
-    """An audience that had the contact does not know the address any more, and no lasting id led to its deletion."""
+    """An audience that had the contact no longer has the address, and the contact id did not lead to a deletion."""
 
     def __init__(self, list_id: str) -> None:
         super().__init__(
@@ -41,7 +41,7 @@ class AudienceElsewhere(PermanentError):
 
 
 class NobodyToAsk(PermanentError):
-    """The organisation is not connected, though its audiences had the contact."""
+    """The organisation is not connected, although its audiences had the contact."""
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(
@@ -51,14 +51,14 @@ class NobodyToAsk(PermanentError):
 
 
 class NotAllAsked(TransientError):
-    """The attempt ran out of time."""
+    """The attempt's time was up before all audiences were tried."""
 
     def __init__(self) -> None:
         super().__init__("Not all audiences could be asked in time. The others are asked by the next attempt.")
 
 
 class NewTraces(TransientError):
-    """While Mailchimp was asked, more became known of the contact."""
+    """New addresses or audiences of the contact were found during the attempt."""
 
     def __init__(self) -> None:
         super().__init__("More became known of the contact meanwhile. The next attempt sees to it.")

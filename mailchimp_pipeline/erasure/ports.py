@@ -1,4 +1,4 @@
-"""What an erasure needs of the outside: the account's audiences at Mailchimp, and what is kept of erasures."""
+"""The ports of erasures: the audiences of a Mailchimp account, and the stored erasures."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -9,22 +9,22 @@ from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStat
 
 
 class ErasureAudiences(Protocol):
-    """The audiences of one account. Every call may raise `errors.TransientError` or `errors.PermanentError`."""
+    """The audiences of one account. Every call may raise `TransientError` or `PermanentError`."""
 
     def audiences(self) -> Sequence[Audience]:
         """Return all audiences of the account."""
         ...
 
     def member_states(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[MemberState]]:
-        """Yield the audience's members in pages; without a status archived ones are left out."""
+        """Yield the audience's members in pages. Without a status, archived members are left out."""
         ...
 
     def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
-        """Return the member as it is now, None where the audience does not have it."""
+        """Return the current state of the member, None if the audience does not have the member."""
         ...
 
     def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None where the audience has none."""
+        """Return the member with this contact id, None if the audience does not have the member."""
         ...
 
     def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
@@ -33,63 +33,66 @@ class ErasureAudiences(Protocol):
 
 
 class AttemptRecords(Protocol):
-    """What is kept of an erasure while Mailchimp is asked. Every call is a transaction of its own."""
+    """The stored state of an erasure during an attempt. Every call is its own transaction."""
 
     def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
-        """Return the audiences that the organisation synced or is to sync, of whatever account."""
+        """Return the audiences of the organisation's segments and ledgers, in any account."""
         ...
 
     def keeps_addresses(self, request: ErasureRequest) -> bool:
-        """Tell whether keyed hashes of the contact's addresses are kept from before."""
+        """Return whether the erasure has keyed hashes of the contact's addresses."""
         ...
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return which of the addresses are the contact's, by the keyed hashes that are kept of them."""
+        """Return the contact's addresses among these, found by their keyed hashes."""
         ...
 
     def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
-        """Keep syncs out of the audience. Raises a transient error where one is running."""
+        """Lock the audience for the block. Raises `TransientError` if a sync of it is running."""
         ...
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
-        """Keep how far it has come, and why not further."""
+        """Store the progress and the error of an attempt."""
         ...
 
     def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
-        """Remove what a sync wrote of the contact in the audience since; return the targets with it."""
+        """Remove rows that a sync of the audience has written since the request.
+
+        Return the targets with their addresses.
+        """
         ...
 
 
 class ErasureRecords(AttemptRecords, Protocol):
-    """What is kept of erasures. Every call is a transaction of its own."""
+    """The stored erasures. Every call is its own transaction."""
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
-        """Remove the contact here, and write down what Mailchimp is to be asked.
+        """Remove the contact from the database, and store what is left to delete at Mailchimp.
 
-        Raises `UnknownContact` where neither the source nor anything here has such a contact.
+        Raises `UnknownContact` if neither the source nor the database has the contact.
         """
         ...
 
     def get(self, request: ErasureRequest) -> ErasureRequest:
-        """Return the erasure as it stands now."""
+        """Return the current state of the erasure."""
         ...
 
     def pending(self) -> Sequence[ErasureRequest]:
-        """Return the erasures of all organisations that are pending, the oldest first."""
+        """Return the pending erasures of all organisations, oldest first."""
         ...
 
     def hold(self, request: ErasureRequest) -> AbstractContextManager[None]:
-        """Keep others from carrying out the same erasure. Raises a transient error where another process does."""
+        """Lock the erasure for the block. Raises `TransientError` if another process holds the lock."""
         ...
 
     def begin(self, request: ErasureRequest) -> Targets | None:
-        """Count an attempt; return the targets, None where nothing is left to do."""
+        """Count an attempt. Return the targets, None if the erasure is not pending."""
         ...
 
     def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
-        """Complete it, unless more is known of the contact than was asked for. Tell which."""
+        """Complete the erasure, unless the contact has targets that are not done. Return whether it is completed."""
         ...
 
     def reach(self, organisation_id: str) -> Reach:
-        """Return which accounts the organisation has and had."""
+        """Return the organisation's current and former Mailchimp accounts."""
         ...

@@ -1,4 +1,4 @@
-"""A developer's machine: the demo, `make dev`, sample data, and everything that they start.
+"""Commands for a developer's machine: the demo, `make dev`, sample data, and the processes that they start.
 
-What does not belong here: anything that production needs. The sandbox is used by this room alone.
+What does not belong here: anything that production needs. Only this package uses the sandbox.
 """

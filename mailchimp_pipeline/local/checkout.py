@@ -1,4 +1,4 @@
-"""Whether this is a checkout of the repository: the sandbox is there, and not in the installed package."""
+"""Check for a checkout of the repository, which has the sandbox. The installed package does not have it."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class NotACheckout(PermanentError):
-    """The command needs the sandbox, which is a part of the repository and not of the installed package."""
+    """The command needs the sandbox, which is not in the installed package."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -16,6 +16,6 @@ class NotACheckout(PermanentError):
 
 
 def require_sandbox() -> None:
-    """Raise `NotACheckout` where the sandbox is not installed."""
+    """Raise `NotACheckout` if the sandbox is not available."""
     if find_spec("sandbox") is None:
         raise NotACheckout

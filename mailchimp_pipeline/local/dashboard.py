@@ -1,6 +1,6 @@
-"""The API as the platform's dashboard calls it, for one organisation: tRPC over HTTP, for the demo.
+"""A client of the API (tRPC over HTTP) for one organisation, for the demo.
 
-What does not belong here: what the procedures do (`api`).
+What does not belong here: the procedures (`api`).
 """
 
 import json
@@ -12,7 +12,7 @@ import requests
 from mailchimp_pipeline.errors import PermanentError, TransientError
 
 _TIMEOUTS = (5, 60)
-"""Seconds to connect, and to wait for an answer."""
+"""Seconds to connect, and to wait for the answer."""
 
 
 class ApiAway(TransientError):
@@ -20,14 +20,14 @@ class ApiAway(TransientError):
 
 
 class ApiRefusal(PermanentError):
-    """The API refused a call; the text is the API's."""
+    """The API refused a call. The text is the API's."""
 
 
 class Dashboard:
-    """Calls procedures with one bearer token."""
+    """Calls procedures with one bearer token. Calls raise `ApiAway` and `ApiRefusal`."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Take the API's root, such as http://127.0.0.1:8000."""
+        """Take the root URL of the API, such as http://127.0.0.1:8000."""
         self._prefix = f"{url}/api/trpc"
         self._session = requests.Session()
         self._session.trust_env = False
@@ -40,12 +40,12 @@ class Dashboard:
         self._session.close()
 
     def query(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
-        """Return what a query answers."""
+        """Return the result of a query."""
         params = {"input": json.dumps(given)} if given else {}
         return self._called("GET", procedure, params=params)
 
     def mutate(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
-        """Return what a mutation answers."""
+        """Return the result of a mutation."""
         return self._called("POST", procedure, json=given)
 
     def _called(self, method: str, procedure: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON

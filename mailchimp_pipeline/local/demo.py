@@ -1,6 +1,6 @@
-"""`mailchimp-pipeline demo`: one sync, end to end, on an embedded database, printed step by step.
+"""`mailchimp-pipeline demo`: a sync from start to end on an embedded database, printed step by step.
 
-What does not belong here: the parts (`stack`), the organisations (`sample_organisations`), printing (`cli.tables`).
+What does not belong here: the processes (`stack`), the organisations (`sample_organisations`), tables (`cli.tables`).
 """
 
 import csv
@@ -39,11 +39,11 @@ class DemoFailed(PermanentError):
 
 
 def run_demo(console: Console) -> None:
-    """Do the main job. Raises `DemoFailed` and whatever a part raises.
+    """Run the demo. Raises `DemoFailed`, and the errors of its processes.
 
-    The demo has a new home and nothing of the settings: neither the environment nor a file `.env` reaches it.
+    The demo uses a new home directory, and neither the environment's settings nor a file `.env`.
     """
-    # SIGTERM and SIGHUP end the demo like Ctrl-C: its child processes end with it.
+    # SIGTERM and SIGHUP end the demo like Ctrl-C, including its child processes.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     begun = time.monotonic()
@@ -67,7 +67,7 @@ def _settings(home: Path) -> Settings:
 
 @contextmanager
 def _new_home() -> Generator[Path]:
-    """Yield a new directory, and remove it; of a demo that failed the logs stay."""
+    """Yield a new directory, and remove it afterwards. After a failure, the logs are kept."""
     with TemporaryDirectory(prefix="mailchimp-demo-", ignore_cleanup_errors=True) as directory:
         home = Path(directory)
         try:
@@ -98,7 +98,7 @@ class _Demo:
         self._refresh_a_campaign()
 
     def _set_up(self) -> tuple[str, str]:
-        """Make people, accounts, connections and segments; return organisation and id of the first segment."""
+        """Create sample data, accounts, connections and segments. Return organisation and id of the first segment."""
         size = write_sample(self.stack.settings.home / "sample")
         self.console.print(f"Made {size.employees} employees and {size.vendors} vendors of three organisations.")
         segments = sample_organisations.settle(self.stack, self.sandbox)
@@ -151,7 +151,7 @@ class _Demo:
         )
 
     def _two_people(self) -> list[tuple[str, str]]:
-        """Return two employees of the first organisation whom its first audience has: id and address."""
+        """Return id and address of two employees of the first organisation who are members of its first audience."""
         organisation, audience = next(sample_organisations.audiences())
         with (self.stack.settings.home / "sample" / "employees.csv").open(encoding="utf-8", newline="") as file:
             staff = [row for row in csv.DictReader(file) if row["organisation_id"] == organisation.id]
@@ -216,7 +216,10 @@ class _Demo:
         return self.pipeline.due_segments()
 
     def _wait(self, since: datetime, segments: Callable[[], Sequence[Segment]]) -> list[str]:
-        """Wait until all were synced since then; return the statuses that the first went through."""
+        """Wait until all segments were synced after `since`. Return the statuses of the first segment in the meantime.
+
+        Raises `DemoFailed` if a segment fails or the time is up.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         seen: list[str] = []
         while time.monotonic() < deadline:

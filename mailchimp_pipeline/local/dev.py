@@ -1,4 +1,7 @@
-"""`mailchimp-pipeline dev`: everything on one machine, with Dagster's UI, until Ctrl-C; and its sandbox alone."""
+"""`mailchimp-pipeline dev`: the whole pipeline on one machine, until Ctrl-C.
+
+`mailchimp-pipeline sandbox`: the sandbox.
+"""
 
 import signal
 import threading
@@ -29,13 +32,13 @@ _LOOK_EVERY_SECONDS = 1.0
 
 
 def run_dev(settings: Settings, console: Console) -> None:
-    """Bring all of it up and stay. Raises `processes.ChildEnded` where a part ends by itself."""
+    """Start all processes, and wait for Ctrl-C. Raises `processes.ChildEnded` if a process ends before."""
     stop = threading.Event()
 
     def stop_at(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    # A terminal that is closed hangs up.
+    # A closed terminal sends SIGHUP.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop_at)
     with _running(settings, console) as stack:
@@ -47,14 +50,14 @@ def run_dev(settings: Settings, console: Console) -> None:
         console.print("Ctrl-C ends all of it.")
         while not stop.wait(_LOOK_EVERY_SECONDS):
             stack.children.check()
-        # Nobody reads it where the terminal is gone.
+        # A closed terminal cannot print.
         with suppress(OSError):
             console.print("Stopping.")
 
 
 @contextmanager
 def _running(settings: Settings, console: Console) -> Generator[LocalStack]:
-    """Bring up everything: on somebody's own Mailchimp where one is set, else with the sandbox."""
+    """Start all processes, with the sandbox unless `MAILCHIMP_API_ROOT` is set."""
     stack = _own(settings, console) if "api_root" in settings.model_fields_set else _with_sandbox(settings, console)
     with stack as running:
         with console.status("Starting Dagster"):
@@ -86,7 +89,7 @@ def _tell_where(settings: Settings, console: Console) -> None:
 
 
 def run_sandbox(settings: Settings, port: int, latency_ms: int, console: Console, *, sample: bool) -> None:
-    """Serve the sandbox until Ctrl-C: empty, or with the accounts of the sample organisations as `run_dev` has it."""
+    """Serve the sandbox until Ctrl-C: empty, or with the accounts of the sample organisations."""
     behaviours = Behaviours(latency_ms=latency_ms)
     if sample:
         _run_sample_sandbox(settings, port, behaviours, console)

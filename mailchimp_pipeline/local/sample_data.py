@@ -1,7 +1,7 @@
-"""Made HR and vendor data of three organisations, for the demo and development, with the flaws that real data has.
+"""Generated employees and vendors of three organisations, for the demo and development, with flaws like real data.
 
-Names are drawn from short lists of common ones, and every address is under a domain that nobody can own.
-What does not belong here: connections, segments and campaigns of the demo (`cli`).
+Names are common ones from short lists, and addresses have domains that nobody can own. What does not belong here:
+sample connections and segments (`sample_organisations`).
 """
 
 import csv
@@ -72,7 +72,7 @@ _ORGANISATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class SampleSize:
-    """How many rows were written."""
+    """The number of rows written."""
 
     employees: int
     vendors: int
@@ -80,7 +80,7 @@ class SampleSize:
 
 @dataclass(frozen=True, slots=True)
 class SampleChange:
-    """How many employees of which kind of change there were."""
+    """The number of employees with each kind of change."""
 
     renamed: int
     moved: int
@@ -89,7 +89,7 @@ class SampleChange:
 
 
 def write_sample(directory: Path) -> SampleSize:
-    """Write `employees.csv` and `vendors.csv`, the same each time, over those that are there."""
+    """Write `employees.csv` and `vendors.csv`, replacing existing ones. The content is always the same."""
     random = Random(_SEED)  # noqa: S311  # made data, nothing to guess
     employees = [row for organisation in _ORGANISATIONS for row in _employees(organisation, random)]
     vendors = [row for organisation in _ORGANISATIONS for row in _vendors(organisation, random, employees)]
@@ -100,10 +100,10 @@ def write_sample(directory: Path) -> SampleSize:
 
 
 def change_sample(directory: Path) -> SampleChange:
-    """Change the sample as a day of HR work does: in acme one marries, two move, one leaves and one is hired.
+    """Change the sample like a day of HR work: in acme, one employee marries, two move, one leaves and one is hired.
 
-    All of them can be mailed, and have an address that nobody else has. Each call changes others than the one
-    before, and the same sample always changes alike.
+    They all have a valid address that no other contact has. Each call changes other employees than the previous call.
+    The same sample is always changed in the same way.
     """
     path = directory / "employees.csv"
     with path.open(encoding="utf-8", newline="") as file:
@@ -148,7 +148,7 @@ def _employee(organisation: _Organisation, number: int, random: Random) -> Row:
 
 
 def _with_own_address(row: Row, number: int, taken: Container[str]) -> Row:
-    """Return the row with a number in its address where somebody has that already, as the second Anna Müller gets."""
+    """Return the row with a number added to its address if the address is taken."""
     return row | {"email": row["email"].replace("@", f"{number}@")} if row["email"] in taken else row
 
 
@@ -174,7 +174,7 @@ def _vendors(organisation: _Organisation, random: Random, employees: Sequence[Ro
             "company_name": f"{family} {goods} {random.choice(_FORMS)}".replace(" ,", ","),
             "location": random.choice(organisation.locations),
         }
-        if number % 15 == 0:  # a contractor, who has an address of ours
+        if number % 15 == 0:  # a contractor with an employee's address
             row["email"] = random.choice(staff)["email"]
         yield _flawed(row, number, _VENDOR_FLAWS)
 
@@ -231,7 +231,7 @@ _VENDOR_FLAWS: _Flaws = (
 
 
 def _flawed(row: Row, number: int, flaws: _Flaws) -> Row:
-    """Return the row with the flaws whose turn it is: each strikes one in so many rows, the numbers are primes."""
+    """Return the row with the flaws for this number: each flaw applies to every n-th row, where n is a prime."""
     for every, flaw in flaws:
         if number % every == 0:
             row = flaw(row)
@@ -239,7 +239,7 @@ def _flawed(row: Row, number: int, flaws: _Flaws) -> Row:
 
 
 def _write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write the file under another name first, so that a reader sees either the old file or the new one."""
+    """Replace the file in one step, so that readers get either the old or the new content."""
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")

@@ -1,7 +1,7 @@
-"""The sample organisations at work: their accounts in the sandbox, their connections and their segments.
+"""The sample organisations: their accounts in the sandbox, their connections and their segments.
 
-They are made in the embedded database only: what makes them takes the server itself, which no URL gives.
-What does not belong here: their employees and vendors (`sample_data`), starting anything (`stack`).
+They exist in the embedded database only, because the functions take its server and not a URL. What does not belong
+here: employees and vendors (`sample_data`), starting processes (`stack`).
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from sandbox import AccountSetup, AudienceSetup, SandboxControl
 
 
 class NotASampleOrganisation(PermanentError):
-    """An organisation of the embedded database has the id of a sample organisation, and an account of its own."""
+    """An organisation with the id of a sample organisation is connected to another account."""
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class NotASampleOrganisation(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class SampleAudience:
-    """An audience in the sandbox."""
+    """An audience of a sample organisation in the sandbox."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class SampleAudience:
 
 @dataclass(frozen=True, slots=True)
 class SampleOrganisation:
-    """An organisation of the sample data with an account of its own."""
+    """A sample organisation with its account in the sandbox."""
 
     id: str
     name: str
@@ -124,7 +124,7 @@ ORGANISATIONS = (
 
 
 def accounts() -> tuple[AccountSetup, ...]:
-    """Return the organisations' accounts and audiences, for a sandbox that begins with them."""
+    """Return the organisations' accounts and audiences, for the start of a sandbox."""
     return tuple(
         AccountSetup(
             key=organisation.api_key,
@@ -139,9 +139,9 @@ def accounts() -> tuple[AccountSetup, ...]:
 
 
 def forget(server: EmbeddedServer) -> None:
-    """Forget what we know of the organisations' audiences: a sandbox that was started anew has forgotten them too.
+    """Delete the records of the organisations' audiences, because a new sandbox has no members.
 
-    Raises `NotASampleOrganisation` before anything is changed.
+    Raises `NotASampleOrganisation` before any change.
     """
     with Database(server.database_url) as database:
         for organisation in ORGANISATIONS:
@@ -157,9 +157,9 @@ def forget(server: EmbeddedServer) -> None:
 
 
 def settle(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]]:
-    """Make an empty sandbox and the embedded database fit each other, and return organisation and id of new segments.
+    """Add the accounts and audiences to an empty sandbox, connect the organisations, and create missing segments.
 
-    The accounts and their audiences are there afterwards, and the organisations are connected.
+    Return organisation and id of new segments. Raises `NotASampleOrganisation` before any change.
     """
     forget(stack.server)
     for organisation in ORGANISATIONS:

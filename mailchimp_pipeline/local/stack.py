@@ -1,6 +1,6 @@
-"""The pipeline on one machine, for `demo` and `dev`: with the sandbox, or on somebody's own data and Mailchimp.
+"""The pipeline's processes on one machine, for `demo` and `dev`: with the sandbox, or with the user's own Mailchimp.
 
-What does not belong here: what is done with it (`demo`, `dev`), starting and ending processes (`processes`).
+What does not belong here: using the processes (`demo`, `dev`), starting and ending one (`processes`).
 """
 
 import random
@@ -28,28 +28,28 @@ from mailchimp_pipeline.services.resources import complete_settings, embedded_se
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
 
 _START_SECONDS = 240
-"""Dagster's UI takes half a minute on a busy machine; a process that ends before is reported at once."""
+"""The maximum wait for a process to listen. Dagster's UI takes half a minute on a busy machine."""
 
 _ACTOR = "demo"
 _LOOPBACK = "127.0.0.1"
 
 _OUR_PORTS = range(20_000, 32_000)
-"""Below those that systems hand out by themselves, from 32768 on at the lowest."""
+"""Below the ports that systems assign, which start at 32768 or higher."""
 
 _REAL = ("database_url", "dagster_postgres_url", "jwks_url", "mailchimp_proxy", "public_url")
-"""Settings that belong to a pipeline on a real Mailchimp."""
+"""Settings that only a pipeline with a real Mailchimp uses."""
 
 
 class DidNotStart(PermanentError):
-    """A part did not come up in time."""
+    """A process did not listen in time."""
 
 
 class PortTaken(PermanentError):
-    """Something listens already where a part is to listen."""
+    """Another process listens on the port."""
 
 
 class NotForTheSandbox(PermanentError):
-    """Settings of a real pipeline are set, but not its Mailchimp: nothing of it is shown the sandbox."""
+    """Settings of a real pipeline are set without `MAILCHIMP_API_ROOT`. They are never used with the sandbox."""
 
     def __init__(self, names: Sequence[str], missing: Sequence[str]) -> None:
         one, root = VARIABLES[names[0]], VARIABLES["api_root"]
@@ -62,7 +62,7 @@ class NotForTheSandbox(PermanentError):
 
 
 class OwnSettingsMissing(PermanentError):
-    """MAILCHIMP_API_ROOT names a Mailchimp, but something of the pipeline that works with it is not set."""
+    """`MAILCHIMP_API_ROOT` is set, but other settings for one's own Mailchimp are missing."""
 
     def __init__(self, missing: Sequence[str]) -> None:
         super().__init__(
@@ -73,7 +73,7 @@ class OwnSettingsMissing(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """What runs; `settings` lack nothing."""
+    """The running processes, with complete settings."""
 
     settings: Settings
     children: Children
@@ -81,33 +81,33 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of commands that work on this stack, and read no other setting."""
+        """The environment of commands for this stack. It overrides all other settings."""
         return foreign_environment() | dict.fromkeys(VARIABLES.values(), "") | self.settings.environment()
 
     def start(self, name: str, command: str, *arguments: str) -> None:
-        """Start one of the installed commands as a child."""
+        """Start an installed command as a child process."""
         self.children.start(name, [installed(command), *arguments], self.environment)
 
     def start_api(self) -> None:
-        """Start the API, and wait until it listens."""
+        """Start the API, and wait until it listens. Raises `PortTaken` and `DidNotStart`."""
         expect_free(self.settings.api_port, what="The API", setting="api_port")
         self.start("api", "mailchimp-pipeline", "api")
         wait_for_port(self.settings.api_port, self.children, what="The API")
 
     def run(self, command: str, *arguments: str) -> None:
-        """Run one of the installed commands to its end. Raises `processes.CommandFailed`."""
+        """Run an installed command to its end. Raises `processes.CommandFailed`."""
         run([installed(command), *arguments], self.environment, self.children.directory)
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxStack(LocalStack):
-    """The pipeline with the sandbox for its Mailchimp. It works on the embedded database: there is no other way."""
+    """The pipeline with the sandbox, which always uses the embedded database."""
 
     server: EmbeddedServer
     sandbox_url: str
 
     def dashboard(self, organisation_id: str) -> Dashboard:
-        """Return the API as an administrator of the organisation calls it."""
+        """Return a client of the API with the rights of an administrator of the organisation."""
         from api.auth import make_token  # noqa: PLC0415 - the API is an extra
         from api.trpc import Role  # noqa: PLC0415 - as above
 
@@ -127,7 +127,7 @@ class SandboxStack(LocalStack):
 
 @contextmanager
 def sandbox_stack(settings: Settings) -> Generator[SandboxStack]:
-    """Bring up the embedded database and the sandbox, with sample data where no source is set, and end both.
+    """Start the embedded database and the sandbox, and stop both at the end. Uses sample data if no source is set.
 
     Raises `NotForTheSandbox` before anything is started or written.
     """
@@ -149,7 +149,7 @@ def sandbox_stack(settings: Settings) -> Generator[SandboxStack]:
 
 @contextmanager
 def own_stack(settings: Settings) -> Generator[LocalStack]:
-    """Bring up what is left to bring up for somebody's own data and Mailchimp, and end it.
+    """Prepare the user's own data and Mailchimp: start the embedded database if no database URL is set.
 
     Raises `OwnSettingsMissing` before anything is started or written.
     """
@@ -170,9 +170,9 @@ def own_stack(settings: Settings) -> Generator[LocalStack]:
 
 
 def expect_for_the_sandbox(settings: Settings) -> None:
-    """Raise `NotForTheSandbox` where a setting belongs to a pipeline on a real Mailchimp."""
+    """Raise `NotForTheSandbox` if a setting belongs to a pipeline with a real Mailchimp."""
     real = [name for name in _REAL if getattr(settings, name)]
-    # Webhooks that come back to this machine are the sandbox's own.
+    # The sandbox's webhooks call this machine by plain HTTP.
     if settings.public_url and urlsplit(settings.public_url).scheme == "http":
         real.remove("public_url")
     if real:
@@ -180,7 +180,7 @@ def expect_for_the_sandbox(settings: Settings) -> None:
 
 
 def _missing(settings: Settings) -> list[str]:
-    """Return what is not set that a pipeline on somebody's own data and Mailchimp needs."""
+    """Return the missing settings for the user's own data and Mailchimp."""
     needed = ["source"]
     if settings.database_url or settings.dagster_postgres_url:
         needed += ["database_url", "dagster_postgres_url", "encryption_keys"]
@@ -193,7 +193,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _source(settings: Settings) -> str:
-    """Return the source by a path that is right in every directory."""
+    """Return the source with an absolute path, blank if none is set."""
     if settings.source is None:
         return ""
     source = settings.source.get_secret_value()
@@ -209,10 +209,10 @@ def _source(settings: Settings) -> str:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody has, and that nobody else is given for a minute.
+    """Return a free port that is not given to another process for about a minute. Raises `PortTaken`.
 
-    It is none of those that the system hands out by itself, and a connection to it is left behind: while one was ended
-    lately, a port can be bound with `SO_REUSEADDR`, as servers do, and not without, as is done here.
+    The port is outside the range that the system assigns. A connection to it was just closed, so for a while servers
+    can bind it (with `SO_REUSEADDR`), but this function cannot.
     """
     for port in random.sample(_OUR_PORTS, len(_OUR_PORTS)):
         with socket.socket() as listener, suppress(OSError):
@@ -225,7 +225,7 @@ def free_port() -> int:
 
 
 def installed(command: str) -> str:
-    """Return the path of a command that was installed beside this Python."""
+    """Return the path of a command installed next to this Python. Raises `PermanentError` if it is missing."""
     path = Path(sys.executable).parent / command
     if not path.exists():
         raise PermanentError(f"The command {command} is not installed. Install with `pip install -e '.[local]'`.")
@@ -233,7 +233,7 @@ def installed(command: str) -> str:
 
 
 def expect_free(port: int, *, what: str, setting: str) -> None:
-    """Raise `PortTaken` where somebody listens on the port: what we start there would end, and theirs would answer."""
+    """Raise `PortTaken` if another process listens on the port."""
     try:
         socket.create_server((_LOOPBACK, port)).close()
     except OSError as error:
@@ -243,7 +243,7 @@ def expect_free(port: int, *, what: str, setting: str) -> None:
 
 
 def _holder(port: int) -> str:
-    """Return what listens on the port and how to stop it, as far as this user may know."""
+    """Return which process listens on the port and how to stop it, as far as this user may see it."""
     with suppress(psutil.Error):
         for found in psutil.net_connections("tcp"):
             if found.laddr and found.laddr.port == port and found.status == psutil.CONN_LISTEN and found.pid:
@@ -253,7 +253,7 @@ def _holder(port: int) -> str:
 
 
 def wait_for_port(port: int, children: Children, *, what: str, seconds: float = _START_SECONDS) -> None:
-    """Wait until somebody listens on the port. Raises `DidNotStart`, and `ChildEnded` where a child gave up."""
+    """Wait until a process listens on the port. Raises `DidNotStart`, and `ChildEnded` if a child ends."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         children.check()
@@ -266,7 +266,7 @@ def wait_for_port(port: int, children: Children, *, what: str, seconds: float = 
 
 
 def workspace_arguments() -> Sequence[str]:
-    """Return the arguments by which Dagster's commands find the code location."""
+    """Return the arguments that give Dagster's commands the code location."""
     return ("-w", str(PROJECT_ROOT / "workspace.yaml"))
 
 
@@ -279,7 +279,7 @@ def _start_sandbox(children: Children, port: int) -> str:
 
 
 def sample_data(home: Path) -> Path:
-    """Return the directory of the sample data, made where it is not there."""
+    """Return the directory of the sample data, which is written if it is missing."""
     directory = state_directory(home, "sample")
     if not (directory / "employees.csv").exists():
         write_sample(directory)
@@ -287,7 +287,7 @@ def sample_data(home: Path) -> Path:
 
 
 def _dagster_home(home: Path) -> Path:
-    """Return a DAGSTER_HOME with the project's `dagster.yaml`, as it is now."""
+    """Return a DAGSTER_HOME with the project's current `dagster.yaml`."""
     directory = state_directory(home, "dagster")
     shutil.copyfile(PROJECT_ROOT / "dagster.yaml", directory / "dagster.yaml")
     return directory

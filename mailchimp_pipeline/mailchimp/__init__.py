@@ -1,6 +1,6 @@
-"""The adapter to Mailchimp's Marketing API: one client an account, its errors and its answers as typed values.
+"""The client of Mailchimp's Marketing API, its errors, and Mailchimp's answers as typed values.
 
-What does not belong here: what is sent to whom (`sync`), storing anything (`database`).
+What does not belong here: what is sent to which member (`sync`), storage (`database`).
 """
 
 from mailchimp_pipeline.mailchimp.client import MailchimpClient

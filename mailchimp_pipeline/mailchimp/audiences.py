@@ -1,4 +1,4 @@
-"""Calls about audiences, and the batches that bring contacts into them."""
+"""Calls about audiences, and the call that sends a batch of contacts."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ _AUDIENCE = ("id", "web_id", "name", "double_optin", "stats.member_count")
 
 
 class AudienceCalls:
-    """Audiences of the account."""
+    """Calls about the account's audiences."""
 
     _transport: Transport
 
     def audiences(self) -> tuple[Audience, ...]:
-        """Return all audiences of the account, the oldest first."""
+        """Return all audiences of the account, oldest first."""
         fields = ",".join([*(f"lists.{name}" for name in _AUDIENCE), "total_items"])
         params = {"fields": fields, "sort_field": "date_created", "sort_dir": "ASC"}
         pages = read_pages(
@@ -29,13 +29,13 @@ class AudienceCalls:
         return tuple(found.values())
 
     def audience(self, list_id: str) -> Audience:
-        """Return the audience; `AudienceGone` where the account has none with this id."""
+        """Return the audience. Raises `AudienceGone` if the account does not have it."""
         task, fields = f"reading the audience {list_id}", {"fields": ",".join(_AUDIENCE)}
         call = Call("GET", audience_path(list_id), task, fields, gone=AudienceGone)
         return self._transport.fetch(call, ListEntry).audience()
 
     def merge_fields(self, list_id: str) -> tuple[MergeField, ...]:
-        """Return the merge fields of the audience."""
+        """Return the merge fields of the audience. Raises `AudienceGone` if the account does not have the audience."""
         params = {"fields": "merge_fields.tag,merge_fields.required,merge_fields.merge_id,total_items"}
         task = f"reading the merge fields of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/merge-fields", task, params, gone=AudienceGone)
@@ -46,8 +46,8 @@ class AudienceCalls:
     def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
         """Send one batch of at most `BATCH_SIZE` members.
 
-        The batch is sent again when its answer is lost. Without `update_existing` contacts that the lost one
-        brought in then come back as existing: look them up, and take over those that are as they were sent.
+        The batch is repeated if its answer is lost. Without `update_existing`, contacts added by the lost call are then
+        in `existing`: the caller looks them up.
         """
         if len(members) > BATCH_SIZE:
             raise ValueError(f"a batch has at most {BATCH_SIZE} members, this one has {len(members)}")

@@ -1,4 +1,4 @@
-"""The result of each contact of a batch, from Mailchimp's entries for each. Its totals are not used.
+"""The result of each contact of a batch. Mailchimp's totals are not used.
 
 What does not belong here: sending the batch (`audiences`), the meaning of a rejection's text (`rejections`).
 """
@@ -12,9 +12,9 @@ from mailchimp_pipeline.sync import BatchAnswer, MemberRef, MemberStatus, NewMem
 
 
 def one_each(members: Sequence[NewMember]) -> dict[str, NewMember]:
-    """Return the members by the hash of their address, of several with one address the first.
+    """Return the members by subscriber hash, without repeated addresses.
 
-    Mailchimp may refuse a whole batch in which an address stands twice.
+    Mailchimp may refuse a whole batch with a repeated address.
     """
     unique: dict[str, NewMember] = {}
     for member in members:
@@ -23,15 +23,15 @@ def one_each(members: Sequence[NewMember]) -> dict[str, NewMember]:
 
 
 def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAnswer:
-    """Return where each contact sent stands. An item of `errors` outweighs a member that came back.
+    """Return the result of each contact sent. An item in `errors` takes precedence over a returned member.
 
-    A contact that is in no list was left out in silence, which Mailchimp is only known to do
-    to those in a compliance state: it is rejected as such.
+    A contact that the result does not mention is rejected as `COMPLIANCE`: Mailchimp is known to leave out only
+    contacts in a compliance state.
     """
     found: dict[str, Rejection | Exists | None] = dict.fromkeys(sent, Rejection.COMPLIANCE)
     refs: dict[str, MemberRef] = {}
     for member in (*result.new_members, *result.updated_members):
-        # The ids of very old members were made before addresses were lower-cased.
+        # Ids of very old members are hashes of addresses with capital letters.
         key = member.id if member.id in sent else subscriber_hash(member.email_address)
         if key in sent:
             found[key] = _rejection_of(sent[key].status, member.status)
@@ -49,6 +49,6 @@ def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAns
 
 
 def _rejection_of(asked: MemberStatus, got: MemberStatus) -> Rejection | None:
-    # Asked to confirm, but subscribed already: they confirmed before, which is more than was asked.
+    # A contact who should confirm and is already subscribed has confirmed before.
     confirmed = asked is MemberStatus.PENDING and got is MemberStatus.SUBSCRIBED
     return None if got is asked or confirmed else rejection_of_status(got)

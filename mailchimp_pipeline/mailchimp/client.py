@@ -1,4 +1,4 @@
-"""The Marketing API of one account, as one object. It fulfils the port `sync.Audiences`."""
+"""The client of one Mailchimp account. Implements the port `sync.Audiences`."""
 
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -17,10 +17,10 @@ from mailchimp_pipeline.mailchimp.webhooks import WebhookCalls
 
 
 class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, WebhookCalls):
-    """One account at Mailchimp; threads may share it. Every call may raise the errors of `mailchimp.errors`.
+    """The client of one Mailchimp account. Threads may share it. Every call may raise the errors of `mailchimp.errors`.
 
-    `slots` are the account's connections: each request holds one, a pause before a retry holds none.
-    `key_watch` is called when Mailchimp accepts or refuses the key. `proxy` is the URL of an HTTP proxy.
+    `slots` are the account's connections: each request holds one, a pause before a retry holds none. `key_watch` is
+    called when Mailchimp accepts or refuses the API key. `proxy` is the URL of an HTTP proxy.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing that a caller may choose
@@ -46,15 +46,15 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
 
     @property
     def server_time(self) -> datetime | None:
-        """When Mailchimp sent its last answer, by its own clock, to the second; None before the first."""
+        """Time of Mailchimp's last answer, by Mailchimp's clock, in whole seconds. None before the first answer."""
         return self._transport.server_time
 
     def one_connection(self) -> AbstractContextManager[None]:
-        """Make the calls of the block, in this thread, over one connection: nothing is waited for between them."""
+        """Reserve one connection for this thread's calls in the block, which then never wait for a free connection."""
         return self._transport.one_slot()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the HTTP connections."""
         self._transport.close()
 
     def __enter__(self) -> Self:

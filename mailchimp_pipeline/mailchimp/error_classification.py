@@ -1,7 +1,7 @@
-"""The one place that decides what a failed request is: passing or lasting, and which error.
+"""The error for each failed request: transient or permanent, and its class.
 
-Each text says what was being done and what to do next. Mailchimp's own `detail` holds addresses:
-it is read (`rejections`) and never passed on.
+Each error text says what was being done and what to do next. Mailchimp's `detail` contains addresses, so it is used in
+`rejections` and never shown.
 """
 
 import re
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 
 _LONG: Final = 30.0
-"""Seconds after which a proxy that hangs up, or fails without explanation, counts as a time-out of Mailchimp."""
+"""Seconds after which a failure without explanation, or a closed connection, counts as a timeout of Mailchimp."""
 
 _MAILCHIMPS_OWN: Final = re.compile(r"https://(us[0-9]{1,3}|\{data_center\})\.api\.mailchimp\.com/3\.0")
 
@@ -50,7 +50,7 @@ _UNEXPLAINED: Final = Problem.model_validate({})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, after how many seconds; `retry_after` in seconds and `sent_at` by its clock, if it said so."""
+    """An HTTP answer. `retry_after` and `seconds` are in seconds; `sent_at` is by the server's clock."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -60,7 +60,7 @@ class Answer:
 
 
 def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | PermanentError | None:
-    """Return the error that an answer from the API's root means, None for a success. Raises nothing, whatever came."""
+    """Return the error for an answer of the API at `root`, None for a success. Never raises."""
     if 200 <= answer.status < 300:
         return None
     if 300 <= answer.status < 400:
@@ -86,18 +86,18 @@ def lost(
     begun: bool = False,
     seconds: float = 0.0,
 ) -> MailchimpAway:
-    """Return the error for a request that after so many seconds got no answer, or one that had `begun` and did not end.
+    """Return the error for a request without a complete answer after `seconds`. `begun` means that an answer had begun.
 
-    What `error` says is left out: it holds the URL.
+    The text of `error` is left out, because it contains the URL.
     """
-    # In the clear means this machine (`connections.api_root`), where the sandbox is.
+    # Plain HTTP is used for the sandbox on this machine only (`connections.api_root`).
     if root.startswith("http://") and _was_refused(error):
         return NobodyThere(
             f"Nothing listens where the sandbox is expected, while {call.task}. Bring it up: `make dev`, or "
             "`mailchimp-pipeline sandbox --sample`; or correct MAILCHIMP_API_ROOT.",
             place=root,
         )
-    # A time-out while the body is read comes as a ConnectionError around urllib3's own error.
+    # requests wraps urllib3's timeout of reading a body in a ConnectionError.
     in_vain = any(
         isinstance(cause, requests.Timeout | urllib3.exceptions.TimeoutError) for cause in (error, *error.args)
     )
@@ -110,13 +110,13 @@ def lost(
 
 
 def _was_refused(error: Exception) -> bool:
-    """Tell whether nobody listened: urllib3 hides the system's error behind two of its own, and requests that."""
+    """Return whether the connection was refused, according to the cause inside urllib3's and requests' errors."""
     reasons = (getattr(cause, "reason", None) for cause in error.args)
     return any(isinstance(getattr(reason, "__cause__", None), ConnectionRefusedError) for reason in reasons)
 
 
 def malformed(call: Call, answer: Answer) -> BrokenOff:
-    """Return the error for a success whose body is not what was asked for."""
+    """Return the error for a success with an unexpected body."""
     return BrokenOff(
         f"Mailchimp's answer while {call.task} could not be read (HTTP {answer.status}, {len(answer.body)} bytes). "
         f"{_LATER}.",
@@ -125,7 +125,7 @@ def malformed(call: Call, answer: Answer) -> BrokenOff:
 
 
 def incomplete(call: Call, *, announced: int, read: int) -> Incomplete:
-    """Return the error for a listing that ended before all it announced had come."""
+    """Return the error for a listing with fewer entries than announced."""
     return Incomplete(
         f"Mailchimp announced {announced} entries while {call.task} and gave {read}. A part is not taken for the "
         f"whole. {_LATER}."
@@ -144,7 +144,7 @@ def _passing(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAw
     if status in {408, 504} or (is_silent and answer.seconds >= _LONG):
         text = f"Mailchimp took too long while {call.task} (HTTP {status}). {_LATER}."
         return TimedOut(text, retry_after=wait)
-    # Mailchimp explains its own refusals: a 4xx without a problem document comes from something before it.
+    # A 4xx without a problem document comes from a proxy, because Mailchimp explains its refusals.
     if status >= 500 or status < 200 or (problem is None and status != 401):
         said = f": {problem}" if problem else ""
         text = f"Mailchimp was not available while {call.task} (HTTP {status}{said}). {_LATER}."

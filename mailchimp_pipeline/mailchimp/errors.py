@@ -1,26 +1,26 @@
-"""The errors of Mailchimp calls. `error_classification` decides which of them an answer is.
+"""The errors of Mailchimp calls. `error_classification` chooses the error for an answer.
 
 TransientError
-└── MailchimpAway          asking again later may work; `retry_after` where Mailchimp named a time
-    ├── Throttled          too many calls at once; had no effect
-    ├── TimedOut           no answer in time; may have had its effect
-    └── Unavailable        unreachable or broken; may have had its effect
-        ├── BrokenOff      an answer that ended early, or is none
-        ├── Incomplete     a listing that gave less than it announced
-        └── NobodyThere    nothing listens at the sandbox's address; had no effect
+└── MailchimpAway          a later attempt may succeed; `retry_after` has Mailchimp's pause, if it sent one
+    ├── Throttled          too many calls; without effect
+    ├── TimedOut           no answer in time; the call may have had its effect
+    └── Unavailable        unreachable or broken; the call may have had its effect
+        ├── BrokenOff      the answer is cut off or malformed
+        ├── Incomplete     a listing has fewer entries than announced
+        └── NobodyThere    nothing listens at the sandbox's address; without effect
 PermanentError
-├── KeyRefused             the key is wrong, disabled or revoked
+├── KeyRefused             the API key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
 │   └── NotPermitted       the key's user may not do this
-├── NotFound               Mailchimp does not have the thing
+├── NotFound               Mailchimp does not have the resource
 │   ├── AudienceGone
 │   └── CampaignGone
-├── Redirected             the address of the API leads elsewhere
-│   └── NotTheApi          what answers there is something else
-└── Rejected               the request is understood and refused: `title`, `fields`
-    ├── NotPossible        not with the thing as it is now (HTTP 405)
-    ├── MemberExists       the audience has the address already
-    └── MemberRefused      Mailchimp does not take this contact: `rejection`
+├── Redirected             the URL of the API redirects elsewhere
+│   └── NotTheApi          the URL belongs to another server
+└── Rejected               Mailchimp refused the request: `title`, `fields`
+    ├── NotPossible        the resource's state does not allow it (HTTP 405)
+    ├── MemberExists       the audience already has the address
+    └── MemberRefused      Mailchimp refused the contact: `rejection`
 """
 
 from typing import ClassVar
@@ -30,7 +30,7 @@ from mailchimp_pipeline.sync import Rejection
 
 
 class MailchimpAway(TransientError):
-    """Mailchimp did not carry it out, or did and we did not hear of it; asking again later may work."""
+    """Mailchimp did not carry out the call, or its answer was lost. A later attempt may succeed."""
 
     def __init__(self, text: str, *, retry_after: float | None = None, place: str | None = None) -> None:
         super().__init__(text, place=place)
@@ -38,45 +38,45 @@ class MailchimpAway(TransientError):
 
 
 class Throttled(MailchimpAway):
-    """More calls at once, or in all, than Mailchimp takes from the account."""
+    """The account makes more calls than Mailchimp allows."""
 
 
 class TimedOut(MailchimpAway):
-    """No answer in time. Mailchimp may still carry it out."""
+    """Mailchimp did not answer in time. It may still carry out the call."""
 
 
 class Unavailable(MailchimpAway):
-    """Mailchimp cannot be reached, is broken, or something on the way answered in its place."""
+    """Mailchimp is unreachable or broken, or a proxy answered instead."""
 
 
 class BrokenOff(Unavailable):
-    """An answer began, and is not whole: it was cut, or what came is not what was asked for. It may be too large."""
+    """The answer is cut off, too large, or not in the expected format."""
 
 
 class Incomplete(Unavailable):
-    """A listing ended before all that it announced had come."""
+    """A listing ended before all announced entries."""
 
 
 class NobodyThere(Unavailable):
-    """Nothing listens at the address on this machine. Waiting does not start it."""
+    """Nothing listens at the sandbox's address. Retries do not help."""
 
 
 class KeyRefused(PermanentError):
-    """Mailchimp does not accept the API key."""
+    """Mailchimp refused the API key."""
 
 
 class AccountDisabled(KeyRefused):
-    """The account that the key belongs to is deactivated."""
+    """The account of the API key is deactivated."""
 
 
 class NotPermitted(KeyRefused):
-    """The key is good, but its user may not do this."""
+    """The user of the API key does not have the permission."""
 
 
 class NotFound(PermanentError):
-    """Mailchimp does not have the thing; `advice` is what to do about it.
+    """Mailchimp does not have the resource. `advice` says what to do.
 
-    `after_lost_answer` says that an earlier attempt of the same call went unanswered, and may have removed it.
+    `after_lost_answer` is true if an earlier attempt of the same call got no answer, and may have deleted the resource.
     """
 
     advice: ClassVar = "It may have been deleted there: look it up in Mailchimp"
@@ -87,7 +87,7 @@ class NotFound(PermanentError):
 
 
 class AudienceGone(NotFound):
-    """The account has no such audience."""
+    """The account does not have the audience."""
 
     advice: ClassVar = (
         "The audience was deleted or belongs to another account: connect that account, or make a new segment for "
@@ -96,21 +96,24 @@ class AudienceGone(NotFound):
 
 
 class CampaignGone(NotFound):
-    """The account has no such campaign."""
+    """The account does not have the campaign."""
 
     advice: ClassVar = "The campaign was deleted or belongs to another account: track another one"
 
 
 class Redirected(PermanentError):
-    """Something answered with another address. It is not followed: the key would go along."""
+    """The server redirected the request. Redirects are not followed, because they would send the API key elsewhere."""
 
 
 class NotTheApi(Redirected):
-    """Something else than the API answers at the address that is configured for it."""
+    """The configured URL does not belong to the API."""
 
 
 class Rejected(PermanentError):
-    """The request is understood and refused, for `title` and because of `fields`; neither holds personal data."""
+    """Mailchimp refused the request.
+
+    `title` is the reason and `fields` the invalid fields, both without personal data.
+    """
 
     def __init__(self, text: str, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(text)
@@ -119,15 +122,15 @@ class Rejected(PermanentError):
 
 
 class NotPossible(Rejected):
-    """Not with the thing as it is now, such as archiving a member that is archived."""
+    """The resource's state does not allow the call, for example archiving an archived member."""
 
 
 class MemberExists(Rejected):
-    """The audience has the address already."""
+    """The audience already has the address."""
 
 
 class MemberRefused(Rejected):
-    """Mailchimp does not take this contact, for `rejection`."""
+    """Mailchimp refused the contact. `rejection` is the reason."""
 
     def __init__(self, text: str, rejection: Rejection, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(text, title=title, fields=fields)

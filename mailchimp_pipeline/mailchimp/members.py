@@ -1,4 +1,4 @@
-"""Calls about the members of an audience, one by one and as a listing."""
+"""Calls about the members of an audience."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,22 +23,21 @@ _MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason"
 
 _BEFORE_MAILCHIMP = datetime(2001, 1, 1, tzinfo=UTC)
 
-# A member whose required merge field is blank can still leave or move: those values are not what changes.
+# A member with a blank required merge field can still be unsubscribed or get a new address.
 _AS_IT_IS = {"skip_merge_validation": "true"}
 
 
 class MemberCalls:
-    """Members of the account's audiences."""
+    """Calls about members of the account's audiences."""
 
     _transport: Transport
 
     def members(
         self, list_id: str, *, status: MemberStatus | None = None, since_last_changed: datetime | None = None
     ) -> Iterator[Member]:
-        """Yield all members, those that changed last first; with a status or a moment only these.
+        """Yield the audience's members, latest change first, optionally with one status or changed since a time.
 
-        Mailchimp may leave archived members out where no status is given: ask for them by theirs.
-        A member may come twice.
+        Without a status, Mailchimp may leave out archived members. A member may be repeated.
         """
         call = _listing(list_id, status, since_last_changed)
         for page in read_pages(self._transport, call, EntryPage[Member]):
@@ -47,12 +46,12 @@ class MemberCalls:
     def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
     ) -> Iterator[Sequence[MemberState]]:
-        """Yield, in pages, the states of the members that `members` yields."""
+        """Yield the states of the members of `members`, in pages."""
         for page in read_pages(self._transport, _listing(list_id, status, since), EntryPage[Member]):
             yield [member.state() for member in page]
 
     def complaints(self, list_id: str) -> Iterator[Sequence[Withdrawal]]:
-        """Yield the spam complaints of the audience's members in pages."""
+        """Yield pages of the spam complaints by the audience's members."""
         fields = {"fields": "abuse_reports.email_address,abuse_reports.date,total_items"}
         task = f"listing the spam complaints of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/abuse-reports", task, fields, gone=AudienceGone)
@@ -60,45 +59,51 @@ class MemberCalls:
             yield [report.complaint() for report in page if report.email_address and report.date]
 
     def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
-        """Return the member as it is now, None where the audience does not have it, or is gone itself."""
+        """Return the current state of the member, None if the member or the audience does not exist."""
         return self._find(list_id, member_path(list_id, ref.path_id))
 
     def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None where the audience has none, or is gone itself."""
+        """Return the member with this contact id, None if the member or the audience does not exist."""
         return self._find(list_id, _contact_path(list_id, contact_id))
 
     def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> MemberState | Rejection | None:
-        """Set the member's status; return the member then, why Mailchimp refused, or None for an unknown member."""
+        """Set the member's status.
+
+        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        """
         task = f"setting a member of the audience {list_id} to {status}"
         return self._patch(list_id, ref, task, {"status": str(status)}, _AS_IT_IS)
 
     def change_member(
         self, list_id: str, ref: MemberRef, merge_fields: Mapping[str, str]
     ) -> MemberState | Rejection | None:
-        """Change a member's merge fields, and never its status; None where the audience does not have it."""
+        """Change the member's merge fields, never its status.
+
+        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        """
         task = f"changing a member of the audience {list_id}"
         return self._patch(list_id, ref, task, {"merge_fields": dict(merge_fields)})
 
     def change_address(
         self, list_id: str, ref: MemberRef, new_email: str
     ) -> MemberState | AddressChangeResult | Rejection:
-        """Give the member another address; its status stays. Return the member then, or why not.
+        """Change the member's address; the status stays.
 
-        Repeated after it was done, the former address is `UNKNOWN`: send the contact as a new one then, it comes back
-        as existing.
+        Returns the member's new state, or the reason for which the address was not changed. If a first attempt
+        succeeded and its answer was lost, the result is `UNKNOWN`: the caller then sends the contact as a new member.
         """
         task = f"changing the address of a member of the audience {list_id}"
         try:
-            # PATCH and not PUT: for a hash it does not know, PUT makes a member.
+            # PUT would create a member for an unknown hash.
             member = self._patch(list_id, ref, task, {"email_address": new_email}, _AS_IT_IS)
         except MemberExists:
             return AddressChangeResult.TAKEN
         return AddressChangeResult.UNKNOWN if member is None else member
 
     def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
-        """Archive the member and return it then, None where the audience does not have it.
+        """Archive the member. Returns its new state, None if the audience does not have the member.
 
-        Mailchimp archives no member who is pending or cleaned: these stay so.
+        Mailchimp does not archive pending and cleaned members.
         """
         task = f"archiving a member of the audience {list_id}"
         try:
@@ -110,10 +115,10 @@ class MemberCalls:
         return MemberState(ref.subscriber_hash, MemberStatus.ARCHIVED, archived_at, ref.contact_id, ref.member_id)
 
     def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
-        """Delete the member with everything Mailchimp has of it; the address cannot be sent to the audience again.
+        """Delete the member permanently. The address cannot be added to the audience again by API.
 
-        `UNKNOWN` says no more than that the audience has no such member, or is gone itself: an address that was
-        changed there, or deleted before, looks the same.
+        `UNKNOWN` means only that the audience does not have the member: its address may have changed, or it was deleted
+        before.
         """
         path = f"{member_path(list_id, ref.path_id)}/actions/delete-permanent"
         try:
@@ -123,7 +128,7 @@ class MemberCalls:
         return Deletion.DELETED
 
     def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
-        """Return the member as Mailchimp's own JSON, None if the audience does not have it."""
+        """Return the member as Mailchimp's JSON, None if the audience does not have the member."""
         task = f"reading a member of the audience {list_id}"
         call = Call("GET", member_path(list_id, ref.path_id), task, {"exclude_fields": "_links"})
         try:
@@ -139,7 +144,7 @@ class MemberCalls:
         body: Mapping[str, object],
         params: Mapping[str, str | int] | None = None,
     ) -> MemberState | Rejection | None:
-        """Change a member; return it then. Raises `MemberExists` where another member has the address."""
+        """Change a member and return its new state. Raises `MemberExists` if another member has the address."""
         call = Call("PATCH", member_path(list_id, ref.path_id), task, params or {}, body=body)
         try:
             return self._transport.fetch(call, Member).state()
@@ -150,7 +155,7 @@ class MemberCalls:
         except MemberRefused as error:
             return error.rejection
         except Rejected:
-            # An unknown refusal of this member must not stop the changes of others.
+            # An unknown refusal of one member must not stop the changes of others.
             return Rejection.OTHER
 
     def _find(self, list_id: str, path: str) -> MemberState | None:
@@ -168,7 +173,7 @@ def _contact_path(list_id: str, contact_id: str) -> str:
 def _listing(list_id: str, status: MemberStatus | None, since: datetime | None) -> Call:
     params: dict[str, str | int] = {
         "fields": ",".join([*(f"members.{name}" for name in _MEMBER), "total_items"]),
-        # Newest first: a member that changes during the reading moves to the front, and pushes none out of sight.
+        # Latest change first: a member that changes meanwhile moves to the front, and hides no other.
         "sort_field": "last_changed",
         "sort_dir": "DESC",
     }
@@ -181,9 +186,9 @@ def _listing(list_id: str, status: MemberStatus | None, since: datetime | None) 
 
 
 def _moment(since: datetime) -> str | None:
-    """Return the moment as Mailchimp reads it, a second early, since it leaves out the moment itself.
+    """Return the time for Mailchimp's filter, one second earlier, because Mailchimp excludes the time itself.
 
-    None before there was a Mailchimp: a moment as far back as 1970 makes it hang.
+    None for a time before Mailchimp existed: a filter of 1970 makes Mailchimp hang.
     """
     if since.tzinfo is None:
         raise ValueError("a moment without a time zone is not one")

@@ -1,7 +1,7 @@
-"""Mailchimp's answers as typed values, read leniently: unknown fields, blanks and new values are accepted.
+"""Mailchimp's answers as typed values. Unknown fields, blanks and new values are accepted.
 
-Fields that the pipeline does not use are left out, above all personal data.
-What does not belong here: what a refusal means (`rejections`), which failure an answer is (`error_classification`).
+Unused fields are left out, above all personal data. What does not belong here: the meaning of refusals (`rejections`),
+the error of an answer (`error_classification`).
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def _none_for_blank(value: object) -> object:
 
 
 def _or_zero(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    """Return 0 for what is no number: one figure that is odd must not cost a page of a thousand entries."""
+    """Return 0 for an invalid number, so that one odd figure does not invalidate a page of a thousand entries."""
     try:
         return read(value)
     except ValidationError:
@@ -61,7 +61,7 @@ def _instant(value: object) -> datetime | None:
 
 
 class _OrBlank:
-    """Reads what is no text as blank, without a call of Python's for each value: they come by the hundred thousand."""
+    """Reads a value that is not text as blank. Runs in pydantic's core, which is faster for many values."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_default_schema(handler(source), default="", on_error="default")
@@ -71,8 +71,7 @@ _STATUSES = {status.value: status for status in MemberStatus}
 
 
 def _status(value: object) -> MemberStatus:
-    # A status that came after this was written: the audience knows the member and does not mail it as a
-    # subscriber, which is what transactional says, so nobody is sent anything on the strength of a guess.
+    # A new status is read as transactional: the member exists and gets no campaigns.
     return _STATUSES.get(_text(value), MemberStatus.TRANSACTIONAL)
 
 
@@ -85,7 +84,7 @@ Status = Annotated[MemberStatus, BeforeValidator(_status)]
 
 
 class Wire(BaseModel):
-    """Part of an answer. Shows nothing of what it was made from when that does not fit."""
+    """A part of an answer. Validation errors do not show its data."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -94,7 +93,7 @@ Item = TypeVar("Item", bound=Wire)
 
 
 class EntryPage(Wire, Generic[Item]):
-    """Part of a listing; `total_items` counts the whole. One without it is no page, rather than an empty one."""
+    """A page of a listing. `total_items` is the size of the whole listing, and required."""
 
     items: tuple[Item, ...] = Field(
         (), validation_alias=AliasChoices("lists", "members", "merge_fields", "campaigns", "reports", "abuse_reports")
@@ -103,13 +102,13 @@ class EntryPage(Wire, Generic[Item]):
 
 
 class Health(Wire):
-    """What Mailchimp says where it is well."""
+    """The answer to a ping."""
 
     health_status: str
 
 
 class AccountEntry(Wire):
-    """The account a key belongs to; `role` is that of the key's user."""
+    """The account of an API key. `role` is the role of the key's user."""
 
     account_id: str
     account_name: Text = ""
@@ -126,7 +125,7 @@ class ListEntry(Wire):
     member_count: Count = Field(0, validation_alias=AliasPath("stats", "member_count"))
 
     def audience(self) -> Audience:
-        """Return the audience as the sync's type."""
+        """Return the audience as the sync's `Audience`."""
         return Audience(
             id=self.id,
             name=self.name,
@@ -155,8 +154,8 @@ class Member(Wire):
     contact_id: Text = Field("", repr=False)
 
     def state(self) -> MemberState:
-        """Return the member as the sync's type."""
-        # From the address: ids of very old members were made before it was lower-cased, others of another spelling.
+        """Return the state as the sync's `MemberState`."""
+        # Not from the id: ids of very old members are hashes of another spelling of the address.
         key = subscriber_hash(self.email_address) if self.email_address else self.id
         return MemberState(
             key,
@@ -185,14 +184,14 @@ class AbuseReport(Wire):
     date: Instant = None
 
     def complaint(self) -> Withdrawal:
-        """Return the complaint as the sync's type."""
+        """Return the complaint as the sync's `Withdrawal`. Raises `ValueError` without a date."""
         if self.date is None:
             raise ValueError("a complaint without a date")
         return Withdrawal(subscriber_hash(self.email_address), self.date, Channel.COMPLAINT)
 
 
 class WholeMember(Wire):
-    """A member with all that Mailchimp says of it, for who asks what is held of them. Its repr hides it."""
+    """A member with all fields, for a subject access request. Its repr hides them."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -200,7 +199,7 @@ class WholeMember(Wire):
 
     @property
     def said(self) -> Mapping[str, object]:
-        """All fields, as they came."""
+        """All fields, as Mailchimp sent them."""
         return {"id": self.id, **(self.model_extra or {})}
 
     def __repr__(self) -> str:
@@ -208,7 +207,7 @@ class WholeMember(Wire):
 
 
 class BatchError(Wire):
-    """Why one contact of a batch was not taken. `error` holds the address."""
+    """The reason for which Mailchimp rejected one contact of a batch. `error` contains the address."""
 
     email_address: Text = Field("", repr=False)
     error: Text = Field("", repr=False)
@@ -217,7 +216,7 @@ class BatchError(Wire):
 
 
 class BatchMember(Wire):
-    """A member that a batch made or changed. Its repr hides the address."""
+    """A member that a batch added or changed. Its repr hides the address."""
 
     id: Text = Field("", repr=False)
     email_address: Text = Field("", repr=False)
@@ -227,7 +226,7 @@ class BatchMember(Wire):
 
 
 class BatchResult(Wire):
-    """What became of a batch. One without all three lists is no answer, rather than one that took nobody."""
+    """The result of a batch. All three lists are required."""
 
     new_members: tuple[BatchMember, ...]
     updated_members: tuple[BatchMember, ...]
@@ -235,16 +234,16 @@ class BatchResult(Wire):
 
     @property
     def changed_at(self) -> datetime | None:
-        """When the first of the members changed, None without any time from Mailchimp.
+        """The earliest change of a member by the batch, None without any time.
 
-        Changes that a member makes while the batch still runs are later than this.
+        A change that a member makes during the batch is later than this.
         """
         times = {member.last_changed for member in (*self.new_members, *self.updated_members)}
         return min(filter(None, map(_instant, times)), default=None)
 
 
 class CampaignEntry(Wire):
-    """A campaign. `status` is Mailchimp's; `web_id` is the number in the URL of its page."""
+    """A campaign. `status` is Mailchimp's status, `web_id` the number in the URL of the campaign's page."""
 
     id: str
     web_id: int | None = None
@@ -259,7 +258,7 @@ class CampaignEntry(Wire):
     send_time: Instant = None
 
     def described(self) -> MailchimpCampaign:
-        """Return the campaign as the refresh's type."""
+        """Return the campaign as a `MailchimpCampaign`."""
         return MailchimpCampaign(
             id=self.id,
             status=self.status,
@@ -271,10 +270,10 @@ class CampaignEntry(Wire):
 
 
 class Report(Wire):
-    """How a sent campaign did. Rates are fractions of the successful deliveries, 0 to 1.
+    """The report of a sent campaign. Rates are fractions of the successful deliveries, 0 to 1.
 
     The `proxy_excluded` figures leave out opens by mail proxies; they exist for mail sent since 2024-06-22.
-    `unique_clicks` counts clicks, one a person and link; `subscriber_clicks` the people who clicked.
+    `unique_clicks` counts each link once per person; `subscriber_clicks` counts the people who clicked.
     """
 
     id: str
@@ -297,7 +296,7 @@ class Report(Wire):
     click_rate: Rate = Field(None, validation_alias=AliasPath("clicks", "click_rate"))
 
     def counted(self) -> MailchimpReport:
-        """Return the report as the refresh's type."""
+        """Return the report as a `MailchimpReport`."""
         return MailchimpReport(
             id=self.id,
             emails_sent=self.emails_sent,
@@ -317,7 +316,7 @@ class Report(Wire):
 
 
 class WebhookEntry(Wire):
-    """A webhook of an audience. Mailchimp names the signing secret once, in the answer that makes the webhook."""
+    """A webhook of an audience. Mailchimp returns the signing secret only when it creates the webhook."""
 
     id: str
     url: Text = Field("", repr=False)
@@ -326,7 +325,7 @@ class WebhookEntry(Wire):
 
 
 class Webhooks(Wire):
-    """Webhooks of an audience; `total_items` counts all, and is 0 where that is not said."""
+    """Webhooks of an audience. `total_items` counts all webhooks, 0 if Mailchimp does not say."""
 
     webhooks: tuple[WebhookEntry, ...]
     total_items: Count = 0

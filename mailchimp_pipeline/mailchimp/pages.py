@@ -1,6 +1,6 @@
-"""Reads listings to their end, page by page.
+"""Read listings page by page.
 
-What does not belong here: what is listed (`audiences`, `members`, `campaigns`).
+What does not belong here: the listed resources (`audiences`, `members`, `campaigns`).
 """
 
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from mailchimp_pipeline.mailchimp.errors import BrokenOff, TimedOut
 from mailchimp_pipeline.mailchimp.models import EntryPage, Item, Wire
 
 PAGE_SIZES: Final[tuple[int, ...]] = (1000, 500, 100)
-"""Entries asked for at once: the most Mailchimp gives, and what is tried when it cannot give that many in time."""
+"""Entries per page: Mailchimp's maximum, and smaller sizes for pages that Mailchimp does not return in time."""
 
 _Model = TypeVar("_Model", bound=Wire)
 
 
 class Fetcher(Protocol):
-    """What sends the calls: a `Transport`."""
+    """An object that sends calls, such as `Transport`."""
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
-        """Return the answer's body as a `model`."""
+        """Return the body of the answer as a `model`."""
         ...
 
 
 def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> Iterator[tuple[Item, ...]]:
-    """Yield the entries of all pages; entries may come twice, but none is left out.
+    """Yield the entries of all pages. Entries may be repeated, but none is left out.
 
-    Raises `Incomplete` where the listing ends before all that was announced has come.
+    Raises `Incomplete` if the listing ends before all announced entries.
     """
     sizes: list[int] = [*PAGE_SIZES]
     total, offset = None, 0
@@ -36,7 +36,7 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> It
         page = _read_page(fetcher, call, model, sizes, offset)
         announced, total = total, page.total_items
         if announced is not None and total < announced:
-            # Entries went away meanwhile and those behind them moved forward: go back as far.
+            # Removed entries moved the others forward, so read that many again.
             offset = max(0, offset - (announced - total))
             continue
         if offset < total and not page.items:
@@ -48,9 +48,9 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> It
 def _read_page(
     fetcher: Fetcher, call: Call, model: type[EntryPage[Item]], sizes: list[int], offset: int
 ) -> EntryPage[Item]:
-    """Return a page of the first size that comes through; sizes that are too much are dropped for the pages after it.
+    """Return the page of the largest size that Mailchimp returns. Sizes that fail are removed from `sizes`.
 
-    A Mailchimp that is away altogether says nothing of the size: it is waited for as for any call.
+    The last size is requested with all retries of a call.
     """
     while len(sizes) > 1:
         try:

@@ -1,6 +1,6 @@
-"""Mailchimp's problem document, and the parts of it that may be repeated: those that cannot hold an address.
+"""Mailchimp's problem document, and its parts that cannot contain an address.
 
-What does not belong here: which failure it is (`error_classification`), what it says about a contact (`rejections`).
+What does not belong here: the error for it (`error_classification`), its meaning for a contact (`rejections`).
 """
 
 import re
@@ -28,9 +28,9 @@ class _FieldError(Wire):
 
 
 class Problem(Wire):
-    """A problem document; Mailchimp leaves out any part of it at times. `detail` is for reading only.
+    """A problem document. Mailchimp may leave out any field. `detail` may contain an address and is never shown.
 
-    As a string it is what may be shown: the title, the names of the fields and the number of the request.
+    Its string has only the title, the names of the fields and the number of the request.
     """
 
     raw_title: Text = Field("", validation_alias="title", repr=False)
@@ -40,7 +40,7 @@ class Problem(Wire):
 
     @classmethod
     def read(cls, body: bytes) -> "Problem | None":
-        """Return the problem that a body is, None where it is none: HTML, nothing, or JSON that explains nothing."""
+        """Return the body as a problem, None if it is not one, or has neither title nor detail."""
         try:
             problem = cls.model_validate_json(body)
         except ValidationError:
@@ -49,12 +49,12 @@ class Problem(Wire):
 
     @property
     def title(self) -> str:
-        """The title, if it consists of letters, spaces, hyphens and apostrophes."""
+        """The title, if it has only letters, spaces, hyphens and apostrophes, else blank."""
         return self.raw_title if _TITLE.fullmatch(self.raw_title) else ""
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of the fields at fault."""
+        """The names of the invalid fields."""
         return tuple(error.field for error in self.errors if _FIELD.fullmatch(error.field))
 
     def __str__(self) -> str:

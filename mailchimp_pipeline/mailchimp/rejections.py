@@ -1,7 +1,7 @@
-"""The meaning of Mailchimp's refusals of a contact, from their text: most have no code.
+"""The meaning of Mailchimp's refusals of a contact, found by patterns in their texts, because most have no code.
 
-Addresses are removed from a text first, so that an address cannot match a pattern.
-What does not belong here: refusals of a whole request (`error_classification`).
+Addresses are removed from a text first, so that an address cannot match a pattern. What does not belong here: refusals
+of a whole request (`error_classification`).
 """
 
 import re
@@ -11,14 +11,14 @@ from mailchimp_pipeline.mailchimp.models import BatchError
 from mailchimp_pipeline.sync import MemberStatus, Rejection
 
 Exists: TypeAlias = Literal["exists"]
-"""The audience has the address already: not a refusal in itself."""
+"""The audience already has the address, which is not a rejection by itself."""
 
 EXISTS: Final[Exists] = "exists"
 
 _ADDRESS: Final = re.compile(r"\S*@\S*")
 
-# In this order: a contact in a compliance state is also "already a list member", and one that was
-# permanently deleted is asked to re-subscribe with a real address.
+# The order matters: a contact in a compliance state is also "already a list member", and a permanently deleted one is
+# asked to re-subscribe with a real address.
 _MEANINGS: Final[tuple[tuple[str, Rejection | Exists], ...]] = (
     (r"compliance", Rejection.COMPLIANCE),
     (r"permanently deleted|previously removed|re-imported|re-subscribe|forgotten", Rejection.FORGOTTEN),
@@ -43,7 +43,7 @@ _BY_STATUS: Final = {
 
 
 def rejection_of_item(item: BatchError) -> Rejection | Exists:
-    """Return what an item of a batch's `errors` means."""
+    """Return the meaning of an item in a batch's `errors`."""
     meaning = _meaning(item.error, item.email_address)
     if meaning in {Rejection.COMPLIANCE, Rejection.FORGOTTEN}:
         return meaning or Rejection.OTHER
@@ -55,14 +55,14 @@ def rejection_of_item(item: BatchError) -> Rejection | Exists:
 
 
 def rejection_of_problem(title: str, detail: str, fields: tuple[str, ...]) -> Rejection | Exists | None:
-    """Return what a problem with one member means; None where it is not about the contact."""
+    """Return the meaning of a problem with one member, None if it is not about the contact."""
     if meaning := _meaning(f"{title}. {detail}", ""):
         return meaning
     return Rejection.INVALID_ADDRESS if "email_address" in fields else None
 
 
 def rejection_of_field(name: str) -> Rejection:
-    """Return what it means that a field of the contact is at fault: the address, a merge field (LNAME), or neither."""
+    """Return the rejection for an invalid field: the address, a merge field (in capitals: LNAME), or another."""
     last = name.rpartition(".")[2]
     if last.lower() in {"email", "email_address"}:
         return Rejection.INVALID_ADDRESS
@@ -70,7 +70,7 @@ def rejection_of_field(name: str) -> Rejection:
 
 
 def rejection_of_status(status: MemberStatus) -> Rejection:
-    """Return what it means that Mailchimp has a contact with this status after it was to be subscribed."""
+    """Return the rejection for a contact that has this status after it was sent to be subscribed."""
     return _BY_STATUS.get(status, Rejection.OTHER)
 
 

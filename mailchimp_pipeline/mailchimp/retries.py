@@ -1,6 +1,6 @@
-"""How long a failed call is tried again: growing, jittered pauses, until a budget of seconds is spent.
+"""Retries of a failed call, with growing random pauses, until a budget of seconds is spent.
 
-What does not belong here: which failures are worth it (`error_classification`).
+What does not belong here: which errors are retried (`error_classification`).
 """
 
 import random
@@ -21,9 +21,9 @@ _retried: ContextVar[list[str] | None] = ContextVar("retried", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """The rule. `budget` covers the attempts and the pauses of one call, not its waiting for a connection slot.
+    """The limits of retries, in seconds. `budget` covers a call's attempts and pauses, not the wait for a slot.
 
-    A pause is at most `longest_pause` long, or as long as Mailchimp asked for, if the budget has that much left.
+    A pause is at most `longest_pause`, or as long as Mailchimp requests, if the budget allows it.
     """
 
     budget: float = 300.0
@@ -35,7 +35,7 @@ class Retries:
 
 
 class RetryBudget:
-    """What one call has left of its budget."""
+    """The remaining retry budget of one call."""
 
     def __init__(self, rule: Retries) -> None:
         self._rule = rule
@@ -44,7 +44,7 @@ class RetryBudget:
 
     @contextmanager
     def attempt(self) -> Generator[None]:
-        """Charge the time an attempt takes."""
+        """Subtract the duration of the block from the budget."""
         begun = self._rule.clock()
         try:
             yield
@@ -52,8 +52,8 @@ class RetryBudget:
             self._left -= self._rule.clock() - begun
 
     def rest(self, retry_after: float | None) -> bool:
-        """Pause before the next attempt; false, without pausing, where that is beyond the budget."""
-        # The upper half is random, so that those who failed together do not come back together.
+        """Pause before the next attempt. Return False without a pause if the budget does not allow it."""
+        # Random, so that calls that failed at the same moment are not repeated at the same moment.
         pause = max(self._next_pause * self._rule.rng.uniform(0.5, 1.0), retry_after or 0.0)
         if pause > self._left:
             return False
@@ -81,7 +81,7 @@ def count_retry(error: Exception) -> None:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Return when the answer was sent, by its Date header; None where that is missing or no date."""
+    """Return the time of an answer from its Date header, None if it is missing or invalid."""
     try:
         date = parsedate_to_datetime(headers.get("Date", ""))
     except (TypeError, ValueError, OverflowError):
@@ -90,9 +90,9 @@ def date_of(headers: Mapping[str, str]) -> datetime | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks for, in either of its forms; None where there is none.
+    """Return the seconds of a Retry-After header in either format, None if it is missing or invalid.
 
-    A moment is measured against the answer's own Date: the clocks of the two machines need not agree.
+    A date is compared with the answer's Date header, because clocks differ.
     """
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):

@@ -1,6 +1,6 @@
-"""The connections an account may use at once, and how they are shared.
+"""The parallel connections of an account.
 
-`ConnectionSlots` is what a client needs; slots over many processes belong to `database`.
+`ConnectionSlots` is the client's port. Slots shared by processes are in `database`.
 """
 
 from collections.abc import Generator
@@ -15,18 +15,18 @@ class ConnectionSlots(Protocol):
     """The connections of one account."""
 
     def slot(self) -> AbstractContextManager[None]:
-        """Hold one connection, waiting until one is free."""
+        """Hold one connection for the block, after waiting until one is free."""
         ...
 
 
 class ThreadSlots:
-    """Slots shared by the threads of this process only: for one that uses the account alone."""
+    """Slots shared by the threads of this process only."""
 
     def __init__(self, connections: int = CONNECTIONS) -> None:
         self._free = BoundedSemaphore(connections)
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one connection, waiting until one is free: no request lasts longer than its time-outs."""
+        """Hold one connection for the block, after waiting until one is free."""
         with self._free:
             yield

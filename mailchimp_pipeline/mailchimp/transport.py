@@ -1,6 +1,6 @@
-"""Sends calls to the Marketing API: a slot, a request, a verdict, and again while that is worth it.
+"""Send calls to the Marketing API: take a slot, send the request, classify the answer, and retry.
 
-What does not belong here: what is asked (`audiences`, `members`, ...), what a failure is (`error_classification`).
+What does not belong here: the calls (`audiences`, `members`, ...), the classification (`error_classification`).
 """
 
 import logging
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = "mailchimp-pipeline"
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
-"""Bytes; a thousand members with all that Mailchimp has of them are 3 MB."""
+"""The maximum size of an answer in bytes. A page of a thousand members with all fields has about 3 MB."""
 
 _PIECE: Final = 64 * 1024
 
@@ -53,10 +53,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, for the next bytes of an answer, and for all of it.
+    """Seconds to wait for a connection, for the next bytes of an answer, and for the whole answer.
 
-    Mailchimp gives up on a call of its own after 120 s. `read` lies above that: its answer says more than
-    our silence, and hanging up earlier frees no connection, since a call may go on there without us.
+    Mailchimp ends a call after 120 s. `read` is longer, because Mailchimp's error says more than a timeout, and a
+    closed connection does not end the call at Mailchimp.
     """
 
     connect: float = 10.0
@@ -65,14 +65,14 @@ class Timeouts:
 
 
 class KeyWatch(Protocol):
-    """Receives whether Mailchimp accepts the key, before the caller gets the result."""
+    """Is told whether Mailchimp accepts the API key, before the caller gets the result."""
 
     def refused(self, error: KeyRefused) -> None:
-        """Handle that Mailchimp refused the key."""
+        """Handle a refusal of the API key by Mailchimp."""
         ...
 
     def accepted(self) -> None:
-        """Handle that a call succeeded."""
+        """Handle a successful call."""
         ...
 
 
@@ -85,7 +85,7 @@ class _Unwatched:
 
 
 class Transport:
-    """Sends calls for one account over at most ten pooled connections; threads may share it."""
+    """Sends calls of one account over at most ten pooled connections. Threads may share it."""
 
     def __init__(  # noqa: PLR0913 - each is one thing that the client is given for it
         self,
@@ -106,15 +106,15 @@ class Transport:
         self._session = _session(api_key, proxy)
         self._held = threading.local()
         self.server_time: datetime | None = None
-        """When Mailchimp sent its last answer, by its own clock."""
-        # A call has used up its retries, and none was answered since. The next ones are tried once: in an outage each
-        # call would wait as long.
+        """Time of Mailchimp's last answer, by Mailchimp's clock."""
+        # True after a call used up its retries, until the next success. Meanwhile calls are tried once, because in an
+        # outage each would wait for its whole budget.
         self._in_vain = False
-        # A call succeeded: the root is right, and an unreadable 404 is only a broken answer.
+        # True after a success: the root is right, so an unreadable 404 is a broken answer.
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
-        """Return the answer's body as a `model`. Raises the errors of `mailchimp.errors`."""
+        """Return the body of the answer as a `model`. Raises the errors of `mailchimp.errors`."""
 
         def read(answer: Answer) -> _Model:
             try:
@@ -128,8 +128,8 @@ class Transport:
     def send(self, call: Call) -> "datetime | None":
         """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.errors`.
 
-        Any other success may come from a proxy, and does not prove that a member was deleted. Return when Mailchimp
-        sent the answer, by its clock, None without a date.
+        Any other success may come from a proxy, and does not prove a deletion. Returns the time of the answer by
+        Mailchimp's clock, None without a date.
         """
 
         def read(answer: Answer) -> "datetime | None":
@@ -141,7 +141,7 @@ class Transport:
 
     @contextmanager
     def one_slot(self) -> Generator[None]:
-        """Make the calls of the block, in this thread, in one slot."""
+        """Hold one slot for this thread's calls in the block."""
         with self._slots.slot():
             self._held.slot = True
             try:
@@ -150,7 +150,7 @@ class Transport:
                 self._held.slot = False
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the HTTP connections."""
         self._session.close()
 
     def _slot(self) -> AbstractContextManager[None]:
@@ -180,7 +180,7 @@ class Transport:
                     self._in_vain = True
                     raise
                 count_retry(error)
-                # Not where to: a member's path holds the hash of the address.
+                # Without the path, which may have the hash of an address.
                 _log.info("mailchimp call tried again", task=call.task, after=type(error).__name__)
             except KeyRefused as error:
                 self._key_watch.refused(error)
@@ -192,7 +192,7 @@ class Transport:
                 return done
 
     def _exchange(self, call: Call) -> Answer:
-        # Errors are raised outside the handler: requests' own, with the URL in its text, is then not their context.
+        # Errors are raised outside the handler, so that requests' error, which contains the URL, is not their context.
         response, begun = None, self._retries.clock()
         try:
             with self._session.request(
@@ -220,7 +220,7 @@ class Transport:
         raise failure
 
     def _body(self, response: requests.Response, *, until: float) -> bytes:
-        """Return the body, read piece by piece, so that a slow sender delays the call no longer than `until`."""
+        """Return the body. It is read in pieces, so that a slow sender cannot delay the call beyond `until`."""
         pieces, size = list[bytes](), 0
         while piece := response.raw.read1(_PIECE, decode_content=True):
             pieces.append(piece)
@@ -237,15 +237,15 @@ _JSON = {"Content-Type": "application/json"}
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - that of requests
-        """Return none: requests would read a Location that is not followed, and fail where it is no address."""
+        """Return None. Otherwise requests would parse the redirect's Location, and fail if it is invalid."""
         return None
 
 
 def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
     session = _Session()
-    # No proxy, netrc or certificates from the environment: the key goes where the settings say, or nowhere.
+    # The environment's proxy, netrc and certificates are ignored: the key is sent as configured only.
     session.trust_env = False
-    # Encrypted calls alone: those in the clear go to this machine itself.
+    # Plain HTTP is for this machine only, without a proxy.
     session.proxies = {"https": proxy} if proxy else {}
     session.auth = (USER_AGENT, api_key.reveal())
     session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
@@ -253,6 +253,6 @@ def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS, pool_block=True)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    # It logs every URL at DEBUG, and a member's URL holds the hash of the address.
+    # urllib3 logs URLs at DEBUG, and a member's URL has the hash of the address.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     return session

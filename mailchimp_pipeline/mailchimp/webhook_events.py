@@ -1,7 +1,7 @@
-"""A call of a webhook, read: which members of which audience it is about, and whether it is genuine.
+"""Parse a webhook's call, and check its signature.
 
-Core: the time is handed in. What does not belong here: HTTP (`api.webhooks`), what follows from a call
-(`services.receive_webhook`), making webhooks (`webhooks`).
+Pure: the time is a parameter. What does not belong here: HTTP (`api.webhooks`), processing a call
+(`services.receive_webhook`), registering webhooks (`webhooks`).
 """
 
 import hashlib
@@ -20,29 +20,29 @@ from mailchimp_pipeline.contacts.addresses import LONGEST
 from mailchimp_pipeline.errors import PermanentError
 
 PATH: Final = "/webhooks/mailchimp"
-"""Below which the API takes calls; a webhook's own token follows."""
+"""The path of webhooks in the API. The webhook's token follows."""
 
 TOLERANCE: Final = timedelta(seconds=300)
-"""How old a signature may be, or how far ahead: clocks differ, and what was caught long ago must not be sent again."""
+"""The maximum age of a signature, also in the future, because clocks differ. It limits replays of a call."""
 
 _MAX_FIELDS: Final = 2000
 _FIRED_AT: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 _ACTIONS: Final = frozenset({"unsub", "archive", "delete"})
-"""How a member left, in a call about an unsubscription."""
+"""How a member left, in a call of the kind `unsubscribe`."""
 _UNIX: Final = re.compile(r"\d{1,11}", re.ASCII)
 _LIST_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 class MalformedCall(PermanentError):
-    """The call is not one of Mailchimp's. Says which field is at fault, and nothing of what it held."""
+    """The call does not have Mailchimp's format. The error names the invalid field, but not its value."""
 
 
 class SignatureRefused(PermanentError):
-    """The call was not signed with the webhook's secret, or too long ago."""
+    """The call's signature is missing, wrong or too old."""
 
 
 class EventKind(StrEnum):
-    """The kind of a call: Mailchimp's `type`."""
+    """The kind of a call, Mailchimp's `type`."""
 
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
@@ -54,9 +54,10 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One call. `members` are the hashes of the addresses that it names: these members are to be read.
+    """A call of a webhook. `members` are the subscriber hashes in it, which the receiver reads from Mailchimp.
 
-    None are where a campaign was sent or a profile changed. `withdrawn_by` says how consent was withdrawn, if it was.
+    `members` is empty for a sent campaign and a changed profile. `withdrawn_by` is how consent was withdrawn, if it
+    was.
     """
 
     list_id: str
@@ -67,7 +68,7 @@ class WebhookCall:
 
 
 def read_call(body: bytes, now: datetime) -> WebhookCall:
-    """Return what a form-encoded body says. Raises `MalformedCall`."""
+    """Return the call in a form-encoded body. Raises `MalformedCall`."""
     fields = _fields(body)
     try:
         kind = EventKind(fields.get("type", ""))
@@ -88,12 +89,15 @@ def _withdrawn_by(kind: EventKind, fields: Mapping[str, str]) -> Channel | None:
 
 
 def check_signature(header: str | None, body: bytes, secret: str, now: datetime) -> None:
-    """Raise `SignatureRefused` unless `header` (`t=<unix>,v1=<hex>`) signs the body, as it came, at about this time."""
+    """Raise `SignatureRefused` unless `header` is a signature of the raw body at about this time.
+
+    The header's format is `t=<unix>,v1=<hex>`.
+    """
     times, digests = _signature(header or "")
     if len(times) != 1 or not _UNIX.fullmatch(times[0]):
         raise SignatureRefused("The call carries no signature. Mailchimp signs what this webhook sends.")
     expected = hmac.new(secret.encode(), f"{times[0]}.".encode() + body, hashlib.sha256).hexdigest()
-    # All of them, also after one that fits: how long it takes says nothing.
+    # All are compared, so that the duration reveals nothing.
     fits = [hmac.compare_digest(expected.encode(), digest.encode()) for digest in digests]
     if not any(fits):
         raise SignatureRefused("The call's signature does not fit it. Its sender does not know the secret.")
@@ -104,7 +108,7 @@ def check_signature(header: str | None, body: bytes, secret: str, now: datetime)
 
 
 def _signature(header: str) -> tuple[list[str], list[str]]:
-    """Return the times and the digests that the header names."""
+    """Return the times and the digests in the header."""
     pairs = [part.strip().partition("=") for part in header.split(",")]
     return [value for name, _, value in pairs if name == "t"], [value for name, _, value in pairs if name == "v1"]
 
@@ -118,11 +122,11 @@ def _fields(body: bytes) -> Mapping[str, str]:
 
 
 def _members(kind: EventKind, fields: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the hashes of the addresses that are to be read."""
+    """Return the subscriber hashes in the call."""
     if kind is EventKind.CAMPAIGN:
         return ()
     if kind is EventKind.UPEMAIL:
-        # The new one first: with it comes the contact id, by which the former one is found.
+        # The new address first: its state has the contact id, by which the old address is found.
         both = (_address(fields, "new_email"), _address(fields, "old_email"))
         return tuple(dict.fromkeys(map(subscriber_hash, both)))
     address = _address(fields, "email")
@@ -132,7 +136,7 @@ def _members(kind: EventKind, fields: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _address(fields: Mapping[str, str], name: str) -> str:
-    """Return an address. That it looks like one is enough: Mailchimp has members that we would not send."""
+    """Return an address after a loose check, because Mailchimp has members that the pipeline would not send."""
     address = fields.get(f"data[{name}]", "").strip()
     looks_right = "@" in address[1:-1] and len(address) <= LONGEST
     if not (looks_right and address.isprintable() and " " not in address):
@@ -141,7 +145,7 @@ def _address(fields: Mapping[str, str], name: str) -> str:
 
 
 def _fired_at(fields: Mapping[str, str], now: datetime) -> datetime:
-    """Return when it happened, to the second; not in the future, where nothing could be later than it."""
+    """Return the time of the call in whole seconds, at most the present: nothing could be later than a future time."""
     text = fields.get("fired_at", "")
     try:
         fired_at = datetime.fromisoformat(text).replace(tzinfo=UTC) if _FIRED_AT.fullmatch(text) else None

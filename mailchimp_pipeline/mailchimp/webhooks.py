@@ -1,6 +1,6 @@
-"""Calls about the webhooks through which Mailchimp tells of changes to an audience's members.
+"""Calls about webhooks, through which Mailchimp reports changes of an audience's members.
 
-What does not belong here: reading what they send (`webhook_events`).
+What does not belong here: parsing a webhook's calls (`webhook_events`).
 """
 
 from typing import Final
@@ -21,18 +21,19 @@ EVENTS: Final = {
     "campaign": False,
 }
 SOURCES: Final = {"user": True, "admin": True, "api": False}
-"""Who changed it. All three are said: left out, our own changes would come back to us."""
+"""The origins of reported changes. Mailchimp would also report this pipeline's own changes if `api` were left out."""
 
 
 class WebhookCalls:
-    """Webhooks of the account's audiences."""
+    """Calls about webhooks of the account's audiences."""
 
     _transport: Transport
 
     def webhooks(self, list_id: str) -> tuple[WebhookEntry, ...]:
-        """Return all webhooks of the audience. Raises `Incomplete` where Mailchimp gives no more than a part.
+        """Return all webhooks of the audience. Raises `Incomplete` if Mailchimp returns only a part.
 
-        Its documents know of no pages here: pages are asked for only where fewer came than were announced.
+        Mailchimp does not document pages for webhooks. Further pages are read only if the first has fewer webhooks than
+        announced.
         """
         task = f"listing the webhooks of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/webhooks", task, gone=AudienceGone)
@@ -50,10 +51,10 @@ class WebhookCalls:
         return tuple(found.values())
 
     def add_webhook(self, list_id: str, url: str) -> WebhookEntry:
-        """Make a webhook and return it with its signing secret, which Mailchimp never tells again.
+        """Create a webhook. Return it with its signing secret, which Mailchimp does not return again.
 
-        Not repeated when the answer is lost, and the secret with it: remove the audience's webhook
-        with this URL then, and make another.
+        The call is not repeated after a lost answer, because the secret is lost too: remove the webhook with this URL,
+        and create another.
         """
         call = Call(
             "POST",
@@ -68,7 +69,7 @@ class WebhookCalls:
         return self._transport.fetch(call, WebhookEntry)
 
     def remove_webhook(self, list_id: str, webhook_id: str) -> bool:
-        """Remove the webhook; false where it was not there."""
+        """Remove the webhook. Return False if it did not exist."""
         task = f"removing a webhook of the audience {list_id}"
         try:
             self._transport.send(Call("DELETE", webhook_path(list_id, webhook_id), task))

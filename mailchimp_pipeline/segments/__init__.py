@@ -1,4 +1,4 @@
-"""Segments of an organisation's contacts: the filter criteria, who is a member, and why somebody is not.
+"""Segments: filter criteria, and which of an organisation's contacts are members.
 
 What does not belong here: storing segments (`database`), pushing members (`sync`).
 """

@@ -1,6 +1,6 @@
-"""Which contacts a segment asks for: their relations, and values of their attributes.
+"""The filter criteria of a segment: relations, and values of attributes.
 
-What does not belong here: who of them may be a member (`members`).
+What does not belong here: exclusions (`members`).
 """
 
 import unicodedata
@@ -14,17 +14,17 @@ from pydantic.alias_generators import to_camel
 from mailchimp_pipeline.contacts import EntityType, normalised
 
 MOST_VALUES = 100
-"""Values one criterion may list."""
+"""The maximum number of values of a criterion."""
 
 LONGEST_VALUE = 200
-"""Characters of a value."""
+"""The maximum number of characters of a value."""
 
 STORABLE_TEXT = r"^[^\x00]*$"
-"""What texts must match to be stored: PostgreSQL takes every character but NUL."""
+"""The pattern of text that PostgreSQL can store: every character but NUL."""
 
 
 class SegmentType(StrEnum):
-    """Which contacts a segment draws on."""
+    """The relations that a segment selects contacts from."""
 
     EMPLOYEE = "employee"
     VENDOR = "vendor"
@@ -32,18 +32,18 @@ class SegmentType(StrEnum):
 
     @property
     def entity_types(self) -> tuple[EntityType, ...]:
-        """The relations whose contacts the segment draws on."""
+        """The relations of the segment type."""
         return tuple(EntityType) if self is SegmentType.MIXED else (EntityType(self.value),)
 
 
 def folded(value: str) -> str:
-    """Return the form in which values are compared: normalised, without regard to case."""
+    """Return the text in the form for comparisons: normalised and case-folded."""
     caseless = normalised(unicodedata.normalize("NFD", value).casefold())
-    return normalised(caseless.casefold())  # what NFKC composed may have a case again
+    return normalised(caseless.casefold())  # NFKC may compose characters that have a case again
 
 
 def _as_tuple(value: object) -> object:
-    """Return a tuple also of a list: one that JSON was read into is none, where types are held to strictly."""
+    """Return a list or a single string as a tuple, which pydantic's strict mode requires."""
     if isinstance(value, str):
         return (value,)
     return tuple(cast("list[object]", value)) if isinstance(value, list) else value
@@ -68,9 +68,10 @@ Values = Annotated[
 
 
 class FilterCriteria(BaseModel):
-    """Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody.
+    """The criteria of a segment. A contact matches if each attribute has any of its values.
 
-    A single string is taken as a list of one; values are trimmed, and of two that are compared as the same one is kept.
+    Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are
+    equal after folding are kept once.
     """
 
     model_config = ConfigDict(

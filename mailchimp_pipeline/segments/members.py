@@ -1,6 +1,6 @@
-"""Who is in a segment, and why somebody who matches it is not.
+"""The membership of a segment, and the reasons that exclude matching contacts.
 
-What does not belong here: the work on whole columns (`population`), where consent is kept (`database`).
+What does not belong here: computing memberships (`population`), storing consent (`database`).
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class Exclusion(StrEnum):
-    """Why a contact that matches the criteria is not a member."""
+    """The reason for which a contact that matches the criteria is not a member."""
 
     MISSING_ADDRESS = "missing_address"
     INVALID_ADDRESS = "invalid_address"
@@ -31,17 +31,16 @@ PRECEDENCE = (
     Exclusion.NO_CONSENT,
     Exclusion.DUPLICATE,
 )
-"""Which reason counts where several apply: a withdrawal first, then a bad address, then missing consent.
-
-A contact counts as a duplicate only if nothing else excludes it."""
+"""The order of reasons if several apply: erasure, opt-out, address, missing consent. A contact counts as a duplicate
+only if nothing else excludes it."""
 
 
 _FEW = 2
-"""So many people may leave a segment of any size at once."""
+"""This number of members may always leave a segment at the same time."""
 
 
 class MassDeparture(PermanentError):
-    """More of a segment's members would leave at once than is plausible."""
+    """Implausibly many of a segment's members would leave at the same time."""
 
     def __init__(self, name: str, before: int, leaving: int) -> None:
         super().__init__(
@@ -52,17 +51,17 @@ class MassDeparture(PermanentError):
 
 
 def is_mass_departure(before: int, leaving: int) -> bool:
-    """Tell whether so many leave at once that a person should look first: more than half, and not just a few."""
+    """Return whether a person should confirm the departures: more than half of the members, and more than two."""
     return leaving > _FEW and 2 * leaving > before
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressions:
-    """Which contacts of an organisation may not be e-mailed, each with `Exclusion.OPTED_OUT` or `ERASED` as `reason`.
+    """The contacts of an organisation that may not be e-mailed, with the `reason` `Exclusion.OPTED_OUT` or `ERASED`.
 
-    `entities`: columns entity_type, entity_id, reason. `addresses`: columns subscriber_hash, reason. The present
-    address of such an entity is suppressed, too, for every contact who has it. `consented` (entity_type, entity_id)
-    are the contacts who opted in, None where the organisation does not ask for that.
+    `entities` has the columns entity_type, entity_id and reason. `addresses` has subscriber_hash and reason. The
+    present address of a suppressed entity is suppressed too, for every contact. `consented` (entity_type, entity_id)
+    has the contacts who opted in, None if the organisation does not require an opt-in.
     """
 
     entities: pd.DataFrame
@@ -72,10 +71,10 @@ class Suppressions:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Who is in a segment: `matching == len(members) + sum(excluded.values())`.
+    """The membership of a segment. `matching == len(members) + sum(excluded.values())`.
 
-    `members` has entity_type, entity_id, subscriber_hash, email, first_name and last_name, one row an address and
-    one an entity, employees before vendors and by id. `excluded` has the reasons that occur.
+    `members` has entity_type, entity_id, subscriber_hash, email, first_name and last_name. Addresses and entities occur
+    once. Employees come before vendors, then rows are ordered by id. `excluded` counts excluded contacts by reason.
     """
 
     members: pd.DataFrame

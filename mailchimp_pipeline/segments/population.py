@@ -1,6 +1,6 @@
-"""An organisation's contacts, made ready once to be asked for the members of any number of segments.
+"""An organisation's contacts, prepared once to compute the memberships of any number of segments.
 
-What does not belong here: what a segment is (`segment`), what was decided on whom (`members`).
+What does not belong here: the segment itself (`segment`), reasons of exclusion (`members`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,22 +28,22 @@ _INCLUDED = len(PRECEDENCE)
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A column as codes into its distinct values; a missing value's code is the number of values."""
+    """A column as codes of its distinct values. A missing value has the number of values as its code."""
 
     codes: Codes
     distinct: pa.StringArray
 
     def among(self, wanted: Iterable[str]) -> Flags:
-        """Return which rows have one of the wanted values."""
+        """Return which rows have one of these values."""
         values = pa.array([*wanted], pa.string(), from_pandas=True)
         return np.append(pc.is_in(self.distinct, value_set=values).to_numpy(zero_copy_only=False), False)[self.codes]
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Contacts of one organisation in the order in which they are sent, each with what excludes it.
+    """The contacts of one organisation in push order, with the exclusion of each. Create it with `prepare`.
 
-    Make it with `prepare`; what it holds are columns of equal length, and no more than what members need.
+    All columns have the same length.
     """
 
     contacts: Mapping[str, pa.StringArray]
@@ -52,18 +52,22 @@ class Population:
     addresses: Codes
     attributes: Mapping[str, _Coded]
     exclusions: NDArray[np.int8]
-    """Per contact the index in `PRECEDENCE` of what excludes it from every segment, `_INCLUDED` where nothing does."""
+    """For each contact the index of its exclusion in `PRECEDENCE`, or `_INCLUDED`. An exclusion applies to every
+    segment."""
 
     @classmethod
     def prepare(cls, contacts: pd.DataFrame, suppressions: Suppressions) -> "Population":
-        """Return the population of contacts with `CONTACT_COLUMNS`, in any order."""
+        """Return the population of contacts with `CONTACT_COLUMNS`, in any order.
+
+        Raises `ValueError` for contacts of several organisations, or suppressions with unknown reasons or entity types.
+        """
         _check(suppressions)
         given = {name: text_column(contacts[name]) for name in CONTACT_COLUMNS}
         if pc.count_distinct(given["organisation_id"]).as_py() > 1:
             message = "a population is of one organisation"
             raise ValueError(message)
         order = _order_of_pushing(given)
-        # What few values occur in is kept as codes alone: all columns twice would be half of a run's memory.
+        # Columns with few distinct values are kept as codes only, which saves half of a run's memory.
         attributes = {name: _folded(_coded(given[name])) for name in ATTRIBUTES}
         columns = {name: pc.take(given[name], order) for name in (*_MEMBER_COLUMNS, "address_problem")}
         addresses = _coded(columns["subscriber_hash"])
@@ -77,7 +81,7 @@ class Population:
         )
 
     def membership(self, segment_type: SegmentType, criteria: FilterCriteria) -> Membership:
-        """Return who is in a segment of this type and criteria, and how many are not, by reason."""
+        """Return the membership of a segment with this type and these criteria."""
         matching = np.flatnonzero(self._matches(segment_type, criteria))
         reasons = self.exclusions[matching]
         included = matching[reasons == _INCLUDED]
@@ -91,7 +95,7 @@ class Population:
         )
 
     def holds(self, kinds: Iterable[EntityType]) -> bool:
-        """Tell whether there is any contact of these kinds."""
+        """Return whether there is any contact of these entity types."""
         return bool(self.entity_types.among(kind.value for kind in kinds).any())
 
     def _matches(self, segment_type: SegmentType, criteria: FilterCriteria) -> Flags:
@@ -105,14 +109,15 @@ class Population:
     def _one_each(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the first of these rows for each entity, and of those the first for each address.
 
-        An entity has several rows where the source has: somebody with two posts is in the segments of both.
+        An entity has several rows if the source has, for example for a person with two posts. It is in the segments of
+        both.
         """
         one_an_entity = rows[~pd.Series(self.entities[rows]).duplicated().to_numpy()]
         return one_an_entity[~pd.Series(self.addresses[one_an_entity]).duplicated().to_numpy()]
 
 
 def _check(suppressions: Suppressions) -> None:
-    """Refuse a reason or an entity type that would be overlooked, because a contact that is overlooked is pushed."""
+    """Raise `ValueError` for an unknown reason or entity type, which would leave a suppressed contact in."""
     reasons = {*suppressions.entities["reason"], *suppressions.addresses["reason"]}
     unknown = (reasons - set(_SUPPRESSIONS)) | (set(suppressions.entities["entity_type"]) - set(EntityType))
     if unknown:
@@ -121,10 +126,10 @@ def _check(suppressions: Suppressions) -> None:
 
 
 def _order_of_pushing(columns: Mapping[str, pa.StringArray]) -> NDArray[np.uint64]:
-    """Return the rows in order: employees before vendors, whole numbers by value before other ids.
+    """Return the rows in push order: employees before vendors, whole numbers by value before other ids.
 
-    Whole numbers of any length sort by the number of their digits and then as text, once leading zeros are gone.
-    All that is left of the row decides last, so that the order of the source's rows never does.
+    Whole numbers are compared by their number of digits and then as text, without leading zeros. The other columns come
+    last, so the result does not depend on the order of the source's rows.
     """
     ids = columns["entity_id"]
     whole = pc.match_substring_regex(ids, "^[0-9]+$")
@@ -150,7 +155,7 @@ def _folded(attribute: _Coded) -> _Coded:
 
 
 def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
-    """Return a number for each entity, counting up along the sorted rows."""
+    """Return a number for each entity, ascending along the sorted rows."""
     starts = np.zeros(len(columns["entity_id"]), dtype=np.bool_)
     for name in ("entity_type", "entity_id"):
         column: Any = columns[name]
@@ -161,7 +166,7 @@ def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
 def _exclusions(
     columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions
 ) -> NDArray[np.int8]:
-    """Return the exclusion of each contact, written from the last in `PRECEDENCE` to the first, so that this stays."""
+    """Return the exclusion of each contact. Reasons are written in reverse `PRECEDENCE`, so the first one stays."""
     excluded: dict[Exclusion, Flags] = {
         Exclusion(problem.value): _equal(columns["address_problem"], problem.value) for problem in AddressProblem
     }
@@ -179,7 +184,7 @@ def _exclusions(
 def _suppressed(
     columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions, reason: Exclusion
 ) -> Flags:
-    """Return which contacts are suppressed for this reason: the entities, and all who share an address with one."""
+    """Return the contacts suppressed for this reason: entities, and contacts with their addresses."""
     entities = suppressions.entities[suppressions.entities["reason"] == reason.value]
     hashes = suppressions.addresses.loc[suppressions.addresses["reason"] == reason.value, "subscriber_hash"]
     themselves = _among_entities(columns, entities)

@@ -1,6 +1,6 @@
-"""A segment as it is stored, and how its last sync went.
+"""A stored segment and the result of its last sync.
 
-What does not belong here: its members (`members`), a sync's progress (`sync`).
+What does not belong here: its members (`members`), the progress of a sync (`sync`).
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType
 
 
 class SegmentStatus(StrEnum):
-    """How a segment's last sync went."""
+    """The sync status of a segment."""
 
     PENDING = "pending"
     SYNCING = "syncing"
@@ -21,7 +21,7 @@ class SegmentStatus(StrEnum):
 
 
 class OnLeave(StrEnum):
-    """What happens at Mailchimp to a member who left the segment."""
+    """What the pipeline does at Mailchimp with a member who left the segment."""
 
     KEEP = "keep"
     ARCHIVE = "archive"
@@ -29,7 +29,7 @@ class OnLeave(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment as it is stored; times are UTC."""
+    """A stored segment. Times are in UTC."""
 
     id: str
     organisation_id: str
@@ -49,9 +49,9 @@ class Segment:
     last_synced_at: datetime | None = None
     soft_deleted_at: datetime | None = None
     unknown: tuple[str, ...] = ()
-    """What a newer version stored that this version does not know. Such a segment is shown but not synced."""
+    """Values that a newer version stored and this version does not know. Such a segment is shown but not synced."""
 
     @property
     def partition_key(self) -> str:
-        """The segment's partition in Dagster: `organisation/segment-id`."""
+        """The segment's partition key in Dagster: `organisation/segment-id`."""
         return f"{self.organisation_id}/{self.id}"

@@ -1,4 +1,4 @@
-"""The use cases: one module each, called by Dagster, the API and the commands alike.
+"""The use cases, one module each. Dagster, the API and the commands call them.
 
 What does not belong here: HTTP, SQL, Dagster.
 """

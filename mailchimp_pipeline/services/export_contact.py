@@ -1,6 +1,6 @@
-"""Exports the data held about one contact: from our tables, the source and Mailchimp.
+"""Export the data about one contact from the database, the source and Mailchimp.
 
-What does not belong here: erasing it (`erasure`), the queries (`database.contact_data`).
+What does not belong here: erasures (`erasure`), queries (`database.contact_data`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from mailchimp_pipeline.sync import Audience, MemberRef
 
 @dataclass(frozen=True, slots=True)
 class MemberThere:
-    """The contact in an audience: `member` is Mailchimp's own JSON."""
+    """A contact as a member of an audience. `member` is Mailchimp's JSON."""
 
     audience: Audience
     member: Mapping[str, object]
@@ -31,7 +31,7 @@ class MemberThere:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """The data held about a contact, and the errors of the source and of Mailchimp if they could not be read."""
+    """The data about a contact, and the errors of the source and of Mailchimp if they could not be read."""
 
     entity_type: EntityType
     entity_id: str
@@ -44,7 +44,7 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True)
 class ExportContact:
-    """Exports the data held about a contact. `mailchimp` opens an organisation's account."""
+    """Exports the data about a contact. `mailchimp` opens an organisation's account."""
 
     database: Database
     keyring: Keyring
@@ -53,9 +53,9 @@ class ExportContact:
     clock: Clock
 
     def export(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
-        """Return the data held about the contact, and record the export in the audit log.
+        """Return the data about the contact, and record the export in the audit log.
 
-        Raises `UnknownContact` if neither a table nor the source, which was read, has the contact.
+        Raises `UnknownContact` if neither the database nor the source has the contact.
         """
         addresses, source_problem = self._present_addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
@@ -78,7 +78,7 @@ class ExportContact:
     def _present_addresses(
         self, organisation_id: str, contact: tuple[EntityType, str]
     ) -> tuple[Collection[str] | None, PipelineError | None]:
-        """Return the contact's addresses in the source, None without such a contact; and the source's error."""
+        """Return the contact's addresses in the source, None if it has no such contact, and the source's error."""
         try:
             return present_member_ids(self.source(), organisation_id, *contact), None
         except PipelineError as error:
@@ -88,7 +88,7 @@ class ExportContact:
 def _members(
     mailchimp: MailchimpClient, held: Sequence[AudienceMemberRow], addresses: Collection[str]
 ) -> Iterator[MemberThere]:
-    """Yield the contact's members in each audience: by its known addresses, and by the contact ids in our ledger."""
+    """Yield the contact's members in all audiences, found by its addresses and by the ledgers' contact ids."""
     known = {*addresses, *(row.subscriber_hash for row in held)}
     for audience in mailchimp.audiences():
         ours = [row for row in held if row.mailchimp_list_id == audience.id]

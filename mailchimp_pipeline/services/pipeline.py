@@ -1,4 +1,4 @@
-"""What Dagster's assets, checks, schedules and sensors call: syncs of segments, the state of segments and runs."""
+"""The pipeline as Dagster calls it: syncs of segments, and queries about segments, requests and runs."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,10 +38,11 @@ _T = TypeVar("_T")
 
 _ONE_TRY = Retries(budget=10)
 _SHORT = Timeouts(read=30)
-"""For work that delays the segments and that the next run repeats. Repeating a call whose answer was lost is safe."""
+"""Limits of calls before the first segment. They delay the segments, and the next run repeats them."""
 
 _PAUSES_OF_A_TICK = (1.0, 4.0, 15.0)
-"""Seconds between attempts in a tick, which Dagster ends after a minute: each attempt may wait for PostgreSQL, too."""
+"""Seconds between attempts in a sensor's tick, which Dagster ends after a minute. An attempt may itself wait for
+PostgreSQL."""
 
 _log = logger("mailchimp_pipeline.runs")
 
@@ -57,18 +58,18 @@ def open_pipeline(settings: Settings | None = None) -> Generator["Pipeline"]:
 class Pipeline:
     """Syncs segments for Dagster, with the process's resources.
 
-    `before` limits how long Mailchimp may take to answer a call that is made before the first segment.
+    `before` is the timeout of calls to Mailchimp before the first segment.
     """
 
     resources: Resources
     before: Timeouts = _SHORT
 
     def now(self) -> datetime:
-        """Return the time."""
+        """Return the current time in UTC."""
         return utc_now()
 
     def describe(self, relation: str) -> RelationVersion:
-        """Return what a source relation, employee or vendor, holds."""
+        """Return the version of a source relation, `employee` or `vendor`."""
         return self.resources.source.describe(EntityType(relation))
 
     def due_segments(self) -> Sequence[Segment]:
@@ -80,22 +81,22 @@ class Pipeline:
         return self._read(due_partition_keys, _PAUSES_OF_A_TICK)
 
     def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
-        """Return the due segments, created before the moment, without a successful sync since."""
+        """Return the due segments created before `moment` whose last sync failed or was before `moment`."""
         return self._read(lambda session: not_synced_since(session, moment))
 
     def checked_segments(self) -> CheckedSegments:
-        """Return the segments that fail an asset check."""
+        """Return the live segments, with those whose last sync failed an asset check."""
         return self._read(checked_segments)
 
     def open_requests(self) -> Sequence[SyncRequest]:
-        """Return the requests for a sync that have not ended, the oldest first."""
+        """Return the waiting and running requests for live segments, oldest first."""
         return self._records.open_requests()
 
     @contextmanager
     def at_work(self, run_id: str) -> Generator[None]:
-        """Hold the lock that shows that the run's process is alive; take it again after a restart of PostgreSQL.
+        """Hold the run's lock for the block, which shows that its process is alive.
 
-        Raises `TransientError` if another process has it.
+        Taken again after a lost connection. Raises `TransientError` if another process holds the lock.
         """
         with ExitStack() as held:
             lock = partial(keep, self.resources.database, run_lock(run_id), what=f"run {run_id}")
@@ -105,10 +106,10 @@ class Pipeline:
     def sync(
         self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
     ) -> Iterator[SegmentResult]:
-        """Sync the segments with these partition keys; yield each result as soon as it is stored, and end its request.
+        """Sync the segments with these partition keys, and end their requests. Yield each result once it is stored.
 
-        Deleted segments and those of disconnected organisations are skipped. Without `push` only the memberships are
-        stored, and nothing is sent.
+        Deleted segments and segments of disconnected organisations are skipped. Without `push`, memberships are stored
+        and nothing is sent.
         """
         database_retry = DatabaseRetry()
         if push and not request_ids:
@@ -116,7 +117,7 @@ class Pipeline:
         segments = database_retry.do(partial(self._records.segments, keys))
         started = database_retry.do(partial(self._records.start_requests, request_ids, segments, run_id))
         requests = {request.segment_id: request for request in started}
-        # The run's id is bound for the work alone: between two results the caller logs for itself.
+        # The run's id is bound during the sync only, not while the caller handles a result.
         context = copy_context()
         context.run(bind_contextvars, run_id=run_id)
         results = self._results(segments, started, database_retry, push=push)
@@ -155,9 +156,9 @@ class Pipeline:
             return organisations_with_opt_outs(session, self.now())
 
     def propagate(self) -> Iterator[tuple[str, Mapping[str, int], str | None]]:
-        """Pull the audiences of each of these organisations and push its opt-outs.
+        """Pull the audiences of each organisation with outstanding opt-outs, and push its opt-outs.
 
-        Yield organisation, unsubscribed members by audience, and the error if there was one.
+        Yield the organisation, the number of unsubscribed members by audience, and the first error or None.
         """
         for organisation_id in self.organisations_with_opt_outs():
             try:
@@ -175,7 +176,7 @@ class Pipeline:
                 yield organisation_id, done, next(map(str, problems.values()), None)
 
     def _register_webhooks(self) -> None:
-        """Register the webhooks whose registration failed when the organisation connected or created a segment."""
+        """Register the webhooks that could not be registered when the organisation connected or created a segment."""
         if self.resources.settings.public_url is None:
             return
         with self.resources.database.everyone() as session:
@@ -193,13 +194,13 @@ class Pipeline:
         return closing(self.resources.client(organisation_id, retries=_ONE_TRY, timeouts=self.before))
 
     def fail_abandoned(self) -> int:
-        """Put segments into `error` that are `syncing` in no process; return how many there were."""
+        """Set segments to `error` that are `syncing` although no run works on them. Return their number."""
         return self._records.fail_abandoned()
 
     def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
-        """Put the segments that the run left undone into `error`, and fail its requests unless another run serves them.
+        """Set the segments that the run did not finish to `error`, and its requests to failed.
 
-        Return the partition keys of these segments.
+        Requests that another run serves are left out. Return the partition keys of the segments.
         """
         return DatabaseRetry(_PAUSES_OF_A_TICK).do(partial(self._fail_stopped, run, reason))
 
@@ -220,7 +221,7 @@ class Pipeline:
             return is_held(session, run_lock(run_id))
 
     def _read(self, query: Callable[[Session], _T], pauses: Sequence[float] = PAUSES) -> _T:
-        """Return the result of a query over all organisations; retry while the database is away."""
+        """Return the result of a query over all organisations. Retry while PostgreSQL is unavailable."""
 
         def read() -> _T:
             with self.resources.database.everyone() as session:
@@ -234,14 +235,14 @@ class Pipeline:
 
 
 def _side_by_side(task: Callable[[str], None], organisation_ids: Sequence[str]) -> None:
-    """Run the task for organisations, several at once: an account that does not answer delays only itself."""
+    """Run the task for each organisation, in parallel, so a slow account delays only itself."""
     with ThreadPoolExecutor(ORGANISATIONS_AT_ONCE, thread_name_prefix="before") as pool:
         for done in [pool.submit(copy_context().run, task, organisation_id) for organisation_id in organisation_ids]:
             done.result()
 
 
 def _log_result(result: SegmentResult, run_id: str, request_id: str | None) -> None:
-    """Log how a segment's sync ended. Errors hold no personal data."""
+    """Log the result of a segment's sync, which has no personal data."""
     segment = result.segment
     ids = {"organisation_id": segment.organisation_id, "segment_id": segment.id, "run_id": run_id}
     ids |= {"request_id": request_id} if request_id else {}

@@ -1,7 +1,7 @@
-"""Pushes the opt-outs of an organisation to every audience of its account.
+"""Push the opt-outs of an organisation to every audience of its account.
 
-The API pushes to known members at once. A run and the job `mailchimp_opt_outs` pull the audiences first. The tables
-show which opt-outs are outstanding, so none is lost.
+The API pushes to known members immediately. A run and the job `mailchimp_opt_outs` pull the audiences first.
+Outstanding opt-outs are computed from the tables, so none is lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,10 +19,10 @@ from mailchimp_pipeline.sync import Audiences, push_opt_outs
 def propagate_opt_outs(
     organisation_id: str, open_mailchimp: Callable[[], AbstractContextManager[Audiences]], *, records: DatabaseRecords
 ) -> int:
-    """Unsubscribe known members who may not be e-mailed; return their number.
+    """Unsubscribe known members who may not be e-mailed. Return their number.
 
-    Opens Mailchimp only if there are such members. Raises the errors of Mailchimp and of opening it; opt-outs that were
-    not pushed stay outstanding. A failing audience does not stop the others.
+    Opens Mailchimp only if there are such members. A failing audience does not stop the others. Raises the errors of
+    opening Mailchimp and of its calls; opt-outs that were not pushed stay outstanding.
     """
     list_ids = records.audiences_to_unsubscribe(organisation_id)
     if not list_ids:
@@ -42,7 +42,7 @@ def pull_and_propagate(
     records: DatabaseRecords,
     clock: Clock,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
-    """Pull every audience of the account, and unsubscribe in each the members who may not be e-mailed.
+    """Pull every audience of the account, and unsubscribe the members who may not be e-mailed.
 
     Return the number of unsubscribed members and the errors, both by audience. Raises the errors of Mailchimp and of
     opening it. An error of the source, which has the present addresses of contacts, is raised after the push.
@@ -63,7 +63,7 @@ def pull_and_propagate(
 def _take_addresses(
     organisation_id: str, source: Callable[[], Source], records: DatabaseRecords
 ) -> ErasedAmong | PipelineError:
-    """Record the present addresses of contacts who opted out; return the erased contacts, or the source's error."""
+    """Record the present addresses of contacts who opted out. Return the erased contacts, or the source's error."""
     relations = records.suppressed_relations(organisation_id)
     try:
         if relations:
@@ -83,9 +83,9 @@ def push_to_audiences(  # noqa: PLR0913 - each is one thing that a push needs
     is_pulled: bool = True,
     erased: ErasedAmong = NOBODY,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
-    """Push the opt-outs to these audiences; return the number of unsubscribed members and the errors, by audience.
+    """Push the opt-outs to these audiences. Return the number of unsubscribed members and the errors, by audience.
 
-    Members with an address of the `erased` contacts are unsubscribed, too. Raises `TransientError`.
+    Members with an address of the `erased` contacts are unsubscribed too. Raises `TransientError`.
     """
     done: dict[str, int] = {}
     problems: dict[str, PipelineError] = {}

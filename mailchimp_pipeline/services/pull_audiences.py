@@ -1,6 +1,6 @@
-"""Pulls the changes of every audience of an organisation's account, several at once.
+"""Pull the changes of all audiences of an organisation's account, in parallel.
 
-An unsubscription in one audience counts in all of them: so all are pulled before anything is sent to one.
+An unsubscribe in one audience applies to all. So all audiences are pulled before contacts are sent to one.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,12 +16,12 @@ from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
 
 _AUDIENCES_AT_ONCE = 4
-"""Each pull holds a connection to PostgreSQL."""
+"""Number of parallel pulls. Each holds a connection to PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
 class PulledAudience:
-    """An audience, and how many of its members were read."""
+    """An audience, and the number of members that its pull read."""
 
     audience: Audience
     read: int
@@ -36,10 +36,10 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
     with_segments: Collection[str] = (),
     database_retry: DatabaseRetry | None = None,
 ) -> Mapping[str, PulledAudience]:
-    """Pull the changes of every audience of the account, and return them by id.
+    """Pull the changes of every audience of the account. Return the audiences by id.
 
     Also reads the merge fields of the audiences `with_segments`. `database_retry` repeats interrupted pulls. Raises the
-    first error: without the pull of an audience, unsubscriptions in it are unknown.
+    first error, because without all pulls some unsubscribes are unknown.
     """
 
     def pulled(audience: Audience) -> PulledAudience | None:

@@ -1,4 +1,4 @@
-"""Receives the calls of Mailchimp's webhooks. A call is a hint: the member that it names is read, as a pull does.
+"""Process the calls of Mailchimp's webhooks. The members in a call are read from Mailchimp, as in a pull.
 
 What does not belong here: HTTP (`api.webhooks`), the format of a call (`mailchimp.webhook_events`).
 """
@@ -25,10 +25,10 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
     keyring: Keyring,
     clock: Clock,
 ) -> None:
-    """Read the members that the call names, and record them. A repeated or late call changes nothing.
+    """Read the call's members from Mailchimp and record them. A repeated or late call changes nothing.
 
-    A withdrawal of consent is recorded even if the member's status does not show it: after a complaint, or if the
-    member was archived or deleted since. Raises the errors of Mailchimp.
+    The call's withdrawal of consent is recorded even if the member's status does not show it: after a complaint, or if
+    the member was archived or deleted meanwhile. Raises the errors of Mailchimp.
     """
     if not call.members:
         return

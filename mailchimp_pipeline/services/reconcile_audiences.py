@@ -1,6 +1,6 @@
-"""Reads every audience, after an older database was restored, and corrects its ledger.
+"""Read all audiences after the restore of an older database, and correct the ledgers.
 
-It pushes nobody, and asks Mailchimp to change nothing. What does not belong here: restoring (`docs/backup.md`).
+Changes nothing at Mailchimp. What does not belong here: the restore (`docs/backup.md`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +24,11 @@ _LOCK_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class ReconciledAudience:
-    """How an audience's ledger differed from the audience, in members; or why it could not be read.
+    """The differences between a ledger and its audience, in members, or the error of reading the audience.
 
-    `unknown` were there and not known, `changed` had another status than known, `unsubscribed` is of both, `deleted`
-    were known and Mailchimp has deleted them permanently. `opted_out` are the contacts who are not e-mailed for that.
+    `unknown` members were not in the ledger. `changed` members had another status. `unsubscribed` counts unsubscribed
+    members among both. `deleted` members were in the ledger, and Mailchimp has deleted them permanently. `opted_out`
+    counts the contacts who now count as opted out because of that.
     """
 
     organisation_id: str
@@ -42,12 +43,12 @@ class ReconciledAudience:
 
 
 class NotReconciled(PermanentError):
-    """There is nothing to reconcile with, by that name."""
+    """The organisation to reconcile is not connected."""
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """Takes the audience page by page, and counts. `known` has status and ids by hash, as the ledger has them."""
+    """Counts differences, page by page. `known` has the ledger's status and ids by subscriber hash."""
 
     known: Mapping[str, tuple[str | None, MemberRef]]
     unknown: int = 0
@@ -57,7 +58,7 @@ class _Comparison:
     contact_ids: set[str] = field(default_factory=set[str])
 
     def add(self, page: Sequence[MemberState]) -> None:
-        """Take a page. A member that came already is passed over: pages shift while members change."""
+        """Add a page. Repeated members are ignored, because pages shift while members change."""
         for member in page:
             if member.subscriber_hash in self.there:
                 continue
@@ -72,7 +73,7 @@ class _Comparison:
             self.unsubscribed += differs and member.status is MemberStatus.UNSUBSCRIBED
 
     def missing(self) -> list[MemberRef]:
-        """Return the members that were known and are there no more, under no other address either."""
+        """Return the members of the ledger that the audience does not have, under any address."""
         return [
             ref
             for key, (status, ref) in sorted(self.known.items())
@@ -88,9 +89,9 @@ def reconcile_audiences(
     organisation_id: str | None,
     dry_run: bool,
 ) -> Iterator[ReconciledAudience]:
-    """Correct the ledgers of one organisation, or of all that are connected. An account that fails says why.
+    """Correct the ledgers of one organisation, or of all connected ones. Yield a result for each audience.
 
-    Raises `NotReconciled` where the organisation is not connected.
+    If an account fails, the result has the error. Raises `NotReconciled` if the organisation is not connected.
     """
     with database.everyone() as session:
         connected = connected_organisations(session)
@@ -106,7 +107,7 @@ def reconcile_audiences(
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """One organisation's audiences against its ledgers. A dry run writes nothing."""
+    """Compares the audiences of one organisation with its ledgers. A dry run writes nothing."""
 
     database: Database
     keyring: Keyring
@@ -116,7 +117,7 @@ class Reconciliation:
     dry_run: bool = False
 
     def audiences(self) -> Iterator[ReconciledAudience]:
-        """Correct the ledger of one audience after the other; one that cannot be read says why."""
+        """Correct the ledgers, and yield a result for each audience. If an audience fails, the result has the error."""
         with self.database.organisation(self.organisation_id) as session:
             list_ids = audiences_known(session)
         with self.open_mailchimp() as mailchimp:
@@ -137,7 +138,7 @@ class Reconciliation:
                     comparison.add(page)
                     if not self.dry_run:
                         ledger.record_member_states(page)
-            # Members come and go between two pages: each that seems to be missing is asked for by itself.
+            # A member may be missing because pages shifted, so each missing member is read.
             found = {ref.subscriber_hash: mailchimp.member_state(list_id, ref) for ref in comparison.missing()}
             opted_out = 0 if self.dry_run else self._record_missing(ledger, found)
             if not self.dry_run:

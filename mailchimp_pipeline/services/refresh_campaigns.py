@@ -1,6 +1,6 @@
-"""Refreshes the tracked campaigns of all organisations, several organisations at once.
+"""Refresh the tracked campaigns of all organisations, several organisations in parallel.
 
-What does not belong here: SQL (`database.campaigns`), what a refresh changes (`campaigns`).
+What does not belong here: SQL (`database.campaigns`), the rules of a refresh (`campaigns`).
 """
 
 import traceback
@@ -36,9 +36,9 @@ ORGANISATIONS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class CampaignResult:
-    """A campaign after the refresh. `error` says what needs attention, without personal data.
+    """A campaign after the refresh. `error` is a problem for users, without personal data.
 
-    `is_refreshed` is false if Mailchimp could not be asked about it, or PostgreSQL refused the change.
+    `is_refreshed` is false if the call to Mailchimp failed, or if PostgreSQL refused the change.
     """
 
     campaign: Campaign
@@ -48,23 +48,23 @@ class CampaignResult:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationRefresh:
-    """The results of one organisation. With an `error`, none of its campaigns was refreshed."""
+    """The results of one organisation. If there is an `error`, none of its campaigns was refreshed."""
 
     organisation_id: str
     campaigns: tuple[CampaignResult, ...]
     seconds: float = 0.0
     error: str | None = None
     defect: str | None = None
-    """Where in the code an unexpected error was raised: a stack without the error's text, which may quote data."""
+    """The stack of an unexpected error, without the error's text, which may contain personal data."""
 
     @property
     def refreshed(self) -> Sequence[Campaign]:
-        """The campaigns that were refreshed."""
+        """The refreshed campaigns."""
         return [] if self.error else [result.campaign for result in self.campaigns if result.is_refreshed]
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """Errors by Mailchimp's campaign id; the key `*` stands for all campaigns of the organisation."""
+        """Errors by Mailchimp's campaign id. The key `*` stands for all campaigns of the organisation."""
         if self.error:
             return {"*": self.error}
         return {result.campaign.mailchimp_campaign_id: result.error for result in self.campaigns if result.error}
@@ -72,13 +72,13 @@ class OrganisationRefresh:
 
 @contextmanager
 def open_campaigns(settings: Settings | None = None) -> Generator["CampaignRefresh"]:
-    """Yield the refresh of campaigns, and close its resources."""
+    """Yield a `CampaignRefresh`, and close its resources."""
     with open_resources(settings) as resources:
         yield campaign_refresh(resources)
 
 
 def campaign_refresh(resources: Resources, clock: Clock = utc_now) -> "CampaignRefresh":
-    """Return the refresh of campaigns with these resources."""
+    """Return a `CampaignRefresh` with these resources."""
     settle_days = resources.settings.campaign_settle_days
     return CampaignRefresh(resources.database, resources.audiences, clock, settle_days)
 
@@ -87,7 +87,7 @@ def campaign_refresh(resources: Resources, clock: Clock = utc_now) -> "CampaignR
 class CampaignRefresh:
     """Refreshes campaigns. `account` returns an organisation's Mailchimp account, by the organisation's id.
 
-    The figures of a sent campaign change until `settle_days` after it was sent.
+    The figures of a campaign may change until `settle_days` after it was sent.
     """
 
     database: Database
@@ -96,16 +96,19 @@ class CampaignRefresh:
     settle_days: int = 0
 
     def refresh(self) -> Iterator[OrganisationRefresh]:
-        """Refresh the campaigns of connected organisations whose figures may still change; yield as `results` does."""
+        """Refresh the due campaigns of connected organisations.
+
+        Yield each organisation's result once it is complete.
+        """
         since = settling_since(self.clock(), self.settle_days)
         with self.database.everyone() as session:
             due = due_campaigns(session, settling_since=since)
         return self.results(due)
 
     def results(self, due: Iterable[Campaign]) -> Generator[OrganisationRefresh]:
-        """Refresh the campaigns, and yield each organisation's result as soon as it is complete.
+        """Refresh the campaigns. Yield each organisation's result once it is complete.
 
-        Closing the iterator finishes organisations under way and starts no others.
+        Closing the iterator finishes running organisations, and starts no others.
         """
         ordered = sorted(due, key=lambda campaign: (campaign.organisation_id, campaign.id))
         groups = [list(group) for _, group in groupby(ordered, key=lambda campaign: campaign.organisation_id)]
@@ -119,14 +122,14 @@ class CampaignRefresh:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
-        """Return the campaigns' latest figures by our ids, the oldest first; campaigns without figures are left out."""
+        """Return the campaigns' latest figures by id, oldest first. Campaigns without figures are left out."""
         with self.database.everyone() as session:
             return histories(session, [campaign.id for campaign in campaigns], latest=latest)
 
     def write(self, refreshes: Sequence[tuple[Campaign, Refresh]]) -> Mapping[str, CampaignResult]:
-        """Store the refreshes of one organisation in one transaction; return the results by our campaign ids.
+        """Store the refreshes of one organisation in one transaction. Return the results by campaign id.
 
-        A refresh that PostgreSQL refuses does not undo the others. Campaigns that are no longer tracked are left out.
+        A refused refresh does not undo the others. Campaigns that are no longer tracked are left out.
         """
         if not refreshes:
             return {}

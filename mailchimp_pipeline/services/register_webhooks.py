@@ -1,7 +1,7 @@
-"""Has Mailchimp call us when members change: webhooks made when an organisation connects, removed when it leaves.
+"""Register webhooks at Mailchimp when an organisation connects, and remove them when it disconnects.
 
-Best effort: without them an audience is read before each push all the same. What could not be done stands in the
-audit log; webhooks that are missing are made with the next scheduled run. What does not belong here: taking calls.
+A failure is written to the audit log and raises no error, because each push reads the audience anyway. The next
+scheduled run registers missing webhooks. What does not belong here: receiving calls.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -28,20 +28,20 @@ _LOCK_SECONDS = 10
 _NOT_REGISTERED, _REMOVED, _NOT_REMOVED = "webhook.not_registered", "webhook.removed", "webhook.not_removed"
 
 _OF_ONE_AUDIENCE = (NotFound, Rejected, Incomplete)
-"""Failures after which the next audience is still worth a try."""
+"""Failures of one audience. Registration continues with the next."""
 _OF_MAILCHIMP = (*_OF_ONE_AUDIENCE, KeyRefused, MailchimpAway, Redirected)
-"""Failures whose text is for the readers of the audit log; others name hosts."""
+"""Failures whose text is written to the audit log. Texts of other failures name hosts."""
 
 _log = logger("mailchimp_pipeline.webhooks")
 
 
 class OrganisationLeft(PermanentError):
-    """The organisation disconnected while its webhooks were made."""
+    """The organisation disconnected during the registration of its webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """Webhooks (audience, Mailchimp's id) that are forgotten here and still there, and a key that opens the account."""
+    """Webhooks (audience, Mailchimp's id) to remove at Mailchimp, and the API key of their account."""
 
     api_key: ApiKey | None = None
     webhooks: Sequence[tuple[str, str]] = ()
@@ -49,7 +49,7 @@ class Farewell:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Makes and removes the webhooks of one organisation, on behalf of `actor`. None are made without `public_url`.
+    """Registers and removes the webhooks of one organisation for `actor`. Registers none without `public_url`.
 
     `mailchimp` opens the organisation's account.
     """
@@ -63,28 +63,29 @@ class Registration:
     mailchimp: Callable[[], AbstractContextManager[MailchimpClient]]
 
     def register_all(self) -> None:
-        """See to it that each audience in use has exactly one webhook of the organisation, by asking Mailchimp."""
+        """Register missing webhooks and remove surplus ones, so that each audience in use has exactly one."""
         with self._session() as session:
             list_ids = audiences_in_use(session)
         self._register(list_ids)
 
     def register_missing(self) -> None:
-        """Make the webhooks that could not be made before."""
+        """Register the webhooks that are missing."""
         with self._session() as session:
             list_ids = audiences_in_use(session, without_webhook=True)
         self._register(list_ids)
 
     def register(self, list_id: str) -> None:
-        """Make the audience's webhook where there is none as far as we know."""
+        """Register the audience's webhook, unless the database has one that Mailchimp has created."""
         with self._session() as session:
             known = WebhookStore(session, self.keyring).get(list_id)
         if known is None or not known.is_made:
             self._register([list_id])
 
     def take_leave(self, session: OrganisationSession, *, of_all_but: str | None = None) -> Farewell:
-        """Forget the webhooks, in the transaction that ends the connection; `remove` does so at Mailchimp.
+        """Delete the webhooks from the database. Return them for `remove`, which removes them at Mailchimp.
 
-        Where the account is the one to stay with (`of_all_but`), they stay.
+        Called in the transaction that ends the connection. If the organisation stays with the account `of_all_but`,
+        webhooks stay.
         """
         connections = ConnectionStore(session, self.keyring)
         live = connections.live()
@@ -99,7 +100,7 @@ class Registration:
     def remove(
         self, farewell: Farewell, account_of: Callable[[ApiKey], AbstractContextManager[MailchimpClient]]
     ) -> None:
-        """Remove at Mailchimp, in the account of the key, what is forgotten here; what stays there calls in vain."""
+        """Remove the webhooks of `take_leave` at Mailchimp. Calls of a webhook that stays there are ignored."""
         if farewell.api_key is None or not farewell.webhooks:
             return
         list_ids = [list_id for list_id, _ in farewell.webhooks]
@@ -141,16 +142,16 @@ class Registration:
         return as_kept and self._owner(found) == known
 
     def _is_left_over(self, found: WebhookEntry, known: Webhook | None) -> bool:
-        """Tell whether it is a webhook of ours that nobody here takes calls of, or whose secret was lost."""
+        """Return whether the webhook is the organisation's, but unknown to the database or without its secret."""
         if known is not None and found.id == known.mailchimp_webhook_id:
             return True
         owner = self._owner(found)
-        # Another organisation may be connected to the same account.
+        # Another organisation may use the same account.
         is_anothers = owner is not None and owner.organisation_id != self.organisation_id
         return found.url.startswith(self._prefix) and not is_anothers
 
     def _owner(self, found: WebhookEntry) -> Webhook | None:
-        """Return the webhook that we know by the URL."""
+        """Return the database's webhook with this URL, None if there is none."""
         if not found.url.startswith(self._prefix):
             return None
         return webhook_of(self.database, found.url.removeprefix(self._prefix))
@@ -160,7 +161,7 @@ class Registration:
             if ConnectionStore(session, self.keyring).live() is None:
                 raise OrganisationLeft(f"Organisation {self.organisation_id} disconnected meanwhile. Connect it again.")
             token = WebhookStore(session, self.keyring).begin(list_id, at=self.clock())
-        # Mailchimp looks whether the URL answers before it makes the webhook.
+        # Mailchimp checks the URL before it creates the webhook.
         made = mailchimp.add_webhook(list_id, self._prefix + token)
         secret = made.signing_secret.get_secret_value() if made.signing_secret else None
         with self._session() as session:
@@ -171,7 +172,7 @@ class Registration:
 
     @property
     def _prefix(self) -> str:
-        """What all URLs of ours begin with."""
+        """The common start of the URLs of all webhooks of this pipeline."""
         return f"{self.public_url}{PATH}/"
 
     def _session(self) -> AbstractContextManager[OrganisationSession]:
@@ -181,7 +182,10 @@ class Registration:
     def _noted(
         self, action: str, list_ids: Sequence[str], foreseen: tuple[type[PipelineError], ...] = (PipelineError,)
     ) -> Generator[list[str]]:
-        """Note for which audiences the block failed: those that it did not take off what it is given."""
+        """Write a failure of the block to the audit log, for the audiences left in the list.
+
+        The block gets the list, and removes each audience that is done. Only errors in `foreseen` are handled.
+        """
         left = list(list_ids)
         try:
             yield left

@@ -1,4 +1,4 @@
-"""Database, source and Mailchimp clients of a process, built from the settings on first use."""
+"""The database, source and Mailchimp clients of a process, built from the settings on first use."""
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -28,13 +28,13 @@ from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sources import LateSource, open_source
 
 _POOL = 24
-"""Connections to PostgreSQL per process: each push writes from ten threads, for several organisations at once."""
+"""PostgreSQL connections per process. Each push writes from ten threads, for several organisations in parallel."""
 
 _PATIENT = Retries(budget=60)
-"""For work that a later run repeats anyway."""
+"""The retry budget of work that a later run repeats."""
 
 OpenAccount = Callable[[str], AbstractContextManager[MailchimpClient]]
-"""Opens the account of an organisation, by its id."""
+"""Opens the Mailchimp account of an organisation, by the organisation's id."""
 
 
 class NotConnected(PermanentError):
@@ -45,7 +45,7 @@ class NotConnected(PermanentError):
 
 
 class NoSource(PermanentError):
-    """No source of employees and vendors is set."""
+    """The setting for the source of employees and vendors is missing."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -56,7 +56,7 @@ class NoSource(PermanentError):
 
 @contextmanager
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
-    """Yield settings with keys and a database; generate missing keys, start the embedded server if no URL is set.
+    """Yield complete settings: generate missing keys, and start the embedded PostgreSQL if no database URL is set.
 
     Raises `settings.SettingsError` and `embedded.server.EmbeddedDatabaseUnavailable`.
     """
@@ -69,7 +69,7 @@ def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
 
 
 def embedded_settings(settings: Settings, server: EmbeddedServer) -> Settings:
-    """Return complete settings for the embedded server, and migrate its tables to this version."""
+    """Return complete settings for the embedded server, and migrate its tables."""
     complete = local_state(settings)
     migrate(server.database_url)
     urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
@@ -77,7 +77,7 @@ def embedded_settings(settings: Settings, server: EmbeddedServer) -> Settings:
 
 
 class KeyStatusRecorder:
-    """Records on the connection whether Mailchimp accepts its key, unless the key was replaced in the meantime."""
+    """Records on the connection whether Mailchimp accepts its API key, unless the key was replaced meanwhile."""
 
     def __init__(
         self,
@@ -97,16 +97,16 @@ class KeyStatusRecorder:
     def refused(self, error: KeyRefused) -> None:
         """Record that Mailchimp refused the key."""
         self._record(ConnectionStore.mark_key_refused)
-        # A key with read access only is accepted between two refusals: that must not clear the mark.
+        # Mailchimp accepts reads with a read-only key, which must not clear the mark.
         self._is_marked = not isinstance(error, NotPermitted)
 
     def accepted(self) -> None:
-        """Record that Mailchimp accepts a key that it had refused."""
+        """Record that Mailchimp accepts the key again after a refusal."""
         if self._is_marked and self._record(ConnectionStore.clear_key_refused):
             self._is_marked = False
 
     def _record(self, change: Callable[[ConnectionStore, datetime], None]) -> bool:
-        """Record it; return false if the database is not available."""
+        """Record the change. Return False if the database failed."""
         try:
             with self._database.organisation(self._organisation_id) as session:
                 store = ConnectionStore(session, self._keyring)
@@ -129,17 +129,20 @@ class Resources:
 
     @property
     def database_url(self) -> str:
-        """The database's URL, with its password."""
+        """The database URL, with its password."""
         return _database_url(self.settings)
 
     @cached_property
     def keyring(self) -> Keyring:
-        """The keys that encrypt API keys. Raises `database.encryption.KeyringInvalid`."""
+        """The encryption keys. Raises `database.encryption.KeyringInvalid`."""
         return Keyring.parse(self.settings.encryption_keys.get_secret_value())
 
     @cached_property
     def source(self) -> Source:
-        """The HR and vendor relations. Without a usable setting, every read raises `NoSource` or the source's error."""
+        """The source of employees and vendors.
+
+        Without a valid setting, every read raises `NoSource` or the source's error.
+        """
         return LateSource(self._opened_source)
 
     def _opened_source(self) -> Source:
@@ -148,7 +151,7 @@ class Resources:
         return open_source(self.settings.source.get_secret_value(), self.settings.employees, self.settings.vendors)
 
     def audiences(self, organisation_id: str) -> MailchimpClient:
-        """Return the organisation's shared client. Raises as `client` does."""
+        """Return the organisation's shared client. Raises the errors of `client`."""
         with self._lock:
             if organisation_id not in self._clients:
                 self._clients[organisation_id] = self.client(organisation_id)
@@ -159,7 +162,7 @@ class Resources:
     ) -> MailchimpClient:
         """Return a client of the organisation's account. The caller closes it.
 
-        Raises `NotConnected`, `database.encryption.SecretUnreadable`.
+        Raises `NotConnected` and `database.encryption.SecretUnreadable`.
         """
         with self.database.organisation(organisation_id) as session:
             store = ConnectionStore(session, self.keyring)
@@ -178,24 +181,24 @@ class Resources:
         )
 
     def key_status_recorder(self, connection: Connection, api_key: ApiKey) -> KeyStatusRecorder:
-        """Return the recorder of whether Mailchimp accepts the connection's key."""
+        """Return the recorder of the API key's status."""
         return KeyStatusRecorder(self.database, self.keyring, connection, api_key, utc_now)
 
     def slots(self, account_id: str) -> DatabaseConnectionSlots:
-        """Return the account's connection slots, counted over all processes."""
-        # Two objects for one account would together take more connections than Mailchimp allows.
+        """Return the account's connection slots, shared by all processes."""
+        # Two objects for one account would use more connections than Mailchimp allows.
         with self._lock:
             if account_id not in self._slots:
                 self._slots[account_id] = DatabaseConnectionSlots(self.database, account_id)
             return self._slots[account_id]
 
     def erasures(self, mailchimp: OpenAccount | None = None, *, clock: Clock = utc_now) -> Erasures:
-        """Return the erasures; `mailchimp` opens an organisation's account, by default with a retry budget of 60 s."""
+        """Return the erasures. `mailchimp` opens an organisation's account, by default with a retry budget of 60 s."""
         records = DatabaseErasures(self.database, self.keyring, clock)
         return Erasures(records, lambda: self.source, mailchimp or self._patient_client, clock)
 
     def export_contact(self, mailchimp: OpenAccount | None = None) -> ExportContact:
-        """Return the export of a contact's data; `mailchimp` as for `erasures`."""
+        """Return the export of contacts' data. `mailchimp` is as for `erasures`."""
         return ExportContact(
             self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now
         )
@@ -208,7 +211,7 @@ class Resources:
         *,
         clock: Clock = utc_now,
     ) -> Registration:
-        """Return the registration of the organisation's webhooks; `mailchimp` opens its account."""
+        """Return the registration of the organisation's webhooks. `mailchimp` opens its account."""
         return Registration(
             organisation_id=organisation_id,
             actor=actor,
@@ -223,14 +226,14 @@ class Resources:
         return self.client(organisation_id, retries=_PATIENT)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all Mailchimp clients and connection slots."""
         for each in (*self._clients.values(), *self._slots.values()):
             each.close()
 
 
 @contextmanager
 def open_resources(settings: Settings | None = None, *, time_limits: TimeLimits | None = None) -> Generator[Resources]:
-    """Yield the resources for complete settings, and close them."""
+    """Yield the resources for completed settings, and close them."""
     with ExitStack() as stack:
         complete = stack.enter_context(complete_settings(settings))
         database = Database(_database_url(complete), pool_size=_POOL, time_limits=time_limits)

@@ -1,4 +1,4 @@
-"""A Dagster run that stopped before its end. Loads neither pandas nor SQLAlchemy: sensors build one in a tick."""
+"""A Dagster run that stopped early. This module imports neither pandas nor SQLAlchemy, because sensors use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class StoppedRun:
-    """A run that stopped before its end: the partition keys of its segments, and the requests that it served."""
+    """A run that stopped early. `keys` are its segments' partition keys, `request_ids` the requests that it served."""
 
     id: str
     keys: Sequence[str]

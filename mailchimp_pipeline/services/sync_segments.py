@@ -1,6 +1,6 @@
-"""Syncs segments: organisations side by side, the segments of one after the other.
+"""Sync segments: organisations in parallel, each organisation's segments one after the other.
 
-For each organisation the changes of every audience are pulled first, then opt-outs are pushed, then the segments.
+For each organisation, all audiences are pulled first, then opt-outs are pushed, then segments are synced.
 """
 
 import traceback
@@ -39,7 +39,7 @@ ORGANISATIONS_AT_ONCE = 8
 
 
 class SourceIsEmpty(PermanentError):
-    """A relation holds nobody of an organisation that had members from it before."""
+    """The source has no contacts for a segment that had members."""
 
     def __init__(self, segment: Segment) -> None:
         relations = " and ".join(f"{kind.value}s" for kind in segment.segment_type.entity_types)
@@ -51,7 +51,7 @@ class SourceIsEmpty(PermanentError):
 
 
 class ConsentViolated(PermanentError):
-    """The members of a segment hold somebody who must not be pushed."""
+    """A segment has members who may not be e-mailed."""
 
     def __init__(self, segment: Segment, violations: int) -> None:
         super().__init__(
@@ -69,7 +69,10 @@ class _Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """An organisation before its segments: its contacts, and why relations could not be read; its audiences, by id."""
+    """The data of an organisation for its segments: contacts, suppressions and pulled audiences by id.
+
+    `unread` has the errors of relations that could not be read.
+    """
 
     population: Population
     suppressions: Suppressions
@@ -78,15 +81,18 @@ class _Prepared:
     audiences: Mapping[str, PulledAudience]
     unsubscribed: Mapping[str, int]
     problems: Mapping[str, PipelineError]
-    """What keeps an audience from being synced: members who opted out are e-mailed there still."""
+    """The errors of pushing opt-outs, by audience. These audiences are not synced."""
 
     def of(self, segment: Segment, *, departures_confirmed: bool) -> "Membership | _Failed":
-        """Return the segment's membership, or why one of its relations could not be read."""
+        """Return the segment's membership, or the error of a relation that could not be read.
+
+        Raises `SourceIsEmpty`.
+        """
         kinds = segment.segment_type.entity_types
         for kind in kinds:
             if failed := self.unread.get(kind):
                 return failed
-        # Nobody left at all is a source that is broken far more often than an organisation that closed.
+        # A source without any contact is far more often broken than right.
         if segment.member_count and not departures_confirmed and not self.population.holds(kinds):
             raise SourceIsEmpty(segment)
         return self.population.membership(segment.segment_type, segment.filter_criteria)
@@ -94,10 +100,10 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class SegmentSync:
-    """Syncs segments. `audiences` gives an organisation's account at Mailchimp, by its id.
+    """Syncs segments. `audiences` returns an organisation's Mailchimp account, by the organisation's id.
 
-    In the segments with the ids `departures_confirmed` a person confirmed that many members leave. Without `push`
-    only the memberships are made.
+    `departures_confirmed` has the ids of segments that any number of members may leave. Without `push`, only
+    memberships are stored.
     """
 
     source: Source
@@ -110,10 +116,10 @@ class SegmentSync:
     database_retry: DatabaseRetry = field(default_factory=DatabaseRetry)
 
     def results(self, segments: Iterable[Segment]) -> Iterator[SegmentResult]:
-        """Do the segments, and yield each one's result as soon as it is there.
+        """Sync the segments. Yield each result once it is complete.
 
-        Stopping the iteration stops the work: batches under way are finished and written down, no more are sent,
-        and segments that nothing was begun with are left as they are.
+        Closing the iterator stops the work: running batches are finished and recorded, no others are sent, and segments
+        that have not begun stay as they are.
         """
         ordered = sorted(segments, key=lambda segment: (segment.organisation_id, segment.mailchimp_list_id, segment.id))
         finished: SimpleQueue[SegmentResult] = SimpleQueue()
@@ -136,7 +142,7 @@ class SegmentSync:
                     with bound_contextvars(segment_id=undone[0].id):
                         finish(self._result(undone[0], prepared))
                     undone.popleft()
-        except BaseException as error:  # the reader of these results would wait for ever
+        except BaseException as error:  # the reader of the results would wait forever
             for segment in undone:
                 finish(SegmentResult(segment, error=f"The run ended with {type(error).__name__}."))
             raise
@@ -145,7 +151,7 @@ class SegmentSync:
         """Pull every audience of the account, read the contacts, and push the opt-outs."""
         organisation_id, begun = segments[0].organisation_id, self.clock()
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
-        # A contact who opted out suppresses the address that it has by now: the source alone knows which that is.
+        # Only the source has the present address of a contact who opted out.
         suppressed = self.records.suppressed_relations(organisation_id)
         with ThreadPoolExecutor(1, thread_name_prefix="pull") as pool:
             pulling = pool.submit(copy_context().run, self._pull, segments) if self.push else None
@@ -154,12 +160,12 @@ class SegmentSync:
                 for kind in sorted(suppressed.union(kinds))
             }
             audiences = pulling.result() if pulling else dict[str, PulledAudience]()
-        # What was read may be about contacts of relations that nobody asked for before.
+        # The pull may have recorded opt-outs of contacts in other relations.
         more = self.records.suppressed_relations(organisation_id) - read.keys()
         read |= {kind: _guarded(partial(read_contacts, self.source, organisation_id, [kind])) for kind in sorted(more)}
         suppressed |= more
         unread = {kind: failed for kind, failed in read.items() if isinstance(failed, _Failed)}
-        # Where such a relation cannot be read nobody is sent: anybody may have such an address.
+        # Without such a relation, some suppressed addresses are unknown, so no segment is synced.
         for kind in sorted(suppressed & unread.keys()):
             return unread[kind]
         if unread.keys() >= set(kinds):
@@ -226,7 +232,7 @@ class SegmentSync:
         with self.records.hold_audience(organisation_id, list_id) as hold, counted_retries() as retried:
             self.records.mark_syncing(segment)
             counts = self._replaced(segment, membership, prepared)
-            del membership  # it is stored: a push needs no memory for it
+            del membership  # the membership is stored, so its memory can be freed
             report = self._push_segment(segment, pulled.audience, hold, prepared.erased)
             is_rejected = report.rejected_share > MOST_REJECTED
             result = SegmentResult(
@@ -245,11 +251,11 @@ class SegmentSync:
         return result
 
     def _missing(self, segment: Segment) -> PulledAudience:
-        """Raise why the account does not list the audience; one that came a moment ago has nobody to pull."""
+        """Return the audience if it was created after the pull, else raise Mailchimp's error for it."""
         return PulledAudience(self.audiences(segment.organisation_id).audience(segment.mailchimp_list_id), 0)
 
     def _replaced(self, segment: Segment, membership: Membership, prepared: _Prepared) -> MembershipCounts:
-        """Store who is in the segment. Raises `ConsentViolated` where it holds somebody who may not be e-mailed."""
+        """Replace the segment's members. Raises `ConsentViolated` if one of them may not be e-mailed."""
         confirmed = segment.id in self.departures_confirmed
         counts = self.records.replace_members(
             segment, membership, prepared.suppressions, prepared.erased, departures_confirmed=confirmed
@@ -273,12 +279,12 @@ class SegmentSync:
         )
 
     def _persistently(self, step: Callable[[], _T]) -> _T | _Failed:
-        """Do a step, again where it is cut off; what it raises then becomes a value."""
+        """Run a step, with retries while PostgreSQL is unavailable. Return its result or its error as a value."""
         return _guarded(partial(self.database_retry.do, step))
 
 
 def _guarded(step: Callable[[], _T]) -> _T | _Failed:
-    """Do a step; what it raises becomes a value, so that one segment's failure stays its own."""
+    """Run a step. Return its result or its error as a value, so that one segment's error does not stop the others."""
     try:
         return step()
     except ConsentViolated as error:

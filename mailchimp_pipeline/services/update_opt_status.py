@@ -1,4 +1,4 @@
-"""Records what a contact states to the organisation about e-mail: an opt-in or an opt-out.
+"""Record a contact's opt-in or opt-out.
 
 What does not belong here: pushing it to Mailchimp (`propagate_opt_outs`).
 """
@@ -28,7 +28,7 @@ _log = logger("mailchimp_pipeline.services")
 
 @dataclass(frozen=True, slots=True)
 class UpdateOptStatus:
-    """Records opt-ins and opt-outs. `source` may raise where none is set."""
+    """Records opt-ins and opt-outs. `source` may raise an error if no source is configured."""
 
     database: Database
     keyring: Keyring
@@ -38,14 +38,14 @@ class UpdateOptStatus:
     def record(
         self, organisation_id: str, contact: Contact, *, opted_in: bool, consent_source: str, by: str
     ) -> Preference:
-        """Record the contact's statement, and return its preference.
+        """Record the contact's statement. Return the contact's preference.
 
-        It counts for the contact, and for the address that the contact has in the source now. An opt-in ends the
-        contact's own erasures. Raises `UnknownContact` where neither the source nor a table knows the contact.
+        The statement applies to the contact and to its present address in the source. An opt-in lifts the contact's own
+        erasures. Raises `UnknownContact` if neither the source nor the database has the contact.
         """
         addresses = self._addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
-            # Before the erased are looked up: who records what Mailchimp says takes both locks in this order.
+            # The consent lock comes before the lock of erased contacts, as everywhere.
             lock_for_transaction(session, consent_lock(organisation_id))
             erased = ErasedContacts(session, self.keyring)
             if addresses is None and not is_known(session, contact) and not erased.holds(contact):
@@ -72,9 +72,9 @@ class UpdateOptStatus:
         return preference
 
     def _addresses(self, organisation_id: str, contact: Contact) -> Collection[str] | None:
-        """Return the contact's addresses in the source as subscriber hashes, None where it has no such contact.
+        """Return the contact's addresses in the source as subscriber hashes, None if it does not have the contact.
 
-        Empty where the source cannot be read: the statement is recorded all the same.
+        Empty if the source cannot be read: the statement is recorded anyway.
         """
         try:
             return present_addresses(self.source(), organisation_id, *contact)

@@ -1,7 +1,7 @@
-"""Adapters that read the HR and vendor relations: from files in a directory, or by SQL.
+"""Sources of employees and vendors: files in a directory, or a database.
 
-Another kind of source is one more module with a class that meets `contacts.Source`, and a line in `open_source`.
-What does not belong here: what the rows mean (`contacts`).
+A new kind of source is a module with a class that implements `contacts.Source`, and a line in `open_source`. What does
+not belong here: the meaning of rows (`contacts`).
 """
 
 from pathlib import Path
@@ -25,10 +25,10 @@ __all__ = [
 
 
 def open_source(location: str, employees: str | None = None, vendors: str | None = None) -> Source:
-    """Return the source at a location: an SQLAlchemy URL, or the path of a directory of CSV or Parquet files.
+    """Return the source at a location: an SQLAlchemy URL, or the path of a directory with CSV or Parquet files.
 
-    `employees` and `vendors` name a table or hold a query, for SQL only; left out, the tables of these names.
-    Nothing is connected to or read before it is asked for.
+    `employees` and `vendors` are table names or queries, for SQL only. Their defaults are the tables of these names.
+    The source is not read or connected to yet. Raises `UnreadableSourceError` for an invalid location.
     """
     if "://" in location:
         return SqlSource.at(location, employees=employees or "employees", vendors=vendors or "vendors")

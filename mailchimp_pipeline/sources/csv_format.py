@@ -1,7 +1,7 @@
-"""CSV as columns of text, strictly: what is not well-formed is an error that names the line, never a row less.
+"""Read CSV as text columns. A malformed line is an error that names the line, never a missing row.
 
-A file is read in blocks, so that picking a few rows takes no more memory than a block.
-What does not belong here: which file is read, and when (`files`).
+A file is read in blocks, so that selecting a few rows takes little memory. What does not belong here: which file is
+read, and when (`files`).
 """
 
 import csv
@@ -32,10 +32,11 @@ _LONGEST_FIELD = _BLOCK
 
 
 def read_csv(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:
-    """Return those of `RELATION_COLUMNS` there are, every value as it is written; `path` is for messages.
+    """Return the available `RELATION_COLUMNS` with unchanged values. `path` is for error messages.
 
-    UTF-8, with or without a byte-order mark; separated by commas; the first line names the columns.
-    With `keep`, only the contact's rows are returned, and no more than some blocks of the file are held.
+    The file is in UTF-8, with or without a byte-order mark, separated by commas, and its first line has the column
+    names. With `keep`, only the contact's rows are returned, and only a few blocks are in memory. Raises
+    `UnreadableSourceError`.
     """
     _require_quotes_in_place(open_file, path)
     header = _header(open_file, path)
@@ -50,16 +51,16 @@ def read_csv(open_file: Opener, path: Path, keep: ContactFilter | None = None) -
 
 
 def _require_quotes_in_place(open_file: Opener, path: Path) -> None:
-    """Raise an error if a field does not begin or end where its quotes do.
+    """Raise `UnreadableSourceError` if a quote is not at the start or end of a field.
 
-    Arrow takes a quote that is never closed for one long field, and swallows the rows in it.
+    Otherwise Arrow would read the rows after an unclosed quote as one long field.
     """
     start, opened = 0, -1
     for piece in _pieces(open_file):
         if b'"' in piece:
             text = np.frombuffer(piece, dtype=np.uint8)
             quotes = np.flatnonzero(text == _QUOTE)
-            # Each opens or closes in turn; a doubled one within a field closes it and opens it again at once.
+            # Quotes alternate between opening and closing. A doubled quote inside a field closes and opens it.
             within = int(opened >= 0)
             opening, closing = quotes[within::2], quotes[1 - within :: 2]
             before = np.where(opening > 0, text[opening - 1], _COMMA)
@@ -74,7 +75,7 @@ def _require_quotes_in_place(open_file: Opener, path: Path) -> None:
 
 
 def _pieces(open_file: Opener) -> Iterator[bytes]:
-    """Yield the file in pieces of about a block that end where a line does, without the byte-order mark."""
+    """Yield the file in pieces of about a block, each with complete lines, without the byte-order mark."""
     with open_file() as file:
         piece = file.read(_BLOCK).removeprefix(_BYTE_ORDER_MARK) + file.readline()
         while piece:
@@ -83,7 +84,7 @@ def _pieces(open_file: Opener) -> Iterator[bytes]:
 
 
 def _misplaced_quote(open_file: Opener, path: Path, position: int) -> UnreadableSourceError:
-    """Return the error that names the line of a quote; `position` is that in the bytes of `_pieces`."""
+    """Return the error for a misplaced quote. `position` is its byte position in the output of `_pieces`."""
     line = b"".join(_pieces(open_file)).count(b"\n", 0, position) + 1
     return UnreadableSourceError(
         f"{path.name}, line {line}, has a quote within a field, or one that is never closed. "
@@ -94,7 +95,7 @@ def _misplaced_quote(open_file: Opener, path: Path, position: int) -> Unreadable
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The names of all columns, how many lines they take up, and whether anything follows them."""
+    """The names of all columns, the number of lines of the header, and whether lines follow it."""
 
     names: list[str]
     lines: int
@@ -102,7 +103,7 @@ class _Header:
 
     @property
     def included(self) -> list[str]:
-        """The names of the columns that are read."""
+        """The names of the columns to read."""
         return [name for name in self.names if name in RELATION_COLUMNS]
 
 
@@ -125,7 +126,7 @@ def _header(open_file: Opener, path: Path) -> _Header:
 
 
 def _batches(open_file: Opener, header: _Header) -> Iterator[Columns]:
-    """Yield an empty batch, which has the columns, and then the rows of each block."""
+    """Yield an empty batch with the columns, and then the rows of each block."""
     yield {name: pa.array([], pa.string()) for name in header.included}
     if not header.is_followed:  # Arrow does not skip a header that has no line break
         return
@@ -143,7 +144,7 @@ def _batches(open_file: Opener, header: _Header) -> Iterator[Columns]:
 
 
 def _malformed(open_file: Opener, path: Path) -> UnreadableSourceError:
-    """Return the error that names the first line that is wrong, found by reading once more, slowly."""
+    """Return the error for the first malformed line, found by reading the file again."""
     with open_file() as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -168,7 +169,7 @@ def _malformed(open_file: Opener, path: Path) -> UnreadableSourceError:
 
 
 class _Rows(Iterator[list[str]]):
-    """What `csv.reader` returns, which has no public type."""
+    """The return type of `csv.reader`, which is not public."""
 
     line_num: int
 

@@ -1,19 +1,19 @@
-"""What can go wrong with a source.
+"""The errors of sources.
 
-Interrupted: SourceAwayError, SourceChangedError. PermanentError: UnreadableSourceError.
-None of them carries what a driver or a parser said, for that may quote a row, and none is raised from it.
+`SourceAwayError` and `SourceChangedError` are `Interrupted`, `UnreadableSourceError` is a `PermanentError`. Their texts
+and causes do not contain messages of drivers or parsers, which may quote rows.
 """
 
 from mailchimp_pipeline.errors import Interrupted, PermanentError
 
 
 class SourceAwayError(Interrupted):
-    """The source's database does not answer, or stopped answering."""
+    """The source's database does not answer."""
 
 
 class SourceChangedError(Interrupted):
-    """A file was rewritten while it was read, or is being written."""
+    """A file changed while it was read, or is being written."""
 
 
 class UnreadableSourceError(PermanentError):
-    """A source, or a relation of it, is not there or cannot be read as it is."""
+    """A source or relation does not exist or cannot be read."""

@@ -1,6 +1,6 @@
-"""A directory of files as a source: one CSV or Parquet file a relation, read once for all organisations.
+"""A source of files: a CSV or Parquet file for each relation, read once for all organisations.
 
-What does not belong here: the formats themselves (`csv_format`, `parquet_format`).
+What does not belong here: file formats (`csv_format`, `parquet_format`).
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _FORMATS = {".csv": read_csv, ".parquet": read_parquet}
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What of a file changes when it is rewritten, replaced by another included."""
+    """The properties of a file that change when it is rewritten or replaced."""
 
     modified_ns: int
     size: int
@@ -43,9 +43,9 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """For how many seconds nobody may have written to a file that is read, and how long that is waited for.
+    """How long a file must be unchanged before it is read, and the maximum wait for it, in seconds.
 
-    Half a file whose writer is slow looks like a whole one: nothing else tells the two apart.
+    Without the wait, a file that is still being written would look complete.
     """
 
     seconds: float = 3.0
@@ -54,14 +54,17 @@ class Quiet:
     sleep: Callable[[float], None] = time.sleep
 
     def lacks(self, stamp: Stamp) -> float:
-        """Return how many seconds the file must still be watched. Of a time that is yet to come, no clock says it."""
+        """Return the seconds to wait until the file has been unchanged long enough.
+
+        A future time of change counts as now.
+        """
         age = self.now() - stamp.modified_ns / 1e9
         return self.seconds if age < 0 else max(0.0, self.seconds - age)
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """A file as it was read: the columns by name, and the digest of its bytes."""
+    """The content of a file: columns by name, and the digest of its bytes."""
 
     stamp: Stamp
     columns: Columns
@@ -69,7 +72,7 @@ class _Content:
 
 
 class FileSource:
-    """The relations as `employees.csv` or `employees.parquet`, and `vendors` likewise, in one directory."""
+    """The source with `employees.csv` or `employees.parquet`, and the same for `vendors`, in one directory."""
 
     def __init__(self, directory: Path, stamp: Callable[[Path], Stamp] = Stamp.of, quiet: Quiet | None = None) -> None:
         self._directory = directory
@@ -79,13 +82,16 @@ class FileSource:
         self._reading = Lock()
 
     def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
-        """Return the organisation's rows of the relation's file."""
+        """Return the organisation's rows in the relation's file."""
         columns = self._content(relation).columns
         rows = pc.equal(columns["organisation_id"], normalised(organisation_id))
         return text_frame({name: pc.filter(column, rows) for name, column in columns.items()})
 
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
-        """Return the contact's rows. The file is read through for them, and not kept, unless it was read before."""
+        """Return the contact's rows.
+
+        The file is read for them, and not kept, unless its content is in memory already.
+        """
         path, keep = self._path(relation), ContactFilter(relation, organisation_id, entity_id)
         with _read_from(path, path.name):
             known = self._contents.get(path)
@@ -95,7 +101,7 @@ class FileSource:
                 return text_frame(_parsed(path, keep))
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return the number of rows in the relation's file, and the digest of its bytes."""
+        """Return the number of rows of the relation's file, and the digest of its bytes."""
         return self._content(relation).version
 
     def _content(self, relation: EntityType) -> _Content:
@@ -107,7 +113,7 @@ class FileSource:
             return known
 
     def _path(self, relation: EntityType) -> Path:
-        """Return the relation's one file."""
+        """Return the relation's file. Raises `UnreadableSourceError` if there is none, or more than one."""
         wanted = [self._directory / f"{relation.relation}{suffix}" for suffix in _FORMATS]
         with _read_from(self._directory, "The source's directory"):
             found = [path for path in wanted if _is_file(path)]
@@ -137,7 +143,7 @@ class FileSource:
 
     @contextmanager
     def _undisturbed(self, path: Path) -> Generator[Stamp]:
-        """Yield the file's stamp for reading it. Raises `SourceChangedError` if the file is another one afterwards."""
+        """Yield the file's stamp for reading it. Raises `SourceChangedError` if the file has changed afterwards."""
         before = self._settled(path)
         try:
             yield before
@@ -149,7 +155,7 @@ class FileSource:
             raise _rewritten(path)
 
     def _settled(self, path: Path) -> Stamp:
-        """Return the file's stamp once nobody has written to it for a while."""
+        """Return the file's stamp once the file has been unchanged long enough. Raises `SourceChangedError`."""
         stamp, watched = self._stamp(path), 0.0
         lacking = self._quiet.lacks(stamp)
         while lacking:
@@ -168,7 +174,7 @@ def _parsed(path: Path, keep: ContactFilter | None = None) -> Columns:
 
 @contextmanager
 def _read_from(path: Path, what: str) -> Generator[None]:
-    """Name the file or directory that the system does not let us read, or that vanished."""
+    """Turn an `OSError` of the block into `UnreadableSourceError`."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""What the formats of files share: how a file is handed to them, and the filter for the rows of one contact.
+"""Types shared by the file formats, and the filter for the rows of one contact.
 
-What does not belong here: the formats themselves (`csv_format`, `parquet_format`).
+What does not belong here: the formats (`csv_format`, `parquet_format`).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Columns = Mapping[str, pa.StringArray]
 """Columns of equal length, by their names in `RELATION_COLUMNS`."""
 
 Opener = Callable[[], BinaryIO]
-"""Opens the file for reading, each time anew."""
+"""Opens the file for reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ContactFilter:
     COLUMNS = ("organisation_id", "id")
 
     def mask(self, columns: Columns) -> pa.BooleanArray:
-        """Return which rows are the contact's. Raises `MissingColumnError`."""
+        """Return which rows belong to the contact. Raises `MissingColumnError`."""
         for name in self.COLUMNS:
             if name not in columns:
                 raise MissingColumnError(self.relation.relation, name)

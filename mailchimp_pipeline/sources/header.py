@@ -1,6 +1,6 @@
-"""The names of columns in files and databases, as the relations call them.
+"""Column names of files and databases, converted to those of the relations.
 
-What does not belong here: which of them are needed (`contacts`).
+What does not belong here: which columns are required (`contacts`).
 """
 
 from collections import Counter
@@ -12,12 +12,15 @@ from mailchimp_pipeline.sources.errors import UnreadableSourceError
 
 
 def column_name(name: str) -> str:
-    """Return the form in which the names of columns are compared: normalised, in lower case."""
+    """Return the column name in the form for comparisons: normalised, in lower case."""
     return normalised(name).lower()
 
 
 def column_names(header: Sequence[str], path: Path) -> list[str]:
-    """Return each `column_name`; none at all, or one of ours twice, is an error."""
+    """Return the `column_name` of each column.
+
+    Raises `UnreadableSourceError` for an empty header or a repeated column of `RELATION_COLUMNS`.
+    """
     if not header:
         raise UnreadableSourceError(
             f"{path.name} is empty. Write at least a line with the names of the columns.", place=str(path)

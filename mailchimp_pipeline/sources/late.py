@@ -1,6 +1,6 @@
-"""A source that is opened when it is read: a wrong setting fails each read, not the start.
+"""A source that is opened at the first read, so that a wrong setting fails reads and not the start.
 
-What does not belong here: which source it is (`open_source`).
+What does not belong here: choosing the source (`open_source`).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,10 @@ from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
 
 
 class LateSource:
-    """The source that `open_it` opens on first use. While opening fails, every read raises its error."""
+    """The source that `open_it` returns. It is opened at the first read.
+
+    An error of `open_it` is raised by every read.
+    """
 
     def __init__(self, open_it: Callable[[], Source]) -> None:
         self._open = open_it
@@ -22,11 +25,11 @@ class LateSource:
         return self._source.read(relation, organisation_id)
 
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
-        """Return the rows of one contact."""
+        """Return the rows of one contact, as the source's `find` does."""
         return self._source.find(relation, organisation_id, entity_id)
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return how many rows the relation has, and which version it is."""
+        """Return the number of rows and the version of the relation."""
         return self._source.describe(relation)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Parquet as columns of text.
+"""Read Parquet as text columns.
 
 What does not belong here: which file is read, and when (`files`).
 """
@@ -18,10 +18,10 @@ from mailchimp_pipeline.sources.header import column_names
 
 
 def read_parquet(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:
-    """Return those of `RELATION_COLUMNS` there are, as text; `path` is for messages.
+    """Return the available `RELATION_COLUMNS` as text. `path` is for error messages.
 
-    With `keep`, only the contact's rows are returned, and the columns are read one after the other. Statistics of
-    row groups do not help: the file may write an id in another form than the one that is asked for.
+    With `keep`, only the contact's rows are returned, and columns are read one after the other. Row-group statistics
+    are not used, because the file may have another form of the id. Raises `UnreadableSourceError`.
     """
     with open_file() as opened:
         try:
@@ -60,9 +60,9 @@ def _as_text(column: Any, name: str, path: Path) -> pa.StringArray:  # noqa: ANN
 
 
 def _as_whole_numbers(column: Any) -> Any:  # noqa: ANN401  # Arrow of any type
-    """Return numbers without the fraction they have by their type alone, where all are whole: ids, and 7 is not 7.0.
+    """Return a column of whole numbers without fractions (7 instead of 7.0), for ids. Other columns stay the same.
 
-    pandas has floats where one is missing, databases have decimals.
+    pandas uses floats for columns with missing values, and databases use decimals.
     """
     if pa.types.is_decimal(column.type):
         numbers, whole = column, pa.decimal256(76, 0)

@@ -1,6 +1,6 @@
-"""A database as a source: a table or a query a relation, the organisation's rows alone, and only our columns.
+"""A source in a database: a table or query for each relation. Only the organisation's rows and known columns are read.
 
-What does not belong here: how rows travel (`sql_copy` from PostgreSQL, `sql_select` from any other).
+What does not belong here: transferring rows (`sql_copy` for PostgreSQL, `sql_select` for others).
 """
 
 from collections.abc import Generator, Mapping
@@ -22,9 +22,9 @@ from mailchimp_pipeline.sources.sql_select import SelectTransport
 
 _CONNECT_SECONDS = 10
 _STATEMENT_MINUTES = 15
-"""A million people take seconds: what takes longer than this waits for a lock, or will not end."""
+"""The time limit of a statement. Reading a million contacts takes seconds."""
 
-# COPY hands over the server's bytes as they are: in UTF-8 whatever the database is kept in, as Arrow wants it.
+# COPY returns the server's bytes, and Arrow expects UTF-8.
 _POSTGRES_ARGUMENTS = {
     "client_encoding": "utf8",
     "keepalives_idle": 30,
@@ -34,35 +34,41 @@ _POSTGRES_ARGUMENTS = {
 _LIMITED = sa.text(
     "select set_config('statement_timeout', :limit, true) where current_setting('statement_timeout') = '0'"
 )
-"""A limit for the transaction, unless the database or role has its own."""
+"""Sets the transaction's time limit, unless the database or role has its own."""
 
 _CANCELLED = "57014"
-"""SQLSTATE of a statement that reached its limit of time, or that somebody cancelled."""
+"""SQLSTATE of a statement that reached its time limit or was cancelled."""
 
 _LASTING_STATES = ("22", "28", "2F", "3D", "3F", "42", "0A")
-"""Classes of SQLSTATE that stay until somebody changes something: data, log-in, names, permissions, syntax."""
+"""Classes of SQLSTATE that need a person: data, log-in, names, permissions, syntax."""
 
 
 class SqlTransport(Protocol):
-    """How rows of one kind of database become a frame."""
+    """Transfers rows of one kind of database into a frame."""
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
-        """Return the organisation's rows, the relation's columns as `ARROW_STRING`."""
+        """Return the organisation's rows, with the relation's columns as `ARROW_STRING`."""
         ...
 
     def find(
         self, connection: sa.Connection, relation: SqlRelation, organisation_id: str, entity_id: str, *, trimmed: bool
     ) -> pd.DataFrame:
-        """Return the organisation's rows whose id is equal to `entity_id`: as stored, or without blanks around it."""
+        """Return the organisation's rows whose id equals `entity_id`.
+
+        With `trimmed`, stored ids are compared without blanks at their ends.
+        """
         ...
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
-        """Return the number of rows over all organisations, and a sum over their content."""
+        """Return the number of rows over all organisations, and a hash of their content."""
         ...
 
 
 class SqlSource:
-    """The relations as tables or queries of one database. Every read has a connection of its own, and only reads."""
+    """The source of tables or queries in one database.
+
+    Every read has its own connection, which is read-only in PostgreSQL.
+    """
 
     def __init__(self, engine: sa.Engine, transport: SqlTransport, relations: Mapping[EntityType, str]) -> None:
         self._engine = engine
@@ -71,7 +77,10 @@ class SqlSource:
 
     @classmethod
     def at(cls, url: str, *, employees: str, vendors: str) -> "SqlSource":
-        """Return the source at an SQLAlchemy URL; each relation is the name of a table, or a query."""
+        """Return the source at an SQLAlchemy URL. Each relation is a table name or a query.
+
+        Raises `UnreadableSourceError` for an invalid URL or a missing driver.
+        """
         engine = _engine(url)
         transport = CopyTransport() if engine.dialect.name == "postgresql" else SelectTransport()
         return cls(engine, transport, {EntityType.EMPLOYEE: employees, EntityType.VENDOR: vendors})
@@ -84,30 +93,30 @@ class SqlSource:
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
         """Return the contact's rows.
 
-        First the database looks for the id as it is given, by an index where the table has one. If there is no such
-        row, it looks through the organisation's rows for the normalised id, without the blanks around it. A row whose
-        id has blanks or invisible characters inside, or compatibility forms, is found only by exactly that text.
+        The database first looks for the id as given, which uses an index if there is one. Without a result, it compares
+        the normalised id with the trimmed ids of the organisation. An id with unusual characters inside is found only
+        by its exact text.
         """
         with self._open(relation) as (connection, found):
             if "id" not in found.columns:
                 raise MissingColumnError(relation.relation, "id")
             for wanted, trimmed in ((entity_id, False), (normalised(entity_id), True)):
                 rows = self._transport.find(connection, found, organisation_id, wanted, trimmed=trimmed)
-                # What is equal to a database need not be to us: to some of them case and leading zeros are nothing.
+                # Databases may ignore case or leading zeros in comparisons.
                 rows = rows[same_text(text_column(rows["id"]), entity_id).to_numpy(zero_copy_only=False)]
                 if not rows.empty:
                     break
             return rows.reset_index(drop=True)
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return the number of rows of the relation, and a sum over the content of our columns."""
+        """Return the number of rows of the relation, and a hash of the content of `RELATION_COLUMNS`."""
         with self._open(relation) as (connection, found):
             return self._transport.version(connection, found)
 
     @contextmanager
     def _open(self, entity_type: EntityType) -> Generator[tuple[sa.Connection, SqlRelation]]:
-        """Yield a connection and the relation found over it; what the driver raises becomes an error of ours."""
-        # The handler stands outside: leaving a connection that broke rolls back over it, and that fails as well.
+        """Yield a connection and the relation. Errors of the driver are translated to errors of `sources`."""
+        # The handler is outside, because closing a broken connection raises another error.
         try:
             with self._connect() as connection:
                 yield connection, SqlRelation.find(connection, entity_type, self._relations[entity_type])
@@ -131,7 +140,7 @@ class SqlSource:
 
 
 def _engine(url: str) -> sa.Engine:
-    """Return an engine without a pool: a run reads a few times, and nothing is left open between."""
+    """Return an engine without a pool, because a run reads only a few times."""
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() in {"postgres", "postgresql"}:
@@ -152,7 +161,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _state(error: Exception) -> str | None:
-    """Return the SQLSTATE that the server gave, where it gave one."""
+    """Return the error's SQLSTATE, None if there is none."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
@@ -162,12 +171,12 @@ def _is_passing(error: exc.DBAPIError | psycopg.Error) -> bool:
     state = _state(error)
     if state:
         return not state.startswith(_LASTING_STATES)
-    # Without a state PostgreSQL was not reached; of other drivers we know no better than that asking again is vain.
+    # Without an SQLSTATE, PostgreSQL was unreachable. With other drivers, such an error counts as permanent.
     return isinstance(getattr(error, "orig", error), psycopg.OperationalError)
 
 
 def _said(error: Exception) -> str:
-    """Return the kind of error, without its text: drivers quote statements, rows and users in it."""
+    """Return the kind of the error and its SQLSTATE. The text is left out, because it may quote rows and users."""
     name = type(getattr(error, "orig", error)).__name__
     state = _state(error)
     return f"{name}, SQLSTATE {state}" if state else name

@@ -1,6 +1,6 @@
-"""Rows of a PostgreSQL database by COPY, which takes a quarter of the time of a SELECT and half the memory.
+"""Read rows of PostgreSQL by COPY, which takes a quarter of the time of a SELECT and half the memory.
 
-What does not belong here: any other database (`sql_select`).
+What does not belong here: other databases (`sql_select`).
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from mailchimp_pipeline.sources.sql_relation import SqlRelation, as_subquery, ta
 
 
 class CopyTransport:
-    """Rows by COPY TO STDOUT. It takes no parameters: what is compared is quoted by the driver."""
+    """Reads rows by COPY TO STDOUT. COPY has no parameters, so the driver quotes values."""
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows.
 
-        The organisation stands as a literal without a type, so that an index on the column serves, whatever its type.
+        The organisation is an untyped literal, so that PostgreSQL can use an index on a column of any type.
         """
         query = _select(relation, sql.Literal(organisation_id))
         pieces = copy_out(_driver_connection(connection), query, list(relation.columns))
@@ -30,16 +30,17 @@ class CopyTransport:
     def find(
         self, connection: sa.Connection, relation: SqlRelation, organisation_id: str, entity_id: str, *, trimmed: bool
     ) -> pd.DataFrame:
-        """Return the organisation's rows with this id, by SELECT: an id is a parameter, in no statement's text.
+        """Return the organisation's rows with this id, by SELECT.
 
-        A cast to text does not keep PostgreSQL from using an index on a column of text, and it never fails.
+        The id is a parameter, so no log of statements has it. A cast to text never fails, and an index on a text column
+        is still used.
         """
         stored = sql.SQL("btrim({}::text)" if trimmed else "{}::text").format(_name(relation.columns["id"]))
         query = sql.SQL("{} AND {} = %s").format(_select(relation, sql.Placeholder()), stored)
         result = _driver_connection(connection).execute(query, [organisation_id, entity_id]).pgresult
         if result is None or not result.ntuples:
             return _nothing(relation)
-        # The values as the server wrote them, as COPY has them: the driver would make numbers and dates of them.
+        # The server's text values, as in COPY. The driver would convert numbers and dates.
         texts = {
             name: [_text(result.get_value(row, column)) for row in range(result.ntuples)]
             for column, name in enumerate(relation.columns)
@@ -47,7 +48,7 @@ class CopyTransport:
         return pd.DataFrame(texts, dtype=ARROW_STRING)
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
-        """Return the number of rows, and the sum of their hashes, which their order does not change."""
+        """Return the number of rows, and the sum of their hashes, which does not depend on their order."""
         texts = [sql.SQL("{}::text").format(_name(theirs)) for theirs in relation.columns.values()]
         query = sql.SQL(
             "SELECT count(*), coalesce(sum(hashtextextended(row({texts})::text, 0)::numeric), 0) FROM {relation}"
@@ -57,7 +58,7 @@ class CopyTransport:
 
 
 def _select(relation: SqlRelation, organisation: sql.Composable) -> sql.Composed:
-    """Return the query for our columns of the rows of an organisation, which is a literal or a placeholder."""
+    """Return the query for the organisation's rows. `organisation` is a literal or a placeholder."""
     columns = [sql.SQL("{} AS {}").format(_name(theirs), _name(ours)) for ours, theirs in relation.columns.items()]
     return sql.SQL("SELECT {columns} FROM {relation} WHERE {organisation_id} = {organisation}").format(
         columns=sql.SQL(", ").join(columns),

@@ -1,6 +1,6 @@
-"""A relation in a database: the table or query it is, and under what names it has our columns.
+"""A relation in a database: its table or query, and its column names.
 
-What does not belong here: reading its rows (`sql_copy`, `sql_select`).
+What does not belong here: reading rows (`sql_copy`, `sql_select`).
 """
 
 import re
@@ -17,14 +17,14 @@ _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class SqlRelation:
-    """A relation that was found: `columns` are its own names by ours, in our order."""
+    """A relation in a database. `columns` maps names in `RELATION_COLUMNS` to the relation's own names."""
 
     table_or_query: str
     columns: Mapping[str, str]
 
     @classmethod
     def find(cls, connection: sa.Connection, entity_type: EntityType, table_or_query: str) -> "SqlRelation":
-        """Ask the database which of our columns the relation has, in whatever spelling `column_name` levels."""
+        """Return the relation with its available columns, compared as `column_name`. Raises `MissingColumnError`."""
         everything: sa.ColumnElement[object] = sa.literal_column("*")
         probe = sa.select(everything).select_from(_from_clause(table_or_query)).where(sa.false())
         found = list(connection.execute(probe).keys())
@@ -36,34 +36,34 @@ class SqlRelation:
 
     @property
     def is_query(self) -> bool:
-        """Whether it is a query, not the name of a table."""
+        """Whether the relation is a query and not a table."""
         return is_query(self.table_or_query)
 
     @property
     def from_clause(self) -> sa.FromClause:
-        """The relation as SQLAlchemy selects from it."""
+        """The relation as an SQLAlchemy FROM clause."""
         return _from_clause(self.table_or_query)
 
 
 def is_query(table_or_query: str) -> bool:
-    """Return whether this is a query: whatever begins with select or with."""
+    """Return whether the text is a query: it starts with `select` or `with`."""
     return _QUERY.match(table_or_query) is not None
 
 
 def as_subquery(query: str) -> str:
-    """Return the query as it may stand in brackets: without a last semicolon, and with any last comment ended."""
+    """Return the query for use in brackets, without the last semicolon and with a line break after a last comment."""
     return query.strip().rstrip(";") + "\n"
 
 
 def table_path(name: str) -> tuple[str | None, str]:
-    """Return the schema, where one is named, and the table."""
+    """Return the schema, None if the name has none, and the table."""
     schema, _, table = name.strip().rpartition(".")
     return schema or None, table
 
 
 def _from_clause(table_or_query: str) -> sa.FromClause:
     if is_query(table_or_query):
-        literal = as_subquery(table_or_query).replace(":", r"\:")  # to SQLAlchemy `:name` is a parameter
+        literal = as_subquery(table_or_query).replace(":", r"\:")  # SQLAlchemy reads `:name` as a parameter
         return sa.text(literal).columns().subquery("source")
     schema, table = table_path(table_or_query)
     return sa.table(table, schema=schema)

@@ -1,4 +1,4 @@
-"""Rows by SELECT, from any database that SQLAlchemy has a driver for; each value as the database writes it as text.
+"""Read rows by SELECT from any database with an SQLAlchemy driver. The database converts each value to text.
 
 What does not belong here: PostgreSQL (`sql_copy`).
 """
@@ -14,13 +14,13 @@ from mailchimp_pipeline.contacts import ARROW_STRING, RelationVersion
 from mailchimp_pipeline.sources.sql_relation import SqlRelation
 
 _TEXT = sa.Unicode(2000)
-"""Text in every dialect: some cast to no other, and some to none without a length."""
+"""A text type that every dialect can cast to. Some require Unicode, and some a length."""
 
 _ROWS_A_PIECE = 50_000
 
 
 class SelectTransport:
-    """Rows by `pandas.read_sql`. The text form is the database's: the drivers' numbers would make 7 into 7.0."""
+    """Reads rows by `pandas.read_sql`. The database converts values to text, because drivers would turn 7 into 7.0."""
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows."""
@@ -40,11 +40,11 @@ class SelectTransport:
         except exc.DBAPIError as error:
             if error.connection_invalidated:
                 raise
-            # Ids are numbers there, and this one is none. If anything else is wrong, the trimmed reading says so.
+            # Ids in this database are numbers, and this id is none. The trimmed search reports any other problem.
             return pd.DataFrame(columns=list(relation.columns), dtype=ARROW_STRING)
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
-        """Return the number of rows, and the sum of their hashes, which their order does not change."""
+        """Return the number of rows, and the sum of their hashes, which does not depend on their order."""
         rows, total = 0, 0
         for piece in _pieces(connection, relation):
             hashes: Any = pd.util.hash_pandas_object(piece.astype("str"), index=False)

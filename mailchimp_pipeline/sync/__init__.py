@@ -1,7 +1,7 @@
-"""The sync of one segment into its audience: pull, plan, push, and what came of each contact.
+"""Sync one segment into its audience: pull changes, plan the push, push contacts.
 
-Core: ports in, a report out. What does not belong here: HTTP (`mailchimp`), SQL (`database`),
-who is a member (`segments`).
+Uses ports and returns a `SyncReport`. What does not belong here: HTTP (`mailchimp`), SQL (`database`), segment
+membership (`segments`).
 """
 
 from mailchimp_pipeline.sync.model import (

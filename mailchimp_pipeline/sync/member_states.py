@@ -1,10 +1,10 @@
-"""The status of a member in an audience, as we know it, and how it changes.
+"""The known status of an audience's member, its transitions, and the actions that it allows.
 
-Three things are kept apart: what the source wants (`segment_members`, `audience_members.leaving`), what Mailchimp said
-last (`audience_members.status`, this file), and what Mailchimp rejected last (`rejected_contacts`). A rejected change
-therefore never keeps a contact from leaving, moving, opting out or being erased.
+Three facts are stored apart. `segment_members` and `audience_members.leaving` have what the source wants,
+`audience_members.status` has what Mailchimp reported last, and `rejected_contacts` has what Mailchimp rejected last. A
+rejected change therefore never keeps a contact from leaving, moving, opting out or being erased.
 
-| known status    | Mailchimp says `archived` | says any other status | says it has no member | we archive it |
+| known status    | Mailchimp reports `archived` | reports another status | reports no member   | we archive it |
 |-----------------|---------------------------|-----------------------|-----------------------|---------------|
 | absent (null)   | archived                  | that status           | absent                | impossible    |
 | subscribed      | archived                  | that status           | absent                | removed       |
@@ -15,12 +15,12 @@ therefore never keeps a contact from leaving, moving, opting out or being erased
 | archived        | archived                  | that status           | absent                | archived      |
 | removed         | removed, or archived where the member changed later    | that status | absent | removed |
 
-What Mailchimp says is always taken over, also where nobody expected it, unless it is older than what is known.
-`removed` is a member whom we archived because it left every segment: it is added again when a segment wants it.
-`archived` is one whom an administrator archived: it is left alone. A contact who signs up again after it unsubscribed
-has left until it confirms; only where answers to a push are missing we may have asked it ourselves.
+A report changes the known status unless it is older than the previous report. A `removed` member was archived by the
+pipeline because it left every segment, and is added again if a segment has it again. An `archived` member was archived
+by an administrator, and is left alone. A contact who unsubscribed and signs up again stays unsubscribed until it
+confirms, unless answers to a push are missing: then the pipeline may have sent the request to confirm.
 
-What may be done in which status:
+Allowed actions:
 
 | action                                         | allowed in                |
 |------------------------------------------------|---------------------------|
@@ -39,7 +39,7 @@ from mailchimp_pipeline.sync.model import KnownStatus, MemberStatus
 
 
 class Action(StrEnum):
-    """What a sync does to a member."""
+    """An action that a sync takes on a member of an audience."""
 
     ADD = "add"
     CHANGE = "change"
@@ -55,17 +55,18 @@ ALLOWED: Mapping[Action, frozenset[KnownStatus | None]] = {
     Action.ARCHIVE: frozenset({KnownStatus.SUBSCRIBED}),
     Action.UNSUBSCRIBE: frozenset({KnownStatus.SUBSCRIBED, KnownStatus.PENDING}),
 }
-"""The known statuses in which each action is allowed; None is absent."""
+"""The known statuses in which each action is allowed. None means that the audience does not have the member."""
 
 _MARGIN = timedelta(minutes=1)
-"""How much later than our archiving a change of the member is another one: by then Mailchimp has answered."""
+"""Mailchimp answers an archive call within this time. A later change of an archived member is not that call's
+change."""
 
 _ARCHIVABLE = {KnownStatus.SUBSCRIBED, KnownStatus.PENDING}
 _ARCHIVED = {KnownStatus.ARCHIVED, KnownStatus.REMOVED}
 
 
 class ImpossibleTransition(Exception):
-    """A change of a member's status that only a defect of ours can ask for."""
+    """A member with this known status cannot have been archived by the pipeline. Raised only because of a defect."""
 
     def __init__(self, known: KnownStatus | None) -> None:
         super().__init__(
@@ -74,7 +75,7 @@ class ImpossibleTransition(Exception):
 
 
 def is_allowed(action: Action, known: KnownStatus | None) -> bool:
-    """Return whether the action may be taken on a member with this status."""
+    """Return whether the action is allowed on a member with this known status."""
     return known in ALLOWED[action]
 
 
@@ -85,9 +86,10 @@ def status_after_report(
     known_at: datetime | None = None,
     changed_at: datetime | None = None,
 ) -> KnownStatus | None:
-    """Return the status after Mailchimp reported `status`, None for no such member.
+    """Return the new known status of a member after Mailchimp reported `status`, None if the member does not exist.
 
-    `changed_at` is when the member changed last, `known_at` when it had when Mailchimp reported its known status.
+    `known_at` is the last change of the member in the previous report, `changed_at` in this one. A report with an
+    earlier change than the previous report changes nothing.
     """
     if known_at is not None and changed_at is not None and changed_at < known_at:
         return known
@@ -102,7 +104,10 @@ def status_after_report(
 
 
 def after_archiving(known: KnownStatus | None) -> KnownStatus:
-    """Return the status after we archived the member. Raises `ImpossibleTransition`."""
+    """Return the known status of a member after the pipeline archived the member.
+
+    Raises `ImpossibleTransition` unless the member was subscribed, pending, archived or removed.
+    """
     if known in _ARCHIVABLE:
         return KnownStatus.REMOVED
     if known is None or known not in _ARCHIVED:
@@ -117,4 +122,5 @@ STATUS_AFTER_REPORT_SQL = """case
     ) then 'removed'
     else excluded.status
 end"""
-"""`status_after_report` in SQL, of a row `known` and the report, `excluded`."""
+"""`status_after_report` in SQL, for a row `known` and the report `excluded`. The rule for unsubscribed members reported
+as pending is not part of it: the ledger ignores those reports."""

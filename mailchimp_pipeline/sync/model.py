@@ -1,7 +1,4 @@
-"""What a sync works with: audiences and members as Mailchimp describes them, and what came of what was sent.
-
-Values only; `plan` and `push` say what is done with them.
-"""
+"""Values of a sync: audiences and members as Mailchimp describes them, answers of Mailchimp, and the report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,14 +15,14 @@ Figure: TypeAlias = int | dict[str, int]
 """A count, or counts by reason."""
 
 BATCH_SIZE = 500
-"""Contacts in one call, Mailchimp's limit."""
+"""Mailchimp's limit of contacts in one call."""
 
 CONNECTIONS = 10
-"""Connections Mailchimp allows one account at a time."""
+"""Mailchimp's limit of parallel connections of one account."""
 
 
 class MemberStatus(StrEnum):
-    """The status of a member, in Mailchimp's words."""
+    """The status of a member at Mailchimp."""
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -36,7 +33,7 @@ class MemberStatus(StrEnum):
 
 
 class KnownStatus(StrEnum):
-    """The status of a member as we know it: Mailchimp's, or `removed` for one whom we archived (`member_states`)."""
+    """The status of a member in the database: Mailchimp's status, or `removed` if the pipeline archived the member."""
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -48,11 +45,11 @@ class KnownStatus(StrEnum):
 
 
 MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
-"""Statuses of members who are sent campaigns, or asked to confirm."""
+"""Statuses of members who receive e-mail: campaigns (subscribed) or a request to confirm (pending)."""
 
 
 class Rejection(StrEnum):
-    """Why Mailchimp did not accept a contact, or why the contact was not sent because of its status there."""
+    """The reason for which Mailchimp rejected a contact, or for which the pipeline did not send the contact."""
 
     COMPLIANCE = "compliance_state"
     FORGOTTEN = "permanently_deleted"
@@ -67,13 +64,13 @@ class Rejection(StrEnum):
     PENDING = "awaiting_confirmation"
     OWN_ADDRESS = "address_changed_at_mailchimp"
     WITHDRAWN = "withdrawn_meanwhile"
-    """Opted out or erased, or no longer in the segment, since the membership was made."""
+    """The contact opted out, was erased or left the segment after the membership was computed."""
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """An audience (list) as Mailchimp describes it; `web_id` is its id in the addresses of its pages there."""
+    """An audience (list) at Mailchimp. `web_id` is the audience's id in the URLs of Mailchimp's web pages."""
 
     id: str
     name: str
@@ -84,7 +81,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class MergeField:
-    """A merge field of an audience, by its tag, such as FNAME. One that is made anew has another `merge_id`."""
+    """A merge field of an audience. `tag` is its name, such as FNAME. A recreated field has a new `merge_id`."""
 
     tag: str
     is_required: bool = False
@@ -93,9 +90,10 @@ class MergeField:
 
 @dataclass(frozen=True, slots=True)
 class MemberRef:
-    """A member of an audience: the hash of its address, and Mailchimp's ids of it.
+    """The ids of a member of an audience.
 
-    `member_id` names the member in paths, None where it is the hash. `contact_id` survives a change of the address.
+    `subscriber_hash` is the MD5 of the member's address. `member_id` replaces the hash in the API's paths, None if both
+    are the same. `contact_id` stays the same if the address changes.
     """
 
     subscriber_hash: str
@@ -104,15 +102,16 @@ class MemberRef:
 
     @property
     def path_id(self) -> str:
-        """Return what names the member in the paths of the API."""
+        """Return the id of the member in the API's paths."""
         return self.member_id or self.subscriber_hash
 
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """A member's status as Mailchimp gave it, and when the member last changed, by Mailchimp's clock.
+    """The status of a member as reported by Mailchimp.
 
-    `channel` says how the contact or an administrator came to leave, where Mailchimp tells.
+    `changed_at` is the time of the member's last change, by Mailchimp's clock. `channel` says how a member withdrew
+    consent, None if Mailchimp does not report it.
     """
 
     subscriber_hash: str
@@ -125,7 +124,7 @@ class MemberState:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A withdrawal of consent that the member's status does not tell, and when it was made, by Mailchimp's clock."""
+    """A withdrawal of consent that the member's status does not show. `at` is by Mailchimp's clock."""
 
     subscriber_hash: str
     at: datetime
@@ -134,7 +133,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """One contact as it is sent: `status` is subscribed or pending."""
+    """A contact to send to Mailchimp. `status` is subscribed or pending."""
 
     subscriber_hash: str
     email: str
@@ -144,10 +143,11 @@ class NewMember:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Some members of a segment against what the audience has of them, in contacts.
+    """The result of comparing some members of a segment with the audience, in contacts.
 
-    `differences` has a row for each who is not subscribed exactly as wanted. `unchanged` are. `waiting` were rejected
-    as they are now, by reason, and are not sent again yet.
+    `differences` has one row for each contact that the audience lacks or has with other data or another status.
+    `unchanged` counts contacts without a difference. `waiting` counts, by reason, rejected contacts that are not due to
+    be sent again.
     """
 
     differences: "pd.DataFrame"
@@ -157,9 +157,9 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """Mailchimp's answer to a batch, by subscriber hash: each contact sent is in exactly one of the three.
+    """Mailchimp's answer to a batch, by subscriber hash. Each contact is in `accepted`, `existing` or `rejected`.
 
-    `changed_at` is when the last of the members changed, by Mailchimp's clock.
+    `changed_at` is the earliest change of a member by the batch, by Mailchimp's clock.
     """
 
     accepted: Mapping[str, MemberRef]
@@ -170,30 +170,31 @@ class BatchAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """What is known of a contact right before it is sent: its status in the audience, and whether it may be sent."""
+    """A contact's known status in the audience and whether the contact may be sent, read right before sending."""
 
     status: KnownStatus | None
     may_be_sent: bool
 
 
 class AddressChangeResult(StrEnum):
-    """Why a member could not be given another address."""
+    """The reason for which Mailchimp did not change a member's address."""
 
     UNKNOWN = "unknown"
-    """The audience does not have the former address."""
+    """The audience has no member with the former address."""
     TAKEN = "taken"
-    """The audience has a member with the new address."""
+    """The audience already has a member with the new address."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync of one segment did, in contacts.
+    """The result of the push of one segment, in contacts.
 
-    `wanted` is the sum of `new` and `changed`, which Mailchimp accepted, `rejected`, which it did not, `waiting`, which
-    were rejected before and not sent again, `withheld`, which were not sent because of their status in the audience,
-    and `unchanged`. Of the accepted, `moved` got another address and `returned` were subscribed again after an opt-in;
-    `invited` were asked to confirm. Beside them, `archived` left every segment of the audience.
-    `calls` are the calls that changed something at Mailchimp.
+    `wanted` is the sum of `new`, `changed`, `unchanged`, `rejected`, `waiting` and `withheld`. Mailchimp accepted the
+    `new` and `changed` contacts, and did not accept the `rejected`. Contacts in `waiting` were rejected by an earlier
+    sync and are not due. Contacts in `withheld` were not sent because of their status in the audience. `moved` contacts
+    got a new address, `returned` contacts were subscribed again after an opt-in, and Mailchimp asked `invited` contacts
+    to confirm. `archived` members left every segment of the audience. `calls` counts the calls that change members, and
+    the reads before an archive call.
     """
 
     wanted: int
@@ -211,12 +212,12 @@ class SyncReport:
 
     @property
     def in_audience(self) -> int:
-        """Return how many of the wanted members are subscribed."""
+        """Return the number of wanted members that are subscribed."""
         return self.unchanged + self.new + self.changed - self.invited
 
     @property
     def awaiting_confirmation(self) -> int:
-        """Return how many of the wanted members Mailchimp asked to confirm."""
+        """Return the number of wanted members that Mailchimp asked to confirm."""
         return self.invited + self.withheld.get(Rejection.PENDING, 0)
 
     @property
@@ -226,7 +227,7 @@ class SyncReport:
         return rejected / self.wanted if self.wanted else 0.0
 
     def as_dict(self) -> dict[str, Figure]:
-        """Return the report as JSON values, for the segment's `last_report` and for metadata."""
+        """Return the report as JSON values. Used for the segment's `last_report` and Dagster's metadata."""
         return {
             "wanted": self.wanted,
             "in_audience": self.in_audience,

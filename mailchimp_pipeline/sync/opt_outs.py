@@ -1,6 +1,6 @@
-"""Opt-outs, pushed to one audience: a member who may not be e-mailed is unsubscribed.
+"""Unsubscribe the members of one audience who may not be e-mailed.
 
-What does not belong here: which members these are (the ledger), all audiences of an organisation (`services`).
+What does not belong here: selecting these members (the ledger), all audiences of an organisation (`services`).
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UnsubscribeRefused(PermanentError):
-    """Mailchimp does not unsubscribe members who opted out."""
+    """Mailchimp refused to unsubscribe members who opted out."""
 
     def __init__(self, list_id: str, count: int) -> None:
         super().__init__(
@@ -34,12 +34,12 @@ def push_opt_outs(
     stopping: Callable[[], bool] = lambda: False,
     is_pulled: bool = True,
 ) -> int:
-    """Unsubscribe at Mailchimp every member of the audience who may not be e-mailed. Return how many there were.
+    """Unsubscribe every member of the audience who may not be e-mailed. Return the number of these members.
 
-    Where the audience was not pulled right before, each member is read first: one who left by themselves said so for
-    everybody with the address, and would look unsubscribed by us.
+    If the audience was not pulled right before (`is_pulled`), each member is read first. An unsubscribe by the member
+    is then recorded as the member's own statement, which applies to every contact with the address.
 
-    Raises `UnsubscribeRefused` for those that Mailchimp refuses to change, after all others.
+    Raises `UnsubscribeRefused` after all other members, if Mailchimp refuses to change some.
     """
 
     def unsubscribe(ref: MemberRef) -> bool:
@@ -61,18 +61,19 @@ def push_opt_outs(
 
 
 def _unsubscribed(list_id: str, ref: MemberRef, audiences: "Audiences") -> MemberState | None:
-    """Unsubscribe a member; return it then, None where the audience does not have it."""
+    """Unsubscribe the member. Return its new state, None if the audience does not have the member."""
     member = audiences.set_member_status(list_id, ref, MemberStatus.UNSUBSCRIBED)
     if member is None or isinstance(member, MemberState):
         return member
-    # Mailchimp refused to change the member as it is; its status decides whether it can be e-mailed.
+    # Mailchimp refused the change. The member's status decides whether the member still receives e-mail.
     return audiences.member_state(list_id, ref)
 
 
 def _under_another_address(list_id: str, ref: MemberRef, audiences: "Audiences") -> MemberState | None:
-    """Return the member where it has another address by now; None where it is gone.
+    """Return the member under its new address, None if the audience does not have the member.
 
-    Raises where the audience is not there: in another account the member is e-mailed as before.
+    Raises `PermanentError` if the audience does not exist: the account may be another one, and the member still
+    subscribed.
     """
     audiences.audience(list_id)
     return audiences.find_contact(list_id, ref.contact_id) if ref.contact_id else None

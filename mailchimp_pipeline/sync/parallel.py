@@ -1,4 +1,4 @@
-"""Tasks that wait on the network, side by side: as many as keep an account's connections busy."""
+"""Run tasks that wait for Mailchimp in parallel threads."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,19 +11,19 @@ from mailchimp_pipeline.sync.model import CONNECTIONS
 _T = TypeVar("_T")
 
 AT_ONCE = CONNECTIONS + 4
-"""Some more than connections: while some tasks write down an answer, others use the connections."""
+"""Number of threads. More than connections, so that connections stay busy while some threads record answers."""
 
 
 class Stopped(TransientError):
-    """The sync was stopped before it was done."""
+    """The sync was stopped before its end."""
 
 
 def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool]) -> Iterator[_T]:
-    """Run tasks in threads and yield their results, never holding more than two for each connection.
+    """Run tasks in threads and yield their results, in order of completion.
 
-    When one fails those under way finish, those not begun are dropped, and its error is raised.
-    `stopping` is asked as each task begins, in its thread; it ends the work in the same way, with `Stopped`, or
-    with what it raises.
+    At most two tasks for each connection are queued or running. If a task fails, running tasks finish, queued tasks are
+    dropped, and the task's error is raised. Each thread calls `stopping` before its task. The work ends in the same way
+    if `stopping` raises an error, and with `Stopped` if it returns true.
     """
 
     def begin(task: Callable[[], _T]) -> _T:

@@ -1,6 +1,6 @@
-"""The plan: of the contacts that differ, which are sent and how. Pure, and the only place that decides it.
+"""Decide which differing contacts are sent, and with which action. Only this module decides it. Pure.
 
-What does not belong here: who is a member of the segment (`segments`), sending (`push`).
+What does not belong here: segment membership (`segments`), sending (`push`).
 """
 
 from collections import Counter
@@ -22,15 +22,16 @@ _WITHHELD: Mapping[str, Rejection] = {
 }
 
 MERGE_FIELDS = {"FNAME": "first_name", "LNAME": "last_name"}
-"""The column of a contact that feeds each merge field."""
+"""The column of a contact that each merge field gets its value from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do about one piece of `Ledger.compare`: each of its rows is in one of the five.
+    """The actions for one piece of `Ledger.compare`. Each row of the piece belongs to exactly one field.
 
-    `new` are not in the audience as far as we know. `moved` are under a former address. `changed` are subscribed with
-    other data. `returning` unsubscribed, and opted in later. `withheld` are not sent, by reason.
+    `new` contacts are not in the audience. `moved` contacts are in it under a former address. `changed` contacts are
+    subscribed with other data. `returning` contacts unsubscribed and opted in later. `withheld` counts the contacts
+    that are not sent, by reason.
     """
 
     new: "pd.DataFrame"
@@ -41,12 +42,15 @@ class Plan:
 
     @property
     def sends(self) -> bool:
-        """Whether anybody is to be sent."""
+        """Whether the plan has a contact to send."""
         return any(not rows.empty for rows in (self.new, self.moved, self.changed, self.returning))
 
 
 def plan(differences: "pd.DataFrame") -> Plan:
-    """Decide by each contact's known status in the audience, its address there, and its later opt-in."""
+    """Return the plan for the rows of `Compared.differences`.
+
+    The plan depends on each contact's known status, its address in the audience, and a later opt-in.
+    """
     status = differences["known_status"]
     own_address = differences["own_address"].notna()
     unknown = status.isna() & ~own_address
@@ -67,18 +71,18 @@ def plan(differences: "pd.DataFrame") -> Plan:
 
 
 def why_withheld(status: KnownStatus | MemberStatus | None) -> Rejection:
-    """Return why a member with this status is not sent; None is one that was said to exist, and then does not."""
+    """Return the reason for which a member with this status is not sent. None means that the member does not exist."""
     return _WITHHELD.get(status, Rejection.OTHER) if status else Rejection.OTHER
 
 
 class Batches:
-    """Cuts rows into pieces that fit one call, and keeps what fills none until more come."""
+    """Splits rows into batches of `BATCH_SIZE`. An incomplete batch is kept until more rows are added."""
 
     def __init__(self) -> None:
         self._left: list[pd.DataFrame] = []
 
     def full(self, rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
-        """Yield those that are full, of these rows and what was left."""
+        """Add rows, and yield the full batches."""
         import pandas as pd  # noqa: PLC0415 - only a run loads pandas
 
         waiting = pd.concat([*self._left, rows], ignore_index=True)
@@ -87,18 +91,18 @@ class Batches:
         yield from (waiting.iloc[start : start + BATCH_SIZE] for start in range(0, whole, BATCH_SIZE))
 
     def last(self) -> Iterator["pd.DataFrame"]:
-        """Yield what is left."""
+        """Yield the incomplete batch, if there is one."""
         yield from (rows for rows in self._left if not rows.empty)
         self._left = []
 
 
 def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[str]) -> list[NewMember]:
-    """Return the rows as they are sent, with the merge fields that the audience has. A missing value is not sent."""
+    """Return the rows as members to send, with the merge fields that the audience has. Missing values are left out."""
     from mailchimp_pipeline.contacts.arrow import text_column  # noqa: PLC0415 - only a run loads pandas
 
     tags = sorted(merge_tags & MERGE_FIELDS.keys())
     columns = ["subscriber_hash", "email", *(MERGE_FIELDS[tag] for tag in tags)]
-    # By Arrow: the frame's own `tolist` makes each value by itself, five times as slowly.
+    # Arrow converts a column five times as fast as the frame's `tolist`.
     values = (text_column(rows[column]).to_pylist() for column in columns)
     return [
         NewMember(
@@ -112,7 +116,7 @@ def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[st
 
 
 def refs(rows: "pd.DataFrame") -> list[MemberRef]:
-    """Return the members that the rows are about, in their order."""
+    """Return the ids of the members in these rows, in the same order."""
     from mailchimp_pipeline.contacts.arrow import text_column  # noqa: PLC0415 - only a run loads pandas
 
     keys, ids = (text_column(rows[name]).to_pylist() for name in ("subscriber_hash", "member_id"))

@@ -1,4 +1,4 @@
-"""What a sync needs of the outside: Mailchimp's audiences, and our ledger of one of them."""
+"""The ports of a sync: the audiences of a Mailchimp account, and the ledger of one audience."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Audiences(Protocol):
-    """One account at Mailchimp. Every call may raise `errors.TransientError` or `errors.PermanentError`."""
+    """The audiences of one Mailchimp account. Every call may raise `TransientError` or `PermanentError`."""
 
     def audiences(self) -> Sequence[Audience]:
         """Return all audiences of the account."""
         ...
 
     def audience(self, list_id: str) -> Audience:
-        """Return the audience; a permanent error where it does not exist."""
+        """Return the audience. Raises `PermanentError` if it does not exist."""
         ...
 
     def merge_fields(self, list_id: str) -> Sequence[MergeField]:
@@ -42,66 +42,78 @@ class Audiences(Protocol):
     def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
     ) -> Iterator[Sequence[MemberState]]:
-        """Yield the members in pages, all or those with one status, that changed after `since`; the latest first.
+        """Yield pages of the members that changed after `since`, or of all members, latest change first.
 
-        Without a status archived members are left out, as Mailchimp does.
+        `status` selects the members with one status. Without it, archived members are left out, as in Mailchimp's API.
         """
         ...
 
     def complaints(self, list_id: str) -> Iterator[Sequence[Withdrawal]]:
-        """Yield the spam complaints of the audience's members in pages."""
+        """Yield pages of the spam complaints by the audience's members."""
         ...
 
     def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
-        """Return the member as it is now, None where the audience does not have it."""
+        """Return the current state of the member, None if the audience does not have the member."""
         ...
 
     def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None where the audience has none."""
+        """Return the member with this contact id, None if the audience does not have the member."""
         ...
 
     def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
-        """Send one batch of at most `BATCH_SIZE` members."""
+        """Send one batch of at most `BATCH_SIZE` members. Existing members are changed only with `update_existing`."""
         ...
 
     def change_member(
         self, list_id: str, ref: MemberRef, merge_fields: Mapping[str, str]
     ) -> MemberState | Rejection | None:
-        """Change a member's merge fields, and never its status; None where the audience does not have it."""
+        """Change the member's merge fields, never its status.
+
+        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        """
         ...
 
     def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> MemberState | Rejection | None:
-        """Set the member's status; return the member then, why Mailchimp refused, or None for an unknown member."""
+        """Set the member's status.
+
+        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        """
         ...
 
     def change_address(
         self, list_id: str, ref: MemberRef, new_email: str
     ) -> MemberState | AddressChangeResult | Rejection:
-        """Give the member another address; its status stays. Return the member then, or why not."""
+        """Change the member's address; the status stays.
+
+        Returns the member's new state, or the reason for which the address was not changed.
+        """
         ...
 
     def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
-        """Archive the member; return it then, None where the audience does not have it."""
+        """Archive the member. Returns its new state, None if the audience does not have the member."""
         ...
 
     def one_connection(self) -> AbstractContextManager[None]:
-        """Make the calls of the block, in this thread, over one connection: nothing is waited for between them."""
+        """Reserve one connection for this thread's calls in the block, which then never wait for a free connection."""
         ...
 
 
 class Ledger(Protocol):
-    """Our record of one audience (`audience_members`), and what it lacks. Every call is a transaction of its own."""
+    """The database's record of one audience (`audience_members`). Every call is its own transaction."""
 
     def read_through(self) -> datetime | None:
-        """Return the moment up to which changes were pulled, None before the first time."""
+        """Return the time up to which changes were pulled, None before the first pull."""
         ...
 
     def record_member_states(self, members: Sequence[MemberState]) -> None:
-        """Record what Mailchimp says of members, and the consent statements that this amounts to."""
+        """Record members as reported by Mailchimp, and the consent statements that follow from the reports."""
         ...
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
-        """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
+        """Record a member after a call by the pipeline, None if the audience does not have it.
+
+        Unlike `record_member_states`, this records no consent statement.
+        """
         ...
 
     def record_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> None:
@@ -109,70 +121,76 @@ class Ledger(Protocol):
         ...
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None) -> None:
-        """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
+        """Record that all changes up to `through` were pulled, and the audience's merge fields unless they are None."""
         ...
 
     def merge_tags(self) -> frozenset[str]:
-        """Return the tags of the audience's merge fields, as they were read last."""
+        """Return the tags of the audience's merge fields, as of the last read."""
         ...
 
     def begin_push(self) -> None:
-        """Record that contacts are about to be sent: until `end_push` the audience may have more than is recorded."""
+        """Record the start of a push. Until `end_push`, the audience may have changes that the database lacks."""
         ...
 
     def end_push(self) -> None:
-        """Record that every answer is recorded."""
+        """Record the end of a push: every answer is recorded."""
         ...
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
-        """Yield, in pieces by hash, how the segment's members differ from what the audience has of them.
+        """Compare the segment's members with the audience. Yield the result in pieces, ordered by subscriber hash.
 
-        Columns of `differences` (Arrow strings): subscriber_hash, email, first_name, last_name, entity_type,
-        entity_id, digest,
-        known_status (a `KnownStatus`; null where the audience does not have the member, or we archived it; archived
-        where an administrator archived the contact at its former address),
-        member_id (Mailchimp's id for paths, null where it is the hash),
-        returns ("yes" where the contact opted in after it was unsubscribed, else null),
-        moved_from and moved_from_id (hash and id of the contact's former address, where no contact has that now),
-        own_address ("yes" where the contact changed this address at Mailchimp for another, else null).
-        Of several members of the audience's live segments with one address only the first comes (employees before
-        vendors, then the lowest id). A rejected contact comes again when it is to be sent again.
+        Columns of `differences` (Arrow strings):
+
+        - subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest
+        - known_status: a `KnownStatus`, null if the audience does not have the member or the pipeline archived it,
+          archived if an administrator archived the contact under its former address
+        - member_id: Mailchimp's id for paths, null if it is the hash
+        - returns: "yes" if the contact opted in after it was unsubscribed, else null
+        - moved_from, moved_from_id: hash and id of the contact's former address, if no contact has that address now
+        - own_address: "yes" if the contact changed this address at Mailchimp to another one, else null
+
+        If several contacts in live segments of the audience share an address, only the first is included (employees
+        before vendors, then the lowest id). A rejected contact is included once it is due to be sent again.
         """
         ...
 
     def recheck(self, segment_id: str, rows: "pd.DataFrame") -> Mapping[str, Recheck]:
-        """Return, by hash, what is known now of contacts that are about to be sent; those not in it may be sent.
+        """Return, by hash, the current status of contacts that are about to be sent.
 
-        Empty where nothing changed since they were compared.
+        Contacts that are not in the result may be sent. The result is empty if nothing changed since the comparison.
         """
         ...
 
     def members_to_unsubscribe(self) -> Sequence[MemberRef]:
-        """Return the members, subscribed or pending, who may not be e-mailed."""
+        """Return the subscribed and pending members who may not be e-mailed."""
         ...
 
     def leavers(self) -> Sequence[MemberRef]:
-        """Return the members from us, subscribed, that are to be archived.
+        """Return the subscribed members to archive.
 
-        They left a segment that archives its leavers, and no other live segment of the audience has them; or they are
-        former addresses of contacts who are subscribed at their present one.
+        These are members who left a segment that archives leavers and who are in no other live segment of the audience,
+        and former addresses of contacts whose present address is subscribed. Only members added by the pipeline are
+        included.
         """
         ...
 
     def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
-        """Record that we archived a member, `at` by Mailchimp's clock."""
+        """Record that the pipeline archived a member, `at` by Mailchimp's clock."""
         ...
 
     def record_address(self, former: str, row: "pd.DataFrame", member: MemberState) -> None:
-        """Record that the member has the address of `row` (one row of `differences`) now, and its state."""
+        """Record that a member changed its address, and the member's state.
+
+        `former` is the hash of the old address, `row` the row of `differences` with the new address.
+        """
         ...
 
     def record_accepted(
         self, rows: "pd.DataFrame", accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
     ) -> None:
-        """Record the contacts that Mailchimp accepted, `at` by its clock. `rows` are rows of `differences`."""
+        """Record the contacts that Mailchimp accepted, `at` by Mailchimp's clock. `rows` are rows of `differences`."""
         ...
 
     def record_rejected(self, rows: "pd.DataFrame", rejected: Mapping[str, Rejection], *, of_whole_batch: bool) -> None:
-        """Record why contacts were rejected, and when they are sent again. Their status stays as it is known."""
+        """Record the reasons of rejections, and when the contacts are sent again. The known statuses stay the same."""
         ...

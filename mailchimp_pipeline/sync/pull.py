@@ -1,6 +1,6 @@
-"""The changes of an audience, pulled before anything is pushed: everything the first time, then what changed.
+"""Pull the changes of an audience before a push. The first pull reads all members.
 
-What does not belong here: what follows from a status (`plan`), for consent the ledger.
+What does not belong here: the actions that follow from a status (`plan`), consent rules (the ledger).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
 
 _OVERLAP = timedelta(minutes=15)
-"""How far before the last pull the next one begins: the clocks differ."""
+"""Each pull starts this long before the previous one, because clocks differ."""
 
 _RESUBSCRIBABLE = (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
-"""Statuses that a batch would change back to subscribed: last the one that nothing may come after. Mailchimp keeps a
-bounced member as it is."""
+"""Statuses that a batch changes back to subscribed. Unsubscribed members are read last, right before the batch.
+Mailchimp does not resubscribe a cleaned member."""
 
 _Listing = tuple[MemberStatus | None, datetime | None]
-"""Which members are listed: the status, None for all but the archived, and changed since when."""
+"""The status to list, None for all but archived, and the time since when members changed, None for any time."""
 
 
 def pull_changes(
@@ -34,15 +34,15 @@ def pull_changes(
     now: datetime,
     merge_fields: Callable[[], Sequence[MergeField]] | None = None,
 ) -> int:
-    """Record what changed in the audience since the last pull, the first time everything.
+    """Record the audience's changes since the last pull, or all members at the first pull.
 
-    `merge_fields` reads its merge fields, where they are of use. Return how many members came. Raises the
-    errors of the audiences; what was recorded until then stays, and is pulled again the next time.
+    `merge_fields` reads the audience's merge fields, None to skip them. Returns the number of members read. Raises the
+    errors of `audiences`. Members recorded before an error stay recorded, and the next pull reads them again.
     """
     through = ledger.read_through()
-    # A pull that lies in the future was noted by a clock that was ahead: what changed since is not known.
+    # A last pull in the future was recorded by a wrong clock: read everything.
     since = None if through is None or through > now else through - _OVERLAP
-    # Our own pushes are read back, too: others may have changed these members meanwhile.
+    # The pipeline's own changes are read too, because others may have changed the same members.
     listings: list[_Listing] = [(None, since), (MemberStatus.ARCHIVED, since)]
     with ThreadPoolExecutor(1, thread_name_prefix="merge-fields") as pool:
         fields = pool.submit(copy_context().run, merge_fields) if merge_fields else None
@@ -52,17 +52,20 @@ def pull_changes(
 
 
 def pull_departures(list_id: str, *, audiences: "Audiences", ledger: "Ledger") -> None:
-    """Record who unsubscribed or was archived since the last pull: right before a batch that would undo it."""
+    """Record the members who unsubscribed or were archived since the last pull. Called right before a batch.
+
+    A batch would subscribe these members again.
+    """
     through = ledger.read_through()
     since = None if through is None else through - _OVERLAP
-    # In this thread: the caller may have only one connection.
+    # No extra thread: the caller may have only one connection.
     for status in _RESUBSCRIBABLE:
         for page in audiences.member_states(list_id, status=status, since=since):
             ledger.record_member_states(page)
 
 
 def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger: "Ledger") -> None:
-    """Record one member as Mailchimp has it now."""
+    """Record the current state of one member."""
     member = audiences.member_state(list_id, ref)
     if member is None:
         ledger.record_result(ref.subscriber_hash, None)
@@ -71,15 +74,15 @@ def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger:
 
 
 def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", ledger: "Ledger") -> int:
-    """Record the listings in this order. Return how many members came.
+    """Record the listed members, in the order of the listings, and spam complaints. Return the number of members.
 
-    Mostly each is one page, or none: the first pages are asked for side by side.
+    The first pages are read in parallel, because most listings have one page or none.
     """
     listings = [audiences.member_states(list_id, status=status, since=since) for status, since in wanted]
     read = 0
     with ThreadPoolExecutor(len(listings) + 1, thread_name_prefix="pull") as pool:
         first_pages = [pool.submit(copy_context().run, _first_page, listing) for listing in listings]
-        # A spam complaint looks like a bounce, or like nothing where the member was archived before.
+        # The status of a member who complained looks like a bounce, or is archived if the member was archived before.
         complaints = pool.submit(copy_context().run, _all_pages, audiences.complaints(list_id))
         for first, listing in zip(first_pages, listings, strict=True):
             for page in chain(first.result(), listing):

@@ -1,7 +1,7 @@
-"""The push: send what the plan says, archive the leavers, and record each answer.
+"""Push one segment: send the planned contacts, archive the leavers, and record each answer.
 
-Calls travel at once, as many as the account has connections. A failure ends the push after the calls under way are
-recorded; what was done stays done, and the next sync goes on from there.
+Calls run in parallel, one for each connection of the account. After a failure, running calls are still recorded. The
+next sync continues with the contacts that are left.
 """
 
 from collections import Counter
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 _FEW = 10
-"""So many members cost fewer calls one by one than in a batch, or than by pages of the audience."""
+"""Up to this number of members, one call for each is cheaper than a batch or a listing of the audience."""
 
 _LATEST = 50_000
-"""So many of the latest changes are read for more members: fifty pages, against a call for each of a batch."""
+"""The number of latest changes to read, at most, to find more than `_FEW` members: fifty pages."""
 
 
 def push_segment(
@@ -47,21 +47,21 @@ def push_segment(
     ledger: "Ledger",
     stopping: Callable[[], bool] = lambda: False,
 ) -> SyncReport:
-    """Bring the audience, whose changes were pulled, in step with the segment's members.
+    """Send the segment's differences to an audience whose changes were pulled. Return the report.
 
-    Goes on until `stopping` says that no more may be sent. Raises the errors of the audiences, and `Stopped`.
+    Raises the errors of `audiences`, and `Stopped` if `stopping` returns true.
     """
     push = _Push(segment_id, audience, audiences=audiences, ledger=ledger, stopping=stopping)
     done = together([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
     if push.has_begun:
         ledger.end_push()
-        # A contact who opted out while a batch with it was under way is subscribed by that batch.
+        # A running batch subscribes a contact who opts out meanwhile.
         push_opt_outs(audience.id, audiences=audiences, ledger=ledger, stopping=stopping)
     return report(done)
 
 
 class _Push:
-    """Sends one audience what it lacks and records the answers; its methods run in worker threads."""
+    """Sends the differences of one segment and records the answers. Its methods run in parallel threads."""
 
     def __init__(
         self,
@@ -86,7 +86,8 @@ class _Push:
             planned = plan(piece.differences)
             yield partial(Result, {"unchanged": piece.unchanged}, waiting=piece.waiting, withheld=planned.withheld)
             self._begin(planned)
-            # A batch names members by their address: where Mailchimp spells that in another way, it would add a second.
+            # A batch identifies members by address. If Mailchimp spells an address differently, a batch adds a second
+            # member.
             by_id = planned.changed["member_id"].notna()
             yield from (partial(self.update, row) for row in _singly(planned.changed[by_id]))
             yield from (partial(self.update, rows) for rows in changed.full(planned.changed[~by_id]))
@@ -116,7 +117,7 @@ class _Push:
             self.has_begun = True
 
     def _admit(self, action: Action, send: "Callable[[pd.DataFrame], Result]", rows: "pd.DataFrame") -> Result:
-        """Send the rows on which the action is still allowed. Nobody is made a subscriber but through here."""
+        """Send the rows for which the action is still allowed. Only this method makes calls that subscribe contacts."""
         left_out: dict[str, Rejection] = {}
         for key, known in self._ledger.recheck(self._segment_id, rows).items():
             if not known.may_be_sent:
@@ -136,10 +137,11 @@ class _Push:
         return together([created, self._adopt(rows[rows["subscriber_hash"].isin(list(answer.existing))])])
 
     def update(self, rows: "pd.DataFrame") -> Result:
-        """Send other data of members: one by one without a status, or by a batch, which has to name one."""
+        """Send changed data: one call for each of a few members, which keeps the status, or a batch, which sets it."""
         if len(rows) <= _FEW:
             return together(self._admit(Action.CHANGE, self._change, row) for row in _singly(rows))
-        # A member who was unsubscribed or archived since would be subscribed again: so nothing comes in between.
+        # The batch subscribes members who unsubscribed or were archived since the pull. One connection avoids any
+        # delay.
         with self._audiences.one_connection():
             pull_departures(self._audience.id, audiences=self._audiences, ledger=self._ledger)
             return self._admit(Action.CHANGE, self._change_together, rows)
@@ -165,7 +167,7 @@ class _Push:
         return self._recorded(rows, answer, MemberStatus.SUBSCRIBED, "changed")
 
     def move(self, row: "pd.DataFrame") -> Result:
-        """Give a member its new address; where that cannot be, treat the contact as a new one."""
+        """Change a member's address. If Mailchimp cannot change it, add the contact as a new member."""
         former = MemberRef(_value(row, "moved_from") or "", member_id=_value(row, "moved_from_id"))
         moved = self._audiences.change_address(self._audience.id, former, _value(row, "email") or "")
         one_call = Result({"calls": 1})
@@ -179,7 +181,7 @@ class _Push:
         return together([Result({"moved": 1, "calls": 1}), self._change(row.assign(member_id=moved.member_id))])
 
     def subscribe_again(self, row: "pd.DataFrame") -> Result:
-        """Subscribe a contact who opted in again; where Mailchimp wants to hear it from the contact, let it ask."""
+        """Subscribe a contact who opted in again. If Mailchimp requires it, ask the contact to confirm."""
         (ref,) = refs(row)
         asked = MemberStatus.PENDING if self._audience.double_optin else MemberStatus.SUBSCRIBED
         member = self._audiences.set_member_status(self._audience.id, ref, asked)
@@ -195,7 +197,7 @@ class _Push:
         return together([Result({"returned": 1, "calls": 1}), self._change(row)])
 
     def archive(self, ref: MemberRef) -> Result:
-        """Archive a member, unless it has left since the pull: archiving would hide that."""
+        """Archive a member who is still subscribed. Archiving would hide an unsubscribe since the pull."""
         member = self._audiences.member_state(self._audience.id, ref)
         if member and member.status is MemberStatus.SUBSCRIBED:
             member = self._audiences.archive_member(self._audience.id, ref)
@@ -203,21 +205,21 @@ class _Push:
                 self._ledger.record_archived(ref.subscriber_hash, member.changed_at)
                 return Result({"archived": 1, "calls": 2})
         if member is None or member.status is MemberStatus.ARCHIVED:
-            # An administrator archived it, not this pipeline: it is not subscribed again when the contact comes back.
+            # An administrator archived the member, so a returning contact is not subscribed again.
             self._ledger.record_result(ref.subscriber_hash, member)
         else:
             self._ledger.record_member_states([member])
         return Result({"calls": 1})
 
     def _drop(self, former: MemberRef, moved: AddressChangeResult) -> Result:
-        """Deal with the former address of a contact that could not be moved: nobody is to be e-mailed twice."""
+        """Archive the former address of a contact that could not be moved, so that nobody gets each e-mail twice."""
         if moved is AddressChangeResult.TAKEN:
             return self.archive(former)
         self._ledger.record_result(former.subscriber_hash, None)
         return Result()
 
     def _adopt(self, rows: "pd.DataFrame") -> Result:
-        """Look up members that came to the audience since the pull; the subscribed get the contact's data."""
+        """Record members that joined the audience since the pull, and update the data of the subscribed ones."""
         found = self._found(rows["subscriber_hash"].tolist())
         self._ledger.record_member_states([member for member in found.values() if member])
         statuses = {key: member and member.status for key, member in found.items()}
@@ -228,9 +230,10 @@ class _Push:
         return together([Result(withheld=withheld), self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
 
     def _found(self, keys: Sequence[str]) -> Mapping[str, MemberState | None]:
-        """Return members as they are now; after a lost answer they are a whole batch, and among the latest changes.
+        """Return the current states of members by hash, None if the audience does not have the member.
 
-        Those who are not are looked up one by one, several at once.
+        After a lost answer, the members are a whole batch and among the audience's latest changes, so these are read
+        first. Members not among them are read one by one, in parallel.
         """
         found: dict[str, MemberState | None] = {}
         if len(keys) > _FEW:
@@ -253,7 +256,7 @@ class _Push:
 
     def _recorded(self, rows: "pd.DataFrame", answer: BatchAnswer, status: MemberStatus, count: str) -> Result:
         self._ledger.record_accepted(rows, answer.accepted, status, answer.changed_at)
-        # One contact is no batch: what Mailchimp says is about that contact.
+        # If a single contact is rejected, the reason applies to that contact, not to the batch.
         is_all = len(answer.rejected) == len(rows) > 1
         self._ledger.record_rejected(rows, answer.rejected, of_whole_batch=is_all)
         invited = len(answer.accepted) if status is MemberStatus.PENDING else 0

@@ -1,4 +1,4 @@
-"""When a contact that Mailchimp rejected is sent again."""
+"""Decide when a rejected contact is sent again."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync.model import Rejection, SyncReport
 
 FINAL = frozenset({Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS})
-"""The address itself is refused: it is never sent again, unless somebody asks for it."""
+"""The address itself is refused. The contact is never sent again automatically."""
 
 TRANSIENT = frozenset({Rejection.TOO_MANY_SIGNUPS, Rejection.OTHER})
-"""May pass: sent again after growing pauses."""
+"""The rejection may be temporary. The contact is sent again after the next of `PAUSES`."""
 
 PAUSES: Sequence[timedelta] = (
     timedelta(hours=1),
@@ -20,14 +20,14 @@ PAUSES: Sequence[timedelta] = (
     timedelta(days=3),
     timedelta(days=7),
 )
-"""How long after the first, second, ... rejection; after the last of them always as long."""
+"""The pause after the first, second, ... rejection. The last pause applies to every later rejection."""
 
 MOST_REJECTED = 0.2
-"""The share of a segment's wanted members that Mailchimp may reject before the segment is in error, 0 to 1."""
+"""The share of a segment's wanted members, 0 to 1, that Mailchimp may reject. Above it, the segment is in error."""
 
 
 class TooManyRejected(PermanentError):
-    """Mailchimp does not accept a large part of a segment."""
+    """Mailchimp rejected more than the allowed share of a segment's members."""
 
     def __init__(self, name: str, report: SyncReport) -> None:
         reasons = Counter(report.rejected) + Counter(report.waiting)
@@ -48,19 +48,20 @@ TEXTS: Mapping[Rejection, str] = {
     Rejection.TOO_MANY_SIGNUPS: "The address signed up to many audiences recently. It is sent again later.",
     Rejection.OTHER: "Mailchimp gave a reason that is not known here. It is sent again later.",
 }
-"""What a person reads about a rejected contact."""
+"""Explanations of rejections for users."""
 
 
 def is_final(reason: Rejection) -> bool:
-    """Return whether the contact is never sent again by itself."""
+    """Return whether a contact rejected for this reason is never sent again automatically."""
     return reason in FINAL
 
 
 def next_attempt(reason: Rejection, *, attempts: int, at: datetime, of_whole_batch: bool = False) -> datetime | None:
-    """Return when to send a contact again that was rejected for the `attempts`-th time at `at`.
+    """Return when a contact is sent again that was rejected for the `attempts`-th time at `at`.
 
-    None: only once the contact or the merge fields of the audience change. A batch of which nothing was accepted says
-    little about each of its contacts, so these are sent again, too.
+    None means that the contact is sent again only if the contact or the audience's merge fields change. If Mailchimp
+    rejected every contact of a batch (`of_whole_batch`), the reason says little about one contact, so all are sent
+    again.
     """
     if is_final(reason) or not (of_whole_batch or reason in TRANSIENT):
         return None
@@ -68,5 +69,5 @@ def next_attempt(reason: Rejection, *, attempts: int, at: datetime, of_whole_bat
 
 
 def text(reason: Rejection) -> str:
-    """Return what a person reads about a contact that was rejected for this reason."""
+    """Return the explanation of a rejection for users."""
     return TEXTS.get(reason, TEXTS[Rejection.OTHER])

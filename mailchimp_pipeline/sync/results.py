@@ -1,4 +1,4 @@
-"""The results of a push's tasks, and the report that they add up to."""
+"""Results of the tasks of a push, and their sum as a report."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from mailchimp_pipeline.sync.model import Rejection, SyncReport
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one task adds to the report; `counts` by the names of the report's fields."""
+    """The counts that one task adds to the report. Keys of `counts` are field names of `SyncReport`."""
 
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     rejected: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
@@ -32,7 +32,7 @@ def together(results: Iterable[Result]) -> Result:
 
 
 def report(total: Result) -> SyncReport:
-    """Return the report of a segment's sync, from the sum of its results."""
+    """Return the sum of all results as a report."""
     counts = Counter(total.counts)
     by_reason = sum(sum(each.values()) for each in (total.rejected, total.waiting, total.withheld))
     return SyncReport(

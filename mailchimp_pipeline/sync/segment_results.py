@@ -1,4 +1,4 @@
-"""The result of a segment's sync: counts, the report of the push, and the error."""
+"""The result of a segment's sync: membership counts, the report of the push, and the error."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class StopReason(StrEnum):
-    """The rule that put a segment into error."""
+    """The rule that stopped a segment's sync."""
 
     CONSENT = "consent"
     DEPARTURES = "departures"
     REJECTIONS = "rejections"
-    """Mailchimp rejected too many members. The other two rules stop a segment before the push."""
+    """Mailchimp rejected too many members. Checked after the push; the other rules stop a segment before the push."""
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipCounts:
     """Counts of contacts: `matching` the criteria, `members` of the segment, and `excluded` by reason.
 
-    `before` counts the previous members; `added`, `changed` and `removed` count the differences.
+    `before` counts the members before the sync. `added`, `changed` and `removed` count the differences.
     """
 
     matching: int
@@ -38,31 +38,31 @@ class MembershipCounts:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """The result of one segment's sync. `error` says why it failed, without personal data."""
+    """The result of one segment's sync. `error` is the reason of a failure, without personal data."""
 
     segment: "Segment"
     membership: MembershipCounts | None = None
     audience: "Audience | None" = None
     report: "SyncReport | None" = None
     read: int = 0
-    """Members of the audience read by the pull."""
+    """Number of the audience's members that the pull read."""
     unsubscribed: int = 0
-    """Members of the audience who had opted out, and were unsubscribed before the push."""
+    """Number of members who had opted out, and whom the sync unsubscribed before the push."""
     stopped_by: StopReason | None = None
     retries: int = 0
-    """Number of retried calls to Mailchimp."""
+    """Number of repeated calls to Mailchimp."""
     seconds: float = 0.0
     error: str | None = None
     defect: str | None = None
-    """Where in the code an unexpected error was raised: a stack without the error's text, which may quote data."""
+    """The stack of an unexpected error, without the error's text, which may contain personal data."""
 
     @property
     def member_count(self) -> int:
-        """The number of members, 0 if the membership was not stored."""
+        """The number of the segment's members, 0 if the membership was not stored."""
         return self.membership.members if self.membership else 0
 
     def figures(self) -> dict[str, object]:
-        """Return the figures as JSON values, for the segment's `last_report`."""
+        """Return the counts and durations as JSON values. Used for the segment's `last_report`."""
         membership = self.membership and {
             "matching": self.membership.matching,
             "excluded": {str(reason): count for reason, count in sorted(self.membership.excluded.items())},

@@ -1,6 +1,6 @@
-"""Tracked campaigns as they are stored: what people track and look at, and what refreshes write down of them.
+"""The tables of tracked campaigns and of their figures.
 
-What does not belong here: what Mailchimp says (`mailchimp`), what it means (`mailchimp_pipeline.campaigns`).
+What does not belong here: calls to Mailchimp (`mailchimp`), rules of a refresh (`mailchimp_pipeline.campaigns`).
 """
 
 from mailchimp_pipeline.database.campaigns.overview import due_campaigns, histories, organisations_with_old_stats

@@ -1,4 +1,4 @@
-"""Campaigns over all organisations: which are due for a refresh, and how the figures of some of them moved."""
+"""Campaigns of all organisations: those due for a refresh, and histories of figures."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -13,11 +13,11 @@ from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, Co
 
 
 def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campaign, ...]:
-    """Return the campaigns of connected organisations whose figures may still move, an organisation's side by side.
+    """Return the campaigns that are due for a refresh, ordered by organisation. Only connected organisations count.
 
-    Those are the ones that are not over; those sent after the given moment; and those known to be sent whose final
-    counts Mailchimp did not have yet. One that is missing at Mailchimp is looked for once after each connecting: it
-    may have been looked for in a wrong account.
+    A campaign is due if it has no final status, if it was sent after `settling_since`, or if it was sent and has no
+    final figures yet. A campaign that is missing at Mailchimp is due once after each new connection, because the former
+    connection may have been to a wrong account.
     """
     has_final_counts = (
         select(CampaignStatsRow.id)
@@ -52,7 +52,10 @@ def organisations_with_old_stats(session: Session, before: datetime) -> Sequence
 
 
 def histories(session: Session, campaign_ids: Collection[str], *, latest: int) -> Mapping[str, Sequence[Stats]]:
-    """Return the campaigns' latest figures, the oldest of them first; campaigns without any are left out."""
+    """Return the `latest` most recent figures of each campaign, oldest first.
+
+    Campaigns without figures are left out.
+    """
     place = func.row_number().over(
         partition_by=CampaignStatsRow.campaign_id, order_by=CampaignStatsRow.refreshed_at.desc()
     )

@@ -1,4 +1,4 @@
-"""Rows of campaigns and of their figures into values, and a refresh into rows."""
+"""Convert rows of campaigns and figures to values, and refreshes to rows."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow
 
 
 def campaign_of(row: CampaignRow) -> Campaign:
-    """Return the campaign that a row holds."""
+    """Return the row as a campaign."""
     return Campaign(
         id=str(row.id),
         organisation_id=row.organisation_id,
@@ -31,7 +31,7 @@ def campaign_of(row: CampaignRow) -> Campaign:
 
 
 def stats_of(row: CampaignStatsRow) -> Stats:
-    """Return the figures that a row holds."""
+    """Return the row as figures."""
     figures = Figures(
         emails_sent=row.emails_sent,
         opens=row.opens,
@@ -48,13 +48,13 @@ def stats_of(row: CampaignStatsRow) -> Stats:
 
 
 def is_news(row: CampaignRow, refresh: Refresh) -> bool:
-    """Tell whether the refresh looked at Mailchimp later than what the row holds."""
+    """Return whether the refresh is later than the row's last refresh."""
     looked = [moment for moment in (row.last_refreshed_at, row.missing_since) if moment is not None]
     return not looked or refresh.at > max(looked)
 
 
 def take_over(row: CampaignRow, refresh: Refresh, *, missing_since: datetime | None) -> None:
-    """Bring the row to what the refresh found. Whatever Mailchimp no longer says stays as it was."""
+    """Write the refresh to the row. Values that Mailchimp no longer returns stay as they are."""
     row.status, row.missing_since = refresh.status.value, missing_since
     if seen := refresh.seen:
         row.title = seen.title or seen.subject_line or seen.id
@@ -67,7 +67,7 @@ def take_over(row: CampaignRow, refresh: Refresh, *, missing_since: datetime | N
 
 
 def stats_row(row: CampaignRow, refresh: Refresh, figures: Figures) -> CampaignStatsRow:
-    """Return the row of the history that the refresh adds."""
+    """Return the new row of the campaign's history."""
     return CampaignStatsRow(
         organisation_id=row.organisation_id,
         campaign_id=row.id,
@@ -87,5 +87,5 @@ def stats_row(row: CampaignRow, refresh: Refresh, figures: Figures) -> CampaignS
 
 
 def audit_entry(row: CampaignRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit.Entry:
-    """Return the audit entry of a change of the campaign."""
+    """Return the audit entry for a change of the campaign."""
     return audit.Entry(by, action, audit.Entity("campaign", str(row.id)), at, details)

@@ -1,4 +1,4 @@
-"""The campaigns of one organisation: tracked, looked at, refreshed."""
+"""The tracked campaigns of one organisation."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ class CampaignStore:
         self._session = session
 
     def track(self, snapshot: CampaignSnapshot, *, seen_at: datetime, by: str, at: datetime) -> Campaign:
-        """Track the campaign as it was just seen; one that is tracked already is refreshed."""
+        """Track the campaign, or refresh it if it is already tracked. `seen_at` is the time of the snapshot."""
         first, key = refresh(None, snapshot, seen_at), snapshot.campaign.id
         new = insert(CampaignRow).values(
             organisation_id=self._session.organisation_id,
@@ -31,7 +31,7 @@ class CampaignStore:
             status=first.status.value,
             created_at=at,
         )
-        # Two who track it at once make one row: the second waits for the first's, and then finds it.
+        # The second of two parallel calls waits for the first one's row, and then reads it.
         made = self._session.scalar(new.on_conflict_do_nothing().returning(CampaignRow.id))
         row = self._session.scalars(self._locked(CampaignRow.mailchimp_campaign_id == key)).one()
         if made is None:
@@ -42,12 +42,12 @@ class CampaignStore:
         return campaign_of(row)
 
     def get(self, campaign_id: str) -> Campaign | None:
-        """Return the campaign, None where there is none."""
+        """Return the campaign, None if it does not exist."""
         row = self._session.scalar(self._all().where(CampaignRow.id == row_id(campaign_id)))
         return row and campaign_of(row)
 
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Campaign]:
-        """Return a page of campaigns, those tracked last first. Raises `paging.CursorInvalid`."""
+        """Return a page of campaigns, latest tracked first. Raises `paging.CursorInvalid`."""
         query = self._all()
         if cursor is not None:
             query = query.where(tuple_(CampaignRow.created_at, CampaignRow.id) < read_cursor(cursor, UUID))
@@ -56,7 +56,7 @@ class CampaignStore:
         return page(rows, limit, campaign_of, lambda row: cursor_after(row.created_at, row.id))
 
     def history(self, campaign_id: str, *, limit: int, cursor: str | None = None) -> Page[Stats] | None:
-        """Return a page of the campaign's figures, the latest first; None where there is no such campaign.
+        """Return a page of the campaign's figures, latest first, None if the campaign does not exist.
 
         Raises `paging.CursorInvalid`.
         """
@@ -73,10 +73,7 @@ class CampaignStore:
         return page(rows, limit, stats_of, lambda row: cursor_after(row.refreshed_at, row.id))
 
     def write(self, campaign_id: str, found: Refresh, *, by: str, at: datetime) -> Campaign | None:
-        """Write a refresh down, and return the campaign as it is then; None where there is none.
-
-        What another refresh found that looked later stays.
-        """
+        """Write a refresh, unless a later one is already written. Return the campaign, None if it does not exist."""
         row = self._session.scalar(self._locked(CampaignRow.id == row_id(campaign_id)))
         return row and self._refresh(row, found, by=by, at=at)
 
@@ -107,7 +104,7 @@ class CampaignStore:
         before = row.status, row.missing_since
         if is_news(row, found):
             self._write(row, found)
-        # An unchanged campaign is not audited every six hours; a person's request is recorded anyway.
+        # The automatic refresh writes an audit entry only after a change, a person's request always.
         if by != audit.PIPELINE or before != (row.status, row.missing_since):
             details = {"status": row.status, "before": before[0], "missing": row.missing_since is not None}
             audit.write(self._session, audit_entry(row, "campaign.refreshed", by, at, details))
@@ -119,7 +116,7 @@ class CampaignStore:
             self._session.add(stats_row(row, found, found.figures))
 
     def _missing_since(self, row: CampaignRow, found: Refresh) -> datetime | None:
-        """Return since when it is missing; what was found before the organisation connected anew does not count."""
+        """Return the time since when the campaign is missing, counted from the organisation's current connection."""
         before = row.missing_since
         if not found.is_missing or before is None:
             return found.at if found.is_missing else None

@@ -1,6 +1,6 @@
-"""Our record of what an audience has, by contact: the port `sync.Ledger` over the tables.
+"""The database's record of an audience's members: implements the port `sync.Ledger`.
 
-What does not belong here: what is done about a difference (`sync`), who is in a segment (`members`).
+What does not belong here: the actions after a comparison (`sync`), segment members (`members`).
 """
 
 from mailchimp_pipeline.database.ledger.ledger import (

@@ -1,7 +1,7 @@
-"""A segment's members against what its audience has of them, in pieces: read by `COPY`, compared in Arrow.
+"""Compare a segment's members with its audience, in pieces read by `COPY` and compared in Arrow.
 
-In the database the comparison would take ten times as long: a lookup for each member, also where nothing changed.
-What does not belong here: what is done about a difference (`sync`), the queries (`statements`).
+The same comparison in SQL takes ten times as long, because it looks up each unchanged member. What does not belong
+here: the actions after a comparison (`sync`), the queries (`statements`).
 """
 
 from collections import Counter
@@ -23,21 +23,21 @@ from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sync import Compared, KnownStatus, Rejection
 
 _HASHES = 2**32
-"""A piece ends where the first eight of a hash's hex digits do: they are spread evenly."""
+"""The number of values of a hash's first eight hex digits, which are evenly distributed. Pieces are ranges of them."""
 
 
 _LOOKED_THROUGH = 20
-"""An audience with up to so many times the segment's members is read through; in a larger one each is looked up."""
+"""The largest ratio of audience to segment members up to which the whole audience is read, without lookups."""
 
 _FEW = 0.1
-"""Up to which share of a piece the contacts that differ are asked for by their hashes."""
+"""The largest share of differing contacts in a piece up to which these contacts are looked up by hash."""
 
 
 def compare(database: Database, parameters: Mapping[str, object], *, size: int) -> Iterator[Compared]:
-    """Yield pieces by hash, each but the last with at least `size` differences; no transaction is open between.
+    """Yield pieces in the order of hashes, each but the last with at least `size` differences.
 
-    About `size` members are compared in one transaction. `parameters` are those of the queries: `organisation_id`,
-    `list_id`, `segment_id`, the audience's `merge_fields`, and the time `at`.
+    About `size` members are compared in one transaction; between pieces no transaction is open. `parameters` are those
+    of the queries: `organisation_id`, `list_id`, `segment_id`, `merge_fields` of the audience, and the time `at`.
     """
     organisation_id = str(parameters["organisation_id"])
     with database.organisation(organisation_id) as session:
@@ -51,7 +51,7 @@ def compare(database: Database, parameters: Mapping[str, object], *, size: int) 
         with database.organisation(organisation_id) as session:
             piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
             held.append(piece.compared(_known(ours, theirs)))
-        # Members that are as they are wanted would otherwise cut the others into small batches.
+        # A piece without enough differences would make a small batch.
         if sum(len(each.differences) for each in held) >= size:
             yield _together(held)
             held = []
@@ -60,7 +60,7 @@ def compare(database: Database, parameters: Mapping[str, object], *, size: int) 
 
 
 def _known(ours: int, theirs: int) -> sql.SQL | None:
-    """Return how to read what the audience has of a segment with so many members; None where it has nobody."""
+    """Return the query for the audience's members, None if the audience has none."""
     if theirs == 0:
         return None
     return statements.KNOWN if theirs <= _LOOKED_THROUGH * ours else statements.KNOWN_OF_SEGMENT
@@ -68,7 +68,7 @@ def _known(ours: int, theirs: int) -> sql.SQL | None:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A range of hashes, within a transaction; `shared` tells whether other segments have members in the audience."""
+    """A range of hashes in one transaction. `shared` is true if other segments have the same audience."""
 
     connection: DriverConnection
     bounds: Mapping[str, object]
@@ -95,7 +95,7 @@ class _Piece:
         )
 
     def _waits(self, wanted: pd.DataFrame) -> tuple[NDArray[np.bool_], list[str | None]]:
-        """Return, for each wanted contact, whether it waits after a rejection, and the reason."""
+        """Return, for each wanted contact, whether it is not due after a rejection, and the reason."""
         keys = text_column(self.waiting["subscriber_hash"])
         place = pc.index_in(text_column(wanted["subscriber_hash"]), value_set=keys)
         digests = pc.take(text_column(self.waiting["digest"]), place)
@@ -107,13 +107,13 @@ class _Piece:
         if len(differing) > _FEW * of:
             everybody = self._piece(statements.CONTACT_COLUMNS)
             return everybody[everybody["subscriber_hash"].isin(differing["subscriber_hash"])].reset_index(drop=True)
-        # As a parameter, which no log of PostgreSQL quotes; `COPY` takes none.
+        # A query parameter does not appear in PostgreSQL's log. `COPY` has no parameters.
         these = {"hashes": ",".join(differing["subscriber_hash"])}
         query = statements.piece(statements.CONTACT_COLUMNS, shared=self.shared, some=True)
         return self._fetched(query, statements.CONTACT_COLUMNS, these)
 
     def _with_states(self, contacts: pd.DataFrame) -> pd.DataFrame:
-        """Return the contacts with what is known of each in the audience."""
+        """Return the contacts with their known states in the audience."""
         states = self._fetched(statements.STATES, statements.STATE_COLUMNS, contact_arrays(contacts))
         return pd.concat([contacts, states], axis="columns")
 
@@ -125,7 +125,7 @@ class _Piece:
 
 
 def _unchanged(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which contacts are subscribed just as wanted."""
+    """Return which contacts are subscribed with the wanted data."""
     place = pc.index_in(text_column(wanted["subscriber_hash"]), value_set=text_column(known["subscriber_hash"]))
 
     def has(column: str, value: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - a text or a column of it
@@ -136,7 +136,7 @@ def _unchanged(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _ranges(count: int) -> Iterator[tuple[str, str]]:
-    """Yield so many ranges that hold all hashes: after the one bound, up to the other."""
+    """Yield `count` ranges that contain all hashes, as exclusive lower and inclusive upper bounds."""
     bounds = [f"{place * _HASHES // count:08x}" for place in range(1, count)]
     yield from pairwise(["", *bounds, "~"])
 

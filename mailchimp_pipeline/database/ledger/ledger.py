@@ -1,4 +1,4 @@
-"""One audience's ledger. Threads may share it: each call is a transaction of its own."""
+"""The ledger of one audience. Threads may share it, because each call is its own transaction."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -42,7 +42,7 @@ from mailchimp_pipeline.sync.member_states import after_archiving
 from mailchimp_pipeline.sync.rejections import is_final, next_attempt
 
 PIECE = 10_000
-"""Members that are compared in one transaction, and at least so many differences in a piece but the last."""
+"""Members compared in one transaction, and the least number of differences in each piece but the last."""
 
 _T = TypeVar("_T")
 _ReportedT = TypeVar("_ReportedT", MemberState, Withdrawal)
@@ -53,7 +53,7 @@ _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity
 
 
 class ConnectionEnded(PermanentError):
-    """The organisation disconnected, or connected another account, while its audience was synced."""
+    """The organisation disconnected, or connected another account, during a sync."""
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(
@@ -64,7 +64,7 @@ class ConnectionEnded(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLedger:
-    """The ledger of one organisation's audience; implements `sync.Ledger`."""
+    """The ledger of one organisation's audience. Implements `sync.Ledger`."""
 
     database: Database
     keyring: Keyring
@@ -72,57 +72,57 @@ class DatabaseLedger:
     list_id: str
     clock: Clock
     erased: ErasedAmong = NOBODY
-    """The erased contacts who are in the source: members with their addresses are unsubscribed."""
+    """The erased contacts that are still in the source. Members with their addresses are unsubscribed."""
     piece: int = PIECE
 
     def read_through(self) -> datetime | None:
-        """Return the moment up to which changes were pulled, None before the first time."""
+        """Return the time up to which changes were pulled, None before the first pull."""
         return self._read(AudienceReadRow.read_through)
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None = None) -> None:
-        """Record that all changes up to this moment were pulled, and the audience's merge fields if they were read."""
+        """Record that all changes up to `through` were pulled, and the audience's merge fields unless they are None."""
         read = {} if merge_fields is None else {"merge_fields": _stored(merge_fields)}
         row = insert(AudienceReadRow).values(
             organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through, **read
         )
-        # What a push that did not end has sent was among what was pulled.
+        # The pull included everything that an unfinished push has sent.
         now_known = {"read_through": through, "push_unfinished": False, **read}
         statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
         with self._session() as session:
             reading = _of_audience(session, AudienceReadRow, self.list_id)
             known = session.scalar(select(AudienceReadRow.merge_fields).where(*reading))
-            # After another account was connected, nobody knows what became of the merge fields meanwhile.
+            # After a change of the account, the former state of the merge fields is unknown.
             if merge_fields is not None and (known is None or _any_made_anew(known, _stored(merge_fields))):
-                # Such a field is blank in every member: all are sent again.
+                # A new or recreated field is blank in every member, so all members are sent again.
                 audience = _of_audience(session, AudienceMemberRow, self.list_id)
                 session.execute(update(AudienceMemberRow).where(*audience).values(digest=None))
             session.execute(statement)
 
     def merge_tags(self) -> frozenset[str]:
-        """Return the merge fields of the audience, as they were read last; before that those of a new audience."""
+        """Return the tags of the audience's merge fields as of the last read, those of a new audience before it."""
         with self._session() as session:
             return merge_tags_of(session, self.list_id)
 
     def begin_push(self) -> None:
-        """Record that contacts are about to be sent."""
+        """Record the start of a push."""
         self._note_push(push_unfinished=True)
 
     def end_push(self) -> None:
-        """Record that every answer is recorded."""
+        """Record the end of a push."""
         self._note_push(push_unfinished=False)
 
     def record_member_states(self, members: Sequence[MemberState]) -> None:
-        """Record what Mailchimp says of members, and the consent statements that this amounts to, in one transaction.
+        """Record members as reported by Mailchimp, and the resulting consent statements, in one transaction.
 
-        Nothing is recorded of the erased.
+        Reports about erased contacts are ignored.
         """
         with self._session() as session:
             reported = self._not_erased(session, members)
             parameters, connection = self._reported(reported.values()), driver_connection(session)
-            # Again where some moved: one may have taken the address that another gave up.
+            # Repeated, because a member may move to the address that another member gives up.
             while connection.execute(statements.MOVE_ADDRESSES, parameters).rowcount:
                 pass
-            # First the statements: what is news shows against what was known before.
+            # Statements first: they depend on the states known before.
             statuses = {member.status for member in reported.values()}
             if MemberStatus.UNSUBSCRIBED in statuses:
                 self._record_statements(session, statements.DEPARTURES, parameters)
@@ -146,7 +146,10 @@ class DatabaseLedger:
             self._record_statements(session, statements.WITHDRAWALS, self._reported(states))
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
-        """Record the member after a call of ours, None where the audience does not have it: nobody stated anything."""
+        """Record a member after a call by the pipeline, None if the audience does not have it.
+
+        Records no consent statement.
+        """
         with self._session() as session:
             status = member and member.status.value
             self._record_result(
@@ -154,7 +157,7 @@ class DatabaseLedger:
             )
 
     def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
-        """Record that we archived a member, `at` by Mailchimp's clock."""
+        """Record that the pipeline archived a member, `at` by Mailchimp's clock. Raises `ImpossibleTransition`."""
         with self._session() as session:
             audience = _of_audience(session, AudienceMemberRow, self.list_id)
             query = select(AudienceMemberRow.status).where(
@@ -165,16 +168,16 @@ class DatabaseLedger:
             self._record_result(session, subscriber_hash, now.value, at)
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
-        """Yield, in pieces by hash, how the segment's members differ from what the audience has of them."""
+        """Compare the segment's members with the audience. Yield the result in pieces, ordered by subscriber hash."""
         with self._session() as session:
             fields = _fields(session, self.list_id)
         parameters = self._parameters(segment_id=row_id(segment_id), merge_fields=fields, at=self.clock())
         return compare(self.database, parameters, size=self.piece)
 
     def recheck(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Recheck]:
-        """Return, by hash, what is known now of contacts that are about to be sent. Raises `ConnectionEnded`.
+        """Return, by hash, the current status of contacts that are about to be sent. Raises `ConnectionEnded`.
 
-        Empty where nothing changed since they were compared.
+        Contacts that are not in the result may be sent. The result is empty if nothing changed since the comparison.
         """
         with self._session() as session:
             connection = driver_connection(session)
@@ -183,7 +186,7 @@ class DatabaseLedger:
                 raise ConnectionEnded(self.organisation_id)
             if not has_news:
                 return {}
-            # An erased contact is in no segment any more, so that the hashes need not be compared.
+            # An erased contact is in no segment, so the comparison of keyed hashes can be skipped.
             parameters = self._parameters(segment_id=row_id(segment_id), **contact_arrays(rows), **NOBODY.parameters())
             found = connection.execute(statements.RECHECK, parameters).fetchall()
         return {
@@ -192,15 +195,15 @@ class DatabaseLedger:
         }
 
     def members_to_unsubscribe(self) -> Sequence[MemberRef]:
-        """Return the members, subscribed or pending, who may not be e-mailed."""
+        """Return the subscribed and pending members who may not be e-mailed."""
         return self._refs(statements.TO_UNSUBSCRIBE_IN_AUDIENCE, **self.erased.parameters())
 
     def leavers(self) -> Sequence[MemberRef]:
-        """Return the members from us, subscribed, that are to be archived."""
+        """Return the subscribed members to archive."""
         return self._refs(statements.LEAVERS)
 
     def record_address(self, former: str, row: pd.DataFrame, member: MemberState) -> None:
-        """Record that the member has the address of `row` now, and its state."""
+        """Record that a member changed its address to the one of `row`, and the member's state."""
         new, email = str(row["subscriber_hash"].iloc[0]), str(row["email"].iloc[0])
         parameters = self._parameters(
             former=former,
@@ -213,13 +216,13 @@ class DatabaseLedger:
             connection = driver_connection(session)
             connection.execute(statements.MAKE_ROOM, parameters)
             connection.execute(statements.RECORD_ADDRESS, parameters)
-        # A member who left just before the change of the address stated something.
+        # An unsubscribe right before the change of the address is a consent statement.
         self.record_member_states([member])
 
     def record_accepted(
         self, rows: pd.DataFrame, accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
     ) -> None:
-        """Record the contacts that Mailchimp accepted, in one transaction, `at` by its clock."""
+        """Record the contacts that Mailchimp accepted, `at` by Mailchimp's clock, in one transaction."""
         if not accepted:
             return
         parameters = self._parameters(
@@ -236,7 +239,7 @@ class DatabaseLedger:
             connection.execute(statements.ACCEPTED_AFTER_ALL, parameters)
 
     def record_rejected(self, rows: pd.DataFrame, rejected: Mapping[str, Rejection], *, of_whole_batch: bool) -> None:
-        """Record why contacts were rejected, and when they are sent again. Their status stays as it is known."""
+        """Record the reasons of rejections, and when the contacts are sent again. The known statuses stay the same."""
         if not rejected:
             return
         at, arrays = self.clock(), _arrays(rows, rejected)
@@ -267,8 +270,8 @@ class DatabaseLedger:
         record_statements(session, self.keyring, recorded, by=MAILCHIMP, at=self.clock())
 
     def _not_erased(self, session: OrganisationSession, reported: Sequence[_ReportedT]) -> dict[str, _ReportedT]:
-        """Return what was reported, by hash, but for the erased. Take the lock of those who record statements."""
-        # Before any row is locked, and before the lock that the erased are looked up with: as everywhere.
+        """Return the reports by subscriber hash, without those about erased contacts. Takes the consent lock first."""
+        # The consent lock is taken before any row lock and before the lock of erased contacts, as everywhere.
         lock_for_transaction(session, consent_lock(self.organisation_id))
         by_hash = {each.subscriber_hash: each for each in reported}
         erased = ErasedContacts(session, self.keyring).of_addresses(by_hash)
@@ -328,13 +331,13 @@ def _of_audience(
 
 
 def forget_audiences(session: OrganisationSession) -> None:
-    """Forget what every audience of the organisation has: the next sync pulls them anew, and sends what is missing."""
+    """Delete the records of all audiences of the organisation. The next sync pulls them again from the start."""
     for row in (AudienceMemberRow, AudienceReadRow):
         session.execute(delete(row).where(session.owns(row)))
 
 
 def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
-    """Return the tags of an audience's merge fields, as they were read last; before that those of a new audience."""
+    """Return the tags of an audience's merge fields as of the last read, those of a new audience before it."""
     return frozenset(_merge_ids(_fields(session, list_id)))
 
 
@@ -345,26 +348,26 @@ def _fields(session: OrganisationSession, list_id: str) -> str:
 
 
 def _stored(merge_fields: Sequence[MergeField]) -> str:
-    """Return merge fields as they are kept: tags in order, those of required ones marked, each with its id."""
+    """Return merge fields as stored text: sorted `tag:merge_id`, with `*` after the tag of a required field."""
     return ",".join(
         sorted(f"{field.tag}{_REQUIRED * field.is_required}:{field.merge_id or ''}" for field in merge_fields)
     )
 
 
 def _merge_ids(stored: str) -> Mapping[str, str]:
-    """Return the id of each merge field by its tag, empty where it is not known."""
+    """Return the merge field's id by tag, empty if the id is not known."""
     parts = (field.partition(":") for field in stored.split(",") if field)
     return {tag.removesuffix(_REQUIRED): merge_id for tag, _, merge_id in parts}
 
 
 def _any_made_anew(before: str, after: str) -> bool:
-    """Return whether a merge field was removed, and one with the same tag was added."""
+    """Return whether a merge field was deleted and recreated with the same tag."""
     known = _merge_ids(before)
     return any(known.get(tag) and known[tag] != merge_id for tag, merge_id in _merge_ids(after).items())
 
 
 def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:
-    """Return what was sent of these contacts as arrays of equal length, in this order."""
+    """Return the sent data of these contacts as PostgreSQL arrays, in the order of `hashes`."""
     place = {key: row for row, key in enumerate(text_column(rows["subscriber_hash"]).to_pylist())}
     sent = [place[key] for key in hashes]
     columns = {name: text_column(rows[column]).take(sent).to_pylist() for name, column in _SENT.items()}

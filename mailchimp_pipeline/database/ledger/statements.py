@@ -1,7 +1,7 @@
-"""The ledger's SQL, with psycopg's placeholders `organisation_id` and `list_id`.
+"""The ledger's SQL. Its psycopg placeholders include `organisation_id` and `list_id`.
 
-A contact is wanted in an audience once, however many segments have its address: the first of them counts, employees
-before vendors, then the lowest id, whole numbers by their value and before other ids.
+An address is sent to an audience once, even if several segments contain it. The first contact with the address is sent:
+employees before vendors, then the lowest id. Whole numbers are compared by value and come before other ids.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ PUSH_UNFINISHED: LiteralString = """exists (
     select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
         and reading.mailchimp_list_id = %(list_id)s and reading.push_unfinished
 )"""
-"""Whether answers of ours may be lost: what Mailchimp says of members may be our own doing."""
+"""Whether answers to calls of the pipeline may be lost. If so, a change at Mailchimp may be the pipeline's own."""
 
 REPORTED: LiteralString = """
     select * from unnest(
@@ -32,11 +32,11 @@ REPORTED: LiteralString = """
         %(member_ids)s::text[], %(channels)s::text[]
     ) as reported (subscriber_hash, status, changed_at, contact_id, member_id, channel)
 """
-"""The members of a page, as Mailchimp gave them."""
+"""The members of a page, as reported by Mailchimp."""
 
 _REPORTED_AND_KNOWN: LiteralString = f"""
     ({REPORTED}) as reported
-    -- In an order that one index alone has: so PostgreSQL takes that one.
+    -- The order makes PostgreSQL use the index that has it.
     left join lateral (
         select every.subscriber_hash, every.status, every.changed_at, every.contact_id, every.entity_id,
             every.replaced_hash
@@ -46,7 +46,7 @@ _REPORTED_AND_KNOWN: LiteralString = f"""
         order by every.subscriber_hash limit 1
     ) as known on true
 """
-"""The members of a page, `reported`, beside what is known of each."""
+"""The members of a page (`reported`) with their known states (`known`)."""
 
 SIZES = """
 select
@@ -58,9 +58,9 @@ select
     (select count(*) from audience_members
         where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s) as audience
 """
-"""How many members the segment and the audience have, and how many other live segments the audience has.
+"""The number of members of the segment and of the audience, and of other live segments of the audience.
 
-Only other segments can have somebody else at the same address.
+Only other segments can have another contact at the same address.
 """
 
 _OURS = """
@@ -80,7 +80,7 @@ _FIRST_OF_ALL = """
     from segment_members as member
     join contact_segments as segment
         on segment.organisation_id = member.organisation_id and segment.id = member.segment_id
-    -- A limit keeps it a lookup for each: by the primary key, however little PostgreSQL expects to find.
+    -- The limit makes PostgreSQL look up each member by the primary key.
     cross join lateral (
         select from segment_members as ours
         where ours.segment_id = %(segment_id)s and ours.subscriber_hash = member.subscriber_hash
@@ -103,11 +103,11 @@ STATE_COLUMNS = ("known_status", "member_id", "returns", "moved_from", "moved_fr
 
 
 def piece(columns: Sequence[LiteralString], *, shared: bool, some: bool = False) -> sql.SQL:
-    """Return the query of contacts of a piece of the segment, by hash: all, or `some` with the given hashes.
+    """Return the query for contacts of a piece of the segment, by hash: all, or `some` with the given hashes.
 
-    `shared` tells whether the audience has other segments.
+    `shared` is true if the audience has other segments.
     """
-    # Hashes are hex: as one text they travel faster than as an array.
+    # Hashes have only hex digits. One text is faster than an array.
     these: LiteralString = "where subscriber_hash = any (string_to_array(%(hashes)s, ','))" if some else ""
     listed: LiteralString = ", ".join(columns)
     contacts = _FIRST_OF_ALL if shared else _OURS
@@ -119,7 +119,7 @@ select subscriber_hash, digest, status from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash > %(after)s and known.subscriber_hash <= %(through)s
 """)
-"""The members of the audience in a piece, whoever they are."""
+"""All members of the audience in a piece."""
 
 KNOWN_OF_SEGMENT = sql.SQL("""
 select known.subscriber_hash, known.digest, known.status from segment_members as member
@@ -131,14 +131,14 @@ cross join lateral (
 where member.organisation_id = %(organisation_id)s and member.segment_id = %(segment_id)s
     and member.subscriber_hash > %(after)s and member.subscriber_hash <= %(through)s
 """)
-"""The same of the segment's members alone: a lookup for each."""
+"""The members of the audience in a piece who are in the segment, with a lookup for each."""
 
 WAITING = sql.SQL("""
 select subscriber_hash, case when not is_final then digest end as digest, reason from rejected_contacts
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
     and (is_final or merge_fields = %(merge_fields)s and (next_attempt_at is null or next_attempt_at > %(at)s))
 """)
-"""Rejected contacts that are not sent again yet: with any digest where it is null."""
+"""Rejected contacts that are not due to be sent again. A null digest stands for any digest."""
 
 LIVE_MEMBER: LiteralString = """
     select from segment_members as member
@@ -157,14 +157,14 @@ with given as (
         as given (subscriber_hash, entity_type, entity_id)
 )
 select
-    -- A member whom we archived because it left is to us as one who was never there; a contact whom an administrator
-    -- archived at an address that the source does not have any more, was archived.
+    -- A member that the pipeline archived counts as absent. A contact that an administrator archived under its former
+    -- address counts as archived.
     coalesce(
         nullif(known.status, 'removed'),
         case when known.subscriber_hash is null and theirs.was_archived then 'archived' end
     ) as known_status,
     known.member_id,
-    -- No withdrawal is in force, or the contact would be no member of the segment.
+    -- Members of a segment have no withdrawal in force, so any opt-in is enough.
     case when known.status = 'unsubscribed' and (
         exists (
             select from email_preferences as preference
@@ -195,7 +195,7 @@ left join lateral (
         select every.subscriber_hash as former, every.member_id as former_id, every.pushed_at,
             every.replaced_hash is not distinct from given.subscriber_hash as is_own,
             every.status = 'archived' as was_archived,
-            -- Whatever became of it there, and whoever is there at this one: the contact gave it in place of this one.
+            -- The contact replaced this address at Mailchimp, whatever its status under the other address is.
             every.replaced_hash is not distinct from given.subscriber_hash
                     and every.status is not null and every.status <> 'removed'
                 or (known.subscriber_hash is null or known.status is null)
@@ -214,7 +214,7 @@ left join lateral (
 ) as theirs on true
 order by given.subscriber_hash collate "C"
 """)
-"""What is known of the given contacts in the audience, by hash; a row for each."""
+"""The known states of the given contacts in the audience, one row each, by hash."""
 
 NEWS = sql.SQL(f"""
 select
@@ -234,7 +234,7 @@ from (
     where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
 ) as reading
 """)
-"""Whether the connection ended, and whether anything was stated or changed since the audience was pulled."""
+"""Whether the connection ended, and whether a statement or a member changed since the audience was pulled."""
 
 RECHECK = sql.SQL(f"""
 select about.subscriber_hash, known.status,
@@ -251,10 +251,9 @@ left join lateral (
         and every.subscriber_hash = about.subscriber_hash limit 1
 ) as known on true
 """)
-"""The status of each of the given contacts, and whether it may be sent. An erased contact is in no segment."""
+"""The known status of each given contact, and whether it may be sent. Erased contacts are in no segment."""
 
-# From the few who may not be e-mailed to the members, by a lookup for each: an offset keeps PostgreSQL from turning it
-# round.
+# `offset 0` makes PostgreSQL look up the members of each suppressed contact, who are few.
 MEMBERS_OF_SUPPRESSED_CONTACTS: LiteralString = f"""
 select known.* from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
     select * from audience_members as theirs
@@ -276,13 +275,13 @@ select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about c
             and every.subscriber_hash = about.subscriber_hash offset 0
     ) as there
     union all
-    -- At an address of its own: this is its address in the source.
+    -- Members who replaced the address of the source at Mailchimp.
     select * from audience_members as theirs
     where theirs.organisation_id = %(organisation_id)s and theirs.replaced_hash = about.subscriber_hash
 ) as known
 where known.status in ('subscribed', 'pending')
 """
-"""The members of the organisation's audiences who may not be e-mailed; with the placeholder `erased_addresses`."""
+"""The members of the organisation's audiences who may not be e-mailed. Has the placeholder `erased_addresses`."""
 
 TO_UNSUBSCRIBE_IN_AUDIENCE = sql.SQL(f"""
 select subscriber_hash, contact_id, member_id from ({TO_UNSUBSCRIBE}) as member
@@ -292,10 +291,10 @@ where mailchimp_list_id = %(list_id)s order by subscriber_hash
 LEAVERS = sql.SQL(f"""
 select known.subscriber_hash, known.contact_id, known.member_id from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
-    -- Mailchimp archives no member who has yet to confirm: it leaves once it has.
+    -- Mailchimp does not archive pending members. They are archived once they have confirmed.
     and known.leaving and known.first_pushed_at is not null and known.status = 'subscribed'
     and not exists ({LIVE_MEMBER})
-    -- A contact who only has another address keeps the former one until Mailchimp e-mails the other.
+    -- A former address stays until the contact is subscribed under its new one.
     and not exists (
         select from segment_members as member
         join contact_segments as segment
@@ -314,9 +313,9 @@ order by known.subscriber_hash
 
 
 def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
-    """Return which address the member replaced with a new one at Mailchimp: a withdrawal there is about both.
+    """Return SQL for the address that the member replaced with a new one at Mailchimp.
 
-    Null if the source has the new address for the same contact.
+    A withdrawal for one of the two addresses is for both. Null if the source has the new address for the same contact.
     """
     return f"""case when not exists (
         select from segment_members as wanted where wanted.organisation_id = {known}.organisation_id
@@ -347,8 +346,8 @@ from moved
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash = moved.former
 """)
-"""Members that are under another address now, by their contact id: the contact changed it, or we, where the answer to
-that was lost."""
+"""Give members their new addresses, found by contact id. A contact changed the address, or the pipeline did and the
+answer was lost."""
 
 _CONTACTS_OF = f"""
     cross join lateral (
@@ -356,13 +355,13 @@ _CONTACTS_OF = f"""
         union all select null, null where not exists ({HOLDERS})
     ) as contact
 """
-"""The contacts who have the address of `about`; one without an entity where nobody has it."""
+"""The contacts with the address of `about`, or one row of nulls if there is none."""
 
 _CONTACTS_AND_ADDRESS = f"""
     cross join lateral (select entity_type, entity_id from ({HOLDERS}) as holder union all select null, null) as contact
 """
-"""The contacts known to have the address of `about`, and one without an entity: the next sync attributes its withdrawal
-to those who have the address in the source, and whom no table knows."""
+"""The contacts known to have the address of `about`, and one row of nulls. The next sync attributes the statement of
+that row to contacts who have the address in the source only."""
 
 _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
 
@@ -372,13 +371,13 @@ _NOT_RECORDED: LiteralString = """about.subscriber_hash is not null and not exis
         and recorded.mailchimp_list_id = %(list_id)s and recorded.stated_at = about.changed_at
         and recorded.entity_id is null and not recorded.opted_in
 )"""
-"""Whether the withdrawal `about` is new. One that is reported again must not count for a contact who has opted in since
-at the same address."""
+"""Whether the withdrawal `about` is new. A repeated report must not withdraw the consent of a contact who opted in
+since."""
 
 _ADDRESSES: LiteralString = """
     unnest(array[reported.subscriber_hash, case when known.entity_id is null then known.replaced_hash end])
 """
-"""The addresses that a withdrawal is about: of a member whose contact is not known, also the one that it had before."""
+"""The addresses of a withdrawal: the member's, and if its contact is unknown, also the one that it replaced."""
 
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
@@ -393,7 +392,7 @@ from (
 where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
-"""The withdrawals of consent that members made by leaving the audience, where this was not known."""
+"""The new withdrawals of consent by members who unsubscribed."""
 
 RETURNS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, true, about.changed_at, 'form'
@@ -401,13 +400,13 @@ from (
     select reported.subscriber_hash, reported.changed_at from {_REPORTED_AND_KNOWN}
     where reported.status = 'subscribed' and known.status = 'unsubscribed' and reported.changed_at > known.changed_at
         and (reported.contact_id is null or known.contact_id is null or reported.contact_id = known.contact_id)
-        -- We may have subscribed them ourselves, and the answer was lost.
+        -- The pipeline may have subscribed them, and the answer was lost.
         and not {PUSH_UNFINISHED}
 ) as about {_CONTACTS_OF}
 where exists (select from ({WITHDRAWALS_AT_ADDRESS}) as withdrawn where withdrawn.mailchimp_list_id = %(list_id)s)
 order by about.changed_at, about.subscriber_hash
 """)
-"""The opt-ins that members made by coming back to the audience in which they had withdrawn."""
+"""The opt-ins by members who subscribed again in the audience in which they had withdrawn consent."""
 
 WITHDRAWALS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
@@ -422,7 +421,7 @@ INVITED = sql.SQL(f"""
 select reported.subscriber_hash from {_REPORTED_AND_KNOWN}
 where reported.status = 'pending' and known.status = 'unsubscribed' and not {PUSH_UNFINISHED}
 """)
-"""Members who are coming back, and whom Mailchimp asked to confirm: until they do, they have left."""
+"""Unsubscribed members who signed up again and whom Mailchimp asked to confirm. Until then they stay unsubscribed."""
 
 RECORD_STATES = sql.SQL(f"""
 insert into audience_members as known (
@@ -432,7 +431,7 @@ insert into audience_members as known (
 select %(organisation_id)s, %(list_id)s, reported.subscriber_hash, reported.member_id, reported.status,
     reported.changed_at, reported.contact_id, ours.entity_type, ours.entity_id
 from ({REPORTED}) as reported
--- The contact of a member who was sent, and whose answer was lost, must be known when the contact opts out.
+-- If the answer of a push was lost, the contact of the member must still be known, for an opt-out.
 left join lateral (
     select entity_type, entity_id from (
         select * from segment_members as every
@@ -444,7 +443,7 @@ left join lateral (
 ) as ours on true
 order by reported.subscriber_hash
 on conflict (organisation_id, mailchimp_list_id, subscriber_hash) do update set
-    -- A leaver who was subscribed and is archived, was archived by us, and the answer was lost.
+    -- The pipeline archived this leaver, and the answer was lost.
     status = case
         when known.leaving and known.status = 'subscribed' and excluded.status = 'archived' and {PUSH_UNFINISHED}
             then 'removed'
@@ -457,7 +456,7 @@ where known.status is distinct from excluded.status or excluded.changed_at > kno
     or excluded.contact_id is not null and known.contact_id is distinct from excluded.contact_id
 """)
 
-# A contact that was rejected is sent again once Mailchimp says something new of the member.
+# A rejected contact is sent again once Mailchimp reports another status.
 FORGET_REJECTIONS = sql.SQL(f"""
 delete from rejected_contacts as rejected using {_REPORTED_AND_KNOWN}
 where rejected.organisation_id = %(organisation_id)s and rejected.mailchimp_list_id = %(list_id)s

@@ -1,6 +1,6 @@
-"""Locks between processes, as PostgreSQL advisory locks: PostgreSQL releases the locks of a process that dies.
+"""Locks between processes: PostgreSQL's advisory locks, which end with their process.
 
-Each needs a session of its own to PostgreSQL: a connection pooler between must pool sessions, not transactions.
+Locks need PostgreSQL sessions of their own. A connection pooler must therefore pool sessions, not transactions.
 """
 
 from mailchimp_pipeline.database.locks.held import (

@@ -1,6 +1,6 @@
-"""Holding a lock for a while, and asking whether anybody does.
+"""Take locks, and check whether a lock is taken.
 
-What does not belong here: the slots of an account (`slots`), which are many locks on one connection.
+What does not belong here: an account's slots (`slots`), which are many locks on one connection.
 """
 
 import threading
@@ -20,25 +20,25 @@ _LOOK_SECONDS = 5.0
 
 
 class LockTaken(TransientError):
-    """Another process holds the lock, and did not give it back in time."""
+    """Another process holds the lock, and did not release it in time."""
 
 
 class HoldLost(Interrupted):
-    """A lock is not held any more: it went with its connection, and another process may have it."""
+    """A lock was lost with its database connection. Another process may have it now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A lock that is held; threads may share it. `what` is the thing locked."""
+    """A lock that this process holds. Threads may share it. `what` names the locked object in error messages."""
 
     what: str
     _connection: Connection
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def is_kept(self) -> bool:
-        """Tell whether the lock is still ours: it is gone with the connection, when PostgreSQL restarts."""
+        """Return whether the lock is still held. It is lost with the connection, for example if PostgreSQL restarts."""
         with self._one_at_a_time:
-            # Once it is lost the driver would connect anew, and that connection holds nothing.
+            # The driver would reconnect, but the new connection does not hold the lock.
             if self._connection.invalidated:
                 return False
             try:
@@ -50,7 +50,7 @@ class Hold:
             return True
 
     def require(self) -> None:
-        """Raise `HoldLost` where the lock is not ours any more."""
+        """Raise `HoldLost` if the lock is no longer held."""
         if not self.is_kept():
             raise HoldLost(
                 f"PostgreSQL ended the connection that kept others from {self.what}, so no more was done there. "
@@ -60,9 +60,9 @@ class Hold:
 
 @contextmanager
 def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) -> Generator[Hold]:
-    """Hold the lock for the block, on a connection of its own. `what` is the thing locked, for `LockTaken`.
+    """Hold the lock for the block, on its own connection. `what` names the locked object in error messages.
 
-    Raises `LockTaken` where it is not free within the time; zero tries once.
+    Raises `LockTaken` if the lock is not free within `wait_seconds`. Zero tries once.
     """
     with database.dedicated() as connection:
         with database.explained():
@@ -74,9 +74,9 @@ def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) 
 
 @contextmanager
 def keep(database: Database, lock: Lock, *, what: str, look_seconds: float = _LOOK_SECONDS) -> Generator[None]:
-    """Hold the lock for the block, and take it again where its connection was lost. Raises `LockTaken`.
+    """Hold the lock for the block, and take it again after a lost connection. Raises `LockTaken`.
 
-    For a lock that only shows that somebody is there: what it would keep others from is not protected meanwhile.
+    Only for locks that show that a process is alive: for a moment after a lost connection, another process can take it.
     """
     with ExitStack() as connections:
         first, over = connections.enter_context(hold(database, lock, what=what)), threading.Event()
@@ -87,7 +87,7 @@ def keep(database: Database, lock: Lock, *, what: str, look_seconds: float = _LO
                 if held.is_kept():
                     continue
                 connections.close()
-                with suppress(PipelineError):  # PostgreSQL is not back yet, or has not noticed that we went
+                with suppress(PipelineError):  # PostgreSQL is unavailable, or has not yet released the old lock
                     held = connections.enter_context(hold(database, lock, what=what))
 
         looking = threading.Thread(target=look_after, name="lock-keeper", daemon=True)
@@ -103,15 +103,18 @@ def keep(database: Database, lock: Lock, *, what: str, look_seconds: float = _LO
 def hold_audience(
     database: Database, organisation_id: str, list_id: str, *, wait_seconds: float = 0
 ) -> Generator[Hold]:
-    """Hold the audience for a sync: take it before a segment is marked `syncing`, and keep it until it no longer is."""
+    """Hold the lock of an audience for the block. A sync holds it for as long as the segment is `syncing`.
+
+    Raises `LockTaken` if the lock is not free within `wait_seconds`.
+    """
     what = f"audience {list_id} of organisation {organisation_id}"
     with hold(database, audience_lock(organisation_id, list_id), what=what, wait_seconds=wait_seconds) as held:
         yield held
 
 
 def is_held(session: Session, lock: Lock) -> bool:
-    """Tell whether any session of the database holds the lock, without touching it."""
-    # PostgreSQL shows a 64-bit key in two halves, and marks with 1 that they are one.
+    """Return whether any session of the database holds the lock. Does not take the lock."""
+    # PostgreSQL shows a 64-bit key as two halves, marked with `objsubid = 1`.
     unsigned = lock.key % 2**64
     held = text(
         "select exists (select from pg_locks join pg_database on pg_database.oid = pg_locks.database"
@@ -122,17 +125,17 @@ def is_held(session: Session, lock: Lock) -> bool:
 
 
 def lock_for_transaction(session: Session, lock: Lock) -> None:
-    """Wait for the lock and hold it until the session's transaction ends."""
+    """Wait for the lock, and hold it until the transaction ends."""
     session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock.key})
 
 
 def share_for_transaction(session: Session, lock: Lock) -> None:
-    """Hold the lock together with others who share it, and keep out who wants it alone, until the transaction ends."""
+    """Wait for the lock, and share it with other sharing transactions until the transaction ends."""
     session.execute(text("select pg_advisory_xact_lock_shared(:key)"), {"key": lock.key})
 
 
 def try_for_transaction(session: Session, lock: Lock) -> bool:
-    """Take the lock until the session's transaction ends, where nobody else holds it."""
+    """Take the lock until the transaction ends, if it is free. Return whether it was."""
     return bool(session.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": lock.key}))
 
 

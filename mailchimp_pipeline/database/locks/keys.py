@@ -1,7 +1,7 @@
-"""What locks there are, and the 64-bit numbers by which PostgreSQL knows them.
+"""The locks, and their 64-bit keys in PostgreSQL.
 
-A number is the head of a hash over the kind and what is locked: kinds never share one but by a chance of 2^-64,
-and a chance hit costs a wait, not a wrong result.
+A key is the start of a hash over the kind and the locked object. An accidental collision (2^-64) causes a wait, never a
+wrong result.
 """
 
 import hashlib
@@ -25,54 +25,54 @@ class _Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """One thing that one session at a time may hold."""
+    """A lock that one session at a time can hold."""
 
     kind: _Kind
     parts: tuple[str, ...] = ()
 
     @property
     def key(self) -> int:
-        """The number that PostgreSQL locks: signed, 64 bits."""
+        """The lock's key in PostgreSQL, a signed 64-bit integer."""
         name = json.dumps(["mailchimp-pipeline", self.kind, *self.parts])
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 MIGRATION_LOCK = Lock(_Kind.MIGRATION)
-"""Held while the tables are made or changed."""
+"""Held during a migration."""
 
 
 def account_lock(account_id: str) -> Lock:
-    """Return the lock of a Mailchimp account, held while an organisation connects it or begins to feed an audience."""
+    """Return the lock of a Mailchimp account, held while an organisation connects it or adds an audience."""
     return Lock(_Kind.ACCOUNT, (account_id,))
 
 
 def audience_lock(organisation_id: str, list_id: str) -> Lock:
-    """Return the lock of an audience, held while something is synced into it."""
+    """Return the lock of an audience, held during a sync."""
     return Lock(_Kind.AUDIENCE, (organisation_id, list_id))
 
 
 def connection_lock(organisation_id: str) -> Lock:
-    """Return the lock of an organisation's connection, held while it is made, changed or ended."""
+    """Return the lock of an organisation's connection, held while the connection changes."""
     return Lock(_Kind.CONNECTION, (organisation_id,))
 
 
 def consent_lock(organisation_id: str) -> Lock:
-    """Return the lock of an organisation's consent statements, held while one is recorded."""
+    """Return the lock of an organisation's consent statements, held while statements are recorded."""
     return Lock(_Kind.CONSENT, (organisation_id,))
 
 
 def erased_lock(organisation_id: str) -> Lock:
-    """Return the lock of who is erased: shared by who looks that up before it writes, held alone by an erasure."""
+    """Return the lock of an organisation's erased contacts: shared by readers, exclusive to an erasure."""
     return Lock(_Kind.ERASED, (organisation_id,))
 
 
 def erasure_lock(request_id: str) -> Lock:
-    """Return the lock of an erasure, held while somebody carries it out."""
+    """Return the lock of an erasure, held while it is carried out."""
     return Lock(_Kind.ERASURE, (request_id,))
 
 
 def run_lock(run_id: str) -> Lock:
-    """Return the lock of a run, held as long as its process works."""
+    """Return the lock of a run, held while its process works."""
     return Lock(_Kind.RUN, (run_id,))
 
 
@@ -82,5 +82,5 @@ def slot_lock(account_id: str, slot: int) -> Lock:
 
 
 def webhooks_lock(organisation_id: str) -> Lock:
-    """Return the lock of an organisation's webhooks, held while they are made at Mailchimp."""
+    """Return the lock of an organisation's webhooks, held while they are registered at Mailchimp."""
     return Lock(_Kind.WEBHOOKS, (organisation_id,))

@@ -1,6 +1,6 @@
-"""The connections that Mailchimp allows an account, shared by all processes: a numbered lock for each.
+"""The connections that Mailchimp allows an account, shared by all processes: one lock for each.
 
-What does not belong here: using them (`mailchimp`).
+What does not belong here: using the connections (`mailchimp`).
 """
 
 import random
@@ -26,13 +26,14 @@ _GIVE_BACK = text("select pg_advisory_unlock(:key)")
 
 
 class SlotsTaken(TransientError):
-    """Every connection of the account stayed in use."""
+    """All connections of the account stayed in use for the whole waiting time."""
 
 
 class DatabaseConnectionSlots:
-    """One account's connections, for the threads of this process among all processes; `close` it at the end.
+    """Slots for the connections of one Mailchimp account, for the threads of this process. `close` it at the end.
 
-    Threads queue here first; then a slot is looked for in PostgreSQL, on one connection for all of them.
+    Threads wait in this process first. Then a free slot is locked in PostgreSQL, on one database connection for all
+    threads.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class DatabaseConnectionSlots:
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one connection, waiting until one is free. Raises `SlotsTaken`, or `DatabaseAway`."""
+        """Hold one slot for the block, after waiting until one is free. Raises `SlotsTaken` or `DatabaseAway`."""
         deadline = time.monotonic() + self._wait_seconds
         if not self._free_here.acquire(timeout=self._wait_seconds):
             raise self._taken()
@@ -63,7 +64,7 @@ class DatabaseConnectionSlots:
             self._free_here.release()
 
     def close(self) -> None:
-        """Give back whatever is held, and the connection to PostgreSQL."""
+        """Release all slots and the database connection."""
         with self._one_at_a_time:
             self._disconnect()
 
@@ -72,7 +73,7 @@ class DatabaseConnectionSlots:
         while (slot := self._try()) is None:
             if time.monotonic() > deadline:
                 raise self._taken()
-            # Chance keeps the waiting from asking in step, and from one of them always being first.
+            # Random pauses keep waiting processes from trying at the same moments.
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not for secrecy
             pause = min(2 * pause, _LONGEST_PAUSE)
         return slot
@@ -88,7 +89,7 @@ class DatabaseConnectionSlots:
             return self._take(self._connect())
 
     def _take(self, connection: Connection) -> int | None:
-        # A session is given a lock that it has already once more: our own slots must not be asked for.
+        # PostgreSQL grants a session its own lock again, so this process's slots are left out.
         free = [slot for slot in self._keys if slot not in self._ours]
         random.shuffle(free)
         keys = [self._keys[slot] for slot in free]
@@ -112,8 +113,8 @@ class DatabaseConnectionSlots:
     def _connect(self) -> Connection:
         if self._connection is None:
             self._connection = self._connected.enter_context(self._database.dedicated())
-            # With the old connection our locks were lost, but the calls they stand for go on. Where somebody
-            # was faster there are for a moment more calls than slots, which Mailchimp answers with 429.
+            # The locks were lost with the former connection, but their calls continue. If another process took a slot
+            # meanwhile, Mailchimp answers surplus calls with 429 for a moment.
             for slot in self._ours:
                 self._connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": self._keys[slot]})
         return self._connection

@@ -1,6 +1,6 @@
-"""Migrations: the way of the tables from version to version, and which version a database has.
+"""Migrations of the tables, and the revision of a database.
 
-What does not belong here: the tables as they are now (`tables`), rows of people.
+What does not belong here: the current tables (`tables`), data of contacts.
 """
 
 from pathlib import Path
@@ -19,13 +19,13 @@ VERSION_TABLE = "mailchimp_pipeline_revision"
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database to the version that this code works with, or an earlier one; does nothing where it has it.
+    """Migrate the database to a revision, by default this code's. Does nothing if the database has it already.
 
-    May be run while the pipeline works. A revision is one transaction, or says that it can be run again where it
-    failed. Processes that migrate at once do so one after the other. Raises `patience.TableInUse`.
+    Can run while the pipeline works. A revision is one transaction, or can be run again after a failure. Parallel
+    migrations run one after the other. Raises `patience.TableInUse`.
     """
     with Database(url, pool_size=1) as database, database.unrestricted() as connection:
-        # Held by the session: a revision may need several transactions.
+        # A session lock, because a revision may need several transactions.
         wait_for_lock(connection, MIGRATION_LOCK.key)
         try:
             command.upgrade(migrations(connection), revision)
@@ -35,16 +35,16 @@ def migrate(url: str, revision: str = "head") -> None:
 
 
 def current_revision(database: Database) -> str | None:
-    """Return the version that the database has, None where it has never been migrated."""
+    """Return the database's revision, None if it was never migrated."""
     with database.everyone() as session:
         context = MigrationContext.configure(session.connection(), opts={"version_table": VERSION_TABLE})
         return context.get_current_revision()
 
 
 def require_tables(database: Database) -> None:
-    """Raise `DatabaseNotMigrated` where the database lacks what this code works with.
+    """Raise `DatabaseNotMigrated` if the database's revision is too old for this code.
 
-    A version that this code does not know is a later one: each leaves to the code before it what that needs.
+    An unknown revision is a later one, which keeps what the code before it needs.
     """
     found, expected = current_revision(database), expected_revision()
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
@@ -56,7 +56,7 @@ def require_tables(database: Database) -> None:
 
 
 def expected_revision() -> str:
-    """Return the version that this code works with."""
+    """Return the revision that this code needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise LookupError("The package has no migrations: it is not installed whole.")
@@ -64,7 +64,7 @@ def expected_revision() -> str:
 
 
 def migrations(connection: Connection) -> Config:
-    """Return the configuration of alembic's commands on this connection."""
+    """Return alembic's configuration for this connection."""
     config = _config()
     config.attributes["connection"] = connection
     return config
@@ -72,7 +72,7 @@ def migrations(connection: Connection) -> Config:
 
 def _config() -> Config:
     config = Config()
-    # To alembic a percent sign begins a variable; a path may well have one.
+    # Alembic reads a percent sign as the start of a variable.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

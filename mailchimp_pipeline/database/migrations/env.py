@@ -1,4 +1,4 @@
-"""What alembic runs for each command: the migrations, on the connection that it was handed."""
+"""The script that alembic runs for each command: run the migrations on the given connection."""
 
 from alembic import context
 

@@ -1,6 +1,6 @@
-"""Changing a table while others work with it: asked for briefly, again and again, so that nobody waits long behind.
+"""Change tables in use. Short, repeated attempts to lock keep other transactions from waiting long.
 
-What does not belong here: what is changed (the revisions).
+What does not belong here: the changes (the revisions).
 """
 
 import random
@@ -13,21 +13,21 @@ from mailchimp_pipeline.database.session import has_lock_timed_out
 from mailchimp_pipeline.errors import TransientError
 
 BRIEFLY_MS = 500
-"""How long a table is asked for at a time. Who comes after waits too, so it is less than PostgreSQL waits before it
-ends somebody's transaction as part of a deadlock (a second)."""
+"""Duration of one attempt to lock. Other transactions wait behind it, so it is shorter than the second after which
+PostgreSQL ends a transaction because of a deadlock."""
 
 _PAUSE_SECONDS = 1.0
 _PATIENCE_SECONDS = 600.0
 
 
 class TableInUse(TransientError):
-    """Transactions that do not end kept a migration from changing a table."""
+    """Long transactions kept a migration from changing a table."""
 
 
 def run_briefly(connection: Connection, statements: str, *, what: str, seconds: float = _PATIENCE_SECONDS) -> None:
-    """Run the statements as one, on a connection in autocommit, as soon as the tables they lock are free.
+    """Run the statements as one, once the tables that they lock are free. The connection must be in autocommit mode.
 
-    Raises `TableInUse` where they are not within so many seconds; nothing of the statements is done then.
+    Raises `TableInUse` if the tables are not free within `seconds`. Nothing is changed then.
     """
     deadline = time.monotonic() + seconds
     together = f"select set_config('lock_timeout', '{BRIEFLY_MS}ms', true); {statements}"
@@ -49,10 +49,9 @@ def run_briefly(connection: Connection, statements: str, *, what: str, seconds: 
 
 
 def wait_for_lock(connection: Connection, key: int) -> None:
-    """Take an advisory lock for the connection's session, asking again and again.
+    """Take an advisory lock for the connection's session, with repeated attempts.
 
-    A statement that waits for it would have a snapshot, and `create index concurrently` of its holder would wait for
-    that in turn.
+    A waiting statement would hold a snapshot, which `create index concurrently` of the lock's holder would wait for.
     """
     while not connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": key}):
         connection.commit()

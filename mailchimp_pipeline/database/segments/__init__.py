@@ -1,6 +1,6 @@
-"""Segments as they are stored: what people make of them, how their syncs go, and which are due.
+"""The stored segments: definitions, sync status, and which segments are due.
 
-What does not belong here: their members (`members`), what was asked to be synced (`requests`).
+What does not belong here: members (`members`), sync requests (`requests`).
 """
 
 from mailchimp_pipeline.database.segments.overview import (

@@ -1,4 +1,4 @@
-"""Segments over all organisations: which are due, which are late, which fail a check, and which are abandoned."""
+"""Segments of all organisations: due, late, failing a check, or abandoned."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _ABANDONED = (
 
 @dataclass(frozen=True, slots=True)
 class SegmentName:
-    """A segment's ids and name."""
+    """The ids and the name of a segment."""
 
     organisation_id: str
     id: str
@@ -33,15 +33,15 @@ class SegmentName:
 
     @property
     def partition_key(self) -> str:
-        """The segment's partition in Dagster, as `segments.Segment` has it."""
+        """The segment's partition key in Dagster, as in `segments.Segment`."""
         return f"{self.organisation_id}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedSegments:
-    """The live segments of connected organisations, as the asset checks need them.
+    """The live segments of connected organisations, for the asset checks.
 
-    `count` is the number of segments. The other fields hold the segments whose last sync failed for that reason.
+    `count` is the number of segments. The other fields are the segments whose last sync failed for that reason.
     """
 
     count: int = 0
@@ -51,10 +51,7 @@ class CheckedSegments:
 
 
 def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple[Segment, ...]:
-    """Return the live segments of connected organisations, of all or with these partition keys.
-
-    Segments of one organisation follow each other.
-    """
+    """Return the live segments of connected organisations, ordered by organisation: all, or those with these keys."""
     query = select(SegmentRow).where(*_due()).order_by(*_BY_ORGANISATION)
     if keys is None:
         return tuple(map(segment_of, session.scalars(query)))
@@ -64,13 +61,13 @@ def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple
 
 
 def due_partition_keys(session: Session) -> tuple[str, ...]:
-    """Return the partition keys of the due segments, those of one organisation next to each other."""
+    """Return the partition keys of the due segments, ordered by organisation."""
     query = select(SegmentRow.organisation_id, SegmentRow.id).where(*_due()).order_by(*_BY_ORGANISATION)
     return tuple(f"{organisation_id}/{segment_id}" for organisation_id, segment_id in session.execute(query).all())
 
 
 def not_synced_since(session: Session, moment: datetime) -> tuple[SegmentName, ...]:
-    """Return the due segments, created before the moment, whose last sync did not end well after it."""
+    """Return the due segments created before `moment` whose last sync failed or was before `moment`."""
     late = (
         SegmentRow.created_at < moment,
         or_(
@@ -84,7 +81,7 @@ def not_synced_since(session: Session, moment: datetime) -> tuple[SegmentName, .
 
 
 def checked_segments(session: Session) -> CheckedSegments:
-    """Return what the last sync of each due segment means for the asset checks."""
+    """Return the results of the due segments' last syncs, for the asset checks."""
     stopped_by = (
         select(AuditRow.details["stopped_by"].astext)
         .where(
@@ -111,7 +108,7 @@ def checked_segments(session: Session) -> CheckedSegments:
 
 
 def fail_abandoned(database: Database, *, at: datetime) -> int:
-    """Put segments that are `syncing` though no process holds their audience into error; return how many."""
+    """Set `syncing` segments to error if no process holds their audience's lock. Return their number."""
     syncing = select(SegmentRow.organisation_id, SegmentRow.mailchimp_list_id, SegmentRow.id).where(
         SegmentRow.status == SegmentStatus.SYNCING.value, SegmentRow.soft_deleted_at.is_(None)
     )
@@ -120,7 +117,7 @@ def fail_abandoned(database: Database, *, at: datetime) -> int:
     abandoned = 0
     for organisation_id, list_id, segment_id in suspects:
         with database.organisation(organisation_id) as session:
-            # A sync takes the lock before it writes the status: while the lock is held here, no sync runs.
+            # A sync takes the lock before it sets the status, so no sync runs while the lock is held here.
             if try_for_transaction(session, audience_lock(organisation_id, list_id)):
                 abandoned += SegmentProgress(session).abandon(str(segment_id), _ABANDONED, at=at)
     return abandoned

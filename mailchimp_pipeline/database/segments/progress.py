@@ -1,4 +1,4 @@
-"""How a segment's sync goes, as the pipeline notes it."""
+"""The sync status of a segment, as recorded by the pipeline."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -19,18 +19,21 @@ _ACTIONS = {
 
 
 class SegmentProgress:
-    """Moves segments of the session's organisation from status to status; one that was deleted stays as it is."""
+    """Changes the status of segments of the session's organisation. Deleted segments are ignored."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
     def mark_syncing(self, segment_id: str, *, at: datetime) -> None:
-        """Record that a run syncs the segment. Hold the audience meanwhile, or the segment counts as abandoned."""
+        """Record that a run syncs the segment.
+
+        The caller holds the audience's lock, or the segment counts as abandoned.
+        """
         if row := locked_segment(self._session, segment_id):
             self._move(row, SegmentStatus.SYNCING, at)
 
     def mark_synced(self, segment_id: str, *, member_count: int, report: Mapping[str, object], at: datetime) -> None:
-        """Note that the sync ended well. `report` holds counts, as JSON values."""
+        """Record a successful sync. `report` has counts as JSON values."""
         if row := locked_segment(self._session, segment_id):
             row.member_count, row.last_report, row.last_synced_at = member_count, dict(report), at
             self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
@@ -45,11 +48,10 @@ class SegmentProgress:
         member_count: int | None = None,
         report: Mapping[str, object] | None = None,
     ) -> None:
-        """Record why the sync did not end well. The message holds no personal data, `report` counts.
+        """Record a failed sync. `message` has no personal data, `report` has counts.
 
-        Where it did not come so far, the members are those of a former sync. Other figures of one are not kept.
-
-        `stopped_by` goes into the audit log's entry, where `stopped_segments` finds it.
+        If `member_count` is None, the former count stays. The former report is always replaced. `stopped_by` is written
+        to the audit log, where `checked_segments` reads it.
         """
         if row := locked_segment(self._session, segment_id):
             row.member_count = row.member_count if member_count is None else member_count
@@ -57,14 +59,14 @@ class SegmentProgress:
             self._fail(row, message, at, stopped_by)
 
     def mark_untouched(self, segment_ids: Collection[str], message: str, *, since: datetime, at: datetime) -> list[str]:
-        """Put those segments into error whose status has not changed since that time; return their ids."""
+        """Set segments to error whose status has not changed since that time. Return their ids."""
         untouched = [row for row in locked_segments(self._session, segment_ids) if row.status_changed_at < since]
         for row in untouched:
             self._fail(row, message, at)
         return [str(row.id) for row in untouched]
 
     def abandon(self, segment_id: str, message: str, *, at: datetime) -> bool:
-        """Put the segment into error where it is still `syncing`, and fail what asked for it; tell whether it was."""
+        """Set the segment to error and fail its running requests, if it is `syncing`. Return whether it was."""
         row = locked_segment(self._session, segment_id)
         if row is None or row.status != SegmentStatus.SYNCING:
             return False
@@ -73,7 +75,7 @@ class SegmentProgress:
         return True
 
     def _fail(self, row: SegmentRow, message: str, at: datetime, stopped_by: StopReason | None = None) -> None:
-        # Both are the organisation's to read.
+        # Users of the organisation can read both.
         shown = without_places(message)
         details = {"error": shown, "stopped_by": stopped_by.value} if stopped_by else {"error": shown}
         self._move(row, SegmentStatus.ERROR, at, error=shown, details=details)

@@ -1,4 +1,4 @@
-"""A segment from its row, and the queries for an organisation's rows."""
+"""Convert rows to segments, and query an organisation's rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 def segment_of(row: SegmentRow) -> Segment:
-    """Return the segment of a row. `Segment.unknown` names what this version cannot read."""
+    """Return the row as a segment. `Segment.unknown` lists the values that this version cannot read."""
     unknown: list[str] = []
     return Segment(
         id=str(row.id),
@@ -31,7 +31,7 @@ def segment_of(row: SegmentRow) -> Segment:
         mailchimp_list_name=row.mailchimp_list_name,
         filter_criteria=_criteria(row.filter_criteria, unknown),
         on_leave=_read(OnLeave.KEEP, row.on_leave, "onLeave", unknown),
-        # A sync replaces the status: one that is not known keeps no segment from being synced.
+        # The next sync replaces the status, so an unknown one is no obstacle.
         status=_read(SegmentStatus.PENDING, row.status, "status", []),
         last_error=row.last_error,
         member_count=row.member_count,
@@ -63,31 +63,31 @@ def _criteria(stored: Mapping[str, object], unknown: list[str]) -> FilterCriteri
 
 
 def live_segments(session: OrganisationSession) -> Select[SegmentRow]:
-    """Return the query of the organisation's segments that are not deleted."""
+    """Return the query for the organisation's segments that are not deleted."""
     return select(SegmentRow).where(
         SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None)
     )
 
 
 def live_segment(session: OrganisationSession, segment_id: str) -> SegmentRow | None:
-    """Return the row of a live segment, None where there is none."""
+    """Return the row of a live segment, None if it does not exist."""
     return session.scalar(live_segments(session).where(SegmentRow.id == row_id(segment_id)))
 
 
 def locked_segment(session: OrganisationSession, segment_id: str) -> SegmentRow | None:
-    """Return the row of a live segment as it is now, kept from others until the transaction ends."""
+    """Return the current row of a live segment, locked until the transaction ends, None if it does not exist."""
     return next(iter(locked_segments(session, [segment_id])), None)
 
 
 def locked_segments(session: OrganisationSession, segment_ids: Collection[str]) -> Sequence[SegmentRow]:
-    """Return the rows of live segments as they are now, kept from others until the transaction ends."""
-    # In one order for everybody: two transactions that lock several rows do not wait for each other.
+    """Return the current rows of live segments, locked until the transaction ends."""
+    # All transactions lock in the same order, which prevents deadlocks.
     query = live_segments(session).where(SegmentRow.id.in_(row_ids(segment_ids))).order_by(SegmentRow.id)
     return session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
 
 
 def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, error: str, at: datetime) -> None:
-    """Fail the segment's requests for a sync that have this status."""
+    """Mark the segment's requests with this status as failed."""
     requests = update(SyncRequestRow).where(
         SyncRequestRow.organisation_id == session.organisation_id,
         SyncRequestRow.segment_id == row.id,
@@ -97,5 +97,5 @@ def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, 
 
 
 def audit_entry(row: SegmentRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit.Entry:
-    """Return the audit entry of a change of the segment."""
+    """Return the audit entry for a change of the segment."""
     return audit.Entry(by, action, audit.Entity("segment", str(row.id)), at, details)

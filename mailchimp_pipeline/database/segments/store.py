@@ -1,4 +1,4 @@
-"""What people do with segments: make, look at, change and delete them."""
+"""Create, read, change and delete segments."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,7 @@ from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, Segmen
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """What a person says of a segment to make it."""
+    """The values of a new segment."""
 
     name: str
     segment_type: SegmentType
@@ -37,7 +37,7 @@ class NewSegment:
 
 
 class SegmentChanges(TypedDict, total=False):
-    """What a person changes of a segment; what is left out stays."""
+    """The values to change. Omitted values stay the same."""
 
     name: str
     description: str | None
@@ -46,13 +46,16 @@ class SegmentChanges(TypedDict, total=False):
 
 
 class SegmentStore:
-    """The segments of the session's organisation. Deleted ones are not there."""
+    """The segments of the session's organisation, without deleted ones."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
     def create(self, new: NewSegment, *, by: str, at: datetime) -> Segment:
-        """Make a segment, `pending`. Raises `AudienceTaken` where another organisation feeds the audience."""
+        """Create a segment with the status `pending`.
+
+        Raises `AudienceTaken` if another organisation uses the audience.
+        """
         claim_audience(self._session, new.mailchimp_list_id)
         row = SegmentRow(
             organisation_id=self._session.organisation_id,
@@ -75,12 +78,12 @@ class SegmentStore:
         return segment_of(row)
 
     def get(self, segment_id: str) -> Segment | None:
-        """Return the segment, None where there is none."""
+        """Return the segment, None if it does not exist."""
         row = live_segment(self._session, segment_id)
         return row and segment_of(row)
 
     def all(self) -> tuple[Segment, ...]:
-        """Return all segments, the oldest first."""
+        """Return all segments, oldest first."""
         rows = self._session.scalars(live_segments(self._session).order_by(SegmentRow.created_at, SegmentRow.id))
         return tuple(map(segment_of, rows))
 
@@ -94,7 +97,7 @@ class SegmentStore:
         return page(rows, limit, segment_of, lambda row: cursor_after(row.created_at, row.id))
 
     def update(self, segment_id: str, changes: SegmentChanges, *, by: str, at: datetime) -> Segment | None:
-        """Change the segment; None where there is none."""
+        """Change the segment. Return it, None if it does not exist."""
         row = locked_segment(self._session, segment_id)
         if row is None:
             return None
@@ -111,7 +114,7 @@ class SegmentStore:
         return segment_of(row)
 
     def delete(self, segment_id: str, *, by: str, at: datetime) -> Segment | None:
-        """Delete the segment, and return it as it was; its members go, what is at Mailchimp stays."""
+        """Delete the segment and its members here; members at Mailchimp stay. Return it, None if it does not exist."""
         row = locked_segment(self._session, segment_id)
         if row is None:
             return None

@@ -1,4 +1,4 @@
-"""The sync status of all segments of an organisation: one status and one time."""
+"""The sync status of an organisation: one status and one time for all segments."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +14,14 @@ _WORST_FIRST = (SegmentStatus.ERROR, SegmentStatus.SYNCING, SegmentStatus.PENDIN
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The worst status of the segments, and when one was last synced."""
+    """The worst status of the segments, and the time of the latest sync."""
 
     status: SegmentStatus
     last_synced_at: datetime | None
 
 
 def summary(session: OrganisationSession) -> Summary:
-    """Return how the organisation's live segments are doing; `pending` where it has none."""
+    """Return the summary of the organisation's live segments, `pending` without segments."""
     query = (
         select(SegmentRow.status, func.max(SegmentRow.last_synced_at))
         .where(SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None))

@@ -1,6 +1,6 @@
-"""The tables, as typed rows. Migrations make them; a test holds the two together.
+"""The tables, as typed rows. Migrations create the tables; a test compares both.
 
-What does not belong here: queries (the stores), what rows mean (the core).
+What does not belong here: queries (the stores), rules.
 """
 
 from mailchimp_pipeline.database.tables.audiences import (

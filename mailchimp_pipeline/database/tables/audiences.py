@@ -1,4 +1,4 @@
-"""Segments, who is in them, what their audiences have, and what was asked to be synced."""
+"""Tables of segments, segment members, audience members, rejected contacts and sync requests."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +13,7 @@ from mailchimp_pipeline.sync import KnownStatus, Rejection
 
 
 class SegmentRow(Row):
-    """A segment; `segments.Segment` says what its columns mean."""
+    """A segment. `segments.Segment` describes the columns."""
 
     __tablename__ = "contact_segments"
     __table_args__ = (
@@ -56,7 +56,7 @@ class SegmentRow(Row):
 
 
 class SegmentMemberRow(Row):
-    """A contact that is in a segment as it is wanted at Mailchimp; `digest` is that of what would be sent."""
+    """A contact in a segment, with the data to send. `digest` is the hash of this data."""
 
     __tablename__ = "segment_members"
     __table_args__ = (
@@ -82,13 +82,13 @@ class SegmentMemberRow(Row):
 
 
 class AudienceMemberRow(Row):
-    """A member of an audience: what Mailchimp said last, and what we sent. `sync.member_states` has the statuses.
+    """A member of an audience, as last reported by Mailchimp and last sent. See `sync.member_states` for statuses.
 
-    `status` is null where the audience does not have the address, as far as we know. `member_id` is Mailchimp's id for
-    paths, where it differs from the hash; `contact_id` is Mailchimp's id that survives a change of the address.
-    `digest` is of what Mailchimp accepted from us. The entity is null where no contact has the address.
-    `replaced_hash` is the address in the source that the contact replaced with this one at Mailchimp.
-    `leaving` is set for a contact who left a segment that archives its leavers. `changed_at` is by Mailchimp's clock.
+    `status` is null if the audience is known not to have the address. `member_id` is Mailchimp's id for paths, null if
+    it is the hash. `contact_id` is Mailchimp's id that stays the same if the address changes. `digest` is the hash of
+    the data that Mailchimp accepted. Entity type and id are null if no contact has the address. `replaced_hash` is the
+    address that the member replaced with this one at Mailchimp. `leaving` is set if the contact left a segment that
+    archives leavers. `changed_at` is by Mailchimp's clock.
     """
 
     __tablename__ = "audience_members"
@@ -131,10 +131,10 @@ class AudienceMemberRow(Row):
 
 
 class RejectedContactRow(Row):
-    """A contact that Mailchimp did not accept, or a change of one; it is removed once Mailchimp accepts the contact.
+    """A contact that Mailchimp rejected, or whose change it rejected. The row is deleted once the contact is accepted.
 
-    It is sent again when `digest` or the audience's `merge_fields` differ, or from `next_attempt_at` on; never where
-    `is_final`.
+    The contact is sent again from `next_attempt_at` on, or if `digest` or the audience's `merge_fields` change. With
+    `is_final`, it is never sent again.
     """
 
     __tablename__ = "rejected_contacts"
@@ -162,9 +162,10 @@ class RejectedContactRow(Row):
 
 
 class AudienceReadRow(Row):
-    """Up to when the changes of an audience were pulled, and the tags of its merge fields (comma-separated).
+    """The time up to which the changes of an audience were pulled, and the audience's merge fields.
 
-    `push_unfinished` is set while contacts are sent; where it stays set, answers were lost.
+    `merge_fields` is comma-separated `tag:merge_id`. `push_unfinished` is set during a push. If it stays set, answers
+    were lost.
     """
 
     __tablename__ = "audience_reads"
@@ -178,7 +179,7 @@ class AudienceReadRow(Row):
 
 
 class SyncRequestRow(Row):
-    """Somebody asked for a sync of a segment; at most one waits for each segment."""
+    """A request for a sync of a segment. Each segment has at most one waiting request."""
 
     __tablename__ = "sync_requests"
     __table_args__ = (

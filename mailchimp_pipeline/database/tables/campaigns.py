@@ -1,4 +1,4 @@
-"""Tracked campaigns and how their figures moved."""
+"""Tables of tracked campaigns and the history of their figures."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ def _share(column: str) -> CheckConstraint:
 
 
 class CampaignRow(Row):
-    """A tracked campaign with its latest figures; rates are 0 to 1."""
+    """A tracked campaign with its latest figures. Rates are 0 to 1."""
 
     __tablename__ = "campaign_tracking"
     __table_args__ = (
@@ -46,7 +46,7 @@ class CampaignRow(Row):
 
 
 class CampaignStatsRow(Row):
-    """A campaign's figures as one refresh found them."""
+    """The figures of a campaign at one refresh."""
 
     __tablename__ = "campaign_stats"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Consent and erasure. Of an erased contact only keyed hashes are kept (`keyed_hashes`), nothing in the clear."""
+"""Tables of consent and erasure. Erased contacts are stored as keyed hashes only (`keyed_hashes`)."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,9 +12,9 @@ from mailchimp_pipeline.database.tables.declarative import ByteOrdered, Row, Row
 
 
 class ConsentStatementRow(Row):
-    """A consent statement; `consent.ConsentStatement` says what the columns mean. Rows are added, never changed.
+    """A consent statement. `consent.ConsentStatement` describes the columns. Rows are added, never changed.
 
-    Only an erasure removes statements, and addresses from the statements of others. `id` is the order of recording.
+    Only an erasure deletes statements, and removes its addresses from other statements. `id` is the order of recording.
     """
 
     __tablename__ = "consent_statements"
@@ -42,9 +42,9 @@ class ConsentStatementRow(Row):
 
 
 class PreferenceRow(Row):
-    """A contact's preference, derived from its consent statements; `statement_id` is the latest of them.
+    """A contact's preference, derived from its consent statements. `statement_id` is the latest statement.
 
-    `subscriber_hash` is the contact's present address, as the source had it last.
+    `subscriber_hash` is the contact's present address in the source.
     """
 
     __tablename__ = "email_preferences"
@@ -72,7 +72,7 @@ class PreferenceRow(Row):
 
 
 class ErasureRequestRow(Row):
-    """An erasure that was asked for. `targets_encrypted` says where to delete, until that is done."""
+    """An erasure request. `targets_encrypted` has what is left to delete at Mailchimp, null once it is completed."""
 
     __tablename__ = "erasure_requests"
     __table_args__ = (
@@ -98,10 +98,10 @@ class ErasureRequestRow(Row):
 
 
 class ErasedContactRow(Row):
-    """A keyed hash of an erased contact: of its entity, or of one of its addresses. It is never sent again.
+    """A keyed hash of an erased contact: of its entity or of one of its addresses. The contact is never sent again.
 
-    A hash belongs to the erasure request that made it; several requests may have the hash of a shared address.
-    `entity_type` of an entity says which relation has its present address.
+    The hash belongs to one erasure request. Several requests may have the hash of a shared address. `entity_type` is
+    set for an entity, because its present address is looked up in the source.
     """
 
     __tablename__ = "erased_contacts"
@@ -121,7 +121,7 @@ class ErasedContactRow(Row):
 
 
 class PseudonymKeyRow(Row):
-    """The key of an organisation's keyed hashes, encrypted as API keys are, so that it outlives their rotation."""
+    """The key of an organisation's keyed hashes, encrypted like an API key, so it survives key rotation."""
 
     __tablename__ = "pseudonym_keys"
 

@@ -1,6 +1,6 @@
-"""What all tables share: how columns are typed and constraints are named.
+"""The base of all tables: column types and names of constraints.
 
-What does not belong here: a table.
+What does not belong here: tables.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ ValueT = TypeVar("ValueT")
 RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=func.gen_random_uuid())]
 
 ByteOrdered = Annotated[str, mapped_column(Text(collation="C"))]
-"""Text compared byte by byte: the order of hashes and ids is the same on every server, and cheap."""
+"""Text compared byte by byte. The order of hashes and ids is then the same on every server, and fast."""
 
 
 class Row(DeclarativeBase):
@@ -49,31 +49,31 @@ class OrganisationRow(Protocol):
 
 
 class ContactRow(Protocol):
-    """A row that may be about a contact."""
+    """A row with a contact."""
 
     entity_type: Mapped[Any]
     entity_id: Mapped[Any]
 
 
 def of_contact(row: type[ContactRow], contact: tuple[EntityType, str]) -> ColumnElement[bool]:
-    """Return the condition that a row is about the contact."""
+    """Return the condition that a row has this contact."""
     return and_(row.entity_type == contact[0].value, row.entity_id == contact[1])
 
 
 def as_value(kind: type[ValueT], row: Row, **converted: object) -> ValueT:
-    """Return the dataclass whose fields are the row's columns of the same names, or `converted`."""
+    """Return a dataclass with the row's columns of the same names. `converted` replaces some of them."""
     names = {field.name for field in fields(kind)} - converted.keys()  # pyright: ignore[reportArgumentType] - a dataclass
     return kind(**{name: getattr(row, name) for name in names}, **converted)
 
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    """Return the constraint that a column holds one of these values, or null where it may."""
+    """Return the constraint that a column has one of these values, or null if it is nullable."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
 
 
 def row_id(text: str) -> UUID | None:
-    """Return the id of a row, None where the text cannot be one: then there is no such row."""
+    """Return the text as a row's id, None if it is not a UUID."""
     try:
         return UUID(text)
     except ValueError:
@@ -81,5 +81,5 @@ def row_id(text: str) -> UUID | None:
 
 
 def row_ids(texts: Iterable[str]) -> list[UUID]:
-    """Return the ids of rows, without the texts that cannot be one."""
+    """Return the texts as rows' ids, without those that are not UUIDs."""
     return [found for text in texts if (found := row_id(text))]

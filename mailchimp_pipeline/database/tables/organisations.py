@@ -1,4 +1,4 @@
-"""What an organisation has once: its connection to Mailchimp and its audit log."""
+"""Tables of an organisation's connections to Mailchimp and of its audit log."""
 
 from datetime import datetime
 
@@ -9,9 +9,9 @@ from mailchimp_pipeline.database.tables.declarative import Row, RowId
 
 
 class ConnectionRow(Row):
-    """A Mailchimp account of an organisation, with its API key as `encryption` made it; no key once disconnected.
+    """A connection to a Mailchimp account. The encrypted API key is null once the connection has ended.
 
-    `opt_outs_propagated_at`: every opt-out recorded before has reached every audience of the account.
+    Every opt-out recorded before `opt_outs_propagated_at` has reached every audience of the account.
     """
 
     __tablename__ = "mailchimp_connections"
@@ -43,7 +43,7 @@ class ConnectionRow(Row):
 
 
 class AuditRow(Row):
-    """One change of state. A trigger refuses to change, delete or truncate what is written."""
+    """One change of state. A trigger prevents changing, deleting and truncating rows."""
 
     __tablename__ = "audit_log"
     __table_args__ = (

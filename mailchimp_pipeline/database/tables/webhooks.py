@@ -1,4 +1,4 @@
-"""Webhooks that we have at Mailchimp."""
+"""The table of webhooks registered at Mailchimp."""
 
 from datetime import datetime
 
@@ -9,9 +9,10 @@ from mailchimp_pipeline.database.tables.declarative import ByteOrdered, Row, Row
 
 
 class WebhookRow(Row):
-    """The webhook of an audience. Of its path only the hash is kept; Mailchimp has the path itself.
+    """The webhook of an audience. `token_hash` is the hash of the token in the webhook's URL, which only Mailchimp has.
 
-    `mailchimp_webhook_id` is null until Mailchimp has made it, `secret_encrypted` also where it does not sign.
+    `mailchimp_webhook_id` is null until Mailchimp has created the webhook. `secret_encrypted` is null until then, and
+    if Mailchimp does not sign calls.
     """
 
     __tablename__ = "audience_webhooks"
