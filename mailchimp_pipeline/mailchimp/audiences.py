@@ -1,6 +1,6 @@
 """Calls about audiences, and the call that sends a batch of contacts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mailchimp_pipeline.mailchimp.batches import batch_answer, one_each
 from mailchimp_pipeline.mailchimp.calls import Call, audience_path
@@ -43,11 +43,18 @@ class AudienceCalls:
         found = {field.tag: MergeField(field.tag, field.required, field.merge_id) for page in pages for field in page}
         return tuple(found.values())
 
-    def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
+    def subscribe(
+        self,
+        list_id: str,
+        members: Sequence[NewMember],
+        *,
+        update_existing: bool,
+        may_repeat: Callable[[], bool] | None = None,
+    ) -> BatchAnswer:
         """Send one batch of at most `BATCH_SIZE` members.
 
-        The batch is repeated if its answer is lost. Without `update_existing`, contacts added by the lost call are then
-        in `existing`: the caller looks them up.
+        After a failure the batch is repeated, unless `may_repeat` returns False. Without `update_existing`, contacts
+        that a lost call added are then in `existing`: the caller looks them up.
         """
         if len(members) > BATCH_SIZE:
             raise ValueError(f"a batch has at most {BATCH_SIZE} members, this one has {len(members)}")
@@ -56,7 +63,7 @@ class AudienceCalls:
             return BatchAnswer(accepted={}, existing=frozenset())
         body = {"members": [_wire(member) for member in sent.values()], "update_existing": update_existing}
         task = f"sending {len(sent)} contacts to the audience {list_id}"
-        call = Call("POST", audience_path(list_id), task, body=body, gone=AudienceGone)
+        call = Call("POST", audience_path(list_id), task, body=body, gone=AudienceGone, may_repeat=may_repeat)
         return batch_answer(sent, self._transport.fetch(call, BatchResult))
 
 

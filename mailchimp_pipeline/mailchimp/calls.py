@@ -4,7 +4,7 @@ What does not belong here: sending requests (`transport`), the calls (`audiences
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,7 +21,7 @@ class Call:
     Error texts contain `task` ("reading the audience abc123") and, after a refusal, `advice`. `gone` is the error for a
     resource that does not exist. Without `repeat_when_lost`, the call is not repeated after a lost answer. With
     `could_be_smaller`, it is not repeated after a timeout or a second broken answer, because the caller then requests a
-    smaller page.
+    smaller page. It is not repeated either if `may_repeat` returns False; that is called after the pause.
     """
 
     method: str
@@ -33,6 +33,7 @@ class Call:
     advice: str = "This is a defect of ours or a change of Mailchimp's: report it"
     repeat_when_lost: bool = True
     could_be_smaller: bool = False
+    may_repeat: Callable[[], bool] | None = field(default=None, repr=False)
 
     def page(self, count: int, offset: int, *, could_be_smaller: bool = False) -> "Call":
         """Return the call for one page of its listing."""

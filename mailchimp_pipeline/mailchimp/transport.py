@@ -176,8 +176,7 @@ class Transport:
                     raise
                 if call.could_be_smaller and (isinstance(error, TimedOut) or broke_off > 1):
                     raise
-                if self._in_vain or not patience.rest(error.retry_after):
-                    self._in_vain = True
+                if not self._rest(call, patience, error.retry_after):
                     raise
                 count_retry(error)
                 # Without the path, which may have the hash of an address.
@@ -190,6 +189,13 @@ class Transport:
                 self._is_the_api = True
                 self._key_watch.accepted()
                 return done
+
+    def _rest(self, call: Call, patience: RetryBudget, retry_after: float | None) -> bool:
+        """Pause before the next attempt. Return False if there is none."""
+        if self._in_vain or not patience.rest(retry_after):
+            self._in_vain = True
+            return False
+        return call.may_repeat is None or call.may_repeat()
 
     def _exchange(self, call: Call) -> Answer:
         # Errors are raised outside the handler, so that requests' error, which contains the URL, is not their context.

@@ -1,6 +1,6 @@
 """The ports of a sync: the audiences of a Mailchimp account, and the ledger of one audience."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -60,8 +60,18 @@ class Audiences(Protocol):
         """Return the member with this contact id, None if the audience does not have the member."""
         ...
 
-    def subscribe(self, list_id: str, members: Sequence[NewMember], *, update_existing: bool) -> BatchAnswer:
-        """Send one batch of at most `BATCH_SIZE` members. Existing members are changed only with `update_existing`."""
+    def subscribe(
+        self,
+        list_id: str,
+        members: Sequence[NewMember],
+        *,
+        update_existing: bool,
+        may_repeat: Callable[[], bool] | None = None,
+    ) -> BatchAnswer:
+        """Send one batch of at most `BATCH_SIZE` members. Existing members are changed only with `update_existing`.
+
+        After a failure the batch is repeated, unless `may_repeat` returns False.
+        """
         ...
 
     def change_member(

@@ -118,19 +118,25 @@ class _Push:
 
     def _admit(self, action: Action, send: "Callable[[pd.DataFrame], Result]", rows: "pd.DataFrame") -> Result:
         """Send the rows for which the action is still allowed. Only this method makes calls that subscribe contacts."""
+        left_out = self._left_out(action, rows)
+        admitted = rows[~rows["subscriber_hash"].isin(list(left_out))] if left_out else rows
+        withheld = Result(withheld=Counter(left_out.values()))
+        return withheld if admitted.empty else together([withheld, send(admitted)])
+
+    def _left_out(self, action: Action, rows: "pd.DataFrame") -> dict[str, Rejection]:
+        """Return why rows must not be sent now, by subscriber hash."""
         left_out: dict[str, Rejection] = {}
         for key, known in self._ledger.recheck(self._segment_id, rows).items():
             if not known.may_be_sent:
                 left_out[key] = Rejection.WITHDRAWN
             elif not is_allowed(action, known.status):
                 left_out[key] = why_withheld(known.status)
-        admitted = rows[~rows["subscriber_hash"].isin(list(left_out))] if left_out else rows
-        withheld = Result(withheld=Counter(left_out.values()))
-        return withheld if admitted.empty else together([withheld, send(admitted)])
+        return left_out
 
     def create(self, rows: "pd.DataFrame") -> Result:
         status = MemberStatus.PENDING if self._audience.double_optin else MemberStatus.SUBSCRIBED
-        answer = self._send(rows, status, update_existing=False)
+        batch = members(rows, status, self._merge_tags)
+        answer = self._audiences.subscribe(self._audience.id, batch, update_existing=False)
         created = self._recorded(rows, answer, status, "new")
         if not answer.existing:
             return created
@@ -163,7 +169,14 @@ class _Push:
         return Result({"changed": 1, "calls": 1})
 
     def _change_together(self, rows: "pd.DataFrame") -> Result:
-        answer = self._send(rows, MemberStatus.SUBSCRIBED, update_existing=True)
+        def nobody_left() -> bool:
+            # Minutes may pass between a failed attempt and the next one. If a member left, the sync fails and the next
+            # one sends the others.
+            pull_departures(self._audience.id, audiences=self._audiences, ledger=self._ledger)
+            return not self._left_out(Action.CHANGE, rows)
+
+        batch = members(rows, MemberStatus.SUBSCRIBED, self._merge_tags)
+        answer = self._audiences.subscribe(self._audience.id, batch, update_existing=True, may_repeat=nobody_left)
         return self._recorded(rows, answer, MemberStatus.SUBSCRIBED, "changed")
 
     def move(self, row: "pd.DataFrame") -> Result:
@@ -249,10 +262,6 @@ class _Push:
 
         tasks = (partial(look_up, key) for key in keys if key not in found)
         return {**found, **dict(in_parallel(tasks, self._stopping))}
-
-    def _send(self, rows: "pd.DataFrame", status: MemberStatus, *, update_existing: bool) -> BatchAnswer:
-        batch = members(rows, status, self._merge_tags)
-        return self._audiences.subscribe(self._audience.id, batch, update_existing=update_existing)
 
     def _recorded(self, rows: "pd.DataFrame", answer: BatchAnswer, status: MemberStatus, count: str) -> Result:
         self._ledger.record_accepted(rows, answer.accepted, status, answer.changed_at)

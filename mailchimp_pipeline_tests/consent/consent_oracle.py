@@ -676,7 +676,7 @@ class ConsentOracle:
             if status not in MAILED or not self._is_ours(list_id, key):
                 continue
             holders = self.holders(list_id, key)
-            if any(key in each.keys and self.is_erased(each, holders, key) for each in self.erasures):
+            if any(self.is_erased(each, holders, key) for each in self.erasures):
                 # It is deleted, as soon as nothing else has the audience; the steady state shows whether it was.
                 continue
             is_asked = (list_id, key) in process.asked

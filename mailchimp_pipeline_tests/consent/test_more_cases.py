@@ -430,3 +430,23 @@ def test_a_withdrawal_of_a_member_that_signed_up_and_then_changed_its_address_co
     scenario.at_mailchimp(act, OTHER, OWN)
     scenario.days_pass()
     assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
+
+
+# A batch that has to be repeated.
+
+
+def test_a_batch_is_not_repeated_after_a_member_left(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    hire_a_crowd(scenario)
+    batch = "/lists/{list_id}"
+    scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST", route=batch, times=1, applied=True))
+    scenario.on_call(
+        lambda: scenario.at_mailchimp("unsubscribe_as_admin", NEWS, HERS),
+        Hook(when="after", method="POST", route=batch, list_id=NEWS),
+    )
+    sync_daily(scenario)
+    assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
+    sync_daily(scenario)
+    assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
+    crowd = [scenario.find(NEWS, f"{each.entity_id}@acme.test") for each in A_CROWD]
+    assert all(member and member.merge_fields["FNAME"] == "Eva" for member in crowd)
