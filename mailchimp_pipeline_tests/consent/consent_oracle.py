@@ -169,6 +169,8 @@ class ConsentOracle:
         """Audience and address of members that the product brought there, and nobody else touched since."""
         self.sent: dict[tuple[str, Entity], str] = {}
         """The address by which a contact is in an audience, as a sync that ended well has made it."""
+        self.ever_sent: dict[str, set[Entity]] = {}
+        """The contacts who were in any audience by an address, at any time."""
         self.sent_by: dict[tuple[str, Entity], set[str]] = {}
         """The segments that the contact was in there."""
         self.own_addresses: dict[tuple[str, str], str] = {}
@@ -301,7 +303,7 @@ class ConsentOracle:
         person = self.company.find(entity)
         keys = {person.key} if person else set[str]()
         # A member whose address several had, may be known as that of another one.
-        shared = {key for (_, sent), key in self.sent.items() if sent != entity}
+        shared = {key for key, contacts in self.ever_sent.items() if contacts - {entity}}
         keys |= {
             key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)
         } - shared
@@ -345,6 +347,7 @@ class ConsentOracle:
                 if self.sent.get((each.list_id, each.entity)) != each.key:
                     self.sent_by[each.list_id, each.entity] = set()
                 self.sent[each.list_id, each.entity] = each.key
+                self.ever_sent.setdefault(each.key, set()).add(each.entity)
                 self.sent_by[each.list_id, each.entity].add(each.segment_id)
 
     def follow(self, entries: Sequence[JournalEntry], process: Process | None = None) -> Iterator[str]:

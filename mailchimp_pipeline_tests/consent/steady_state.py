@@ -147,8 +147,9 @@ def _wrong_leavers(scenario: ConsentScenario) -> Iterator[str]:
             spec.list_id == list_id and person.matches(spec.segment_type, spec.filter_criteria)
             for _, spec in scenario.segments.values()
         )
-        # Until the new address has confirmed, the former one stays.
-        if person and is_wanted and oracle.members.get((list_id, person.key)) is Status.SUBSCRIBED:
+        # Until the new address has confirmed, the former one stays. Somebody else may be the member at the new one.
+        is_member = person and oracle.company.holders(person.key) == {entity}
+        if person and is_member and is_wanted and oracle.members.get((list_id, person.key)) is Status.SUBSCRIBED:
             yield f"{entity} is mailed in {list_id} at {person.key} and still at {key}"
         elif not is_wanted and oracle.sent_by[list_id, entity] <= archiving:
             yield f"{entity} left {list_id} and is still subscribed at {key}"
