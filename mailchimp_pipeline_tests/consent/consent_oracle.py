@@ -268,8 +268,8 @@ class ConsentOracle:
                 said.changed.append(reading)
         if self.members.get((list_id, former)) is Status.UNSUBSCRIBED:
             # It seems to have unsubscribed just now, at the new address.
-            known = {entity for (place, entity), sent in self.sent.items() if (place, sent) == (list_id, former)}
-            entities = frozenset(self.holders(list_id, key) | self.holders(list_id, former) | known)
+            roots = {former, key, self.own_addresses.get((list_id, former), former)}
+            entities = frozenset(entity for entity, had in self.company.had.items() if had & roots)
             what = f"{key} was unsubscribed in {list_id} as {former}"
             self.withdrawals.append(
                 Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
