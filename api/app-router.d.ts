@@ -123,7 +123,7 @@ export interface CampaignStats {
   unsubscribes: number;
 }
 
-/** How far a campaign has come. */
+/** The status of a campaign. */
 export type CampaignStatus = "draft" | "scheduled" | "sending" | "sent" | "paused" | "cancelled";
 
 /** How a statement was made at Mailchimp. */
@@ -193,7 +193,7 @@ export interface EntityInput {
   entityType: EntityType;
 }
 
-/** The relation a contact comes from. */
+/** The relation that a contact comes from. */
 export type EntityType = "employee" | "vendor";
 
 /** The state of an erasure. */
@@ -206,13 +206,13 @@ export interface Erasure {
   audiences: number;
 }
 
-/** How far an erasure has come. Completed is only what Mailchimp confirmed for every audience. */
+/** The status of an erasure. It is completed once every audience has confirmed the deletion. */
 export type ErasureStatus = "pending" | "completed";
 
-/** Why a contact that matches the criteria is not a member. */
+/** The reason for which a contact that matches the criteria is not a member. */
 export type Exclusion = "missing_address" | "invalid_address" | "duplicate" | "opted_out" | "no_consent" | "erased";
 
-/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and of two that are compared as the same one is kept. */
+/** The criteria of a segment. A contact matches if each attribute has any of its values. Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are equal after folding are kept once. */
 export interface FilterCriteriaInput {
   department?: string | string[] | undefined;
   location?: string | string[] | undefined;
@@ -220,7 +220,7 @@ export interface FilterCriteriaInput {
   employmentStatus?: string | string[] | undefined;
 }
 
-/** Which contacts match: per attribute any of its values, over attributes all of them. Empty matches everybody. A single string is taken as a list of one; values are trimmed, and of two that are compared as the same one is kept. */
+/** The criteria of a segment. A contact matches if each attribute has any of its values. Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are equal after folding are kept once. */
 export interface FilterCriteriaOutput {
   department: string[];
   location: string[];
@@ -266,7 +266,7 @@ export interface NewSegmentInput {
   onLeave?: OnLeave | undefined;
 }
 
-/** What happens at Mailchimp to a member who left the segment. */
+/** What the pipeline does at Mailchimp with a member who left the segment. */
 export type OnLeave = "keep" | "archive";
 
 /** An opt-in or opt-out of a contact. */
@@ -363,7 +363,7 @@ export interface RejectedSending {
   nextAttemptAt: string | null;
 }
 
-/** Why Mailchimp did not accept a contact, or why the contact was not sent because of its status there. */
+/** The reason for which Mailchimp rejected a contact, or for which the pipeline did not send the contact. */
 export type Rejection = "compliance_state" | "permanently_deleted" | "looks_fake" | "invalid_address" | "merge_field" | "too_many_signups" | "unsubscribed_at_mailchimp" | "cleaned_at_mailchimp" | "archived_at_mailchimp" | "transactional_at_mailchimp" | "awaiting_confirmation" | "address_changed_at_mailchimp" | "withdrawn_meanwhile" | "other";
 
 /** A group of contacts that is synced into an audience. */
@@ -421,10 +421,10 @@ export interface SegmentPage {
   nextCursor: string | null;
 }
 
-/** How a segment's last sync went. */
+/** The sync status of a segment. */
 export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 
-/** Which contacts a segment draws on. */
+/** The relations that a segment selects contacts from. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
 /** What was sent about the contact to an audience, and when. */
