@@ -77,6 +77,8 @@ class Withdrawal(Statement):
     """Indexes of the webhook calls that told of it."""
     seen_by: "list[Process]" = field(default_factory=list["Process"])
     """The syncs that read of it."""
+    hidden_by: list[int] = field(default_factory=list[int])
+    """Numbers of the product's calls that unsubscribed the member right after, which then seems to be their doing."""
     changed: list[datetime] = field(default_factory=list[datetime])
     """When the member changed since, by the place's clock: of Mailchimp's times the product reads this one."""
 
@@ -375,6 +377,8 @@ class ConsentOracle:
 
     def known_by_now(self, said: Statement) -> Certainty:
         """Return whether the product must know of a statement."""
+        if isinstance(said, Withdrawal) and said.hidden_by:
+            return MAYBE
         if isinstance(said, Withdrawal) and said.place != HERE:
             # A sync that failed or died may have read nothing, and by the next one an erasure may have deleted all.
             ends = [each.last_index for each in said.seen_by if each.is_complete or each.last_index is None]
@@ -593,6 +597,10 @@ class ConsentOracle:
         for key in sorted(keys):
             now = self.members.get((list_id, key))
             status = asked.status or (asked.status_if_new if now is None else None)
+            if status == now == Status.UNSUBSCRIBED:
+                for said in self.withdrawals:
+                    if (said.place, said.key) == (list_id, key) and said.index > process.first_index:
+                        said.hidden_by.append(call.number)
             if status in MAILED:
                 process.asked.add((list_id, key))
                 yield from self._wrongs_of_mailing(call, key, Status(status), process)
