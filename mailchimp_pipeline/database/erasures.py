@@ -162,7 +162,7 @@ class ErasureStore:
     def _keep(self, row: ErasureRequestRow, targets: Targets, *, at: datetime) -> None:
         known = targets.joined_with(self._targets_of(row) or targets)
         self._write(row, known)
-        # An opt-in since the request stays valid. The request itself is still carried out.
+        # An opt-in since the request stays valid. The request itself still runs.
         if self._erased.holds((targets.entity_type, targets.entity_id)):
             self._suppress(row, known, at=at)
 

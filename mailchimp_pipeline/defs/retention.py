@@ -3,7 +3,7 @@
 What does not belong here: which rows are old (`services.apply_retention`).
 """
 
-# Dagster's decorators and makers of jobs have types with unknown parts.
+# The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Iterator, Sequence

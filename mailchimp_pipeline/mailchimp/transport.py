@@ -65,7 +65,7 @@ class Timeouts:
 
 
 class KeyWatch(Protocol):
-    """Is told whether Mailchimp accepts the API key, before the caller gets the result."""
+    """Receives whether Mailchimp accepts the API key, before the caller gets the result."""
 
     def refused(self, error: KeyRefused) -> None:
         """Handle a refusal of the API key by Mailchimp."""

@@ -89,8 +89,7 @@ class DatabaseLedger:
         now_known = {"read_through": through, "push_unfinished": False, **read}
         statement = row.on_conflict_do_update(index_elements=["organisation_id", "mailchimp_list_id"], set_=now_known)
         with self._session() as session:
-            reading = _of_audience(session, AudienceReadRow, self.list_id)
-            known = session.scalar(select(AudienceReadRow.merge_fields).where(*reading))
+            known = _known_fields(session, self.list_id)
             # After a change of the account, the former state of the merge fields is unknown.
             if merge_fields is not None and (known is None or _any_made_anew(known, _stored(merge_fields))):
                 # A new or recreated field is blank in every member, so all members are sent again.
@@ -342,9 +341,13 @@ def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
 
 
 def _fields(session: OrganisationSession, list_id: str) -> str:
-    audience = _of_audience(session, AudienceReadRow, list_id)
-    stored = session.scalar(select(AudienceReadRow.merge_fields).where(*audience))
+    stored = _known_fields(session, list_id)
     return _stored([MergeField(tag) for tag in MERGE_FIELDS]) if stored is None else stored
+
+
+def _known_fields(session: OrganisationSession, list_id: str) -> str | None:
+    audience = _of_audience(session, AudienceReadRow, list_id)
+    return session.scalar(select(AudienceReadRow.merge_fields).where(*audience))
 
 
 def _stored(merge_fields: Sequence[MergeField]) -> str:

@@ -67,7 +67,7 @@ def erased_lock(organisation_id: str) -> Lock:
 
 
 def erasure_lock(request_id: str) -> Lock:
-    """Return the lock of an erasure, held while it is carried out."""
+    """Return the lock of an erasure, held while it runs."""
     return Lock(_Kind.ERASURE, (request_id,))
 
 
