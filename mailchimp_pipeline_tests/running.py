@@ -4,11 +4,12 @@ What does not belong here: what is killed meanwhile.
 """
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import psutil
 from sqlalchemy import select
 
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
@@ -22,7 +23,6 @@ from mailchimp_pipeline.segments import SegmentStatus, SegmentType
 from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
-from mailchimp_pipeline_tests.process_table import called
 from mailchimp_pipeline_tests.runs.company import write_relations
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
@@ -33,6 +33,8 @@ PEOPLE = 2100
 
 UNDER_WAY = 4 * 500
 """One batch is answered, the others are held."""
+
+_OF_SEGMENT_SYNC = dg.RunsFilter(job_name=segment_sync.name)
 
 LAST_LIST = "f" * 10
 """A run does the audiences of an organisation in the order of their ids."""
@@ -97,21 +99,27 @@ class Running:
 
     def runs(self) -> list[tuple[str, set[str]]]:
         """Return the status of each run of `mailchimp_segment_sync`, latest first, and the segments it materialized."""
-        storage = self.stack.settings.dagster_postgres_url
-        assert storage
-        of_the_job = dg.RunsFilter(job_name=segment_sync.name)
-        with opened_instance(str(self.stack.dagster_home), storage.get_secret_value()) as instance:
-            return [(run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs(of_the_job)]
+        with self._instance() as instance:
+            return [
+                (run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs(_OF_SEGMENT_SYNC)
+            ]
 
     def let_go(self) -> None:
         """Let Mailchimp answer what it holds, and what comes."""
         self.sandbox.call("clear_faults")
 
     def kill_the_run(self) -> None:
-        """Kill the process of the run, which the code server has forked off."""
-        (run,) = called("multiprocessing.spawn")
-        run.kill()
-        run.wait(PATIENCE_SECONDS)
+        """Kill the process of the run of `mailchimp_segment_sync`: other jobs may have runs of their own."""
+        with self._instance() as instance:
+            (run,) = instance.get_runs(_OF_SEGMENT_SYNC)
+            process = psutil.Process(_pid(instance, run.run_id))
+        process.kill()
+        process.wait(PATIENCE_SECONDS)
+
+    def _instance(self) -> AbstractContextManager[dg.DagsterInstance]:
+        storage = self.stack.settings.dagster_postgres_url
+        assert storage
+        return opened_instance(str(self.stack.dagster_home), storage.get_secret_value())
 
 
 @contextmanager
@@ -134,6 +142,13 @@ def running(home: Path) -> Generator[Running]:
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
         with SandboxControl(stack.sandbox_url) as sandbox:
             yield Running(stack, pipeline, sandbox, *_ask(pipeline, sandbox))
+
+
+def _pid(instance: dg.DagsterInstance, run_id: str) -> int:
+    started = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    metadata = [entry.dagster_event.engine_event_data.metadata for entry in started if entry.dagster_event]
+    (pid,) = {int(str(each["pid"].value)) for each in metadata if "pid" in each}
+    return pid
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:

@@ -385,6 +385,7 @@ class Histories(RuleBasedStateMachine):
         lambda self: (
             self.is_sound
             and self.scenario.is_connected
+            and not self.scenario.is_elsewhere
             and not self.scenario.is_away
             and not self.findings.knows_neighbours
         )
