@@ -6,7 +6,7 @@ What does not belong here: checking a key (`mailchimp`), the format of keys (`ma
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.connections import ApiKey
@@ -76,7 +76,8 @@ class ConnectionStore:
         """
         row, latest = self._live(lock=True), self._latest()
         if latest is not None and latest.account_id != account.id:
-            self._session.execute(delete(AudienceReadRow).where(self._session.owns(AudienceReadRow)))
+            unread = update(AudienceReadRow).where(self._session.owns(AudienceReadRow))
+            self._session.execute(unread.values(read_through=None, merge_fields=None, push_unfinished=False))
         if row is not None and row.account_id != account.id:
             self._end(row, by, at)
             row = None

@@ -171,8 +171,6 @@ class ConsentOracle:
         """Audience and address of members that the product brought there, and nobody else touched since."""
         self.sent: dict[tuple[str, Entity], str] = {}
         """The address by which a contact is in an audience, as a sync that ended well has made it."""
-        self.ever_sent: dict[str, set[Entity]] = {}
-        """The contacts who were in any audience by an address, at any time."""
         self.sent_by: dict[tuple[str, Entity], set[str]] = {}
         """The segments that the contact was in there."""
         self.own_addresses: dict[tuple[str, str], str] = {}
@@ -239,9 +237,9 @@ class ConsentOracle:
             certainty,
             is_complaint=is_complaint,
         )
-        known = self.company.holders(key) & {entity for (_, entity), sent in self.sent.items() if sent == key}
+        known = {entity for (_, entity), sent in self.sent.items() if sent == key}
         # Of several the product knows one, until it has read the source.
-        said.attributed.update(known if len(known) == 1 else ())
+        said.attributed.update(known & self.company.holders(key) if len(known) == 1 else ())
         self.withdrawals.append(said)
         return said
 
@@ -305,10 +303,8 @@ class ConsentOracle:
         person = self.company.find(entity)
         keys = {person.key} if person else set[str]()
         # A member whose address several had, may be known as that of another one.
-        shared = {key for key, contacts in self.ever_sent.items() if contacts - {entity}}
-        keys |= {
-            key for (_, sent), key in self.sent.items() if sent == entity and not self.company.holders(key)
-        } - shared
+        shared = {key for other, had in self.company.had.items() if other != entity for key in had}
+        keys |= {key for (_, sent), key in self.sent.items() if sent == entity} - shared
         self.erasures.append(
             Erasure(self.index(), position, HERE, reading, None, entity, frozenset(keys), certainty, reaches_account),
         )
@@ -349,7 +345,6 @@ class ConsentOracle:
                 if self.sent.get((each.list_id, each.entity)) != each.key:
                     self.sent_by[each.list_id, each.entity] = set()
                 self.sent[each.list_id, each.entity] = each.key
-                self.ever_sent.setdefault(each.key, set()).add(each.entity)
                 self.sent_by[each.list_id, each.entity].add(each.segment_id)
 
     def follow(self, entries: Sequence[JournalEntry], process: Process | None = None) -> Iterator[str]:
@@ -416,10 +411,11 @@ class ConsentOracle:
         holders, blocks = self.holders(list_id, key), [Block(NO)]
         for said in self.withdrawals:
             by_entity = {each: self._of_entity(said, each) for each in holders}
-            in_source = self.company.holders(key)
-            # An address that a contact gave to Mailchimp may be that of somebody else in the source.
+            # An address that a contact gave to Mailchimp may be that of somebody else in the source, and so may by now
+            # the one that it had there before.
+            sure = self.company.holders(key) or {self.given_by.get((list_id, key))}
             of_holders = [
-                certainty if each in in_source or not in_source else min(certainty, MAYBE)
+                certainty if each in sure or sure == {None} else min(certainty, MAYBE)
                 for each, certainty in by_entity.items()
             ]
             force = max([self._of_key(said, key), *of_holders])

@@ -11,7 +11,7 @@ from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.mailchimp.models import BatchResult
 from mailchimp_pipeline.mailchimp.transport import Transport
-from mailchimp_pipeline.segments import FilterCriteria, OnLeave
+from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
@@ -396,6 +396,18 @@ def test_a_merge_field_that_was_made_anew_meanwhile_is_sent_again(scenario: Cons
     member = scenario.find(NEWS, HERS)
     assert member is not None
     assert member.merge_fields["LNAME"] == "Byron"
+
+
+def test_an_unsubscribe_counts_for_the_contact_after_another_account_was_connected(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY, SegmentSpec("vendors", OTHER, SegmentType.VENDOR))
+    scenario.delete_segment(EVERYBODY.name)
+    scenario.connect_elsewhere()
+    scenario.connect()
+    scenario.at_mailchimp("unsubscribe_by_link", NEWS, HERS)
+    scenario.days_pass()
+    preference = scenario.preference(ANN)
+    assert preference is not None
+    assert preference.opted_in is False
 
 
 # Members whom the pipeline did not bring.

@@ -76,7 +76,7 @@ class DatabaseLedger:
     piece: int = PIECE
 
     def read_through(self) -> datetime | None:
-        """Return the time up to which changes were pulled, None before the first pull."""
+        """Return the time up to which changes were pulled, None before the first pull from the account."""
         return self._read(AudienceReadRow.read_through)
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None = None) -> None:

@@ -164,8 +164,8 @@ class RejectedContactRow(Row):
 class AudienceReadRow(Row):
     """The time up to which the changes of an audience were pulled, and the audience's merge fields.
 
-    `merge_fields` is comma-separated `tag:merge_id`. `push_unfinished` is set during a push. If it stays set, answers
-    were lost.
+    Without `read_through`, the next pull reads all members: another account was connected meanwhile. `merge_fields`
+    is comma-separated `tag:merge_id`. `push_unfinished` is set during a push. If it stays set, answers were lost.
     """
 
     __tablename__ = "audience_reads"
@@ -173,7 +173,7 @@ class AudienceReadRow(Row):
 
     organisation_id: Mapped[str]
     mailchimp_list_id: Mapped[str]
-    read_through: Mapped[datetime]
+    read_through: Mapped[datetime | None]
     push_unfinished: Mapped[bool] = mapped_column(server_default=text("false"))
     merge_fields: Mapped[str | None]
 
