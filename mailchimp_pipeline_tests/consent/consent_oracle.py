@@ -717,8 +717,8 @@ class ConsentOracle:
             return
         for entity in said.entities:
             # Of several who had the address the ledger knows one.
-            is_shared = any(key == said.key and sent != entity for (_, sent), key in self.sent.items())
-            was_there = self.sent.get((said.place, entity)) == said.key and not is_shared
+            others = {sent for (_, sent), key in self.sent.items() if key == said.key} | said.entities
+            was_there = self.sent.get((said.place, entity)) == said.key and others == {entity}
             has_it = was_there or said.key in self._present(entity)
             own = (said.place, said.key or "")
             is_giver = self.given_by.get(own) == entity
