@@ -127,10 +127,6 @@ class DatabaseLedger:
                 self._record_statements(session, statements.DEPARTURES, parameters)
             if MemberStatus.SUBSCRIBED in statuses:
                 self._record_statements(session, statements.RETURNS, parameters)
-            if MemberStatus.PENDING in statuses:
-                invited = {str(key) for (key,) in connection.execute(statements.INVITED, parameters)}
-                if invited:
-                    parameters = self._reported([each for key, each in reported.items() if key not in invited])
             connection.execute(statements.FORGET_REJECTIONS, parameters)
             connection.execute(statements.RECORD_STATES, parameters)
 
