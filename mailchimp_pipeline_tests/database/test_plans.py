@@ -130,7 +130,6 @@ def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
         statements.MOVE_ADDRESSES,
         statements.DEPARTURES,
         statements.RETURNS,
-        statements.INVITED,
         statements.WITHDRAWALS,
         statements.RECORD_STATES,
         statements.FORGET_REJECTIONS,
