@@ -1,6 +1,6 @@
-"""A faithful Mailchimp Marketing API v3 on loopback, for the demo, development and tests.
+"""A local implementation of the Mailchimp Marketing API v3, for the demo, development and tests.
 
-It shares no definitions with the pipeline's own client, so that one cannot hide the other's mistakes.
+The sandbox shares no definitions with the pipeline's client, so an error in one is not repeated in the other.
 What does not belong here: anything the pipeline needs in production.
 """
 

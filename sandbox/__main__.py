@@ -1,7 +1,4 @@
-"""The sandbox as a process: `python -m sandbox --port 8900`.
-
-What does not belong here: the project's own command line (`mailchimp_pipeline.cli`).
-"""
+"""The command `python -m sandbox --port 8900`."""
 
 import argparse
 import sys
@@ -15,7 +12,7 @@ DEFAULT_PORT = 8900
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve a sandbox as the command line says."""
+    """Run the command with these arguments, or with those of the process."""
     given = _parser().parse_args(arguments)
     setup = Setup.model_validate_json(given.setup.read_bytes()) if given.setup else Setup()
     accounts = (*setup.accounts, *(AccountSetup(key=key, audiences=(AudienceSetup(),)) for key in given.key))

@@ -1,7 +1,4 @@
-"""Delivers webhooks: in the background, again after growing pauses, giving up in the end.
-
-What does not belong here: what is delivered to whom (`model.webhooks`).
-"""
+"""Webhook delivery in the background, with retries."""
 
 import heapq
 import time
@@ -23,27 +20,27 @@ _ABOVE_SUCCESS = 300
 
 
 class Patience(Protocol):
-    """How long a delivery waits and how often it is repeated, as `Behaviours` say."""
+    """The fields of `Behaviours` that delivery needs."""
 
     @property
     def hold_webhooks(self) -> bool:
-        """Whether deliveries are kept instead."""
+        """Whether to hold deliveries for `take_webhooks`."""
         ...
 
     @property
     def webhook_retry_seconds(self) -> tuple[float, ...]:
-        """Pauses before each repetition."""
+        """The pause before each retry."""
         ...
 
     @property
     def webhook_timeout_seconds(self) -> float:
-        """How long a delivery waits for its answer."""
+        """The time-out of one delivery attempt."""
         ...
 
 
 @dataclass(order=True, slots=True)
 class _Due:
-    """A delivery and when it is due, on the monotonic clock."""
+    """A delivery with its due time on the monotonic clock."""
 
     at: float
     number: int
@@ -52,10 +49,10 @@ class _Due:
 
 
 class Courier:
-    """A thread that waits for what is due, and a few that deliver it."""
+    """Delivers webhooks: one thread schedules, a thread pool sends."""
 
     def __init__(self, patience: Callable[[], Patience], clock: Clock) -> None:
-        """Prepare; nothing is delivered before `start`. The clock dates signatures, pauses are real ones."""
+        """Create a sender; `start` starts its threads. The clock dates signatures; pauses are real time."""
         self._patience = patience
         self._clock = clock
         self._queue: list[_Due] = []
@@ -68,11 +65,11 @@ class Courier:
         self._pool = ThreadPoolExecutor(_DELIVERIES_AT_ONCE, thread_name_prefix="sandbox-delivery")
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start delivering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Deliver nothing more, and wait for what is under way."""
+        """Stop delivering and wait for the deliveries in progress."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -80,25 +77,25 @@ class Courier:
         self._pool.shutdown(cancel_futures=True)
 
     def send(self, delivery: Delivery) -> None:
-        """Take a delivery; returns at once."""
+        """Schedule a delivery and return at once."""
         if self._patience().hold_webhooks:
             self._held.append(delivery)
         else:
             self._put(_Due(time.monotonic(), next(self._numbers), delivery))
 
     def take_held(self) -> list[Delivery]:
-        """Return what was held, and hold it no longer."""
+        """Return and discard the held deliveries."""
         held, self._held = self._held, []
         return held
 
     def clear(self) -> None:
-        """Forget what is not delivered yet."""
+        """Discard all scheduled and held deliveries."""
         with self._changed:
             self._queue.clear()
             self._held.clear()
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until nothing is queued or under way; returns whether that came in time."""
+        """Wait until no delivery is scheduled or in progress. Return False after the timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._under_way, timeout)
 
@@ -112,7 +109,7 @@ class Courier:
             self._pool.submit(self._deliver, due)
 
     def _next(self) -> _Due | None:
-        """Wait for the next delivery that is due; None once stopped."""
+        """Wait for the next due delivery. Return None after `stop`."""
         with self._changed:
             while not self._stopped:
                 wait = self._queue[0].at - time.monotonic() if self._queue else None
@@ -138,7 +135,7 @@ class Courier:
 
 
 def _post(delivery: Delivery, unix: int, timeout: float) -> bool:
-    """Send a delivery; returns whether it was taken."""
+    """Send a delivery and return whether the receiver accepted it."""
     body = delivery.body()
     headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "MailChimp"}
     signature = delivery.signature(body, unix)

@@ -1,13 +1,10 @@
-"""HTTP sessions for servers on this machine.
-
-What does not belong here: calls to anything else.
-"""
+"""HTTP sessions for servers on this machine."""
 
 import requests
 
 
 def direct_session() -> requests.Session:
-    """Return a session that heeds no proxy of the environment: a proxy cannot reach loopback."""
+    """Return a session that ignores proxies set in the environment: a proxy cannot reach loopback."""
     session = requests.Session()
     session.trust_env = False
     return session

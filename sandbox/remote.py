@@ -1,7 +1,4 @@
-"""The control surface of a sandbox in another process, for the demo.
-
-What does not belong here: the API of the sandbox, which is Mailchimp's.
-"""
+"""A client for the control routes of a sandbox in another process."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -33,11 +30,14 @@ class SandboxAwayError(TransientError):
 
 
 class SandboxRefusalError(PermanentError):
-    """The sandbox refused an operation."""
+    """The sandbox rejected an operation."""
 
 
 class SandboxControl:
-    """Operations on a sandbox at a URL such as http://127.0.0.1:8900. `call` reaches those not named here."""
+    """The control operations of a sandbox at a URL such as http://127.0.0.1:8900.
+
+    `call` runs operations that have no method here.
+    """
 
     def __init__(self, url: str) -> None:
         """Control the sandbox at this URL."""
@@ -45,13 +45,13 @@ class SandboxControl:
         self._session = direct_session()
 
     def __enter__(self) -> Self:
-        """Return itself, to be closed at the end of the block."""
+        """Return the client, which the end of the block closes."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the connection."""
         self.close()
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class SandboxControl:
         self._session.close()
 
     def call(self, operation: str, **arguments: object) -> object:
-        """Carry out any operation of `Controls`, and return its result as JSON has it."""
+        """Run an operation of `Controls` and return its JSON result."""
         target = f"{self._url}/sandbox/{operation}"
         try:
             answer = self._session.post(target, json=to_jsonable_python(arguments), timeout=_TIMEOUT_SECONDS)
@@ -73,26 +73,26 @@ class SandboxControl:
         return body
 
     def add_account(self, key: str, name: str = "Acme", account_id: str | None = None) -> str:
-        """Make an account that a key opens; returns its id."""
+        """Create an account with an API key and return its id."""
         return str(self.call("add_account", key=key, name=name, account_id=account_id))
 
     def revoke_key(self, key: str) -> None:
-        """Let a key open nothing any more."""
+        """Revoke an API key."""
         self.call("revoke_key", key=key)
 
     def add_audience(
         self, account_id: str, name: str = "Staff", list_id: str | None = None, *, double_optin: bool = False
     ) -> str:
-        """Give an account an empty audience; returns its id."""
+        """Create an empty audience and return its id."""
         made = self.call("add_audience", account_id=account_id, name=name, list_id=list_id, double_optin=double_optin)
         return str(made)
 
     def add_merge_field(self, list_id: str, tag: str, *, required: bool = False) -> None:
-        """Give an audience a text merge field."""
+        """Create a text merge field in an audience."""
         self.call("add_merge_field", list_id=list_id, tag=tag, required=required)
 
     def add_members(self, list_id: str, members: Sequence[Seed]) -> None:
-        """Put members into an audience as they are."""
+        """Add members to an audience without validation."""
         self.call("add_members", list_id=list_id, members=list(members))
 
     def members(self, list_id: str) -> list[SeenMember]:
@@ -100,66 +100,66 @@ class SandboxControl:
         return _MEMBERS.validate_python(self.call("members", list_id=list_id))
 
     def member(self, list_id: str, address: str) -> SeenMember | None:
-        """Return one member, None where there is none."""
+        """Return a member by address or id, or None."""
         return _MEMBER.validate_python(self.call("member", list_id=list_id, address=address))
 
     def statuses(self, list_id: str) -> Mapping[Status, int]:
-        """Count an audience's members by their status."""
+        """Count an audience's members by status."""
         return _STATUSES.validate_python(self.call("statuses", list_id=list_id))
 
     def unsubscribe_by_link(self, list_id: str, address: str) -> None:
-        """Let the contact unsubscribe by the link in a mail."""
+        """Unsubscribe as the contact, by the link in an e-mail."""
         self.call("unsubscribe_by_link", list_id=list_id, address=address)
 
     def bounce(self, list_id: str, address: str) -> None:
-        """Let mail to the contact come back for good."""
+        """Record a hard bounce."""
         self.call("bounce", list_id=list_id, address=address)
 
     def confirm(self, list_id: str, address: str) -> None:
-        """Let the contact of a pending member confirm."""
+        """Confirm a pending subscription, as the contact."""
         self.call("confirm", list_id=list_id, address=address)
 
     def archive_as_admin(self, list_id: str, address: str) -> None:
-        """Let an administrator archive the member."""
+        """Archive the member, as an administrator."""
         self.call("archive_as_admin", list_id=list_id, address=address)
 
     def add_campaign(
         self, list_id: str, title: str = "News", subject_line: str = "What is new", campaign_id: str | None = None
     ) -> str:
-        """Make a draft of a campaign; returns its id."""
+        """Create a draft campaign and return its id."""
         made = self.call(
             "add_campaign", list_id=list_id, title=title, subject_line=subject_line, campaign_id=campaign_id
         )
         return str(made)
 
     def move_campaign(self, campaign_id: str, status: CampaignStatus, send_time: datetime | None = None) -> None:
-        """Bring a campaign into a state."""
+        """Set a campaign's status."""
         self.call("move_campaign", campaign_id=campaign_id, status=status, send_time=send_time)
 
     def set_figures(self, campaign_id: str, figures: Figures) -> None:
-        """Say what came of a campaign."""
+        """Set the figures of a campaign's report."""
         self.call("set_figures", campaign_id=campaign_id, figures=figures)
 
     def configure(self, **changes: object) -> Behaviours:
-        """Change how the sandbox behaves."""
+        """Change some behaviours."""
         return Behaviours.model_validate(self.call("configure", **changes))
 
     def add_fault(self, fault: Fault) -> None:
-        """Plan one more fault."""
+        """Plan another fault."""
         self.call("add_fault", fault=fault)
 
     def start_outage(self, kind: FaultKind = FaultKind.CUT) -> None:
-        """Let every request fail from now on."""
+        """Make every request fail from now on."""
         self.call("start_outage", kind=kind)
 
     def end_outage(self) -> None:
-        """Let requests through again."""
+        """End the outage."""
         self.call("end_outage")
 
     def counts(self) -> Counts:
-        """Return what was asked."""
+        """Return the request counts."""
         return Counts.model_validate(self.call("counts"))
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the sandbox to its initial, empty state."""
         self.call("reset")

@@ -1,7 +1,4 @@
-"""A sandbox that runs: in a thread of this process for tests, or as all that a process does.
-
-What does not belong here: its operations (`control`), a sandbox in another process (`remote`).
-"""
+"""Runs a sandbox in a thread of this process (for tests) or as a process of its own."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -17,32 +14,32 @@ from sandbox.web.app import API_PATH, build_app
 
 
 class Sandbox(Controls):
-    """A sandbox, its address, and all operations on it."""
+    """A running sandbox with its URL and control operations."""
 
     def __init__(self, world: World, courier: Courier, port: int) -> None:
-        """Operate on what is served at a port; use `running` or `serve` to have one."""
+        """Operate on the sandbox at a port. `running` and `serve` create instances."""
         super().__init__(world, courier)
         self.port = port
 
     @property
     def url(self) -> str:
-        """The root of the server, for `SandboxControl`."""
+        """The root URL, for `SandboxControl`."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def api_root(self) -> str:
-        """The root of the API, as `MAILCHIMP_API_ROOT` wants it."""
+        """The root URL of the API, for `MAILCHIMP_API_ROOT`."""
         return f"{self.url}{API_PATH}"
 
     def on_call(self, hook: Hook, act: Act) -> None:
-        """Do anything at the moment that the hook names, in a thread of its own; the call waits for it."""
+        """Run a callback in a thread when the hook fires. The call waits for the callback."""
         with self._world.lock:
             self._world.hooks.add(hook, act)
 
     @classmethod
     @contextmanager
     def running(cls, port: int = 0, *, clock: Clock = utc_now, seed: int = 0) -> "Generator[Sandbox]":
-        """Serve a sandbox in a thread of this process until the end of the block; port 0 takes a free one."""
+        """Run a sandbox in a thread until the end of the block. Port 0 selects a free port."""
         with listen(port) as listener, _delivering(clock, seed) as (world, courier):
             sandbox = cls(world, courier, listener.getsockname()[1])
             with in_thread(build_app(world, sandbox), listener):
@@ -57,7 +54,7 @@ def serve(
     seed: int = 0,
     on_ready: Callable[[Sandbox], None] | None = None,
 ) -> None:
-    """Serve a sandbox in this process until it is interrupted; `on_ready` is told once it answers."""
+    """Run a sandbox in this process until it is interrupted. `on_ready` is called when it accepts calls."""
     with listen(port) as listener, _delivering(clock, seed) as (world, courier):
         sandbox = Sandbox(world, courier, listener.getsockname()[1])
         (setup or Setup()).apply(sandbox)
@@ -71,7 +68,7 @@ def serve(
 
 @contextmanager
 def _delivering(clock: Clock, seed: int) -> "Generator[tuple[World, Courier]]":
-    """Make an empty world whose webhooks are delivered until the end of the block."""
+    """Create empty state, and deliver its webhooks until the end of the block."""
     courier = Courier(lambda: world.behaviours, lambda: world.now())  # noqa: PLW0108 -- made below
     world = World(clock, seed, courier.send)
     courier.start()

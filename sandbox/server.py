@@ -1,7 +1,4 @@
-"""A sandbox as a process or a thread: the server, its sockets, starting and stopping.
-
-What does not belong here: what it answers (`web`).
-"""
+"""The HTTP server of the sandbox."""
 
 import socket
 from collections.abc import Callable, Generator
@@ -30,19 +27,19 @@ class SandboxStartError(PermanentError):
 
 
 class Protocol(HttpToolsProtocol):
-    """Hands each request its transport, so that a fault can cut the connection."""
+    """Gives each request its transport, so that a fault can cut the connection."""
 
     def on_message_begin(self) -> None:
-        """Put the transport where the gate finds it."""
+        """Put the transport into the request's scope."""
         super().on_message_begin()
         cast("Scope", self.scope)["state"]["transport"] = self.transport
 
 
 class Server(uvicorn.Server):
-    """Says when it is ready."""
+    """A server that reports when it is ready."""
 
     def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
-        """Serve an application, without a log of who asked what: paths may hold addresses."""
+        """Serve an application without an access log, since paths may contain addresses."""
         config: Any = {
             "http": Protocol,
             "ws": "none",
@@ -50,7 +47,7 @@ class Server(uvicorn.Server):
             "access_log": False,
             "log_config": None,
             "server_header": False,
-            "date_header": False,  # that is of Mailchimp's clock
+            "date_header": False,  # the sandbox sends the Date of Mailchimp's clock
             "proxy_headers": False,
             "timeout_graceful_shutdown": _GRACE_SECONDS,
         }
@@ -58,13 +55,13 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to serve."""
+        """Start the server, then call `on_ready`."""
         await super().startup(sockets)
         self._on_ready()
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket on loopback; port 0 takes a free one."""
+    """Return a listening socket on loopback. Port 0 selects a free port."""
     try:
         return socket.create_server((LOOPBACK, port))
     except OSError as error:
@@ -74,7 +71,7 @@ def listen(port: int) -> socket.socket:
 
 @contextmanager
 def in_thread(app: Starlette, listener: socket.socket) -> Generator[None]:
-    """Serve in a thread of this process until the end of the block."""
+    """Run the server in a thread until the end of the block."""
     ready = Event()
     server = Server(app, ready.set)
     thread = Thread(target=server.run, args=([listener],), name="sandbox", daemon=True)

@@ -1,7 +1,4 @@
-"""What a sandbox starts with, as a file may say it.
-
-What does not belong here: anything that can only be done while it runs (`control`).
-"""
+"""The initial content of a sandbox, also as a JSON file."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +13,7 @@ class _Part(BaseModel):
 
 
 class AudienceSetup(_Part):
-    """An audience to begin with."""
+    """An audience to create."""
 
     name: str = "Staff"
     list_id: str | None = None
@@ -26,7 +23,7 @@ class AudienceSetup(_Part):
 
 
 class AccountSetup(_Part):
-    """An account to begin with."""
+    """An account to create."""
 
     key: str
     name: str = "Acme"
@@ -35,14 +32,14 @@ class AccountSetup(_Part):
 
 
 class Setup(_Part):
-    """Everything to begin with."""
+    """Accounts, behaviours and faults to start with."""
 
     accounts: tuple[AccountSetup, ...] = ()
     behaviours: Behaviours = Behaviours()
     faults: tuple[Fault, ...] = ()
 
     def apply(self, controls: Controls) -> None:
-        """Bring an empty sandbox to where it begins."""
+        """Apply the setup to an empty sandbox."""
         controls.configure(**self.behaviours.model_dump())
         for account in self.accounts:
             account_id = controls.add_account(account.key, account.name, account.account_id)

@@ -1,6 +1,6 @@
-"""What tests and the demo do to a sandbox beside its API: set it up, act as people, make it fail, ask what it saw.
+"""Control operations for tests and the demo: set up accounts, act as a contact or admin, inject faults, read counts.
 
-What does not belong here: HTTP (`web.control`), the rules (`model`).
+What does not belong here: HTTP (`web.control`), Mailchimp's rules (`model`).
 """
 
 from sandbox.control.accounts import AccountControls
@@ -10,7 +10,7 @@ from sandbox.control.traffic import TrafficControls
 
 
 class Controls(AccountControls, PeopleControls, CampaignControls, TrafficControls):
-    """All operations. Each takes the world's lock, so any thread may call it."""
+    """All control operations. Each takes the sandbox's lock, so any thread may call it."""
 
 
 __all__ = ["Controls"]

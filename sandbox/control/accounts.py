@@ -1,7 +1,4 @@
-"""Operations on accounts, keys, audiences and their merge fields.
-
-What does not belong here: members (`people`).
-"""
+"""Control operations on accounts, API keys, audiences and merge fields."""
 
 from sandbox.control.operations import Operations
 from sandbox.model.accounts import Account
@@ -11,10 +8,10 @@ from sandbox.model.world import UnknownThingError
 
 
 class AccountControls(Operations):
-    """Make and change what members are in."""
+    """Create and change accounts, audiences and merge fields."""
 
     def add_account(self, key: str, name: str = "Acme", account_id: str | None = None, role: str = "owner") -> str:
-        """Make an account that a key opens; returns its id. The role is that of the key's user."""
+        """Create an account with an API key and return its id. `role` is the role of the key's user."""
         with self._world.lock:
             chosen = account_id or self._world.new_id()
             if chosen in self._world.accounts:
@@ -26,22 +23,22 @@ class AccountControls(Operations):
             return chosen
 
     def add_key(self, account_id: str, key: str) -> None:
-        """Let another key open an account."""
+        """Add an API key to an account."""
         with self._world.lock:
             self._world.add_key(self._world.account(account_id), key)
 
     def revoke_key(self, key: str) -> None:
-        """Let a key open nothing any more; one that opens nothing already stays so."""
+        """Revoke an API key. Revoking an unknown key does nothing."""
         with self._world.lock:
             self._world.keys.pop(key, None)
 
     def set_deactivated(self, account_id: str, *, deactivated: bool = True) -> None:
-        """Deactivate an account, or activate it again."""
+        """Deactivate or reactivate an account."""
         with self._world.lock:
             self._world.account(account_id).deactivated = deactivated
 
     def set_role(self, account_id: str, role: str) -> None:
-        """Give the user of an account's keys another role; a viewer may change nothing."""
+        """Set the role of the user behind an account's keys. A viewer may not change anything."""
         with self._world.lock:
             self._world.account(account_id).role = role
 
@@ -54,24 +51,24 @@ class AccountControls(Operations):
         double_optin: bool = False,
         marketing_permissions: bool = False,
     ) -> str:
-        """Give an account an empty audience with the four usual merge fields; returns its id."""
+        """Create an empty audience with Mailchimp's four default merge fields and return its id."""
         description = Description(name, double_optin=double_optin, marketing_permissions=marketing_permissions)
         with self._world.lock:
             return self._world.add_audience(self._world.account(account_id), description, list_id).id
 
     def remove_audience(self, list_id: str) -> None:
-        """Take an audience away, with its members."""
+        """Delete an audience with its members and campaigns."""
         with self._world.lock:
             self._world.remove_audience(list_id)
 
     def add_merge_field(self, list_id: str, tag: str, kind: Kind = "text", *, required: bool = False) -> int:
-        """Give an audience a merge field; returns its id."""
+        """Create a merge field in an audience and return its id."""
         wanted = MergeFieldChange(tag=tag, name=tag, required=required)
         with self._world.lock:
             return self._world.audience(list_id).merge_fields.add(kind, wanted).merge_id
 
     def require_merge_field(self, list_id: str, tag: str, *, required: bool = True) -> None:
-        """Make a merge field required, or no longer so."""
+        """Make a merge field required or optional."""
         with self._world.lock:
             fields = self._world.audience(list_id).merge_fields
             field = fields.named(tag)
@@ -81,12 +78,12 @@ class AccountControls(Operations):
             fields.change(field.merge_id, MergeFieldChange(required=required))
 
     def has_merge_field(self, list_id: str, tag: str) -> bool:
-        """Tell whether an audience has a merge field."""
+        """Return whether an audience has a merge field."""
         with self._world.lock:
             return self._world.audience(list_id).merge_fields.named(tag) is not None
 
     def remove_merge_field(self, list_id: str, tag: str) -> None:
-        """Take a merge field away from an audience."""
+        """Delete a merge field of an audience."""
         with self._world.lock:
             fields = self._world.audience(list_id).merge_fields
             field = fields.named(tag)

@@ -1,7 +1,4 @@
-"""Operations on campaigns: making them, moving them on, and saying what came of them.
-
-What does not belong here: webhooks in general (`model.webhooks`).
-"""
+"""Control operations on campaigns: create them, change their status and set their report."""
 
 from datetime import datetime
 
@@ -12,7 +9,7 @@ from sandbox.model.webhooks import Happening
 
 
 class CampaignControls(Operations):
-    """Make and move campaigns; the API of the sandbox only reads them."""
+    """Create and change campaigns. The sandbox's API only reads campaigns."""
 
     def add_campaign(
         self,
@@ -22,7 +19,7 @@ class CampaignControls(Operations):
         campaign_id: str | None = None,
         created_at: datetime | None = None,
     ) -> str:
-        """Make a draft of a campaign to an audience; returns its id."""
+        """Create a draft campaign and return its id."""
         with self._world.lock:
             chosen, web_id = campaign_id or self._world.new_id(), self._world.new_web_id()
             made_at = created_at or self._world.now()
@@ -31,7 +28,7 @@ class CampaignControls(Operations):
             return chosen
 
     def move_campaign(self, campaign_id: str, status: CampaignStatus, send_time: datetime | None = None) -> None:
-        """Bring a campaign into a state, from whatever state; webhooks are told of one that is now sent."""
+        """Set a campaign's status. A change to `sent` triggers the campaign webhooks."""
         with self._world.lock:
             campaign, now = self._world.campaign(campaign_id), self._world.now()
             was_sent = campaign.status is CampaignStatus.SENT
@@ -41,12 +38,12 @@ class CampaignControls(Operations):
                 webhooks.tell(_sent(campaign, now))
 
     def set_figures(self, campaign_id: str, figures: Figures) -> None:
-        """Say what came of a campaign."""
+        """Set the figures of a campaign's report."""
         with self._world.lock:
             self._world.campaign(campaign_id).figures = figures
 
     def delete_campaign(self, campaign_id: str) -> None:
-        """Delete a campaign, with its report."""
+        """Delete a campaign with its report."""
         with self._world.lock:
             self._world.remove_campaign(campaign_id)
 

@@ -1,16 +1,13 @@
-"""What all operations stand on: a world, and the courier of its webhooks.
-
-What does not belong here: operations.
-"""
+"""The base class of the control operations."""
 
 from sandbox.courier import Courier
 from sandbox.model.world import World
 
 
 class Operations:
-    """A group of operations on one world."""
+    """Control operations on one sandbox."""
 
     def __init__(self, world: World, courier: Courier) -> None:
-        """Operate on this world."""
+        """Operate on this sandbox."""
         self._world = world
         self._courier = courier

@@ -1,7 +1,4 @@
-"""Operations on members: putting them there, looking at them, and acting as the contact or an administrator.
-
-What does not belong here: what such an act does (`model.acts`).
-"""
+"""Control operations on members: add and read them, and act as the contact or as an administrator."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,7 +15,7 @@ from sandbox.model.world import UnknownThingError
 
 
 class Seed(BaseModel):
-    """A member to be put into an audience as it is, past all checks."""
+    """A member for `add_members`. No validation applies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -29,7 +26,7 @@ class Seed(BaseModel):
 
 
 class SeenMember(BaseModel):
-    """A member as it is now."""
+    """The current state of a member."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -44,10 +41,10 @@ class SeenMember(BaseModel):
 
 
 class PeopleControls(Operations):
-    """Put members there, look at them, act as one of them."""
+    """Add and read members, and act as the contact or as an administrator."""
 
     def add_members(self, list_id: str, members: Sequence[Seed]) -> int:
-        """Put members into an audience; returns how many. They pass no checks."""
+        """Add members to an audience without validation, and return their number."""
         with self._world.lock:
             audience, deed = self._world.audience(list_id), Deed(Actor.ADMIN, self._world.now())
             for seed in members:
@@ -55,90 +52,90 @@ class PeopleControls(Operations):
         return len(members)
 
     def members(self, list_id: str) -> list[SeenMember]:
-        """Return all members, also those that are not subscribed, in the order they came."""
+        """Return all members of every status, oldest first."""
         with self._world.lock:
             audience = self._world.audience(list_id)
             return [_seen(audience, member) for member in audience.roster if member is not None]
 
     def member(self, list_id: str, address: str) -> SeenMember | None:
-        """Return the member with an address or an id, None where there is none."""
+        """Return a member by address or id, or None."""
         with self._world.lock:
             audience = self._world.audience(list_id)
             member = audience.find(address)
             return None if member is None else _seen(audience, member)
 
     def statuses(self, list_id: str) -> dict[Status, int]:
-        """Count the members by their status."""
+        """Count the members by status."""
         with self._world.lock:
             return {status: count for status, count in self._world.audience(list_id).tally.items() if count}
 
     def is_forgotten(self, list_id: str, address: str) -> bool:
-        """Return whether the address was deleted permanently and did not come back."""
+        """Return whether the address is deleted permanently and has not signed up since."""
         with self._world.lock:
             return address_hash(address) in self._world.audience(list_id).forgotten
 
     def let_time_pass(self, list_id: str, seconds: float) -> None:
-        """Let the last changes of the members be so much longer ago, as if this was a later day."""
+        """Move the members' `last_changed` into the past by this many seconds."""
         with self._world.lock:
             self._world.audience(list_id).age(timedelta(seconds=seconds))
 
     def unsubscribe_by_link(self, list_id: str, address: str, reason: str = "None given") -> None:
-        """Let the contact unsubscribe by the link in a mail: nobody else can subscribe them again."""
+        """Unsubscribe as the contact, by the link in an e-mail. Only the contact can resubscribe."""
         with self._world.lock:
             self._acts(list_id).unsubscribe(address, reason)
 
     def bounce(self, list_id: str, address: str) -> None:
-        """Let mail to the contact come back for good: the member is cleaned."""
+        """Record a hard bounce. The member's status becomes `cleaned`."""
         with self._world.lock:
             self._acts(list_id).bounce(address)
 
     def complain(self, list_id: str, address: str) -> None:
-        """Let the contact report a mail as spam: nobody else can subscribe them again."""
+        """Report an e-mail as spam, as the contact. Only the contact can resubscribe."""
         with self._world.lock:
             self._acts(list_id).complain(address, Status(self._world.behaviours.complaint_makes))
 
     def confirm(self, list_id: str, address: str) -> None:
-        """Let the contact of a pending member confirm."""
+        """Confirm a pending subscription, as the contact."""
         with self._world.lock:
             self._acts(list_id).confirm(address)
 
     def sign_up(self, list_id: str, address: str) -> None:
-        """Let the contact sign up by a form of Mailchimp's, from whatever state."""
+        """Sign up by a Mailchimp form, as the contact. Every former status allows it."""
         with self._world.lock:
             self._acts(list_id).sign_up(address)
 
     def change_address(self, list_id: str, address: str, new_address: str) -> None:
-        """Let the contact change their address."""
+        """Change the address, as the contact."""
         with self._world.lock:
             self._acts(list_id).change_address(address, new_address)
 
     def update_profile(self, list_id: str, address: str, merge_fields: Mapping[str, str]) -> None:
-        """Let the contact change their merge fields."""
+        """Change merge fields, as the contact."""
         with self._world.lock:
             self._acts(list_id).update_profile(address, merge_fields)
 
     def review(self, list_id: str, address: str) -> None:
-        """Let Mailchimp take the member under compliance review."""
+        """Put the member under compliance review."""
         with self._world.lock:
             self._acts(list_id).review(address)
 
     def archive_as_admin(self, list_id: str, address: str) -> None:
-        """Let an administrator archive the member."""
+        """Archive the member, as an administrator."""
         with self._world.lock:
             self._acts(list_id).archive(address)
 
     def unsubscribe_as_admin(self, list_id: str, address: str) -> None:
-        """Let an administrator unsubscribe the member: the API can subscribe them again."""
+        """Unsubscribe the member, as an administrator. The API can resubscribe the member."""
         with self._world.lock:
             self._acts(list_id).unsubscribe_as_admin(address)
 
     def subscribe_as_admin(self, list_id: str, address: str) -> None:
-        """Let an administrator subscribe a member again whom the API or an administrator unsubscribed or archived."""
+        """Resubscribe a member that the API or an administrator unsubscribed or archived, as an administrator."""
         with self._world.lock:
             self._acts(list_id).subscribe_as_admin(address)
 
     def delete_as_admin(self, list_id: str, address: str) -> None:
-        """Let an administrator delete the member permanently."""
+        """Delete the member permanently, as an administrator."""
         with self._world.lock:
             self._acts(list_id).delete_permanently(address)
 

@@ -1,7 +1,4 @@
-"""Operations on how the sandbox behaves and fails, and on what it was asked.
-
-What does not belong here: what the settings mean (`model.behaviours`, `model.faults`).
-"""
+"""Control operations on behaviours, faults, hooks, webhooks, the journal and the request counts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +23,7 @@ from sandbox.model.world import UnknownThingError
 
 @dataclass(frozen=True, slots=True)
 class HeldWebhook:
-    """A delivery that was held: its form, and its signature where it has one."""
+    """A held webhook delivery: its form body, and its signature unless the webhook is unsigned."""
 
     url: str
     body: str
@@ -34,56 +31,56 @@ class HeldWebhook:
 
 
 class TrafficControls(Operations):
-    """Set how it behaves, plan faults, read counts."""
+    """Change behaviours, plan faults and read counts."""
 
     def behaviours(self) -> Behaviours:
-        """Return how the sandbox behaves now."""
+        """Return the current behaviours."""
         return self._world.behaviours
 
     def configure(self, **changes: object) -> Behaviours:
-        """Change some of the fields of `Behaviours`; the others stay. Returns all of them."""
+        """Change some fields of `Behaviours` and return all of them."""
         with self._world.lock:
             before = self._world.behaviours.model_dump()
             self._world.behaviours = Behaviours.model_validate({**before, **changes})
             return self._world.behaviours
 
     def add_fault(self, fault: Fault) -> None:
-        """Plan one more fault."""
+        """Plan another fault."""
         with self._world.lock:
             self._world.faults.add(fault)
 
     def start_outage(self, kind: FaultKind = FaultKind.CUT) -> None:
-        """Let every request fail from now on; this comes before all other faults."""
+        """Make every request fail from now on. An outage takes precedence over planned faults."""
         with self._world.lock:
             self._world.faults.outage = Fault(kind=kind)
 
     def end_outage(self) -> None:
-        """Let requests through again; other faults stay planned."""
+        """End the outage. Planned faults stay planned."""
         with self._world.lock:
             self._world.faults.outage = None
 
     def clear_faults(self) -> None:
-        """Plan no faults any more, and end an outage."""
+        """Remove all planned faults and end the outage."""
         with self._world.lock:
             self._world.faults.clear()
 
     def faults_struck(self) -> dict[FaultKind, int]:
-        """Return how often each kind of fault happened since the start or the last reset of everything."""
+        """Return the number of faults by kind since the start or the last `reset`."""
         with self._world.lock:
             return dict(self._world.faults.struck)
 
     def limit_signups(self, limit: SignupLimit) -> None:
-        """Refuse to sign up addresses for now."""
+        """Reject signups as the limit says."""
         with self._world.lock:
             self._world.limits.add(limit, self._world.now())
 
     def lift_signup_limits(self) -> None:
-        """Refuse no address any more for having signed up too often."""
+        """Remove all signup limits."""
         with self._world.lock:
             self._world.limits.clear()
 
     def add_hook(self, hook: Hook, act: str, arguments: Mapping[str, object]) -> None:
-        """Carry out the operation `act` at the moment that the hook names, unless it is impossible then."""
+        """Run the control operation `act` when the hook fires. An operation that is impossible then has no effect."""
         operation = getattr(self, act, None)
         if act.startswith("_") or not callable(operation):
             msg = f"The sandbox has no operation {act}; name another."
@@ -98,29 +95,29 @@ class TrafficControls(Operations):
             self._world.hooks.add(hook, carry_out)
 
     def clear_hooks(self) -> int:
-        """Forget the hooks that have not come; return how many there were."""
+        """Remove the hooks that have not fired, and return their number."""
         with self._world.lock:
             return self._world.hooks.clear()
 
     def keep_journal(self, *, kept: bool = True) -> None:
-        """Keep a journal of calls and of changes of members from now on, or no longer."""
+        """Start or stop recording the journal of calls and member changes."""
         with self._world.lock:
             self._world.journal.is_kept = kept
 
     def journal(self, after: int = 0) -> list[JournalEntry]:
-        """Return the entries of the journal with greater numbers."""
+        """Return the journal entries with a number above `after`."""
         with self._world.lock:
             return self._world.journal.entries[after:]
 
     def journal_length(self) -> int:
-        """Return how many entries the journal has by now."""
+        """Return the number of journal entries."""
         with self._world.lock:
             return len(self._world.journal.entries)
 
     def add_webhook(
         self, list_id: str, url: str, *, sources: Sequence[Actor] = (Actor.USER, Actor.ADMIN), signed: bool = False
     ) -> str:
-        """Give an audience a webhook for all events from some sources, which nobody verifies; returns its id."""
+        """Create a webhook for all events from these sources without checking its URL, and return its id."""
         with self._world.lock:
             webhook_id = self._world.new_id()
             secret = self._world.new_id(64) if signed else None
@@ -129,7 +126,7 @@ class TrafficControls(Operations):
             return webhook_id
 
     def take_webhooks(self) -> list[HeldWebhook]:
-        """Return the deliveries held since the last time, the first first; they are not made any more."""
+        """Return and discard the held webhook deliveries, oldest first."""
         unix = int(self._world.now().timestamp())
         held: list[HeldWebhook] = []
         for delivery in self._courier.take_held():
@@ -138,35 +135,35 @@ class TrafficControls(Operations):
         return held
 
     def counts(self) -> Counts:
-        """Return what was asked since the start or the last reset."""
+        """Return the request counts since the start or the last reset."""
         with self._world.lock:
             return self._world.recorder.counts()
 
     def sent(self, list_id: str) -> dict[str, int]:
-        """Return how often each address, as its hash, came to an audience in a batch, answered or not."""
+        """Return how often batch requests to an audience contained each address, by hash, answered or not."""
         with self._world.lock:
             return self._world.recorder.sent(list_id)
 
     def carried_out(self, list_id: str) -> dict[str, int]:
-        """Return how often each address, as its hash, was in a batch that was carried out."""
+        """Return how often processed batches contained each address, by hash."""
         with self._world.lock:
             return self._world.recorder.carried_out(list_id)
 
     def times_sent(self, list_id: str, address: str) -> int:
-        """Return how often one address came to an audience in a batch."""
+        """Return how often batch requests to an audience contained an address."""
         return self.sent(list_id).get(address_hash(address), 0)
 
     def reset_counts(self) -> None:
-        """Count from nothing again."""
+        """Reset all request counts to zero."""
         with self._world.lock:
             self._world.recorder = Recorder()
 
     def reset(self) -> None:
-        """Forget everything: accounts, members, behaviours, faults, counts, deliveries that are due."""
+        """Reset the sandbox to its initial, empty state."""
         with self._world.lock:
             self._courier.clear()
             self._world.reset()
 
     def wait_for_deliveries(self, timeout_seconds: float = 60) -> bool:
-        """Wait until no webhook delivery is due or under way; returns whether that came in time."""
+        """Wait until all webhook deliveries have ended. Return False after the timeout."""
         return self._courier.wait_idle(timeout_seconds)

@@ -1,4 +1,4 @@
-"""Mailchimp as the sandbox models it, in memory and in plain Python: accounts, audiences, members, campaigns.
+"""An in-memory model of Mailchimp in plain Python: accounts, audiences, members, campaigns.
 
-What does not belong here: HTTP (`web`), threads, waiting, reading the clock (times are handed in).
+What does not belong here: HTTP (`web`), threads, waiting, reading the clock (times are arguments).
 """

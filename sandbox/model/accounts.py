@@ -1,7 +1,4 @@
-"""An account: its keys, its audiences and campaigns, and how many calls of it are under way.
-
-What does not belong here: counting what was asked (`recorder`).
-"""
+"""An account with its audiences, campaigns and concurrent calls."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,12 +8,12 @@ from sandbox.model.audiences import Audience
 from sandbox.model.campaigns import Campaign
 
 READING_ROLES = frozenset({"viewer"})
-"""Roles of a key's user that may change nothing."""
+"""User roles that may only read."""
 
 
 @dataclass(slots=True)
 class Account:
-    """One customer of Mailchimp's."""
+    """A Mailchimp account."""
 
     id: str
     name: str
@@ -28,19 +25,19 @@ class Account:
     under_way: int = 0
 
     def audience(self, list_id: str) -> Audience:
-        """Return one of the account's audiences; a problem where it has no such one."""
+        """Return an audience of the account, or raise `not_found`."""
         if list_id not in self.audiences:
             raise problems.not_found()
         return self.audiences[list_id]
 
     def campaign(self, campaign_id: str) -> Campaign:
-        """Return one of the account's campaigns; a problem where it has no such one."""
+        """Return a campaign of the account, or raise `not_found`."""
         if campaign_id not in self.campaigns:
             raise problems.not_found()
         return self.campaigns[campaign_id]
 
     def check_usable(self, method: str) -> None:
-        """Refuse a deactivated account, and changes by a role that only reads."""
+        """Reject calls to a deactivated account, and changes by a read-only role."""
         if self.deactivated:
             raise problems.user_disabled()
         if method not in {"GET", "HEAD"} and self.role in READING_ROLES:

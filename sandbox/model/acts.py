@@ -1,7 +1,4 @@
-"""What people do to an audience: the contact, who alone can come back, and administrators in Mailchimp's pages.
-
-What does not belong here: what the API does (`enrolment`).
-"""
+"""Member changes made outside the API: by the contact, or by an administrator on Mailchimp's website."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,37 +15,37 @@ _BY_COMPLAINT = "N/A (Abuse complaint)"
 
 
 class ImpossibleActError(PermanentError):
-    """Somebody was to do what their state does not allow."""
+    """The member's state does not allow the action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acts:
-    """One audience, as people act on it at one moment."""
+    """The actions on one audience at one moment."""
 
     audience: Audience
     now: datetime
 
     def unsubscribe(self, address: str, reason: str = _NO_REASON) -> None:
-        """Let the contact follow the link in a mail: from now on only they can come back."""
+        """Unsubscribe as the contact, by the link in an e-mail. Only the contact can resubscribe."""
         member = self._member(address)
         if member.status is not Status.ARCHIVED:
             self.audience.move(member, Status.UNSUBSCRIBED, self._deed(Actor.USER), reason)
         self.audience.bar(member, Bar.UNSUBSCRIBED)
 
     def bounce(self, address: str) -> None:
-        """Let mail to the address come back for good."""
+        """Record a hard bounce."""
         member = self._member(address)
         self.audience.move(member, Status.CLEANED, self._deed(Actor.ADMIN))
         self.audience.bar(member, Bar.BOUNCED)
 
     def complain(self, address: str, status: Status) -> None:
-        """Let the contact report a mail as spam: only they can come back, by a form of Mailchimp's."""
+        """Report an e-mail as spam, as the contact. Only a Mailchimp form can resubscribe the contact."""
         member = self._member(address)
         kept = Status.ARCHIVED if member.status is Status.ARCHIVED else status
         self.audience.complain(member, kept, self._deed(Actor.USER), _BY_COMPLAINT)
 
     def confirm(self, address: str) -> None:
-        """Let the contact follow the link in a confirmation mail."""
+        """Confirm a pending subscription, as the contact."""
         member = self._member(address)
         if member.status is not Status.PENDING:
             msg = f"There is nothing to confirm for a member that is {member.status}; make it pending first."
@@ -57,7 +54,7 @@ class Acts:
         self.audience.move(member, Status.SUBSCRIBED, self._deed(Actor.USER))
 
     def sign_up(self, address: str) -> None:
-        """Let the contact fill in a form of Mailchimp's: the one way back for who left, bounced or was deleted."""
+        """Sign up by a Mailchimp form: the only way back after an opt-out, a bounce or a permanent deletion."""
         self.audience.forgotten.discard(address_hash(address))
         status = Status.PENDING if self.audience.description.double_optin else Status.SUBSCRIBED
         member = self.audience.find(address)
@@ -70,32 +67,32 @@ class Acts:
             self.audience.move(member, status, self._deed(Actor.USER))
 
     def change_address(self, address: str, new_address: str) -> None:
-        """Let the contact give another address in their profile."""
+        """Change the address, as the contact."""
         if self.audience.find(new_address) is not None:
             msg = "The audience has the new address already; choose one that it does not have."
             raise ImpossibleActError(msg)
         self.audience.readdress(self._member(address), new_address, self._deed(Actor.USER))
 
     def update_profile(self, address: str, merge_fields: Mapping[str, str]) -> None:
-        """Let the contact change what is said of them in their profile."""
+        """Change merge fields, as the contact."""
         member = self._member(address)
         values = self.audience.merge_fields.write(member.values, merge_fields, validate=True, complete=False)
         self.audience.rewrite(member, self._deed(Actor.USER), values=values, traits=member.traits)
 
     def review(self, address: str) -> None:
-        """Let Mailchimp take the member under compliance review."""
+        """Put the member under compliance review."""
         self.audience.bar(self._member(address), Bar.REVIEW)
 
     def archive(self, address: str) -> None:
-        """Let an administrator archive the member."""
+        """Archive the member, as an administrator."""
         self.audience.move(self._member(address), Status.ARCHIVED, self._deed(Actor.ADMIN))
 
     def unsubscribe_as_admin(self, address: str) -> None:
-        """Let an administrator unsubscribe the member."""
+        """Unsubscribe the member, as an administrator."""
         self.audience.move(self._member(address), Status.UNSUBSCRIBED, self._deed(Actor.ADMIN), _BY_ADMIN)
 
     def subscribe_as_admin(self, address: str) -> None:
-        """Let an administrator subscribe a member again, which they cannot do to a contact that left by itself."""
+        """Resubscribe a member, as an administrator. A compliance state forbids it."""
         member = self._member(address)
         if member.bar is not None:
             msg = "Only the contact can come back; let it sign up by a form of Mailchimp's."
@@ -103,7 +100,7 @@ class Acts:
         self.audience.move(member, Status.SUBSCRIBED, self._deed(Actor.ADMIN))
 
     def delete_permanently(self, address: str) -> None:
-        """Let an administrator delete the member for good."""
+        """Delete the member permanently, as an administrator."""
         self.audience.forget(self._member(address), self._deed(Actor.ADMIN))
 
     def _deed(self, by: Actor) -> Deed:

@@ -1,7 +1,4 @@
-"""Addresses as Mailchimp judges them: what is one, what looks fake, what belongs to a role.
-
-What does not belong here: what an audience knows about an address (`audiences`).
-"""
+"""Mailchimp's validation of e-mail addresses: syntax, fake domains, role addresses."""
 
 import hashlib
 import re
@@ -30,7 +27,7 @@ ROLES = frozenset(
         "webmaster",
     }
 )
-"""Local parts that belong to a role, the commoner ones of Mailchimp's list."""
+"""Local parts of role addresses, a selection of Mailchimp's list."""
 
 _ADDRESS = re.compile(
     r"(?!\.)(?!.*\.\.)[\w.!#$%&'*+/=?^`{|}~-]{1,64}(?<!\.)@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+"
@@ -42,18 +39,18 @@ _LONGEST = 254
 
 @lru_cache(maxsize=16 * 1024)
 def address_hash(address: str) -> str:
-    """Return the id of the member with this address."""
+    """Return the subscriber hash of an address."""
     return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).hexdigest()
 
 
 def check(address: str) -> None:
-    """Raise the problem Mailchimp has with the syntax of an address."""
+    """Reject an address with invalid syntax."""
     if len(address) > _LONGEST or _ADDRESS.fullmatch(address) is None:
         raise problems.invalid_address()
 
 
 def check_signup(address: str, behaviours: Behaviours) -> None:
-    """Raise the problem Mailchimp has with signing up an address that is one by its syntax."""
+    """Reject a valid address that Mailchimp does not sign up."""
     local, _, domain = address.lower().rpartition("@")
     if _is_under(domain, behaviours.fake_domains):
         raise problems.looks_fake(address)

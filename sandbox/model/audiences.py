@@ -1,6 +1,6 @@
-"""An audience: its members in the order they came and the order they changed, and what hangs on them.
+"""An audience with its members, merge fields, segments and webhooks.
 
-It does what it is told. What does not belong here: whether it may be done (`enrolment`), queries (`member_listing`).
+An audience applies changes without checking them: `MemberWriter` checks those of the API.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What somebody made of an audience in Mailchimp's pages."""
+    """The audience's settings on Mailchimp's website."""
 
     name: str
     double_optin: bool = False
@@ -36,7 +36,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class AbuseReport:
-    """A complaint about spam, with the address that the member had then."""
+    """A spam complaint, with the member's address at that time."""
 
     id: int
     member: Member
@@ -58,7 +58,7 @@ class Audience:
         *,
         journal: Journal | None = None,
     ) -> None:
-        """Make an empty audience; `send` takes the deliveries for its webhooks, `journal` notes what changes."""
+        """Create an empty audience. `send` takes webhook deliveries; `journal` records member changes."""
         self.id = list_id
         self.web_id = web_id
         self.description = description
@@ -67,41 +67,41 @@ class Audience:
         self.segments = StaticSegments(first_id=web_id * 1000)
         self.webhooks = Webhooks(send)
         self.roster: list[Member | None] = []
-        """All members by number, None where one was deleted permanently."""
+        """All members by number. The place of a permanently deleted member is None."""
         self.members: dict[str, Member] = {}
-        """All members by id, the one that changed last at the end."""
+        """All members by id, the last changed at the end."""
         self.forgotten: set[str] = set()
         self.abuse_reports: list[AbuseReport] = []
         self.tally: Counter[Status] = Counter()
         self.last_subscribed: datetime | None = None
         self.last_unsubscribed: datetime | None = None
         self.version = 0
-        """Grows with every change of a member."""
+        """Increases with every change of a member."""
         self.orderly = True
-        """Whether `members` is in the order of `last_changed`: not so where the clock went back."""
+        """Whether `members` is in the order of `last_changed`. A clock that goes back breaks the order."""
         self._latest = _BEGINNING
         self._reports_made = 0
         self._journal = journal or Journal()
 
     def find(self, key: str) -> Member | None:
-        """Return a member by its id, its address or its contact id."""
+        """Return a member by id, address or contact id, or None."""
         if "@" in key:
             return self.members.get(address_hash(key))
         return self.members.get(key) or self._by_contact_id(key)
 
     def get(self, key: str) -> Member:
-        """Return a member as `find` does; a problem where there is none."""
+        """Return a member as `find` does, or raise `not_found`."""
         member = self.find(key)
         if member is None:
             raise problems.not_found()
         return member
 
     def contact_id(self, member: Member) -> str:
-        """Return the id of a member that outlives a change of its address."""
+        """Return the member's contact id, which stays the same when its address changes."""
         return f"{self.id}{member.number:0{_CONTACT_DIGITS}x}"
 
     def add(self, address: str, status: Status, deed: Deed, *, values: Values = (), traits: Traits = COMMON) -> Member:
-        """Take in an address that is not there."""
+        """Add a member with a new address."""
         member = Member(len(self.roster), address_hash(address), address, status, deed.at, values=values, traits=traits)
         self.roster.append(member)
         self.members[member.id] = member
@@ -112,13 +112,13 @@ class Audience:
         return member
 
     def move(self, member: Member, status: Status, deed: Deed, reason: str = "") -> None:
-        """Give a member another status."""
+        """Set a member's status."""
         if member.status is not status:
             self._set_status(member, status, deed, reason)
             self._entered(member, deed)
 
     def complain(self, member: Member, status: Status, deed: Deed, reason: str) -> None:
-        """Note that a member complains about spam, which gives it another status."""
+        """Record a spam complaint, which sets the member's status."""
         self._reports_made += 1
         report = AbuseReport(self._reports_made, member, member.id, member.address, deed.at)
         self.abuse_reports.append(report)
@@ -130,11 +130,11 @@ class Audience:
         self._tell("cleaned", member, deed, reason="abuse")
 
     def bar(self, member: Member, bar: Bar | None) -> None:
-        """Put a member into a compliance state, or out of it."""
+        """Set or clear a member's compliance state."""
         member.bar = bar
 
     def rewrite(self, member: Member, deed: Deed, *, values: Values, traits: Traits) -> None:
-        """Give a member other values and traits."""
+        """Set a member's merge values and attributes."""
         if (values, traits) == (member.values, member.traits):
             return
         member.values, member.traits = values, traits
@@ -142,7 +142,7 @@ class Audience:
         self._tell("profile", member, deed)
 
     def readdress(self, member: Member, address: str, deed: Deed) -> None:
-        """Give a member another address, and with it another id."""
+        """Set a member's address, and with it the id."""
         before = replace(member)
         del self.members[member.id]
         member.id, member.address = address_hash(address), address
@@ -153,7 +153,7 @@ class Audience:
             self.webhooks.tell(address_changed(self.id, before, member, deed))
 
     def forget(self, member: Member, deed: Deed) -> None:
-        """Delete a member permanently: nobody can bring the address back."""
+        """Delete a member permanently. Only the contact can sign up with the address again."""
         del self.members[member.id]
         self.roster[member.number] = None
         self.tally[member.status] -= 1
@@ -165,13 +165,13 @@ class Audience:
         self._tell("unsubscribe", member, deed, action="delete", reason="manual")
 
     def age(self, by: timedelta) -> None:
-        """Let all that happened to the members have happened so much earlier."""
+        """Move the members' `last_changed` into the past."""
         for member in self.members.values():
             member.last_changed -= by
         self.version += 1
 
     def touch(self, member: Member, now: datetime) -> None:
-        """Note that a member changed."""
+        """Set a member's `last_changed`."""
         member.last_changed = now
         self.members[member.id] = self.members.pop(member.id)
         self._note_time(now)

@@ -1,7 +1,4 @@
-"""Batch subscribe: up to 500 members in one call, each taken or refused on its own, in an answer that says 200.
-
-What does not belong here: the rules for one member (`enrolment`).
-"""
+"""Batch subscribe: up to 500 members in one call. Mailchimp accepts or rejects each member, and answers 200."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +19,7 @@ GENERIC = "ERROR_GENERIC"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a batch asks for beside its members."""
+    """The options of a batch request."""
 
     update_existing: bool = False
     sync_tags: bool = False
@@ -31,7 +28,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One member of a batch that was not taken."""
+    """A rejected member of a batch."""
 
     email_address: str
     error: str
@@ -42,7 +39,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch; every member stands in one of the three, except duplicates that were to be skipped."""
+    """The result of a batch. Skipped duplicates are in none of the three lists."""
 
     created: list[Member] = field(default_factory=list[Member])
     updated: list[Member] = field(default_factory=list[Member])
@@ -50,7 +47,7 @@ class Outcome:
 
 
 def subscribe(enrolment: Enrolment, members: Sequence[object], options: Options) -> Outcome:
-    """Take in a batch; a problem where the whole of it is refused."""
+    """Process a batch, or raise the problem that rejects all of it."""
     _check_whole(enrolment, members, options)
     outcome = Outcome()
     seen: set[str] = set()
@@ -70,7 +67,7 @@ def subscribe(enrolment: Enrolment, members: Sequence[object], options: Options)
 
 
 def _entry(body: object) -> Entry:
-    """Return a member of a batch: Mailchimp knows no status for new ones and no permissions there."""
+    """Parse a member of a batch. Mailchimp ignores `status_if_new` and `marketing_permissions` in a batch."""
     entry = entries.parse(body)
     if entry.status_if_new is None and entry.marketing_permissions is None:
         return entry

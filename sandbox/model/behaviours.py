@@ -1,7 +1,4 @@
-"""How the sandbox behaves where Mailchimp's behaviour is not established, varies, or costs time.
-
-What does not belong here: failures (`faults`).
-"""
+"""Settings for behaviour of Mailchimp that is undocumented, varies or takes time."""
 
 from typing import Literal
 
@@ -11,7 +8,7 @@ FAKE_DOMAINS = frozenset({"example.com", "example.org", "example.net"})
 
 
 class Behaviours(BaseModel):
-    """One setting of every knob, for all accounts. Times of waiting are real ones, whatever the clock says."""
+    """The settings, which apply to all accounts. Durations are real time, independent of the sandbox's clock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

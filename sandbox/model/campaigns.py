@@ -1,7 +1,4 @@
-"""Campaigns of an account: their states, and the figures of those that were sent.
-
-What does not belong here: their JSON (`web.campaign_shapes`), sending anything.
-"""
+"""The campaigns of an account: status and report figures."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CampaignStatus(StrEnum):
-    """Where a campaign stands. Only the first five can be asked for in a list."""
+    """The status of a campaign. A list request can filter by the first five."""
 
     SAVE = "save"
     PAUSED = "paused"
@@ -24,13 +21,13 @@ class CampaignStatus(StrEnum):
 
 
 LISTABLE = frozenset({"save", "paused", "schedule", "sending", "sent"})
-"""What the filter of GET /campaigns takes."""
+"""The statuses that GET /campaigns filters by."""
 
 _STARTED = frozenset({CampaignStatus.SENDING, CampaignStatus.SENT})
 
 
 class Figures(BaseModel):
-    """What came of a campaign. The proxy_excluded ones are None for mail from before Mailchimp counted them."""
+    """The figures of a report. The proxy_excluded figures are None for e-mail from before Mailchimp counted them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,17 +46,17 @@ class Figures(BaseModel):
 
     @property
     def open_rate(self) -> float:
-        """Unique opens over successful deliveries, 0 to 1."""
+        """Unique opens divided by successful deliveries."""
         return self._share(self.unique_opens)
 
     @property
     def click_rate(self) -> float:
-        """Subscribers who clicked over successful deliveries, 0 to 1."""
+        """Subscribers with a click, divided by successful deliveries."""
         return self._share(self.subscriber_clicks or self.unique_clicks)
 
     @property
     def proxy_excluded_open_rate(self) -> float:
-        """Unique opens by people over successful deliveries, 0 to 1."""
+        """Unique opens without privacy proxies, divided by successful deliveries."""
         return self._share(self.proxy_excluded_unique_opens or 0)
 
     def _share(self, count: int) -> float:
@@ -69,7 +66,7 @@ class Figures(BaseModel):
 
 @dataclass(slots=True)
 class Campaign:
-    """One campaign to one audience."""
+    """One campaign for one audience."""
 
     id: str
     web_id: int
@@ -84,7 +81,7 @@ class Campaign:
     figures: Figures = field(default_factory=Figures)
 
     def move(self, status: CampaignStatus, now: datetime, send_time: datetime | None = None) -> None:
-        """Bring the campaign into a state; one that starts to be sent is sent now, unless a time is given."""
+        """Set the status. A campaign that starts sending gets the current time as `send_time` by default."""
         self.status = status
         if send_time is not None:
             self.send_time = send_time
@@ -94,7 +91,7 @@ class Campaign:
             self.send_time = now
 
     def was_sent(self, now: datetime) -> bool:
-        """Whether any mail of it went out, so that there is a report."""
+        """Return whether sending has started, so that a report exists."""
         if self.status in {CampaignStatus.SAVE, CampaignStatus.SCHEDULE}:
             return False
         return self.send_time is not None and self.send_time <= now

@@ -1,7 +1,4 @@
-"""How the API takes in and changes members: what it refuses, and what becomes of the rest.
-
-What does not belong here: what the contact or an administrator does (`acts`), many at once (`batches`).
-"""
+"""How the API adds, updates, archives and deletes members: what it rejects, and the effect of the rest."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +18,7 @@ _UNARCHIVABLE = (Status.CLEANED, Status.PENDING, Status.ARCHIVED)
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """One call's view of an audience. Each method checks everything before it changes anything."""
+    """The member operations of one call. Each method validates everything before it changes anything."""
 
     audience: Audience
     behaviours: Behaviours
@@ -30,7 +27,7 @@ class Enrolment:
     limits: SignupLimits = field(default_factory=SignupLimits)
 
     def put(self, key: str, entry: Entry) -> Member:
-        """Do what PUT does: change the member of that key, or take in the address given."""
+        """PUT: update the member with that key, or add the given address."""
         address = entry.required_address()
         member = self.audience.find(key)
         if member is not None:
@@ -40,7 +37,7 @@ class Enrolment:
         return self.take_in(entry)
 
     def take_in(self, entry: Entry) -> Member:
-        """Add a member whose address the audience does not have."""
+        """Add a member with an address that is new to the audience."""
         address = entry.required_address()
         addresses.check(address)
         self._check_not_forgotten(address)
@@ -57,7 +54,7 @@ class Enrolment:
         return member
 
     def change(self, member: Member, entry: Entry) -> Member:
-        """Change a member; the status only where the entry asks for one, the address where it has another."""
+        """Update a member. A missing status or address stays as it is."""
         status = entry.asked_status
         self._check_allowed(member, status)
         address = entry.email_address or member.address
@@ -78,13 +75,13 @@ class Enrolment:
         return member
 
     def archive(self, member: Member) -> None:
-        """Do what DELETE does."""
+        """DELETE: archive the member."""
         if member.status in _UNARCHIVABLE:
             raise problems.cannot_archive()
         self.audience.move(member, Status.ARCHIVED, self.deed)
 
     def delete_permanently(self, member: Member) -> None:
-        """Do what actions/delete-permanent does."""
+        """POST actions/delete-permanent."""
         self.audience.forget(member, self.deed)
 
     def _check_allowed(self, member: Member, status: Status | None) -> None:

@@ -1,7 +1,4 @@
-"""What a request says of a member, once its form is checked.
-
-What does not belong here: what comes of it (`enrolment`).
-"""
+"""The member in a request body."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,27 +18,27 @@ _TRAITS = frozenset({*_PLAIN_TRAITS, "location", "interests", "marketing_permiss
 
 
 class Permission(BaseModel):
-    """One marketing permission, given or withdrawn."""
+    """A marketing permission, given or withdrawn."""
 
     marketing_permission_id: str
     enabled: bool
 
 
 class Location(BaseModel):
-    """Where a member is."""
+    """A member's location."""
 
     latitude: float = 0
     longitude: float = 0
 
 
 class TagName(BaseModel):
-    """A tag in its long form."""
+    """A tag as an object with a name."""
 
     name: str
 
 
 class Entry(BaseModel):
-    """One member in the body of a request; fields that Mailchimp does not know are ignored."""
+    """One member in a request body. Fields that Mailchimp does not know are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
@@ -62,28 +59,28 @@ class Entry(BaseModel):
 
     @property
     def asked_status(self) -> Status | None:
-        """The status asked for, None where it is to stay."""
+        """The requested status, None to leave it unchanged."""
         return None if self.status is None else _STATUSES[self.status]
 
     @property
     def status_of_new(self) -> Status | None:
-        """The status asked for if the member is new."""
+        """The requested status of a new member."""
         wanted = self.status_if_new or self.status
         return None if wanted is None else _STATUSES[wanted]
 
     @property
     def tag_names(self) -> list[str]:
-        """The names of the tags, whichever form they came in."""
+        """The tag names, from either form of a tag."""
         return [tag if isinstance(tag, str) else tag.name for tag in self.tags or ()]
 
     def required_address(self) -> str:
-        """Return the address; a problem where there is none."""
+        """Return the address, or raise `invalid_schema`."""
         if not self.email_address:
             raise problems.invalid_schema(FieldError("email_address", "This value should not be blank."))
         return self.email_address
 
     def traits(self, before: Traits = COMMON) -> Traits:
-        """Return a member's traits after this entry."""
+        """Return a member's attributes after this request."""
         if self.model_fields_set.isdisjoint(_TRAITS):
             return before
         changes: dict[str, Any] = {n: v for n in _PLAIN_TRAITS if (v := getattr(self, n)) is not None}
@@ -99,7 +96,7 @@ class Entry(BaseModel):
 
 
 def parse(body: object) -> Entry:
-    """Return the entry in a body; a problem that names each field of a wrong form."""
+    """Parse a request body. The problem for an invalid body names each invalid field."""
     try:
         return Entry.model_validate(body)
     except ValidationError as error:
@@ -107,6 +104,6 @@ def parse(body: object) -> Entry:
 
 
 def schema_problem(error: ValidationError) -> Problem:
-    """Return the problem document for a body of a wrong form: it names fields and says nothing of their values."""
+    """Return the problem for an invalid body. The problem names fields and contains none of their values."""
     found = {".".join(str(part) for part in entry["loc"]): entry["msg"] for entry in error.errors(include_input=False)}
     return problems.invalid_schema(*(FieldError(name, message) for name, message in found.items()))

@@ -1,7 +1,4 @@
-"""Failures on demand: for the next so many matching requests, for a share of them, or for all (an outage).
-
-What does not belong here: what a failure looks like on the wire (`web.failures`).
-"""
+"""Injected faults: for a number of matching requests, for a share of them, or for all (an outage)."""
 
 from collections import Counter
 from enum import StrEnum
@@ -13,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FaultKind(StrEnum):
-    """What a request gets instead of, or on top of, its answer."""
+    """The failure that replaces or delays an answer."""
 
     THROTTLED = "throttled"
     """429 without a body."""
@@ -28,13 +25,13 @@ class FaultKind(StrEnum):
     CUT = "cut"
     """The connection ends without an answer."""
     LATE = "late"
-    """The right answer, after `delay_seconds`."""
+    """The correct answer, after `delay_seconds`."""
     HELD = "held"
-    """The right answer, once the fault is no longer planned."""
+    """The correct answer, after the fault is removed from the plan."""
     MALFORMED = "malformed"
-    """200 with half of the right answer."""
+    """200 with the first half of the correct answer."""
     EMPTY = "empty"
-    """200 with no body."""
+    """200 with an empty body."""
 
 
 _RIGHT = frozenset({FaultKind.LATE, FaultKind.HELD})
@@ -43,7 +40,7 @@ _ANSWERED = _OF_THE_RIGHT | {FaultKind.EMPTY}
 
 
 class Fault(BaseModel):
-    """One failure and whom it befalls."""
+    """A fault and the requests that it affects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,7 +59,7 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _has_an_answer(self) -> Self:
-        """Refuse a right answer, or half of one, to a request that was not carried out."""
+        """Reject a kind that sends the correct answer, or half of it, if the request is not processed."""
         if self.applied is False and self.kind in _OF_THE_RIGHT:
             msg = f"A fault of kind {self.kind} is applied; leave `applied` out, or use another kind."
             raise ValueError(msg)
@@ -70,47 +67,47 @@ class Fault(BaseModel):
 
     @property
     def carries_out(self) -> bool:
-        """Whether the request is carried out although its answer fails."""
+        """Whether the request is processed although its answer fails."""
         return self.kind in _ANSWERED if self.applied is None else self.applied
 
     @property
     def is_right_in_the_end(self) -> bool:
-        """Whether the request gets its right answer, only later."""
+        """Whether the request gets the correct answer, only later."""
         return self.kind in _RIGHT
 
     def matches(self, method: str, route: str) -> bool:
-        """Whether the fault may befall such a request."""
+        """Return whether the fault may affect such a request."""
         pattern = self.route.replace("[", "[[]")
         return fnmatchcase(method, self.method) and fnmatchcase(route, pattern)
 
 
 class FaultPlan:
-    """All faults that are planned, in order: the first that strikes is the one that happens."""
+    """The planned faults in order. The first matching fault affects a request."""
 
     def __init__(self, seed: int) -> None:
-        """Plan nothing; shares are drawn from a generator with this seed."""
+        """Start with no faults. `seed` seeds the generator for `share`."""
         self._random = Random(seed)  # noqa: S311 -- repeatable on purpose
         self._planned: list[_Planned] = []
         self.outage: Fault | None = None
-        """Befalls every request, before all that is planned."""
+        """Affects every request and takes precedence over planned faults."""
         self.struck: Counter[FaultKind] = Counter()
-        """How often each kind happened."""
+        """The number of faults by kind."""
 
     def add(self, fault: Fault) -> None:
-        """Plan one more fault."""
+        """Plan another fault."""
         self._planned.append(_Planned(fault))
 
     def clear(self) -> None:
-        """Plan nothing any more."""
+        """Remove all faults and end the outage."""
         self._planned.clear()
         self.outage = None
 
     def is_planned(self, fault: Fault) -> bool:
-        """Whether this very fault is still there, though perhaps it strikes nobody any more."""
+        """Return whether this fault is in the plan, even if it affects no more requests."""
         return fault is self.outage or any(fault is planned.fault for planned in self._planned)
 
     def strike(self, method: str, route: str) -> Fault | None:
-        """Return the fault that befalls this request, if any, and count it."""
+        """Return and count the fault for this request, or return None."""
         fault = self._befalling(method, route)
         if fault is not None:
             self.struck[fault.kind] += 1
@@ -126,7 +123,7 @@ class FaultPlan:
 
 
 class _Planned:
-    """A fault with what is left of it."""
+    """A planned fault with its remaining number of uses."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault

@@ -1,4 +1,4 @@
-"""Hooks: what somebody does just before or just after a call is carried out, such as in the middle of a push."""
+"""Hooks run a callback just before or just after a call is processed, for example in the middle of a push."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Act = Callable[[], object]
 
 
 class Hook(BaseModel):
-    """The moment: before or after the nth call of a kind is carried out, counted from when the hook is added."""
+    """A hook fires before or after the nth matching call, counted from the moment it is added."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,7 +22,7 @@ class Hook(BaseModel):
     nth: int = Field(default=1, ge=1, description="How many such calls it takes.")
 
     def matches(self, method: str, route: str, list_id: str | None) -> bool:
-        """Tell whether a call is of this kind."""
+        """Return whether the hook applies to a call."""
         pattern = self.route.replace("[", "[[]")
         is_there = self.list_id is None or self.list_id == list_id
         return is_there and fnmatchcase(method, self.method) and fnmatchcase(route, pattern)
@@ -36,23 +36,23 @@ class _Planned:
 
 
 class Hooks:
-    """All hooks of a sandbox. Each comes once."""
+    """All hooks of a sandbox. Each fires once."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start with no hooks."""
         self._planned: list[_Planned] = []
 
     def add(self, hook: Hook, act: Act) -> None:
-        """Do something at a moment to come."""
+        """Run a callback when the hook fires."""
         self._planned.append(_Planned(hook, act, hook.nth))
 
     def clear(self) -> int:
-        """Forget the hooks that have not come; return how many there were."""
+        """Remove the hooks that have not fired, and return their number."""
         planned, self._planned = self._planned, []
         return len(planned)
 
     def due(self, method: str, route: str, list_id: str | None) -> tuple[list[Act], list[Act]]:
-        """Count a call that is about to be carried out; return what is done before it, and what after it."""
+        """Count a call before it is processed. Return the callbacks to run before it, and those to run after it."""
         for planned in self._planned:
             planned.left -= planned.hook.matches(method, route, list_id)
         due = [planned for planned in self._planned if planned.left == 0]

@@ -1,6 +1,6 @@
-"""A journal of calls and of what changed about members, in one order: who did what, while which call was under way.
+"""A journal of calls and member changes in one order, with the call that made each change.
 
-It is kept on request only. It holds addresses, as the members themselves do.
+The sandbox records it on request only. It contains addresses.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from sandbox.model.members import Actor, Status
 
 @dataclass(frozen=True, slots=True)
 class AskedMember:
-    """A member that a call is about, and what the body asks for.
+    """A member in a request, with the requested values.
 
-    `address` is that of the member in the path; in a batch it is the same as `email_address`.
+    `address` is the address of the member in the path; in a batch it equals `email_address`.
     """
 
     address: str
@@ -25,7 +25,7 @@ class AskedMember:
 
 @dataclass(frozen=True, slots=True)
 class CallCame:
-    """A call came in."""
+    """A call arrived."""
 
     number: int
     method: str
@@ -36,7 +36,7 @@ class CallCame:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """A call was carried out, or refused; `call` is the number of its `CallCame`."""
+    """A call was processed or rejected. `call` is the number of its `CallStarted`."""
 
     number: int
     call: int
@@ -45,8 +45,9 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class MemberChanged:
-    """A member came, went, or got another status or address; `call` is the call of the API that did it, if one did.
+    """A member was added, deleted, or got another status or address.
 
+    `call` is the API call that made the change, if any.
     `former_status` is None for a new member, `status` for a deleted one.
     """
 
@@ -68,28 +69,28 @@ class Journal:
     """All entries, numbered from 1."""
 
     def __init__(self) -> None:
-        """Start empty, and keep nothing."""
+        """Start empty, without recording."""
         self.is_kept = False
         self.entries: list[JournalEntry] = []
         self.current: int | None = None
-        """The call that is being carried out, under the lock of the world."""
+        """The call in progress. Guarded by the sandbox's lock."""
 
     def came(self, method: str, route: str, list_id: str | None, members: Sequence[AskedMember]) -> int:
-        """Note a call; return its number."""
+        """Record the start of a call and return its number."""
         number = self._next()
         if self.is_kept:
             self.entries.append(CallCame(number, method, route, list_id, tuple(members)))
         return number
 
     def ended(self, call: int, *, is_carried_out: bool) -> None:
-        """Note how a call ended."""
+        """Record the end of a call."""
         if self.is_kept:
             self.entries.append(CallEnded(self._next(), call, is_carried_out))
 
     def changed(
         self, by: Actor, at: datetime, list_id: str, former: tuple[str, Status | None], now: tuple[str, Status | None]
     ) -> None:
-        """Note a change of a member, whose address and status were `former` and are `now`."""
+        """Record a member change from the address and status `former` to `now`."""
         if self.is_kept and former != now:
             call = self.current if by is Actor.API else None
             entry = MemberChanged(self._next(), call, by, at, list_id, former[0], now[0], former[1], now[1])

@@ -1,7 +1,4 @@
-"""What a webhook is told of a member: the pairs below `data[...]`, of each kind of event its own.
-
-What does not belong here: which webhook is told (`webhooks`).
-"""
+"""The `data[...]` pairs of webhook events about members."""
 
 from collections.abc import Mapping
 
@@ -11,14 +8,14 @@ from sandbox.model.webhooks import Happening
 
 
 def unique_email_id(member: Member) -> str:
-    """Return the short id of an address, the same in all audiences."""
+    """Return Mailchimp's `unique_email_id`, which is the same in all audiences."""
     return member.id[-10:]
 
 
 def member_event(
     kind: str, list_id: str, member: Member, merges: Mapping[str, MergeValue], deed: Deed, **more: str
 ) -> Happening:
-    """Return a subscribe, unsubscribe, profile or cleaned event; `more` are its action and reason."""
+    """Return a subscribe, unsubscribe, profile or cleaned event. `more` has its action and reason."""
     data = [*more.items(), ("id", unique_email_id(member)), ("list_id", list_id), ("email", member.address)]
     if kind != "cleaned":
         data += [
@@ -34,7 +31,7 @@ def member_event(
 
 
 def address_changed(list_id: str, before: Member, member: Member, deed: Deed) -> Happening:
-    """Return an upemail event: it names both addresses, and no `email`."""
+    """Return an upemail event. It has both addresses and no `email`."""
     data = [
         ("list_id", list_id),
         ("new_id", unique_email_id(member)),

@@ -1,7 +1,4 @@
-"""Which members of an audience a query asks for, in which order; pages of one query do not cost a pass each.
-
-What does not belong here: reading the query from a URL (`web.queries`).
-"""
+"""Member listings: filters and sort order. All pages of one query share one pass over the members."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ _REMEMBERED = 8
 
 @dataclass(frozen=True, slots=True)
 class MemberQuery:
-    """Conditions that all hold; None is no condition. `since_` and `before_` leave out the moment itself."""
+    """Filters that are combined with "and"; None is no filter. `since_` and `before_` exclude the moment itself."""
 
     status: Status | None = None
     since_last_changed: datetime | None = None
@@ -36,16 +33,16 @@ class MemberQuery:
 
 
 class MemberListing:
-    """Answers queries on one audience. What a query found is kept until a member changes."""
+    """Runs queries on one audience. Results are cached until a member changes."""
 
     def __init__(self, audience: Audience) -> None:
-        """Start with nothing remembered."""
+        """Start with an empty cache."""
         self._audience = audience
         self._found: dict[MemberQuery, list[Member]] = {}
         self._version = -1
 
     def find(self, query: MemberQuery) -> list[Member]:
-        """Return all members the query asks for; without an order of its own in the order they were added."""
+        """Return all matching members. The default order is the order of creation."""
         if self._version != self._audience.version or len(self._found) > _REMEMBERED:
             self._found.clear()
             self._version = self._audience.version
@@ -60,7 +57,7 @@ class MemberListing:
         return found
 
     def _candidates(self, query: MemberQuery) -> Iterable[Member]:
-        """Yield no more than what changed since, where that is asked for: the end of `members`."""
+        """Yield only the end of `members` if the query has `since_last_changed`."""
         since = query.since_last_changed
         if since is None or not self._audience.orderly:
             return (member for member in self._audience.roster if member is not None)

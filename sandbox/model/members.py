@@ -1,7 +1,4 @@
-"""A member of an audience, kept small: a million of them fit into memory.
-
-What does not belong here: how a member's status may change (`enrolment` for the API, `acts` for people).
-"""
+"""A member of an audience. The class is small, so a million members fit into memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +10,7 @@ from sandbox.model.merge_fields import Values
 
 
 class Status(StrEnum):
-    """What a member is to the audience."""
+    """A member's status."""
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -24,7 +21,7 @@ class Status(StrEnum):
 
 
 class Bar(StrEnum):
-    """Why nobody but the contact may subscribe a member: Mailchimp's compliance state. It outlives an archiving."""
+    """Mailchimp's compliance state: only the contact can resubscribe. It survives archiving."""
 
     UNSUBSCRIBED = "unsubscribed"
     BOUNCED = "bounced"
@@ -33,7 +30,7 @@ class Bar(StrEnum):
 
 
 class Actor(StrEnum):
-    """Who did something, as webhooks name it: the contact, somebody in Mailchimp's own pages, or the API."""
+    """The source of a change, as webhooks name it: the contact, an administrator on Mailchimp's website, or the API."""
 
     USER = "user"
     ADMIN = "admin"
@@ -41,7 +38,7 @@ class Actor(StrEnum):
 
 
 class Deed(NamedTuple):
-    """Who does something, and when."""
+    """The source and time of a change."""
 
     by: Actor
     at: datetime
@@ -49,7 +46,7 @@ class Deed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What few members have; all others share one instance of it."""
+    """Attributes that few members have. All other members share `DEFAULT_ATTRIBUTES`."""
 
     email_type: str = "html"
     language: str = ""
@@ -68,7 +65,7 @@ COMMON = Traits()
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One address in one audience. Only its `Audience` changes it."""
+    """One address in one audience. Only `Audience` changes a member."""
 
     number: int
     id: str

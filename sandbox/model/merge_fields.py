@@ -1,7 +1,6 @@
-"""Merge fields of an audience, and the values its members have in them.
+"""The merge fields of an audience, and the members' values.
 
-A member keeps its values as a tuple in the order of the merge ids; a shorter tuple is blank at its end.
-What does not belong here: members (`members`).
+A member keeps its values as a tuple in the order of merge ids. Missing values at the end of the tuple are blank.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ Values = tuple[MergeValue, ...]
 
 LONGEST_TAG = 10
 LONGEST_VALUE = 255
-"""Bytes of a text that are kept."""
+"""The maximum length of a text in bytes."""
 
 _ADDRESS_PARTS = ("addr1", "city", "state", "zip")
 _VALUE_TYPES = (str, int, float, dict)
@@ -28,7 +27,7 @@ _WRONG_TYPE = "Data did not match any of the schemas described in anyOf."
 
 @dataclass(frozen=True, slots=True)
 class MergeField:
-    """One field of an audience, beside the address itself."""
+    """A merge field. The address itself is not one."""
 
     merge_id: int
     tag: str
@@ -44,7 +43,7 @@ class MergeField:
 
 @dataclass(frozen=True, slots=True)
 class MergeFieldChange:
-    """What a request wants a field to be; None leaves a property as it is, or as it is by default."""
+    """The requested properties of a merge field. None keeps the current or default value."""
 
     tag: str | None = None
     name: str | None = None
@@ -60,7 +59,7 @@ class MergeFields:
     """All merge fields of one audience."""
 
     def __init__(self) -> None:
-        """Start with the four fields every new audience has."""
+        """Start with Mailchimp's four default merge fields."""
         self._by_tag: dict[str, MergeField] = {}
         self._last_id = 0
         for tag, name, kind in (
@@ -72,26 +71,26 @@ class MergeFields:
             self.add(cast("Kind", kind), MergeFieldChange(tag=tag, name=name))
 
     def __iter__(self) -> Iterator[MergeField]:
-        """Iterate over the fields in the order they are shown."""
+        """Iterate in display order."""
         return iter(sorted(self._by_tag.values(), key=lambda field: (field.display_order, field.merge_id)))
 
     def __len__(self) -> int:
-        """Count the fields."""
+        """Return the number of merge fields."""
         return len(self._by_tag)
 
     def get(self, merge_id: int) -> MergeField:
-        """Return a field; a problem where there is none."""
+        """Return a merge field by id, or raise `not_found`."""
         for field in self._by_tag.values():
             if field.merge_id == merge_id:
                 return field
         raise problems.not_found()
 
     def named(self, tag: str) -> MergeField | None:
-        """Return the field with a tag, None where there is none."""
+        """Return a merge field by tag, or None."""
         return self._by_tag.get(tag.upper())
 
     def add(self, kind: Kind, wanted: MergeFieldChange) -> MergeField:
-        """Add a field. Without a tag it gets one that Mailchimp makes up."""
+        """Add a merge field. Without a tag, Mailchimp generates one."""
         number = self._last_id + 1
         tag = self._free_tag(wanted.tag or f"MMERGE{number}")
         blank = MergeField(number, tag, wanted.name or tag, kind, display_order=number + 1)
@@ -99,24 +98,24 @@ class MergeFields:
         return self._store(_changed(blank, replace(wanted, tag=tag)))
 
     def change(self, merge_id: int, wanted: MergeFieldChange) -> MergeField:
-        """Change a field's properties; its members' values stay."""
+        """Change the properties of a merge field. Members keep their values."""
         field = self.get(merge_id)
         tag = field.tag if wanted.tag is None or wanted.tag == field.tag else self._free_tag(wanted.tag)
         del self._by_tag[field.tag]
         return self._store(_changed(field, replace(wanted, tag=tag)))
 
     def remove(self, merge_id: int) -> None:
-        """Remove a field with the values in it: its place is never taken again."""
+        """Delete a merge field with its values. Its merge id is not used again."""
         del self._by_tag[self.get(merge_id).tag]
 
     def read(self, values: Values) -> dict[str, MergeValue]:
-        """Return a member's value for each tag, blank where there is none."""
+        """Return a member's values by tag. Missing values are blank."""
         return {tag: _at(values, field) for tag, field in self._by_tag.items()}
 
     def write(self, values: Values, given: Mapping[str, object], *, validate: bool, complete: bool) -> Values:
-        """Return `values` with what was given in their place. Unknown tags are ignored, as Mailchimp does.
+        """Return `values` updated with `given`. Unknown tags are ignored, as in Mailchimp.
 
-        `validate` refuses values of the wrong form, `complete` a required field that stays blank.
+        `validate` rejects invalid values, `complete` also a blank required field.
         """
         accepted = self._accepted(given)
         if validate:

@@ -1,6 +1,6 @@
-"""What the sandbox was asked, counted: by account and route, and how often each address was sent in a batch.
+"""Request counts by account and route, and batch counts by address.
 
-Addresses are kept as their hashes. What does not belong here: what became of the members (`audiences`).
+Addresses are kept as hashes.
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class RouteCount(BaseModel):
-    """Calls to one route. Answers of status 0 are connections that were cut."""
+    """The calls to one route. Status 0 counts cut connections."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,10 +25,10 @@ class RouteCount(BaseModel):
 
 
 class Traffic(BaseModel):
-    """What one account asked, or all of them together.
+    """The traffic of one account, or of all accounts.
 
-    `contacts_received` came in batches, `contacts_processed` in batches that were carried out.
-    `peak_connections` is the highest number of calls under way at once, refused ones among them.
+    `contacts_received` counts contacts in batches, `contacts_processed` those in processed batches.
+    `peak_connections` is the highest number of concurrent calls, including rejected ones.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,16 +42,16 @@ class Traffic(BaseModel):
     routes: tuple[RouteCount, ...] = ()
 
     def calls_to(self, method: str, route: str) -> int:
-        """Count the calls to one route, such as POST /lists/{list_id}."""
+        """Return the number of calls to one route, such as POST /lists/{list_id}."""
         return sum(count.calls for count in self.routes if (count.method, count.route) == (method, route))
 
     def answers(self, status: int) -> int:
-        """Count the answers with one status."""
+        """Return the number of answers with one status."""
         return sum(count.answers.get(status, 0) for count in self.routes)
 
 
 class Counts(BaseModel):
-    """All traffic since the start or the last reset; accounts by id, calls without a valid key only in `total`."""
+    """All traffic since the start or the last reset. Calls without a valid key are in `total` only."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,20 +68,20 @@ class _Route:
 
 
 class Asked:
-    """A call that was counted and waits for its answer to be."""
+    """A counted call. Its answer is counted later."""
 
     def __init__(self, counts: "list[_Route]") -> None:
-        """Belong to these counts."""
+        """Count the answer in these counts."""
         self._counts = counts
 
     def answered(self, status: int) -> None:
-        """Count the answer."""
+        """Count the answer by status."""
         for count in self._counts:
             count.answers[status] += 1
 
 
 class _Tally:
-    """The running counts of one account, or of all."""
+    """The current counts of one account, or of all."""
 
     def __init__(self) -> None:
         self.routes: dict[tuple[str, str], _Route] = {}
@@ -103,17 +103,17 @@ class _Tally:
 
 
 class Recorder:
-    """Counts; its numbers only grow until it is replaced."""
+    """The request counts. They only increase."""
 
     def __init__(self) -> None:
-        """Start at nothing."""
+        """Start at zero."""
         self._total = _Tally()
         self._accounts: dict[str, _Tally] = defaultdict(_Tally)
         self._sent: dict[str, Counter[str]] = defaultdict(Counter[str])
         self._processed: dict[str, Counter[str]] = defaultdict(Counter[str])
 
     def asked(self, account_id: str | None, method: str, route: str, now: datetime) -> "Asked":
-        """Count a call as it comes in."""
+        """Count a call."""
         counts = [tally.routes.setdefault((method, route), _Route(now, now)) for tally in self._tallies(account_id)]
         for count in counts:
             count.calls += 1
@@ -121,33 +121,33 @@ class Recorder:
         return Asked(counts)
 
     def under_way(self, account_id: str, calls: int) -> None:
-        """Note how many calls of an account are under way."""
+        """Record the number of concurrent calls of an account."""
         for tally in self._tallies(account_id):
             tally.peak = max(tally.peak, calls)
 
     def received(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
-        """Count the contacts of a batch that came in."""
+        """Count the contacts of a received batch."""
         self._sent[list_id].update(hashes)
         for tally in self._tallies(account_id):
             tally.received += len(hashes)
 
     def processed(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
-        """Count the contacts of a batch that was carried out."""
+        """Count the contacts of a processed batch."""
         self._processed[list_id].update(hashes)
         for tally in self._tallies(account_id):
             tally.processed += len(hashes)
 
     def counts(self) -> Counts:
-        """Return everything but the addresses."""
+        """Return all counts without the subscriber hashes."""
         accounts = {account_id: tally.traffic() for account_id, tally in self._accounts.items()}
         return Counts(total=self._total.traffic(), accounts=accounts)
 
     def sent(self, list_id: str) -> dict[str, int]:
-        """Return how often each member id came to an audience in a batch."""
+        """Return how often batch requests to an audience contained each subscriber hash."""
         return dict(self._sent[list_id])
 
     def carried_out(self, list_id: str) -> dict[str, int]:
-        """Return how often each member id was in a batch that was carried out."""
+        """Return how often processed batches contained each subscriber hash."""
         return dict(self._processed[list_id])
 
     def _tallies(self, account_id: str | None) -> list[_Tally]:

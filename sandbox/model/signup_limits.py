@@ -1,4 +1,4 @@
-"""Addresses that Mailchimp refuses to sign up: for some tries, for some time, or until the limits are lifted."""
+"""Addresses that Mailchimp temporarily rejects because of too many signups."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from sandbox.model.problems import Problem
 
 
 class SignupLimitKind(StrEnum):
-    """Which of Mailchimp's two texts refuses the address."""
+    """Mailchimp's two texts for such a rejection."""
 
     MANY_LISTS = "many_lists"
     """`… has signed up to a lot of lists very recently; we're not allowing more signups for now`."""
@@ -27,7 +27,7 @@ _PROBLEMS: Mapping[SignupLimitKind, Callable[[str], Problem]] = {
 
 
 class SignupLimit(BaseModel):
-    """One limit. It ends for an address after `tries`, and for all of them after `seconds` by Mailchimp's clock."""
+    """A limit. It ends for each address after `tries`, and for all addresses after `seconds` by Mailchimp's clock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -38,29 +38,29 @@ class SignupLimit(BaseModel):
 
 
 class SignupLimits:
-    """All limits of a sandbox."""
+    """All signup limits of a sandbox."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start with no limits."""
         self._planned: list[_Planned] = []
 
     def add(self, limit: SignupLimit, now: datetime) -> None:
-        """Refuse what the limit says, from now on."""
+        """Add a limit that starts now."""
         self._planned.append(_Planned(limit, now))
 
     def clear(self) -> None:
-        """Lift all limits."""
+        """Remove all limits."""
         self._planned.clear()
 
     def check(self, address: str, now: datetime) -> None:
-        """Raise the problem of the first limit that refuses to sign up the address."""
+        """Reject the signup if a limit applies to the address."""
         for planned in self._planned:
             if planned.refuses(address.lower(), now):
                 raise _PROBLEMS[planned.limit.kind](address)
 
 
 class _Planned:
-    """A limit with what is left of it."""
+    """A limit with its number of rejections by address."""
 
     def __init__(self, limit: SignupLimit, now: datetime) -> None:
         self.limit = limit
@@ -69,7 +69,7 @@ class _Planned:
         self._tries = Counter[str]()
 
     def refuses(self, address: str, now: datetime) -> bool:
-        """Return whether the address is refused, and count the try."""
+        """Return whether to reject the address, and count the rejection."""
         if self._addresses is not None and address not in self._addresses:
             return False
         if self._until is not None and now >= self._until:

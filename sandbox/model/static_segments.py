@@ -1,7 +1,4 @@
-"""Static segments of an audience. A tag is one of them, by another name.
-
-What does not belong here: the segments of the pipeline (`mailchimp_pipeline.segments`), which are something else.
-"""
+"""The static segments of an audience. Mailchimp's tags are static segments."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,12 +8,12 @@ from sandbox.model import problems
 from sandbox.model.problems import FieldError
 
 LARGEST_CHANGE = 500
-"""Addresses in one call."""
+"""The maximum number of addresses in one call."""
 
 
 @dataclass(slots=True)
 class StaticSegment:
-    """A named set of members, with the time each one joined."""
+    """A named set of members with their joining times."""
 
     id: int
     name: str
@@ -26,29 +23,29 @@ class StaticSegment:
 
 
 class StaticSegments:
-    """All static segments of one audience; members are known by their number."""
+    """All static segments of one audience. Members are identified by number."""
 
     def __init__(self, first_id: int) -> None:
-        """Start without any; ids count up from `first_id`."""
+        """Start with no segments. Ids count up from `first_id`."""
         self._next_id = first_id
         self._by_id: dict[int, StaticSegment] = {}
 
     def all(self) -> list[StaticSegment]:
-        """Return the segments in the order they were made."""
+        """Return the segments in order of creation."""
         return list(self._by_id.values())
 
     def get(self, segment_id: int) -> StaticSegment:
-        """Return a segment; a problem where there is none."""
+        """Return a segment by id, or raise `not_found`."""
         if segment_id not in self._by_id:
             raise problems.not_found()
         return self._by_id[segment_id]
 
     def named(self, name: str) -> StaticSegment | None:
-        """Return the segment of that name, whatever its case."""
+        """Return a segment by name, ignoring case, or None."""
         return next((s for s in self._by_id.values() if s.name.lower() == name.lower()), None)
 
     def add(self, name: str, now: datetime) -> StaticSegment:
-        """Add an empty segment; names are unique."""
+        """Add an empty segment with a unique name."""
         self._check_name(name)
         segment = StaticSegment(self._next_id, name, now, now)
         self._next_id += 1
@@ -56,26 +53,26 @@ class StaticSegments:
         return segment
 
     def rename(self, segment: StaticSegment, name: str) -> None:
-        """Give a segment another name."""
+        """Rename a segment."""
         if name.lower() != segment.name.lower():
             self._check_name(name)
         segment.name = name
 
     def remove(self, segment_id: int) -> None:
-        """Remove a segment; its members stay in the audience."""
+        """Delete a segment. Its members stay in the audience."""
         del self._by_id[self.get(segment_id).id]
 
     def of(self, number: int) -> list[StaticSegment]:
-        """Return the segments a member is in."""
+        """Return the segments of a member."""
         return [segment for segment in self._by_id.values() if number in segment.joined] if self._by_id else []
 
     def tag(self, number: int, name: str, now: datetime) -> None:
-        """Put a tag on a member; a tag nobody had before comes into being."""
+        """Tag a member, and create the tag if necessary."""
         segment = self.named(name) or self.add(name, now)
         segment.joined.setdefault(number, now)
 
     def set_tags(self, number: int, names: Iterable[str], now: datetime) -> None:
-        """Leave a member with exactly these tags."""
+        """Replace a member's tags."""
         wanted = list(names)
         kept = {name.lower() for name in wanted}
         for segment in self.of(number):
@@ -85,7 +82,7 @@ class StaticSegments:
             self.tag(number, name, now)
 
     def drop(self, number: int) -> None:
-        """Take a member out of all segments."""
+        """Remove a member from all segments."""
         for segment in self._by_id.values():
             segment.joined.pop(number, None)
 
@@ -97,7 +94,7 @@ class StaticSegments:
 
 
 def check_size(*changes: list[str]) -> None:
-    """Refuse more addresses than one call may change."""
+    """Reject changes of too many addresses."""
     if any(len(change) > LARGEST_CHANGE for change in changes):
         detail = (
             f"Maximum allowed member items exceeded, please provide at most {LARGEST_CHANGE} items "

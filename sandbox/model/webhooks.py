@@ -1,7 +1,4 @@
-"""Webhooks of an audience: who is told of what, in which form, and how that is signed.
-
-What does not belong here: sending and repeating (`courier`).
-"""
+"""The webhooks of an audience: events, payloads and signatures."""
 
 import hashlib
 import hmac
@@ -20,7 +17,7 @@ SOURCES = tuple(actor.value for actor in Actor)
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One address that is told of events. `secret` is None where deliveries are not signed."""
+    """A webhook. `secret` is None for unsigned deliveries."""
 
     id: str
     url: str
@@ -31,7 +28,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happened in an audience; `data` are the pairs below `data[...]` of a delivery."""
+    """An event in an audience. `data` contains the `data[...]` pairs of its delivery."""
 
     kind: str
     by: Actor
@@ -41,20 +38,20 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One happening on its way to one webhook."""
+    """The delivery of one event to one webhook."""
 
     webhook: Webhook
     happening: Happening
 
     def body(self) -> bytes:
-        """Return the form that is sent, the same in every repetition."""
+        """Return the form body, which is the same for every retry."""
         fired_at = self.happening.at.strftime("%Y-%m-%d %H:%M:%S")
         pairs = [("type", self.happening.kind), ("fired_at", fired_at)]
         pairs += [(f"data[{key}]" if "[" not in key else f"data{key}", value) for key, value in self.happening.data]
         return urlencode(pairs).encode()
 
     def signature(self, body: bytes, unix: int) -> str | None:
-        """Return the value of X-Mailchimp-Signature for a body sent at a time, None where it is not signed."""
+        """Return the value of X-Mailchimp-Signature for a body sent at a time. None for unsigned deliveries."""
         if self.webhook.secret is None:
             return None
         digest = hmac.new(self.webhook.secret.encode(), f"{unix}.".encode() + body, hashlib.sha256)
@@ -65,38 +62,38 @@ class Webhooks:
     """All webhooks of one audience."""
 
     def __init__(self, send: Callable[[Delivery], None]) -> None:
-        """Start without any; `send` takes what is to be delivered and returns at once."""
+        """Start with no webhooks. `send` takes deliveries and returns at once."""
         self._send = send
         self._by_id: dict[str, Webhook] = {}
 
     def __len__(self) -> int:
-        """Count the webhooks."""
+        """Return the number of webhooks."""
         return len(self._by_id)
 
     def all(self) -> list[Webhook]:
-        """Return the webhooks in the order they were made."""
+        """Return the webhooks in order of creation."""
         return list(self._by_id.values())
 
     def add(self, webhook: Webhook) -> None:
-        """Add a webhook; refuses a URL that differs from another in its query alone."""
+        """Add a webhook. Reject a URL that differs from an existing one only in its query."""
         if any(_without_query(other.url) == _without_query(webhook.url) for other in self._by_id.values()):
             raise problems.invalid_schema(FieldError("url", "Sorry, you can't set up multiple WebHooks for one URL"))
         self._by_id[webhook.id] = webhook
 
     def remove(self, webhook_id: str) -> None:
-        """Remove a webhook; a problem where there is none."""
+        """Delete a webhook, or raise `not_found`."""
         if self._by_id.pop(webhook_id, None) is None:
             raise problems.not_found()
 
     def tell(self, happening: Happening) -> None:
-        """Send a happening to every webhook that asked for its kind from its source."""
+        """Deliver an event to every webhook that is subscribed to its kind and source."""
         for webhook in self._by_id.values():
             if happening.kind in webhook.events and happening.by in webhook.sources:
                 self._send(Delivery(webhook, happening))
 
 
 def chosen(given: Mapping[str, bool] | None, known: Sequence[str]) -> frozenset[str]:
-    """Return which of the known names a request turns on."""
+    """Return the names that a request enables."""
     return frozenset(name for name in known if (given or {}).get(name))
 
 

@@ -1,7 +1,6 @@
-"""Everything the sandbox knows: accounts and keys, how it behaves, what fails, what was asked.
+"""The state of the sandbox: accounts, keys, behaviours, faults and counts.
 
-One lock guards all of it: whoever reads or changes the world holds `lock`.
-What does not belong here: HTTP (`web`), the operations offered to tests and the demo (`controls`).
+One lock guards all of it: readers and writers hold `lock`.
 """
 
 from collections.abc import Callable
@@ -28,14 +27,14 @@ from sandbox.model.webhooks import Delivery
 
 
 class UnknownThingError(PermanentError):
-    """An operation on the sandbox names something it does not have, or has already."""
+    """An operation names a resource that does not exist, or creates one that exists already."""
 
 
 class World:
     """The state of one sandbox."""
 
     def __init__(self, clock: Clock, seed: int, send: Callable[[Delivery], None]) -> None:
-        """Start empty. Equal seeds give equal ids and equal faults; `send` takes webhook deliveries."""
+        """Start empty. Equal seeds give equal ids and faults. `send` takes webhook deliveries."""
         self.lock = RLock()
         self.clock = clock
         self.send = send
@@ -43,7 +42,7 @@ class World:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, behaviours and faults too."""
+        """Reset everything, including behaviours and faults."""
         self._random = Random(self._seed)  # noqa: S311 -- repeatable on purpose; no secret is drawn from it
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, Account] = {}
@@ -59,49 +58,49 @@ class World:
         self._last_web_id = 0
 
     def now(self) -> datetime:
-        """Return the time as Mailchimp gives it: by its own clock, to the second."""
+        """Return the time of Mailchimp's clock, to the second."""
         ahead = timedelta(seconds=self.behaviours.clock_ahead_seconds)
         return (self.clock().astimezone(UTC) + ahead).replace(microsecond=0)
 
     def new_id(self, digits: int = 10) -> str:
-        """Return an id of so many hexadecimal digits."""
+        """Return an id with this number of hexadecimal digits."""
         return f"{self._random.getrandbits(4 * digits):0{digits}x}"
 
     def new_web_id(self) -> int:
-        """Return a number for Mailchimp's own pages."""
+        """Return a new `web_id`."""
         self._last_web_id += 1
         return self._last_web_id
 
     def account(self, account_id: str) -> Account:
-        """Return an account."""
+        """Return an account by id."""
         if account_id not in self.accounts:
             msg = f"The sandbox has no account {account_id}; add it with add_account."
             raise UnknownThingError(msg)
         return self.accounts[account_id]
 
     def audience(self, list_id: str) -> Audience:
-        """Return an audience, whosever it is."""
+        """Return an audience of any account by id."""
         if list_id not in self._audiences:
             msg = f"The sandbox has no audience {list_id}; add it with add_audience."
             raise UnknownThingError(msg)
         return self._audiences[list_id]
 
     def campaign(self, campaign_id: str) -> Campaign:
-        """Return a campaign, whosever it is."""
+        """Return a campaign of any account by id."""
         if campaign_id not in self._campaigns:
             msg = f"The sandbox has no campaign {campaign_id}; add it with add_campaign."
             raise UnknownThingError(msg)
         return self._campaigns[campaign_id]
 
     def add_key(self, account: Account, key: str) -> None:
-        """Let a key open an account."""
+        """Add an API key to an account."""
         if key in self.keys:
             msg = "The key opens an account already; use another one or revoke it first."
             raise UnknownThingError(msg)
         self.keys[key] = account
 
     def add_audience(self, account: Account, description: Description, list_id: str | None = None) -> Audience:
-        """Give an account an empty audience."""
+        """Create an empty audience in an account."""
         chosen = list_id or self.new_id()
         if chosen in self._audiences:
             msg = f"The sandbox has an audience {chosen} already; use another id."
@@ -112,30 +111,30 @@ class World:
         return audience
 
     def add_campaign(self, account: Account, campaign: Campaign) -> None:
-        """Give an account a campaign."""
+        """Add a campaign to an account."""
         account.audience(campaign.list_id)
         account.campaigns[campaign.id] = self._campaigns[campaign.id] = campaign
 
     def remove_campaign(self, campaign_id: str) -> None:
-        """Take a campaign away for good."""
+        """Delete a campaign."""
         del self._campaigns[self.campaign(campaign_id).id]
         for account in self.accounts.values():
             account.campaigns.pop(campaign_id, None)
 
     def remove_audience(self, list_id: str) -> None:
-        """Take an audience away, with its campaigns."""
+        """Delete an audience with its campaigns."""
         account = self.owner(list_id)
         for campaign_id in [c.id for c in account.campaigns.values() if c.list_id == list_id]:
             self.remove_campaign(campaign_id)
         del account.audiences[list_id], self._audiences[list_id], self.listings[list_id]
 
     def owner(self, list_id: str) -> Account:
-        """Return the account an audience belongs to."""
+        """Return the account of an audience."""
         self.audience(list_id)
         return next(account for account in self.accounts.values() if list_id in account.audiences)
 
     def authenticate(self, key: str | None) -> Account:
-        """Return the account a key opens; a problem where it opens none."""
+        """Return the account of an API key, or raise `key_missing` or `key_invalid`."""
         if key is None:
             raise problems.key_missing()
         if key not in self.keys:
@@ -143,6 +142,6 @@ class World:
         return self.keys[key]
 
     def enrolment(self, audience: Audience, *, skip_merge_validation: bool = False) -> Enrolment:
-        """Return what one call of the API does members by."""
+        """Return the member operations for one API call."""
         deed = Deed(Actor.API, self.now())
         return Enrolment(audience, self.behaviours, deed, skip_merge_validation, self.limits)

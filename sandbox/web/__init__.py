@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: Mailchimp's Marketing API v3 below /3.0, the control surface below /sandbox.
+"""The HTTP interface: Mailchimp's Marketing API v3 under /3.0, the control operations under /sandbox.
 
-What does not belong here: what happens to members (`model`).
+What does not belong here: Mailchimp's rules (`model`).
 """

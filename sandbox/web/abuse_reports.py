@@ -1,4 +1,4 @@
-"""Routes of the complaints about spam in an audience."""
+"""The routes for an audience's abuse reports."""
 
 from sandbox.model.audiences import AbuseReport, Audience
 from sandbox.web.endpoints import Answer, Call, Endpoint

@@ -1,7 +1,4 @@
-"""Answers and problems as responses, each with an id of its own.
-
-What does not belong here: what they say.
-"""
+"""HTTP responses for answers and problems, each with a request id."""
 
 from collections.abc import Mapping
 from uuid import uuid4
@@ -17,13 +14,13 @@ _PROBLEM = "application/problem+json; charset=utf-8"
 
 
 def response(answer: Answer) -> Response:
-    """Return an answer as a response."""
+    """Return the response for an answer."""
     headers = {"X-Request-Id": str(uuid4()), "Content-Type": _JSON}
     return Response(_encoded(answer.body), answer.status, headers)
 
 
 def problem_response(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
-    """Return a problem as a response; its instance is the id of the request."""
+    """Return the response for a problem. Its `instance` is the request id."""
     instance = str(uuid4())
     headers = {"X-Request-Id": instance, "Content-Type": _PROBLEM, **(more or {})}
     if problem.allow:

@@ -1,7 +1,4 @@
-"""The one ASGI application of a sandbox: the API, and the control surface beside it.
-
-What does not belong here: the server it runs in (`server`).
-"""
+"""The ASGI application of a sandbox: the API and the control operations."""
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -20,7 +17,7 @@ _AREAS = (lists, members, abuse_reports, merge_fields, segments, webhooks, campa
 
 
 def build_app(world: World, controls: Controls) -> Starlette:
-    """Return the application over a world."""
+    """Return the ASGI application."""
     gate = Gate(world, Routes(endpoint for area in _AREAS for endpoint in area.ENDPOINTS))
     surface = ControlSurface(controls)
     return Starlette(

@@ -1,7 +1,4 @@
-"""A campaign and its report, as the API shows them. Their rates are shares from 0 to 1.
-
-What does not belong here: the rates' arithmetic (`model.campaigns`).
-"""
+"""The JSON of campaigns and reports. Rates are between 0 and 1."""
 
 from sandbox.model.audiences import Audience
 from sandbox.model.campaigns import Campaign, Figures
@@ -12,7 +9,7 @@ _NO_SALES = {"total_orders": 0, "total_spent": 0, "total_revenue": 0}
 
 
 def campaign_shape(campaign: Campaign, audience: Audience, *, sent: bool) -> dict[str, object]:
-    """Return all of a campaign; one of which mail went out has a summary of its report."""
+    """Return the JSON of a campaign, with a report summary if it was sent."""
     shape: dict[str, object] = {
         "id": campaign.id,
         "web_id": campaign.web_id,
@@ -36,7 +33,7 @@ def campaign_shape(campaign: Campaign, audience: Audience, *, sent: bool) -> dic
 
 
 def report_shape(campaign: Campaign, audience: Audience) -> dict[str, object]:
-    """Return a campaign's report."""
+    """Return the JSON of a campaign's report."""
     figures, last = campaign.figures, moment(campaign.send_time)
     return {
         "id": campaign.id,

@@ -1,7 +1,4 @@
-"""Routes of the campaigns of an account and their reports; the control surface makes and moves them.
-
-What does not belong here: their JSON (`campaign_shapes`).
-"""
+"""The routes for an account's campaigns and reports."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -54,7 +51,7 @@ def list_reports(call: Call) -> Answer:
 
 
 def get_report(call: Call) -> Answer:
-    """GET a report: there is none before mail went out."""
+    """GET a report. It exists after sending starts."""
     campaign = call.account.campaign(call.places["campaign_id"])
     if not campaign.was_sent(call.world.now()):
         raise problems.not_found()

@@ -1,7 +1,6 @@
-"""The control surface: each operation of `Controls` as POST /sandbox/{operation}, those that only look also as GET.
+"""The control routes: POST /sandbox/{operation}, and GET for operations that only read.
 
-It is not guarded, so it answers the machine it runs on and nobody else.
-What does not belong here: what an operation does (`control`).
+The routes have no authentication, so they answer requests from this machine only.
 """
 
 import asyncio
@@ -34,27 +33,27 @@ LOOKING = (
     "journal",
     "journal_length",
 )
-"""Operations that change nothing."""
+"""Operations that only read."""
 
 _STRICT = ConfigDict(hide_input_in_errors=True)
 
 
 def operations(controls: Controls) -> dict[str, Operation]:
-    """Return all operations by name, each checking what it is given."""
+    """Return all operations by name, with validation of their arguments."""
     names = [name for name in dir(type(controls)) if not name.startswith("_")]
     found = {name: getattr(controls, name) for name in names if callable(getattr(Controls, name, None))}
     return {name: validate_call(config=_STRICT)(operation) for name, operation in found.items()}
 
 
 class ControlSurface:
-    """Answers the control surface's requests."""
+    """Answers requests to the control routes."""
 
     def __init__(self, controls: Controls) -> None:
-        """Offer these operations."""
+        """Serve these operations."""
         self._operations = operations(controls)
 
     async def answer(self, request: Request) -> Response:
-        """Carry out the operation that the path names."""
+        """Run the operation in the path."""
         if not _is_near(request):
             return _refusal(403, "The sandbox is controlled from the machine it runs on only.")
         name = request.path_params["operation"].replace("-", "_")
@@ -84,7 +83,7 @@ def _is_near(request: Request) -> bool:
 
 
 def _text(error: Exception) -> str:
-    """Return what is wrong, without the values that were given."""
+    """Return the validation errors without the given values."""
     if isinstance(error, ValidationError):
         found = error.errors(include_input=False, include_url=False)
         return "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in found)

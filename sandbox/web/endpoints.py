@@ -1,7 +1,4 @@
-"""What a route of the API is: a method, a template, and what answers a call; and how a path finds its route.
-
-What does not belong here: the routes themselves, and what stands before them all (`gate`).
-"""
+"""Endpoints: a method, a path template and a handler. `Routes` finds the endpoint for a path."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,14 +16,14 @@ from sandbox.model.world import World
 from sandbox.web.queries import Query
 
 UNKNOWN = "(unknown)"
-"""The template that calls to no route are counted under."""
+"""The template under which calls to unknown routes are counted."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a route answers; a body of None is none at all."""
+    """An answer. A body of None is an empty body."""
 
     body: object = None
     status: int = 200
@@ -37,7 +34,7 @@ NO_CONTENT = Answer(status=204)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an account to a route."""
+    """A call to a route, with its account."""
 
     world: World
     account: Account
@@ -47,22 +44,22 @@ class Call:
 
     @property
     def audience(self) -> Audience:
-        """The audience the path names."""
+        """The audience in the path."""
         return self.account.audience(self.places["list_id"])
 
     @property
     def member(self) -> Member:
-        """The member the path names."""
+        """The member in the path."""
         return self.audience.get(self.places["subscriber_hash"])
 
     def number(self, place: str) -> int:
-        """Return a number in the path; what is none names nothing."""
+        """Return a number in the path, or raise `not_found`."""
         if not self.places[place].isdecimal():
             raise problems.not_found()
         return int(self.places[place])
 
     def read(self, form: type[Body]) -> Body:
-        """Return the body in the form it must have."""
+        """Parse the body into a model, or raise `invalid_schema`."""
         try:
             return form.model_validate(self.body)
         except ValidationError as error:
@@ -71,9 +68,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One route. `answer` runs with the world locked; `prepare` before that, and may wait.
+    """A method and a path template. `answer` runs with the sandbox locked. `prepare` runs before it and may wait.
 
-    `takes` names the parameters of its query, and `lists` has one entry of each array that its answer lists.
+    `takes` lists the query parameters. `lists` has one sample item for each array in the answer.
     """
 
     method: str
@@ -86,7 +83,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a method and a path lead to: an endpoint, or the methods the path would take."""
+    """The result of routing: an endpoint, or the methods that the path allows."""
 
     template: str
     places: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -95,7 +92,7 @@ class Match:
 
 
 class Routes:
-    """All endpoints, by their templates."""
+    """All endpoints by template."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         """Serve these endpoints."""
@@ -104,7 +101,7 @@ class Routes:
             self._by_template[endpoint.template][endpoint.method] = endpoint
 
     def match(self, method: str, path: str) -> Match:
-        """Return where a path leads, below the root of the API."""
+        """Find the endpoint for a path below the root of the API."""
         for template, endpoints in self._by_template.items():
             places = _places(template, path)
             if places is not None:
@@ -113,7 +110,7 @@ class Routes:
 
 
 def _places(template: str, path: str) -> Mapping[str, str] | None:
-    """Return what stands in the path for each name in the template, None where they do not fit."""
+    """Return the path parameters, or None if the path does not match the template."""
     names, parts = template.removeprefix("/").split("/"), path.removesuffix("/").split("/")
     if len(names) != len(parts):
         return None

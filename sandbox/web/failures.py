@@ -1,7 +1,4 @@
-"""What a fault looks like on the wire.
-
-What does not belong here: whom it befalls (`model.faults`).
-"""
+"""HTTP responses for faults."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -23,9 +20,9 @@ _WITH_PAGE = frozenset({FaultKind.BAD_GATEWAY, FaultKind.UNAVAILABLE})
 
 
 def failure(fault: Fault, right: Response | None) -> Response | None:
-    """Return the answer of a failed request, None where the connection is to be cut.
+    """Return the response of a failed request, or None to cut the connection.
 
-    `right` is the answer it would have had, None where it was not carried out.
+    `right` is the correct answer, None if the request was not processed.
     """
     headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
     if fault.kind is FaultKind.CUT:

@@ -1,7 +1,4 @@
-"""What stands before every route of the API: who asks, how many at once, how long it takes, what fails.
-
-What does not belong here: what a route answers.
-"""
+"""The ASGI application of the API: authentication, connection limit, latency, faults and routing."""
 
 import asyncio
 import base64
@@ -33,7 +30,7 @@ from sandbox.web.projection import project
 from sandbox.web.queries import Query
 
 CUT = 0
-"""The status that a connection without an answer is counted under."""
+"""The status under which cut connections are counted."""
 
 _LOOK_SECONDS = 0.01
 _BAD = 400
@@ -41,7 +38,7 @@ _BAD = 400
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request from its arrival on. Either it has an account, or a problem says why it has none."""
+    """A received request. It has either an account, or the problem that rejects its credentials."""
 
     method: str
     match: Match
@@ -53,14 +50,14 @@ class Visit:
     fault: Fault | None
     contacts: int
     number: int
-    """In the journal."""
+    """The number of the call in the journal."""
 
 
 class Gate:
-    """The ASGI application below /3.0."""
+    """The ASGI application under /3.0."""
 
     def __init__(self, world: World, routes: Routes) -> None:
-        """Let requests through to these routes."""
+        """Route requests to these endpoints."""
         self._world = world
         self._routes = routes
 
@@ -72,7 +69,7 @@ class Gate:
         try:
             answer = await self._pass(visit, begun)
         finally:
-            # Before the answer is written, or a client that has it all would find its slot still taken.
+            # Release the slot before the answer: a client may send its next call as soon as it has the answer.
             self._leave(visit)
         visit.asked.answered(CUT if answer is None else answer.status_code)
         if answer is None:
@@ -82,7 +79,7 @@ class Gate:
             await answer(scope, receive, send)
 
     def _arrive(self, request: Request, raw: bytes) -> Visit:
-        """Count a request, and find out what it wants and what will befall it."""
+        """Count a request, parse it and select its fault."""
         match = self._routes.match(request.method, request.path_params.get("path", ""))
         body, problem = _parse(raw)
         hashes = batch_hashes(body) if (request.method, match.template) == ("POST", BATCH) else []
@@ -116,13 +113,13 @@ class Gate:
                 visit.account.under_way -= 1
 
     async def _pass(self, visit: Visit, begun: float) -> Response | None:
-        """Return what a request is answered, None where its connection is to be cut."""
+        """Return the response, or None to cut the connection."""
         behaviours = self._world.behaviours
         if visit.account is not None and visit.account.under_way > behaviours.connection_limit:
             return self._throttled()
         answer = await self._carry_out(visit) if visit.fault is None or visit.fault.carries_out else None
         latency = (behaviours.latency_ms + behaviours.latency_per_contact_ms * visit.contacts) / 1000
-        # What the sandbox itself takes is a part of it, or many calls at once would all be slower than asked for.
+        # The latency includes the sandbox's own work, so many concurrent calls do not take longer than configured.
         await asyncio.sleep(latency - (time.monotonic() - begun))
         if visit.fault is None:
             return answer
@@ -132,7 +129,7 @@ class Gate:
         return failure(visit.fault, answer)
 
     async def _hold(self, fault: Fault) -> None:
-        """Wait until the fault is planned no more; it is other threads that take it away."""
+        """Wait until another thread removes the fault from the plan."""
         while True:
             with self._world.lock:
                 if not self._world.faults.is_planned(fault):
@@ -180,7 +177,7 @@ class Gate:
 
 
 def key_of(authorization: str | None) -> str | None:
-    """Return the key in an Authorization header: the password of Basic, or the token of Bearer."""
+    """Return the API key in an Authorization header: the password of Basic, or the token of Bearer."""
     scheme, _, credentials = (authorization or "").partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip() or None
@@ -204,13 +201,13 @@ def _parse(raw: bytes) -> tuple[object, Problem | None]:
 
 
 async def _all(acts: Sequence[Act]) -> None:
-    """Carry out what hooks are for, in threads: an act may itself call the API and wait for the answer."""
+    """Run callbacks in threads: a callback may call the API and wait for the answer."""
     for act in acts:
         await asyncio.to_thread(act)
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:
-    """End the connection without a byte. The transport is put there by `server.Protocol`."""
+    """Close the connection without sending a byte. `server.Protocol` provides the transport."""
     cast("Transport", scope["state"]["transport"]).abort()
     while (await receive())["type"] != "http.disconnect":
         pass

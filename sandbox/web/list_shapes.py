@@ -1,7 +1,4 @@
-"""An audience and what hangs on it, as the API shows them.
-
-What does not belong here: members (`member_shapes`).
-"""
+"""The JSON of audiences, merge fields, segments and webhooks."""
 
 from sandbox.model.audiences import Audience
 from sandbox.model.members import Status
@@ -12,7 +9,7 @@ from sandbox.web.member_shapes import moment
 
 
 def audience_shape(audience: Audience, campaigns: int, last_sent: str, *, total_contacts: bool) -> dict[str, object]:
-    """Return all of an audience."""
+    """Return the JSON of an audience."""
     about = audience.description
     return {
         "id": audience.id,
@@ -55,7 +52,7 @@ def audience_shape(audience: Audience, campaigns: int, last_sent: str, *, total_
 
 
 def merge_field_shape(audience: Audience, field: MergeField) -> dict[str, object]:
-    """Return all of a merge field."""
+    """Return the JSON of a merge field."""
     options: dict[str, object] = {"choices": list(field.choices)} if field.choices else {"size": 25}
     return {
         "merge_id": field.merge_id,
@@ -74,7 +71,7 @@ def merge_field_shape(audience: Audience, field: MergeField) -> dict[str, object
 
 
 def segment_shape(audience: Audience, segment: StaticSegment) -> dict[str, object]:
-    """Return all of a static segment. It counts its subscribed members only."""
+    """Return the JSON of a static segment. `member_count` counts subscribed members only."""
     members = (audience.roster[number] for number in segment.joined)
     return {
         "id": segment.id,
@@ -90,7 +87,7 @@ def segment_shape(audience: Audience, segment: StaticSegment) -> dict[str, objec
 
 
 def webhook_shape(audience: Audience, webhook: Webhook) -> dict[str, object]:
-    """Return a webhook without its secret."""
+    """Return the JSON of a webhook without its secret."""
     return {
         "id": webhook.id,
         "url": webhook.url,

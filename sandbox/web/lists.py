@@ -1,7 +1,4 @@
-"""Routes of the account and its audiences: ping, the account, lists, batch subscribe.
-
-What does not belong here: single members (`members`).
-"""
+"""The routes for the account and its audiences: ping, account, lists, batch subscribe."""
 
 from dataclasses import asdict
 from typing import cast
@@ -22,7 +19,7 @@ from sandbox.web.member_shapes import batch_member_shape, moment
 from sandbox.web.queries import FIELDS, PAGES
 
 BATCH = "/lists/{list_id}"
-"""The template of batch subscribe."""
+"""The path template of batch subscribe."""
 
 _LISTS = PAGES | {
     "since_date_created",
@@ -37,7 +34,7 @@ _LIST_LIMIT = 100
 
 
 class Batch(BaseModel):
-    """The body of a batch. Its members are read one by one, since each may fail on its own."""
+    """The body of a batch. Members are parsed one by one, since each may fail on its own."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
@@ -111,7 +108,7 @@ def batch_subscribe(call: Call) -> Answer:
 
 
 def batch_hashes(body: object) -> list[str]:
-    """Return the ids of the members in the body of a batch, whatever else is wrong with it."""
+    """Return the subscriber hashes in the body of a batch, even if the body is invalid otherwise."""
     members = _of(body, "members")
     if not isinstance(members, list):
         return []
@@ -120,7 +117,7 @@ def batch_hashes(body: object) -> list[str]:
 
 
 def asked_members(audience: Audience | None, key: str | None, body: object) -> list[AskedMember]:
-    """Return whom a call is about: the members of a batch, or the one with the key in the path."""
+    """Return the members in a request: those of a batch, or the one in the path."""
     members = _of(body, "members")
     if isinstance(members, list):
         return [_asked(None, each) for each in cast("list[object]", members)]

@@ -1,7 +1,4 @@
-"""A member as the API shows it. Blanks are empty strings, never null or absent, as they are on the wire.
-
-What does not belong here: other things' JSON (`list_shapes`, `campaign_shapes`).
-"""
+"""The JSON of members. Blank values are empty strings, never null or absent, as in Mailchimp."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -18,12 +15,12 @@ _NUMBERS_PER_AUDIENCE = 10_000_000
 
 @lru_cache(maxsize=1024)
 def moment(value: datetime | None) -> str:
-    """Return a time as Mailchimp writes it, blank where there is none."""
+    """Return a time in Mailchimp's format, or an empty string."""
     return "" if value is None else value.isoformat()
 
 
 def member_shape(audience: Audience, member: Member) -> dict[str, object]:
-    """Return all of a member, as its own routes and lists of members show it."""
+    """Return the JSON of a member in member routes and listings."""
     shape = batch_member_shape(audience, member)
     merge_fields = audience.merge_fields.read(member.values)
     shape |= {
@@ -43,7 +40,7 @@ def member_shape(audience: Audience, member: Member) -> dict[str, object]:
 
 
 def batch_member_shape(audience: Audience, member: Member) -> dict[str, object]:
-    """Return what the answers to batches show of a member."""
+    """Return the JSON of a member in the answer to a batch."""
     traits = member.traits
     tags = [{"id": segment.id, "name": segment.name} for segment in audience.segments.of(member.number)]
     return {
@@ -85,7 +82,7 @@ def _location(traits: Traits) -> dict[str, object]:
 
 
 def _permissions(audience: Audience, member: Member) -> list[dict[str, object]]:
-    """Return the three permissions of an audience with marketing permissions; their ids are its own."""
+    """Return three marketing permissions, whose ids belong to the audience."""
     texts = ("Email", "Direct Mail", "Customized Online Advertising")
     ids = [f"{audience.id}{number}" for number, _ in enumerate(texts)]
     return [

@@ -1,7 +1,4 @@
-"""Routes of the members of an audience.
-
-What does not belong here: many at once (`lists`), the rules (`model.enrolment`).
-"""
+"""The routes for an audience's members."""
 
 from typing import cast
 
@@ -66,13 +63,13 @@ def patch_member(call: Call) -> Answer:
 
 
 def archive_member(call: Call) -> Answer:
-    """DELETE a member: it is archived."""
+    """DELETE a member, which archives it."""
     _enrolment(call).archive(call.member)
     return NO_CONTENT
 
 
 def delete_member(call: Call) -> Answer:
-    """POST actions/delete-permanent: no route but this takes the hash alone, no address and no contact id."""
+    """POST actions/delete-permanent. It accepts the subscriber hash only, not an address or a contact id."""
     member = call.audience.members.get(call.places["subscriber_hash"])
     if member is None:
         raise problems.not_found()

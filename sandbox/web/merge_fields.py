@@ -1,7 +1,4 @@
-"""Routes of the merge fields of an audience.
-
-What does not belong here: members' values in them (`model.merge_fields`).
-"""
+"""The routes for an audience's merge fields."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,13 +14,13 @@ _FIELDS = "/lists/{list_id}/merge-fields"
 
 
 class Options(BaseModel):
-    """What a field of choices offers."""
+    """The choices of a field."""
 
     choices: list[str] | None = None
 
 
 class Wanted(BaseModel):
-    """The body that makes a field."""
+    """The body that creates a field."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
@@ -38,7 +35,7 @@ class Wanted(BaseModel):
     help_text: str | None = None
 
     def change(self) -> MergeFieldChange:
-        """Return what the body asks for."""
+        """Return the requested properties."""
         choices = self.options.choices if self.options is not None else None
         return MergeFieldChange(
             tag=self.tag or None,

@@ -1,7 +1,4 @@
-"""The parts of an answer a call asks for by `fields`, or does without by `exclude_fields`.
-
-What does not belong here: what stands in an answer.
-"""
+"""Partial answers: the query parameters `fields` and `exclude_fields`."""
 
 from collections.abc import Iterable, Mapping
 from typing import cast
@@ -11,7 +8,7 @@ from sandbox.model.problems import FieldError
 from sandbox.web.queries import Query
 
 Tree = dict[str, "Tree"]
-"""Names below names; an empty tree stands for all there is."""
+"""Nested names. An empty tree selects everything below a name."""
 
 _SOMETIMES = frozenset(
     {
@@ -28,13 +25,13 @@ _SOMETIMES = frozenset(
         "social_card",
     }
 )
-"""Names that may be asked for although this answer has none of them."""
+"""Names that `fields` accepts although this answer does not contain them."""
 
 
 def project(body: object, query: Query, lists: Mapping[str, object]) -> object:
-    """Return the body cut down as the query says. Names are given from the root, with dots.
+    """Return the part of the body that the query selects. Names start at the root and are separated by dots.
 
-    `lists` has one entry of each array that the body lists: names are looked up in it where the array is empty.
+    `lists` has one sample item for each array, so that names can be checked when the array is empty.
     """
     wanted, unwanted = query.text("fields"), query.text("exclude_fields")
     if wanted is not None and unwanted is not None:

@@ -1,7 +1,4 @@
-"""The query of a call, read as Mailchimp reads it; what it cannot read is a problem that names the parameter.
-
-What does not belong here: what a route makes of it.
-"""
+"""Query parameters, parsed as Mailchimp parses them. The problem for an invalid query names the parameter."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -15,9 +12,9 @@ DEFAULT_COUNT = 10
 LARGEST_COUNT = 1000
 
 FIELDS = frozenset({"fields", "exclude_fields"})
-"""Parameters of every route that shows something in parts."""
+"""The parameters of every route with partial answers."""
 PAGES = FIELDS | {"count", "offset"}
-"""Parameters of every listing."""
+"""The parameters of every listing."""
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 
@@ -25,14 +22,14 @@ Item = TypeVar("Item")
 
 
 class Query:
-    """The parameters of one call."""
+    """The query parameters of one call."""
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
-        """Read from these, each of which is there once."""
+        """Parse these parameters."""
         self._parameters = parameters
 
     def check(self, known: Collection[str]) -> None:
-        """Refuse parameters that the route does not know."""
+        """Reject parameters that the route does not know."""
         strange = [name for name in self._parameters if name not in known]
         if strange:
             raise problems.invalid_schema(
@@ -40,7 +37,7 @@ class Query:
             )
 
     def text(self, name: str) -> str | None:
-        """Return a parameter as it is, None where it is not given or blank."""
+        """Return a parameter, or None if it is missing or blank."""
         return self._parameters.get(name) or None
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
@@ -51,14 +48,14 @@ class Query:
         return value
 
     def flag(self, name: str) -> bool:
-        """Return whether a parameter says yes; one that is not given says no."""
+        """Return a boolean parameter; missing is false."""
         value = (self.text(name) or "false").lower()
         if value not in {"true", "false", "1", "0"}:
             raise _refusal(name, "This value should be of type boolean.")
         return value in {"true", "1"}
 
     def moment(self, name: str) -> datetime | None:
-        """Return a parameter that is a time; one without a zone is in UTC."""
+        """Return a parameter that is a time, in UTC by default."""
         value = self.text(name)
         if value is None:
             return None
@@ -69,11 +66,11 @@ class Query:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def is_descending(self) -> bool:
-        """Return the direction asked for."""
+        """Return whether `sort_dir` is DESC."""
         return self.choice("sort_dir", ("ASC", "DESC")) == "DESC"
 
     def page(self, found: list[Item]) -> list[Item]:
-        """Return the page asked for."""
+        """Return the requested page."""
         offset, count = self._number("offset", 0), self._number("count", DEFAULT_COUNT)
         if count > LARGEST_COUNT:
             raise _refusal("count", f"This value should be {LARGEST_COUNT} or less.")

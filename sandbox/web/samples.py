@@ -1,7 +1,4 @@
-"""One of each thing that is listed, as JSON: an empty listing can be asked for the same fields as a full one.
-
-What does not belong here: what stands in them (the shapes).
-"""
+"""A sample item of each listing, so that `fields` works on empty listings."""
 
 from datetime import UTC, datetime
 
@@ -19,7 +16,7 @@ _HERE = Audience("", 0, Description(""), _THEN, lambda _delivery: None)
 _SOMEBODY = Member(0, "", "", Status.SUBSCRIBED, _THEN)
 _SOMETHING = Campaign("", 0, "", "", "", _THEN)
 
-# An empty array has every name below it: which merge fields and interests there are is for each audience to say.
+# An empty array accepts every name below it: each audience has its own merge fields and interests.
 _ANY: dict[str, object] = {"merge_fields": [], "interests": []}
 
 AUDIENCE = audience_shape(_HERE, 0, "", total_contacts=True)

@@ -1,7 +1,4 @@
-"""Routes of the static segments of an audience.
-
-What does not belong here: saved segments, which have conditions: the sandbox has none.
-"""
+"""The routes for an audience's static segments. Saved segments do not exist in the sandbox."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,7 +17,7 @@ _SEGMENT = "/lists/{list_id}/segments/{segment_id}"
 
 
 class Wanted(BaseModel):
-    """The body that makes or changes a segment; its addresses stand for all its members."""
+    """The body that creates or changes a segment. Its addresses replace all members."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 

@@ -1,7 +1,4 @@
-"""Routes of the webhooks of an audience. A URL is asked with GET before it is taken.
-
-What does not belong here: deliveries (`sandbox.courier`).
-"""
+"""The routes for an audience's webhooks."""
 
 import asyncio
 import secrets
@@ -22,7 +19,7 @@ _PAGES = frozenset({"count", "offset"})
 
 
 class Wanted(BaseModel):
-    """The body that makes a webhook."""
+    """The body that creates a webhook."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
@@ -32,7 +29,7 @@ class Wanted(BaseModel):
 
 
 async def check_url(call: Call) -> None:
-    """Refuse a URL that does not answer a GET with success."""
+    """Reject a URL that does not answer GET with success."""
     url = call.read(Wanted).url
     if url is None:
         return
@@ -55,7 +52,7 @@ def list_webhooks(call: Call) -> Answer:
 
 
 def add_webhook(call: Call) -> Answer:
-    """POST webhooks: the one answer with the signing secret."""
+    """POST webhooks. Only this answer contains the signing secret."""
     wanted = call.read(Wanted)
     if wanted.url is None:
         raise problems.invalid_schema(FieldError("url", "This value should not be blank."))
@@ -79,7 +76,7 @@ def remove_webhook(call: Call) -> Answer:
 
 
 def _probe(url: str, timeout: float) -> int:
-    """Return the status of a GET, 0 where there is no answer."""
+    """Return the status of a GET, or 0 without an answer."""
     try:
         with direct_session() as session:
             return session.get(url, timeout=timeout).status_code
