@@ -4,13 +4,13 @@ The sandbox shares no definitions with the pipeline's client, so an error in one
 What does not belong here: anything the pipeline needs in production.
 """
 
-from sandbox.control.people import Seed, SeenMember
+from sandbox.control.members import Seed, StoredMember
 from sandbox.model.behaviours import Behaviours
 from sandbox.model.campaigns import CampaignStatus, Figures
 from sandbox.model.faults import Fault, FaultKind
 from sandbox.model.hooks import Hook
-from sandbox.model.journal import CallCame, CallEnded, JournalEntry, MemberChanged
-from sandbox.model.members import Bar, Status
+from sandbox.model.journal import CallEnded, CallStarted, JournalEntry, MemberChanged
+from sandbox.model.members import ComplianceState, Status
 from sandbox.model.recorder import Counts, Traffic
 from sandbox.model.signup_limits import SignupLimit, SignupLimitKind
 from sandbox.remote import SandboxControl
@@ -20,11 +20,11 @@ from sandbox.setup import AccountSetup, AudienceSetup, Setup
 __all__ = [
     "AccountSetup",
     "AudienceSetup",
-    "Bar",
     "Behaviours",
-    "CallCame",
     "CallEnded",
+    "CallStarted",
     "CampaignStatus",
+    "ComplianceState",
     "Counts",
     "Fault",
     "FaultKind",
@@ -35,11 +35,11 @@ __all__ = [
     "Sandbox",
     "SandboxControl",
     "Seed",
-    "SeenMember",
     "Setup",
     "SignupLimit",
     "SignupLimitKind",
     "Status",
+    "StoredMember",
     "Traffic",
     "serve",
 ]

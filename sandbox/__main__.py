@@ -20,20 +20,22 @@ def main(arguments: list[str] | None = None) -> None:
     behaviours = setup.behaviours.model_copy(update={k: v for k, v in latency.items() if v is not None})
     wanted = setup.model_copy(update={"accounts": accounts, "behaviours": behaviours})
     with suppress(KeyboardInterrupt):
-        serve(given.port, wanted, on_ready=_announce)
+        serve(given.port, wanted, on_ready=_print_api_root)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A Mailchimp on loopback.")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
-    parser.add_argument("--latency-ms", type=float, help="how long every answer takes")
-    parser.add_argument("--latency-per-contact-ms", type=float, help="how much longer a batch takes per contact")
-    parser.add_argument("--key", action="append", default=[], help="make an account with an audience for this key")
-    parser.add_argument("--setup", type=Path, help="a JSON file with accounts, behaviours and faults to begin with")
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="A local Mailchimp Marketing API on loopback."
+    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 selects a free port")
+    parser.add_argument("--latency-ms", type=float, help="duration of every answer")
+    parser.add_argument("--latency-per-contact-ms", type=float, help="additional duration of a batch per contact")
+    parser.add_argument("--key", action="append", default=[], help="create an account and an audience for this key")
+    parser.add_argument("--setup", type=Path, help="a JSON file with accounts, behaviours and faults")
     return parser
 
 
-def _announce(sandbox: Sandbox) -> None:
+def _print_api_root(sandbox: Sandbox) -> None:
     sys.stdout.write(f"MAILCHIMP_API_ROOT={sandbox.api_root}\n")
     sys.stdout.flush()
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from mailchimp_pipeline.errors import PermanentError, TransientError
-from sandbox.control.people import Seed, SeenMember
+from sandbox.control.members import Seed, StoredMember
 from sandbox.direct import direct_session
 from sandbox.model.behaviours import Behaviours
 from sandbox.model.campaigns import CampaignStatus, Figures
@@ -21,15 +21,15 @@ from sandbox.model.recorder import Counts
 _TIMEOUT_SECONDS = 60
 
 _STATUSES: TypeAdapter[dict[Status, int]] = TypeAdapter(dict[Status, int])
-_MEMBERS: TypeAdapter[list[SeenMember]] = TypeAdapter(list[SeenMember])
-_MEMBER: TypeAdapter[SeenMember | None] = TypeAdapter(SeenMember | None)
+_MEMBERS: TypeAdapter[list[StoredMember]] = TypeAdapter(list[StoredMember])
+_MEMBER: TypeAdapter[StoredMember | None] = TypeAdapter(StoredMember | None)
 
 
-class SandboxAwayError(TransientError):
+class SandboxUnavailableError(TransientError):
     """The sandbox does not answer."""
 
 
-class SandboxRefusalError(PermanentError):
+class SandboxOperationError(PermanentError):
     """The sandbox rejected an operation."""
 
 
@@ -64,11 +64,11 @@ class SandboxControl:
         try:
             answer = self._session.post(target, json=to_jsonable_python(arguments), timeout=_TIMEOUT_SECONDS)
         except requests.RequestException as error:
-            msg = f"No sandbox answers at {self._url}: {type(error).__name__}. Start it and try again."
-            raise SandboxAwayError(msg) from None
+            msg = f"No sandbox answers at {self._url}: {type(error).__name__}. Start the sandbox and try again."
+            raise SandboxUnavailableError(msg) from None
         if not answer.ok:
-            msg = f"The sandbox refused {operation} ({answer.status_code}): {answer.text}. Correct the arguments."
-            raise SandboxRefusalError(msg)
+            msg = f"The sandbox rejected {operation} ({answer.status_code}): {answer.text}. Correct the arguments."
+            raise SandboxOperationError(msg)
         body: object = answer.json()
         return body
 
@@ -95,11 +95,11 @@ class SandboxControl:
         """Add members to an audience without validation."""
         self.call("add_members", list_id=list_id, members=list(members))
 
-    def members(self, list_id: str) -> list[SeenMember]:
+    def members(self, list_id: str) -> list[StoredMember]:
         """Return all members of an audience."""
         return _MEMBERS.validate_python(self.call("members", list_id=list_id))
 
-    def member(self, list_id: str, address: str) -> SeenMember | None:
+    def member(self, list_id: str, address: str) -> StoredMember | None:
         """Return a member by address or id, or None."""
         return _MEMBER.validate_python(self.call("member", list_id=list_id, address=address))
 

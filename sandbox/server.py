@@ -65,7 +65,7 @@ def listen(port: int) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port))
     except OSError as error:
-        msg = f"The sandbox cannot listen on {LOOPBACK}:{port}: {error.strerror}. Stop what does, or use another port."
+        msg = f"The sandbox cannot listen on {LOOPBACK}:{port}: {error.strerror}. Use another port."
         raise SandboxStartError(msg) from error
 
 
@@ -78,7 +78,7 @@ def in_thread(app: Starlette, listener: socket.socket) -> Generator[None]:
     thread.start()
     try:
         if not ready.wait(_START_SECONDS):
-            msg = f"The sandbox was not ready after {_START_SECONDS} s; look at what uvicorn logged."
+            msg = f"The sandbox was not ready after {_START_SECONDS} s. See the log of uvicorn."
             raise SandboxStartError(msg)
         yield
     finally:

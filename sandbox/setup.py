@@ -3,16 +3,16 @@
 from pydantic import BaseModel, ConfigDict
 
 from sandbox.control import Controls
-from sandbox.control.people import Seed
+from sandbox.control.members import Seed
 from sandbox.model.behaviours import Behaviours
 from sandbox.model.faults import Fault
 
 
-class _Part(BaseModel):
+class _SetupModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class AudienceSetup(_Part):
+class AudienceSetup(_SetupModel):
     """An audience to create."""
 
     name: str = "Staff"
@@ -22,7 +22,7 @@ class AudienceSetup(_Part):
     members: tuple[Seed, ...] = ()
 
 
-class AccountSetup(_Part):
+class AccountSetup(_SetupModel):
     """An account to create."""
 
     key: str
@@ -31,7 +31,7 @@ class AccountSetup(_Part):
     audiences: tuple[AudienceSetup, ...] = ()
 
 
-class Setup(_Part):
+class Setup(_SetupModel):
     """Accounts, behaviours and faults to start with."""
 
     accounts: tuple[AccountSetup, ...] = ()

@@ -13,8 +13,8 @@ from enum import IntEnum
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline_tests.consent.company import Company, Entity, key_of
-from sandbox import CallCame, CallEnded, JournalEntry, MemberChanged, Status
-from sandbox.model.journal import AskedMember
+from sandbox import CallEnded, CallStarted, JournalEntry, MemberChanged, Status
+from sandbox.model.journal import RequestedMember
 from sandbox.model.members import Actor
 
 HERE = "here"
@@ -183,7 +183,7 @@ class ConsentOracle:
         """When the product subscribed which archived member: audience and address."""
         self._double_optin = double_optin
         self._indexes = 0
-        self._calls: dict[int, CallCame] = {}
+        self._calls: dict[int, CallStarted] = {}
         self._ends: dict[int, int] = {}
         """When a call ended, by its number."""
 
@@ -357,7 +357,7 @@ class ConsentOracle:
     def follow(self, entries: Sequence[JournalEntry], process: Process | None = None) -> Iterator[str]:
         """Follow the journal; yield what the process did that it must not."""
         for entry in entries:
-            if isinstance(entry, CallCame):
+            if isinstance(entry, CallStarted):
                 self._calls[entry.number] = entry
                 for asked in entry.members if process else ():
                     yield from self._wrongs_of_call(entry, asked, process)
@@ -596,7 +596,7 @@ class ConsentOracle:
 
     # Judging the product
 
-    def _wrongs_of_call(self, call: CallCame, asked: AskedMember, process: Process | None) -> Iterator[str]:
+    def _wrongs_of_call(self, call: CallStarted, asked: RequestedMember, process: Process | None) -> Iterator[str]:
         list_id, keys = call.list_id or "", {key_of(a) for a in (asked.address, asked.email_address) if a and "@" in a}
         if process is None:
             return
@@ -613,7 +613,7 @@ class ConsentOracle:
             elif key == key_of(asked.email_address or "@") and self._is_erased_at(call, key, process):
                 yield f"{key} was sent to {list_id} though it was erased"
 
-    def _wrongs_of_mailing(self, call: CallCame, key: str, status: Status, process: Process) -> Iterator[str]:
+    def _wrongs_of_mailing(self, call: CallStarted, key: str, status: Status, process: Process) -> Iterator[str]:
         list_id, now = call.list_id or "", self.members.get((call.list_id or "", key))
         block = self.block(list_id, key, lambda said: self._could_know(said, call, process))
         if block.certainty is YES:
@@ -637,14 +637,14 @@ class ConsentOracle:
             if block.certainty is YES:
                 yield f"{former} was moved to {key} in {change.list_id} as {change.status}: {block.why}"
 
-    def _is_erased_at(self, call: CallCame, key: str, process: Process) -> bool:
+    def _is_erased_at(self, call: CallStarted, key: str, process: Process) -> bool:
         holders = self.holders(call.list_id or "", key)
         return any(
             min(self.is_erased(each, holders, key), self._could_know(each, call, process)) is YES
             for each in self.erasures
         )
 
-    def _could_know(self, said: Statement, call: CallCame, process: Process) -> Certainty:
+    def _could_know(self, said: Statement, call: CallStarted, process: Process) -> Certainty:
         """Return whether the product must know of a statement when it makes a call."""
         if said.index < process.first_index:
             return self.known_by_now(said)
@@ -660,7 +660,7 @@ class ConsentOracle:
             return MAYBE
         return MAYBE if self._was_under_way(said, call) else YES
 
-    def _was_under_way(self, said: Statement, call: CallCame) -> bool:
+    def _was_under_way(self, said: Statement, call: CallStarted) -> bool:
         """Tell whether a change at Mailchimp came between the reading right before a call and the call."""
         there = [each for each in self._calls.values() if each.list_id == call.list_id and each.number < call.number]
         ended = [each for each in there if self._ends.get(each.number, call.number) < call.number]
@@ -679,7 +679,7 @@ class ConsentOracle:
         # Who unsubscribed is read last, after the archived.
         return not between and not elsewhere and len(after) <= (0 if isinstance(said, Withdrawal) else 1)
 
-    def _changes(self, call: CallCame) -> list[CallCame]:
+    def _changes(self, call: CallStarted) -> list[CallStarted]:
         """Return the calls before this one that changed the same audience."""
         return [
             each
@@ -763,5 +763,5 @@ class ConsentOracle:
             self.brought.discard((list_id, former))
 
 
-def _reads_members(call: CallCame) -> bool:
+def _reads_members(call: CallStarted) -> bool:
     return call.method == "GET" and call.route in {_MEMBERS, _MEMBER, _ABUSE}

@@ -27,7 +27,7 @@ from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.waiting import eventually
-from sandbox import Fault, FaultKind, Sandbox, SeenMember
+from sandbox import Fault, FaultKind, Sandbox, StoredMember
 
 ADDRESS = "zebulon.quixley@leaver.test"
 FIRST_NAME, LAST_NAME = "Zebulon", "Quixley"
@@ -91,7 +91,7 @@ class Office:
         with self.parts.database.organisation(self.organisation_id) as session:
             return [request.last_error for request in pending_erasures(session, self.organisation_id)]
 
-    def there(self, place: int = 0, address: str = ADDRESS) -> SeenMember | None:
+    def there(self, place: int = 0, address: str = ADDRESS) -> StoredMember | None:
         """Return the member at Mailchimp."""
         return self.sandbox.member(self.lists[place], address)
 

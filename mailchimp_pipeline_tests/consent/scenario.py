@@ -17,8 +17,8 @@ from mailchimp_pipeline_tests.consent.company import Company, Entity, Person, ke
 from mailchimp_pipeline_tests.consent.consent_oracle import MAYBE, YES, ConsentOracle, Process, Wanted, Withdrawal
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import Preference, Product, SegmentSpec, SegmentState, SyncOutcome
-from sandbox import Fault, FaultKind, Hook, JournalEntry, Sandbox, SeenMember, Status
-from sandbox.model.acts import ImpossibleActError
+from sandbox import Fault, FaultKind, Hook, JournalEntry, Sandbox, Status, StoredMember
+from sandbox.model.member_actions import ImpossibleActionError
 
 KEY = "0123456789abcdef0123456789abcdef-us6"
 OTHER_KEY = "fedcba9876543210fedcba9876543210-us7"
@@ -243,7 +243,7 @@ class ConsentScenario:
         self.sandbox.take_webhooks()
         try:
             getattr(self.sandbox, act)(list_id, before.email_address if before else email)
-        except ImpossibleActError:
+        except ImpossibleActionError:
             return False
         after = self.find(list_id, email)
         has_changed = (before and before.status) != (after and after.status)
@@ -273,7 +273,7 @@ class ConsentScenario:
             if call.withdrawal and is_received:
                 call.withdrawal.told.append(self.oracle.index())
 
-    def find(self, list_id: str, email: str) -> SeenMember | None:
+    def find(self, list_id: str, email: str) -> StoredMember | None:
         """Return the member with an address, whichever way that is spelled."""
         found = (self.sandbox.member(list_id, spelled) for spelled in spellings(key_of(email)))
         return next((member for member in found if member), None)
@@ -424,7 +424,7 @@ class ConsentScenario:
         return self.sandbox.journal_length()
 
     def _note_act(
-        self, act: str, list_id: str, key: str, after: SeenMember | None, *, has_changed: bool
+        self, act: str, list_id: str, key: str, after: StoredMember | None, *, has_changed: bool
     ) -> Withdrawal | None:
         position, reading = self._position(), self.clocks.now + self.mailchimp_ahead
         if act in _WITHDRAWALS and (has_changed or act == "complain"):

@@ -8,7 +8,7 @@ from mailchimp_pipeline_tests.consent.company import Person, key_of, spellings
 from mailchimp_pipeline_tests.consent.consent_oracle import MAILED, NO, YES
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, LISTS, ConsentScenario
-from sandbox import SeenMember, Status
+from sandbox import Status, StoredMember
 
 _REJECTED_FOR_EVER = re.compile(
     r"Mailchimp rejected \d+ of the \d+ contacts of segment '\w+'"
@@ -53,7 +53,7 @@ def steady_state_wrongs(scenario: ConsentScenario) -> Iterator[str]:
     yield from _wrong_preferences(scenario)
 
 
-def _wrong_members(scenario: ConsentScenario, list_id: str, members: list[SeenMember]) -> Iterator[str]:
+def _wrong_members(scenario: ConsentScenario, list_id: str, members: list[StoredMember]) -> Iterator[str]:
     """Yield who is mailed, or there at all, and must not be; and who is mailed twice."""
     oracle = scenario.oracle
     for member in members:
@@ -77,7 +77,7 @@ def _wrong_members(scenario: ConsentScenario, list_id: str, members: list[SeenMe
 
 
 def _wrongs_of_segment(
-    scenario: ConsentScenario, name: str, spec: SegmentSpec, members: list[SeenMember]
+    scenario: ConsentScenario, name: str, spec: SegmentSpec, members: list[StoredMember]
 ) -> Iterator[str]:
     """Yield who of a segment is not mailed though nothing says why, and what the API says wrongly of the segment."""
     state, oracle = scenario.segment(name), scenario.oracle
@@ -102,7 +102,7 @@ def _wrongs_of_segment(
 
 
 def _wrongs_of_wanted(
-    scenario: ConsentScenario, person: Person, list_id: str, members: dict[str, SeenMember]
+    scenario: ConsentScenario, person: Person, list_id: str, members: dict[str, StoredMember]
 ) -> Iterator[str]:
     oracle, who = scenario.oracle, f"{person.entity} as {person.key}"
     own = [key for (there, key), root in oracle.own_addresses.items() if (there, root) == (list_id, person.key)]
@@ -122,7 +122,7 @@ def _wrongs_of_wanted(
         yield from _wrong_names(person, list_id, mailed)
 
 
-def _wrong_names(person: Person, list_id: str, mailed: list[SeenMember]) -> Iterator[str]:
+def _wrong_names(person: Person, list_id: str, mailed: list[StoredMember]) -> Iterator[str]:
     for member in mailed:
         for tag, name in (("FNAME", person.first_name), ("LNAME", person.last_name)):
             has = member.merge_fields.get(tag, name)

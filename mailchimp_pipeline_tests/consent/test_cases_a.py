@@ -13,7 +13,7 @@ from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, KEY, NEWS, OTHER, STAFF, ConsentScenario
 from mailchimp_pipeline_tests.consent.steady_state import reach_steady_state, steady_state_wrongs
-from sandbox import CallCame, FaultKind, Hook, Seed, Status
+from sandbox import CallStarted, FaultKind, Hook, Seed, Status
 
 ANN, BOB, VENDOR = PEOPLE[0], PEOPLE[1], PEOPLE[4]
 HERS, OTHERS, NEW = "ann@acme.test", "bob@acme.test", "cat@acme.test"
@@ -46,11 +46,11 @@ def mailed(scenario: ConsentScenario) -> set[str]:
     return {email for email in there if "keeper" not in email}
 
 
-def calls_of_a_sync(scenario: ConsentScenario) -> list[CallCame]:
+def calls_of_a_sync(scenario: ConsentScenario) -> list[CallStarted]:
     """Sync, and return the calls that came to Mailchimp."""
     before = scenario.sandbox.journal_length()
     scenario.daily_sync()
-    return [each for each in scenario.sandbox.journal(before) if isinstance(each, CallCame)]
+    return [each for each in scenario.sandbox.journal(before) if isinstance(each, CallStarted)]
 
 
 # A1: an opt-in lifts only the erasure of the entity that opts in.

@@ -152,7 +152,7 @@ def test_what_is_not_there_or_there_already_is_said_so(
     sandbox: Sandbox, operation: str, arguments: dict[str, str]
 ) -> None:
     sandbox.add_audience(sandbox.add_account(KEY, account_id="taken"), list_id="taken")
-    with pytest.raises(PipelineError, match=r"use another|add it with"):
+    with pytest.raises(PipelineError, match=r"Use another|Add it with"):
         getattr(sandbox, operation)(**arguments)
 
 

@@ -12,8 +12,8 @@ from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, SetClock, a_member
 from sandbox import (
-    CallCame,
     CallEnded,
+    CallStarted,
     Fault,
     FaultKind,
     Hook,
@@ -88,7 +88,7 @@ def test_an_administrator_subscribes_again_whom_the_api_unsubscribed(sandbox: Sa
         sandbox.subscribe_as_admin(api.list_id, ANN)
         assert api.status() == "subscribed"
     sandbox.unsubscribe_by_link(api.list_id, ANN)
-    with pytest.raises(PipelineError, match="Only the contact can come back"):
+    with pytest.raises(PipelineError, match="Only the contact can resubscribe"):
         sandbox.subscribe_as_admin(api.list_id, ANN)
 
 
@@ -107,7 +107,7 @@ def test_the_journal_tells_which_call_changed_a_member(sandbox: Sandbox, api: Au
         (Actor.API, ANN, BOB, Status.SUBSCRIBED, Status.SUBSCRIBED),
         (Actor.API, BOB, BOB, Status.SUBSCRIBED, None),
     ]
-    calls = {entry.number: entry for entry in entries if isinstance(entry, CallCame)}
+    calls = {entry.number: entry for entry in entries if isinstance(entry, CallStarted)}
     by = [calls[change.call].method for change in changes if change.call]
     assert by == ["POST", "PATCH", "POST"]
 
@@ -126,7 +126,7 @@ def test_the_journal_tells_what_calls_ask_for_and_how_they_end(control: SandboxC
         [ANN, "a@acme-staff.io"],
         ["no@body.test", "subscribed"],
     ]
-    ended = [entry["is_carried_out"] for entry in entries if "is_carried_out" in entry]
+    ended = [entry["is_processed"] for entry in entries if "is_processed" in entry]
     assert ended == [True, True, False]
 
 
@@ -135,7 +135,7 @@ def test_a_journal_that_nobody_asked_for_is_not_kept(sandbox: Sandbox, api: Audi
     assert sandbox.journal() == []
     sandbox.keep_journal()
     api.get("/ping")
-    assert [type(entry) for entry in sandbox.journal()] == [CallCame, CallEnded]
+    assert [type(entry) for entry in sandbox.journal()] == [CallStarted, CallEnded]
 
 
 def test_a_signup_limit_ends_after_some_tries_of_each_address(control: SandboxControl, api: AudienceApi) -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, AudienceApi, a_member
 from sandbox import Sandbox, Status
-from sandbox.model.acts import ImpossibleActError
+from sandbox.model.member_actions import ImpossibleActionError
 
 people = st.sampled_from([ANN, BOB])
 statuses = st.sampled_from(["subscribed", "pending", "unsubscribed", "cleaned", "transactional"])
@@ -83,7 +83,7 @@ class MemberMachine(RuleBasedStateMachine):
         try:
             self.sandbox.unsubscribe_by_link(self.list_id, address)
             self.gone.add(address)
-        except ImpossibleActError:
+        except ImpossibleActionError:
             assert self.status(address) is None
 
     @rule(address=people)
@@ -92,7 +92,7 @@ class MemberMachine(RuleBasedStateMachine):
             self.sandbox.confirm(self.list_id, address)
             self.gone.discard(address)
             assert self.status(address) == "subscribed"
-        except ImpossibleActError:
+        except ImpossibleActionError:
             assert self.status(address) != "pending"
 
     @rule(address=people)

@@ -3,7 +3,7 @@
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER, SyncScenario, people
-from sandbox import CallCame, Fault, FaultKind, Status
+from sandbox import CallStarted, Fault, FaultKind, Status
 
 
 def test_who_is_new_is_subscribed_once(scenario: SyncScenario) -> None:
@@ -22,7 +22,7 @@ def test_few_changed_members_are_changed_one_by_one_without_a_status(scenario: S
     report = scenario.sync()
     assert (report.changed, report.unchanged, report.new) == (1, 1, 0)
     assert scenario.fields(ANN) == ("Ada", "King")
-    sent = [entry for entry in scenario.sandbox.journal() if isinstance(entry, CallCame) and entry.members]
+    sent = [entry for entry in scenario.sandbox.journal() if isinstance(entry, CallStarted) and entry.members]
     assert [(call.method, member.status) for call in sent for member in call.members] == [("PATCH", None)]
 
 

@@ -5,11 +5,11 @@ What does not belong here: HTTP (`web.control`), Mailchimp's rules (`model`).
 
 from sandbox.control.accounts import AccountControls
 from sandbox.control.campaigns import CampaignControls
-from sandbox.control.people import PeopleControls
+from sandbox.control.members import MemberControls
 from sandbox.control.traffic import TrafficControls
 
 
-class Controls(AccountControls, PeopleControls, CampaignControls, TrafficControls):
+class Controls(AccountControls, MemberControls, CampaignControls, TrafficControls):
     """All control operations. Each takes the sandbox's lock, so any thread may call it."""
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sandbox.control.operations import Operations
 from sandbox.model.campaigns import Campaign, CampaignStatus, Figures
 from sandbox.model.members import Actor
-from sandbox.model.webhooks import Happening
+from sandbox.model.webhooks import WebhookEvent
 
 
 class CampaignControls(Operations):
@@ -20,35 +20,35 @@ class CampaignControls(Operations):
         created_at: datetime | None = None,
     ) -> str:
         """Create a draft campaign and return its id."""
-        with self._world.lock:
-            chosen, web_id = campaign_id or self._world.new_id(), self._world.new_web_id()
-            made_at = created_at or self._world.now()
+        with self._state.lock:
+            chosen, web_id = campaign_id or self._state.new_id(), self._state.new_web_id()
+            made_at = created_at or self._state.now()
             campaign = Campaign(chosen, web_id, list_id, title, subject_line, made_at)
-            self._world.add_campaign(self._world.owner(list_id), campaign)
+            self._state.add_campaign(self._state.owner(list_id), campaign)
             return chosen
 
     def move_campaign(self, campaign_id: str, status: CampaignStatus, send_time: datetime | None = None) -> None:
         """Set a campaign's status. A change to `sent` triggers the campaign webhooks."""
-        with self._world.lock:
-            campaign, now = self._world.campaign(campaign_id), self._world.now()
+        with self._state.lock:
+            campaign, now = self._state.campaign(campaign_id), self._state.now()
             was_sent = campaign.status is CampaignStatus.SENT
             campaign.move(status, now, send_time)
             if status is CampaignStatus.SENT and not was_sent:
-                webhooks = self._world.audience(campaign.list_id).webhooks
-                webhooks.tell(_sent(campaign, now))
+                webhooks = self._state.audience(campaign.list_id).webhooks
+                webhooks.publish(_sent(campaign, now))
 
     def set_figures(self, campaign_id: str, figures: Figures) -> None:
         """Set the figures of a campaign's report."""
-        with self._world.lock:
-            self._world.campaign(campaign_id).figures = figures
+        with self._state.lock:
+            self._state.campaign(campaign_id).figures = figures
 
     def delete_campaign(self, campaign_id: str) -> None:
         """Delete a campaign with its report."""
-        with self._world.lock:
-            self._world.remove_campaign(campaign_id)
+        with self._state.lock:
+            self._state.remove_campaign(campaign_id)
 
 
-def _sent(campaign: Campaign, now: datetime) -> Happening:
+def _sent(campaign: Campaign, now: datetime) -> WebhookEvent:
     data = [
         ("id", campaign.id),
         ("subject", campaign.subject_line),
@@ -56,4 +56,4 @@ def _sent(campaign: Campaign, now: datetime) -> Happening:
         ("reason", ""),
         ("list_id", campaign.list_id),
     ]
-    return Happening("campaign", Actor.ADMIN, now, data)
+    return WebhookEvent("campaign", Actor.ADMIN, now, data)

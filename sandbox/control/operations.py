@@ -1,13 +1,13 @@
 """The base class of the control operations."""
 
-from sandbox.courier import Courier
-from sandbox.model.world import World
+from sandbox.model.state import SandboxState
+from sandbox.webhook_sender import WebhookSender
 
 
 class Operations:
     """Control operations on one sandbox."""
 
-    def __init__(self, world: World, courier: Courier) -> None:
+    def __init__(self, state: SandboxState, sender: WebhookSender) -> None:
         """Operate on this sandbox."""
-        self._world = world
-        self._courier = courier
+        self._state = state
+        self._sender = sender

@@ -22,7 +22,7 @@ class Account:
     deactivated: bool = False
     audiences: dict[str, Audience] = field(default_factory=dict[str, Audience])
     campaigns: dict[str, Campaign] = field(default_factory=dict[str, Campaign])
-    under_way: int = 0
+    concurrent_calls: int = 0
 
     def audience(self, list_id: str) -> Audience:
         """Return an audience of the account, or raise `not_found`."""

@@ -12,7 +12,7 @@ from sandbox.model import problems
 from sandbox.model.addresses import address_hash
 from sandbox.model.journal import Journal
 from sandbox.model.member_events import address_changed, member_event
-from sandbox.model.members import COMMON, Bar, Deed, Member, Status, Traits
+from sandbox.model.members import DEFAULT_ATTRIBUTES, ChangeOrigin, ComplianceState, Member, MemberAttributes, Status
 from sandbox.model.merge_fields import MergeFields, Values
 from sandbox.model.static_segments import StaticSegments
 from sandbox.model.webhooks import Delivery, Webhooks
@@ -66,18 +66,18 @@ class Audience:
         self.merge_fields = MergeFields()
         self.segments = StaticSegments(first_id=web_id * 1000)
         self.webhooks = Webhooks(send)
-        self.roster: list[Member | None] = []
+        self.members_by_number: list[Member | None] = []
         """All members by number. The place of a permanently deleted member is None."""
         self.members: dict[str, Member] = {}
         """All members by id, the last changed at the end."""
         self.forgotten: set[str] = set()
         self.abuse_reports: list[AbuseReport] = []
-        self.tally: Counter[Status] = Counter()
+        self.status_counts: Counter[Status] = Counter()
         self.last_subscribed: datetime | None = None
         self.last_unsubscribed: datetime | None = None
         self.version = 0
         """Increases with every change of a member."""
-        self.orderly = True
+        self.is_sorted = True
         """Whether `members` is in the order of `last_changed`. A clock that goes back breaks the order."""
         self._latest = _BEGINNING
         self._reports_made = 0
@@ -100,71 +100,87 @@ class Audience:
         """Return the member's contact id, which stays the same when its address changes."""
         return f"{self.id}{member.number:0{_CONTACT_DIGITS}x}"
 
-    def add(self, address: str, status: Status, deed: Deed, *, values: Values = (), traits: Traits = COMMON) -> Member:
+    def add(
+        self,
+        address: str,
+        status: Status,
+        origin: ChangeOrigin,
+        *,
+        values: Values = (),
+        attributes: MemberAttributes = DEFAULT_ATTRIBUTES,
+    ) -> Member:
         """Add a member with a new address."""
-        member = Member(len(self.roster), address_hash(address), address, status, deed.at, values=values, traits=traits)
-        self.roster.append(member)
+        member = Member(
+            len(self.members_by_number),
+            address_hash(address),
+            address,
+            status,
+            origin.at,
+            values=values,
+            attributes=attributes,
+        )
+        self.members_by_number.append(member)
         self.members[member.id] = member
-        self.tally[status] += 1
-        self._note_time(deed.at)
-        self._write(deed, (address, None), (address, status))
-        self._entered(member, deed)
+        self.status_counts[status] += 1
+        self._track_order(origin.at)
+        self._record_change(origin, (address, None), (address, status))
+        self._apply_status(member, origin)
         return member
 
-    def move(self, member: Member, status: Status, deed: Deed, reason: str = "") -> None:
+    def change_status(self, member: Member, status: Status, origin: ChangeOrigin, reason: str = "") -> None:
         """Set a member's status."""
         if member.status is not status:
-            self._set_status(member, status, deed, reason)
-            self._entered(member, deed)
+            self._set_status(member, status, origin, reason)
+            self._apply_status(member, origin)
 
-    def complain(self, member: Member, status: Status, deed: Deed, reason: str) -> None:
+    def record_complaint(self, member: Member, status: Status, origin: ChangeOrigin, reason: str) -> None:
         """Record a spam complaint, which sets the member's status."""
         self._reports_made += 1
-        report = AbuseReport(self._reports_made, member, member.id, member.address, deed.at)
+        report = AbuseReport(self._reports_made, member, member.id, member.address, origin.at)
         self.abuse_reports.append(report)
         if member.status is not status:
-            self._set_status(member, status, deed, reason)
+            self._set_status(member, status, origin, reason)
             if status is Status.UNSUBSCRIBED:
-                member.left_at = self.last_unsubscribed = deed.at
-        self.bar(member, Bar.COMPLAINT)
-        self._tell("cleaned", member, deed, reason="abuse")
+                member.left_at = self.last_unsubscribed = origin.at
+        self.set_compliance_state(member, ComplianceState.COMPLAINT)
+        self._publish("cleaned", member, origin, reason="abuse")
 
-    def bar(self, member: Member, bar: Bar | None) -> None:
+    def set_compliance_state(self, member: Member, state: ComplianceState | None) -> None:
         """Set or clear a member's compliance state."""
-        member.bar = bar
+        member.compliance_state = state
 
-    def rewrite(self, member: Member, deed: Deed, *, values: Values, traits: Traits) -> None:
+    def update(self, member: Member, origin: ChangeOrigin, *, values: Values, attributes: MemberAttributes) -> None:
         """Set a member's merge values and attributes."""
-        if (values, traits) == (member.values, member.traits):
+        if (values, attributes) == (member.values, member.attributes):
             return
-        member.values, member.traits = values, traits
-        self.touch(member, deed.at)
-        self._tell("profile", member, deed)
+        member.values, member.attributes = values, attributes
+        self.touch(member, origin.at)
+        self._publish("profile", member, origin)
 
-    def readdress(self, member: Member, address: str, deed: Deed) -> None:
+    def change_address(self, member: Member, address: str, origin: ChangeOrigin) -> None:
         """Set a member's address, and with it the id."""
         before = replace(member)
         del self.members[member.id]
         member.id, member.address = address_hash(address), address
         self.members[member.id] = member
-        self.touch(member, deed.at)
-        self._write(deed, (before.address, member.status), (address, member.status))
+        self.touch(member, origin.at)
+        self._record_change(origin, (before.address, member.status), (address, member.status))
         if len(self.webhooks) and before.id != member.id:
-            self.webhooks.tell(address_changed(self.id, before, member, deed))
+            self.webhooks.publish(address_changed(self.id, before, member, origin))
 
-    def forget(self, member: Member, deed: Deed) -> None:
+    def delete_permanently(self, member: Member, origin: ChangeOrigin) -> None:
         """Delete a member permanently. Only the contact can sign up with the address again."""
         del self.members[member.id]
-        self.roster[member.number] = None
-        self.tally[member.status] -= 1
+        self.members_by_number[member.number] = None
+        self.status_counts[member.status] -= 1
         self.segments.drop(member.number)
         self.abuse_reports = [report for report in self.abuse_reports if report.member is not member]
         self.forgotten.add(member.id)
         self.version += 1
-        self._write(deed, (member.address, member.status), (member.address, None))
-        self._tell("unsubscribe", member, deed, action="delete", reason="manual")
+        self._record_change(origin, (member.address, member.status), (member.address, None))
+        self._publish("unsubscribe", member, origin, action="delete", reason="manual")
 
-    def age(self, by: timedelta) -> None:
+    def shift_last_changed(self, by: timedelta) -> None:
         """Move the members' `last_changed` into the past."""
         for member in self.members.values():
             member.last_changed -= by
@@ -174,48 +190,50 @@ class Audience:
         """Set a member's `last_changed`."""
         member.last_changed = now
         self.members[member.id] = self.members.pop(member.id)
-        self._note_time(now)
+        self._track_order(now)
 
-    def _note_time(self, now: datetime) -> None:
+    def _track_order(self, now: datetime) -> None:
         self.version += 1
-        self.orderly = self.orderly and now >= self._latest
+        self.is_sorted = self.is_sorted and now >= self._latest
         self._latest = max(self._latest, now)
 
-    def _set_status(self, member: Member, status: Status, deed: Deed, reason: str) -> None:
+    def _set_status(self, member: Member, status: Status, origin: ChangeOrigin, reason: str) -> None:
         former = member.status
-        self.tally[former] -= 1
-        self.tally[status] += 1
+        self.status_counts[former] -= 1
+        self.status_counts[status] += 1
         member.status = status
         member.unsubscribe_reason = reason
-        self.touch(member, deed.at)
-        self._write(deed, (member.address, former), (member.address, status))
+        self.touch(member, origin.at)
+        self._record_change(origin, (member.address, former), (member.address, status))
 
-    def _write(self, deed: Deed, former: tuple[str, Status | None], now: tuple[str, Status | None]) -> None:
-        self._journal.changed(deed.by, deed.at, self.id, former, now)
+    def _record_change(
+        self, origin: ChangeOrigin, former: tuple[str, Status | None], now: tuple[str, Status | None]
+    ) -> None:
+        self._journal.changed(origin.by, origin.at, self.id, former, now)
 
-    def _entered(self, member: Member, deed: Deed) -> None:
+    def _apply_status(self, member: Member, origin: ChangeOrigin) -> None:
         if member.status is Status.SUBSCRIBED:
-            member.opted_in_at = self.last_subscribed = deed.at
-            self._tell("subscribe", member, deed)
+            member.opted_in_at = self.last_subscribed = origin.at
+            self._publish("subscribe", member, origin)
         elif member.status is Status.UNSUBSCRIBED:
-            member.left_at = self.last_unsubscribed = deed.at
-            self._tell("unsubscribe", member, deed, action="unsub", reason="manual")
+            member.left_at = self.last_unsubscribed = origin.at
+            self._publish("unsubscribe", member, origin, action="unsub", reason="manual")
         elif member.status is Status.ARCHIVED:
-            self._tell("unsubscribe", member, deed, action="archive", reason="manual")
+            self._publish("unsubscribe", member, origin, action="archive", reason="manual")
         elif member.status is Status.CLEANED:
-            member.bar = member.bar or Bar.BOUNCED
-            self._tell("cleaned", member, deed, reason="hard")
+            member.compliance_state = member.compliance_state or ComplianceState.BOUNCED
+            self._publish("cleaned", member, origin, reason="hard")
 
-    def _tell(self, kind: str, member: Member, deed: Deed, **more: str) -> None:
+    def _publish(self, kind: str, member: Member, origin: ChangeOrigin, **more: str) -> None:
         if len(self.webhooks):
             merges = self.merge_fields.read(member.values)
-            self.webhooks.tell(member_event(kind, self.id, member, merges, deed, **more))
+            self.webhooks.publish(member_event(kind, self.id, member, merges, origin, **more))
 
     def _by_contact_id(self, key: str) -> Member | None:
         own, digits = key[: len(self.id)], key[len(self.id) :]
         if own != self.id or len(digits) != _CONTACT_DIGITS:
             return None
         try:
-            return self.roster[int(digits, 16)]
+            return self.members_by_number[int(digits, 16)]
         except (ValueError, IndexError):
             return None

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from sandbox.model import entries, problems
+from sandbox.model import member_body, problems
 from sandbox.model.addresses import address_hash
-from sandbox.model.enrolment import Enrolment
-from sandbox.model.entries import Entry
+from sandbox.model.member_body import MemberBody
+from sandbox.model.member_writer import MemberWriter
 from sandbox.model.members import Member, Status
 from sandbox.model.problems import FieldError, Problem
 
@@ -18,7 +18,7 @@ GENERIC = "ERROR_GENERIC"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BatchOptions:
     """The options of a batch request."""
 
     update_existing: bool = False
@@ -27,7 +27,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedMember:
     """A rejected member of a batch."""
 
     email_address: str
@@ -38,82 +38,84 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Outcome:
+class BatchResult:
     """The result of a batch. Skipped duplicates are in none of the three lists."""
 
     created: list[Member] = field(default_factory=list[Member])
     updated: list[Member] = field(default_factory=list[Member])
-    refused: list[Refused] = field(default_factory=list[Refused])
+    rejected: list[RejectedMember] = field(default_factory=list[RejectedMember])
 
 
-def subscribe(enrolment: Enrolment, members: Sequence[object], options: Options) -> Outcome:
+def subscribe(writer: MemberWriter, members: Sequence[object], options: BatchOptions) -> BatchResult:
     """Process a batch, or raise the problem that rejects all of it."""
-    _check_whole(enrolment, members, options)
-    outcome = Outcome()
+    _check_batch(writer, members, options)
+    result = BatchResult()
     seen: set[str] = set()
     for body in members:
         address = _address(body)
         key = address_hash(address)
         if key in seen:
             if not options.skip_duplicate_check:
-                outcome.refused.append(Refused(address, f"{address} is more than once in this batch."))
+                result.rejected.append(RejectedMember(address, f"{address} is more than once in this batch."))
             continue
         seen.add(key)
         try:
-            _take(enrolment, _entry(body), key, options, outcome)
+            _process(writer, _parse(body), key, options, result)
         except Problem as problem:
-            outcome.refused.append(_refusal(address, problem))
-    return outcome
+            result.rejected.append(_rejected(address, problem))
+    return result
 
 
-def _entry(body: object) -> Entry:
+def _parse(body: object) -> MemberBody:
     """Parse a member of a batch. Mailchimp ignores `status_if_new` and `marketing_permissions` in a batch."""
-    entry = entries.parse(body)
-    if entry.status_if_new is None and entry.marketing_permissions is None:
-        return entry
-    return entry.model_copy(update={"status_if_new": None, "marketing_permissions": None})
+    requested = member_body.parse(body)
+    if requested.status_if_new is None and requested.marketing_permissions is None:
+        return requested
+    return requested.model_copy(update={"status_if_new": None, "marketing_permissions": None})
 
 
-def _check_whole(enrolment: Enrolment, members: Sequence[object], options: Options) -> None:
+def _check_batch(writer: MemberWriter, members: Sequence[object], options: BatchOptions) -> None:
     if len(members) > LARGEST_BATCH:
         message = f"Array must contain no more than {LARGEST_BATCH} items."
         raise problems.invalid_schema(FieldError("members", message))
-    if options.skip_duplicate_check or enrolment.behaviours.duplicates_in_batch == "error":
+    if options.skip_duplicate_check or writer.behaviours.duplicates_in_batch == "error":
         return
     if len({address_hash(_address(body)) for body in members}) < len(members):
         raise problems.invalid("The members of a batch must be unique.")
 
 
-def _take(enrolment: Enrolment, entry: Entry, key: str, options: Options, outcome: Outcome) -> None:
-    member = enrolment.audience.members.get(key)
+def _process(writer: MemberWriter, requested: MemberBody, key: str, options: BatchOptions, result: BatchResult) -> None:
+    member = writer.audience.members.get(key)
     if member is None:
-        member = enrolment.take_in(entry)
-        outcome.created.append(member)
+        member = writer.add(requested)
+        result.created.append(member)
     else:
-        _take_existing(enrolment, member, entry, options, outcome)
-    if enrolment.behaviours.batch_takes_tags and (entry.tags is not None or options.sync_tags):
-        _tag(enrolment, member, entry, replace_all=options.sync_tags)
+        _update_existing(writer, member, requested, options, result)
+    if writer.behaviours.batch_takes_tags and (requested.tags is not None or options.sync_tags):
+        _tag(writer, member, requested, replace_all=options.sync_tags)
 
 
-def _take_existing(enrolment: Enrolment, member: Member, entry: Entry, options: Options, outcome: Outcome) -> None:
-    returns = member.status is Status.ARCHIVED and enrolment.behaviours.archived_in_batch == "returns"
+def _update_existing(
+    writer: MemberWriter, member: Member, requested: MemberBody, options: BatchOptions, result: BatchResult
+) -> None:
+    returns = member.status is Status.ARCHIVED and writer.behaviours.archived_in_batch == "returns"
     if not options.update_existing and not returns:
-        outcome.refused.append(_exists(entry.required_address()))
+        result.rejected.append(_existing(requested.required_address()))
         return
-    if member.bar is not None and enrolment.behaviours.compliance_in_batch == "ignored":
-        kept = entry.model_copy(update={"status": None}) if entry.status == Status.SUBSCRIBED else entry
-        outcome.updated.append(enrolment.change(member, kept))
+    if member.compliance_state is not None and writer.behaviours.compliance_in_batch == "ignored":
+        kept = requested.model_copy(update={"status": None}) if requested.status == Status.SUBSCRIBED else requested
+        result.updated.append(writer.update(member, kept))
         return
-    outcome.updated.append(enrolment.change(member, entry))
+    result.updated.append(writer.update(member, requested))
 
 
-def _tag(enrolment: Enrolment, member: Member, entry: Entry, *, replace_all: bool) -> None:
-    segments = enrolment.audience.segments
+def _tag(writer: MemberWriter, member: Member, requested: MemberBody, *, replace_all: bool) -> None:
+    segments = writer.audience.segments
     if replace_all:
-        segments.set_tags(member.number, entry.tag_names, enrolment.deed.at)
+        segments.set_tags(member.number, requested.tag_names, writer.origin.at)
         return
-    for name in entry.tag_names:
-        segments.tag(member.number, name, enrolment.deed.at)
+    for name in requested.tag_names:
+        segments.tag(member.number, name, writer.origin.at)
 
 
 def _address(body: object) -> str:
@@ -124,16 +126,16 @@ def _address(body: object) -> str:
     raise problems.invalid_schema(FieldError("members", "Each member needs an email_address."))
 
 
-def _exists(address: str) -> Refused:
+def _existing(address: str) -> RejectedMember:
     text = (
         f"{address} is already a list member, do you want to update? "
         "please provide update_existing:true in the request body"
     )
-    return Refused(address, text, EXISTS)
+    return RejectedMember(address, text, EXISTS)
 
 
-def _refusal(address: str, problem: Problem) -> Refused:
+def _rejected(address: str, problem: Problem) -> RejectedMember:
     if not problem.errors:
-        return Refused(address, problem.detail)
+        return RejectedMember(address, problem.detail)
     first = problem.errors[0]
-    return Refused(address, problem.detail, GENERIC, first.field, first.message)
+    return RejectedMember(address, problem.detail, GENERIC, first.field, first.message)

@@ -13,45 +13,45 @@ class Behaviours(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     clock_ahead_seconds: float = Field(
-        default=0, description="How far Mailchimp's clock is ahead: in all times it tells, and in the header Date."
+        default=0, description="How far Mailchimp's clock is ahead, in all times and in the header Date."
     )
-    latency_ms: float = Field(default=0, ge=0, description="Every answer takes this long.")
-    latency_per_contact_ms: float = Field(default=0, ge=0, description="A batch takes this much longer per contact.")
-    connection_limit: int = Field(default=10, ge=1, description="Calls of one account that may be under way at once.")
-    throttle_with_body: bool = Field(default=True, description="A 429 has a problem document, not an empty body.")
+    latency_ms: float = Field(default=0, ge=0, description="The duration of every answer.")
+    latency_per_contact_ms: float = Field(
+        default=0, ge=0, description="The additional duration of a batch per contact."
+    )
+    connection_limit: int = Field(default=10, ge=1, description="The maximum number of concurrent calls of an account.")
+    throttle_with_body: bool = Field(default=True, description="Whether a 429 has a problem document or an empty body.")
     retry_after_seconds: int | None = Field(default=None, description="Retry-After of a 429; Mailchimp sends none.")
     fake_domains: frozenset[str] = Field(
-        default=FAKE_DOMAINS, description="Domains, with those under them, that look fake."
+        default=FAKE_DOMAINS, description="Domains that look fake, including their subdomains."
     )
     bursty_addresses: frozenset[str] = Field(default=frozenset(), description="Addresses with too many recent signups.")
-    refuse_role_addresses: bool = Field(default=False, description="Refuse abuse@, noreply@ and their like.")
+    refuse_role_addresses: bool = Field(default=False, description="Reject role addresses such as abuse@.")
     compliance_in_batch: Literal["error", "ignored"] = Field(
         default="error",
-        description="A batch answers for a member in a compliance state in `errors`, or as if it had been updated.",
+        description="Whether a batch reports members in a compliance state as errors or as updated.",
     )
     complaint_makes: Literal["unsubscribed", "cleaned"] = Field(
-        default="unsubscribed", description="The status of a member that complained about spam."
+        default="unsubscribed", description="The status of a member after a spam complaint."
     )
     duplicates_in_batch: Literal["error", "refuse_batch"] = Field(
         default="error",
-        description="An address twice in a batch is an item of `errors`, or has the whole batch refused.",
+        description="Whether a duplicate address is an item of `errors`, or rejects the whole batch.",
     )
     archived_in_batch: Literal["returns", "exists"] = Field(
         default="returns",
-        description="Without update_existing an archived member comes back, or counts as one that exists.",
+        description="Whether a batch without update_existing resubscribes an archived member, or reports it.",
     )
-    batch_takes_tags: bool = Field(default=False, description="A batch honours the tags of its members.")
+    batch_takes_tags: bool = Field(default=False, description="Whether a batch sets tags.")
     webhooks_listed: Literal["in_pages", "all", "first_ten"] = Field(
         default="in_pages",
-        description="Webhooks come in pages as other listings do, all at once, or no more than ten of them; only in "
-        "pages may be asked for by count and offset.",
+        description="Whether webhooks are listed in pages, all at once, or only the first ten. Only pages accept "
+        "count and offset.",
     )
-    sign_webhooks: bool = Field(default=True, description="New webhooks get a signing secret.")
-    hold_webhooks: bool = Field(
-        default=False, description="Deliveries are kept for `take_webhooks`, and nobody is called."
-    )
+    sign_webhooks: bool = Field(default=True, description="Whether new webhooks get a signing secret.")
+    hold_webhooks: bool = Field(default=False, description="Whether to hold deliveries for `take_webhooks`.")
     webhook_retry_seconds: tuple[float, ...] = Field(
         default=(60, 240, 900, 3300),
-        description="Pauses before each repetition of a delivery that was not answered with success.",
+        description="The pause before each retry of a failed delivery.",
     )
-    webhook_timeout_seconds: float = Field(default=10, gt=0, description="How long a delivery waits for its answer.")
+    webhook_timeout_seconds: float = Field(default=10, gt=0, description="The time-out of a delivery.")

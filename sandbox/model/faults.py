@@ -34,9 +34,9 @@ class FaultKind(StrEnum):
     """200 with an empty body."""
 
 
-_RIGHT = frozenset({FaultKind.LATE, FaultKind.HELD})
-_OF_THE_RIGHT = _RIGHT | {FaultKind.MALFORMED}
-_ANSWERED = _OF_THE_RIGHT | {FaultKind.EMPTY}
+_CORRECT = frozenset({FaultKind.LATE, FaultKind.HELD})
+_WITH_CORRECT_BODY = _CORRECT | {FaultKind.MALFORMED}
+_ANSWERED = _WITH_CORRECT_BODY | {FaultKind.EMPTY}
 
 
 class Fault(BaseModel):
@@ -45,35 +45,35 @@ class Fault(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: FaultKind
-    method: str = Field(default="*", description="The method it befalls; a pattern.")
-    route: str = Field(default="*", description="The route it befalls, such as /lists/{list_id}; a pattern.")
-    share: float = Field(default=1, ge=0, le=1, description="The share of matching requests it befalls.")
-    times: int | None = Field(default=None, ge=1, description="How often it happens at most; without end if None.")
-    skip: int = Field(default=0, ge=0, description="How many matching requests pass before the first.")
+    method: str = Field(default="*", description="The method, as a pattern.")
+    route: str = Field(default="*", description="The route, such as /lists/{list_id}, as a pattern.")
+    share: float = Field(default=1, ge=0, le=1, description="The share of matching requests that fail.")
+    times: int | None = Field(default=None, ge=1, description="The maximum number of failures; None is unlimited.")
+    skip: int = Field(default=0, ge=0, description="The number of matching requests before the first failure.")
     applied: bool | None = Field(
         default=None,
-        description="Whether the request is carried out all the same; by default where it is answered with 200.",
+        description="Whether the request is processed. By default, requests that are answered with 200 are.",
     )
-    delay_seconds: float = Field(default=0, ge=0, description="How long the failure takes.")
-    retry_after_seconds: int | None = Field(default=None, description="Retry-After of the answer.")
+    delay_seconds: float = Field(default=0, ge=0, description="The delay of the failure.")
+    retry_after_seconds: int | None = Field(default=None, description="The Retry-After header of the answer.")
 
     @model_validator(mode="after")
-    def _has_an_answer(self) -> Self:
+    def _check_applied(self) -> Self:
         """Reject a kind that sends the correct answer, or half of it, if the request is not processed."""
-        if self.applied is False and self.kind in _OF_THE_RIGHT:
-            msg = f"A fault of kind {self.kind} is applied; leave `applied` out, or use another kind."
+        if self.applied is False and self.kind in _WITH_CORRECT_BODY:
+            msg = f"A fault of kind {self.kind} processes the request. Omit `applied`, or use another kind."
             raise ValueError(msg)
         return self
 
     @property
-    def carries_out(self) -> bool:
+    def is_processed(self) -> bool:
         """Whether the request is processed although its answer fails."""
         return self.kind in _ANSWERED if self.applied is None else self.applied
 
     @property
-    def is_right_in_the_end(self) -> bool:
+    def is_eventually_correct(self) -> bool:
         """Whether the request gets the correct answer, only later."""
-        return self.kind in _RIGHT
+        return self.kind in _CORRECT
 
     def matches(self, method: str, route: str) -> bool:
         """Return whether the fault may affect such a request."""
@@ -90,7 +90,7 @@ class FaultPlan:
         self._planned: list[_Planned] = []
         self.outage: Fault | None = None
         """Affects every request and takes precedence over planned faults."""
-        self.struck: Counter[FaultKind] = Counter()
+        self.counts: Counter[FaultKind] = Counter()
         """The number of faults by kind."""
 
     def add(self, fault: Fault) -> None:
@@ -106,18 +106,18 @@ class FaultPlan:
         """Return whether this fault is in the plan, even if it affects no more requests."""
         return fault is self.outage or any(fault is planned.fault for planned in self._planned)
 
-    def strike(self, method: str, route: str) -> Fault | None:
+    def select_for(self, method: str, route: str) -> Fault | None:
         """Return and count the fault for this request, or return None."""
-        fault = self._befalling(method, route)
+        fault = self._matching(method, route)
         if fault is not None:
-            self.struck[fault.kind] += 1
+            self.counts[fault.kind] += 1
         return fault
 
-    def _befalling(self, method: str, route: str) -> Fault | None:
+    def _matching(self, method: str, route: str) -> Fault | None:
         if self.outage is not None:
             return self.outage
         for planned in self._planned:
-            if planned.fault.matches(method, route) and planned.strikes(self._random):
+            if planned.fault.matches(method, route) and planned.applies(self._random):
                 return planned.fault
         return None
 
@@ -127,17 +127,17 @@ class _Planned:
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
-        self._passing = fault.skip
-        self._left = fault.times
+        self._to_skip = fault.skip
+        self._remaining = fault.times
 
-    def strikes(self, random: Random) -> bool:
-        if self._left == 0:
+    def applies(self, random: Random) -> bool:
+        if self._remaining == 0:
             return False
-        if self._passing:
-            self._passing -= 1
+        if self._to_skip:
+            self._to_skip -= 1
             return False
         if random.random() >= self.fault.share:
             return False
-        if self._left is not None:
-            self._left -= 1
+        if self._remaining is not None:
+            self._remaining -= 1
         return True

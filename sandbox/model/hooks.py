@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Act = Callable[[], object]
+Callback = Callable[[], object]
 
 
 class Hook(BaseModel):
@@ -16,10 +16,10 @@ class Hook(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     when: Literal["before", "after"] = "before"
-    method: str = Field(default="*", description="The method of the call; a pattern.")
-    route: str = Field(default="*", description="The route of the call, such as /lists/{list_id}; a pattern.")
-    list_id: str | None = Field(default=None, description="The audience that the call is about; any if None.")
-    nth: int = Field(default=1, ge=1, description="How many such calls it takes.")
+    method: str = Field(default="*", description="The method, as a pattern.")
+    route: str = Field(default="*", description="The route, such as /lists/{list_id}, as a pattern.")
+    list_id: str | None = Field(default=None, description="The audience; None is any.")
+    nth: int = Field(default=1, ge=1, description="The number of the matching call.")
 
     def matches(self, method: str, route: str, list_id: str | None) -> bool:
         """Return whether the hook applies to a call."""
@@ -31,8 +31,8 @@ class Hook(BaseModel):
 @dataclass(slots=True)
 class _Planned:
     hook: Hook
-    act: Act
-    left: int
+    callback: Callback
+    remaining: int
 
 
 class Hooks:
@@ -42,20 +42,20 @@ class Hooks:
         """Start with no hooks."""
         self._planned: list[_Planned] = []
 
-    def add(self, hook: Hook, act: Act) -> None:
+    def add(self, hook: Hook, callback: Callback) -> None:
         """Run a callback when the hook fires."""
-        self._planned.append(_Planned(hook, act, hook.nth))
+        self._planned.append(_Planned(hook, callback, hook.nth))
 
     def clear(self) -> int:
         """Remove the hooks that have not fired, and return their number."""
         planned, self._planned = self._planned, []
         return len(planned)
 
-    def due(self, method: str, route: str, list_id: str | None) -> tuple[list[Act], list[Act]]:
+    def due(self, method: str, route: str, list_id: str | None) -> tuple[list[Callback], list[Callback]]:
         """Count a call before it is processed. Return the callbacks to run before it, and those to run after it."""
         for planned in self._planned:
-            planned.left -= planned.hook.matches(method, route, list_id)
-        due = [planned for planned in self._planned if planned.left == 0]
-        self._planned = [planned for planned in self._planned if planned.left > 0]
-        before = [planned.act for planned in due if planned.hook.when == "before"]
-        return before, [planned.act for planned in due if planned.hook.when == "after"]
+            planned.remaining -= planned.hook.matches(method, route, list_id)
+        due = [planned for planned in self._planned if planned.remaining == 0]
+        self._planned = [planned for planned in self._planned if planned.remaining > 0]
+        before = [planned.callback for planned in due if planned.hook.when == "before"]
+        return before, [planned.callback for planned in due if planned.hook.when == "after"]

@@ -11,7 +11,7 @@ from sandbox.model.members import Actor, Status
 
 
 @dataclass(frozen=True, slots=True)
-class AskedMember:
+class RequestedMember:
     """A member in a request, with the requested values.
 
     `address` is the address of the member in the path; in a batch it equals `email_address`.
@@ -24,14 +24,14 @@ class AskedMember:
 
 
 @dataclass(frozen=True, slots=True)
-class CallCame:
+class CallStarted:
     """A call arrived."""
 
     number: int
     method: str
     route: str
     list_id: str | None
-    members: tuple[AskedMember, ...]
+    members: tuple[RequestedMember, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class CallEnded:
 
     number: int
     call: int
-    is_carried_out: bool
+    is_processed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class MemberChanged:
     status: Status | None
 
 
-JournalEntry = CallCame | CallEnded | MemberChanged
+JournalEntry = CallStarted | CallEnded | MemberChanged
 
 
 class Journal:
@@ -75,17 +75,17 @@ class Journal:
         self.current: int | None = None
         """The call in progress. Guarded by the sandbox's lock."""
 
-    def came(self, method: str, route: str, list_id: str | None, members: Sequence[AskedMember]) -> int:
+    def started(self, method: str, route: str, list_id: str | None, members: Sequence[RequestedMember]) -> int:
         """Record the start of a call and return its number."""
         number = self._next()
         if self.is_kept:
-            self.entries.append(CallCame(number, method, route, list_id, tuple(members)))
+            self.entries.append(CallStarted(number, method, route, list_id, tuple(members)))
         return number
 
-    def ended(self, call: int, *, is_carried_out: bool) -> None:
+    def ended(self, call: int, *, is_processed: bool) -> None:
         """Record the end of a call."""
         if self.is_kept:
-            self.entries.append(CallEnded(self._next(), call, is_carried_out))
+            self.entries.append(CallEnded(self._next(), call, is_processed))
 
     def changed(
         self, by: Actor, at: datetime, list_id: str, former: tuple[str, Status | None], now: tuple[str, Status | None]

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from sandbox.model.members import Deed, Member
+from sandbox.model.members import ChangeOrigin, Member
 from sandbox.model.merge_fields import MergeValue
-from sandbox.model.webhooks import Happening
+from sandbox.model.webhooks import WebhookEvent
 
 
 def unique_email_id(member: Member) -> str:
@@ -13,24 +13,24 @@ def unique_email_id(member: Member) -> str:
 
 
 def member_event(
-    kind: str, list_id: str, member: Member, merges: Mapping[str, MergeValue], deed: Deed, **more: str
-) -> Happening:
+    kind: str, list_id: str, member: Member, merges: Mapping[str, MergeValue], origin: ChangeOrigin, **more: str
+) -> WebhookEvent:
     """Return a subscribe, unsubscribe, profile or cleaned event. `more` has its action and reason."""
     data = [*more.items(), ("id", unique_email_id(member)), ("list_id", list_id), ("email", member.address)]
     if kind != "cleaned":
         data += [
-            ("email_type", member.traits.email_type),
-            ("ip_opt", member.traits.ip_opt),
+            ("email_type", member.attributes.email_type),
+            ("ip_opt", member.attributes.ip_opt),
             ("web_id", str(member.number)),
         ]
         data += [("[merges][EMAIL]", member.address)]
         data += [pair for tag, value in merges.items() for pair in _merge_pairs(tag, value)]
     if kind == "subscribe":
-        data.append(("ip_signup", member.traits.ip_signup))
-    return Happening(kind, deed.by, deed.at, data)
+        data.append(("ip_signup", member.attributes.ip_signup))
+    return WebhookEvent(kind, origin.by, origin.at, data)
 
 
-def address_changed(list_id: str, before: Member, member: Member, deed: Deed) -> Happening:
+def address_changed(list_id: str, before: Member, member: Member, origin: ChangeOrigin) -> WebhookEvent:
     """Return an upemail event. It has both addresses and no `email`."""
     data = [
         ("list_id", list_id),
@@ -38,7 +38,7 @@ def address_changed(list_id: str, before: Member, member: Member, deed: Deed) ->
         ("new_email", member.address),
         ("old_email", before.address),
     ]
-    return Happening("upemail", deed.by, deed.at, data)
+    return WebhookEvent("upemail", origin.by, origin.at, data)
 
 
 def _merge_pairs(tag: str, value: MergeValue) -> list[tuple[str, str]]:

@@ -59,8 +59,8 @@ class MemberListing:
     def _candidates(self, query: MemberQuery) -> Iterable[Member]:
         """Yield only the end of `members` if the query has `since_last_changed`."""
         since = query.since_last_changed
-        if since is None or not self._audience.orderly:
-            return (member for member in self._audience.roster if member is not None)
+        if since is None or not self._audience.is_sorted:
+            return (member for member in self._audience.members_by_number if member is not None)
         return _changed_since(self._audience, since)
 
 
@@ -76,11 +76,11 @@ def _tests(query: MemberQuery) -> list[Callable[[Member], bool]]:
     if query.status is not None:
         tests.append(lambda member: member.status is query.status)
     if query.email_type is not None:
-        tests.append(lambda member: member.traits.email_type == query.email_type)
+        tests.append(lambda member: member.attributes.email_type == query.email_type)
     if query.unique_email_id is not None:
         tests.append(lambda member: unique_email_id(member) == query.unique_email_id)
     if query.vip_only:
-        tests.append(lambda member: member.traits.vip)
+        tests.append(lambda member: member.attributes.vip)
     return tests + _time_tests(query)
 
 
@@ -107,5 +107,5 @@ def _order(field: SortField | None) -> Callable[[Member], tuple[object, int]]:
     if field == "timestamp_opt":
         return lambda member: (member.opted_in_at or _NEVER, member.number)
     if field == "timestamp_signup":
-        return lambda member: (member.traits.timestamp_signup, member.number)
+        return lambda member: (member.attributes.timestamp_signup, member.number)
     return lambda member: (0, member.number)

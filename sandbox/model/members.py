@@ -20,7 +20,7 @@ class Status(StrEnum):
     ARCHIVED = "archived"
 
 
-class Bar(StrEnum):
+class ComplianceState(StrEnum):
     """Mailchimp's compliance state: only the contact can resubscribe. It survives archiving."""
 
     UNSUBSCRIBED = "unsubscribed"
@@ -37,7 +37,7 @@ class Actor(StrEnum):
     API = "api"
 
 
-class Deed(NamedTuple):
+class ChangeOrigin(NamedTuple):
     """The source and time of a change."""
 
     by: Actor
@@ -45,7 +45,7 @@ class Deed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class MemberAttributes:
     """Attributes that few members have. All other members share `DEFAULT_ATTRIBUTES`."""
 
     email_type: str = "html"
@@ -60,7 +60,7 @@ class Traits:
     permissions: frozenset[str] = frozenset()
 
 
-COMMON = Traits()
+DEFAULT_ATTRIBUTES = MemberAttributes()
 
 
 @dataclass(slots=True, eq=False)
@@ -73,9 +73,9 @@ class Member:
     status: Status
     last_changed: datetime
     values: Values = ()
-    bar: Bar | None = None
+    compliance_state: ComplianceState | None = None
     unsubscribe_reason: str = ""
     left_at: datetime | None = None
     opted_in_at: datetime | None = None
     source: str = "API - Generic"
-    traits: Traits = COMMON
+    attributes: MemberAttributes = DEFAULT_ATTRIBUTES

@@ -89,20 +89,20 @@ class MergeFields:
         """Return a merge field by tag, or None."""
         return self._by_tag.get(tag.upper())
 
-    def add(self, kind: Kind, wanted: MergeFieldChange) -> MergeField:
+    def add(self, kind: Kind, requested: MergeFieldChange) -> MergeField:
         """Add a merge field. Without a tag, Mailchimp generates one."""
         number = self._last_id + 1
-        tag = self._free_tag(wanted.tag or f"MMERGE{number}")
-        blank = MergeField(number, tag, wanted.name or tag, kind, display_order=number + 1)
+        tag = self._free_tag(requested.tag or f"MMERGE{number}")
+        blank = MergeField(number, tag, requested.name or tag, kind, display_order=number + 1)
         self._last_id = number
-        return self._store(_changed(blank, replace(wanted, tag=tag)))
+        return self._store(_changed(blank, replace(requested, tag=tag)))
 
-    def change(self, merge_id: int, wanted: MergeFieldChange) -> MergeField:
+    def change(self, merge_id: int, requested: MergeFieldChange) -> MergeField:
         """Change the properties of a merge field. Members keep their values."""
         field = self.get(merge_id)
-        tag = field.tag if wanted.tag is None or wanted.tag == field.tag else self._free_tag(wanted.tag)
+        tag = field.tag if requested.tag is None or requested.tag == field.tag else self._free_tag(requested.tag)
         del self._by_tag[field.tag]
-        return self._store(_changed(field, replace(wanted, tag=tag)))
+        return self._store(_changed(field, replace(requested, tag=tag)))
 
     def remove(self, merge_id: int) -> None:
         """Delete a merge field with its values. Its merge id is not used again."""
@@ -147,12 +147,12 @@ class MergeFields:
             raise problems.invalid_merge_fields(*missing)
 
     def _free_tag(self, tag: str) -> str:
-        wanted = tag.upper()
-        if len(wanted) > LONGEST_TAG:
+        requested = tag.upper()
+        if len(requested) > LONGEST_TAG:
             raise problems.invalid_schema(FieldError("tag", f"This value is longer than {LONGEST_TAG} characters."))
-        if wanted in self._by_tag or wanted == "EMAIL":
-            raise problems.invalid(f'A Merge Field with the tag "{wanted}" already exists for this list.')
-        return wanted
+        if requested in self._by_tag or requested == "EMAIL":
+            raise problems.invalid(f'A Merge Field with the tag "{requested}" already exists for this list.')
+        return requested
 
     def _store(self, field: MergeField) -> MergeField:
         self._by_tag[field.tag] = field
@@ -163,19 +163,19 @@ def _at(values: Values, field: MergeField) -> MergeValue:
     return values[field.merge_id - 1] if field.merge_id <= len(values) else ""
 
 
-def _changed(field: MergeField, wanted: MergeFieldChange) -> MergeField:
-    given = {name: getattr(wanted, name) for name in MergeFieldChange.__slots__}
+def _changed(field: MergeField, requested: MergeFieldChange) -> MergeField:
+    given = {name: getattr(requested, name) for name in MergeFieldChange.__slots__}
     return replace(field, **{name: value for name, value in given.items() if value is not None})
 
 
 def _check_forms(given: list[tuple[MergeField, MergeValue]]) -> None:
     formal = [(field, value) for field, value in given if field.kind in _FORMAL]
-    refused = [refusal for field, value in formal if (refusal := _refusal(field, value)) is not None]
-    if refused:
-        raise problems.invalid_merge_fields(*refused)
+    rejected = [rejection for field, value in formal if (rejection := _rejection(field, value)) is not None]
+    if rejected:
+        raise problems.invalid_merge_fields(*rejected)
 
 
-def _refusal(field: MergeField, value: MergeValue) -> FieldError | None:
+def _rejection(field: MergeField, value: MergeValue) -> FieldError | None:
     if value == "":
         return None
     if field.kind == "address" and not (isinstance(value, dict) and all(value.get(part) for part in _ADDRESS_PARTS)):

@@ -67,20 +67,20 @@ class _Route:
     answers: Counter[int] = field(default_factory=Counter[int])
 
 
-class Asked:
+class CountedCall:
     """A counted call. Its answer is counted later."""
 
     def __init__(self, counts: "list[_Route]") -> None:
         """Count the answer in these counts."""
         self._counts = counts
 
-    def answered(self, status: int) -> None:
+    def count_answer(self, status: int) -> None:
         """Count the answer by status."""
         for count in self._counts:
             count.answers[status] += 1
 
 
-class _Tally:
+class _RunningCounts:
     """The current counts of one account, or of all."""
 
     def __init__(self) -> None:
@@ -107,39 +107,41 @@ class Recorder:
 
     def __init__(self) -> None:
         """Start at zero."""
-        self._total = _Tally()
-        self._accounts: dict[str, _Tally] = defaultdict(_Tally)
+        self._total = _RunningCounts()
+        self._accounts: dict[str, _RunningCounts] = defaultdict(_RunningCounts)
         self._sent: dict[str, Counter[str]] = defaultdict(Counter[str])
         self._processed: dict[str, Counter[str]] = defaultdict(Counter[str])
 
-    def asked(self, account_id: str | None, method: str, route: str, now: datetime) -> "Asked":
+    def count_call(self, account_id: str | None, method: str, route: str, now: datetime) -> CountedCall:
         """Count a call."""
-        counts = [tally.routes.setdefault((method, route), _Route(now, now)) for tally in self._tallies(account_id)]
+        counts = [
+            running.routes.setdefault((method, route), _Route(now, now)) for running in self._running_counts(account_id)
+        ]
         for count in counts:
             count.calls += 1
             count.last_at = now
-        return Asked(counts)
+        return CountedCall(counts)
 
-    def under_way(self, account_id: str, calls: int) -> None:
+    def record_concurrency(self, account_id: str, calls: int) -> None:
         """Record the number of concurrent calls of an account."""
-        for tally in self._tallies(account_id):
-            tally.peak = max(tally.peak, calls)
+        for running in self._running_counts(account_id):
+            running.peak = max(running.peak, calls)
 
-    def received(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
+    def count_received(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
         """Count the contacts of a received batch."""
         self._sent[list_id].update(hashes)
-        for tally in self._tallies(account_id):
-            tally.received += len(hashes)
+        for running in self._running_counts(account_id):
+            running.received += len(hashes)
 
-    def processed(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
+    def count_processed(self, account_id: str, list_id: str, hashes: Sequence[str]) -> None:
         """Count the contacts of a processed batch."""
         self._processed[list_id].update(hashes)
-        for tally in self._tallies(account_id):
-            tally.processed += len(hashes)
+        for running in self._running_counts(account_id):
+            running.processed += len(hashes)
 
     def counts(self) -> Counts:
         """Return all counts without the subscriber hashes."""
-        accounts = {account_id: tally.traffic() for account_id, tally in self._accounts.items()}
+        accounts = {account_id: running.traffic() for account_id, running in self._accounts.items()}
         return Counts(total=self._total.traffic(), accounts=accounts)
 
     def sent(self, list_id: str) -> dict[str, int]:
@@ -150,7 +152,7 @@ class Recorder:
         """Return how often processed batches contained each subscriber hash."""
         return dict(self._processed[list_id])
 
-    def _tallies(self, account_id: str | None) -> list[_Tally]:
+    def _running_counts(self, account_id: str | None) -> list[_RunningCounts]:
         return [self._total] if account_id is None else [self._total, self._accounts[account_id]]
 
 

@@ -31,10 +31,14 @@ class SignupLimit(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    addresses: frozenset[str] | None = Field(default=None, description="The addresses it refuses; all of them if None.")
+    addresses: frozenset[str] | None = Field(default=None, description="The rejected addresses; None is all.")
     kind: SignupLimitKind = SignupLimitKind.MANY_LISTS
-    tries: int | None = Field(default=None, ge=1, description="How often each address is refused; always if None.")
-    seconds: float | None = Field(default=None, gt=0, description="How long it lasts; until it is lifted if None.")
+    tries: int | None = Field(
+        default=None, ge=1, description="The number of rejections of each address; None is unlimited."
+    )
+    seconds: float | None = Field(
+        default=None, gt=0, description="The duration; None lasts until `lift_signup_limits`."
+    )
 
 
 class SignupLimits:
@@ -55,7 +59,7 @@ class SignupLimits:
     def check(self, address: str, now: datetime) -> None:
         """Reject the signup if a limit applies to the address."""
         for planned in self._planned:
-            if planned.refuses(address.lower(), now):
+            if planned.rejects(address.lower(), now):
                 raise _PROBLEMS[planned.limit.kind](address)
 
 
@@ -68,7 +72,7 @@ class _Planned:
         self._until = None if limit.seconds is None else now + timedelta(seconds=limit.seconds)
         self._tries = Counter[str]()
 
-    def refuses(self, address: str, now: datetime) -> bool:
+    def rejects(self, address: str, now: datetime) -> bool:
         """Return whether to reject the address, and count the rejection."""
         if self._addresses is not None and address not in self._addresses:
             return False

@@ -27,7 +27,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class WebhookEvent:
     """An event in an audience. `data` contains the `data[...]` pairs of its delivery."""
 
     kind: str
@@ -41,13 +41,13 @@ class Delivery:
     """The delivery of one event to one webhook."""
 
     webhook: Webhook
-    happening: Happening
+    event: WebhookEvent
 
     def body(self) -> bytes:
         """Return the form body, which is the same for every retry."""
-        fired_at = self.happening.at.strftime("%Y-%m-%d %H:%M:%S")
-        pairs = [("type", self.happening.kind), ("fired_at", fired_at)]
-        pairs += [(f"data[{key}]" if "[" not in key else f"data{key}", value) for key, value in self.happening.data]
+        fired_at = self.event.at.strftime("%Y-%m-%d %H:%M:%S")
+        pairs = [("type", self.event.kind), ("fired_at", fired_at)]
+        pairs += [(f"data[{key}]" if "[" not in key else f"data{key}", value) for key, value in self.event.data]
         return urlencode(pairs).encode()
 
     def signature(self, body: bytes, unix: int) -> str | None:
@@ -85,11 +85,11 @@ class Webhooks:
         if self._by_id.pop(webhook_id, None) is None:
             raise problems.not_found()
 
-    def tell(self, happening: Happening) -> None:
+    def publish(self, event: WebhookEvent) -> None:
         """Deliver an event to every webhook that is subscribed to its kind and source."""
         for webhook in self._by_id.values():
-            if happening.kind in webhook.events and happening.by in webhook.sources:
-                self._send(Delivery(webhook, happening))
+            if event.kind in webhook.events and event.by in webhook.sources:
+                self._send(Delivery(webhook, event))
 
 
 def chosen(given: Mapping[str, bool] | None, known: Sequence[str]) -> frozenset[str]:

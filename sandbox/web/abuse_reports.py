@@ -25,7 +25,7 @@ def _shape(audience: Audience, report: AbuseReport) -> dict[str, object]:
         "email_id": report.email_id,
         "email_address": report.email_address,
         "merge_fields": audience.merge_fields.read(report.member.values),
-        "vip": report.member.traits.vip,
+        "vip": report.member.attributes.vip,
         "date": moment(report.at),
         "_links": [],
     }
@@ -37,4 +37,4 @@ _SAMPLE: dict[str, object] = {
     "_links": [],
 }
 
-ENDPOINTS = (Endpoint("GET", _REPORTS, list_reports, takes=PAGES, lists={"abuse_reports": _SAMPLE}),)
+ENDPOINTS = (Endpoint("GET", _REPORTS, list_reports, query=PAGES, samples={"abuse_reports": _SAMPLE}),)

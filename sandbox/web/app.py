@@ -4,11 +4,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from sandbox.control import Controls
-from sandbox.model.world import World
+from sandbox.model.state import SandboxState
 from sandbox.web import abuse_reports, campaigns, lists, members, merge_fields, segments, webhooks
-from sandbox.web.control import ControlSurface
+from sandbox.web.api_application import ApiApplication
+from sandbox.web.control import ControlRoutes
 from sandbox.web.endpoints import Routes
-from sandbox.web.gate import Gate
 
 API_PATH = "/3.0"
 CONTROL_PATH = "/sandbox"
@@ -16,10 +16,10 @@ CONTROL_PATH = "/sandbox"
 _AREAS = (lists, members, abuse_reports, merge_fields, segments, webhooks, campaigns)
 
 
-def build_app(world: World, controls: Controls) -> Starlette:
+def build_app(state: SandboxState, controls: Controls) -> Starlette:
     """Return the ASGI application."""
-    gate = Gate(world, Routes(endpoint for area in _AREAS for endpoint in area.ENDPOINTS))
-    surface = ControlSurface(controls)
+    gate = ApiApplication(state, Routes(endpoint for area in _AREAS for endpoint in area.ENDPOINTS))
+    surface = ControlRoutes(controls)
     return Starlette(
         routes=[
             Route(API_PATH, gate),

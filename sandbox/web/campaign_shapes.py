@@ -67,7 +67,7 @@ def _recipients(campaign: Campaign, audience: Audience) -> dict[str, object]:
         "list_is_active": True,
         "list_name": audience.description.name,
         "segment_text": "",
-        "recipient_count": audience.tally[Status.SUBSCRIBED],
+        "recipient_count": audience.status_counts[Status.SUBSCRIBED],
     }
 
 

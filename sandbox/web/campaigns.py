@@ -34,7 +34,7 @@ def list_campaigns(call: Call) -> Answer:
 
 def get_campaign(call: Call) -> Answer:
     """GET a campaign."""
-    return Answer(_shape(call, call.account.campaign(call.places["campaign_id"])))
+    return Answer(_shape(call, call.account.campaign(call.path_parameters["campaign_id"])))
 
 
 def list_reports(call: Call) -> Answer:
@@ -44,7 +44,7 @@ def list_reports(call: Call) -> Answer:
     found = [
         campaign
         for campaign in call.account.campaigns.values()
-        if campaign.was_sent(call.world.now()) and is_sent_then(campaign) and kind in {None, campaign.kind}
+        if campaign.was_sent(call.state.now()) and is_sent_then(campaign) and kind in {None, campaign.kind}
     ]
     shapes = [_report(call, campaign) for campaign in call.query.page(found)]
     return Answer({"reports": shapes, "total_items": len(found), "_links": []})
@@ -52,8 +52,8 @@ def list_reports(call: Call) -> Answer:
 
 def get_report(call: Call) -> Answer:
     """GET a report. It exists after sending starts."""
-    campaign = call.account.campaign(call.places["campaign_id"])
-    if not campaign.was_sent(call.world.now()):
+    campaign = call.account.campaign(call.path_parameters["campaign_id"])
+    if not campaign.was_sent(call.state.now()):
         raise problems.not_found()
     return Answer(_report(call, campaign))
 
@@ -96,7 +96,7 @@ def _ordered(found: list[Campaign], query: Query) -> list[Campaign]:
 
 def _shape(call: Call, campaign: Campaign) -> dict[str, object]:
     audience = call.account.audience(campaign.list_id)
-    return campaign_shape(campaign, audience, sent=campaign.was_sent(call.world.now()))
+    return campaign_shape(campaign, audience, sent=campaign.was_sent(call.state.now()))
 
 
 def _report(call: Call, campaign: Campaign) -> dict[str, object]:
@@ -104,8 +104,8 @@ def _report(call: Call, campaign: Campaign) -> dict[str, object]:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/campaigns", list_campaigns, takes=_LISTED, lists={"campaigns": samples.CAMPAIGN}),
-    Endpoint("GET", "/campaigns/{campaign_id}", get_campaign, takes=FIELDS),
-    Endpoint("GET", "/reports", list_reports, takes=PAGES | {"type", *_SENT}, lists={"reports": samples.REPORT}),
-    Endpoint("GET", "/reports/{campaign_id}", get_report, takes=FIELDS),
+    Endpoint("GET", "/campaigns", list_campaigns, query=_LISTED, samples={"campaigns": samples.CAMPAIGN}),
+    Endpoint("GET", "/campaigns/{campaign_id}", get_campaign, query=FIELDS),
+    Endpoint("GET", "/reports", list_reports, query=PAGES | {"type", *_SENT}, samples={"reports": samples.REPORT}),
+    Endpoint("GET", "/reports/{campaign_id}", get_report, query=FIELDS),
 )

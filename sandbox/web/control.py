@@ -20,7 +20,7 @@ from sandbox.model.problems import Problem
 
 Operation = Callable[..., object]
 
-LOOKING = (
+READ_OPERATIONS = (
     "behaviours",
     "counts",
     "members",
@@ -45,7 +45,7 @@ def operations(controls: Controls) -> dict[str, Operation]:
     return {name: validate_call(config=_STRICT)(operation) for name, operation in found.items()}
 
 
-class ControlSurface:
+class ControlRoutes:
     """Answers requests to the control routes."""
 
     def __init__(self, controls: Controls) -> None:
@@ -55,15 +55,15 @@ class ControlSurface:
     async def answer(self, request: Request) -> Response:
         """Run the operation in the path."""
         if not _is_near(request):
-            return _refusal(403, "The sandbox is controlled from the machine it runs on only.")
+            return _rejection(403, "The sandbox is controlled from the machine it runs on only.")
         name = request.path_params["operation"].replace("-", "_")
-        if name not in self._operations or (request.method == "GET" and name not in LOOKING):
-            return _refusal(404, f"The sandbox has no such operation; it has {', '.join(self._operations)}.")
+        if name not in self._operations or (request.method == "GET" and name not in READ_OPERATIONS):
+            return _rejection(404, f"The sandbox has no such operation; it has {', '.join(self._operations)}.")
         try:
             arguments = await _arguments(request)
             result = await asyncio.to_thread(self._operations[name], **arguments)
         except (ValidationError, PipelineError, Problem, ValueError) as error:
-            return _refusal(422, _text(error))
+            return _rejection(422, _text(error))
         return JSONResponse(to_jsonable_python(result))
 
 
@@ -74,7 +74,7 @@ async def _arguments(request: Request) -> Mapping[str, object]:
     arguments: object = json.loads(raw) if raw else {}
     if not isinstance(arguments, dict):
         msg = "The body must be an object: the operation's arguments by name."
-        raise ValueError(msg)  # noqa: TRY004 -- refused like any other unreadable body
+        raise ValueError(msg)  # noqa: TRY004 -- an invalid body like any other
     return cast("Mapping[str, object]", arguments)
 
 
@@ -90,5 +90,5 @@ def _text(error: Exception) -> str:
     return error.title if isinstance(error, Problem) else str(error)
 
 
-def _refusal(status: int, text: str) -> Response:
+def _rejection(status: int, text: str) -> Response:
     return JSONResponse({"error": text}, status)

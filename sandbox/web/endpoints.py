@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 from sandbox.model import problems
 from sandbox.model.accounts import Account
 from sandbox.model.audiences import Audience
-from sandbox.model.entries import schema_problem
+from sandbox.model.member_body import schema_problem
 from sandbox.model.members import Member
-from sandbox.model.world import World
+from sandbox.model.state import SandboxState
 from sandbox.web.queries import Query
 
 UNKNOWN = "(unknown)"
@@ -36,32 +36,32 @@ NO_CONTENT = Answer(status=204)
 class Call:
     """A call to a route, with its account."""
 
-    world: World
+    state: SandboxState
     account: Account
-    places: Mapping[str, str]
+    path_parameters: Mapping[str, str]
     query: Query
     body: object
 
     @property
     def audience(self) -> Audience:
         """The audience in the path."""
-        return self.account.audience(self.places["list_id"])
+        return self.account.audience(self.path_parameters["list_id"])
 
     @property
     def member(self) -> Member:
         """The member in the path."""
-        return self.audience.get(self.places["subscriber_hash"])
+        return self.audience.get(self.path_parameters["subscriber_hash"])
 
     def number(self, place: str) -> int:
         """Return a number in the path, or raise `not_found`."""
-        if not self.places[place].isdecimal():
+        if not self.path_parameters[place].isdecimal():
             raise problems.not_found()
-        return int(self.places[place])
+        return int(self.path_parameters[place])
 
-    def read(self, form: type[Body]) -> Body:
+    def parse(self, model: type[Body]) -> Body:
         """Parse the body into a model, or raise `invalid_schema`."""
         try:
-            return form.model_validate(self.body)
+            return model.model_validate(self.body)
         except ValidationError as error:
             raise schema_problem(error) from None
 
@@ -77,8 +77,8 @@ class Endpoint:
     template: str
     answer: Callable[[Call], Answer]
     prepare: Callable[[Call], Awaitable[None]] | None = None
-    takes: frozenset[str] = frozenset()
-    lists: Mapping[str, object] = field(default_factory=dict[str, object])
+    query: frozenset[str] = frozenset()
+    samples: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Match:
     """The result of routing: an endpoint, or the methods that the path allows."""
 
     template: str
-    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    path_parameters: Mapping[str, str] = field(default_factory=dict[str, str])
     endpoint: Endpoint | None = None
     allowed: tuple[str, ...] = ()
 
@@ -103,21 +103,21 @@ class Routes:
     def match(self, method: str, path: str) -> Match:
         """Find the endpoint for a path below the root of the API."""
         for template, endpoints in self._by_template.items():
-            places = _places(template, path)
-            if places is not None:
-                return Match(template, places, endpoints.get(method), tuple(endpoints))
+            path_parameters = _path_parameters(template, path)
+            if path_parameters is not None:
+                return Match(template, path_parameters, endpoints.get(method), tuple(endpoints))
         return Match(UNKNOWN)
 
 
-def _places(template: str, path: str) -> Mapping[str, str] | None:
+def _path_parameters(template: str, path: str) -> Mapping[str, str] | None:
     """Return the path parameters, or None if the path does not match the template."""
     names, parts = template.removeprefix("/").split("/"), path.removesuffix("/").split("/")
     if len(names) != len(parts):
         return None
-    places: dict[str, str] = {}
+    path_parameters: dict[str, str] = {}
     for name, part in zip(names, parts, strict=True):
         if name.startswith("{"):
-            places[name.strip("{}")] = part
+            path_parameters[name.strip("{}")] = part
         elif name != part:
             return None
-    return places
+    return path_parameters

@@ -29,7 +29,7 @@ def failure(fault: Fault, right: Response | None) -> Response | None:
         return None
     if fault.kind is FaultKind.BROKEN:
         return problem_response(problems.internal(), headers)
-    if fault.is_right_in_the_end and right is not None:
+    if fault.is_eventually_correct and right is not None:
         return right
     if fault.kind is FaultKind.MALFORMED and right is not None:
         body = bytes(right.body)

@@ -72,7 +72,7 @@ def merge_field_shape(audience: Audience, field: MergeField) -> dict[str, object
 
 def segment_shape(audience: Audience, segment: StaticSegment) -> dict[str, object]:
     """Return the JSON of a static segment. `member_count` counts subscribed members only."""
-    members = (audience.roster[number] for number in segment.joined)
+    members = (audience.members_by_number[number] for number in segment.joined)
     return {
         "id": segment.id,
         "name": segment.name,
@@ -100,11 +100,11 @@ def webhook_shape(audience: Audience, webhook: Webhook) -> dict[str, object]:
 
 
 def _stats(audience: Audience, campaigns: int, last_sent: str, *, total_contacts: bool) -> dict[str, object]:
-    tally = audience.tally
+    status_counts = audience.status_counts
     stats: dict[str, object] = {
-        "member_count": tally[Status.SUBSCRIBED],
-        "unsubscribe_count": tally[Status.UNSUBSCRIBED],
-        "cleaned_count": tally[Status.CLEANED],
+        "member_count": status_counts[Status.SUBSCRIBED],
+        "unsubscribe_count": status_counts[Status.UNSUBSCRIBED],
+        "cleaned_count": status_counts[Status.CLEANED],
         "member_count_since_send": 0,
         "unsubscribe_count_since_send": 0,
         "cleaned_count_since_send": 0,
@@ -119,4 +119,8 @@ def _stats(audience: Audience, campaigns: int, last_sent: str, *, total_contacts
         "last_sub_date": moment(audience.last_subscribed),
         "last_unsub_date": moment(audience.last_unsubscribed),
     }
-    return stats | {"total_contacts": sum(tally.values()) - tally[Status.ARCHIVED]} if total_contacts else stats
+    return (
+        stats | {"total_contacts": sum(status_counts.values()) - status_counts[Status.ARCHIVED]}
+        if total_contacts
+        else stats
+    )

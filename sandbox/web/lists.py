@@ -10,7 +10,7 @@ from sandbox.model.accounts import Account
 from sandbox.model.addresses import address_hash
 from sandbox.model.audiences import Audience
 from sandbox.model.campaigns import CampaignStatus
-from sandbox.model.journal import AskedMember
+from sandbox.model.journal import RequestedMember
 from sandbox.model.members import Status
 from sandbox.web import samples
 from sandbox.web.endpoints import Answer, Call, Endpoint
@@ -33,7 +33,7 @@ _BATCH = frozenset({"skip_merge_validation", "skip_duplicate_check"})
 _LIST_LIMIT = 100
 
 
-class Batch(BaseModel):
+class BatchBody(BaseModel):
     """The body of a batch. Members are parsed one by one, since each may fail on its own."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
@@ -51,7 +51,7 @@ def ping(_call: Call) -> Answer:
 def account(call: Call) -> Answer:
     """GET /."""
     shape = _account_shape(call.account)
-    shape["last_login"] = moment(call.world.now())
+    shape["last_login"] = moment(call.state.now())
     return Answer(shape)
 
 
@@ -90,18 +90,18 @@ def one_list(call: Call) -> Answer:
 def batch_subscribe(call: Call) -> Answer:
     """POST /lists/{list_id}."""
     audience = call.audience
-    batch = call.read(Batch)
-    enrolment = call.world.enrolment(audience, skip_merge_validation=call.query.flag("skip_merge_validation"))
-    options = batches.Options(batch.update_existing, batch.sync_tags, call.query.flag("skip_duplicate_check"))
-    outcome = batches.subscribe(enrolment, batch.members, options)
-    call.world.recorder.processed(call.account.id, audience.id, batch_hashes(call.body))
+    batch = call.parse(BatchBody)
+    writer = call.state.member_writer(audience, skip_merge_validation=call.query.flag("skip_merge_validation"))
+    options = batches.BatchOptions(batch.update_existing, batch.sync_tags, call.query.flag("skip_duplicate_check"))
+    result = batches.subscribe(writer, batch.members, options)
+    call.state.recorder.count_processed(call.account.id, audience.id, batch_hashes(call.body))
     body = {
-        "new_members": [batch_member_shape(audience, member) for member in outcome.created],
-        "updated_members": [batch_member_shape(audience, member) for member in outcome.updated],
-        "errors": [asdict(refused) for refused in outcome.refused],
-        "total_created": len(outcome.created),
-        "total_updated": len(outcome.updated),
-        "error_count": len(outcome.refused),
+        "new_members": [batch_member_shape(audience, member) for member in result.created],
+        "updated_members": [batch_member_shape(audience, member) for member in result.updated],
+        "errors": [asdict(rejected) for rejected in result.rejected],
+        "total_created": len(result.created),
+        "total_updated": len(result.updated),
+        "error_count": len(result.rejected),
         "_links": [],
     }
     return Answer(body)
@@ -116,21 +116,21 @@ def batch_hashes(body: object) -> list[str]:
     return [address_hash(address) for address in addresses if isinstance(address, str)]
 
 
-def asked_members(audience: Audience | None, key: str | None, body: object) -> list[AskedMember]:
+def requested_members(audience: Audience | None, key: str | None, body: object) -> list[RequestedMember]:
     """Return the members in a request: those of a batch, or the one in the path."""
     members = _of(body, "members")
     if isinstance(members, list):
-        return [_asked(None, each) for each in cast("list[object]", members)]
+        return [_requested(None, each) for each in cast("list[object]", members)]
     if key is None and _of(body, "email_address") is None:
         return []
     member = audience.find(key) if audience and key else None
-    return [_asked(member.address if member else key, body)]
+    return [_requested(member.address if member else key, body)]
 
 
-def _asked(address: str | None, body: object) -> AskedMember:
+def _requested(address: str | None, body: object) -> RequestedMember:
     given = {name: _of(body, name) for name in ("email_address", "status", "status_if_new")}
-    asked = {name: value for name, value in given.items() if isinstance(value, str)}
-    return AskedMember(address or asked.get("email_address", ""), **asked)
+    requested = {name: value for name, value in given.items() if isinstance(value, str)}
+    return RequestedMember(address or requested.get("email_address", ""), **requested)
 
 
 def _of(body: object, name: str) -> object:
@@ -164,7 +164,7 @@ def _account_shape(account: Account) -> dict[str, object]:
         "contact": dict.fromkeys(("company", "addr1", "addr2", "city", "state", "zip", "country"), ""),
         "pro_enabled": False,
         "last_login": "",
-        "total_subscribers": sum(audience.tally[Status.SUBSCRIBED] for audience in account.audiences.values()),
+        "total_subscribers": sum(audience.status_counts[Status.SUBSCRIBED] for audience in account.audiences.values()),
         "industry_stats": {"open_rate": 0, "bounce_rate": 0, "click_rate": 0},
         "_links": [],
     }
@@ -172,8 +172,8 @@ def _account_shape(account: Account) -> dict[str, object]:
 
 ENDPOINTS = (
     Endpoint("GET", "/ping", ping),
-    Endpoint("GET", "/", account, takes=FIELDS),
-    Endpoint("GET", "/lists", lists, takes=_LISTS, lists={"lists": samples.AUDIENCE}),
-    Endpoint("GET", BATCH, one_list, takes=FIELDS | {"include_total_contacts"}),
-    Endpoint("POST", BATCH, batch_subscribe, takes=_BATCH),
+    Endpoint("GET", "/", account, query=FIELDS),
+    Endpoint("GET", "/lists", lists, query=_LISTS, samples={"lists": samples.AUDIENCE}),
+    Endpoint("GET", BATCH, one_list, query=FIELDS | {"include_total_contacts"}),
+    Endpoint("POST", BATCH, batch_subscribe, query=_BATCH),
 )

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from sandbox.model.audiences import Audience
 from sandbox.model.member_events import unique_email_id
-from sandbox.model.members import COMMON, Member, Status, Traits
+from sandbox.model.members import DEFAULT_ATTRIBUTES, Member, MemberAttributes, Status
 
 TAGS_SHOWN = 50
 
@@ -31,7 +31,7 @@ def member_shape(audience: Audience, member: Member) -> dict[str, object]:
         "sms_phone_number": "",
         "sms_subscription_status": "nonsubscribed",
         "sms_subscription_last_updated": "",
-        "location": {**_location(member.traits), "region": ""},
+        "location": {**_location(member.attributes), "region": ""},
         "source": member.source,
     }
     if audience.description.marketing_permissions:
@@ -41,28 +41,28 @@ def member_shape(audience: Audience, member: Member) -> dict[str, object]:
 
 def batch_member_shape(audience: Audience, member: Member) -> dict[str, object]:
     """Return the JSON of a member in the answer to a batch."""
-    traits = member.traits
+    attributes = member.attributes
     tags = [{"id": segment.id, "name": segment.name} for segment in audience.segments.of(member.number)]
     return {
         "id": member.id,
         "email_address": member.address,
         "unique_email_id": unique_email_id(member),
         "contact_id": audience.contact_id(member),
-        "email_type": traits.email_type,
+        "email_type": attributes.email_type,
         "status": member.status,
         "merge_fields": audience.merge_fields.read(member.values),
-        "interests": traits.interests,
+        "interests": attributes.interests,
         "stats": _NO_STATS,
-        "ip_signup": traits.ip_signup,
-        "timestamp_signup": traits.timestamp_signup,
-        "ip_opt": traits.ip_opt,
+        "ip_signup": attributes.ip_signup,
+        "timestamp_signup": attributes.timestamp_signup,
+        "ip_opt": attributes.ip_opt,
         "timestamp_opt": moment(member.opted_in_at),
         "member_rating": 2,
         "last_changed": moment(member.last_changed),
-        "language": traits.language,
-        "vip": traits.vip,
+        "language": attributes.language,
+        "vip": attributes.vip,
         "email_client": "",
-        "location": _NOWHERE if traits is COMMON else _location(traits),
+        "location": _NOWHERE if attributes is DEFAULT_ATTRIBUTES else _location(attributes),
         "tags_count": len(tags),
         "tags": tags[:TAGS_SHOWN],
         "list_id": audience.id,
@@ -70,10 +70,10 @@ def batch_member_shape(audience: Audience, member: Member) -> dict[str, object]:
     }
 
 
-def _location(traits: Traits) -> dict[str, object]:
+def _location(attributes: MemberAttributes) -> dict[str, object]:
     return {
-        "latitude": traits.latitude,
-        "longitude": traits.longitude,
+        "latitude": attributes.latitude,
+        "longitude": attributes.longitude,
         "gmtoff": 0,
         "dstoff": 0,
         "country_code": "",
@@ -86,9 +86,9 @@ def _permissions(audience: Audience, member: Member) -> list[dict[str, object]]:
     texts = ("Email", "Direct Mail", "Customized Online Advertising")
     ids = [f"{audience.id}{number}" for number, _ in enumerate(texts)]
     return [
-        {"marketing_permission_id": key, "text": text, "enabled": key in member.traits.permissions}
+        {"marketing_permission_id": key, "text": text, "enabled": key in member.attributes.permissions}
         for key, text in zip(ids, texts, strict=True)
     ]
 
 
-_NOWHERE = _location(COMMON)
+_NOWHERE = _location(DEFAULT_ATTRIBUTES)

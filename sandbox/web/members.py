@@ -2,9 +2,9 @@
 
 from typing import cast
 
-from sandbox.model import entries, problems
-from sandbox.model.enrolment import Enrolment
+from sandbox.model import member_body, problems
 from sandbox.model.member_listing import MemberQuery, SortField
+from sandbox.model.member_writer import MemberWriter
 from sandbox.model.members import Member, Status
 from sandbox.model.problems import FieldError
 from sandbox.web import samples
@@ -34,7 +34,7 @@ _SORT_FIELDS = ("timestamp_opt", "timestamp_signup", "last_changed")
 def list_members(call: Call) -> Answer:
     """GET members."""
     audience = call.audience
-    found = call.world.listings[audience.id].find(_query(call))
+    found = call.state.listings[audience.id].find(_query(call))
     body = {
         "members": [member_shape(audience, member) for member in call.query.page(found)],
         "list_id": audience.id,
@@ -51,35 +51,35 @@ def get_member(call: Call) -> Answer:
 
 def put_member(call: Call) -> Answer:
     """PUT a member."""
-    return _shown(call, _enrolment(call).put(call.places["subscriber_hash"], entries.parse(call.body)))
+    return _shown(call, _writer(call).put(call.path_parameters["subscriber_hash"], member_body.parse(call.body)))
 
 
 def patch_member(call: Call) -> Answer:
     """PATCH a member."""
-    entry = entries.parse(call.body)
-    if entry.status == Status.TRANSACTIONAL:
+    requested = member_body.parse(call.body)
+    if requested.status == Status.TRANSACTIONAL:
         raise problems.invalid_schema(FieldError("status", "The value you selected is not a valid choice."))
-    return _shown(call, _enrolment(call).change(call.member, entry))
+    return _shown(call, _writer(call).update(call.member, requested))
 
 
 def archive_member(call: Call) -> Answer:
     """DELETE a member, which archives it."""
-    _enrolment(call).archive(call.member)
+    _writer(call).archive(call.member)
     return NO_CONTENT
 
 
 def delete_member(call: Call) -> Answer:
     """POST actions/delete-permanent. It accepts the subscriber hash only, not an address or a contact id."""
-    member = call.audience.members.get(call.places["subscriber_hash"])
+    member = call.audience.members.get(call.path_parameters["subscriber_hash"])
     if member is None:
         raise problems.not_found()
-    _enrolment(call).delete_permanently(member)
+    _writer(call).delete_permanently(member)
     return NO_CONTENT
 
 
-def _enrolment(call: Call) -> Enrolment:
+def _writer(call: Call) -> MemberWriter:
     skip = call.query.flag("skip_merge_validation")
-    return call.world.enrolment(call.audience, skip_merge_validation=skip)
+    return call.state.member_writer(call.audience, skip_merge_validation=skip)
 
 
 def _shown(call: Call, member: Member) -> Answer:
@@ -107,10 +107,10 @@ def _query(call: Call) -> MemberQuery:
 
 
 ENDPOINTS = (
-    Endpoint("GET", _MEMBERS, list_members, takes=_LISTED, lists={"members": samples.MEMBER}),
-    Endpoint("GET", _MEMBER, get_member, takes=FIELDS),
-    Endpoint("PUT", _MEMBER, put_member, takes=_WRITTEN),
-    Endpoint("PATCH", _MEMBER, patch_member, takes=_WRITTEN),
+    Endpoint("GET", _MEMBERS, list_members, query=_LISTED, samples={"members": samples.MEMBER}),
+    Endpoint("GET", _MEMBER, get_member, query=FIELDS),
+    Endpoint("PUT", _MEMBER, put_member, query=_WRITTEN),
+    Endpoint("PATCH", _MEMBER, patch_member, query=_WRITTEN),
     Endpoint("DELETE", _MEMBER, archive_member),
     Endpoint("POST", f"{_MEMBER}/actions/delete-permanent", delete_member),
 )

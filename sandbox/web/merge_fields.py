@@ -13,13 +13,13 @@ from sandbox.web.queries import PAGES
 _FIELDS = "/lists/{list_id}/merge-fields"
 
 
-class Options(BaseModel):
+class ChoiceOptions(BaseModel):
     """The choices of a field."""
 
     choices: list[str] | None = None
 
 
-class Wanted(BaseModel):
+class MergeFieldBody(BaseModel):
     """The body that creates a field."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
@@ -31,7 +31,7 @@ class Wanted(BaseModel):
     default_value: str | None = None
     public: bool | None = None
     display_order: int | None = None
-    options: Options | None = None
+    options: ChoiceOptions | None = None
     help_text: str | None = None
 
     def change(self) -> MergeFieldChange:
@@ -64,17 +64,21 @@ def list_fields(call: Call) -> Answer:
 
 def add_field(call: Call) -> Answer:
     """POST merge-fields."""
-    wanted = call.read(Wanted)
-    missing = [FieldError(n, "This value should not be blank.") for n in ("name", "type") if not getattr(wanted, n)]
-    if missing or wanted.type is None:
+    requested = call.parse(MergeFieldBody)
+    missing = [FieldError(n, "This value should not be blank.") for n in ("name", "type") if not getattr(requested, n)]
+    if missing or requested.type is None:
         raise problems.invalid_schema(*missing)
-    field = call.audience.merge_fields.add(wanted.type, wanted.change())
+    field = call.audience.merge_fields.add(requested.type, requested.change())
     return Answer(merge_field_shape(call.audience, field))
 
 
 ENDPOINTS = (
     Endpoint(
-        "GET", _FIELDS, list_fields, takes=PAGES | {"type", "required"}, lists={"merge_fields": samples.MERGE_FIELD}
+        "GET",
+        _FIELDS,
+        list_fields,
+        query=PAGES | {"type", "required"},
+        samples={"merge_fields": samples.MERGE_FIELD},
     ),
     Endpoint("POST", _FIELDS, add_field),
 )

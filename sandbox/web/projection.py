@@ -10,7 +10,7 @@ from sandbox.web.queries import Query
 Tree = dict[str, "Tree"]
 """Nested names. An empty tree selects everything below a name."""
 
-_SOMETIMES = frozenset(
+_OPTIONAL_NAMES = frozenset(
     {
         "report_summary",
         "marketing_permissions",
@@ -28,7 +28,7 @@ _SOMETIMES = frozenset(
 """Names that `fields` accepts although this answer does not contain them."""
 
 
-def project(body: object, query: Query, lists: Mapping[str, object]) -> object:
+def project(body: object, query: Query, samples: Mapping[str, object]) -> object:
     """Return the part of the body that the query selects. Names start at the root and are separated by dots.
 
     `lists` has one sample item for each array, so that names can be checked when the array is empty.
@@ -38,17 +38,17 @@ def project(body: object, query: Query, lists: Mapping[str, object]) -> object:
         detail = "The fields and exclude_fields parameters cannot be used together."
         raise problems.invalid(detail)
     if wanted is not None:
-        return _keep(body, _tree("fields", wanted, _with_entries(body, lists)))
+        return _keep(body, _tree("fields", wanted, _with_entries(body, samples)))
     if unwanted is not None:
-        return _drop(body, _tree("exclude_fields", unwanted, _with_entries(body, lists)))
+        return _drop(body, _tree("exclude_fields", unwanted, _with_entries(body, samples)))
     return body
 
 
-def _with_entries(body: object, lists: Mapping[str, object]) -> object:
-    if not lists or not isinstance(body, Mapping):
+def _with_entries(body: object, samples: Mapping[str, object]) -> object:
+    if not samples or not isinstance(body, Mapping):
         return body
     given = cast("Mapping[str, object]", body)
-    return {**given, **{name: [entry] for name, entry in lists.items() if not given[name]}}
+    return {**given, **{name: [entry] for name, entry in samples.items() if not given[name]}}
 
 
 def _tree(parameter: str, names: str, body: object) -> Tree:
@@ -72,7 +72,7 @@ def _exists(body: object, path: list[str]) -> bool:
     if not isinstance(body, Mapping):
         return False
     given = cast("Mapping[str, object]", body)
-    return _exists(given[path[0]], path[1:]) if path[0] in given else path[0] in _SOMETIMES
+    return _exists(given[path[0]], path[1:]) if path[0] in given else path[0] in _OPTIONAL_NAMES
 
 
 def _keep(body: object, tree: Tree) -> object:

@@ -44,14 +44,14 @@ class Query:
         """Return a parameter that must be one of the choices."""
         value = self.text(name)
         if value is not None and value not in choices:
-            raise _refusal(name, "The value you selected is not a valid choice.")
+            raise _rejection(name, "The value you selected is not a valid choice.")
         return value
 
     def flag(self, name: str) -> bool:
         """Return a boolean parameter; missing is false."""
         value = (self.text(name) or "false").lower()
         if value not in {"true", "false", "1", "0"}:
-            raise _refusal(name, "This value should be of type boolean.")
+            raise _rejection(name, "This value should be of type boolean.")
         return value in {"true", "1"}
 
     def moment(self, name: str) -> datetime | None:
@@ -62,7 +62,7 @@ class Query:
         try:
             moment = datetime.fromisoformat(value if _MOMENT.fullmatch(value) else "")
         except ValueError:
-            raise _refusal(name, "This value is not a valid datetime.") from None
+            raise _rejection(name, "This value is not a valid datetime.") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def is_descending(self) -> bool:
@@ -73,7 +73,7 @@ class Query:
         """Return the requested page."""
         offset, count = self._number("offset", 0), self._number("count", DEFAULT_COUNT)
         if count > LARGEST_COUNT:
-            raise _refusal("count", f"This value should be {LARGEST_COUNT} or less.")
+            raise _rejection("count", f"This value should be {LARGEST_COUNT} or less.")
         return found[offset : offset + count]
 
     def _number(self, name: str, default: int) -> int:
@@ -81,9 +81,9 @@ class Query:
         if value is None:
             return default
         if not value.isdecimal():
-            raise _refusal(name, "This value should be of type integer, 0 or more.")
+            raise _rejection(name, "This value should be of type integer, 0 or more.")
         return int(value)
 
 
-def _refusal(name: str, message: str) -> Problem:
+def _rejection(name: str, message: str) -> Problem:
     return problems.invalid_schema(FieldError(name, message))

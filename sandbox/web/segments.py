@@ -16,7 +16,7 @@ _SEGMENTS = "/lists/{list_id}/segments"
 _SEGMENT = "/lists/{list_id}/segments/{segment_id}"
 
 
-class Wanted(BaseModel):
+class SegmentBody(BaseModel):
     """The body that creates or changes a segment. Its addresses replace all members."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
@@ -25,7 +25,7 @@ class Wanted(BaseModel):
     static_segment: list[str] | None = None
 
 
-class Changes(BaseModel):
+class SegmentMembersBody(BaseModel):
     """The body that adds and removes members."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
@@ -44,26 +44,26 @@ def list_segments(call: Call) -> Answer:
 
 def add_segment(call: Call) -> Answer:
     """POST segments."""
-    wanted = call.read(Wanted)
-    if wanted.static_segment is None:
+    requested = call.parse(SegmentBody)
+    if requested.static_segment is None:
         message = "The sandbox has static segments only: give the addresses, or an empty array."
         raise problems.invalid_schema(FieldError("static_segment", message))
-    check_size(wanted.static_segment)
-    segment = call.audience.segments.add(wanted.name or "", call.world.now())
-    _join(call, segment, wanted.static_segment)
+    check_size(requested.static_segment)
+    segment = call.audience.segments.add(requested.name or "", call.state.now())
+    _join(call, segment, requested.static_segment)
     return _shown(call, segment)
 
 
 def change_segment(call: Call) -> Answer:
     """PATCH a segment."""
-    segment, wanted = _segment(call), call.read(Wanted)
-    check_size(wanted.static_segment or [])
-    if wanted.name is not None:
-        call.audience.segments.rename(segment, wanted.name)
-    if wanted.static_segment is not None:
+    segment, requested = _segment(call), call.parse(SegmentBody)
+    check_size(requested.static_segment or [])
+    if requested.name is not None:
+        call.audience.segments.rename(segment, requested.name)
+    if requested.static_segment is not None:
         segment.joined.clear()
-        _join(call, segment, wanted.static_segment)
-    segment.updated_at = call.world.now()
+        _join(call, segment, requested.static_segment)
+    segment.updated_at = call.state.now()
     return _shown(call, segment)
 
 
@@ -75,11 +75,11 @@ def remove_segment(call: Call) -> Answer:
 
 def change_members(call: Call) -> Answer:
     """POST a segment: add and remove members."""
-    segment, changes = _segment(call), call.read(Changes)
+    segment, changes = _segment(call), call.parse(SegmentMembersBody)
     check_size(changes.members_to_add, changes.members_to_remove)
     added = _join(call, segment, changes.members_to_add)
     removed = _leave(call, segment, changes.members_to_remove)
-    segment.updated_at = call.world.now()
+    segment.updated_at = call.state.now()
     errors = _unknown(call, [*changes.members_to_add, *changes.members_to_remove])
     body = {
         "members_added": [batch_member_shape(call.audience, member) for member in added],
@@ -95,7 +95,9 @@ def change_members(call: Call) -> Answer:
 
 def segment_members(call: Call) -> Answer:
     """GET a segment's members."""
-    found = [member for number in _segment(call).joined if (member := call.audience.roster[number]) is not None]
+    found = [
+        member for number in _segment(call).joined if (member := call.audience.members_by_number[number]) is not None
+    ]
     shapes = [batch_member_shape(call.audience, member) for member in call.query.page(found)]
     return Answer({"members": shapes, "total_items": len(found), "_links": []})
 
@@ -119,7 +121,7 @@ def _unknown(call: Call, addresses: list[str]) -> list[dict[str, object]]:
 
 def _join(call: Call, segment: StaticSegment, addresses: list[str]) -> list[Member]:
     added = [member for member in _known(call, addresses) if member.number not in segment.joined]
-    segment.joined.update(dict.fromkeys((member.number for member in added), call.world.now()))
+    segment.joined.update(dict.fromkeys((member.number for member in added), call.state.now()))
     return added
 
 
@@ -128,10 +130,10 @@ def _leave(call: Call, segment: StaticSegment, addresses: list[str]) -> list[Mem
 
 
 ENDPOINTS = (
-    Endpoint("GET", _SEGMENTS, list_segments, takes=PAGES | {"type"}, lists={"segments": samples.SEGMENT}),
+    Endpoint("GET", _SEGMENTS, list_segments, query=PAGES | {"type"}, samples={"segments": samples.SEGMENT}),
     Endpoint("POST", _SEGMENTS, add_segment),
     Endpoint("POST", _SEGMENT, change_members),
     Endpoint("PATCH", _SEGMENT, change_segment),
     Endpoint("DELETE", _SEGMENT, remove_segment),
-    Endpoint("GET", f"{_SEGMENT}/members", segment_members, takes=PAGES, lists={"members": samples.BATCH_MEMBER}),
+    Endpoint("GET", f"{_SEGMENT}/members", segment_members, query=PAGES, samples={"members": samples.BATCH_MEMBER}),
 )

@@ -18,7 +18,7 @@ _WEBHOOK = "/lists/{list_id}/webhooks/{webhook_id}"
 _PAGES = frozenset({"count", "offset"})
 
 
-class Wanted(BaseModel):
+class WebhookBody(BaseModel):
     """The body that creates a webhook."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
@@ -30,12 +30,12 @@ class Wanted(BaseModel):
 
 async def check_url(call: Call) -> None:
     """Reject a URL that does not answer GET with success."""
-    url = call.read(Wanted).url
+    url = call.parse(WebhookBody).url
     if url is None:
         return
     if not url.startswith(("http://", "https://")):
         raise problems.invalid_schema(FieldError("url", "This value is not a valid URL."))
-    status = await asyncio.to_thread(_probe, url, call.world.behaviours.webhook_timeout_seconds)
+    status = await asyncio.to_thread(_probe, url, call.state.behaviours.webhook_timeout_seconds)
     if status != requests.codes.ok:
         message = f"We couldn't verify the URL is working. Please double check and try again. HTTP Code: {status}"
         raise problems.invalid_schema(FieldError("url", message))
@@ -43,7 +43,7 @@ async def check_url(call: Call) -> None:
 
 def list_webhooks(call: Call) -> Answer:
     """GET webhooks."""
-    found, listed = call.audience.webhooks.all(), call.world.behaviours.webhooks_listed
+    found, listed = call.audience.webhooks.all(), call.state.behaviours.webhooks_listed
     if listed != "in_pages":
         call.query.check(())
     shown = found if listed == "all" else call.query.page(found)
@@ -53,15 +53,15 @@ def list_webhooks(call: Call) -> Answer:
 
 def add_webhook(call: Call) -> Answer:
     """POST webhooks. Only this answer contains the signing secret."""
-    wanted = call.read(Wanted)
-    if wanted.url is None:
+    requested = call.parse(WebhookBody)
+    if requested.url is None:
         raise problems.invalid_schema(FieldError("url", "This value should not be blank."))
-    secret = secrets.token_hex(32) if call.world.behaviours.sign_webhooks else None
+    secret = secrets.token_hex(32) if call.state.behaviours.sign_webhooks else None
     webhook = Webhook(
-        call.world.new_id(),
-        wanted.url,
-        chosen(wanted.events, EVENTS),
-        chosen(wanted.sources, SOURCES),
+        call.state.new_id(),
+        requested.url,
+        chosen(requested.events, EVENTS),
+        chosen(requested.sources, SOURCES),
         secret,
     )
     call.audience.webhooks.add(webhook)
@@ -71,7 +71,7 @@ def add_webhook(call: Call) -> Answer:
 
 def remove_webhook(call: Call) -> Answer:
     """DELETE a webhook."""
-    call.audience.webhooks.remove(call.places["webhook_id"])
+    call.audience.webhooks.remove(call.path_parameters["webhook_id"])
     return NO_CONTENT
 
 
@@ -85,7 +85,7 @@ def _probe(url: str, timeout: float) -> int:
 
 
 ENDPOINTS = (
-    Endpoint("GET", _WEBHOOKS, list_webhooks, takes=_PAGES),
+    Endpoint("GET", _WEBHOOKS, list_webhooks, query=_PAGES),
     Endpoint("POST", _WEBHOOKS, add_webhook, check_url),
     Endpoint("DELETE", _WEBHOOK, remove_webhook),
 )

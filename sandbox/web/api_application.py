@@ -18,26 +18,26 @@ from starlette.types import Receive, Scope, Send
 from sandbox.model import problems
 from sandbox.model.accounts import Account
 from sandbox.model.faults import Fault, FaultKind
-from sandbox.model.hooks import Act
+from sandbox.model.hooks import Callback
 from sandbox.model.problems import Problem
-from sandbox.model.recorder import Asked
-from sandbox.model.world import World
+from sandbox.model.recorder import CountedCall
+from sandbox.model.state import SandboxState
 from sandbox.web.answers import problem_response, response
 from sandbox.web.endpoints import Answer, Call, Match, Routes
 from sandbox.web.failures import failure
-from sandbox.web.lists import BATCH, asked_members, batch_hashes
+from sandbox.web.lists import BATCH, batch_hashes, requested_members
 from sandbox.web.projection import project
 from sandbox.web.queries import Query
 
 CUT = 0
 """The status under which cut connections are counted."""
 
-_LOOK_SECONDS = 0.01
-_BAD = 400
+_POLL_SECONDS = 0.01
+_FIRST_ERROR = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class ReceivedCall:
     """A received request. It has either an account, or the problem that rejects its credentials."""
 
     method: str
@@ -46,134 +46,138 @@ class Visit:
     body: object
     account: Account | None
     problem: Problem | None
-    asked: Asked
+    counted: CountedCall
     fault: Fault | None
     contacts: int
     number: int
     """The number of the call in the journal."""
 
 
-class Gate:
+class ApiApplication:
     """The ASGI application under /3.0."""
 
-    def __init__(self, world: World, routes: Routes) -> None:
+    def __init__(self, state: SandboxState, routes: Routes) -> None:
         """Route requests to these endpoints."""
-        self._world = world
+        self._state = state
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or cut its connection."""
         request = Request(scope, receive)
         raw, begun = await request.body(), time.monotonic()
-        visit = self._arrive(request, raw)
+        received = self._receive(request, raw)
         try:
-            answer = await self._pass(visit, begun)
+            answer = await self._respond(received, begun)
         finally:
             # Release the slot before the answer: a client may send its next call as soon as it has the answer.
-            self._leave(visit)
-        visit.asked.answered(CUT if answer is None else answer.status_code)
+            self._release(received)
+        received.counted.count_answer(CUT if answer is None else answer.status_code)
         if answer is None:
             await _cut(scope, receive)
         else:
-            answer.headers["Date"] = format_datetime(self._world.now(), usegmt=True)
+            answer.headers["Date"] = format_datetime(self._state.now(), usegmt=True)
             await answer(scope, receive, send)
 
-    def _arrive(self, request: Request, raw: bytes) -> Visit:
+    def _receive(self, request: Request, raw: bytes) -> ReceivedCall:
         """Count a request, parse it and select its fault."""
         match = self._routes.match(request.method, request.path_params.get("path", ""))
         body, problem = _parse(raw)
         hashes = batch_hashes(body) if (request.method, match.template) == ("POST", BATCH) else []
-        world = self._world
-        with world.lock:
-            account, refusal = self._account(request)
+        state = self._state
+        with state.lock:
+            account, credentials_error = self._account(request)
             account_id = None if account is None else account.id
-            asked = world.recorder.asked(account_id, request.method, match.template, world.clock())
+            counted = state.recorder.count_call(account_id, request.method, match.template, state.clock())
             if account is not None:
-                account.under_way += 1
-                world.recorder.under_way(account.id, account.under_way)
-                world.recorder.received(account.id, match.places.get("list_id", ""), hashes)
-            fault = world.faults.strike(request.method, match.template)
-            list_id, key = (match.places.get(name) for name in ("list_id", "subscriber_hash"))
+                account.concurrent_calls += 1
+                state.recorder.record_concurrency(account.id, account.concurrent_calls)
+                state.recorder.count_received(account.id, match.path_parameters.get("list_id", ""), hashes)
+            fault = state.faults.select_for(request.method, match.template)
+            list_id, key = (match.path_parameters.get(name) for name in ("list_id", "subscriber_hash"))
             audience = account.audiences.get(list_id or "") if account else None
-            asked_of = asked_members(audience, key, body) if world.journal.is_kept else []
-            number = world.journal.came(request.method, match.template, list_id, asked_of)
+            members = requested_members(audience, key, body) if state.journal.is_kept else []
+            number = state.journal.started(request.method, match.template, list_id, members)
         query = Query(dict(request.query_params))
-        refused = refusal or problem
-        return Visit(request.method, match, query, body, account, refused, asked, fault, len(hashes), number)
+        error = credentials_error or problem
+        return ReceivedCall(request.method, match, query, body, account, error, counted, fault, len(hashes), number)
 
     def _account(self, request: Request) -> tuple[Account | None, Problem | None]:
         try:
-            return self._world.authenticate(key_of(request.headers.get("Authorization"))), None
+            return self._state.authenticate(key_of(request.headers.get("Authorization"))), None
         except Problem as problem:
             return None, problem
 
-    def _leave(self, visit: Visit) -> None:
-        if visit.account is not None:
-            with self._world.lock:
-                visit.account.under_way -= 1
+    def _release(self, received: ReceivedCall) -> None:
+        if received.account is not None:
+            with self._state.lock:
+                received.account.concurrent_calls -= 1
 
-    async def _pass(self, visit: Visit, begun: float) -> Response | None:
+    async def _respond(self, received: ReceivedCall, begun: float) -> Response | None:
         """Return the response, or None to cut the connection."""
-        behaviours = self._world.behaviours
-        if visit.account is not None and visit.account.under_way > behaviours.connection_limit:
+        behaviours = self._state.behaviours
+        if received.account is not None and received.account.concurrent_calls > behaviours.connection_limit:
             return self._throttled()
-        answer = await self._carry_out(visit) if visit.fault is None or visit.fault.carries_out else None
-        latency = (behaviours.latency_ms + behaviours.latency_per_contact_ms * visit.contacts) / 1000
+        answer = await self._process(received) if received.fault is None or received.fault.is_processed else None
+        latency = (behaviours.latency_ms + behaviours.latency_per_contact_ms * received.contacts) / 1000
         # The latency includes the sandbox's own work, so many concurrent calls do not take longer than configured.
         await asyncio.sleep(latency - (time.monotonic() - begun))
-        if visit.fault is None:
+        if received.fault is None:
             return answer
-        await asyncio.sleep(visit.fault.delay_seconds)
-        if visit.fault.kind is FaultKind.HELD:
-            await self._hold(visit.fault)
-        return failure(visit.fault, answer)
+        await asyncio.sleep(received.fault.delay_seconds)
+        if received.fault.kind is FaultKind.HELD:
+            await self._wait_for_release(received.fault)
+        return failure(received.fault, answer)
 
-    async def _hold(self, fault: Fault) -> None:
+    async def _wait_for_release(self, fault: Fault) -> None:
         """Wait until another thread removes the fault from the plan."""
         while True:
-            with self._world.lock:
-                if not self._world.faults.is_planned(fault):
+            with self._state.lock:
+                if not self._state.faults.is_planned(fault):
                     return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _throttled(self) -> Response:
-        behaviours = self._world.behaviours
+        behaviours = self._state.behaviours
         retry_after = behaviours.retry_after_seconds
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         problem = problems.too_many_connections(behaviours.connection_limit)
         return problem_response(problem, headers) if behaviours.throttle_with_body else Response(b"", 429, headers)
 
-    async def _carry_out(self, visit: Visit) -> Response:
-        with self._world.lock:
-            hooks = self._world.hooks.due(visit.method, visit.match.template, visit.match.places.get("list_id"))
+    async def _process(self, received: ReceivedCall) -> Response:
+        with self._state.lock:
+            hooks = self._state.hooks.due(
+                received.method, received.match.template, received.match.path_parameters.get("list_id")
+            )
         before, after = hooks
-        await _all(before)
+        await _run_callbacks(before)
         try:
-            answered = response(await self._answer(visit))
+            answered = response(await self._answer(received))
         except Problem as problem:
             answered = problem_response(problem)
-        with self._world.lock:
-            self._world.journal.ended(visit.number, is_carried_out=answered.status_code < _BAD)
-        await _all(after)
+        with self._state.lock:
+            self._state.journal.ended(received.number, is_processed=answered.status_code < _FIRST_ERROR)
+        await _run_callbacks(after)
         return answered
 
-    async def _answer(self, visit: Visit) -> Answer:
-        if visit.problem is not None or visit.account is None:
-            raise visit.problem or problems.key_invalid()
-        visit.account.check_usable(visit.method)
-        endpoint = visit.match.endpoint
+    async def _answer(self, received: ReceivedCall) -> Answer:
+        if received.problem is not None or received.account is None:
+            raise received.problem or problems.key_invalid()
+        received.account.check_usable(received.method)
+        endpoint = received.match.endpoint
         if endpoint is None:
-            raise problems.method_not_allowed(*visit.match.allowed) if visit.match.allowed else problems.not_found()
-        visit.query.check(endpoint.takes)
-        call = Call(self._world, visit.account, visit.match.places, visit.query, visit.body)
+            raise (
+                problems.method_not_allowed(*received.match.allowed) if received.match.allowed else problems.not_found()
+            )
+        received.query.check(endpoint.query)
+        call = Call(self._state, received.account, received.match.path_parameters, received.query, received.body)
         if endpoint.prepare is not None:
             await endpoint.prepare(call)
-        with self._world.lock:
-            self._world.journal.current = visit.number
+        with self._state.lock:
+            self._state.journal.current = received.number
             answer = endpoint.answer(call)
-        if visit.method != "GET":
+        if received.method != "GET":
             return answer
-        return Answer(project(answer.body, visit.query, endpoint.lists), answer.status)
+        return Answer(project(answer.body, received.query, endpoint.samples), answer.status)
 
 
 def key_of(authorization: str | None) -> str | None:
@@ -200,10 +204,10 @@ def _parse(raw: bytes) -> tuple[object, Problem | None]:
     return body, None if isinstance(body, Mapping) else problems.invalid("Schema describes object, another found.")
 
 
-async def _all(acts: Sequence[Act]) -> None:
+async def _run_callbacks(callbacks: Sequence[Callback]) -> None:
     """Run callbacks in threads: a callback may call the API and wait for the answer."""
-    for act in acts:
-        await asyncio.to_thread(act)
+    for callback in callbacks:
+        await asyncio.to_thread(callback)
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:

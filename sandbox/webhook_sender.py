@@ -19,7 +19,7 @@ _DELIVERIES_AT_ONCE = 4
 _ABOVE_SUCCESS = 300
 
 
-class Patience(Protocol):
+class DeliverySettings(Protocol):
     """The fields of `Behaviours` that delivery needs."""
 
     @property
@@ -39,28 +39,28 @@ class Patience(Protocol):
 
 
 @dataclass(order=True, slots=True)
-class _Due:
+class _ScheduledDelivery:
     """A delivery with its due time on the monotonic clock."""
 
     at: float
     number: int
     delivery: Delivery = field(compare=False)
-    tries: int = field(compare=False, default=0)
+    retries: int = field(compare=False, default=0)
 
 
-class Courier:
+class WebhookSender:
     """Delivers webhooks: one thread schedules, a thread pool sends."""
 
-    def __init__(self, patience: Callable[[], Patience], clock: Clock) -> None:
+    def __init__(self, settings: Callable[[], DeliverySettings], clock: Clock) -> None:
         """Create a sender; `start` starts its threads. The clock dates signatures; pauses are real time."""
-        self._patience = patience
+        self._settings = settings
         self._clock = clock
-        self._queue: list[_Due] = []
+        self._queue: list[_ScheduledDelivery] = []
         self._held: list[Delivery] = []
         self._changed = Condition()
         self._numbers = count()
         self._stopped = False
-        self._under_way = 0
+        self._in_progress = 0
         self._thread = Thread(target=self._run, name="sandbox-courier", daemon=True)
         self._pool = ThreadPoolExecutor(_DELIVERIES_AT_ONCE, thread_name_prefix="sandbox-delivery")
 
@@ -78,10 +78,10 @@ class Courier:
 
     def send(self, delivery: Delivery) -> None:
         """Schedule a delivery and return at once."""
-        if self._patience().hold_webhooks:
+        if self._settings().hold_webhooks:
             self._held.append(delivery)
         else:
-            self._put(_Due(time.monotonic(), next(self._numbers), delivery))
+            self._put(_ScheduledDelivery(time.monotonic(), next(self._numbers), delivery))
 
     def take_held(self) -> list[Delivery]:
         """Return and discard the held deliveries."""
@@ -97,9 +97,9 @@ class Courier:
     def wait_idle(self, timeout: float) -> bool:
         """Wait until no delivery is scheduled or in progress. Return False after the timeout."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._under_way, timeout)
+            return self._changed.wait_for(lambda: not self._queue and not self._in_progress, timeout)
 
-    def _put(self, due: _Due) -> None:
+    def _put(self, due: _ScheduledDelivery) -> None:
         with self._changed:
             heapq.heappush(self._queue, due)
             self._changed.notify_all()
@@ -108,30 +108,32 @@ class Courier:
         while (due := self._next()) is not None:
             self._pool.submit(self._deliver, due)
 
-    def _next(self) -> _Due | None:
+    def _next(self) -> _ScheduledDelivery | None:
         """Wait for the next due delivery. Return None after `stop`."""
         with self._changed:
             while not self._stopped:
                 wait = self._queue[0].at - time.monotonic() if self._queue else None
                 if wait is not None and wait <= 0:
-                    self._under_way += 1
+                    self._in_progress += 1
                     return heapq.heappop(self._queue)
                 self._changed.wait(wait)
         return None
 
-    def _deliver(self, due: _Due) -> None:
-        patience = self._patience()
+    def _deliver(self, due: _ScheduledDelivery) -> None:
+        settings = self._settings()
         try:
-            if not _post(due.delivery, int(self._clock().timestamp()), patience.webhook_timeout_seconds):
-                self._repeat(due, patience.webhook_retry_seconds)
+            if not _post(due.delivery, int(self._clock().timestamp()), settings.webhook_timeout_seconds):
+                self._retry(due, settings.webhook_retry_seconds)
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._in_progress -= 1
                 self._changed.notify_all()
 
-    def _repeat(self, due: _Due, pauses: tuple[float, ...]) -> None:
-        if due.tries < len(pauses):
-            self._put(_Due(time.monotonic() + pauses[due.tries], due.number, due.delivery, due.tries + 1))
+    def _retry(self, due: _ScheduledDelivery, pauses: tuple[float, ...]) -> None:
+        if due.retries < len(pauses):
+            self._put(
+                _ScheduledDelivery(time.monotonic() + pauses[due.retries], due.number, due.delivery, due.retries + 1)
+            )
 
 
 def _post(delivery: Delivery, unix: int, timeout: float) -> bool:

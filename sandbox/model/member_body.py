@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sandbox.model import problems
-from sandbox.model.members import COMMON, Status, Traits
+from sandbox.model.members import DEFAULT_ATTRIBUTES, MemberAttributes, Status
 from sandbox.model.problems import FieldError, Problem
 
-AskedStatus = Literal["subscribed", "unsubscribed", "cleaned", "pending", "transactional"]
+RequestedStatus = Literal["subscribed", "unsubscribed", "cleaned", "pending", "transactional"]
 
 _STATUSES: Mapping[str, Status] = {status.value: status for status in Status}
-_PLAIN_TRAITS = ("email_type", "language", "vip", "ip_signup", "ip_opt", "timestamp_signup")
-_TRAITS = frozenset({*_PLAIN_TRAITS, "location", "interests", "marketing_permissions"})
+_PLAIN_ATTRIBUTES = ("email_type", "language", "vip", "ip_signup", "ip_opt", "timestamp_signup")
+_ATTRIBUTES = frozenset({*_PLAIN_ATTRIBUTES, "location", "interests", "marketing_permissions"})
 
 
 class Permission(BaseModel):
@@ -37,14 +37,14 @@ class TagName(BaseModel):
     name: str
 
 
-class Entry(BaseModel):
+class MemberBody(BaseModel):
     """One member in a request body. Fields that Mailchimp does not know are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
     email_address: str | None = None
-    status: AskedStatus | None = None
-    status_if_new: AskedStatus | None = None
+    status: RequestedStatus | None = None
+    status_if_new: RequestedStatus | None = None
     email_type: str | None = None
     merge_fields: Mapping[str, object] | None = None
     interests: Mapping[str, bool] | None = None
@@ -58,15 +58,15 @@ class Entry(BaseModel):
     tags: list[str | TagName] | None = None
 
     @property
-    def asked_status(self) -> Status | None:
+    def requested_status(self) -> Status | None:
         """The requested status, None to leave it unchanged."""
         return None if self.status is None else _STATUSES[self.status]
 
     @property
     def status_of_new(self) -> Status | None:
         """The requested status of a new member."""
-        wanted = self.status_if_new or self.status
-        return None if wanted is None else _STATUSES[wanted]
+        requested = self.status_if_new or self.status
+        return None if requested is None else _STATUSES[requested]
 
     @property
     def tag_names(self) -> list[str]:
@@ -79,11 +79,11 @@ class Entry(BaseModel):
             raise problems.invalid_schema(FieldError("email_address", "This value should not be blank."))
         return self.email_address
 
-    def traits(self, before: Traits = COMMON) -> Traits:
+    def attributes(self, before: MemberAttributes = DEFAULT_ATTRIBUTES) -> MemberAttributes:
         """Return a member's attributes after this request."""
-        if self.model_fields_set.isdisjoint(_TRAITS):
+        if self.model_fields_set.isdisjoint(_ATTRIBUTES):
             return before
-        changes: dict[str, Any] = {n: v for n in _PLAIN_TRAITS if (v := getattr(self, n)) is not None}
+        changes: dict[str, Any] = {n: v for n in _PLAIN_ATTRIBUTES if (v := getattr(self, n)) is not None}
         if self.location is not None:
             changes |= {"latitude": self.location.latitude, "longitude": self.location.longitude}
         if self.interests is not None:
@@ -95,10 +95,10 @@ class Entry(BaseModel):
         return replace(before, **changes) if changes else before
 
 
-def parse(body: object) -> Entry:
+def parse(body: object) -> MemberBody:
     """Parse a request body. The problem for an invalid body names each invalid field."""
     try:
-        return Entry.model_validate(body)
+        return MemberBody.model_validate(body)
     except ValidationError as error:
         raise schema_problem(error) from None
 

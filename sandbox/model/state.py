@@ -15,22 +15,22 @@ from sandbox.model.accounts import Account
 from sandbox.model.audiences import Audience, Description
 from sandbox.model.behaviours import Behaviours
 from sandbox.model.campaigns import Campaign
-from sandbox.model.enrolment import Enrolment
 from sandbox.model.faults import FaultPlan
 from sandbox.model.hooks import Hooks
 from sandbox.model.journal import Journal
 from sandbox.model.member_listing import MemberListing
-from sandbox.model.members import Actor, Deed
+from sandbox.model.member_writer import MemberWriter
+from sandbox.model.members import Actor, ChangeOrigin
 from sandbox.model.recorder import Recorder
 from sandbox.model.signup_limits import SignupLimits
 from sandbox.model.webhooks import Delivery
 
 
-class UnknownThingError(PermanentError):
+class SandboxResourceError(PermanentError):
     """An operation names a resource that does not exist, or creates one that exists already."""
 
 
-class World:
+class SandboxState:
     """The state of one sandbox."""
 
     def __init__(self, clock: Clock, seed: int, send: Callable[[Delivery], None]) -> None:
@@ -74,37 +74,37 @@ class World:
     def account(self, account_id: str) -> Account:
         """Return an account by id."""
         if account_id not in self.accounts:
-            msg = f"The sandbox has no account {account_id}; add it with add_account."
-            raise UnknownThingError(msg)
+            msg = f"The sandbox has no account {account_id}. Add it with add_account."
+            raise SandboxResourceError(msg)
         return self.accounts[account_id]
 
     def audience(self, list_id: str) -> Audience:
         """Return an audience of any account by id."""
         if list_id not in self._audiences:
-            msg = f"The sandbox has no audience {list_id}; add it with add_audience."
-            raise UnknownThingError(msg)
+            msg = f"The sandbox has no audience {list_id}. Add it with add_audience."
+            raise SandboxResourceError(msg)
         return self._audiences[list_id]
 
     def campaign(self, campaign_id: str) -> Campaign:
         """Return a campaign of any account by id."""
         if campaign_id not in self._campaigns:
-            msg = f"The sandbox has no campaign {campaign_id}; add it with add_campaign."
-            raise UnknownThingError(msg)
+            msg = f"The sandbox has no campaign {campaign_id}. Add it with add_campaign."
+            raise SandboxResourceError(msg)
         return self._campaigns[campaign_id]
 
     def add_key(self, account: Account, key: str) -> None:
         """Add an API key to an account."""
         if key in self.keys:
-            msg = "The key opens an account already; use another one or revoke it first."
-            raise UnknownThingError(msg)
+            msg = "The key belongs to an account already. Use another key, or revoke this one first."
+            raise SandboxResourceError(msg)
         self.keys[key] = account
 
     def add_audience(self, account: Account, description: Description, list_id: str | None = None) -> Audience:
         """Create an empty audience in an account."""
         chosen = list_id or self.new_id()
         if chosen in self._audiences:
-            msg = f"The sandbox has an audience {chosen} already; use another id."
-            raise UnknownThingError(msg)
+            msg = f"The sandbox has an audience {chosen} already. Use another id."
+            raise SandboxResourceError(msg)
         audience = Audience(chosen, self.new_web_id(), description, self.now(), self.send, journal=self.journal)
         account.audiences[chosen] = self._audiences[chosen] = audience
         self.listings[chosen] = MemberListing(audience)
@@ -141,7 +141,7 @@ class World:
             raise problems.key_invalid()
         return self.keys[key]
 
-    def enrolment(self, audience: Audience, *, skip_merge_validation: bool = False) -> Enrolment:
+    def member_writer(self, audience: Audience, *, skip_merge_validation: bool = False) -> MemberWriter:
         """Return the member operations for one API call."""
-        deed = Deed(Actor.API, self.now())
-        return Enrolment(audience, self.behaviours, deed, skip_merge_validation, self.limits)
+        origin = ChangeOrigin(Actor.API, self.now())
+        return MemberWriter(audience, self.behaviours, origin, skip_merge_validation, self.limits)
