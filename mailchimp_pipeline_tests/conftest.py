@@ -1,8 +1,7 @@
-"""PostgreSQL for tests: one server a session, and for each test a database of its own with all tables.
+"""PostgreSQL for tests: one server for the session and a migrated database for each test.
 
-Also that no test sees a variable or a file `.env` of who runs it; how much the suites of faults and kills try, the
-figures that they tell at the end, and Hypothesis's profile for new examples.
-What does not belong here: rows; each test makes its own.
+The tests see neither the developer's environment variables nor a `.env` file. The options of `make ordeal`, the
+summary of its figures and Hypothesis's profile for new examples are here as well.
 """
 
 import os
@@ -33,24 +32,24 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux keeps it in memory; the directo
 _ROOM_BYTES = 4 * 2**30
 _FIGURES = "figures"
 _NOT_FOR_TESTS = ("MAILCHIMP_", "DAGSTER_", "PG")
-"""What the names of variables begin with that the settings, Dagster or PostgreSQL's clients read."""
+"""The prefixes of variables that the settings, Dagster or PostgreSQL's clients read."""
 
 
 def pytest_configure() -> None:
-    """Let no test see a setting of who runs it. Each test sets what it needs."""
+    """Remove the developer's settings from the environment. Each test sets what it needs."""
     for name in [name for name in os.environ if name.startswith(_NOT_FOR_TESTS)]:
         del os.environ[name]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `make ordeal` try more than every other run does."""
+    """Add the options of `make ordeal`."""
     group = parser.getgroup("ordeal", "how much the suites of faults and kills try")
     group.addoption("--mixes", type=int, default=1, help="Mixes of faults at Mailchimp, 20,000 contacts each.")
     group.addoption("--kills", type=int, default=8, help="Processes that are killed at random moments.")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the figures, which pytest would keep to itself where all went well."""
+    """Print the figures at the end: pytest hides the output of tests that pass."""
     reports = (report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind))
     lines = [line for report in reports for name, line in report.user_properties if name == _FIGURES]
     if lines:
@@ -61,7 +60,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
-    """Let every test begin in an empty directory: a file `.env` beside the project is not for tests."""
+    """Run every test in an empty directory, without the project's `.env` file."""
     directory = tmp_path_factory.mktemp("nowhere")
     with chdir(directory):
         yield directory
@@ -69,13 +68,13 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Return what shows a line of figures at the end."""
+    """Return a function that adds a line of figures to the summary."""
     return partial(record_property, _FIGURES)
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server; `migrated` is a database with all tables, to which nothing connects."""
+    """A running server. The database `migrated` is a template with all tables and no connections."""
 
     url: str
     numbers: "count[int]"
@@ -84,7 +83,7 @@ class PostgresServer:
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def create(self, template: str = "template1") -> str:
-        """Make a database and return its name."""
+        """Create a database and return its name."""
         name = f"test_{next(self.numbers)}"
         self.execute(
             sql.SQL("create database {} template {} strategy file_copy").format(
@@ -104,7 +103,7 @@ class PostgresServer:
 
 @contextmanager
 def server_directory(prefix: str) -> Generator[Path]:
-    """Yield a new directory for a server, in memory where there is room: initialising writes a thousand files."""
+    """Yield a directory for a server, in memory if possible: `initdb` writes a thousand files."""
     in_memory = _MEMORY.is_dir() and disk_usage(_MEMORY).free > _ROOM_BYTES
     with TemporaryDirectory(prefix=prefix, dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True) as home:
         yield Path(home)
@@ -112,14 +111,14 @@ def server_directory(prefix: str) -> Generator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_home() -> Generator[Path]:
-    """Return the directory of the session's server."""
+    """Return the data directory of the session's server."""
     with server_directory("postgres-") as home:
         yield home
 
 
 @pytest.fixture(scope="session")
 def postgres_server(postgres_home: Path) -> Generator[PostgresServer]:
-    """Return a server that forgets all when it crashes, which is faster."""
+    """Return a server without fsync, which is faster."""
     with EmbeddedServer(postgres_home) as embedded:
         server = PostgresServer(embedded.database_url, count(1))
         server.execute(sql.SQL("alter system set fsync = off"))
@@ -139,7 +138,7 @@ def empty_database_url(postgres_server: PostgresServer) -> Generator[str]:
 
 @pytest.fixture
 def database_url(postgres_server: PostgresServer) -> Generator[str]:
-    """Return the URL of a database with all tables and no rows."""
+    """Return the URL of a migrated database without rows."""
     name = postgres_server.create(_TEMPLATE)
     yield postgres_server.url_of(name)
     postgres_server.drop(name)
@@ -147,6 +146,6 @@ def database_url(postgres_server: PostgresServer) -> Generator[str]:
 
 @pytest.fixture
 def database(database_url: str) -> Generator[Database]:
-    """Return a database with all tables and no rows."""
+    """Return a migrated database without rows."""
     with Database(database_url) as opened:
         yield opened

@@ -1,6 +1,6 @@
-"""Settings that no demo and no test may ever meet: a real pipeline, with work waiting in it, and places that fail.
+"""A production pipeline with pending work, and environment variables that point to it.
 
-What does not belong here: who is shown them (`test_hostile_settings`).
+The demo and the tests must never read these variables.
 """
 
 import json
@@ -31,7 +31,7 @@ Snapshot = Mapping[str, object]
 
 @dataclass(frozen=True)
 class RealPipeline:
-    """A pipeline that is not the demo's: its database, its files, and a port where its Mailchimp would be."""
+    """A production pipeline: a database, files, and a port in place of Mailchimp."""
 
     server: EmbeddedServer
     home: Path
@@ -39,14 +39,14 @@ class RealPipeline:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Every variable of the settings, with a value of this pipeline's or one that cannot work."""
+        """Every variable of the settings, with a value of this pipeline or an invalid one."""
         url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         return {
             "MAILCHIMP_PIPELINE_DATABASE_URL": self.server.database_url,
             "DAGSTER_POSTGRES_URL": self.server.dagster_url,
             "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS,
             "MAILCHIMP_PIPELINE_TOKEN_SECRET": "s" * 40,
-            # Either of the two excludes the other: who reads both ends at once.
+            # The two exclude each other, so reading both fails at once.
             "MAILCHIMP_PIPELINE_JWKS_URL": f"{url}/jwks.json",
             "MAILCHIMP_PIPELINE_TOKEN_ISSUER": "https://login.example.com/",
             "MAILCHIMP_PIPELINE_CORS_ORIGINS": "https://dashboard.example.com",
@@ -68,7 +68,7 @@ class RealPipeline:
 
     @property
     def variables_of_others(self) -> dict[str, str]:
-        """Variables that libraries read, and that lead elsewhere."""
+        """Variables that libraries read."""
         proxy = self.variables["MAILCHIMP_PROXY"]
         return {
             "PGHOST": "/nowhere",
@@ -83,12 +83,12 @@ class RealPipeline:
         }
 
     def write_env_file(self, directory: Path) -> None:
-        """Write all of it into `.env`."""
+        """Write all variables to a `.env` file."""
         variables = self.variables | self.variables_of_others
         (directory / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
     def snapshot(self) -> Snapshot:
-        """Return every row with its place and its last transaction, every file, and who called."""
+        """Return every row with its location and transaction, every file, and whether the port was called."""
         return {
             **_rows(self.server.database_url),
             **_rows(self.server.dagster_url.replace("+psycopg2", "+psycopg")),
@@ -99,7 +99,7 @@ class RealPipeline:
 
 @contextmanager
 def a_real_pipeline() -> Generator[RealPipeline]:
-    """Yield a pipeline with a connected organisation, a sync that waits, and an erasure that is pending."""
+    """Yield a pipeline with a connected organisation, a waiting sync request and a pending erasure."""
     with (
         server_directory("real-") as home,
         EmbeddedServer(home / "server") as server,

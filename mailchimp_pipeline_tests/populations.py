@@ -1,4 +1,4 @@
-"""Builders of an organisation's contacts, and of who of them must not be pushed."""
+"""Builders for contacts and suppressions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,5 +36,5 @@ def membership(
     criteria: FilterCriteria,
     suppressions: Suppressions | None = None,
 ) -> Membership:
-    """Return the membership of a segment that is the only one; nobody is suppressed where that is left out."""
+    """Return the membership of an organisation's only segment, without suppressions by default."""
     return Population.prepare(contacts, suppressions or suppressing()).membership(segment_type, criteria)

@@ -1,4 +1,4 @@
-"""Processes as the system lists them, also those that end while they are looked at."""
+"""The operating system's processes, including those that end meanwhile."""
 
 from contextlib import suppress
 
@@ -6,16 +6,16 @@ import psutil
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Whether it runs. Nobody may have collected an orphan yet: it is dead all the same."""
+    """Return whether the process runs. A zombie does not."""
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
 def called(word: str) -> list[psutil.Process]:
-    """Return this process's children and theirs that have the word in their command, the first one first.
+    """Return the descendants of this process whose command line contains `command_part`, oldest first.
 
-    Supervisors, which have the command of what they run in theirs, are left out.
+    Supervisors are left out: their command line contains the command of their child.
     """
     found: list[psutil.Process] = []
     for child in psutil.Process().children(recursive=True):

@@ -1,7 +1,4 @@
-"""The whole pipeline as it runs with Dagster's daemon, and a run that serves requests, in its midst.
-
-What does not belong here: what is killed meanwhile.
-"""
+"""A running pipeline with Dagster's daemon, and a run that waits for Mailchimp after its first batch."""
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,17 +29,17 @@ PEOPLE = 2100
 """Four full batches and a small one."""
 
 UNDER_WAY = 4 * 500
-"""One batch is answered, the others are held."""
+"""The contacts in batches that Mailchimp holds."""
 
 _OF_SEGMENT_SYNC = dg.RunsFilter(job_name=segment_sync.name)
 
 LAST_LIST = "f" * 10
-"""A run does the audiences of an organisation in the order of their ids."""
+"""A run processes the audiences of an organisation in the order of their ids."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """The pipeline as it runs, with a segment whose sync was requested, and with it that of an empty one."""
+    """A running pipeline with sync requests for two segments, the second one empty."""
 
     stack: SandboxStack
     pipeline: Pipeline
@@ -52,23 +49,21 @@ class Running:
     empty_segment_id: str
 
     def written(self) -> set[str]:
-        """Return who was written down as pushed."""
+        """Return the subscriber hashes that the ledger records as pushed."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             return set(session.scalars(select(AudienceMemberRow.subscriber_hash)))
 
     def status(self) -> SegmentStatus | None:
-        """Return the segment's status."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             segment = SegmentStore(session).get(self.segment_id)
         return segment and segment.status
 
     def request(self) -> SyncRequest | None:
-        """Return the request."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             return SyncRequestStore(session).get(self.request_id)
 
     def is_done(self) -> bool:
-        """Whether the segment is synced, and its request says so."""
+        """Return whether the segment is synced and the request done."""
         request = self.request()
         return self.status() is SegmentStatus.SYNCED and request is not None and request.status is RequestStatus.DONE
 
@@ -79,7 +74,7 @@ class Running:
         return sent  # pyright: ignore[reportUnknownVariableType] - JSON
 
     def wait_until(self, is_so: Callable[[], object]) -> None:
-        """Wait until it is so, as long as nothing ends that should not."""
+        """Wait until the condition is true. Fail if a child process of the stack ends."""
 
         def is_so_and_all_run() -> object:
             self.stack.children.check()
@@ -88,28 +83,28 @@ class Running:
         eventually(is_so_and_all_run, START_SECONDS)
 
     def wait_for_the_first_batch(self) -> set[str]:
-        """Wait until one batch was written down, while Mailchimp holds the others; return who was in it."""
+        """Wait until the first batch is recorded, while Mailchimp holds the others. Return its subscriber hashes."""
         self.wait_until(self.written)
         return self.written()
 
     def delete_the_empty_segment(self) -> None:
-        """Delete the segment that the run has not come to, as its organisation does."""
+        """Delete the second segment, before the run processes it."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             assert SegmentStore(session).delete(self.empty_segment_id, by="ann", at=AT)
 
     def runs(self) -> list[tuple[str, set[str]]]:
-        """Return the status of each run of `mailchimp_segment_sync`, latest first, and the segments it materialized."""
+        """Return the status and the materialized segments of each `mailchimp_segment_sync` run, latest first."""
         with self._instance() as instance:
             return [
                 (run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs(_OF_SEGMENT_SYNC)
             ]
 
     def let_go(self) -> None:
-        """Let Mailchimp answer what it holds, and what comes."""
+        """Release the held Mailchimp calls."""
         self.sandbox.call("clear_faults")
 
     def kill_the_run(self) -> None:
-        """Kill the process of the run of `mailchimp_segment_sync`: other jobs may have runs of their own."""
+        """Kill the process of the `mailchimp_segment_sync` run. Other jobs may have runs of their own."""
         with self._instance() as instance:
             (run,) = instance.get_runs(_OF_SEGMENT_SYNC)
             process = psutil.Process(_pid(instance, run.run_id))
@@ -124,7 +119,7 @@ class Running:
 
 @contextmanager
 def running(home: Path) -> Generator[Running]:
-    """Yield the pipeline, with a run that will not get beyond its first batch until it is let go."""
+    """Yield the pipeline with a run that waits after its first batch until `release_mailchimp`."""
     write_relations(home / "files", [an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)])
     settings = Settings.from_environment(
         {
@@ -134,7 +129,7 @@ def running(home: Path) -> Generator[Running]:
         }
     )
     with sandbox_stack(settings) as stack, open_pipeline(stack.settings) as pipeline:
-        # Two of Dagster's processes that make its tables at once may fail: they are there before any of them starts.
+        # Dagster's processes may fail if two of them create its tables at once, so create the tables first.
         storage = stack.settings.dagster_postgres_url
         assert storage
         with opened_instance(str(stack.dagster_home), storage.get_secret_value()) as instance:
@@ -158,9 +153,9 @@ def _materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:
 
 
 def _ask(pipeline: Pipeline, sandbox: SandboxControl) -> tuple[str, str, str]:
-    """Connect the organisation, make two segments and request their sync.
+    """Connect the organisation, create two segments and request their sync.
 
-    Return the ids of the segment that the run does first, of its request, and of the other segment.
+    Return the ids of the first segment, its request, and the second segment.
     """
     sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", skip=1))
     account_id = sandbox.add_account(API_KEY.reveal())

@@ -1,4 +1,4 @@
-"""A source of frames in memory, and builders of rows and files. `sources/test_contract.py` holds it to real ones."""
+"""A source in memory, and builders of rows and files. `sources/test_contract.py` tests it with the real sources."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ Row = Mapping[str, str | None]
 
 
 def an_employee(**changes: str | None) -> dict[str, str | None]:
-    """Return a raw row of an employee of acme, Ada Byron of Engineering in Berlin, with these changes."""
+    """Return an employee row of acme with these changes."""
     return {
         "organisation_id": "acme",
         "id": "1",
@@ -37,7 +37,7 @@ def an_employee(**changes: str | None) -> dict[str, str | None]:
 
 
 def a_vendor(**changes: str | None) -> dict[str, str | None]:
-    """Return a raw row of a vendor of acme, with a company name alone, with these changes."""
+    """Return a vendor row of acme with a company name and these changes."""
     return {
         "organisation_id": "acme",
         "id": "1",
@@ -48,19 +48,19 @@ def a_vendor(**changes: str | None) -> dict[str, str | None]:
 
 
 def long_ago(path: Path) -> Path:
-    """Return the file, which looks as if nobody had written to it for a while: a source waits until that is so."""
+    """Set the file's modification time into the past, since a source waits for files that are being written."""
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 60 * 10**9))
     return path
 
 
 def rows(*given: Row) -> pd.DataFrame:
-    """Return raw rows as a source hands them out; the columns are those of the first."""
+    """Return rows as a source returns them, with the columns of the first."""
     return pd.DataFrame(list(given), columns=list(given[0]), dtype=ARROW_STRING)
 
 
 class FakeSource:
-    """The relations given, all organisations in one frame each; a relation not given is not there."""
+    """A source of these relations, with one frame for all organisations."""
 
     def __init__(self, relations: Mapping[EntityType, pd.DataFrame]) -> None:
         self.relations = dict(relations)
@@ -79,7 +79,7 @@ class FakeSource:
         return frame[ids == normalised(entity_id)].reset_index(drop=True)
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return the number of rows, and a digest of them."""
+        """Return the number of rows and their digest."""
         frame = self._relation(relation)
         return RelationVersion(rows=len(frame), version=hashlib.sha256(frame.to_csv().encode()).hexdigest())
 

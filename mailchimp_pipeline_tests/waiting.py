@@ -1,17 +1,14 @@
-"""Waiting for what will surely come, on a machine of any speed: only a defect takes as long as it may take.
-
-What does not belong here: times that are promised; the tests of the promises say those.
-"""
+"""Waiting for a condition that is certain to become true. The time-outs are long, since machines are slow."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE_SECONDS = 60.0
-"""Who has waited so long waits for ever."""
+"""A wait of this duration means a defect."""
 
 START_SECONDS = 5 * PATIENCE_SECONDS
-"""The same where a process is started, which imports half of what there is before it does anything."""
+"""The time-out where a process starts, which imports much first."""
 
 _LOOK_SECONDS = 0.02
 
@@ -19,13 +16,13 @@ _T = TypeVar("_T")
 
 
 def eventually(is_so: Callable[[], _T], seconds: float = PATIENCE_SECONDS) -> _T:
-    """Ask again and again, and return the first answer that is true; what asking raises is raised.
+    """Poll the condition and return its first true value. Errors of the condition are raised.
 
-    Raises AssertionError where none is in so many seconds.
+    Raises AssertionError after the time-out.
     """
     deadline = time.monotonic() + seconds
     while True:
-        # Before it asks: who was kept from the processor for all that time has asked too seldom to give up.
+        # Read the clock first: a process without CPU time gets one more attempt.
         is_late = time.monotonic() > deadline
         answer = is_so()
         if answer:

@@ -1,4 +1,4 @@
-"""Node and the packages of `node/`, installed once; tests that need them are skipped where there is no Node."""
+"""Node.js and the packages of `node/`, installed once. Tests that need Node.js are skipped without it."""
 
 import fcntl
 import hashlib
@@ -16,18 +16,18 @@ _TIMEOUT = 300
 
 
 def skip_without(*tools: str, why: str) -> None:
-    """Skip the test if a tool is missing; in CI the test goes on, and fails."""
+    """Skip the test if a tool is missing. In CI, the test runs and fails instead."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing and not os.environ.get("CI"):
         pytest.skip(f"{' and '.join(missing)} not found: {why}")
 
 
 def installed() -> Path:
-    """Return the folder of the scripts, once what they import is there as the lock file says."""
+    """Install the packages of the lock file and return their directory."""
     skip_without("node", "npm", why="install Node.js 20 or newer to test with the real clients")
     wanted = hashlib.sha256((NODE / "package-lock.json").read_bytes()).hexdigest()
     stamp = NODE / "node_modules" / ".installed"
-    # Several processes test side by side, and one of them installs.
+    # Several pytest processes share the directory; one of them installs.
     with (NODE / "package-lock.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
@@ -37,13 +37,13 @@ def installed() -> Path:
 
 
 def run_node(*arguments: str) -> str:
-    """Return what a script printed."""
+    """Run a script and return its output."""
     installed()
     return _run(["node", *arguments], timeout=_TIMEOUT).stdout
 
 
 def compile_types(project: Path | None = None) -> str:
-    """Return what the TypeScript compiler complains of."""
+    """Return the errors of the TypeScript compiler."""
     folder = installed()
     command = [str(folder / "node_modules" / ".bin" / "tsc"), "-p", str(project or folder)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIMEOUT).stdout
@@ -51,7 +51,7 @@ def compile_types(project: Path | None = None) -> str:
 
 @contextmanager
 def reference_server() -> Generator[int]:
-    """Run the published server with the sample's procedures and give its port."""
+    """Run the published tRPC server with the sample procedures and yield its port."""
     installed()
     command = ["node", "reference.mjs"]
     with subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""Figures of a pipeline that has done some work."""
+"""Sample values for the metrics."""
 
 from datetime import UTC, datetime
 from typing import Any

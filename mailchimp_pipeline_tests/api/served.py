@@ -1,4 +1,4 @@
-"""An application of small procedures, served on a free port of the loopback, and tokens to call it with."""
+"""A small API on a free loopback port, and tokens to call it."""
 
 import io
 import json
@@ -27,10 +27,8 @@ PERSON = "ada@example.com"
 
 
 class Note(WireModel):
-    """A note."""
-
     text: str
-    """What it says: at most a line."""
+    """The text, one line at most."""
     times: int = 1
 
 
@@ -39,45 +37,42 @@ notes: Router[Caller] = Router("notes")
 
 @notes.query("whoami")
 def whoami(caller: Caller) -> str:
-    """Return the caller."""
     return f"{caller.actor}@{caller.organisation_id} as {caller.role}"
 
 
 @notes.query("find")
 def find(_caller: Caller, wanted: Note) -> Note | None:
-    """Return the note."""
     logging.getLogger("api.sample").info("looking")
     return wanted
 
 
 @notes.query("crash")
 def crash(_caller: Caller) -> None:
-    """Fail unforeseen."""
+    """Raise an unexpected error."""
     raise RuntimeError(f"{PERSON} is not in the list")
 
 
 @notes.mutation("write")
 def write(_caller: Caller, note: Note) -> int:
-    """Return the length."""
+    """Return the length of the note."""
     return len(note.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """An application that runs, and the lines it logged."""
+    """A running API and its log lines."""
 
     url: str
     log: io.StringIO
 
     @property
     def port(self) -> int:
-        """Its port."""
         return int(self.url.rpartition(":")[2])
 
     def ask(
         self, target: str, *, method: str = "GET", body: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one request as it stands."""
+        """Send a request unchanged."""
         return send(self.port, target, method, body, headers or {})
 
     def call(self, path: str, *, method: str = "GET", body: str | None = None, **claims: Any) -> Answer:  # noqa: ANN401 - as `a_token` takes them
@@ -91,7 +86,7 @@ class Api:
         return [line for line in known if line["event"] == event]
 
     def line(self, event: str) -> dict[str, Any]:
-        """Return the last log line of an event; it is written just after the answer was sent."""
+        """Wait for the last log line of an event, which the API writes after the answer."""
         return eventually(lambda: self.lines(event))[-1]
 
 
@@ -103,13 +98,13 @@ def a_token(
     role: Role = Role.ADMIN,
     now: datetime | None = None,
 ) -> str:
-    """Return a token that is good."""
+    """Return a valid token."""
     moment = now or datetime.now(UTC)
     return make_token(secret, organisation_id=organisation_id, actor=actor, role=role, now=moment)
 
 
 def parts(**changed: Any) -> ApiParts[Caller]:  # noqa: ANN401 - as `ApiParts` takes them
-    """Return the parts of the application, but for what a test changes."""
+    """Return the API's default parts, except for the given ones."""
     authenticate = Authenticator(SharedSecret(SECRET), KEYRING)
     usual = ApiParts[Caller](procedures=Procedures(notes), make_context=authenticate, check_ready=lambda: None)
     return replace(usual, **changed)
@@ -120,7 +115,7 @@ def an_api(
     *routes: Route,
     **changed: Any,  # noqa: ANN401 - as `ApiParts` takes them
 ) -> Generator[Api]:
-    """Serve an application with further routes until the end of the block."""
+    """Run the API with additional routes until the end of the block."""
     app = create_app(parts(**changed))
     app.router.routes.extend(routes)
     with logged_lines() as log, in_thread(app, grace_seconds=1) as url:
@@ -129,7 +124,7 @@ def an_api(
 
 @contextmanager
 def logged_lines() -> Generator[io.StringIO]:
-    """Collect what the API logs."""
+    """Collect the API's log lines."""
     stream = io.StringIO()
     handler, log = json_handler(stream), logging.getLogger("api")
     log.addHandler(handler)
@@ -142,10 +137,10 @@ def logged_lines() -> Generator[io.StringIO]:
 
 
 def failing_check() -> None:
-    """Fail as a database that is away does."""
+    """Fail as an unavailable database does."""
     raise TransientError("PostgreSQL (db.internal:5432) cannot be reached: start it")
 
 
 def known_failure(exception: Exception) -> TRPCError | None:
-    """Translate every RuntimeError."""
+    """Treat every RuntimeError as a known failure."""
     return TRPCError("CONFLICT", "known") if isinstance(exception, RuntimeError) else None

@@ -1,4 +1,4 @@
-"""What tests of campaigns are made of: snapshots, tracked campaigns, and an account in memory."""
+"""Snapshots, tracked campaigns and an in-memory account for tests of campaigns."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -85,9 +85,9 @@ def some_stats(open_rate: float = 0.4, click_rate: float = 0.2, *, after: timede
 
 
 class FakeAccount:
-    """The campaigns of an account in memory, the newest first; counts what was read of it.
+    """The campaigns of an account in memory, latest first, with counts of the calls.
 
-    A campaign in `failing` raises that when it is asked for by itself.
+    `snapshot` raises the error in `failing` for a campaign.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One sandbox for all tests of refreshes; each test has an empty one, and a database of its own."""
+"""One sandbox for all tests of refreshes. It is reset before each test, and each test has its own database."""
 
 from collections.abc import Generator
 

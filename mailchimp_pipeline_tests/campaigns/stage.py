@@ -1,4 +1,4 @@
-"""Organisations with tracked campaigns, over a real database and the sandbox, by a clock that tests put on."""
+"""Organisations with tracked campaigns, on a real database and the sandbox, with a clock that tests advance."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
@@ -17,7 +17,7 @@ from sandbox import Sandbox
 
 @dataclass(frozen=True)
 class Stage:
-    """What is behind a refresh. `lists` has an audience of each organisation."""
+    """The dependencies of a refresh. `lists` has one audience of each organisation."""
 
     sandbox: Sandbox
     parts: Resources
@@ -29,7 +29,7 @@ class Stage:
         return campaign_refresh(self.parts, self.hours)
 
     def connect(self, organisation_id: str = "acme") -> str:
-        """Connect an organisation to an account of its own; returns the account's id."""
+        """Connect an organisation to a new account and return the account's id."""
         key = self.key_of(organisation_id)
         account_id = self.sandbox.add_account(key, organisation_id)
         self.lists[organisation_id] = self.sandbox.add_audience(account_id)
@@ -37,7 +37,7 @@ class Stage:
         return account_id
 
     def connect_to(self, account_id: str, key: str, organisation_id: str = "acme") -> None:
-        """Connect an organisation to an account that there is."""
+        """Connect an organisation to an existing account."""
         account = Account(account_id, organisation_id, ApiKey.parse(key))
         with self.parts.database.organisation(organisation_id) as session:
             ConnectionStore(session, self.parts.keyring).connect(account, by="alice", at=self.hours())
@@ -52,7 +52,7 @@ class Stage:
         return found
 
     def track(self, organisation_id: str = "acme", title: str = "Spring") -> Campaign:
-        """Make a draft at Mailchimp and track it, without a call to Mailchimp."""
+        """Create and track a draft campaign, without a call to Mailchimp."""
         return self.track_many(1, organisation_id, title)[0]
 
     def track_many(self, number: int, organisation_id: str = "acme", title: str = "Spring") -> list[Campaign]:
@@ -68,13 +68,13 @@ class Stage:
             ]
 
     def refresh(self) -> list[OrganisationRefresh]:
-        """Let an hour pass and refresh, as a run with clients of its own."""
+        """Advance the clock by an hour and refresh with new clients, as a run does."""
         self.hours.pass_one()
         with closing(Resources(self.parts.settings, self.parts.database)) as parts:
             return list(campaign_refresh(parts, self.hours).refresh())
 
     def now(self, campaign: Campaign) -> Campaign:
-        """Return the campaign as it is stored now."""
+        """Return the stored campaign."""
         with self.parts.database.organisation(campaign.organisation_id) as session:
             found = CampaignStore(session).get(campaign.id)
         assert found is not None
@@ -89,7 +89,7 @@ class Stage:
 
 @contextmanager
 def a_stage(database_url: str, sandbox: Sandbox, hours: Hours, *, settle_days: int = 0) -> Generator[Stage]:
-    """Set an empty stage until the end of the block."""
+    """Open the database and the sandbox until the end of the block."""
     sandbox.reset()
     hours.turn_back()
     environment = {

@@ -1,4 +1,4 @@
-"""Rows and values for tests of the database."""
+"""Rows and values for database tests."""
 
 import time
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def a_segment(
 
 
 def begun(database: Database, pool: Executor, do: Callable[[], T]) -> "Future[T]":
-    """Begin to do something in a thread, and return once it is done, or waits for what a transaction here holds."""
+    """Start a function in a thread. Return once it has ended, or waits for a lock of the calling transaction."""
     waiting = text(
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     )
@@ -111,12 +111,12 @@ def put_members(
 def a_ledger(
     database: Database, organisation_id: str = ACME, *, list_id: str = LIST, piece: int = 10_000
 ) -> DatabaseLedger:
-    """Return the ledger of an audience, for which it is always `AT`."""
+    """Return the ledger of an audience with a clock that always returns `AT`."""
     return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, piece=piece)
 
 
 def say(database: Database, entity_id: str, *, opted_in: bool, at: datetime = AT, address: str | None = None) -> None:
-    """Record what an employee of acme states here, at an address (a subscriber hash)."""
+    """Record a statement of an acme employee, optionally for one address (a subscriber hash)."""
     contact = EntityType.EMPLOYEE, entity_id
     statement = ConsentStatement(opted_in, "letter", at, contact, address)
     with database.organisation(ACME) as session:

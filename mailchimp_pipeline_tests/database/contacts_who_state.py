@@ -1,7 +1,4 @@
-"""An organisation whose contacts state something about e-mail, and what follows from it.
-
-What does not belong here: what should follow (the tests).
-"""
+"""An organisation whose contacts make consent statements."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -37,7 +34,7 @@ OTHER_LIST = "f6e5d4c3b2"
 def here(
     contact: Contact | None, email: str | None = None, *, opted_in: bool = False, at: datetime = AT
 ) -> ConsentStatement:
-    """Return a statement that was made to the organisation."""
+    """Return a statement made to the organisation."""
     return ConsentStatement(opted_in, "letter", at, contact, None if email is None else subscriber_hash(email))
 
 
@@ -49,14 +46,14 @@ def there(
     at: datetime = AT,
     list_id: str = LIST,
 ) -> ConsentStatement:
-    """Return a statement that was made in an audience."""
+    """Return a statement made in an audience."""
     channel = Channel.FORM if opted_in else Channel.LINK
     return ConsentStatement(opted_in, MAILCHIMP, at, contact, subscriber_hash(email), list_id, channel)
 
 
 @dataclass
 class Organisation:
-    """An organisation that is connected. `staff` are its contacts in the source now, with their addresses."""
+    """A connected organisation. `staff` contains the source's current contacts with their addresses."""
 
     database: Database
     organisation_id: str = ACME
@@ -72,7 +69,7 @@ class Organisation:
 
     @property
     def source(self) -> Source:
-        """The source as it is now; each relation has at least one contact."""
+        """The current source. Each relation has at least one contact."""
         ours = {"organisation_id": self.organisation_id}
         people = {
             EntityType.EMPLOYEE: [an_employee(**ours, id="90", email="employee@keeper.test")],
@@ -91,22 +88,22 @@ class Organisation:
             ConnectionStore(session, KEYRING).set_opt_in_only(opt_in_only=True, by="alice", at=self.now)
 
     def record(self, *statements: ConsentStatement) -> int:
-        """Record the statements in one go, and return how many are new."""
+        """Record the statements at once and return the number of new ones."""
         with self.database.organisation(self.organisation_id) as session:
             return record_statements(session, KEYRING, statements, by="alice", at=self.now)
 
     def look(self) -> None:
-        """Take the addresses from the source, as a sync does."""
+        """Record the source's current addresses, as a sync does."""
         with self.database.organisation(self.organisation_id) as session:
             record_current_addresses(session, KEYRING, self.contacts(), at=self.now)
 
     def update(self, contact: Contact, *, opted_in: bool) -> Preference:
-        """Record what the contact says to the organisation now."""
+        """Record a preference that the contact states to the organisation now."""
         use_case = UpdateOptStatus(self.database, KEYRING, lambda: self.source, lambda: self.now)
         return use_case.record(self.organisation_id, contact, opted_in=opted_in, consent_source="letter", by="alice")
 
     def erase(self, contact: Contact) -> ErasureRequest:
-        """Erase the contact, as far as the tables go."""
+        """Erase the contact from the tables, without Mailchimp."""
         email = self.staff.get(contact)
         addresses = () if email is None else (subscriber_hash(email),)
         demand = Demand(*contact, addresses, by="alice", is_known=email is not None)
@@ -118,7 +115,7 @@ class Organisation:
             return ErasedContacts(session, KEYRING).among(self.contacts())
 
     def exclusion(self, contact: Contact, email: str) -> str | None:
-        """Return why the contact may not be e-mailed at this address."""
+        """Return the reason to exclude the contact at this address, or None."""
         with self.database.organisation(self.organisation_id) as session:
             about = pd.DataFrame([(*contact, subscriber_hash(email))], columns=_ABOUT, dtype="str")
             erased = ErasedContacts(session, KEYRING).among(pd.concat([self.contacts()[_ABOUT], about]))
@@ -131,7 +128,7 @@ class Organisation:
             return PreferenceStore(session).get(*contact)
 
     def statements(self, contact: Contact, *emails: str) -> Collection[ConsentStatement]:
-        """Return the contact's statements, and those about these addresses alone."""
+        """Return the contact's statements, and those of these addresses without a contact."""
         with self.database.organisation(self.organisation_id) as session:
             return contact_data(session, KEYRING, contact, [subscriber_hash(email) for email in emails]).statements
 

@@ -1,4 +1,4 @@
-"""Who waits for a lock of PostgreSQL, as it tells by itself: a test goes on once somebody does."""
+"""Lock waits as PostgreSQL reports them, so that a test continues once a session waits."""
 
 from typing import Literal
 
@@ -13,6 +13,6 @@ _WAITING = text(
 
 
 def somebody_waits(database: Database, *, kind: Literal["advisory", "relation"]) -> bool:
-    """Whether a session waits for a lock of this database."""
+    """Return whether a session waits for a lock in this database."""
     with database.everyone() as session:
         return bool(session.scalar(_WAITING, {"kind": kind}))

@@ -1,6 +1,6 @@
-"""The whole behind Dagster in memory: segments that sync or fail as they are told to.
+"""An in-memory `services.pipeline.Pipeline` for the tests of Dagster's definitions.
 
-It stands for `services.pipeline.Pipeline`; what that does is tested in `runs/test_pipeline.py`.
+`runs/test_pipeline.py` tests the real one.
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ def a_name(partition_key: str) -> SegmentName:
 
 
 def a_request(request_id: str, partition_key: str, run_id: str | None = None) -> SyncRequest:
-    """Return a request that waits, or that the run serves."""
+    """Return a waiting request, or one that the run serves."""
     organisation_id, _, segment_id = partition_key.rpartition("/")
     status = RequestStatus.RUNNING if run_id else RequestStatus.WAITING
     started_at = AT if run_id else None
@@ -50,26 +50,26 @@ def a_request(request_id: str, partition_key: str, run_id: str | None = None) ->
 
 
 def a_result(partition_key: str, report: SyncReport = REPORT, *, web_id: int | None = 7) -> SegmentResult:
-    """Return the result of a sync that went well."""
+    """Return the result of a successful sync."""
     audience = Audience("a1b2c3d4e5", "Staff", 4, double_optin=False, web_id=web_id)
     return SegmentResult(a_segment(partition_key), COUNTS, audience, report, seconds=1.5)
 
 
 def failing(evaluation: dg.AssetCheckEvaluation) -> list[object]:
-    """Return the partition keys of the segments that a check names."""
+    """Return the partition keys in an asset check's table of failures."""
     table = evaluation.metadata["failing"]
     assert isinstance(table, dg.TableMetadataValue)
     return [record.data["partition"] for record in table.records]
 
 
 def location(pipeline: object) -> dg.Definitions:
-    """Return the code location over a pipeline, and over nothing where it needs something else."""
+    """Return the code location with this pipeline, and placeholders for the other resources."""
     return build_definitions({"pipeline": pipeline, "campaigns": object(), "erasures": object(), "retention": object()})
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A sync as it was asked for."""
+    """The arguments of a `sync` call."""
 
     keys: tuple[str, ...]
     push: bool
@@ -78,7 +78,7 @@ class Asked:
 
 @dataclass
 class FakePipeline:
-    """`results` are given back for their partitions, others sync well; `alive` has runs with a process."""
+    """A pipeline that returns `results` by partition, and a successful result for the others."""
 
     segments: Sequence[str] = ()
     results: Mapping[str, SegmentResult] = field(default_factory=dict[str, SegmentResult])

@@ -1,4 +1,4 @@
-"""Dagster's queue of runs, by this project's `dagster.yaml`, and the daemon that starts them."""
+"""Dagster's run queue with this project's `dagster.yaml`, and the daemon's run coordinator."""
 
 # pyright: reportPrivateUsage=false
 
@@ -29,7 +29,7 @@ def a_queue(home: Path, database_url: str) -> Generator[dg.DagsterInstance]:
 
 
 def queue(instance: dg.DagsterInstance, *requests: dg.RunRequest) -> list[str]:
-    """Put runs into the queue; return their ids."""
+    """Add runs to the queue and return their ids."""
     origin = RemoteJobOrigin(SOMEWHERE, "a_job")
     queued = dg.DagsterRunStatus.QUEUED
     runs = [dg.DagsterRun("a_job", status=queued, tags=each.tags, remote_job_origin=origin) for each in requests]
@@ -37,7 +37,7 @@ def queue(instance: dg.DagsterInstance, *requests: dg.RunRequest) -> list[str]:
 
 
 def start(instance: dg.DagsterInstance) -> list[str]:
-    """Start what the daemon starts next; return the ids of these runs."""
+    """Start the runs that the daemon would start next, and return their ids."""
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
     runs = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
     for run in runs:
@@ -47,16 +47,11 @@ def start(instance: dg.DagsterInstance) -> list[str]:
 
 
 def finish(instance: dg.DagsterInstance, run_id: str) -> None:
-    """End a run."""
-    """End a run."""
-    """End a run."""
     run = instance.get_run_by_id(run_id)
     assert run
     instance.report_run_failed(run)
 
 
 def asked_by(organisation_id: str, number: int = 0) -> dg.RunRequest:
-    """Return a run for a request of the organisation."""
-    """Return a run for a request of the organisation."""
-    """Return a run for a request of the organisation."""
+    """Return a run request for a sync request of the organisation."""
     return requested_run(organisation_id, SyncConfig(requests=[f"{organisation_id}-{number}"]))

@@ -1,4 +1,4 @@
-"""How many mixes of faults are tried: `--mixes`."""
+"""The pytest parameter `mix`, with the number of `--mixes`."""
 
 import pytest
 

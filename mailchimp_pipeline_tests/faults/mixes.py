@@ -1,4 +1,4 @@
-"""Mixes of faults: what goes wrong with a fifth of all calls, drawn anew for each seed."""
+"""Random mixes of faults that affect a fifth of all calls."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from random import Random
 from sandbox import Fault, FaultKind
 
 SHARE = 0.2
-"""The calls that go wrong, of all."""
+"""The share of calls with a fault."""
 
 READ_SECONDS = 5.0
-"""How long the pipeline waits for an answer here: longer than any takes by itself. A late one comes after it."""
+"""The read time-out of the client, longer than any normal answer. Late answers exceed it."""
 
 _LATE_AT_MOST = 3
-"""Each is waited for in vain; the others cost next to nothing."""
+"""The number of late answers, which each cost a time-out."""
 
 _APPLIED: Mapping[FaultKind, tuple[bool | None, ...]] = {
     FaultKind.THROTTLED: (None,),
@@ -26,17 +26,17 @@ _APPLIED: Mapping[FaultKind, tuple[bool | None, ...]] = {
     FaultKind.MALFORMED: (None,),
     FaultKind.EMPTY: (False, True),
 }
-"""Each kind of fault, where it makes a difference with a call that was not carried out and with one that was."""
+"""Each kind of fault, with both values of `applied` where the value makes a difference."""
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What befalls a fifth of all calls. Equal seeds give equal mixes."""
+    """The faults of a mix. Equal seeds give equal mixes."""
 
     seed: int
 
     def faults(self) -> Iterator[Fault]:
-        """Yield the faults; each is asked only where those before it did not strike."""
+        """Yield the faults in order. Each applies to the calls that the former ones leave out."""
         random = Random(self.seed)  # noqa: S311 - repeatable on purpose
         parts = [(kind, applied) for kind, ways in _APPLIED.items() for applied in ways]
         weights = [random.random() ** 2 for _ in parts]

@@ -1,7 +1,4 @@
-"""Twenty thousand contacts, some of whom must not be mailed; what they do between two syncs, and who should be where.
-
-What does not belong here: what goes wrong meanwhile (`mixes`).
-"""
+"""Twenty thousand contacts with changes between two syncs, and their expected statuses at Mailchimp."""
 
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -32,13 +29,13 @@ Numbers = Sequence[int]
 
 
 def address(number: int) -> str:
-    """Return the first address of an employee."""
+    """Return an employee's first address."""
     return f"p{number}@acme.test"
 
 
 @dataclass
 class Staff:
-    """The employees of one organisation and their one audience. `expected` is how each address should stand there."""
+    """The employees and the audience of one organisation. `expected` has each address's expected status."""
 
     database: Database
     sandbox: Sandbox
@@ -58,20 +55,20 @@ class Staff:
         return result
 
     def stored(self) -> Segment:
-        """Return the segment as it is now."""
+        """Return the stored segment."""
         (segment,) = DatabaseRecords(self.database, KEYRING, utc_now).segments([self.segment.partition_key])
         return segment
 
     def go_away_after_batches(self, count: int) -> None:
-        """Let Mailchimp answer no batch after so many."""
+        """Make every batch fail after this number of batches."""
         self.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST", route="/lists/{list_id}", skip=count))
 
     def source(self) -> FakeSource:
-        """Return the relations as they are now."""
+        """Return the current source."""
         return FakeSource({EntityType.EMPLOYEE: rows(*self.people.values()), EntityType.VENDOR: rows(a_vendor(id="v"))})
 
     def opt_out(self, numbers: Numbers, *, known_there: bool) -> None:
-        """Let employees say that they want no mail."""
+        """Record opt-outs of employees. `known_there` says whether the employees are members at Mailchimp."""
         with self.database.organisation(ACME) as session:
             out = [
                 ConsentStatement(
@@ -83,25 +80,25 @@ class Staff:
         self._expect(numbers, Status.UNSUBSCRIBED if known_there else None)
 
     def unsubscribe(self, numbers: Numbers) -> None:
-        """Let employees unsubscribe at Mailchimp."""
+        """Unsubscribe employees at Mailchimp."""
         for number in numbers:
             self.sandbox.unsubscribe_by_link(LIST, address(number))
         self._expect(numbers, Status.UNSUBSCRIBED)
 
     def bounce(self, numbers: Numbers) -> None:
-        """Let mail to employees come back for good."""
+        """Record hard bounces at Mailchimp."""
         for number in numbers:
             self.sandbox.bounce(LIST, address(number))
         self._expect(numbers, Status.CLEANED)
 
     def archive(self, numbers: Numbers) -> None:
-        """Let an administrator archive employees at Mailchimp."""
+        """Archive employees at Mailchimp, as an administrator."""
         for number in numbers:
             self.sandbox.archive_as_admin(LIST, address(number))
         self._expect(numbers, Status.ARCHIVED)
 
     def erase(self, numbers: Numbers) -> list[str]:
-        """Erase employees, and carry on until Mailchimp has confirmed it; return how each ended."""
+        """Erase employees here and at Mailchimp, and return the status of each request."""
         records = DatabaseErasures(self.database, KEYRING, utc_now)
         erasures = Erasures(records, self.source, lambda _: nullcontext(self.client), utc_now)
         ends: list[str] = []
@@ -112,24 +109,24 @@ class Staff:
         return ends
 
     def rename(self, numbers: Numbers) -> None:
-        """Give employees another address."""
+        """Change the employees' addresses."""
         for number in numbers:
             self.people[number] = {**self.people[number], "email": f"new{number}@acme.test"}
             self.expected[f"new{number}@acme.test"] = self.expected.pop(address(number))
 
     def marry(self, numbers: Numbers) -> None:
-        """Give employees another name."""
+        """Change the employees' last names."""
         for number in numbers:
             self.people[number] = {**self.people[number], "last_name": "King"}
 
     def leave(self, numbers: Numbers) -> None:
-        """Let employees go: they are archived."""
+        """Remove employees from the source, so that a sync archives them."""
         for number in numbers:
             del self.people[number]
         self._expect(numbers, Status.ARCHIVED)
 
     def wrongs(self) -> Counter[str]:
-        """Count who is lost, let in against their word, or otherwise not as expected."""
+        """Count the deviations from the expected statuses by kind."""
         there = {member.email_address: member.status for member in self.sandbox.members(LIST)}
         counted: Counter[str] = Counter(lost=0, let_in=0, doubled=0, otherwise=0)
         for email in there.keys() | self.expected.keys():
@@ -142,7 +139,7 @@ class Staff:
         return counted
 
     def repeated(self) -> int:
-        """Count the contacts that Mailchimp took more often than they changed: their answers were lost."""
+        """Count the repeated contacts: contacts in processed batches whose answer was lost."""
         return sum(count - 1 for count in self.sandbox.carried_out(LIST).values())
 
     def _expect(self, numbers: Numbers, status: Status | None) -> None:
@@ -154,7 +151,7 @@ class Staff:
 
 @contextmanager
 def a_staff(database: Database, count: int, retries: Retries, read_seconds: float) -> Generator[Staff]:
-    """Yield so many employees, of whom some are at Mailchimp already."""
+    """Create employees, some of which are members at Mailchimp already."""
     people = {n: an_employee(id=str(n), email=address(n), last_name=f"Nr {n}") for n in range(count)}
     with Sandbox.running() as sandbox:
         account_id = sandbox.add_account(API_KEY.reveal())

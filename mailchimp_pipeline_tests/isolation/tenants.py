@@ -1,6 +1,6 @@
-"""Two organisations with a row each in every table, and logins to look at them with.
+"""Two organisations with one row each in every table, and PostgreSQL logins.
 
-The rows are made of the columns' types alone, so that a table that comes new is filled as well.
+The rows are generated from the column types, so new tables are included.
 """
 
 from collections.abc import Generator
@@ -32,7 +32,7 @@ _VALUES: tuple[tuple[type, str], ...] = (
 
 
 def fill(connection: Connection) -> None:
-    """Write a row of either organisation into every table, whatever the table would refuse in it."""
+    """Write one row for each organisation into every table, ignoring constraints."""
     for statement in connection.scalars(text(_LOOSEN)).all():
         connection.execute(text(statement))
     for table in TABLES:
@@ -41,7 +41,7 @@ def fill(connection: Connection) -> None:
 
 
 def filled(table: Table, organisation_id: str) -> str:
-    """Return the statement that writes a row of the organisation."""
+    """Return the statement that inserts a row of the organisation."""
     columns = [column for column in table.columns if column.identity is None]
     values = ", ".join(_value(column, organisation_id) for column in columns)
     names = ", ".join(column.name for column in columns)
@@ -57,7 +57,7 @@ def _value(column: "Column[object]", organisation_id: str) -> str:
 
 @contextmanager
 def a_login(server: PostgresServer, *, member: bool = True, options: str = "") -> Generator[str]:
-    """Yield the name of a login that owns nothing; a member of the roles it is as the documentation says."""
+    """Yield the name of a login without tables of its own, a member of the documented roles."""
     name = f"login_{next(server.numbers)}"
     statement = f"create role {{}} login noinherit {options}"
     server.execute(sql.SQL(statement).format(sql.Identifier(name)))  # pyright: ignore[reportArgumentType] - no literal

@@ -1,4 +1,4 @@
-"""The API in a process of its own, and calls to it that may get no answer."""
+"""The API in a child process, and calls to it that may get no answer."""
 
 import json
 from collections.abc import Generator, Mapping
@@ -15,7 +15,7 @@ from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 
 @contextmanager
 def api(environment: workers.Environment) -> Generator[tuple[int, BaseProcess]]:
-    """Serve the API in a process; yield its port and the process, once it listens."""
+    """Run the API in a child process; yield its port and the process once it listens."""
     port = free_port()
     process = workers.start(workers.api, dict(environment), port)
 
@@ -32,12 +32,12 @@ def api(environment: workers.Environment) -> Generator[tuple[int, BaseProcess]]:
 
 
 def call(port: int, path: str, value: Mapping[str, object]) -> Answer | None:
-    """Call a mutation; return its answer, None where the connection broke off."""
+    """Call a mutation. Return its answer, or None if the connection breaks."""
     return _send(port, path, "POST", json.dumps(value))
 
 
 def ask(port: int, path: str) -> Answer | None:
-    """Call a query without input; return its answer, None where the connection broke off."""
+    """Call a query without input. Return its answer, or None if the connection breaks."""
     return _send(port, path, "GET", None)
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own, to be killed with all its processes, and started again."""
+"""A PostgreSQL server that tests kill and restart."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,7 +19,7 @@ from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 @dataclass(frozen=True)
 class MortalServer:
-    """The server; `url` is that of the pipeline's database with all tables."""
+    """The server. `url` is the URL of the migrated pipeline database."""
 
     home: Path
     url: str
@@ -27,30 +27,30 @@ class MortalServer:
 
     @property
     def postmaster(self) -> psutil.Process:
-        """The process that all others come from."""
+        """The parent of all server processes."""
         return psutil.Process(int((self.home / "postgresql" / "postmaster.pid").read_text().split()[0]))
 
     def kill(self) -> None:
-        """Kill the whole server, as a power cut does."""
+        """Kill all server processes, as a power cut does."""
         first = self.postmaster
-        # It starts no other process while they are listed: one that lived on would keep the memory they share.
+        # A suspended postmaster starts no process that would survive and keep the shared memory.
         first.suspend()
         every = [first, *first.children(recursive=True)]
         for process in every:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         eventually(lambda: not any(map(is_running, every)))
-        # Until somebody has collected it, who starts the server takes it for running.
+        # A new server takes a zombie for a running server.
         first.wait(PATIENCE_SECONDS)
 
     def revive(self) -> None:
-        """Start it again where it was killed."""
+        """Restart the server on the same data."""
         self.held.enter_context(EmbeddedServer(self.home))
 
 
 @contextmanager
 def mortal_server() -> Generator[MortalServer]:
-    """Yield a server that forgets nothing when its processes are killed, though it does not wait for the disk."""
+    """Yield a server with fsync off, which loses nothing when its processes are killed."""
     with TemporaryDirectory(prefix="mortal-", ignore_cleanup_errors=True) as home, ExitStack() as held:
         url = held.enter_context(EmbeddedServer(Path(home))).database_url
         address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

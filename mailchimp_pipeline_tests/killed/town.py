@@ -1,7 +1,4 @@
-"""A pipeline at work whose processes are killed: what it is given to do, what it may have done, what is wrong after.
-
-What does not belong here: who is killed, and when (`test_kills`).
-"""
+"""A working pipeline for the kill tests: the work, its expected results, and the checks afterwards."""
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
@@ -39,12 +36,12 @@ PEOPLE = 1600
 CHANGES = 1400
 CAMPAIGNS = 40
 LATER = timedelta(days=2)
-"""By then every erasure is due again."""
+"""The time after which every pending erasure is due again."""
 
 
 @dataclass
 class Town:
-    """The parts as they are seen from outside the processes; `figures` counts what became of the work."""
+    """The pipeline as seen from outside the killed processes. `figures` counts results."""
 
     server: MortalServer
     sandbox: Sandbox
@@ -62,7 +59,7 @@ class Town:
     figures: Counter[str] = field(default_factory=Counter[str])
 
     def change_people(self) -> None:
-        """Give most employees another name, and hire somebody."""
+        """Change the last name of most employees, and add an employee."""
         self.former = self.membership()
         mark = f"{self.random.getrandbits(40):x}"
         for number in self.random.sample(sorted(self.people), min(CHANGES, len(self.people))):
@@ -72,22 +69,22 @@ class Town:
         write_relations(self.files, list(self.people.values()))
 
     def ask_for_a_sync(self) -> str:
-        """Ask for a sync as a person does, and return the request's id."""
+        """Request a sync as a user does, and return the request's id."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             request = SyncRequestStore(session).ask(self.segment.id, by="alice", at=utc_now())
         assert request
         return request.id
 
     def new_run_id(self) -> str:
-        """Return an id that no run had before."""
+        """Return a new run id."""
         return f"{self.random.getrandbits(60):x}"
 
     def somebody(self, count: int) -> list[int]:
-        """Choose employees who have not said anything yet."""
+        """Choose contacts without an opt-out or erasure."""
         return self.random.sample(sorted(self.people.keys() - self.erased - self.opted_out), count)
 
     def calls_to_make(self) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """Yield calls of the API, each by its procedure and input, and expect that they come true."""
+        """Yield API calls as procedure and input, and expect their effects."""
         first, second, third = self.somebody(3)
         for number in (first, second):
             yield "preferences.gdprDelete", {"entityId": str(number), "entityType": "employee"}
@@ -98,7 +95,7 @@ class Town:
         self.opted_out.add(third)
 
     def demand_erasures(self, count: int) -> None:
-        """Write down demands of employees to be erased, as the API does before it asks Mailchimp."""
+        """Record erasure requests, as the API does before it calls Mailchimp."""
         for number in self.somebody(count):
             address = subscriber_hash(f"p{number}@acme.test")
             demand = Demand(EntityType.EMPLOYEE, str(number), (address,), "alice")
@@ -106,13 +103,13 @@ class Town:
             self.erased.add(number)
 
     def move_figures(self) -> None:
-        """Let more mails of every campaign be opened."""
+        """Change the report of every campaign."""
         self.emails_sent += 100
         for campaign_id in self.campaign_ids:
             self.sandbox.set_figures(campaign_id, Figures(emails_sent=self.emails_sent))
 
     def finish_sync(self, request_id: str) -> None:
-        """Begin again with a request whose run died, as Dagster does."""
+        """Resume a request whose run died, as Dagster does."""
         self.pipeline.fail_abandoned()
         with self.pipeline.resources.database.organisation(ACME) as session:
             request = SyncRequestStore(session).get(request_id)
@@ -121,7 +118,7 @@ class Town:
             self.sync(request_id)
 
     def finish_everything(self) -> None:
-        """Carry on with erasures, and do what is waiting, as the sensor has it done."""
+        """Finish pending erasures, and sync the waiting requests as the sensor does."""
         self.finish_erasures()
         self.pipeline.fail_abandoned()
         for request in self.pipeline.open_requests():
@@ -129,33 +126,33 @@ class Town:
                 self.sync(request.id)
 
     def sync(self, request_id: str | None = None) -> None:
-        """Do a run here, which nobody kills."""
+        """Run a sync in this process."""
         key, request_ids = self.segment.partition_key, [request_id] if request_id else []
         for result in self.pipeline.sync([key], run_id=self.new_run_id(), push=True, request_ids=request_ids):
             assert result.error is None
             self.figures["syncs finished"] += 1
 
     def finish_erasures(self) -> None:
-        """Carry on with the erasures that are left."""
+        """Finish pending erasures."""
         parts = self.pipeline.resources
         later = Erasures(self._erasure_records, lambda: parts.source, parts.client, lambda: utc_now() + LATER)
         for attempt in later.carry_on():
             assert not attempt.problems
 
     def refresh(self) -> None:
-        """Refresh the campaigns here."""
+        """Refresh the campaigns in this process."""
         assert not [
             result.failures for result in campaign_refresh(self.pipeline.resources).refresh() if result.failures
         ]
 
     def membership(self) -> frozenset[tuple[str, str]]:
-        """Return the segment's members and a digest of each."""
+        """Return the segment's members, by subscriber hash and last name."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             rows = session.execute(select(SegmentMemberRow.subscriber_hash, SegmentMemberRow.last_name)).all()
         return frozenset((key, str(name)) for key, name in rows)
 
     def wanted(self) -> dict[str, str]:
-        """Return who should be subscribed, and the last name of each."""
+        """Return the expected subscribers and their last names."""
         gone = self.erased | self.opted_out
         return {
             subscriber_hash(str(row["email"])): str(row["last_name"])
@@ -164,7 +161,7 @@ class Town:
         }
 
     def recorded(self) -> set[str]:
-        """Return who is written down as sent in the form that is wanted now."""
+        """Return the members that the ledger records in their expected form."""
         wanted = self.wanted()
         with self.pipeline.resources.database.organisation(ACME) as session:
             known = dict(session.execute(select(AudienceMemberRow.subscriber_hash, AudienceMemberRow.digest)).all())
@@ -177,8 +174,8 @@ class Town:
         return Counter(self.sandbox.sent(LIST))
 
     def half_done(self) -> Iterator[str]:
-        """Yield what a killed process left that no process may leave."""
-        # Who was erased or opted out leaves by a step of their own.
+        """Yield the inconsistencies that a killed process left behind."""
+        # Erased and opted-out contacts leave in a transaction of their own.
         silent = {subscriber_hash(f"p{number}@acme.test") for number in self.erased | self.opted_out}
         now, before = ({pair for pair in of if pair[0] not in silent} for of in (self.membership(), self.former))
         if now not in (before, set(self.wanted().items())):
@@ -189,7 +186,7 @@ class Town:
             yield f"{len(wrong)} are written down as sent, and were not"
 
     def wrongs(self) -> Iterator[str]:
-        """Yield what is wrong once all is done."""
+        """Yield the deviations from the expected result, after all work is finished."""
         members = {member.id: member for member in self.sandbox.members(LIST)}
         wanted = self.wanted()
         subscribed = {key for key, member in members.items() if member.status is Status.SUBSCRIBED}
@@ -228,7 +225,7 @@ class Town:
 
 @contextmanager
 def a_town(server: MortalServer, home: Path, seed: int) -> Generator[Town]:
-    """Yield a pipeline whose people were synced, and whose campaigns are tracked."""
+    """Yield a pipeline after its first sync, with tracked campaigns."""
     with Sandbox.running(seed=seed) as sandbox:
         account_id = sandbox.add_account(API_KEY.reveal())
         sandbox.add_audience(account_id, "Staff", LIST)

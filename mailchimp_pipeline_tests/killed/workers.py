@@ -1,6 +1,6 @@
-"""What is done in processes of its own, to be killed in the middle: a run, an erasure, a refresh, the API.
+"""Work in child processes that tests kill: a run, an erasure, a refresh, the API.
 
-They are forked off one that has imported everything, since a run that starts in seconds could not be killed often.
+The children are forked from a process that has imported everything, since imports would take most of the time.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Environment = Mapping[str, str]
 
 
 def start(work: Callable[..., None], *arguments: object) -> BaseProcess:
-    """Do the work in a new process."""
+    """Start the work in a child process."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     process = context.Process(target=work, args=arguments, daemon=True)
@@ -27,7 +27,7 @@ def start(work: Callable[..., None], *arguments: object) -> BaseProcess:
 
 
 def sync(environment: Environment, key: str, run_id: str, request_id: str | None) -> None:
-    """Do a run over one segment, as Dagster's process does."""
+    """Run a sync of one segment, as Dagster's run process does."""
     with open_pipeline(Settings.from_environment(environment)) as pipeline, pipeline.at_work(run_id):
         request_ids = [request_id] if request_id else []
         for _ in pipeline.sync([key], run_id=run_id, push=True, request_ids=request_ids):
@@ -35,7 +35,7 @@ def sync(environment: Environment, key: str, run_id: str, request_id: str | None
 
 
 def erase(environment: Environment) -> None:
-    """Carry on with the erasures that are due."""
+    """Continue the due erasures."""
     with open_resources(Settings.from_environment(environment)) as parts:
         for _ in parts.erasures().carry_on():
             pass
@@ -49,5 +49,5 @@ def refresh(environment: Environment) -> None:
 
 
 def api(environment: Environment, port: int) -> None:
-    """Serve the API."""
+    """Run the API."""
     serve(build_app(Settings.from_environment(environment)), listen(port))

@@ -1,4 +1,4 @@
-"""What tests of the client are made of: a client, time that passes when told to, and Mailchimp's answers."""
+"""A client, a clock that advances with `sleep`, and Mailchimp's answers."""
 
 import random
 from collections.abc import Generator, Mapping
@@ -20,33 +20,33 @@ A_HASH = subscriber_hash(ADDRESS)
 
 @dataclass
 class Time:
-    """Time that passes for a thread only while it sleeps: threads sleep side by side."""
+    """A clock for each thread that advances only while the thread sleeps, so threads sleep in parallel."""
 
     pauses: list[float] = field(default_factory=list[float])
     _slept: dict[Thread, float] = field(default_factory=dict[Thread, float])
 
     @property
     def now(self) -> float:
-        """The time it is for the thread that slept longest."""
+        """The latest time of any thread."""
         return max(self._slept.values(), default=0.0)
 
     def clock(self) -> float:
-        """Return the time it is for this thread."""
+        """Return this thread's time."""
         return self._slept.get(current_thread(), 0.0)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance this thread's time."""
         self.pauses.append(seconds)
         self._slept[current_thread()] = self.clock() + seconds
 
     def retries(self, budget: float = 60.0) -> Retries:
-        """Return a rule by this time."""
+        """Return retries that use this clock."""
         rng = random.Random(7)  # noqa: S311 -- repeatable on purpose
         return Retries(budget=budget, sleep=self.sleep, clock=self.clock, rng=rng)
 
 
 class CountingSlots:
-    """Slots that say how many are held now and were held in all."""
+    """Connection slots that count the current and all uses."""
 
     def __init__(self) -> None:
         self.held = 0
@@ -54,7 +54,7 @@ class CountingSlots:
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one."""
+        """Use a slot until the end of the block."""
         self.held += 1
         self.taken += 1
         try:
@@ -73,7 +73,7 @@ def a_client(  # noqa: PLR0913 - a builder
     proxy: str | None = None,
     key_watch: KeyWatch | None = None,
 ) -> MailchimpClient:
-    """Return a client that does not retry unless it is told to."""
+    """Return a client, without retries by default."""
     return MailchimpClient(
         key or ApiKey.parse(A_KEY),
         root=root,
@@ -98,7 +98,7 @@ def a_problem(status: int, title: str, detail: str = "", **others: object) -> di
 
 
 def a_member(email: str = ADDRESS, status: str = "subscribed", **others: object) -> dict[str, object]:
-    """Return a member as Mailchimp shows one, blanks included."""
+    """Return a member in Mailchimp's format, including blank fields."""
     return {
         "id": subscriber_hash(email),
         "email_address": email,
@@ -112,7 +112,7 @@ def a_member(email: str = ADDRESS, status: str = "subscribed", **others: object)
 
 
 def a_list(list_id: str = LIST_ID, **others: object) -> dict[str, object]:
-    """Return an audience as Mailchimp shows one."""
+    """Return an audience in Mailchimp's format."""
     stats = {"member_count": 7, "campaign_last_sent": ""}
     return {"id": list_id, "web_id": 12, "name": "News", "double_optin": False, "stats": stats, **others}
 
@@ -120,7 +120,7 @@ def a_list(list_id: str = LIST_ID, **others: object) -> dict[str, object]:
 def a_batch_result(
     new: tuple[object, ...] = (), updated: tuple[object, ...] = (), errors: tuple[object, ...] = ()
 ) -> dict[str, object]:
-    """Return the answer to a batch; its totals are wrong on purpose."""
+    """Return the answer to a batch. Its totals are wrong on purpose."""
     return {
         "new_members": list(new),
         "updated_members": list(updated),
@@ -132,7 +132,7 @@ def a_batch_result(
 
 
 def an_item(error: str, email: str = ADDRESS, code: str = "ERROR_GENERIC", field: str = "") -> dict[str, str]:
-    """Return an item of a batch's `errors`; `X` in the text stands for the address."""
+    """Return an item of a batch's `errors`. `X` in the text stands for the address."""
     return {
         "email_address": email,
         "error": error.replace("X", email, 1),

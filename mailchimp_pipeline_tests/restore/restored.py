@@ -1,6 +1,6 @@
-"""A company that goes on after its backup, loses its database, and has the backup restored.
+"""An organisation whose database is restored from a backup.
 
-Before the backup everybody is subscribed. After it some leave in each way there is, and somebody new comes.
+Before the backup, all contacts are subscribed. After the backup, contacts leave in every possible way and one joins.
 """
 
 from collections.abc import Generator, Sequence
@@ -34,7 +34,7 @@ def address(person: str) -> str:
 
 @dataclass(frozen=True)
 class Restored:
-    """The pipeline over the restored database; `office` is the company as it was until then."""
+    """The pipeline on the restored database. `office` is the organisation before the restore."""
 
     office: Office
     parts: Resources
@@ -42,7 +42,7 @@ class Restored:
     segment: Segment
 
     def reconcile(self, *, dry_run: bool = False) -> ReconciledAudience:
-        """Correct the ledger of the audience that everybody was in."""
+        """Reconcile the audience of all contacts."""
         return next(each for each in self._reconciliation(dry_run).audiences() if each.list_id == self.list_id)
 
     @property
@@ -61,18 +61,18 @@ class Restored:
         return [result.error for result in results]
 
     def there(self, list_id: str) -> dict[str, str]:
-        """Return how people stand at Mailchimp."""
+        """Return the members' statuses at Mailchimp."""
         members = self.office.sandbox.members(list_id)
         return {member.email_address.partition("@")[0]: member.status.value for member in members}
 
     def known(self) -> dict[str, str]:
-        """Return how the ledger says that members stand, by hash, of those that are there."""
+        """Return the statuses in the ledger by subscriber hash."""
         query = "select subscriber_hash, status from audience_members where mailchimp_list_id = :id and status <> ''"
         with self.parts.database.organisation(self.office.organisation_id) as session:
             return {row.subscriber_hash: row.status for row in session.execute(text(query), {"id": self.list_id})}
 
     def rows(self) -> list[str]:
-        """Return all that the tables say of members and consent, as text."""
+        """Return the rows of members and consent as text."""
         with self.parts.database.organisation(self.office.organisation_id) as session:
             tables = ("audience_members", "audience_reads", "email_preferences", "consent_statements", "audit_log")
             return [row for table in tables for row in session.scalars(text(f"select t::text from {table} t"))]  # noqa: S608 - our tables
@@ -88,7 +88,7 @@ class Restored:
 
 @contextmanager
 def a_restored_company(server: PostgresServer, files: Path) -> Generator[Restored]:
-    """Yield the company after all of it happened, and before anything was reconciled."""
+    """Yield the organisation after the restore and before `reconcile`."""
     lost, found = server.create("migrated"), server.create()
     backup = files / "backup"
     with Sandbox.running() as sandbox:
@@ -109,7 +109,7 @@ def a_restored_company(server: PostgresServer, files: Path) -> Generator[Restore
 
 
 def go_on(office: Office, segment: Segment) -> None:
-    """Let happen what the backup knows nothing of."""
+    """Make the changes that the backup does not contain."""
     office.tenant.employ({"id": NEW, "email": address(NEW)})
     said = {"entityId": "opts-out", "entityType": "employee", "optedIn": False, "consentSource": "form"}
     assert office.tenant.mutate("preferences.updateOptStatus", said).status == 200

@@ -1,4 +1,4 @@
-"""A company with its own database, files of employees and vendors, and an account at the sandbox."""
+"""An organisation with its own database, source files and sandbox account."""
 
 import csv
 from collections.abc import Generator, Sequence
@@ -23,7 +23,7 @@ KEYS = "1:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
 
 @dataclass(frozen=True)
 class Company:
-    """Acme, connected, with one audience and what is needed to sync it."""
+    """The connected organisation Acme with one audience and one segment."""
 
     pipeline: Pipeline
     sandbox: Sandbox
@@ -32,18 +32,18 @@ class Company:
     run_ids: list[str] = field(default_factory=list[str])
 
     def staff(self, *employees: Row) -> None:
-        """Make these all the employees."""
+        """Replace all employees."""
         write_relations(self.files, employees)
 
     def sync(self, request: SyncRequest | None = None, *, push: bool = True) -> SegmentResult:
-        """Do a run over the segment."""
+        """Run a sync of the segment."""
         self.run_ids.append(f"run-{len(self.run_ids) + 1}")
         keys, request_ids = [self.segment.partition_key], [request.id] if request else []
         (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], push=push, request_ids=request_ids)
         return result
 
     def ask(self, *, departures_confirmed: bool = False) -> SyncRequest:
-        """Ask for a sync, as a person does."""
+        """Request a sync, as a user does."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             store = SyncRequestStore(session)
             request = store.ask(self.segment.id, by="alice", at=AT, departures_confirmed=departures_confirmed)
@@ -51,21 +51,21 @@ class Company:
         return request
 
     def stored(self) -> Segment:
-        """Return the segment as it is now."""
+        """Return the stored segment."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             segment = SegmentStore(session).get(self.segment.id)
         assert segment
         return segment
 
     def connection(self) -> Connection:
-        """Return the connection as it is now."""
+        """Return the stored connection."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             found = ConnectionStore(session, self.pipeline.resources.keyring).live()
         assert found
         return found
 
     def request(self, request: SyncRequest) -> SyncRequest:
-        """Return the request as it is now."""
+        """Return the stored request."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             found = SyncRequestStore(session).get(request.id)
         assert found
@@ -74,7 +74,7 @@ class Company:
 
 @contextmanager
 def a_company(database_url: str, files: Path) -> Generator[Company]:
-    """Yield the company."""
+    """Yield the organisation."""
     write_relations(files, [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(3)])
     with Sandbox.running() as sandbox:
         account_id = sandbox.add_account(API_KEY.reveal())
@@ -95,7 +95,7 @@ def a_company(database_url: str, files: Path) -> Generator[Company]:
 
 
 def write_relations(files: Path, employees: Sequence[Row], vendors: Sequence[Row] = ()) -> None:
-    """Write the files of employees and vendors."""
+    """Write the source files."""
     files.mkdir(exist_ok=True)
     for name, rows in (("employees.csv", employees), ("vendors.csv", vendors)):
         with (files / name).open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A company on a database and a sandbox of its own, and a scenario of the sync alone."""
+"""An organisation with its own database and sandbox, and the scenario of `sync`."""
 
 from collections.abc import Generator
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""What tests of the sandbox say over and over: a key, a call, a member's body.
-
-What does not belong here: fixtures (`conftest`).
-"""
+"""An HTTP client for the sandbox, a clock and a member's body."""
 
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -19,7 +16,7 @@ BOB = "bob@acme-staff.io"
 
 
 class SetClock:
-    """A clock that stands until it is moved."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.moment = START
@@ -28,13 +25,13 @@ class SetClock:
         return self.moment
 
     def go(self, *, seconds: float) -> datetime:
-        """Move on; returns the new time."""
+        """Advance the clock and return the new time."""
         self.moment += timedelta(seconds=seconds)
         return self.moment
 
 
 class Api:
-    """Calls to one sandbox with one key."""
+    """An HTTP client of one sandbox with one API key."""
 
     def __init__(self, root: str, key: str = KEY) -> None:
         self.root = root
@@ -51,35 +48,30 @@ class Api:
         self.session.close()
 
     def call(self, method: str, path: str, body: object = None, **query: object) -> requests.Response:
-        """Make any call."""
+        """Send a request."""
         parameters = {name: str(value) for name, value in query.items()}
         return self.session.request(
             method, f"{self.root}{path}", json=body, params=parameters, timeout=PATIENCE_SECONDS
         )
 
     def get(self, path: str, **query: object) -> requests.Response:
-        """GET."""
         return self.call("GET", path, **query)
 
     def post(self, path: str, body: object = None, **query: object) -> requests.Response:
-        """POST."""
         return self.call("POST", path, body, **query)
 
     def put(self, path: str, body: object, **query: object) -> requests.Response:
-        """PUT."""
         return self.call("PUT", path, body, **query)
 
     def patch(self, path: str, body: object, **query: object) -> requests.Response:
-        """PATCH."""
         return self.call("PATCH", path, body, **query)
 
     def delete(self, path: str) -> requests.Response:
-        """DELETE."""
         return self.call("DELETE", path)
 
 
 class AudienceApi(Api):
-    """Calls about one audience."""
+    """An HTTP client of one audience."""
 
     def __init__(self, root: str, list_id: str, key: str = KEY) -> None:
         super().__init__(root, key)
@@ -91,31 +83,31 @@ class AudienceApi(Api):
         return f"/lists/{self.list_id}"
 
     def member(self, address: str = ANN) -> str:
-        """The path of a member, by its address."""
+        """The path of a member, by address."""
         return f"{self.here}/members/{address}"
 
     def delete_permanently(self, address: str = ANN) -> requests.Response:
-        """Delete a member for good."""
+        """Delete a member permanently."""
         return self.post(f"{self.here}/members/{subscriber_hash(address)}/actions/delete-permanent")
 
     def batch(self, *members: object, update_existing: bool = False, **query: object) -> dict[str, Any]:
-        """Send a batch, and return its answer."""
+        """Send a batch and return its answer."""
         body = {"members": list(members), "update_existing": update_existing}
         answer = self.post(self.here, body, **query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def status(self, address: str = ANN) -> str | None:
-        """Return a member's status, None where there is no such member."""
+        """Return a member's status, or None."""
         answer = self.get(self.member(address))
         return None if answer.status_code == 404 else answer.json()["status"]
 
 
 def a_member(email_address: str = ANN, status: str = "subscribed", **more: object) -> dict[str, object]:
-    """Return the body for a member."""
+    """Return a member's body."""
     return {"email_address": email_address, "status": status, **more}
 
 
 def errors_of(answer: requests.Response) -> dict[str, str]:
-    """Return the `errors` of a problem document, by field."""
+    """Return the `errors` of a problem document by field."""
     return {error["field"]: error["message"] for error in answer.json()["errors"]}

@@ -1,4 +1,4 @@
-"""One sandbox for all tests, emptied before each; an account and an audience in it."""
+"""One sandbox for all tests, with an account and an audience. It is reset before each test."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ def sandbox(running_sandbox: Sandbox, clock: SetClock) -> Sandbox:
 
 @pytest.fixture
 def account_id(sandbox: Sandbox) -> str:
-    """Return the account that `KEY` opens."""
+    """Return the account of `KEY`."""
     return sandbox.add_account(KEY)
 
 
@@ -43,6 +43,6 @@ def list_id(sandbox: Sandbox, account_id: str) -> str:
 
 @pytest.fixture
 def api(sandbox: Sandbox, list_id: str) -> Iterator[AudienceApi]:
-    """Return calls to the audience."""
+    """Return an HTTP client of the audience."""
     with AudienceApi(sandbox.api_root, list_id) as api:
         yield api

@@ -1,6 +1,6 @@
-"""Everything the pipeline does, done once with marked secrets and people: each job, each procedure, what fails too.
+"""One run of every job and procedure with marked secrets and personal data, including failures.
 
-Jobs and procedures are those that are listed: one that comes new is done as well.
+Jobs and procedures are taken from their registries, so new ones are included.
 """
 
 import io
@@ -29,12 +29,12 @@ from mailchimp_pipeline_tests.consent.whole import Places, Whole, a_whole
 from mailchimp_pipeline_tests.secrets import marked
 
 LAST = ("mailchimp.preferences.gdprDelete", "mailchimp.connection.disconnect")
-"""After these there is nothing left for the others to do."""
+"""The procedures that end everything, so they run last."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of it: what was answered by whom, what was printed, and what stands where."""
+    """The answers, the job results, the output, and the places of the markers."""
 
     answers: list[tuple[str, int, str]]
     jobs: dict[str, bool]
@@ -44,7 +44,7 @@ class Done:
 
 
 def everything_done(files: Path) -> Done:
-    """Do it, with the tables as full as they get before anybody is erased."""
+    """Run everything, and search for the markers when the tables are fullest."""
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed), a_whole(files) as whole:
         tenant = a_marked_tenant(whole)
@@ -64,29 +64,29 @@ def everything_done(files: Path) -> Done:
 
 
 def a_marked_tenant(whole: Whole) -> Tenant:
-    """Return an organisation with the marked key and people, not connected yet."""
+    """Create an organisation with the marked key and contacts, without a connection."""
     stage = whole.office.tenant.stage
     account_id = stage.sandbox.add_account(marked.API_KEY, "Marked")
     tenant = Tenant(stage, "marked", marked.API_KEY, account_id, stage.sandbox.add_audience(account_id, "Staff"))
-    # So many that one who is rejected is few.
+    # Enough contacts that one rejection does not stop the sync.
     tenant.employ(*marked.PEOPLE, {}, {}, {}, {}, {})
     return tenant
 
 
 def connected(tenant: Tenant) -> Iterator[tuple[str, int, str]]:
-    """Connect, at first with keys that are none, or that Mailchimp refuses."""
+    """Connect with a malformed key, a rejected key and the valid key."""
     for key in (marked.MISSHAPEN_KEY, marked.REFUSED_KEY, marked.API_KEY):
         answer = tenant.mutate("connection.connect", {"apiKey": key})
         yield "mailchimp.connection.connect", answer.status, answer.body.decode()
 
 
 def ordered() -> list[str]:
-    """Return the paths of all procedures but the last."""
+    """Return the paths of all other procedures."""
     return [procedure.path for procedure in PROCEDURES if procedure.path not in LAST]
 
 
 def called(tenant: Tenant, path: str, segment_id: str) -> Iterator[tuple[str, int, str]]:
-    """Call a procedure rightly, and with what it does not take: addresses where others belong."""
+    """Call a procedure with a valid and an invalid input."""
     procedure = PROCEDURES.get(path)
     assert procedure is not None
     ask = tenant.query if procedure.kind is Kind.QUERY else tenant.mutate
@@ -111,7 +111,7 @@ def right_input(tenant: Tenant, path: str, segment_id: str) -> Any:  # noqa: ANN
 
 
 def jobs_run(whole: Whole, partition_key: str, but: Container[str] = ()) -> Iterator[tuple[str, bool]]:
-    """Run every job but these, and yield whether it succeeded."""
+    """Run every other job and yield whether it succeeded."""
     parts = whole.office.parts
     resources = {
         "pipeline": Pipeline(parts),
@@ -131,7 +131,7 @@ def jobs_run(whole: Whole, partition_key: str, but: Container[str] = ()) -> Iter
 def while_mailchimp_fails(
     whole: Whole, tenant: Tenant, jobs: dict[str, bool], segment_id: str
 ) -> Iterator[tuple[str, int, str]]:
-    """Ask while Mailchimp is away; then run the jobs that ask it with a key that it refuses."""
+    """Call the API during an outage of Mailchimp, then run the jobs with a revoked key."""
     yield from connected(tenant)
     tenant.stage.sandbox.start_outage()
     for path in ("mailchimp.connection.listAudiences", "mailchimp.connection.connect", LAST[0]):
@@ -147,7 +147,7 @@ def while_mailchimp_fails(
 
 
 def commands_run(whole: Whole) -> None:
-    """Run the commands that look at everything, and print."""
+    """Run the commands that read everything and print."""
     console = Console(width=200)
     settings = whole.office.parts.settings
     examine(console, settings)
@@ -155,7 +155,7 @@ def commands_run(whole: Whole) -> None:
 
 
 def keys_stored(whole: Whole) -> list[str]:
-    """Return what is stored in place of API keys."""
+    """Return the stored API keys."""
     with whole.office.parts.database.everyone() as session:
         stored = session.connection().exec_driver_sql("select api_key_encrypted from mailchimp_connections")
         return [str(key) for (key,) in stored if key]

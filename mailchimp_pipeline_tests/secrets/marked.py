@@ -1,4 +1,4 @@
-"""Secrets and people that are told apart from all else, and where people may stand."""
+"""Recognisable secrets and personal data, and the places where personal data may be stored."""
 
 from base64 import b64encode
 
@@ -11,14 +11,14 @@ MISSHAPEN_KEY = "5ec7e7-of-no-form-at-all"
 
 
 def in_base64(text: str) -> tuple[str, ...]:
-    """Return what the text looks like within something longer that is in base64, as in a header of HTTP's."""
+    """Return the text as a part of a longer base64 text, such as an HTTP header."""
     return tuple(b64encode(bytes(shift) + text.encode()).decode()[4:-4] for shift in range(3))
 
 
 KEYS = (
     *(key.removesuffix("-us6") for key in (API_KEY, REFUSED_KEY, MISSHAPEN_KEY)),
     *(in_base64(API_KEY)),
-    # The ring's only key, as the environment has it and as it is; of tokens the head that all have.
+    # The only encryption key, in the environment's form and decoded; the common header of all tokens.
     "MTExMTExMTExMTEx",
     SECRET,
     a_token().partition(".")[0] + ".",
@@ -33,8 +33,8 @@ TRAITS = tuple(trait for person in PEOPLE for trait in person.values())
 HASHES = tuple(subscriber_hash(person["email"]) for person in PEOPLE)
 
 PLACES_OF_TRAITS = {"segment_members", "audience_members", "pg_statistic"}
-"""Where addresses and names stand. PostgreSQL's statistics are samples of the tables; an erasure has them renewed."""
+"""Where addresses and names are stored. PostgreSQL's statistics sample the tables; an erasure renews them."""
 PLACES_OF_HASHES = {*PLACES_OF_TRAITS, "consent_statements", "email_preferences", "rejected_contacts"}
 
 ANSWERS_ABOUT_PEOPLE = {"mailchimp.preferences.export"}
-"""The procedures whose answers are meant to hold addresses and names."""
+"""The procedures whose answers contain addresses and names."""

@@ -1,1 +1,1 @@
-"""Tests of the sources: one contract for all of them, and what is particular to each."""
+"""Tests of the sources: a contract for all, and what is specific to each."""

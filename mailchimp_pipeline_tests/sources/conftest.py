@@ -1,4 +1,4 @@
-"""Databases with nothing in them, one that is PostgreSQL and one that is not."""
+"""Empty PostgreSQL and SQLite databases."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 @pytest.fixture
 def postgres(empty_database_url: str) -> Generator[sa.Engine]:
-    """Return an engine on an empty PostgreSQL database."""
+    """Return an engine for an empty PostgreSQL database."""
     engine = sa.create_engine(empty_database_url, poolclass=sa.NullPool)
     yield engine
     engine.dispose()
@@ -17,7 +17,7 @@ def postgres(empty_database_url: str) -> Generator[sa.Engine]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Generator[sa.Engine]:
-    """Return an engine on an empty SQLite database, which stands for any database but PostgreSQL."""
+    """Return an engine for an empty SQLite database, as an example of any other database."""
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'hr.db'}", poolclass=sa.NullPool)
     yield engine
     engine.dispose()

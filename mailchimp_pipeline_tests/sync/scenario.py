@@ -1,6 +1,6 @@
-"""An organisation and its account at Mailchimp: who is wanted, what the audience has, a sync, and what came of it.
+"""An organisation and its Mailchimp account, with steps to change both sides and sync.
 
-All parts are real: PostgreSQL, the sandbox over HTTP, the client, the ledger. Time passes where a test says so.
+All parts are real: PostgreSQL, the sandbox over HTTP, the client and the ledger. Only the clock is the test's.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -36,12 +36,12 @@ ANN, BOB, CAT = (f"{name}@acme.test" for name in ("ann", "bob", "cat"))
 HOUR = timedelta(hours=1)
 
 BATCH, MEMBER = "/lists/{list_id}", "/lists/{list_id}/members/{subscriber_hash}"
-"""Routes of the sandbox."""
+"""The sandbox's routes."""
 
 
 @dataclass
 class SetClock:
-    """A clock that goes on only where it is told to."""
+    """A clock that tests advance."""
 
     now: datetime = AT
 
@@ -49,17 +49,17 @@ class SetClock:
         return self.now
 
     def move(self, by: timedelta = HOUR) -> None:
-        """Let so much time pass."""
+        """Advance the clock."""
         self.now += by
 
 
 def people(count: int) -> list[str]:
-    """Return so many addresses."""
+    """Return this number of addresses."""
     return [f"p{number}@acme.test" for number in range(1, count + 1)]
 
 
 def a_source(staff: Sequence[Row], vendors: Sequence[Row] = ()) -> FakeSource:
-    """Return a source of these employees and vendors."""
+    """Return a source with these employees and vendors."""
     return FakeSource(
         {
             EntityType.EMPLOYEE: rows(*staff) if staff else rows(an_employee()).iloc[:0],
@@ -70,7 +70,7 @@ def a_source(staff: Sequence[Row], vendors: Sequence[Row] = ()) -> FakeSource:
 
 @dataclass
 class SyncScenario:
-    """The organisation, connected, with one segment of its employees. `clock` is that of Mailchimp, too."""
+    """A connected organisation with one segment of its employees. Mailchimp uses the same `clock`."""
 
     database: Database
     sandbox: Sandbox
@@ -89,13 +89,13 @@ class SyncScenario:
         self.segment = self.add_segment()
 
     def disconnect(self) -> None:
-        """Let another organisation have the account."""
+        """Disconnect the organisation."""
         with self.database.organisation(self.organisation_id) as session:
             ConnectionStore(session, KEYRING).disconnect(by="alice", at=self.clock())
 
     @property
     def records(self) -> DatabaseRecords:
-        """The database as a sync needs it."""
+        """The records that a sync uses."""
         return DatabaseRecords(self.database, KEYRING, self.clock)
 
     @property
@@ -106,23 +106,23 @@ class SyncScenario:
     def add_segment(
         self, list_id: str = LIST, *, kind: SegmentType = SegmentType.EMPLOYEE, organisation_id: str | None = None
     ) -> Segment:
-        """Make one more segment, of every contact of this kind."""
+        """Create another segment of all contacts of this type."""
         with self.database.organisation(organisation_id or self.organisation_id) as session:
             new = NewSegment("Everybody", kind, list_id)
             return SegmentStore(session).create(new, by="alice", at=self.clock())
 
     def ask_to_confirm(self) -> None:
-        """Make the audience, which is empty yet, one with double opt-in."""
+        """Enable double opt-in for the empty audience."""
         self.sandbox.remove_audience(LIST)
         self.sandbox.add_audience(self.account_id, "Staff", LIST, double_optin=True)
 
     def archive_leavers(self) -> None:
-        """Let the segment archive whoever leaves it."""
+        """Archive contacts that leave the segment."""
         with self.database.organisation(self.organisation_id) as session:
             SegmentStore(session).update(self.segment.id, {"on_leave": OnLeave.ARCHIVE}, by="alice", at=self.clock())
 
     def want(self, *staff: str | Row, **changes: str | None) -> None:
-        """Make these all the employees; an address is the employee with the id of its place, from 1."""
+        """Replace all employees. A text is the address of the employee with the id of its position, from 1."""
         self.source = a_source(
             [
                 an_employee(**{"id": str(number), "email": one, **changes}) if isinstance(one, str) else one
@@ -131,27 +131,27 @@ class SyncScenario:
         )
 
     def put(self, email: str, status: Status = Status.SUBSCRIBED, **merge_fields: str) -> None:
-        """Have a member at Mailchimp, whom nobody here sent."""
+        """Add a member at Mailchimp that the pipeline did not send."""
         self.sandbox.add_members(LIST, [Seed(email_address=email, status=status, merge_fields=merge_fields)])
 
     def say(self, entity_id: str, *, opted_in: bool, kind: EntityType = EntityType.EMPLOYEE) -> None:
-        """Record what a contact states about e-mail."""
+        """Record a contact's preference."""
         service = UpdateOptStatus(self.database, KEYRING, lambda: self.source, self.clock)
         service.record(self.organisation_id, (kind, entity_id), opted_in=opted_in, consent_source="letter", by="alice")
 
     def erase(self, entity_id: str) -> None:
-        """Erase an employee here, and at Mailchimp."""
+        """Erase an employee here and at Mailchimp."""
         records = DatabaseErasures(self.database, KEYRING, self.clock)
         erasures = Erasures(records, lambda: self.source, lambda _: nullcontext(self.client), self.clock)
         attempt = erasures.erase(self.organisation_id, (EntityType.EMPLOYEE, entity_id), by="alice")
         assert not attempt.problems
 
     def before(self, method: str, route: str, act: Callable[[], object], *, nth: int = 1) -> None:
-        """Do something just before the next such call is carried out, or a later one."""
+        """Run a callback just before the nth matching call is processed."""
         self.sandbox.on_call(Hook(method=method, route=route, nth=nth), act)
 
     def results(self, *segments: Segment, push: bool = True, confirmed: bool = True) -> dict[str, SegmentResult]:
-        """Sync segments, an hour later; return the results by segment id. Departures are confirmed."""
+        """Sync segments an hour later and return the results by segment id. Departures are confirmed by default."""
         self.clock.move()
         sync = SegmentSync(
             self.source,
@@ -165,11 +165,11 @@ class SyncScenario:
         return {result.segment.id: result for result in sync.results(stored)}
 
     def result(self, *, push: bool = True, confirmed: bool = True) -> SegmentResult:
-        """Sync the segment, an hour later."""
+        """Sync the segment an hour later."""
         return self.results(self.segment, push=push, confirmed=confirmed)[self.segment.id]
 
     def sync(self) -> SyncReport:
-        """Sync the segment, an hour later, and return what came of its contacts."""
+        """Sync the segment an hour later and return its report."""
         result = self.result()
         assert result.report is not None, (result.error, result.defect)
         return result.report
@@ -186,23 +186,23 @@ class SyncScenario:
         return member.merge_fields.get("FNAME"), member.merge_fields.get("LNAME")
 
     def calls(self, method: str, route: str) -> int:
-        """Return how many such calls Mailchimp had."""
+        """Return the number of calls to a route."""
         return self.sandbox.counts().total.calls_to(method, route)
 
     def rejected(self) -> list[RejectedContactRow]:
-        """Return the rejected contacts of the segment."""
+        """Return the segment's rejected contacts."""
         with self.database.organisation(self.organisation_id) as session:
             return [*rejected_contacts(session, self.segment.id, limit=1000).items]
 
     def stored(self, segment: Segment | None = None) -> Segment:
-        """Return a segment as it is now."""
+        """Return the stored segment."""
         with self.database.organisation(self.organisation_id) as session:
             found = SegmentStore(session).get((segment or self.segment).id)
         assert found is not None
         return found
 
     def is_synced(self) -> bool:
-        """Tell whether the segment's last sync ended well."""
+        """Return whether the segment's last sync succeeded."""
         return self.stored().status is SegmentStatus.SYNCED
 
     def members(self) -> list[str]:

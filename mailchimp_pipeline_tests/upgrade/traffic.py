@@ -1,6 +1,6 @@
-"""What goes on while tables change: requests to the API, syncs, and somebody who reads for long.
+"""Traffic during a migration: API requests, syncs, and a long-running reader.
 
-A request that is told to come back later comes back. What is answered otherwise than well is kept as lost.
+Requests are repeated after a 503. Every other failure is kept in `failed_answers`.
 """
 
 import threading
@@ -25,13 +25,13 @@ _BACK_SECONDS = 0.1
 
 @dataclass
 class Traffic:
-    """What was asked and answered."""
+    """Requests in background threads, and their results."""
 
     tenant: Tenant
     staying: Mapping[str, object]
-    """The segment that is synced."""
+    """The segment to sync."""
     leaving: Sequence[str]
-    """The ids of employees who opt out, and are not in that segment."""
+    """The ids of employees that opt out. The segment does not contain them."""
     partition_key: str = ""
     made: set[str] = field(default_factory=set[str])
     withdrawn: set[str] = field(default_factory=set[str])
@@ -44,7 +44,7 @@ class Traffic:
     _going: list[Future[None]] = field(default_factory=list[Future[None]])
 
     def create_segments(self) -> None:
-        """Connect, then create and list again and again."""
+        """Connect, then create and list segments repeatedly."""
         self._connect()
         for number in count():
             if self._over.is_set():
@@ -54,7 +54,7 @@ class Traffic:
             self._insist("segments.list")
 
     def withdraw(self) -> None:
-        """Let one contact after the other opt out, and look whether it counts."""
+        """Record one opt-out after the other, and read each preference."""
         for entity_id in cycle(self.leaving):
             if self._over.is_set():
                 return
@@ -64,7 +64,7 @@ class Traffic:
             self.withdrawals += 1
 
     def sync(self) -> None:
-        """Connect and create the segment, then sync it again and again, and keep what each sync says."""
+        """Connect and create the segment, then sync it repeatedly and record the errors."""
         self._connect()
         segment_id = self._insist("segments.create", {"mailchimpListId": self.tenant.list_id, **self.staying})["id"]
         self.partition_key = f"{self.tenant.organisation_id}/{segment_id}"
@@ -75,7 +75,7 @@ class Traffic:
             self.syncs += 1
 
     def sync_once(self, run_id: str) -> str | None:
-        """Sync, and return the error if there was one."""
+        """Sync, and return the error or None."""
         pipeline = Pipeline(self.tenant.stage.parts)
         (result,) = pipeline.sync([self.partition_key], run_id=run_id, push=True)
         return result.error
@@ -98,7 +98,7 @@ class Traffic:
 
     @contextmanager
     def going_on(self) -> Generator[None]:
-        """Keep all of it going in threads until the end of the block."""
+        """Run all requests in threads until the end of the block."""
         with ThreadPoolExecutor(3) as pool:
             self._going += [pool.submit(kind) for kind in (self.create_segments, self.withdraw, self.sync)]
             try:
@@ -108,7 +108,7 @@ class Traffic:
         self._raise_what_broke_off()
 
     def go_on(self, times: int = 3) -> None:
-        """Wait until each kind was done so many times more."""
+        """Wait until each kind of request has been repeated this many times."""
         before = self._done()
 
         def all_were() -> bool:
@@ -128,7 +128,7 @@ class Traffic:
 
 @contextmanager
 def reading(database_url: str) -> Generator[None]:
-    """Keep a transaction open, that reads members, until the end of the block."""
+    """Keep a transaction open that has read the members, until the end of the block."""
     with Database(database_url, pool_size=1) as database, database.unrestricted() as connection:
         connection.execute(text("select count(*) from segment_members, audience_members"))
         yield

@@ -1,4 +1,4 @@
-"""Calls as Mailchimp makes them: the forms, also such as are nearly right, and their signatures."""
+"""Webhook calls in Mailchimp's format, valid and malformed, and their signatures."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def a_form(kind: str = "unsubscribe", *, at: datetime = NOW, list_id: str = LIST, **data: str) -> bytes:
-    """Return a call's body; `data` are the fields below `data[...]`, by themselves Ann's address."""
+    """Return a call's body. `data` are the `data[...]` fields; the default address is Ann's."""
     fired_at = at.strftime("%Y-%m-%d %H:%M:%S")
     known = {"list_id": list_id, "email": ANN, "action": "unsub", "id": "8a25ff1d98", "merges][EMAIL": ANN}
     return a_body(type=kind, fired_at=fired_at, **{f"data[{name}]": text for name, text in (known | data).items()})
@@ -27,7 +27,7 @@ def a_body(**fields: str) -> bytes:
 
 
 def signed(body: bytes, *, at: datetime = NOW, secret: str = SECRET) -> str:
-    """Return the header that signs a body."""
+    """Return the signature header of a body."""
     unix = int(at.timestamp())
     digest = hmac.new(secret.encode(), f"{unix}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={unix},v1={digest}"
@@ -53,4 +53,4 @@ _values = st.one_of(
 forms = st.lists(st.tuples(st.one_of(_keys, st.text(max_size=9)), _values), max_size=12).map(
     lambda pairs: urlencode(pairs, errors="replace").encode()
 )
-"""Bodies that are nearly right."""
+"""Malformed bodies."""

@@ -1,4 +1,4 @@
-"""One API that the sandbox can call, for all tests of webhooks; each test has an organisation of its own."""
+"""One API that the sandbox can call, for all tests of webhooks. Each test has its own organisation."""
 
 from collections.abc import Callable, Generator
 
@@ -30,20 +30,20 @@ def stage(
 
 @pytest.fixture
 def hook(stage: Stage) -> Hook:
-    """Return a webhook whose calls are signed."""
+    """Return a webhook with signed calls."""
     return a_hook(stage)
 
 
 @pytest.fixture
 def faults(sandbox: Sandbox) -> Generator[Callable[[Fault], None]]:
-    """Return what plans a fault until the end of the test."""
+    """Return a function that plans a fault until the end of the test."""
     yield sandbox.add_fault
     sandbox.clear_faults()
 
 
 @pytest.fixture
 def tenant(stage: Stage) -> Tenant:
-    """Return an organisation that is connected and has a segment."""
+    """Return a connected organisation with a segment."""
     tenant = a_tenant(stage, connected=True)
     assert tenant.create().status == 200
     return tenant

@@ -1,4 +1,4 @@
-"""The API at an address that the sandbox can call, and webhooks of which a test knows path and secret."""
+"""An API that the sandbox can call, and webhooks with a known path and secret."""
 
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -36,7 +36,7 @@ EMPLOYEE = (EntityType.EMPLOYEE, "1")
 
 @contextmanager
 def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generator[Stage]:
-    """Serve the API until the end of the block; the settings say where it is."""
+    """Run the API until the end of the block, with its own URL in the settings."""
     with listen(0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
@@ -55,7 +55,7 @@ def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generato
 
 @dataclass(frozen=True)
 class Hook:
-    """A webhook of an audience that has Ann, employee 1. Mailchimp does not know it: the test calls it."""
+    """A webhook of an audience that contains Ann, employee 1. The test calls it in place of Mailchimp."""
 
     tenant: Tenant
     token: str
@@ -74,18 +74,18 @@ class Hook:
         return self.tenant.stage.sandbox
 
     def form(self, kind: str = "unsubscribe", *, at: datetime | None = None, **data: str) -> bytes:
-        """Return the body of a call about Ann, made now where no time is given."""
+        """Return the body of a call about Ann, with the current time by default."""
         return a_form(kind, at=at or datetime.now(UTC), **{"list_id": self.tenant.list_id} | data)
 
     def call(self, body: bytes, *, signature: str | None = None, **headers: str) -> Answer:
-        """Call it as Mailchimp does, signed for it now where no signature is given."""
+        """Call the webhook as Mailchimp does, with a current signature by default."""
         if signature is None and self.secret is not None:
             signature = signed(body, at=datetime.now(UTC), secret=self.secret)
         known = {"content-type": FORM} | ({"x-mailchimp-signature": signature} if signature else {})
         return send(self.port, self.path, "POST", body, known | headers)
 
     def tell(self, kind: str = "unsubscribe", *, at: datetime | None = None, **data: str) -> int:
-        """Call it about Ann, and return the status of the answer."""
+        """Call the webhook about Ann and return the status of the answer."""
         return self.call(self.form(kind, at=at, **data)).status
 
     def status(self, address: str = ANN) -> str | None:
@@ -99,7 +99,7 @@ class Hook:
 
 
 def a_hook(stage: Stage, *, secret: str | None = SECRET, is_made: bool = True) -> Hook:
-    """Make a webhook without asking Mailchimp, for an audience that Ann joined after it was pulled."""
+    """Create a webhook without Mailchimp, for an audience that Ann joined after its last pull."""
     tenant = a_tenant(stage, connected=True)
     records = DatabaseRecords(stage.parts.database, stage.parts.keyring, utc_now)
     with closing(stage.parts.client(tenant.organisation_id)) as mailchimp:
@@ -115,13 +115,13 @@ def a_hook(stage: Stage, *, secret: str | None = SECRET, is_made: bool = True) -
 
 
 def has_ann(tenant: Tenant, list_id: str) -> None:
-    """Make a segment of the audience with Ann, employee 1, in it."""
+    """Create a segment of the audience with Ann, employee 1."""
     database = tenant.stage.parts.database
     put_members(database, a_segment(database, tenant.organisation_id, list_id=list_id), a_member(ANN))
 
 
 def status_of(tenant: Tenant, address: str = ANN, list_id: str | None = None) -> str | None:
-    """Return the member's status as the ledger has it; None where it is not there."""
+    """Return the member's status in the ledger, or None."""
     key = (tenant.organisation_id, list_id or tenant.list_id, subscriber_hash(address))
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
         row = session.get(AudienceMemberRow, key)
@@ -135,13 +135,13 @@ def preference_of(tenant: Tenant) -> Preference | None:
 
 
 def statements_of(tenant: Tenant) -> list[ConsentStatement]:
-    """Return what Ann stated."""
+    """Return Ann's consent statements."""
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
         return list(contact_data(session, tenant.stage.parts.keyring, EMPLOYEE).statements)
 
 
 def kept(tenant: Tenant) -> list[WebhookRow]:
-    """Return what the database holds of the organisation's webhooks."""
+    """Return the organisation's stored webhooks."""
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
         ours = WebhookRow.organisation_id == tenant.organisation_id
         return list(session.scalars(select(WebhookRow).where(ours)))

@@ -1,4 +1,4 @@
-"""One API, one sandbox and one database for all tests of the procedures; each test has an organisation of its own."""
+"""One API, sandbox and database for all tests of the procedures. Each test has its own organisation."""
 
 from collections.abc import Generator
 
@@ -27,11 +27,11 @@ def stage(
 
 @pytest.fixture
 def tenant(stage: Stage) -> Tenant:
-    """Return an organisation that is not connected."""
+    """Return an organisation without a connection."""
     return a_tenant(stage)
 
 
 @pytest.fixture
 def connected(stage: Stage) -> Tenant:
-    """Return an organisation that is connected."""
+    """Return a connected organisation."""
     return a_tenant(stage, connected=True)

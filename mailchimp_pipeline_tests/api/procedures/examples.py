@@ -1,6 +1,6 @@
-"""An input of each procedure that is right by its form, and ids of rows that an organisation has.
+"""A valid input for each procedure, and rows to pass to it.
 
-A procedure that is not here fails the tests that walk the registry.
+A procedure without an example fails the tests that iterate over the registry.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,11 +61,11 @@ def _campaign(tenant: Tenant) -> str:
 
 
 OWNED: Mapping[str, Callable[[Tenant], str]] = {"mailchimp.segments": _segment, "mailchimp.campaigns": _campaign}
-"""What makes a row of the tenant's, and returns its id, by the router whose procedures take it."""
+"""Functions that create a row and return its id, by router."""
 
 
 def an_input(tenant: Tenant, procedure: Procedure) -> Any:  # noqa: ANN401 - whatever the procedure takes
-    """Return an input that the procedure does something with."""
+    """Return an input on which the procedure succeeds."""
     suited = {
         "mailchimp.connection.connect": lambda: {"apiKey": tenant.api_key},
         "mailchimp.segments.create": lambda: {"mailchimpListId": tenant.list_id},

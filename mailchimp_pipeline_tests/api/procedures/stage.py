@@ -1,4 +1,4 @@
-"""The API as it runs, over PostgreSQL, files and the sandbox; and tenants, each an organisation of its own."""
+"""A running API with PostgreSQL, source files and the sandbox, and one tenant for each organisation."""
 
 import csv
 import json
@@ -25,13 +25,13 @@ from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
 from sandbox import Sandbox
 
 NOTHING = object()
-"""No input, which is not the same as null."""
+"""No input, as opposed to null."""
 
 IMPATIENT = CallBudget(
     Retries(budget=1.5, first_pause=0.05, sleep=lambda _seconds: None, clock=lambda: 0.0),
     Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
 )
-"""What fails is tried again a few times and at once, whatever time an attempt takes."""
+"""Retries without pauses. Only the pauses count against the budget, so slow machines change nothing."""
 
 _COLUMNS = (
     "organisation_id",
@@ -49,7 +49,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """An API that runs, and what is behind it."""
+    """A running API and its dependencies."""
 
     url: str
     parts: Resources
@@ -63,7 +63,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An organisation, with an account at Mailchimp that has one audience."""
+    """An organisation with a Mailchimp account that has one audience."""
 
     stage: Stage
     organisation_id: str
@@ -73,7 +73,7 @@ class Tenant:
     actor: str = "alice"
 
     def ask(self, target: str, *, method: str = "GET", value: object = NOTHING, role: Role = Role.ADMIN) -> Answer:
-        """Send one request under the prefix; a value goes as the body."""
+        """Send a request to a path under the tRPC prefix. `value` is the JSON body."""
         body = None if value is NOTHING else json.dumps(value)
         token = a_token(organisation_id=self.organisation_id, actor=self.actor, role=role)
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
@@ -94,11 +94,11 @@ class Tenant:
         return self.mutate("segments.create", wanted | changed)
 
     def actions(self) -> list[str]:
-        """Return what the audit log tells, the newest first."""
+        """Return the actions of the audit log, latest first."""
         return [entry["action"] for entry in self.query("audit.list").data["items"]]
 
     def employ(self, *people: Mapping[str, str]) -> None:
-        """Add people to the HR file."""
+        """Add employees to the source file."""
         with (self.stage.files / "employees.csv").open("a", encoding="utf-8", newline="") as file:
             for number, person in enumerate(people, start=1):
                 row = _an_employee(self.organisation_id, number) | dict(person)
@@ -107,7 +107,7 @@ class Tenant:
 
 
 def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
-    """Return an organisation that no other test knows."""
+    """Create an organisation."""
     number = next(_numbers)
     api_key = f"{number:032x}-us6"
     account_id = stage.sandbox.add_account(api_key, f"Acme {number}")
@@ -119,7 +119,7 @@ def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
 
 @contextmanager
 def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBudget = IMPATIENT) -> Generator[Stage]:
-    """Serve the API until the end of the block."""
+    """Run the API until the end of the block."""
     for name in ("employees", "vendors"):
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(_COLUMNS)
@@ -143,7 +143,7 @@ def settings_for(database_url: str, files: Path, sandbox: Sandbox, **more: str) 
 
 
 def moment(told: str) -> datetime:
-    """Return a time as it is told: as texts the later may be the smaller, for a full second is told without a part."""
+    """Parse a time of the API. Its text cannot be compared: full seconds have no fraction."""
     return datetime.fromisoformat(told)
 
 

@@ -1,4 +1,4 @@
-"""One server of the sample's procedures for all tests that change nothing about it."""
+"""One server of the sample procedures for all tests that do not change it."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from mailchimp_pipeline_tests.api.trpc.wire import Wire, wire
 
 @pytest.fixture(scope="session")
 def sample_wire() -> Iterator[Wire]:
-    """Serve the sample's procedures."""
+    """Run a server of the sample procedures."""
     with wire() as served:
         yield served

@@ -1,4 +1,4 @@
-"""What a tRPC client can read, whatever it asked and however it was answered."""
+"""The answers that a tRPC client can parse, for any request."""
 
 import json
 from typing import Any, cast
@@ -7,7 +7,7 @@ from mailchimp_pipeline_tests.api.trpc.wire import Answer
 
 
 def assert_readable(answer: Answer) -> None:
-    """Hold that each part of the answer is a result, or an error with a number and a text, and none is a defect."""
+    """Assert that each part of the answer is a result or an error with code and message, and none is a defect."""
     for part in parts(answer):
         if "result" in part:
             continue
@@ -17,7 +17,7 @@ def assert_readable(answer: Answer) -> None:
 
 
 def parts(answer: Answer) -> list[dict[str, Any]]:
-    """Return the replies within an answer of any form."""
+    """Return the replies in an answer of any format."""
     if answer.body.startswith(b'{"0":[[0]'):
         return [json.loads(line)[2][0][0] for line in answer.body.splitlines()[1:]]
     whole = answer.json

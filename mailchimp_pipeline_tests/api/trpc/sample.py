@@ -1,4 +1,4 @@
-"""Procedures to test the wire with, and a caller whose role is its bearer token. `node/reference.mjs` has the same."""
+"""Sample procedures. The bearer token is the caller's role. `node/reference.mjs` defines the same procedures."""
 
 import threading
 import time
@@ -19,8 +19,6 @@ from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls."""
-
     role: Role
     organisation_id: str = "acme"
 
@@ -43,10 +41,10 @@ class Colour(StrEnum):
 
 
 class EchoInput(WireModel):
-    """What is echoed."""
+    """The input of `echo`."""
 
     some_text: str = Field(min_length=1)
-    """Comes back */ as it is."""
+    """Returned */ unchanged."""
     times: int = Field(1, ge=1, le=9)
     colours: tuple[Colour, ...] = ()
     weight: float | None = None
@@ -60,7 +58,7 @@ class EchoInput(WireModel):
 
 
 class Echo(WireModel):
-    """An echo."""
+    """The output of `echo`."""
 
     some_text: str
     times: int
@@ -70,19 +68,19 @@ class Echo(WireModel):
 
 
 class FailInput(WireModel):
-    """Which error is wanted."""
+    """The error to raise."""
 
     code: Code
 
 
 class WaitInput(WireModel):
-    """How long to wait."""
+    """The time to wait."""
 
     millis: int
 
 
 class PageInput(WireModel):
-    """Which page is wanted."""
+    """The page to return."""
 
     limit: int = 2
     cursor: str | None = None
@@ -97,7 +95,7 @@ class Page(WireModel):
 
 
 class AddInput(WireModel):
-    """What is added."""
+    """The amount to double."""
 
     amount: int
 
@@ -115,7 +113,7 @@ def nothing(_caller: Caller) -> None:
 
 @test.query("echo")
 def echo(_caller: Caller, wanted: EchoInput) -> Echo:
-    """Return what was sent.
+    """Return the input.
 
     Not for the types.
     """
@@ -130,7 +128,7 @@ def fail(_caller: Caller, wanted: FailInput) -> None:
 
 @test.query("crash")
 def crash(_caller: Caller) -> int:
-    """Fail unforeseen."""
+    """Raise an unexpected error."""
     raise RuntimeError("a secret of the inside")
 
 
@@ -142,13 +140,13 @@ def leave(_caller: Caller) -> int:
 
 @test.query("away")
 def away(_caller: Caller) -> int:
-    """Fail in a way the business knows."""
+    """Raise a known error."""
     raise TransientError("The post office is closed: try tomorrow")
 
 
 @test.query("wait")
 def wait(_caller: Caller, wanted: WaitInput) -> int:
-    """Return the milliseconds waited."""
+    """Wait, and return the milliseconds."""
     time.sleep(wanted.millis / 1000)
     return wanted.millis
 
@@ -173,23 +171,23 @@ def erase(caller: Caller) -> Role:
 
 @test.query("limited")
 def limited(_caller: Caller) -> int:
-    """Refuse, with the time to wait."""
+    """Raise TOO_MANY_REQUESTS with a time to wait."""
     raise TRPCError("TOO_MANY_REQUESTS", "Too many", retry_after=7)
 
 
 @test.query("field")
 def field(_caller: Caller) -> int:
-    """Refuse a field."""
+    """Reject a field."""
     raise TRPCError("BAD_REQUEST", "The key is wrong", {"apiKey": ["must end in -us1"]})
 
 
 def sample(*more: Router[Caller] | Procedure) -> Procedures[Caller]:
-    """Return the sample's procedures, and others a test adds."""
+    """Return the sample procedures, and these additional ones."""
     return Procedures(test, admin, *more)
 
 
 def returns(output: Any, value: object, path: str = "given") -> Procedure:  # noqa: ANN401 - any type may be declared
-    """Return a procedure of that output type that returns the value."""
+    """Return a procedure with this output type and value."""
 
     def give(_caller: Caller) -> object:
         return value
@@ -198,7 +196,7 @@ def returns(output: Any, value: object, path: str = "given") -> Procedure:  # no
 
 
 class Gate:
-    """A procedure `gate` that waits until it is opened, and says when it was entered and that it was finished."""
+    """A procedure `gate` that waits until the gate is open, and records when it starts and ends."""
 
     def __init__(self, kind: Kind = Kind.MUTATION) -> None:
         self.entered = threading.Event()
@@ -207,7 +205,7 @@ class Gate:
         self.procedure = Procedure("gate", kind, self._pass, type(None), None)
 
     def open_once(self, is_so: Callable[[], object]) -> threading.Thread:
-        """Open it in the background as soon as it is so; return the thread that does."""
+        """Open the gate in a background thread as soon as the condition is true, and return the thread."""
 
         def wait_and_open() -> None:
             eventually(is_so)

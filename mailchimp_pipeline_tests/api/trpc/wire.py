@@ -1,4 +1,4 @@
-"""A tRPC server on a free port of the loopback, within a FastAPI application, and plain HTTP to talk to it."""
+"""A tRPC server in a FastAPI application on a free loopback port, and an HTTP client for it."""
 
 import http.client
 import json
@@ -22,13 +22,13 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A server that runs, and how to ask it."""
+    """A running server and its HTTP client."""
 
     port: int
 
     @property
     def url(self) -> str:
-        """The base of all procedures' URLs."""
+        """The base URL of all procedures."""
         return f"http://127.0.0.1:{self.port}/api/trpc"
 
     def ask(
@@ -40,52 +40,50 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         role: str | None = "admin",
     ) -> "Answer":
-        """Send one request; `target` is what follows the prefix. A body is JSON where no header says otherwise."""
+        """Send a request to a path under the prefix. The body is JSON unless a header differs."""
         return send(self.port, f"/api/trpc/{target}", method, body, _headers(body, headers, role))
 
     @contextmanager
     def listening(self, target: str, headers: Mapping[str, str]) -> "Generator[Iterator[bytes]]":
-        """Ask as an administrator, and yield the lines of the answer as they come."""
+        """Send a request as an administrator, and yield the lines of the answer as they arrive."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         with closing(connection):
             connection.request("GET", f"/api/trpc/{target}", headers=_headers(None, headers, "admin"))
             yield iter(connection.getresponse().readline, b"")
 
     def query(self, path: str, value: object, **how: Any) -> "Answer":  # noqa: ANN401 - as `ask` takes them
-        """Ask as httpLink does for a query."""
+        """Send a query as httpLink does."""
         return self.ask(f"{path}?input={quote(json.dumps(value))}", **how)
 
     def mutate(self, path: str, value: object, **how: Any) -> "Answer":  # noqa: ANN401 - as `ask` takes them
-        """Ask as httpLink does for a mutation."""
+        """Send a mutation as httpLink does."""
         return self.ask(path, method="POST", body=json.dumps(value), **how)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
-
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - whatever it is, the test compares it
-        """The body, which must be JSON."""
+        """The parsed JSON body."""
         return json.loads(self.body)
 
     @property
     def data(self) -> Any:  # noqa: ANN401 - whatever it is, the test compares it
-        """The output of a single call that succeeded."""
+        """The output of a single successful call."""
         return self.json["result"]["data"]
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error of a single call that failed, or of a request."""
+        """The error of a failed call or request."""
         return self.json["error"]
 
 
 def send(port: int, target: str, method: str, body: bytes | str | None, headers: Mapping[str, str]) -> Answer:
-    """Send one request as it stands; nothing is escaped or corrected."""
+    """Send a request without escaping or correcting it."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
         connection.request(method, target, body=body, headers=dict(headers))
         response = connection.getresponse()
@@ -94,7 +92,7 @@ def send(port: int, target: str, method: str, body: bytes | str | None, headers:
 
 
 def listens(port: int) -> bool:
-    """Whether anybody takes connections at a port of the loopback."""
+    """Return whether a server accepts connections on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -106,7 +104,7 @@ def wire(
     limits: Limits | None = None,
     hooks: CallHooks | None = None,
 ) -> Generator[Wire]:
-    """Serve procedures (the sample's, if none are given) while the block runs."""
+    """Serve the sample procedures, or these, until the end of the block."""
     server = TrpcServer(procedures or sample(), authenticate, limits=limits, hooks=hooks or CallHooks(on_error=_ignore))
 
     @asynccontextmanager
@@ -122,7 +120,7 @@ def wire(
 
 @contextmanager
 def serving(app: Any) -> Generator[int]:  # noqa: ANN401 - any ASGI application
-    """Run an application in a thread and give its port."""
+    """Run an application in a thread and yield its port."""
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
@@ -150,4 +148,4 @@ def _headers(body: bytes | str | None, headers: Mapping[str, str] | None, role: 
 
 
 def _ignore(_path: str, _exception: BaseException) -> None:
-    """Log nothing where a test provokes failures."""
+    """Discard the errors that tests provoke."""
