@@ -59,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+def empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
     """Run every test in an empty directory, without the project's `.env` file."""
     directory = tmp_path_factory.mktemp("nowhere")
     with chdir(directory):
@@ -67,7 +67,7 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Return a function that adds a line of figures to the summary."""
     return partial(record_property, _FIGURES)
 

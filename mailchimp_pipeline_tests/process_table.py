@@ -12,7 +12,7 @@ def is_running(process: psutil.Process) -> bool:
     return False
 
 
-def called(word: str) -> list[psutil.Process]:
+def child_processes(command_part: str) -> list[psutil.Process]:
     """Return the descendants of this process whose command line contains `command_part`, oldest first.
 
     Supervisors are left out: their command line contains the command of their child.
@@ -21,6 +21,6 @@ def called(word: str) -> list[psutil.Process]:
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             command = " ".join(child.cmdline())
-            if word in command and "supervisor.py" not in command:
+            if command_part in command and "supervisor.py" not in command:
                 found.append(child)
     return sorted(found, key=lambda child: child.create_time())

@@ -47,7 +47,7 @@ def a_vendor(**changes: str | None) -> dict[str, str | None]:
     }
 
 
-def long_ago(path: Path) -> Path:
+def backdate(path: Path) -> Path:
     """Set the file's modification time into the past, since a source waits for files that are being written."""
     status = path.stat()
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 60 * 10**9))

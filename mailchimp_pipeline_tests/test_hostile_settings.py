@@ -14,9 +14,9 @@ import pytest
 from mailchimp_pipeline.embedded.processes import machine_environment
 from mailchimp_pipeline.local.stack import installed
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
-from mailchimp_pipeline_tests.hostile import RealPipeline, a_real_pipeline
 from mailchimp_pipeline_tests.process_table import is_running
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
+from mailchimp_pipeline_tests.production_pipeline import ProductionPipeline, production_pipeline
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, TIMEOUT_SECONDS, eventually
 
 _SET_BY_CHILDREN = {"PGDATA", "PGSYSCONFDIR", "PWD", "SF_PARTNER", "LC_ALL", "LC_CTYPE"}
 """What programs set for what they start: PostgreSQL, shells, Dagster and Python."""
@@ -30,19 +30,19 @@ print(Settings.from_environment() == Settings(), read)
 
 
 @pytest.fixture(scope="module")
-def real() -> Generator[RealPipeline]:
-    with a_real_pipeline() as made:
+def real() -> Generator[ProductionPipeline]:
+    with production_pipeline() as made:
         yield made
 
 
 @pytest.fixture
-def hostile(real: RealPipeline, tmp_path: Path) -> dict[str, str]:
+def hostile(real: ProductionPipeline, tmp_path: Path) -> dict[str, str]:
     """Return an environment with every hostile variable; `.env` in the directory says the same."""
     real.write_env_file(tmp_path)
-    return machine_environment() | real.variables | real.variables_of_others
+    return machine_environment() | real.variables | real.library_variables
 
 
-def test_the_hostile_values_cover_every_setting(real: RealPipeline) -> None:
+def test_the_hostile_values_cover_every_setting(real: ProductionPipeline) -> None:
     assert set(real.variables) == set(VARIABLES.values())
 
 
@@ -68,7 +68,9 @@ def test_no_test_sees_a_setting_whatever_is_set(hostile: dict[str, str], tmp_pat
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_a_real_pipeline_alone(real: RealPipeline, hostile: dict[str, str], tmp_path: Path) -> None:
+def test_the_demo_leaves_a_real_pipeline_alone(
+    real: ProductionPipeline, hostile: dict[str, str], tmp_path: Path
+) -> None:
     before = real.snapshot()
     known = set(machine_environment()) | set(VARIABLES.values())
     with (tmp_path / "printed").open("w") as printed:
@@ -85,12 +87,12 @@ def test_the_demo_leaves_a_real_pipeline_alone(real: RealPipeline, hostile: dict
     text = (tmp_path / "printed").read_text()
     assert demo.returncode == 0, text
     assert "Done in" in text
-    called = "\n".join(children)
+    child_processes = "\n".join(children)
     assert [
-        part for part in ("dagster-daemon", "grpc", "mailchimp-pipeline api", "sandbox") if part not in called
+        part for part in ("dagster-daemon", "grpc", "mailchimp-pipeline api", "sandbox") if part not in child_processes
     ] == []
     assert {name for seen in children.values() for name in seen} <= known | _SET_BY_CHILDREN
-    values = {*real.variables.values(), *real.variables_of_others.values()}
+    values = {*real.variables.values(), *real.library_variables.values()}
     assert [values & set(seen.values()) for seen in children.values() if values & set(seen.values())] == []
     assert real.snapshot() == before
 
@@ -104,9 +106,9 @@ def test_a_demo_whose_terminal_is_closed_ends_and_leaves_nothing(hostile: dict[s
     ) as demo:
         assert demo.stdout is not None
         assert "Starting PostgreSQL" in demo.stdout.readline()
-        eventually(lambda: psutil.Process(demo.pid).children(recursive=True), START_SECONDS)
+        eventually(lambda: psutil.Process(demo.pid).children(recursive=True), START_TIMEOUT_SECONDS)
         children = psutil.Process(demo.pid).children(recursive=True)
         demo.send_signal(signal.SIGHUP)
-        assert demo.wait(PATIENCE_SECONDS) == 130
+        assert demo.wait(TIMEOUT_SECONDS) == 130
     eventually(lambda: not any(map(is_running, children)))
     assert list(temporary.iterdir()) == []

@@ -69,7 +69,7 @@ def test_our_lines_go_to_standard_error_as_it_is_at_the_moment(capsys: pytest.Ca
 
 def test_a_synced_segment_is_a_line_with_its_ids_and_figures(database_url: str, tmp_path: Path) -> None:
     with a_company(database_url, tmp_path / "files") as company, lines() as told:
-        company.sync(request := company.ask())
+        company.sync(request := company.request_sync())
     (line,) = [line for line in told if line["event"] == "segment synced"]
 
     assert (line["organisation_id"], line["segment_id"]) == ("acme", company.segment.id)

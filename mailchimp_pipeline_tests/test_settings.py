@@ -29,7 +29,7 @@ def line_of(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline()
 
 
-def tell(process: "subprocess.Popen[str]", text: str) -> None:
+def report(process: "subprocess.Popen[str]", text: str) -> None:
     assert process.stdin
     process.stdin.write(text + "\n")
     process.stdin.flush()
@@ -247,7 +247,7 @@ def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
     assert [line_of(racer) for racer in racers] == ["ready\n"] * 3
 
     for racer in racers:
-        tell(racer, "go")
+        report(racer, "go")
 
     assert len({racer.communicate()[0] for racer in racers}) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encryption-keys", "token-secret"]

@@ -17,8 +17,8 @@ from api.trpc import Procedures, Role, TRPCError
 from mailchimp_pipeline.settings import Settings, SettingsError
 from mailchimp_pipeline_tests.api.served import Api, a_token, an_api, failing_check, known_failure
 from mailchimp_pipeline_tests.api.trpc.sample import Gate
-from mailchimp_pipeline_tests.api.trpc.wire import listens
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.api.trpc.wire import is_listening
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 DASHBOARD = "https://dashboard.example.com"
 
@@ -201,9 +201,9 @@ def test_a_mutation_is_finished_though_its_client_left_and_only_then_the_parts_a
         client = http.client.HTTPConnection("127.0.0.1", api.port)
         headers = {"authorization": f"Bearer {a_token()}", "content-type": "application/json"}
         client.request("POST", "/api/trpc/gate", headers=headers)
-        assert gate.entered.wait(PATIENCE_SECONDS)
+        assert gate.entered.wait(TIMEOUT_SECONDS)
         client.close()
-        opening = gate.open_once(lambda: not listens(api.port))
+        opening = gate.open_once(lambda: not is_listening(api.port))
     opening.join()
 
     assert order == ["closed, finished: True"]
@@ -234,7 +234,7 @@ def test_an_error_of_ours_raised_by_a_further_route_keeps_its_code() -> None:
 
 def test_a_check_that_hangs_is_given_up() -> None:
     gone_on = threading.Event()
-    hanging = Readiness(lambda: cast("None", gone_on.wait(PATIENCE_SECONDS)), seconds=0.02)
+    hanging = Readiness(lambda: cast("None", gone_on.wait(TIMEOUT_SECONDS)), seconds=0.02)
 
     answer = asyncio.run(hanging.answer(Request({"type": "http"})))
     gone_on.set()

@@ -7,7 +7,7 @@ from mailchimp_pipeline.database.metrics import PipelineFigures
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.sample_metrics import AT, some_figures
 from mailchimp_pipeline_tests.api.served import Api, an_api
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
 def told(api: Api) -> dict[str, float]:
@@ -87,7 +87,7 @@ def test_figures_that_hang_do_not_keep_the_page() -> None:
     gone_on = threading.Event()
 
     def read() -> PipelineFigures:
-        gone_on.wait(PATIENCE_SECONDS)
+        gone_on.wait(TIMEOUT_SECONDS)
         return some_figures()
 
     with an_api(read_figures=read, figures_seconds=0.05) as api:

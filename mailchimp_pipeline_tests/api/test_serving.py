@@ -14,8 +14,8 @@ import pytest
 
 from api.serving import ApiNotStarted, in_thread, listen
 from mailchimp_pipeline_tests.api.served import a_token
-from mailchimp_pipeline_tests.api.trpc.wire import Answer, listens, send
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.api.trpc.wire import Answer, is_listening, send
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 
 PROGRAM = """
 import sys
@@ -64,8 +64,8 @@ def test_sigterm_lets_calls_under_way_finish_and_closes_the_parts() -> None:
         answer = threads.submit(ponder, port)
         assert process.stdout.readline() == "entered\n"
         process.send_signal(signal.SIGTERM)
-        eventually(lambda: not listens(port))
-        out, log = process.communicate("pondered\n", timeout=PATIENCE_SECONDS)
+        eventually(lambda: not is_listening(port))
+        out, log = process.communicate("pondered\n", timeout=TIMEOUT_SECONDS)
 
     assert answer.result().json == {"result": {"data": "pondered"}}
     assert out == "closed\n"

@@ -11,7 +11,7 @@ from mailchimp_pipeline.database.connections import Account, Connection, Connect
 from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh, OrganisationRefresh, campaign_refresh
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline_tests.mailchimp.stages import Hours
+from mailchimp_pipeline_tests.mailchimp.stages import HourClock
 from sandbox import Sandbox
 
 
@@ -21,7 +21,7 @@ class Stage:
 
     sandbox: Sandbox
     parts: Resources
-    hours: Hours
+    hours: HourClock
     lists: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -69,7 +69,7 @@ class Stage:
 
     def refresh(self) -> list[OrganisationRefresh]:
         """Advance the clock by an hour and refresh with new clients, as a run does."""
-        self.hours.pass_one()
+        self.hours.pass_hour()
         with closing(Resources(self.parts.settings, self.parts.database)) as parts:
             return list(campaign_refresh(parts, self.hours).refresh())
 
@@ -88,10 +88,10 @@ class Stage:
 
 
 @contextmanager
-def a_stage(database_url: str, sandbox: Sandbox, hours: Hours, *, settle_days: int = 0) -> Generator[Stage]:
+def a_stage(database_url: str, sandbox: Sandbox, hours: HourClock, *, settle_days: int = 0) -> Generator[Stage]:
     """Open the database and the sandbox until the end of the block."""
     sandbox.reset()
-    hours.turn_back()
+    hours.reset()
     environment = {
         "MAILCHIMP_PIPELINE_DATABASE_URL": database_url,
         "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=",

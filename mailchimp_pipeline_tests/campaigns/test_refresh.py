@@ -9,7 +9,7 @@ from mailchimp_pipeline.campaigns import Campaign, CampaignStatus
 from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import ConnectionStore
 from mailchimp_pipeline_tests.campaigns.stage import Stage, a_stage
-from mailchimp_pipeline_tests.mailchimp.stages import Hours
+from mailchimp_pipeline_tests.mailchimp.stages import HourClock
 from sandbox import CampaignStatus as There
 from sandbox import Figures, Sandbox
 
@@ -22,7 +22,7 @@ def send(stage: Stage, campaign: Campaign, figures: Figures = FIGURES, status: T
     stage.sandbox.set_figures(campaign.mailchimp_campaign_id, figures)
 
 
-def actions(stage: Stage, campaign: Campaign) -> list[str]:
+def audit_actions(stage: Stage, campaign: Campaign) -> list[str]:
     with stage.parts.database.organisation(campaign.organisation_id) as session:
         told = audit.entries(session, limit=50, entity=audit.Entity("campaign", campaign.id))
     return [f"{entry.actor} {entry.action}" for entry in told.items]
@@ -50,7 +50,9 @@ def test_what_was_sent_is_left_alone_by_default(stage: Stage) -> None:
     assert stage.now(campaign).open_rate == 0.4
 
 
-def test_what_was_sent_lately_is_followed_while_it_settles(database_url: str, sandbox: Sandbox, hours: Hours) -> None:
+def test_what_was_sent_lately_is_followed_while_it_settles(
+    database_url: str, sandbox: Sandbox, hours: HourClock
+) -> None:
     with a_stage(database_url, sandbox, hours, settle_days=2) as stage:
         stage.connect()
         campaign = stage.track()
@@ -63,7 +65,7 @@ def test_what_was_sent_lately_is_followed_while_it_settles(database_url: str, sa
         assert stage.refresh() == []
 
 
-def test_final_counts_that_are_not_there_yet_are_waited_for(stage: Stage, hours: Hours) -> None:
+def test_final_counts_that_are_not_there_yet_are_waited_for(stage: Stage, hours: HourClock) -> None:
     stage.connect()
     campaign = stage.track()
     stage.sandbox.move_campaign(campaign.mailchimp_campaign_id, There.SENT, hours() + timedelta(minutes=90))
@@ -76,7 +78,7 @@ def test_final_counts_that_are_not_there_yet_are_waited_for(stage: Stage, hours:
 
 
 def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(
-    stage: Stage, tell: Callable[[str], None]
+    stage: Stage, report: Callable[[str], None]
 ) -> None:
     organisations = [f"acme{number}" for number in range(20)]
     accounts = [stage.connect(organisation) for organisation in organisations]
@@ -87,7 +89,7 @@ def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(
     refreshes = stage.refresh()
     counts = stage.sandbox.counts()
     most = max(counts.accounts[account].calls for account in accounts)
-    tell(
+    report(
         f"{len(tracked)} campaigns of {len(accounts)} organisations: {counts.total.calls} calls, at most {most} of one"
     )
     assert most <= 3
@@ -98,7 +100,7 @@ def test_a_thousand_campaigns_of_twenty_organisations_take_few_requests(
 def test_a_big_account_costs_at_most_three_requests_a_page(stage: Stage) -> None:
     account = stage.connect()
     oldest = stage.track()
-    stage.hours.pass_one()
+    stage.hours.pass_hour()
     for _ in range(1500):
         stage.sandbox.add_campaign(stage.lists["acme"])
     send(stage, oldest)
@@ -170,7 +172,7 @@ def test_what_is_still_gone_after_connecting_again_is_asked_for_once(stage: Stag
     campaign = stage.track()
     stage.sandbox.delete_campaign(campaign.mailchimp_campaign_id)
     stage.refresh()
-    stage.hours.pass_one()
+    stage.hours.pass_hour()
     stage.connect_to(account, stage.key_of("acme"))
     assert len(stage.refresh()) == 1
     assert stage.now(campaign).missing_since == stage.hours()
@@ -203,4 +205,4 @@ def test_only_what_changed_is_told_in_the_audit_log(stage: Stage) -> None:
     stage.refresh()
     send(stage, campaign)
     stage.refresh()
-    assert actions(stage, campaign) == ["mailchimp-pipeline campaign.refreshed", "alice campaign.tracked"]
+    assert audit_actions(stage, campaign) == ["mailchimp-pipeline campaign.refreshed", "alice campaign.tracked"]

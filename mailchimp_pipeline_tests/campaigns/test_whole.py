@@ -14,7 +14,7 @@ FIGURES = Figures(emails_sent=110, hard_bounces=10, opens=90, unique_opens=40, c
 
 
 def run(stage: Stage) -> dg.ExecuteInProcessResult:
-    stage.hours.pass_one()
+    stage.hours.pass_hour()
     definitions = build_definitions(
         {"pipeline": object(), "campaigns": stage.campaigns, "erasures": object(), "retention": object()}
     )

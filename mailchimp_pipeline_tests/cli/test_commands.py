@@ -25,7 +25,7 @@ from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
 from mailchimp_pipeline.services.resources import complete_settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import SandboxControl
 
 OTHER_KEYS = "2:" + "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="
@@ -150,7 +150,7 @@ def a_sandbox(*arguments: str) -> Generator[str]:
         assert process.stdout
         yield process.stdout.readline().strip().removeprefix("MAILCHIMP_API_ROOT=")
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE_SECONDS) in {0, 130}
+        assert process.wait(TIMEOUT_SECONDS) in {0, 130}
 
 
 def test_the_sandbox_says_where_it_is_and_ends_with_ctrl_c() -> None:

@@ -117,7 +117,7 @@ def an_office(stage: Stage, *, entity_id: str = "1") -> Office:
     tenant = a_tenant(stage, connected=True)
     others = (stage.sandbox.add_audience(tenant.account_id, name) for name in ("Partners", "News"))
     office = Office(tenant, (tenant.list_id, *others))
-    tenant.employ({"id": entity_id, "email": ADDRESS, "first_name": FIRST_NAME, "last_name": LAST_NAME}, {})
+    tenant.add_employees({"id": entity_id, "email": ADDRESS, "first_name": FIRST_NAME, "last_name": LAST_NAME}, {})
     return office
 
 

@@ -38,11 +38,11 @@ from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.consent.company import Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter, CrashingDatabase, CrashingSlots
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 _AT_ONCE = Retries(budget=4, sleep=lambda _: None, clock=lambda: 0.0)
 """What fails is tried again a few times and at once."""
-_TIMEOUTS = Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS)
+_TIMEOUTS = Timeouts(connect=TIMEOUT_SECONDS, read=TIMEOUT_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_of_an_erased_contact_it_tells_that_it_was_erased(office: Office) -> Non
 def test_a_member_that_was_never_synced_is_found_in_whatever_spelling_mailchimp_has_it(
     office: Office, there: str
 ) -> None:
-    office.tenant.employ({"id": "3", "email": "zeb@bücher.test"})
+    office.tenant.add_employees({"id": "3", "email": "zeb@bücher.test"})
     office.sandbox.add_members(office.lists[1], [Seed(email_address=there)])
     held = office.tenant.mutate("preferences.export", {**ENTITY, "entityId": "3"}).data
     assert [entry["member"]["email_address"] for entry in held["mailchimp"]["entries"]] == [there]
@@ -117,4 +117,4 @@ def test_a_member_that_was_never_synced_is_found_in_whatever_spelling_mailchimp_
 
 def test_an_unknown_contact_is_not_found(office: Office) -> None:
     unknown = office.tenant.mutate("preferences.export", {**ENTITY, "entityId": "404"})
-    assert (unknown.status, office.tenant.actions()) == (404, ["connection.connected"])
+    assert (unknown.status, office.tenant.audit_actions()) == (404, ["connection.connected"])

@@ -17,7 +17,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline_tests.api.procedures.examples import an_input
-from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
+from mailchimp_pipeline_tests.api.procedures.stage import NO_INPUT, Tenant
 from mailchimp_pipeline_tests.consent.erasing import ADDRESS, FIRST_NAME, HASH, LAST_NAME
 from mailchimp_pipeline_tests.consent.whole import Places, Whole, a_whole, tables
 
@@ -45,7 +45,7 @@ def call_everything(tenant: Tenant) -> None:
     """Call each procedure, for the contact where it takes one."""
     for procedure in sorted(PROCEDURES, key=lambda each: _LATER.get(each.path.removeprefix("mailchimp."), 0)):
         path, value = procedure.path.removeprefix("mailchimp."), an_input(tenant, procedure)
-        if value is not NOTHING and "entityId" in value:
+        if value is not NO_INPUT and "entityId" in value:
             value |= ENTITY
         call = tenant.mutate if procedure.kind is Kind.MUTATION else tenant.query
         assert call(path, value).status == 200, path
@@ -136,7 +136,7 @@ def test_with_an_unreadable_source_an_unknown_id_is_written_down_as_a_keyed_hash
     finally:
         away.rename(file)
     assert tables(whole.places(unknown), unknown) == set()
-    assert tenant.actions()[0] == "contact.exported"
+    assert tenant.audit_actions()[0] == "contact.exported"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_asked_for_twice_it_is_one_erasure_and_the_audit_log_says_so(office: Off
     with office.parts.database.organisation(office.organisation_id) as session:
         requests = ErasureStore(session, office.parts.keyring).of(*CONTACT)
     assert len(requests) == 1
-    told = [action for action in office.tenant.actions() if action.startswith("erasure.")]
+    told = [action for action in office.tenant.audit_actions() if action.startswith("erasure.")]
     assert told == ["erasure.completed", "erasure.asked_again", "erasure.completed", "erasure.requested"]
 
 
@@ -226,7 +226,7 @@ def test_a_contact_of_whom_nothing_is_known_is_not_said_to_be_erased(office: Off
     answer = office.tenant.mutate("preferences.gdprDelete", ENTITY | entity)
     assert answer.error["data"]["code"] == "NOT_FOUND"
     assert "Check the id and the entity type" in answer.error["message"]
-    assert not [action for action in office.tenant.actions() if action.startswith("erasure.")]
+    assert not [action for action in office.tenant.audit_actions() if action.startswith("erasure.")]
 
 
 def test_who_comes_back_after_leaving_is_recognised_when_erased_again(office: Office) -> None:

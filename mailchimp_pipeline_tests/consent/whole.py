@@ -25,10 +25,10 @@ from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline.services.resources import Resources, complete_settings, open_resources
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, settings_for
+from mailchimp_pipeline_tests.api.procedures.stage import NO_PAUSES, Stage, settings_for
 from mailchimp_pipeline_tests.consent.erasing import LATER, Office, an_office, impatient
 from mailchimp_pipeline_tests.consent.remains import places_in_files, places_in_server
-from mailchimp_pipeline_tests.source_fake import long_ago
+from mailchimp_pipeline_tests.source_fake import backdate
 from sandbox import Sandbox
 
 ENTITY_ID = "hr-4711-0815"
@@ -89,7 +89,7 @@ def a_whole(files: Path, *, entity_id: str = ENTITY_ID) -> Generator[Whole]:
         Sandbox.running() as sandbox,
         a_pipeline(Path(directory), files, sandbox) as (parts, dagster_url),
         an_instance(Path(directory) / "dagster", dagster_url) as instance,
-        in_thread(create_app(api_parts(parts, budget=IMPATIENT)), grace_seconds=1) as url,
+        in_thread(create_app(api_parts(parts, budget=NO_PAUSES)), grace_seconds=1) as url,
     ):
         office = an_office(Stage(url, parts, sandbox, files), entity_id=entity_id)
         yield Whole(Path(directory), office, instance)
@@ -99,7 +99,7 @@ def a_whole(files: Path, *, entity_id: str = ENTITY_ID) -> Generator[Whole]:
 def a_pipeline(home: Path, files: Path, sandbox: Sandbox) -> Generator[tuple[Resources, str]]:
     for name in ("employees", "vendors"):
         (files / f"{name}.csv").write_text(_HEADER)
-        long_ago(files / f"{name}.csv")
+        backdate(files / f"{name}.csv")
     given = settings_for("postgresql://nowhere/nothing", files, sandbox, MAILCHIMP_PIPELINE_HOME=str(home))
     own = {name: value for name, value in given.environment().items() if not name.endswith("DATABASE_URL")}
     with complete_settings(Settings.from_environment(own)) as settings, logged_to(home / "logs"):

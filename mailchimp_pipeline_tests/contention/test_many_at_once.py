@@ -16,7 +16,7 @@ from mailchimp_pipeline_tests.killed import workers
 from mailchimp_pipeline_tests.killed.calling import api, ask
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee
-from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, eventually
 from sandbox import Status
 
 PEOPLE = 3000
@@ -28,7 +28,7 @@ CALLS = 40
 def company(database_url: str, tmp_path: Path) -> Generator[Company]:
     """Return a company with two audiences, to which Mailchimp takes its time."""
     with a_company(database_url, tmp_path / "files") as made:
-        made.staff(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
+        made.set_employees(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
         (account_id,) = made.sandbox.counts().accounts or [made.connection().account_id]
         made.sandbox.add_audience(account_id, "Others", OTHER_LIST)
         made.sandbox.configure(latency_ms=40, latency_per_contact_ms=0.3)
@@ -41,14 +41,14 @@ def environment(company: Company) -> dict[str, str]:
 
 def test_runs_a_request_and_two_apis_share_the_connections_of_the_account(company: Company) -> None:
     other = a_segment(company.pipeline.resources.database, name="Others", list_id=OTHER_LIST)
-    request, settings = company.ask(), environment(company)
+    request, settings = company.request_sync(), environment(company)
     keys = [company.segment.partition_key, other.partition_key]
     with api(settings) as (first, _), api(settings) as (second, _), ThreadPoolExecutor(8) as pool:
         runs = [workers.start(workers.sync, settings, key, f"{key}-{n}", None) for key in keys for n in range(2)]
         runs.append(workers.start(workers.sync, settings, keys[0], "asked-for", request.id))
-        called = [pool.submit(ask, (first, second)[n % 2], "connection.listAudiences") for n in range(CALLS)]
-        answers = [calling.result() for calling in called]
-        eventually(lambda: all(run.exitcode is not None for run in runs), START_SECONDS)
+        calls = [pool.submit(ask, (first, second)[n % 2], "connection.listAudiences") for n in range(CALLS)]
+        answers = [calling.result() for calling in calls]
+        eventually(lambda: all(run.exitcode is not None for run in runs), START_TIMEOUT_SECONDS)
     traffic = company.sandbox.counts().total
     assert [run.exitcode for run in runs] == [0] * len(runs)
     assert {answer and answer.status for answer in answers} <= {200, 429}
@@ -59,4 +59,4 @@ def test_runs_a_request_and_two_apis_share_the_connections_of_the_account(compan
     with company.pipeline.resources.database.organisation(ACME) as session:
         stored = [SegmentStore(session).get(segment.id) for segment in (company.segment, other)]
     assert {segment.status for segment in stored if segment} == {SegmentStatus.SYNCED}
-    assert company.request(request).status is RequestStatus.DONE
+    assert company.stored_request(request).status is RequestStatus.DONE

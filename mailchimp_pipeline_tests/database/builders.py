@@ -56,7 +56,7 @@ def a_segment(
         return SegmentStore(session).create(new, by="alice", at=at)
 
 
-def begun(database: Database, pool: Executor, do: Callable[[], T]) -> "Future[T]":
+def start_in_thread(database: Database, pool: Executor, do: Callable[[], T]) -> "Future[T]":
     """Start a function in a thread. Return once it has ended, or waits for a lock of the calling transaction."""
     waiting = text(
         "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -115,7 +115,9 @@ def a_ledger(
     return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, piece=piece)
 
 
-def say(database: Database, entity_id: str, *, opted_in: bool, at: datetime = AT, address: str | None = None) -> None:
+def record_preference(
+    database: Database, entity_id: str, *, opted_in: bool, at: datetime = AT, address: str | None = None
+) -> None:
     """Record a statement of an acme employee, optionally for one address (a subscriber hash)."""
     contact = EntityType.EMPLOYEE, entity_id
     statement = ConsentStatement(opted_in, "letter", at, contact, address)

@@ -24,7 +24,7 @@ from mailchimp_pipeline_tests.database.builders import (
     MINUTE,
     a_connection,
     an_account,
-    begun,
+    start_in_thread,
 )
 
 OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us9")
@@ -43,7 +43,7 @@ def live(database: Database, organisation_id: str = ACME) -> Connection | None:
         return ConnectionStore(session, KEYRING).live()
 
 
-def actions(database: Database) -> list[str]:
+def audit_actions(database: Database) -> list[str]:
     with database.organisation(ACME) as session:
         return [entry.action for entry in reversed(audit.entries(session, limit=100).items)]
 
@@ -82,7 +82,7 @@ def test_a_new_key_of_the_account_replaces_the_former_and_clears_its_refusal(dat
         store.mark_key_refused(AT)
         second = store.connect(an_account(api_key=OTHER_KEY), by="bob", at=AT + MINUTE)
         assert (second.id, second.key_refused_at, store.api_key()) == (first.id, None, OTHER_KEY)
-    assert actions(database) == ["connection.connected", "connection.key_refused", "connection.key_replaced"]
+    assert audit_actions(database) == ["connection.connected", "connection.key_refused", "connection.key_replaced"]
 
 
 def test_another_account_ends_the_former_connection(database: Database) -> None:
@@ -90,7 +90,7 @@ def test_another_account_ends_the_former_connection(database: Database) -> None:
     with database.organisation(ACME) as session:
         second = ConnectionStore(session, KEYRING).connect(an_account(account_id="account-2"), by="bob", at=AT)
     assert second.id != first.id
-    assert actions(database) == ["connection.connected", "connection.disconnected", "connection.connected"]
+    assert audit_actions(database) == ["connection.connected", "connection.disconnected", "connection.connected"]
 
 
 def test_disconnecting_keeps_the_connection_as_history_and_forgets_the_key(database: Database) -> None:
@@ -111,7 +111,7 @@ def test_who_disconnects_while_the_organisation_connects_waits_and_ends_what_was
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             made = ConnectionStore(session, KEYRING).connect(an_account(), by="alice", at=AT)
-            ending = begun(database, pool, disconnect)
+            ending = start_in_thread(database, pool, disconnect)
         ended = ending.result()
     assert ended is not None
     assert (ended.id, live(database)) == (made.id, None)
@@ -125,7 +125,7 @@ def test_a_consent_rule_chosen_while_the_organisation_connects_is_kept(database:
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             ConnectionStore(session, KEYRING).connect(an_account(), by="alice", at=AT)
-            choosing = begun(database, pool, choose)
+            choosing = start_in_thread(database, pool, choose)
         chosen = choosing.result()
     assert chosen == live(database)
     assert chosen is not None
@@ -137,7 +137,7 @@ def test_a_key_that_takes_the_place_of_the_refused_one_meanwhile_is_not_marked(p
     with ThreadPoolExecutor(1) as pool:
         with parts.database.organisation(ACME) as session:
             ConnectionStore(session, parts.keyring).connect(an_account(api_key=OTHER_KEY), by="bob", at=AT)
-            noting = begun(parts.database, pool, partial(notes.refused, KeyRefused("It is revoked.")))
+            noting = start_in_thread(parts.database, pool, partial(notes.refused, KeyRefused("It is revoked.")))
         noting.result()
     connection = live(parts.database)
     assert connection is not None
@@ -162,7 +162,7 @@ def test_the_first_refusal_of_a_key_is_the_one_that_is_kept(database: Database) 
     connection = live(database)
     assert connection is not None
     assert connection.key_refused_at == AT
-    assert actions(database).count("connection.key_refused") == 1
+    assert audit_actions(database).count("connection.key_refused") == 1
 
 
 def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_told_once(database: Database) -> None:
@@ -175,7 +175,7 @@ def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_told_once(datab
     connection = live(database)
     assert connection is not None
     assert connection.key_refused_at is None
-    assert actions(database) == ["connection.connected", "connection.key_refused", "connection.key_accepted"]
+    assert audit_actions(database) == ["connection.connected", "connection.key_refused", "connection.key_accepted"]
 
 
 def test_opt_in_only_is_a_choice_of_the_organisation(database: Database) -> None:
@@ -186,4 +186,4 @@ def test_opt_in_only_is_a_choice_of_the_organisation(database: Database) -> None
     assert made == again
     assert made is not None
     assert made.opt_in_only
-    assert actions(database).count("connection.opt_in_only_set") == 1
+    assert audit_actions(database).count("connection.opt_in_only_set") == 1

@@ -20,7 +20,14 @@ from mailchimp_pipeline.database.tables import ConsentStatementRow
 from mailchimp_pipeline.segments import Exclusion, FilterCriteria, Population, SegmentType
 from mailchimp_pipeline.sync import MemberState, MemberStatus
 from mailchimp_pipeline_tests.database.builders import AT, KEYRING, LIST, a_member, a_segment, members, put_members
-from mailchimp_pipeline_tests.database.contacts_who_state import ANN, BOB, OTHER_LIST, VENDOR, Organisation, there
+from mailchimp_pipeline_tests.database.consent_scenario import (
+    ANN,
+    BOB,
+    OTHER_LIST,
+    VENDOR,
+    Organisation,
+    mailchimp_statement,
+)
 
 PEOPLE = (ANN, BOB, VENDOR)
 EMAILS = ("x@acme.test", "y@acme.test", "z@acme.test")
@@ -103,7 +110,7 @@ class Told:
 
     def happen(self, acme: Organisation) -> None:
         at = acme.now - self.ago
-        acme.record(there(self.email, self.contact, opted_in=self.opted_in, at=at, list_id=self.list_id))
+        acme.record(mailchimp_statement(self.email, self.contact, opted_in=self.opted_in, at=at, list_id=self.list_id))
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Looked:
     """A sync takes the addresses from the source."""
 
     def happen(self, acme: Organisation) -> None:
-        acme.look()
+        acme.record_addresses()
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ from mailchimp_pipeline_tests.database.builders import (
     members,
     put_members,
 )
-from mailchimp_pipeline_tests.database.contacts_who_state import (
+from mailchimp_pipeline_tests.database.consent_scenario import (
     ANN,
     BOB,
     OTHER_LIST,
     VENDOR,
     Organisation,
-    here,
-    there,
+    direct_statement,
+    mailchimp_statement,
 )
 
 X, Y = "x@acme.test", "y@acme.test"
@@ -48,17 +48,21 @@ def acme(database: Database) -> Organisation:
 
 
 def test_a_statement_of_an_audience_is_recorded_once(acme: Organisation) -> None:
-    told = there(X, ANN)
-    assert (acme.record(told), acme.record(told, there(X, BOB)), acme.record(told, there(X, BOB))) == (1, 1, 0)
-    assert list(acme.statements(ANN)) == [told]
+    statement = mailchimp_statement(X, ANN)
+    assert (
+        acme.record(statement),
+        acme.record(statement, mailchimp_statement(X, BOB)),
+        acme.record(statement, mailchimp_statement(X, BOB)),
+    ) == (1, 1, 0)
+    assert list(acme.statements(ANN)) == [statement]
 
 
 def test_a_statement_made_here_is_recorded_each_time(acme: Organisation) -> None:
-    assert [acme.record(here(ANN, X)) for _ in range(2)] == [1, 1]
+    assert [acme.record(direct_statement(ANN, X)) for _ in range(2)] == [1, 1]
 
 
 def test_each_statement_of_a_contact_is_in_the_audit_log(acme: Organisation) -> None:
-    acme.record(here(ANN, X, opted_in=True), there(X, ANN), there(Y))
+    acme.record(direct_statement(ANN, X, opted_in=True), mailchimp_statement(X, ANN), mailchimp_statement(Y))
     with acme.database.organisation(ACME) as session:
         entries = [entry for entry in audit.entries(session, limit=9).items if entry.entity.type == "employee"]
     assert [(entry.action, entry.details) for entry in entries] == [
@@ -68,25 +72,25 @@ def test_each_statement_of_a_contact_is_in_the_audit_log(acme: Organisation) -> 
 
 
 def test_the_audit_log_holds_no_address(acme: Organisation) -> None:
-    acme.record(here(ANN, X), there(X, ANN))
+    acme.record(direct_statement(ANN, X), mailchimp_statement(X, ANN))
     with acme.database.organisation(ACME) as session:
         assert subscriber_hash(X) not in repr(audit.entries(session, limit=9).items)
 
 
 def test_a_withdrawal_at_an_address_of_nobody_is_attributed_to_who_has_it_later(acme: Organisation) -> None:
-    acme.record(there(X))
+    acme.record(mailchimp_statement(X))
     acme.staff = {ANN: X, BOB: Y}
-    acme.look()
-    acme.look()
-    assert list(acme.statements(ANN)) == [there(X, ANN)]
+    acme.record_addresses()
+    acme.record_addresses()
+    assert list(acme.statements(ANN)) == [mailchimp_statement(X, ANN)]
     assert acme.preference(BOB) is None
 
 
 def test_a_withdrawal_that_was_answered_by_an_opt_in_is_attributed_to_nobody(acme: Organisation) -> None:
-    acme.record(there(X))
-    acme.record(here(BOB, X, opted_in=True))
+    acme.record(mailchimp_statement(X))
+    acme.record(direct_statement(BOB, X, opted_in=True))
     acme.staff = {ANN: X}
-    acme.look()
+    acme.record_addresses()
     assert acme.preference(ANN) is None
 
 
@@ -116,14 +120,14 @@ def test_a_contact_at_the_present_address_of_an_erased_one_is_excluded(acme: Org
 
 
 def test_a_contact_who_opted_out_is_excluded_at_every_address(acme: Organisation) -> None:
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     assert acme.exclusion(ANN, Y) == "opted_out"
 
 
 @pytest.mark.parametrize("email", [X, Y])
 def test_a_contact_who_opts_in_again_at_the_address_may_be_e_mailed(acme: Organisation, email: str) -> None:
-    acme.record(here(ANN, email))
-    acme.record(here(ANN, email, opted_in=True))
+    acme.record(direct_statement(ANN, email))
+    acme.record(direct_statement(ANN, email, opted_in=True))
     assert acme.exclusion(ANN, email) is None
 
 
@@ -131,18 +135,18 @@ def test_a_contact_who_opts_in_again_at_the_address_may_be_e_mailed(acme: Organi
 
 
 def test_nobody_at_an_address_at_which_consent_was_withdrawn_may_be_e_mailed(acme: Organisation) -> None:
-    acme.record(there(X))
+    acme.record(mailchimp_statement(X))
     assert (acme.exclusion(ANN, X), acme.exclusion(ANN, Y)) == ("opted_out", None)
 
 
 def test_an_opt_in_of_anybody_with_the_address_lifts_the_withdrawal_at_it(acme: Organisation) -> None:
-    acme.record(there(X))
-    acme.record(here(ANN, X, opted_in=True))
+    acme.record(mailchimp_statement(X))
+    acme.record(direct_statement(ANN, X, opted_in=True))
     assert acme.exclusion(BOB, X) is None
 
 
 def test_an_opt_in_counts_for_the_present_address_and_not_for_the_one_that_was_shared(acme: Organisation) -> None:
-    acme.record(there(X, ANN), there(X, VENDOR))
+    acme.record(mailchimp_statement(X, ANN), mailchimp_statement(X, VENDOR))
     acme.staff = {ANN: Y, VENDOR: X}
     acme.update(ANN, opted_in=True)
     assert (acme.exclusion(ANN, Y), acme.exclusion(VENDOR, X)) == (None, "opted_out")
@@ -152,19 +156,19 @@ def test_an_opt_in_counts_for_the_present_address_and_not_for_the_one_that_was_s
 
 
 def test_a_contact_at_the_present_address_of_one_who_opted_out_is_excluded(acme: Organisation) -> None:
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     acme.staff = {ANN: Y, BOB: Y}
     assert acme.exclusion(BOB, Y) is None
-    acme.look()
+    acme.record_addresses()
     assert acme.exclusion(BOB, Y) == "opted_out"
 
 
 def test_a_contact_who_left_the_source_has_no_address_there(acme: Organisation) -> None:
-    acme.record(here(ANN))
+    acme.record(direct_statement(ANN))
     acme.staff = {ANN: Y}
-    acme.look()
+    acme.record_addresses()
     acme.staff = {BOB: Y}
-    acme.look()
+    acme.record_addresses()
     assert acme.exclusion(BOB, Y) is None
 
 
@@ -172,7 +176,7 @@ def test_a_contact_who_left_the_source_has_no_address_there(acme: Organisation) 
 
 
 def test_where_consent_is_required_only_a_contact_who_opted_in_may_be_e_mailed(acme: Organisation) -> None:
-    acme.record(here(ANN, X, opted_in=True), here(BOB, Y))
+    acme.record(direct_statement(ANN, X, opted_in=True), direct_statement(BOB, Y))
     acme.require_consent()
     assert [acme.exclusion(*contact) for contact in ((ANN, X), (BOB, Y), (VENDOR, "z@acme.test"))] == [
         None,
@@ -192,8 +196,8 @@ def test_consent_is_required_only_while_the_organisation_is_connected(acme: Orga
 
 
 def test_an_opt_in_made_here_comes_after_what_was_recorded_before_whatever_the_clocks_say(acme: Organisation) -> None:
-    acme.record(there(X, ANN, at=AT + timedelta(days=1)))
-    acme.record(here(ANN, X, opted_in=True, at=AT))
+    acme.record(mailchimp_statement(X, ANN, at=AT + timedelta(days=1)))
+    acme.record(direct_statement(ANN, X, opted_in=True, at=AT))
     assert acme.exclusion(ANN, X) is None
 
 
@@ -204,36 +208,36 @@ def test_an_opt_in_made_here_comes_after_what_was_recorded_before_whatever_the_c
 def test_of_a_withdrawal_that_is_pulled_after_an_opt_in_ten_minutes_decide(
     acme: Organisation, before: timedelta, exclusion: str | None
 ) -> None:
-    acme.record(here(ANN, X, opted_in=True, at=AT))
-    acme.record(there(X, ANN, at=AT - before))
+    acme.record(direct_statement(ANN, X, opted_in=True, at=AT))
+    acme.record(mailchimp_statement(X, ANN, at=AT - before))
     assert acme.exclusion(ANN, X) == exclusion
 
 
 @pytest.mark.parametrize(
     ("back", "exclusion"),
     [
-        (there(X, ANN, opted_in=True, at=AT + SECOND), None),
-        (there(X, ANN, opted_in=True, at=AT), "opted_out"),
-        (there(X, ANN, opted_in=True, at=AT + MINUTE, list_id=OTHER_LIST), "opted_out"),
+        (mailchimp_statement(X, ANN, opted_in=True, at=AT + SECOND), None),
+        (mailchimp_statement(X, ANN, opted_in=True, at=AT), "opted_out"),
+        (mailchimp_statement(X, ANN, opted_in=True, at=AT + MINUTE, list_id=OTHER_LIST), "opted_out"),
     ],
 )
 def test_a_sign_up_comes_after_an_earlier_withdrawal_in_the_same_audience_alone(
     acme: Organisation, back: ConsentStatement, exclusion: str | None
 ) -> None:
-    acme.record(there(X, ANN))
+    acme.record(mailchimp_statement(X, ANN))
     acme.record(back)
     assert acme.exclusion(ANN, X) == exclusion
 
 
 def test_a_sign_up_lifts_no_opt_out_that_was_made_here(acme: Organisation) -> None:
-    acme.record(here(ANN, X))
-    acme.record(there(X, ANN, opted_in=True, at=AT + timedelta(days=1)))
+    acme.record(direct_statement(ANN, X))
+    acme.record(mailchimp_statement(X, ANN, opted_in=True, at=AT + timedelta(days=1)))
     assert acme.exclusion(ANN, X) == "opted_out"
 
 
 def test_a_withdrawal_in_another_audience_stays_when_the_contact_comes_back_to_one(acme: Organisation) -> None:
-    acme.record(there(X, ANN), there(X, ANN, list_id=OTHER_LIST))
-    acme.record(there(X, ANN, opted_in=True, at=AT + MINUTE))
+    acme.record(mailchimp_statement(X, ANN), mailchimp_statement(X, ANN, list_id=OTHER_LIST))
+    acme.record(mailchimp_statement(X, ANN, opted_in=True, at=AT + MINUTE))
     assert acme.exclusion(ANN, X) == "opted_out"
 
 
@@ -244,7 +248,7 @@ def test_members_who_may_not_be_e_mailed_are_counted_before_a_push(acme: Organis
     segment = a_segment(acme.database)
     put_members(acme.database, segment, a_member(X, entity_id="1"), a_member(Y, entity_id="2"))
     before = acme.records.count_suppressed(segment, acme.erased())
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     assert (before, acme.records.count_suppressed(segment, acme.erased())) == (0, 1)
     with acme.database.organisation(ACME) as session:
         assert MemberStore(session).remove_suppressed(segment.id, acme.erased()) == 1
@@ -257,7 +261,7 @@ def test_a_contact_who_opts_out_during_a_push_is_not_sent(acme: Organisation) ->
     ledger.finish_reading(AT)
     about_to_be_sent = members(a_member(X, entity_id="1"), a_member(Y, entity_id="2"))
     before = ledger.recheck(segment.id, about_to_be_sent)
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     after = ledger.recheck(segment.id, about_to_be_sent)
     assert before == {}
     assert {key: each.may_be_sent for key, each in after.items()} == {
@@ -271,13 +275,13 @@ def test_an_opt_out_is_outstanding_in_every_audience_also_without_a_segment(acme
         acme.ledger(list_id).record_member_states([MemberState(subscriber_hash(X), MemberStatus.SUBSCRIBED, AT)])
         acme.ledger(list_id).finish_reading(AT)
     assert acme.records.audiences_to_unsubscribe(ACME) == []
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     assert acme.records.audiences_to_unsubscribe(ACME) == [LIST, OTHER_LIST]
 
 
 def test_statements_and_erasures_of_another_organisation_exclude_nobody(acme: Organisation) -> None:
     globex = Organisation(acme.database, "globex", {ANN: X})
-    globex.record(here(BOB, Y))
+    globex.record(direct_statement(BOB, Y))
     globex.erase(ANN)
     assert (acme.exclusion(ANN, X), acme.exclusion(BOB, Y)) == (None, None)
 
@@ -286,11 +290,11 @@ def test_statements_and_erasures_of_another_organisation_exclude_nobody(acme: Or
 
 
 def test_an_erasure_removes_the_contacts_statements_and_its_address_from_those_of_others(acme: Organisation) -> None:
-    acme.record(here(ANN, X), here(BOB, X), there(X))
+    acme.record(direct_statement(ANN, X), direct_statement(BOB, X), mailchimp_statement(X))
     acme.staff = {ANN: X, BOB: Y}
     acme.erase(ANN)
     assert (acme.preference(ANN), list(acme.statements(ANN, X))) == (None, [])
-    assert list(acme.statements(BOB, X)) == [here(BOB)]
+    assert list(acme.statements(BOB, X)) == [direct_statement(BOB)]
     assert acme.exclusion(BOB, Y) == "opted_out"
 
 

@@ -8,7 +8,7 @@ from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedConta
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ErasedContactRow
 from mailchimp_pipeline_tests.database.builders import ACME, KEYRING, a_member, members
-from mailchimp_pipeline_tests.database.contacts_who_state import ANN, BOB, VENDOR, Organisation
+from mailchimp_pipeline_tests.database.consent_scenario import ANN, BOB, VENDOR, Organisation
 
 X, Y = "x@acme.test", "y@acme.test"
 

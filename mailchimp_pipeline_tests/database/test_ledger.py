@@ -24,7 +24,7 @@ from mailchimp_pipeline_tests.database.builders import (
     a_member,
     a_segment,
     put_members,
-    say,
+    record_preference,
 )
 
 Member = dict[str, str | None]
@@ -68,7 +68,7 @@ class Audience:
                     refs = {key: MemberRef(key) for key in keys}
                     self.ledger.record_accepted(piece.differences, refs, status, AT)
 
-    def tell(self, key: str, status: MemberStatus, after: timedelta = timedelta()) -> None:
+    def report_members(self, key: str, status: MemberStatus, after: timedelta = timedelta()) -> None:
         """Let Mailchimp tell the status of a member, who changed so long after `AT`."""
         self.ledger.record_member_states([MemberState(key, status, AT + after)])
 
@@ -176,10 +176,10 @@ def test_a_rejected_contact_is_sent_again_when_mailchimp_says_something_new_of_i
 ) -> None:
     audience.want(a_member())
     if is_there_already:
-        audience.tell(ANN, SUBSCRIBED)
+        audience.report_members(ANN, SUBSCRIBED)
     audience.push(rejected=Rejection.FAKE)
     assert audience.differing() == {}
-    audience.tell(ANN, SUBSCRIBED)
+    audience.report_members(ANN, SUBSCRIBED)
     assert (audience.differing() == {}) is waits
 
 
@@ -197,38 +197,38 @@ def test_it_knows_how_far_it_was_read(database: Database) -> None:
 
 
 def test_who_left_and_subscribes_there_again_consents(pushed: Audience) -> None:
-    pushed.tell(ANN, UNSUBSCRIBED, MINUTE)
+    pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
     assert pushed.has_opted_out()
-    pushed.tell(ANN, SUBSCRIBED, DAY)
+    pushed.report_members(ANN, SUBSCRIBED, DAY)
     assert not pushed.has_opted_out()
 
 
 def test_whom_we_may_have_subscribed_ourselves_did_not_consent(pushed: Audience) -> None:
-    pushed.tell(ANN, UNSUBSCRIBED, MINUTE)
+    pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
     pushed.ledger.begin_push()
-    pushed.tell(ANN, SUBSCRIBED, DAY)
+    pushed.report_members(ANN, SUBSCRIBED, DAY)
     assert pushed.has_opted_out()
 
 
 def test_within_one_second_leaving_counts(pushed: Audience) -> None:
-    pushed.tell(ANN, UNSUBSCRIBED, MINUTE)
-    pushed.tell(ANN, SUBSCRIBED, MINUTE)
+    pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
+    pushed.report_members(ANN, SUBSCRIBED, MINUTE)
     assert pushed.has_opted_out()
 
 
 def test_who_comes_back_and_has_to_confirm_is_left_alone_until_then(pushed: Audience) -> None:
-    pushed.tell(ANN, UNSUBSCRIBED, MINUTE)
-    pushed.tell(ANN, PENDING, DAY)
+    pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
+    pushed.report_members(ANN, PENDING, DAY)
     assert (pushed.has_opted_out(), pushed.ledger.members_to_unsubscribe()) == (True, [])
-    pushed.tell(ANN, SUBSCRIBED, DAY + MINUTE)
+    pushed.report_members(ANN, SUBSCRIBED, DAY + MINUTE)
     assert not pushed.has_opted_out()
 
 
 def test_an_opt_out_reaches_who_was_sent_though_the_answer_was_lost(audience: Audience) -> None:
     audience.want(a_member())
-    audience.tell(ANN, SUBSCRIBED)
+    audience.report_members(ANN, SUBSCRIBED)
     audience.want()
-    say(audience.database, "1", opted_in=False)
+    record_preference(audience.database, "1", opted_in=False)
     assert audience.ledger.members_to_unsubscribe() == [MemberRef(ANN)]
 
 
@@ -248,7 +248,7 @@ def test_a_new_address_comes_from_the_former_one_that_nobody_has_now(
     pushed: Audience, others: list[Member], told: MemberStatus | None, moved_from: str | None
 ) -> None:
     if told:
-        pushed.tell(ANN, told)
+        pushed.report_members(ANN, told)
     pushed.want(a_member("eva@acme.test"), *others)
     assert pushed.differing()[EVA]["moved_from"] == moved_from
 
@@ -258,7 +258,7 @@ def test_somebody_hired_again_is_who_is_mailed_at_the_address(pushed: Audience) 
     assert pushed.differing() == {}
     pushed.want(a_member("eva@acme.test", entity_id="7"))
     assert pushed.differing()[EVA]["moved_from"] == ANN
-    say(pushed.database, "7", opted_in=False)
+    record_preference(pushed.database, "7", opted_in=False)
     assert pushed.ledger.members_to_unsubscribe() == [MemberRef(ANN)]
 
 
@@ -270,7 +270,7 @@ def test_whose_new_address_is_mailed_already_is_archived_at_the_former_one(pushe
 
 
 def test_whose_new_address_is_not_mailed_keeps_the_former_one(pushed: Audience) -> None:
-    pushed.tell(EVA, MemberStatus.CLEANED)
+    pushed.report_members(EVA, MemberStatus.CLEANED)
     pushed.want(a_member("eva@acme.test"), on_leave=OnLeave.ARCHIVE)
     assert pushed.leavers() == []
 
@@ -294,7 +294,7 @@ def test_who_is_in_another_segment_of_the_audience_is_no_leaver(pushed: Audience
 
 def test_who_was_never_sent_by_us_is_no_leaver(audience: Audience) -> None:
     audience.want(a_member())
-    audience.tell(ANN, SUBSCRIBED)
+    audience.report_members(ANN, SUBSCRIBED)
     audience.want(on_leave=OnLeave.ARCHIVE)
     assert audience.leavers() == []
 
@@ -304,5 +304,5 @@ def test_a_leaver_who_has_yet_to_confirm_is_archived_once_they_have(audience: Au
     audience.push(PENDING)
     audience.want(on_leave=OnLeave.ARCHIVE)
     assert audience.leavers() == []
-    audience.tell(ANN, SUBSCRIBED, DAY)
+    audience.report_members(ANN, SUBSCRIBED, DAY)
     assert audience.leavers() == [ANN]

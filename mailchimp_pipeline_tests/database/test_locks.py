@@ -24,8 +24,8 @@ from mailchimp_pipeline.database.locks import (
 from mailchimp_pipeline.database.locks.keys import MIGRATION_LOCK, Lock, connection_lock, slot_lock
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
-from mailchimp_pipeline_tests.database.waiters import somebody_waits
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.database.lock_waits import has_lock_waiter
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 
 _DIE_HOLDING = """
 import os, sys
@@ -66,13 +66,13 @@ def test_an_audience_is_held_by_one_at_a_time(database: Database) -> None:
 
 def test_who_waits_gets_the_audience_when_it_is_free(database: Database) -> None:
     def wait_for_it() -> bool:
-        with hold_audience(database, ACME, LIST, wait_seconds=PATIENCE_SECONDS) as taken:
+        with hold_audience(database, ACME, LIST, wait_seconds=TIMEOUT_SECONDS) as taken:
             return taken.is_kept()
 
     with ThreadPoolExecutor(1) as pool:
         with hold_audience(database, ACME, LIST):
             waiting = pool.submit(wait_for_it)
-            eventually(lambda: somebody_waits(database, kind="advisory"))
+            eventually(lambda: has_lock_waiter(database, kind="advisory"))
             is_done_early = waiting.done()
         assert (is_done_early, waiting.result()) == (False, True)
 
@@ -102,7 +102,7 @@ def test_a_process_that_is_killed_gives_back_what_it_held(database: Database, da
         assert process.stdout.readline() == "held\n"
         assert held(database, audience_lock(ACME, LIST))
         process.communicate("")
-    with hold_audience(database, ACME, LIST, wait_seconds=PATIENCE_SECONDS) as taken:
+    with hold_audience(database, ACME, LIST, wait_seconds=TIMEOUT_SECONDS) as taken:
         assert taken.is_kept()
 
 
@@ -133,7 +133,7 @@ def test_a_lock_that_is_kept_is_taken_again_after_its_connection_was_ended(datab
     with keep(database, run_lock("run-1"), what="run run-1", look_seconds=0.02):
         end_other_sessions(database)
         eventually(lambda: held(database, run_lock("run-1")))
-    with hold(database, run_lock("run-1"), what="run run-1", wait_seconds=PATIENCE_SECONDS):
+    with hold(database, run_lock("run-1"), what="run run-1", wait_seconds=TIMEOUT_SECONDS):
         pass
 
 
@@ -192,7 +192,7 @@ def test_many_threads_of_many_processes_never_use_more_than_the_account_has(data
             with lock:
                 in_use += 1
                 most = max(most, in_use)
-            three.wait(PATIENCE_SECONDS)
+            three.wait(TIMEOUT_SECONDS)
             with lock:
                 in_use -= 1
 

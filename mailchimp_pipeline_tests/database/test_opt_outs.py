@@ -10,7 +10,14 @@ from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sync import MemberState, MemberStatus
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, MINUTE
-from mailchimp_pipeline_tests.database.contacts_who_state import ANN, BOB, OTHER_LIST, Organisation, here, there
+from mailchimp_pipeline_tests.database.consent_scenario import (
+    ANN,
+    BOB,
+    OTHER_LIST,
+    Organisation,
+    direct_statement,
+    mailchimp_statement,
+)
 
 X, Y = "x@acme.test", "y@acme.test"
 
@@ -42,7 +49,7 @@ def test_a_member_at_the_present_address_of_a_contact_who_opted_out_is_unsubscri
     acme: Organisation, status: MemberStatus
 ) -> None:
     has(acme, status)
-    acme.record(here(ANN))
+    acme.record(direct_statement(ANN))
     acme.staff = {ANN: X}
     assert outstanding(acme) == {subscriber_hash(X)}
     assert acme.records.audiences_to_unsubscribe(ACME) == [LIST]
@@ -51,20 +58,20 @@ def test_a_member_at_the_present_address_of_a_contact_who_opted_out_is_unsubscri
 @pytest.mark.parametrize("status", [MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED, MemberStatus.ARCHIVED])
 def test_a_member_who_gets_no_campaigns_is_left_alone(acme: Organisation, status: MemberStatus) -> None:
     has(acme, status)
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     assert outstanding(acme) == set()
 
 
 def test_a_member_at_the_address_of_a_contact_who_stated_nothing_is_left_alone(acme: Organisation) -> None:
     has(acme, MemberStatus.SUBSCRIBED)
-    acme.record(here(BOB, Y))
+    acme.record(direct_statement(BOB, Y))
     acme.staff = {ANN: X, BOB: Y}
     assert outstanding(acme) == set()
 
 
 def test_whoever_has_the_former_address_of_a_contact_who_opted_out_elsewhere_is_left_alone(acme: Organisation) -> None:
     has(acme, MemberStatus.SUBSCRIBED)
-    acme.record(here(ANN, Y))
+    acme.record(direct_statement(ANN, Y))
     acme.staff = {ANN: Y, BOB: X}
     assert outstanding(acme) == set()
 
@@ -78,12 +85,12 @@ def test_a_withdrawal_in_one_audience_is_outstanding_in_the_others(acme: Organis
 def test_an_organisation_is_looked_at_once_a_withdrawal_is_new(acme: Organisation) -> None:
     acme.records.mark_propagated(ACME, AT - MINUTE)
     assert due(acme) == []
-    acme.record(there(X))
+    acme.record(mailchimp_statement(X))
     assert due(acme) == [ACME]
     acme.records.mark_propagated(ACME, AT + MINUTE)
     assert due(acme) == []
     acme.now = AT + 2 * MINUTE
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     assert due(acme) == [ACME]
 
 
@@ -93,18 +100,18 @@ def test_an_organisation_that_was_never_looked_at_is_looked_at(acme: Organisatio
 
 def test_an_opt_in_is_nothing_to_propagate(acme: Organisation) -> None:
     acme.records.mark_propagated(ACME, AT - MINUTE)
-    acme.record(here(ANN, X, opted_in=True))
+    acme.record(direct_statement(ANN, X, opted_in=True))
     assert due(acme) == []
 
 
 def test_audiences_are_looked_at_again_each_day(acme: Organisation) -> None:
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     acme.records.mark_propagated(ACME, AT + MINUTE)
     assert (due(acme, timedelta(hours=24)), due(acme, timedelta(hours=25))) == ([], [ACME])
 
 
 def test_an_organisation_that_is_not_connected_is_not_looked_at(acme: Organisation) -> None:
-    acme.record(here(ANN, X))
+    acme.record(direct_statement(ANN, X))
     with acme.database.organisation(ACME) as session:
         ConnectionStore(session, KEYRING).disconnect(by="alice", at=AT)
     assert due(acme) == []

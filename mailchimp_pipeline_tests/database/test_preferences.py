@@ -9,7 +9,14 @@ from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.preferences import PreferenceStore, suppressed_relations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE
-from mailchimp_pipeline_tests.database.contacts_who_state import ANN, BOB, VENDOR, Organisation, here, there
+from mailchimp_pipeline_tests.database.consent_scenario import (
+    ANN,
+    BOB,
+    VENDOR,
+    Organisation,
+    direct_statement,
+    mailchimp_statement,
+)
 
 X = "x@acme.test"
 HOUR = timedelta(hours=1)
@@ -22,7 +29,7 @@ def acme(database: Database) -> Organisation:
 
 def test_a_preference_has_the_time_and_the_source_of_its_statement(acme: Organisation) -> None:
     acme.now = AT + MINUTE
-    acme.record(here(ANN, X, at=AT))
+    acme.record(direct_statement(ANN, X, at=AT))
     assert acme.preference(ANN) == Preference(
         *ANN,
         opted_in=False,
@@ -37,13 +44,17 @@ def test_a_preference_has_the_time_and_the_source_of_its_statement(acme: Organis
 @pytest.mark.parametrize(
     ("statements", "opted_in", "source"),
     [
-        ([here(ANN, X, at=AT), here(ANN, X, at=AT + HOUR, opted_in=True)], True, "letter"),
-        ([here(ANN, X, at=AT, opted_in=True), here(ANN, X, at=AT + HOUR)], False, "letter"),
-        ([there(X, ANN, at=AT + HOUR), here(ANN, X, at=AT, opted_in=True)], True, "letter"),
+        ([direct_statement(ANN, X, at=AT), direct_statement(ANN, X, at=AT + HOUR, opted_in=True)], True, "letter"),
+        ([direct_statement(ANN, X, at=AT, opted_in=True), direct_statement(ANN, X, at=AT + HOUR)], False, "letter"),
+        ([mailchimp_statement(X, ANN, at=AT + HOUR), direct_statement(ANN, X, at=AT, opted_in=True)], True, "letter"),
         # Pulled after the opt-in, and made before it.
-        ([here(ANN, X, at=AT + HOUR, opted_in=True), there(X, ANN, at=AT)], True, "letter"),
-        ([there(X, ANN, at=AT), there(X, ANN, at=AT + HOUR, opted_in=True)], True, "mailchimp"),
-        ([here(ANN, X, at=AT), there(X, ANN, at=AT + HOUR, opted_in=True)], False, "letter"),
+        ([direct_statement(ANN, X, at=AT + HOUR, opted_in=True), mailchimp_statement(X, ANN, at=AT)], True, "letter"),
+        (
+            [mailchimp_statement(X, ANN, at=AT), mailchimp_statement(X, ANN, at=AT + HOUR, opted_in=True)],
+            True,
+            "mailchimp",
+        ),
+        ([direct_statement(ANN, X, at=AT), mailchimp_statement(X, ANN, at=AT + HOUR, opted_in=True)], False, "letter"),
     ],
 )
 def test_a_preference_keeps_the_times_of_the_latest_opt_in_and_withdrawal(
@@ -62,7 +73,7 @@ def test_a_preference_keeps_the_times_of_the_latest_opt_in_and_withdrawal(
 def test_preferences_are_listed_the_last_changed_first(acme: Organisation) -> None:
     for number in range(3):
         acme.now = AT + number * MINUTE
-        acme.record(here((EntityType.EMPLOYEE, f"{number}/x")))
+        acme.record(direct_statement((EntityType.EMPLOYEE, f"{number}/x")))
     with acme.database.organisation(ACME) as session:
         store = PreferenceStore(session)
         first = store.list(limit=2)
@@ -72,6 +83,6 @@ def test_preferences_are_listed_the_last_changed_first(acme: Organisation) -> No
 
 
 def test_only_relations_with_a_contact_who_opted_out_have_to_be_read(acme: Organisation) -> None:
-    acme.record(here(BOB), here(VENDOR, opted_in=True))
+    acme.record(direct_statement(BOB), direct_statement(VENDOR, opted_in=True))
     with acme.database.organisation(ACME) as session:
         assert suppressed_relations(session) == {EntityType.EMPLOYEE}

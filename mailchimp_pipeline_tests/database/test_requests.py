@@ -8,7 +8,7 @@ from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, Syn
 from mailchimp_pipeline.database.segments import SegmentStore
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.segments import Segment
-from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment, begun
+from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment, start_in_thread
 
 
 def ask(database: Database, segment: Segment, by: str = "alice") -> SyncRequest:
@@ -84,7 +84,7 @@ def test_who_asks_while_the_segment_is_deleted_is_told_that_there_is_none(databa
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             SegmentStore(session).delete(segment.id, by="alice", at=AT)
-            asking = begun(database, pool, asked)
+            asking = start_in_thread(database, pool, asked)
         assert asking.result() is None
 
 

@@ -27,7 +27,7 @@ from mailchimp_pipeline_tests.database.builders import (
     a_connection,
     a_segment,
     an_account,
-    begun,
+    start_in_thread,
 )
 
 GLOBEX = "globex"
@@ -80,7 +80,7 @@ def test_of_two_organisations_that_connect_an_account_at_once_one_wins(database:
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             connect_in(session)
-            connecting = begun(database, pool, partial(connect, database))
+            connecting = start_in_thread(database, pool, partial(connect, database))
         with pytest.raises(AccountTaken):
             connecting.result()
     assert (account_of(database, ACME), account_of(database, GLOBEX)) == ("account-1", None)
@@ -125,7 +125,7 @@ def test_of_two_organisations_that_begin_to_feed_an_audience_at_once_one_wins(da
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             SegmentStore(session).create(NewSegment("First", SegmentType.MIXED, LIST), by="alice", at=AT)
-            creating = begun(database, pool, partial(a_segment, database, GLOBEX))
+            creating = start_in_thread(database, pool, partial(a_segment, database, GLOBEX))
         with pytest.raises(AudienceTaken):
             creating.result()
 

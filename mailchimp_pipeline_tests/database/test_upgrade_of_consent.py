@@ -20,7 +20,7 @@ from mailchimp_pipeline.database.keyed_hashes import keyed_hashes
 from mailchimp_pipeline.database.migrations import migrate, migrations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST
-from mailchimp_pipeline_tests.database.contacts_who_state import ANN, OTHER_LIST
+from mailchimp_pipeline_tests.database.consent_scenario import ANN, OTHER_LIST
 
 BEFORE, AFTER = "0005", "0006"
 HOUR = timedelta(hours=1)

@@ -33,7 +33,7 @@ def a_segment(partition_key: str) -> Segment:
     return Segment(segment_id, organisation_id, "Everybody", SegmentType.EMPLOYEE, "a1b2c3d4e5", AT, AT)
 
 
-def a_name(partition_key: str) -> SegmentName:
+def a_segment_name(partition_key: str) -> SegmentName:
     """Return the name of a partition's segment."""
     organisation_id, _, segment_id = partition_key.rpartition("/")
     return SegmentName(organisation_id, segment_id, "Everybody")
@@ -55,20 +55,20 @@ def a_result(partition_key: str, report: SyncReport = REPORT, *, web_id: int | N
     return SegmentResult(a_segment(partition_key), COUNTS, audience, report, seconds=1.5)
 
 
-def failing(evaluation: dg.AssetCheckEvaluation) -> list[object]:
+def failing_partitions(evaluation: dg.AssetCheckEvaluation) -> list[object]:
     """Return the partition keys in an asset check's table of failures."""
     table = evaluation.metadata["failing"]
     assert isinstance(table, dg.TableMetadataValue)
     return [record.data["partition"] for record in table.records]
 
 
-def location(pipeline: object) -> dg.Definitions:
+def code_location(pipeline: object) -> dg.Definitions:
     """Return the code location with this pipeline, and placeholders for the other resources."""
     return build_definitions({"pipeline": pipeline, "campaigns": object(), "erasures": object(), "retention": object()})
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedSync:
     """The arguments of a `sync` call."""
 
     keys: tuple[str, ...]
@@ -84,21 +84,21 @@ class FakePipeline:
     results: Mapping[str, SegmentResult] = field(default_factory=dict[str, SegmentResult])
     requests: Sequence[SyncRequest] = ()
     checked: CheckedSegments = field(default_factory=CheckedSegments)
-    late: Sequence[str] = ()
+    overdue: Sequence[str] = ()
     abandoned: int = 0
     unreadable: frozenset[str] = frozenset()
     time: datetime = AT
     alive: set[str] = field(default_factory=set[str])
-    alive_when_described: list[bool] = field(default_factory=list[bool])
-    asked: list[Asked] = field(default_factory=list[Asked])
-    looked_since: list[datetime] = field(default_factory=list[datetime])
+    was_alive_at_describe: list[bool] = field(default_factory=list[bool])
+    requested_syncs: list[RequestedSync] = field(default_factory=list[RequestedSync])
+    not_synced_since_calls: list[datetime] = field(default_factory=list[datetime])
     stopped: list[tuple[StoppedRun, str]] = field(default_factory=list[tuple[StoppedRun, str]])
 
     def now(self) -> datetime:
         return self.time
 
     def describe(self, relation: str) -> RelationVersion:
-        self.alive_when_described.append(bool(self.alive))
+        self.was_alive_at_describe.append(bool(self.alive))
         if relation in self.unreadable:
             raise PermanentError(f"There is no {relation}s.csv.")
         return RelationVersion(rows=12, version=f"{relation}-1")
@@ -107,8 +107,8 @@ class FakePipeline:
         return self.segments
 
     def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
-        self.looked_since.append(moment)
-        return [a_name(key) for key in self.late]
+        self.not_synced_since_calls.append(moment)
+        return [a_segment_name(key) for key in self.overdue]
 
     def checked_segments(self) -> CheckedSegments:
         return self.checked
@@ -128,7 +128,7 @@ class FakePipeline:
         self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
     ) -> Iterator[SegmentResult]:
         assert run_id in self.alive, "a run syncs while it is known to be at work"
-        self.asked.append(Asked(tuple(keys), push, tuple(request_ids)))
+        self.requested_syncs.append(RequestedSync(tuple(keys), push, tuple(request_ids)))
         return (self.results.get(key, a_result(key)) for key in keys)
 
     def fail_abandoned(self) -> int:

@@ -16,7 +16,7 @@ from mailchimp_pipeline.defs.sync_runs import SyncConfig, requested_run
 from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
-SOMEWHERE = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def a_queue(home: Path, database_url: str) -> Generator[dg.DagsterInstance]:
 
 def queue(instance: dg.DagsterInstance, *requests: dg.RunRequest) -> list[str]:
     """Add runs to the queue and return their ids."""
-    origin = RemoteJobOrigin(SOMEWHERE, "a_job")
+    origin = RemoteJobOrigin(REPOSITORY, "a_job")
     queued = dg.DagsterRunStatus.QUEUED
     runs = [dg.DagsterRun("a_job", status=queued, tags=each.tags, remote_job_origin=origin) for each in requests]
     return [instance.add_run(run).run_id for run in runs]
@@ -52,6 +52,6 @@ def finish(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.report_run_failed(run)
 
 
-def asked_by(organisation_id: str, number: int = 0) -> dg.RunRequest:
+def run_request(organisation_id: str, number: int = 0) -> dg.RunRequest:
     """Return a run request for a sync request of the organisation."""
     return requested_run(organisation_id, SyncConfig(requests=[f"{organisation_id}-{number}"]))

@@ -16,7 +16,7 @@ from mailchimp_pipeline.defs.sync_runs import SyncConfig
 from mailchimp_pipeline.defs.trigger_daily_sync import daily_sync_runs, opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.conftest import PostgresServer
-from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, code_location
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.services.pipeline import Pipeline
@@ -50,7 +50,7 @@ def test_the_pipeline_is_opened_from_the_environment_when_a_run_begins(
     monkeypatch.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
     monkeypatch.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", "test:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=")
     monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path))
-    definitions = location(PipelineResource())
+    definitions = code_location(PipelineResource())
     result = definitions.resolve_job_def("mailchimp_freshness").execute_in_process()
     assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
 

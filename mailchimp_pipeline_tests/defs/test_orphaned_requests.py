@@ -12,7 +12,7 @@ from mailchimp_pipeline.defs.orphaned_requests import GRACE
 from mailchimp_pipeline.defs.sensors import sync_requests
 from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, SyncConfig
 from mailchimp_pipeline.services.stopped_run import StoppedRun
-from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, a_request, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, a_request, code_location
 
 WAITING = a_request("request-1", "acme/1")
 
@@ -30,7 +30,7 @@ def a_run(
     """Return a run that serves these requests."""
     config = SyncConfig(segments=["acme/1"], requests=requests.split())
     run = instance.create_run_for_job(
-        location(FakePipeline()).resolve_job_def("mailchimp_segment_sync"),
+        code_location(FakePipeline()).resolve_job_def("mailchimp_segment_sync"),
         status=dg.DagsterRunStatus.STARTED,
         run_config=config.run_config.to_config_dict(),
         tags={ORGANISATION_TAG: "acme", **(tags or {})},

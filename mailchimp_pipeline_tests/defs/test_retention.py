@@ -17,7 +17,7 @@ from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
 from mailchimp_pipeline.services.apply_retention import ApplyRetention
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline.sync.segment_results import SegmentResult
-from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_segment, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_segment, code_location
 from mailchimp_pipeline_tests.defs.test_location import dagsters
 
 KEYS = ("acme/1", "acme/2", "globex/3")
@@ -32,11 +32,11 @@ def instance() -> Generator[dg.DagsterInstance]:
         yield made
 
 
-def sync(instance: dg.DagsterInstance, *keys: str, failing: Iterable[str] = ()) -> str:
+def sync(instance: dg.DagsterInstance, *keys: str, failing_partitions: Iterable[str] = ()) -> str:
     """Sync these segments in a run, and return its id."""
-    results = {key: SegmentResult(a_segment(key), error="The key is refused.") for key in failing}
+    results = {key: SegmentResult(a_segment(key), error="The key is refused.") for key in failing_partitions}
     result = (
-        location(FakePipeline(results=results))
+        code_location(FakePipeline(results=results))
         .resolve_job_def("mailchimp_scheduled_sync")
         .execute_in_process(
             instance=instance, run_config=SyncConfig(segments=list(keys)).run_config, raise_on_error=False
@@ -47,7 +47,7 @@ def sync(instance: dg.DagsterInstance, *keys: str, failing: Iterable[str] = ()) 
 
 
 def a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> str:
-    job = location(FakePipeline()).resolve_job_def("mailchimp_freshness")
+    job = code_location(FakePipeline()).resolve_job_def("mailchimp_freshness")
     return instance.create_run_for_job(job, status=status).run_id
 
 
@@ -75,8 +75,8 @@ def check_that_the_last_runs_stay(instance: dg.DagsterInstance) -> None:
     """Sync three segments in five runs, delete, and look whether Dagster shows the same as before."""
     superseded = sync(instance, *KEYS)
     last_of_globex = sync(instance, "acme/1", "globex/3")
-    failed_and_superseded = sync(instance, "acme/1", "acme/2", failing=["acme/2"])
-    last_that_failed = sync(instance, "acme/1", "acme/2", failing=["acme/2"])
+    failed_and_superseded = sync(instance, "acme/1", "acme/2", failing_partitions=["acme/2"])
+    last_that_failed = sync(instance, "acme/1", "acme/2", failing_partitions=["acme/2"])
     last_of_acme_1 = sync(instance, "acme/1")
     before = [shown(instance, asset) for asset in (MEMBERSHIP, AUDIENCE)]
     assert before[1] == {"acme/1": "MATERIALIZED", "acme/2": "FAILED", "globex/3": "MATERIALIZED"}
@@ -135,9 +135,9 @@ def test_of_too_many_runs_the_oldest_are_deleted_and_the_rest_another_day(instan
 
 @pytest.mark.parametrize("failing", [(), ("globex/3",)])
 def test_the_last_run_of_a_segment_that_was_deleted_does_not_stay(
-    instance: dg.DagsterInstance, failing: tuple[str, ...]
+    instance: dg.DagsterInstance, failing_partitions: tuple[str, ...]
 ) -> None:
-    sync(instance, "globex/3", failing=failing)
+    sync(instance, "globex/3", failing_partitions=failing_partitions)
     last = sync(instance, "acme/1", "acme/2")
     instance.delete_dynamic_partition("segments", "globex/3")
     delete_runs(instance, later())
@@ -175,7 +175,7 @@ def test_the_last_observation_of_an_asset_stays(instance: dg.DagsterInstance) ->
 
 
 def test_the_logs_of_a_run_are_deleted_with_it(tmp_path: Path) -> None:
-    job = location(FakePipeline()).resolve_job_def("mailchimp_freshness")
+    job = code_location(FakePipeline()).resolve_job_def("mailchimp_freshness")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run_id = job.execute_in_process(instance=instance).run_id
         logs = tmp_path / "storage" / run_id

@@ -11,7 +11,7 @@ from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.checks import last_five
 from mailchimp_pipeline.defs.schedules import daily_sync
 from mailchimp_pipeline.defs.sync_runs import SCHEDULE, TRIGGER_TAG
-from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, failing, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, code_location, failing_partitions
 
 
 @pytest.fixture
@@ -54,12 +54,14 @@ def test_where_nobody_is_connected_no_run_is_asked_for(instance: dg.DagsterInsta
 
 
 @pytest.mark.parametrize("late", [(), ("acme/2",)])
-def test_the_look_at_six_names_the_segments_that_are_late(instance: dg.DagsterInstance, late: tuple[str, ...]) -> None:
-    pipeline = FakePipeline(["acme/1", "acme/2"], late=late, time=AT.replace(hour=6))
-    job = location(pipeline).resolve_job_def("mailchimp_freshness")
+def test_the_look_at_six_names_the_segments_that_are_late(
+    instance: dg.DagsterInstance, overdue: tuple[str, ...]
+) -> None:
+    pipeline = FakePipeline(["acme/1", "acme/2"], overdue=overdue, time=AT.replace(hour=6))
+    job = code_location(pipeline).resolve_job_def("mailchimp_freshness")
     (evaluation,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()
-    assert (evaluation.passed, failing(evaluation)) == (not late, list(late))
-    assert pipeline.looked_since == [AT]
+    assert (evaluation.passed, failing_partitions(evaluation)) == (not overdue, list(overdue))
+    assert pipeline.not_synced_since_calls == [AT]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from mailchimp_pipeline.defs.sync_runs import (
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline.sync.segment_results import SegmentResult
-from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, location
+from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, code_location
 
 JOB = "mailchimp_segment_sync"
 WAITING = a_request("request-1", "acme/1")
@@ -48,7 +48,7 @@ def a_run(  # noqa: PLR0913 - a builder
     assets: frozenset[dg.AssetKey] | None = None,
     config: SyncConfig | None = None,
 ) -> dg.DagsterRun:
-    definitions = location(FakePipeline())
+    definitions = code_location(FakePipeline())
     return instance.create_run_for_job(
         definitions.resolve_job_def(job),
         status=status,
@@ -114,8 +114,8 @@ def test_an_organisation_has_one_run_for_its_requests_at_a_time(
 ) -> None:
     a_run(instance, status, tags={ORGANISATION_TAG: "acme"}, config=SyncConfig(requests=["request-0"]))
     requests = [WAITING, a_request("request-2", "globex/1")]
-    asked = runs(instance, FakePipeline(["acme/1", "globex/1"], requests=requests))
-    assert [key for key, _ in asked] == ["globex/request-2"]
+    requested_syncs = runs(instance, FakePipeline(["acme/1", "globex/1"], requests=requests))
+    assert [key for key, _ in requested_syncs] == ["globex/request-2"]
 
 
 def test_a_request_of_an_organisation_that_is_not_connected_waits(instance: dg.DagsterInstance) -> None:
@@ -237,7 +237,7 @@ class Raising(FakePipeline):
 def told_of(instance: dg.DagsterInstance, failure: Exception) -> str:
     """Return what a run says on its segment that fails so."""
     pipeline = Raising(failure=failure)
-    job = location(pipeline).resolve_job_def(JOB)
+    job = code_location(pipeline).resolve_job_def(JOB)
     done = job.execute_in_process(instance=instance, partition_key="acme/1", raise_on_error=False)
     (event,) = [event for event in done.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
     run = instance.get_run_by_id(done.run_id)

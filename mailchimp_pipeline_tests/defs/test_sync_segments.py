@@ -12,13 +12,13 @@ from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.sync_runs import SyncConfig
 from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.defs.pipeline_fake import (
-    Asked,
     FakePipeline,
-    a_name,
+    RequestedSync,
     a_result,
     a_segment,
-    failing,
-    location,
+    a_segment_name,
+    code_location,
+    failing_partitions,
 )
 
 KEYS = ("acme/1", "acme/2", "globex/3")
@@ -41,7 +41,7 @@ def run(
     tags: Mapping[str, str] | None = None,
     only: dg.AssetKey | None = None,
 ) -> dg.ExecuteInProcessResult:
-    definitions = location(pipeline)
+    definitions = code_location(pipeline)
     job = definitions.resolve_job_def("mailchimp_scheduled_sync")
     return job.execute_in_process(
         run_config=config.run_config,
@@ -78,7 +78,7 @@ def shown(instance: dg.DagsterInstance) -> dict[str, str | None]:
 def test_a_run_syncs_the_segments_of_its_config(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline()
     assert run(instance, pipeline).success
-    assert pipeline.asked == [Asked(KEYS, push=True)]
+    assert pipeline.requested_syncs == [RequestedSync(KEYS, push=True)]
     assert materialized(instance, AUDIENCE) == materialized(instance, MEMBERSHIP) == set(KEYS)
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_a_person_starts_syncs_the_partitions_that_were_chosen(
 ) -> None:
     pipeline = FakePipeline(results=failed(keys[0]))
     assert not run(instance, pipeline, SyncConfig(), tags=tags).success
-    assert pipeline.asked == [Asked(keys, push=True)]
+    assert pipeline.requested_syncs == [RequestedSync(keys, push=True)]
     assert shown(instance) == {
         key: None if key not in keys else "FAILED" if key == keys[0] else "MATERIALIZED" for key in KEYS
     }
@@ -103,11 +103,11 @@ def test_a_run_that_a_person_starts_syncs_the_partitions_that_were_chosen(
 @pytest.mark.parametrize("job", ["mailchimp_segment_sync", "mailchimp_scheduled_sync"])
 def test_a_run_without_segments_says_how_to_start_one(instance: dg.DagsterInstance, job: str) -> None:
     pipeline = FakePipeline()
-    started = location(pipeline).resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+    started = code_location(pipeline).resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
     (failure,) = [event.step_failure_data for event in started.all_events if event.is_step_failure]
     assert failure.user_failure_data
     assert "Choose partitions when you start it" in (failure.user_failure_data.description or "")
-    assert pipeline.asked == []
+    assert pipeline.requested_syncs == []
 
 
 def test_of_many_segments_the_bad_one_is_shown_as_failed_and_the_others_as_done(instance: dg.DagsterInstance) -> None:
@@ -158,13 +158,13 @@ def test_a_segment_with_nothing_to_tell_is_still_done(instance: dg.DagsterInstan
 def test_requests_are_handed_on(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline()
     run(instance, pipeline, SyncConfig(segments=["acme/1"], requests=["request-1"]))
-    assert pipeline.asked == [Asked(("acme/1",), push=True, request_ids=("request-1",))]
+    assert pipeline.requested_syncs == [RequestedSync(("acme/1",), push=True, request_ids=("request-1",))]
 
 
 def test_the_membership_alone_is_made_without_a_push(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline()
     result = run(instance, pipeline, only=MEMBERSHIP)
-    assert pipeline.asked == [Asked(KEYS, push=False)]
+    assert pipeline.requested_syncs == [RequestedSync(KEYS, push=False)]
     assert (materialized(instance, MEMBERSHIP), materialized(instance, AUDIENCE)) == (set(KEYS), set())
     assert checks(result).keys() == {"membership_honours_consent", "membership_did_not_collapse"}
 
@@ -194,10 +194,13 @@ def test_sources_that_cannot_be_observed_for_whatever_reason_fail_no_run(instanc
 
 def test_checks_speak_of_all_segments_whichever_the_run_synced(instance: dg.DagsterInstance) -> None:
     checked = CheckedSegments(
-        14, against_consent=[a_name("acme/1")], collapsed=[a_name("acme/2"), a_name("globex/4")], rejected=()
+        14,
+        against_consent=[a_segment_name("acme/1")],
+        collapsed=[a_segment_name("acme/2"), a_segment_name("globex/4")],
+        rejected=(),
     )
     evaluations = checks(run(instance, FakePipeline(checked=checked), ONE_KEY))
-    assert {name: (each.passed, failing(each)) for name, each in evaluations.items()} == {
+    assert {name: (each.passed, failing_partitions(each)) for name, each in evaluations.items()} == {
         "membership_honours_consent": (False, ["acme/1"]),
         "membership_did_not_collapse": (False, ["acme/2", "globex/4"]),
         "refusals_are_few": (True, []),
@@ -214,5 +217,5 @@ def test_no_event_holds_a_person(instance: dg.DagsterInstance) -> None:
 def test_a_run_is_at_work_before_it_describes_the_sources(instance: dg.DagsterInstance) -> None:
     pipeline = FakePipeline(segments=KEYS)
     assert run(instance, pipeline).success
-    assert pipeline.alive_when_described == [True, True]
+    assert pipeline.was_alive_at_describe == [True, True]
     assert not pipeline.alive

@@ -22,8 +22,8 @@ from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.api.node_tools import skip_without
 from mailchimp_pipeline_tests.api.served import a_token, an_api, notes
 from mailchimp_pipeline_tests.api.trpc.sample import Gate, returns
-from mailchimp_pipeline_tests.api.trpc.wire import Answer, Wire, listens, send
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.api.trpc.wire import Answer, Wire, is_listening, send
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 
 CONFIGURATION = (PROJECT_ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
 LONG = "x" * 16 * 1024 * 1024
@@ -45,7 +45,7 @@ class Proxy:
 
     @contextmanager
     def connected(self) -> Generator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS) as client:
             yield client
 
 
@@ -61,7 +61,7 @@ def nginx(api: str, port: int, home: Path, *changes: tuple[str, str]) -> Generat
     (home / "nginx.conf").write_text(text)
     with subprocess.Popen([str(shutil.which("nginx")), "-c", home / "nginx.conf"], stderr=subprocess.PIPE) as process:
         try:
-            eventually(lambda: listens(port) or process.poll() is not None)
+            eventually(lambda: is_listening(port) or process.poll() is not None)
             yield
         finally:
             process.terminate()
@@ -193,12 +193,12 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(impatient: Proxy) -> 
     request = f"GET /api/trpc/long HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {a_token()}\r\n\r\n"
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        client.settimeout(PATIENCE_SECONDS)
+        client.settimeout(TIMEOUT_SECONDS)
         client.connect(("127.0.0.1", impatient.port))
         client.sendall(request.encode())
         watch = select.poll()
         watch.register(client, select.POLLHUP)
-        assert watch.poll(PATIENCE_SECONDS * 1000), "nobody cut the connection"
+        assert watch.poll(TIMEOUT_SECONDS * 1000), "nobody cut the connection"
         assert len(read_until_closed(client)) < len(LONG)
 
 

@@ -17,7 +17,7 @@ from mailchimp_pipeline.embedded.private_files import open_private, private_dire
 from mailchimp_pipeline.embedded.processes import Children, machine_environment
 from mailchimp_pipeline.local.stack import installed, sample_data
 from mailchimp_pipeline_tests.conftest import server_directory
-from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, eventually
 
 _STARTS = """
 import sys
@@ -99,7 +99,7 @@ def test_a_path_too_long_for_a_socket_is_as_private(directory: Path) -> None:
 def write_a_log(home: Path) -> None:
     with Children(state_directory(home, "logs")) as children:
         children.start("child", ["sh", "-c", "echo done; sleep 600"], machine_environment())
-        eventually((home / "logs" / "child.log").read_text, START_SECONDS)
+        eventually((home / "logs" / "child.log").read_text, START_TIMEOUT_SECONDS)
         assert open_to_others(children.directory) == {}
 
 

@@ -17,7 +17,7 @@ from mailchimp_pipeline.embedded.processes import (
     run,
 )
 from mailchimp_pipeline_tests.process_table import is_running
-from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, eventually
 
 _PARENT = """
 import signal, sys, time
@@ -58,7 +58,7 @@ def test_what_does_not_want_to_end_is_killed_and_its_own_children_too(tmp_path: 
 def test_children_end_also_when_their_parent_is_killed(tmp_path: Path, number: signal.Signals, command: str) -> None:
     arguments = [sys.executable, "-c", _PARENT, str(tmp_path), "0.5", command]
     with subprocess.Popen(arguments) as parent:
-        eventually(lambda: len(written(tmp_path, "child")) == 2, START_SECONDS)
+        eventually(lambda: len(written(tmp_path, "child")) == 2, START_TIMEOUT_SECONDS)
         every = [psutil.Process(int(pid)) for pid in written(tmp_path, "child")]
         every += psutil.Process(parent.pid).children(recursive=True)
         assert all(map(is_running, every))

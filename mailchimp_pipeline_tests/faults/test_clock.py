@@ -9,38 +9,38 @@ import pytest
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.faults.scenario import FaultScenario, fault_scenario
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 PEOPLE = 400
 
 
 @pytest.fixture
-def staff(database: Database) -> Generator[Staff]:
+def scenario(database: Database) -> Generator[FaultScenario]:
     """Return employees of whom some are at Mailchimp."""
-    with a_staff(database, PEOPLE, Retries(), PATIENCE_SECONDS) as made:
+    with fault_scenario(database, PEOPLE, Retries(), TIMEOUT_SECONDS) as made:
         yield made
 
 
-def off_by(*days: int) -> Clock:
+def clock_off_by(*days: int) -> Clock:
     """Return a clock that is wrong by so many days, another number each time it is asked."""
     errors = cycle(days)
     return lambda: utc_now() + timedelta(days=next(errors))
 
 
 @pytest.mark.parametrize("days", [400, -400])
-def test_who_left_while_the_clock_was_wrong_is_noticed_once_it_is_right(staff: Staff, days: int) -> None:
-    staff.clock = off_by(days)
-    assert staff.sync().error is None
-    staff.clock = utc_now
-    staff.unsubscribe(range(20))
-    staff.marry(range(20, 40))
-    assert (staff.sync().error, not +staff.wrongs()) == (None, True)
+def test_who_left_while_the_clock_was_wrong_is_noticed_once_it_is_right(scenario: FaultScenario, days: int) -> None:
+    scenario.clock = clock_off_by(days)
+    assert scenario.sync().error is None
+    scenario.clock = utc_now
+    scenario.unsubscribe(range(20))
+    scenario.change_last_names(range(20, 40))
+    assert (scenario.sync().error, not +scenario.deviations()) == (None, True)
 
 
-def test_a_clock_that_jumps_to_and_fro_during_a_sync_loses_nobody(staff: Staff) -> None:
-    staff.clock = off_by(0, 1, -1, 30)
-    assert staff.sync().error is None
-    staff.opt_out(range(300, 310), known_there=True)
-    staff.leave(range(310, 320))
-    assert (staff.sync().error, not +staff.wrongs()) == (None, True)
+def test_a_clock_that_jumps_to_and_fro_during_a_sync_loses_nobody(scenario: FaultScenario) -> None:
+    scenario.clock = clock_off_by(0, 1, -1, 30)
+    assert scenario.sync().error is None
+    scenario.opt_out(range(300, 310), known_there=True)
+    scenario.remove_employees(range(310, 320))
+    assert (scenario.sync().error, not +scenario.deviations()) == (None, True)

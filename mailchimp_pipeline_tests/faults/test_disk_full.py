@@ -21,8 +21,8 @@ from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.sync.model import KnownStatus
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
-from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.faults.scenario import FaultScenario, fault_scenario
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 PEOPLE = 6000
 ROOM = "512k"
@@ -59,42 +59,44 @@ def run(database: Database, statement: str) -> None:
         connection.commit()
 
 
-def members(staff: Staff) -> int:
+def members(scenario: FaultScenario) -> int:
     """Count the segment's members as they are written down."""
-    with staff.database.organisation(ACME) as session:
+    with scenario.database.organisation(ACME) as session:
         return session.scalars(select(func.count()).select_from(SegmentMemberRow)).one()
 
 
-def pushed(staff: Staff) -> int:
+def pushed_count(scenario: FaultScenario) -> int:
     """Count whom the ledger has as subscribed."""
     is_subscribed = AudienceMemberRow.status == KnownStatus.SUBSCRIBED.value
     query = select(func.count()).select_from(AudienceMemberRow).where(is_subscribed)
-    with staff.database.organisation(ACME) as session:
+    with scenario.database.organisation(ACME) as session:
         return session.scalars(query).one()
 
 
 @only_root
 def test_a_membership_that_finds_no_room_leaves_the_one_of_before(database: Database, small_disk: str) -> None:
-    with a_staff(database, 300, Retries(), 5) as staff:
-        assert staff.sync().error is None
-        before = members(staff)
-        staff.people |= {n: {**staff.people[0], "id": str(n), "email": f"q{n}@acme.test"} for n in range(1000, PEOPLE)}
+    with fault_scenario(database, 300, Retries(), 5) as scenario:
+        assert scenario.sync().error is None
+        before = members(scenario)
+        scenario.people |= {
+            n: {**scenario.people[0], "id": str(n), "email": f"q{n}@acme.test"} for n in range(1000, PEOPLE)
+        }
         run(database, f"do $$ begin execute format({TEMPORARY_TABLES!r}, current_database(), '{small_disk}'); end $$")
         database.close()
-        assert "no room left on its disk" in (staff.sync().error or "")
-        assert (members(staff), len(staff.sandbox.members(LIST))) == (before, before)
+        assert "no room left on its disk" in (scenario.sync().error or "")
+        assert (members(scenario), len(scenario.sandbox.members(LIST))) == (before, before)
 
 
 @only_root
 def test_outcomes_that_find_no_room_stop_the_push_and_the_next_one_finishes(
     database: Database, small_disk: str
 ) -> None:
-    with a_staff(database, PEOPLE, Retries(), PATIENCE_SECONDS) as staff:
+    with fault_scenario(database, PEOPLE, Retries(), TIMEOUT_SECONDS) as scenario:
         run(database, f"alter table audience_members set tablespace {small_disk}")
-        assert "no room left on its disk" in (staff.sync().error or "")
-        assert pushed(staff) < PEOPLE
+        assert "no room left on its disk" in (scenario.sync().error or "")
+        assert pushed_count(scenario) < PEOPLE
         run(database, "alter table audience_members set tablespace pg_default")
-        assert (staff.sync().error, not +staff.wrongs()) == (None, True)
+        assert (scenario.sync().error, not +scenario.deviations()) == (None, True)
 
 
 def test_a_full_disk_is_told_by_its_name(database: Database) -> None:

@@ -6,56 +6,56 @@ from collections.abc import Callable
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline_tests.faults.mixes import READ_SECONDS, Mix
-from mailchimp_pipeline_tests.faults.staff import Staff, a_staff
+from mailchimp_pipeline_tests.faults.scenario import FaultScenario, fault_scenario
 
 PEOPLE = 20_000
 
-HASTY = Retries(sleep=lambda seconds: time.sleep(seconds / 50))
+FAST_RETRIES = Retries(sleep=lambda seconds: time.sleep(seconds / 50))
 """The rule as it is, in time that goes by faster."""
 
 
-def begin(staff: Staff) -> None:
+def prepare(scenario: FaultScenario) -> None:
     """Let some be at Mailchimp, or have said no, before the first sync."""
-    staff.unsubscribe(range(50))
-    staff.bounce(range(50, 80))
-    staff.archive(range(80, 100))
-    staff.opt_out(range(300, 340), known_there=False)
+    scenario.unsubscribe(range(50))
+    scenario.bounce(range(50, 80))
+    scenario.archive(range(80, 100))
+    scenario.opt_out(range(300, 340), known_there=False)
 
 
-def go_on(staff: Staff) -> None:
+def change_contacts(scenario: FaultScenario) -> None:
     """Let everything happen that happens between two syncs."""
-    staff.unsubscribe(range(440, 480))
-    staff.bounce(range(480, 500))
-    staff.opt_out(range(400, 440), known_there=True)
-    staff.rename(range(500, 540))
-    staff.leave(range(600, 640))
-    staff.marry(range(1000, 3000))
+    scenario.unsubscribe(range(440, 480))
+    scenario.bounce(range(480, 500))
+    scenario.opt_out(range(400, 440), known_there=True)
+    scenario.change_addresses(range(500, 540))
+    scenario.remove_employees(range(600, 640))
+    scenario.change_last_names(range(1000, 3000))
 
 
-def summary(seed: int, staff: Staff, seconds: float) -> str:
+def summary(seed: int, scenario: FaultScenario, seconds: float) -> str:
     """Return the figures of both syncs."""
-    struck, traffic = staff.sandbox.faults_struck(), staff.sandbox.counts().total
-    wrongs = staff.wrongs()
-    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(struck.items()))
+    faults, traffic = scenario.sandbox.faults_struck(), scenario.sandbox.counts().total
+    deviations, repeated = scenario.deviations(), scenario.repeated_contacts()
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
     return (
-        f"mix {seed}: {PEOPLE} contacts, {traffic.calls} calls, {sum(struck.values())} faults injected ({kinds}); "
-        f"syncs finished {sum(staff.finished)} of {len(staff.finished)}, lost {wrongs['lost']}, "
-        f"doubled {wrongs['doubled']}, let in {wrongs['let_in']}, taken again {staff.repeated()}, {seconds:.0f} s"
+        f"mix {seed}: {PEOPLE} contacts, {traffic.calls} calls, {sum(faults.values())} faults injected ({kinds}); "
+        f"syncs finished {sum(scenario.finished)} of {len(scenario.finished)}, lost {deviations['lost']}, "
+        f"doubled {deviations['doubled']}, unwanted {deviations['unwanted']}, repeated {repeated}, {seconds:.0f} s"
     )
 
 
 def test_every_contact_is_in_place_though_a_fifth_of_the_calls_fail(
-    database: Database, mix: int, tell: Callable[[str], None]
+    database: Database, mix: int, report: Callable[[str], None]
 ) -> None:
     begun = time.monotonic()
-    with a_staff(database, PEOPLE, HASTY, READ_SECONDS) as staff:
-        begin(staff)
+    with fault_scenario(database, PEOPLE, FAST_RETRIES, READ_SECONDS) as scenario:
+        prepare(scenario)
         for fault in Mix(mix).faults():
-            staff.sandbox.add_fault(fault)
-        first = staff.sync()
-        go_on(staff)
-        erased = staff.erase(range(540, 545))
-        second = staff.sync()
-        tell(summary(mix, staff, time.monotonic() - begun))
+            scenario.sandbox.add_fault(fault)
+        first = scenario.sync()
+        change_contacts(scenario)
+        erased = scenario.erase(range(540, 545))
+        second = scenario.sync()
+        report(summary(mix, scenario, time.monotonic() - begun))
         assert (first.error, second.error, set(erased)) == (None, None, {"completed"})
-        assert not +staff.wrongs()
+        assert not +scenario.deviations()

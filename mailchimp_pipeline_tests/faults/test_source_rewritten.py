@@ -14,7 +14,7 @@ from mailchimp_pipeline.sources import FileSource, Quiet
 from mailchimp_pipeline.sources.files import Stamp
 from mailchimp_pipeline_tests.database.builders import LIST
 from mailchimp_pipeline_tests.runs.company import Company, a_company
-from mailchimp_pipeline_tests.source_fake import an_employee, long_ago
+from mailchimp_pipeline_tests.source_fake import an_employee, backdate
 from sandbox import Status
 
 PEOPLE = 200
@@ -24,7 +24,7 @@ PEOPLE = 200
 def company(database_url: str, tmp_path: Path) -> Generator[Company]:
     """Return a company whose people were synced."""
     with a_company(database_url, tmp_path) as made:
-        made.staff(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
+        made.set_employees(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
         assert made.sync().error is None
         yield made
 
@@ -52,11 +52,14 @@ def test_half_a_file_fails_the_segment_and_the_whole_one_mends_it(
     file = company.files / "employees.csv"
     whole = file.read_bytes()
     file.write_bytes(part(whole))
-    long_ago(file)
+    backdate(file)
     assert company.sync().error
-    assert (company.stored().member_count, company.sandbox.statuses(LIST)) == (PEOPLE, {Status.SUBSCRIBED: PEOPLE})
+    assert (company.stored_segment().member_count, company.sandbox.statuses(LIST)) == (
+        PEOPLE,
+        {Status.SUBSCRIBED: PEOPLE},
+    )
     file.write_bytes(whole)
-    long_ago(file)
+    backdate(file)
     assert (company.sync().error, company.sandbox.statuses(LIST)) == (None, {Status.SUBSCRIBED: PEOPLE})
 
 

@@ -8,9 +8,9 @@ from multiprocessing.process import BaseProcess
 
 from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline_tests.api.served import a_token
-from mailchimp_pipeline_tests.api.trpc.wire import Answer, listens, send
+from mailchimp_pipeline_tests.api.trpc.wire import Answer, is_listening, send
 from mailchimp_pipeline_tests.killed import workers
-from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, eventually
 
 
 @contextmanager
@@ -21,10 +21,10 @@ def api(environment: workers.Environment) -> Generator[tuple[int, BaseProcess]]:
 
     def is_up() -> bool:
         assert process.is_alive(), "the API ended"
-        return listens(port)
+        return is_listening(port)
 
     try:
-        eventually(is_up, START_SECONDS)
+        eventually(is_up, START_TIMEOUT_SECONDS)
         yield port, process
     finally:
         process.kill()

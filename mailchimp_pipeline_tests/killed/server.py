@@ -14,11 +14,11 @@ from sqlalchemy import make_url
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline_tests.process_table import is_running
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 
 
 @dataclass(frozen=True)
-class MortalServer:
+class KillableServer:
     """The server. `url` is the URL of the migrated pipeline database."""
 
     home: Path
@@ -41,15 +41,15 @@ class MortalServer:
                 process.kill()
         eventually(lambda: not any(map(is_running, every)))
         # A new server takes a zombie for a running server.
-        first.wait(PATIENCE_SECONDS)
+        first.wait(TIMEOUT_SECONDS)
 
-    def revive(self) -> None:
+    def restart(self) -> None:
         """Restart the server on the same data."""
         self.held.enter_context(EmbeddedServer(self.home))
 
 
 @contextmanager
-def mortal_server() -> Generator[MortalServer]:
+def killable_server() -> Generator[KillableServer]:
     """Yield a server with fsync off, which loses nothing when its processes are killed."""
     with TemporaryDirectory(prefix="mortal-", ignore_cleanup_errors=True) as home, ExitStack() as held:
         url = held.enter_context(EmbeddedServer(Path(home))).database_url
@@ -58,4 +58,4 @@ def mortal_server() -> Generator[MortalServer]:
             connection.execute(sql.SQL("alter system set fsync = off"))
             connection.execute(sql.SQL("select pg_reload_conf()"))
         migrate(url)
-        yield MortalServer(Path(home), url, held)
+        yield KillableServer(Path(home), url, held)

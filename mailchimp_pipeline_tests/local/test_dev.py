@@ -18,7 +18,7 @@ from mailchimp_pipeline.embedded.processes import machine_environment
 from mailchimp_pipeline.local.stack import free_port, installed
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.process_table import is_running
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, TIMEOUT_SECONDS, eventually
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def developing(home: Path, environment: dict[str, str]) -> Generator[psutil.Pope
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(2 * PATIENCE_SECONDS)
+            process.wait(2 * TIMEOUT_SECONDS)
 
 
 def printed_before_it_stays(home: Path, process: psutil.Popen) -> str:
@@ -42,7 +42,7 @@ def printed_before_it_stays(home: Path, process: psutil.Popen) -> str:
         assert process.poll() is None, text
         return text if "Ctrl-C ends all of it." in text else ""
 
-    return eventually(text_if_it_stays, START_SECONDS)
+    return eventually(text_if_it_stays, START_TIMEOUT_SECONDS)
 
 
 def kept_settings(home: Path) -> dict[str, str]:
@@ -76,9 +76,9 @@ def test_everything_comes_up_and_ends_with_its_command_however_that_ends() -> No
                 children = [*process.children(recursive=True), *processes_in(home)]
                 assert [name for name, port in ports.items() if f"http://127.0.0.1:{port}" not in text] == []
                 page = f"http://127.0.0.1:{ports['UI']}/server_info"
-                urllib.request.urlopen(page, timeout=PATIENCE_SECONDS).close()
+                urllib.request.urlopen(page, timeout=TIMEOUT_SECONDS).close()
                 process.send_signal(number)
-                assert process.wait(2 * PATIENCE_SECONDS) == code
+                assert process.wait(2 * TIMEOUT_SECONDS) == code
             assert len(children) >= 8
             eventually(lambda those=children: not any(map(is_running, those)))
         found = {name: kept_settings(home)[name] for name in ("MAILCHIMP_API_ROOT", "MAILCHIMP_PIPELINE_SOURCE")}

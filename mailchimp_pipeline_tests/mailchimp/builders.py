@@ -10,7 +10,7 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.sync import MemberStatus, NewMember
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 A_KEY = "0123456789abcdef0123456789abcdef-us6"
 LIST_ID = "a1b2c3d4e5"
@@ -79,7 +79,7 @@ def a_client(  # noqa: PLR0913 - a builder
         root=root,
         slots=slots or ThreadSlots(),
         retries=retries or Time().retries(budget=0),
-        timeouts=timeouts or Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
+        timeouts=timeouts or Timeouts(connect=TIMEOUT_SECONDS, read=TIMEOUT_SECONDS),
         proxy=proxy,
         key_watch=key_watch,
     )

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Reply:
     body: object = b""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     delay: float = 0.0
-    let_go: Event | None = None
+    released: Event | None = None
     announced: int | None = None
     cut: bool = False
     drip: float = 0.0
@@ -40,7 +40,7 @@ THROTTLED = Reply(429)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A request as the server received it."""
 
     method: str
@@ -60,20 +60,20 @@ class Script:
 
     def __init__(self, replies: tuple[Reply, ...]) -> None:
         self._replies = list(replies)
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         self.connections = 0
         self.root = ""
 
-    def answer(self, asked: Asked) -> Reply:
+    def answer(self, request: ReceivedRequest) -> Reply:
         """Record a request and return its reply."""
-        self.asked.append(asked)
+        self.requests.append(request)
         return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
 
     @property
-    def only(self) -> Asked:
+    def only_request(self) -> ReceivedRequest:
         """The only request."""
-        (asked,) = self.asked
-        return asked
+        (request,) = self.requests
+        return request
 
 
 class _Server(ThreadingHTTPServer):
@@ -115,8 +115,8 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
         def handle_any(self) -> None:
             reply = script.answer(self._asked())
             time.sleep(reply.delay)
-            if reply.let_go:
-                reply.let_go.wait(PATIENCE_SECONDS)
+            if reply.released:
+                reply.released.wait(TIMEOUT_SECONDS)
             self.close_connection = reply.cut or reply.announced is not None
             if reply.cut:
                 return
@@ -136,10 +136,10 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
             """Log nothing."""
 
-        def _asked(self) -> Asked:
+        def _asked(self) -> ReceivedRequest:
             parts = urlsplit(self.path)
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            return Asked(self.command, parts.path, query, dict(self.headers), content)
+            return ReceivedRequest(self.command, parts.path, query, dict(self.headers), content)
 
     return Handler

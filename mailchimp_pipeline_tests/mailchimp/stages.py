@@ -7,7 +7,7 @@ from mailchimp_pipeline.sync import Audiences, MemberState, MemberStatus, Reject
 from mailchimp_pipeline_tests.mailchimp.builders import A_KEY, LIST_ID
 from sandbox import Sandbox, Seed, Status
 
-FORGOTTEN = "forgotten@acme.test"
+DELETED = "forgotten@acme.test"
 FAKE = "someone@example.com"
 
 
@@ -16,13 +16,13 @@ def status_of(answer: MemberState | Rejection | None) -> MemberStatus | None:
     return answer.status if isinstance(answer, MemberState) else None
 
 
-class Hours:
+class HourClock:
     """A clock that tests advance."""
 
     def __init__(self) -> None:
-        self.turn_back()
+        self.reset()
 
-    def turn_back(self) -> None:
+    def reset(self) -> None:
         """Return to the start."""
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ class Hours:
         """Return the time."""
         return self.now
 
-    def pass_one(self) -> datetime:
+    def pass_hour(self) -> datetime:
         """Advance by an hour and return the time half an hour ago."""
         self.now += timedelta(hours=1)
         return self.now - timedelta(minutes=30)
@@ -39,22 +39,22 @@ class Hours:
 class SandboxStage:
     """The client with a sandbox that has one account and one audience."""
 
-    def __init__(self, sandbox: Sandbox, client: MailchimpClient, hours: Hours) -> None:
+    def __init__(self, sandbox: Sandbox, client: MailchimpClient, hours: HourClock) -> None:
         self.audiences: Audiences = client
         self.hours = hours
-        hours.turn_back()
+        hours.reset()
         sandbox.reset()
         self.client = client
         self.sandbox = sandbox
         self.account_id = sandbox.add_account(A_KEY)
         sandbox.add_audience(self.account_id, "Staff", LIST_ID)
-        self.put(FORGOTTEN, MemberStatus.SUBSCRIBED)
-        sandbox.delete_as_admin(LIST_ID, FORGOTTEN)
+        self.add_member(DELETED, MemberStatus.SUBSCRIBED)
+        sandbox.delete_as_admin(LIST_ID, DELETED)
 
-    def put(self, email: str, status: MemberStatus) -> None:
+    def add_member(self, email: str, status: MemberStatus) -> None:
         """Add a member with this status at Mailchimp."""
         self.sandbox.add_members(LIST_ID, [Seed(email_address=email, status=Status(status))])
 
-    def leave(self, email: str) -> None:
+    def unsubscribe(self, email: str) -> None:
         """Unsubscribe a member by the link in an e-mail."""
         self.sandbox.unsubscribe_by_link(LIST_ID, email)

@@ -16,7 +16,7 @@ from mailchimp_pipeline.sync import (
     Rejection,
 )
 from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, a_new_member
-from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage, status_of
+from mailchimp_pipeline_tests.mailchimp.stages import DELETED, FAKE, SandboxStage, status_of
 
 ADA, BOB, EVE = (f"{name}@acme.test" for name in ("ada", "bob", "eve"))
 
@@ -56,8 +56,8 @@ def member_states(
 
 
 def test_an_audience_is_described(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
-    stage.put(BOB, MemberStatus.UNSUBSCRIBED)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
+    stage.add_member(BOB, MemberStatus.UNSUBSCRIBED)
     audience = stage.audiences.audience(LIST_ID)
     assert (audience.id, audience.name, audience.double_optin) == (LIST_ID, "Staff", False)
     assert (audience.member_count, type(audience.web_id)) == (1, int)
@@ -88,7 +88,7 @@ def test_a_new_contact_is_accepted_with_the_status_asked_for(stage: SandboxStage
 
 @pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED])
 def test_one_that_exists_is_left_as_it_is(stage: SandboxStage, status: MemberStatus) -> None:
-    stage.put(ADA, status)
+    stage.add_member(ADA, status)
     answer = push(stage, ADA, BOB)
     assert (answer.existing, answer.accepted.keys(), answer.rejected) == (hashes(ADA), hashes(BOB), {})
     assert known(stage, ADA) is status
@@ -106,17 +106,17 @@ def test_the_same_batch_again_changes_nothing(stage: SandboxStage) -> None:
 
 
 def test_one_who_left_is_not_brought_back(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
-    stage.leave(ADA)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
+    stage.unsubscribe(ADA)
     assert push(stage, ADA, update_existing=True).rejected == {subscriber_hash(ADA): Rejection.COMPLIANCE}
     assert known(stage, ADA) is MemberStatus.UNSUBSCRIBED
 
 
 def test_refusals_of_some_do_not_keep_out_the_others(stage: SandboxStage) -> None:
-    answer = push(stage, ADA, FORGOTTEN, FAKE)
+    answer = push(stage, ADA, DELETED, FAKE)
     assert answer.accepted.keys() == hashes(ADA)
-    assert answer.rejected == {subscriber_hash(FORGOTTEN): Rejection.FORGOTTEN, subscriber_hash(FAKE): Rejection.FAKE}
-    assert known(stage, FORGOTTEN) is None
+    assert answer.rejected == {subscriber_hash(DELETED): Rejection.FORGOTTEN, subscriber_hash(FAKE): Rejection.FAKE}
+    assert known(stage, DELETED) is None
 
 
 def test_an_address_that_stands_twice_in_a_batch_counts_once(stage: SandboxStage) -> None:
@@ -139,37 +139,37 @@ def test_an_unknown_address_has_no_status(stage: SandboxStage) -> None:
 def test_everybodys_standing_comes_in_pages(stage: SandboxStage) -> None:
     emails = [f"p{number}@acme.test" for number in range(5)]
     for email in emails:
-        stage.put(email, MemberStatus.CLEANED)
+        stage.add_member(email, MemberStatus.CLEANED)
     assert member_states(stage) == dict.fromkeys(hashes(*emails), MemberStatus.CLEANED)
     assert all(isinstance(one, MemberState) for page in stage.audiences.member_states(LIST_ID) for one in page)
 
 
 def test_standings_can_be_asked_for_by_status(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.ARCHIVED)
-    stage.put(BOB, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADA, MemberStatus.ARCHIVED)
+    stage.add_member(BOB, MemberStatus.SUBSCRIBED)
     assert member_states(stage, status=MemberStatus.ARCHIVED).keys() == hashes(ADA)
     assert member_states(stage, status=MemberStatus.UNSUBSCRIBED) == {}
 
 
 def test_those_that_changed_last_stand_first(stage: SandboxStage) -> None:
     for email in (BOB, ADA, EVE):
-        stage.put(email, MemberStatus.SUBSCRIBED)
-        stage.hours.pass_one()
+        stage.add_member(email, MemberStatus.SUBSCRIBED)
+        stage.hours.pass_hour()
     came = [state.subscriber_hash for page in stage.audiences.member_states(LIST_ID) for state in page]
     assert came == [subscriber_hash(email) for email in (EVE, ADA, BOB)]
 
 
 def test_standings_can_be_asked_for_by_their_change(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
-    between = stage.hours.pass_one()
-    stage.put(BOB, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
+    between = stage.hours.pass_hour()
+    stage.add_member(BOB, MemberStatus.SUBSCRIBED)
     assert member_states(stage, since=between).keys() == hashes(BOB)
-    assert member_states(stage, since=stage.hours.pass_one()) == {}
+    assert member_states(stage, since=stage.hours.pass_hour()) == {}
 
 
 @pytest.mark.parametrize("before", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING])
 def test_a_member_is_unsubscribed_and_brought_back(stage: SandboxStage, before: MemberStatus) -> None:
-    stage.put(ADA, before)
+    stage.add_member(ADA, before)
     changes = (MemberStatus.UNSUBSCRIBED, MemberStatus.SUBSCRIBED)
     ref = MemberRef(subscriber_hash(ADA))
     done = [status_of(stage.audiences.set_member_status(LIST_ID, ref, status)) for status in changes]
@@ -177,8 +177,8 @@ def test_a_member_is_unsubscribed_and_brought_back(stage: SandboxStage, before: 
 
 
 def test_one_who_left_may_only_be_asked(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
-    stage.leave(ADA)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
+    stage.unsubscribe(ADA)
     key = subscriber_hash(ADA)
     assert stage.audiences.set_member_status(LIST_ID, MemberRef(key), MemberStatus.SUBSCRIBED) is Rejection.COMPLIANCE
     asked = stage.audiences.set_member_status(LIST_ID, MemberRef(key), MemberStatus.PENDING)
@@ -192,24 +192,24 @@ def test_the_status_of_somebody_unknown_is_not_set(stage: SandboxStage) -> None:
 
 @pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.UNSUBSCRIBED])
 def test_a_member_moves_to_another_address_and_keeps_its_status(stage: SandboxStage, status: MemberStatus) -> None:
-    stage.put(ADA, status)
+    stage.add_member(ADA, status)
     assert moved(stage, ADA, EVE) == subscriber_hash(EVE)
     assert member_states(stage) == {subscriber_hash(EVE): status}
 
 
 def test_one_who_left_and_moved_is_still_not_brought_back(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
-    stage.leave(ADA)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
+    stage.unsubscribe(ADA)
     assert moved(stage, ADA, EVE) == subscriber_hash(EVE)
     assert push(stage, EVE, update_existing=True).rejected == {subscriber_hash(EVE): Rejection.COMPLIANCE}
 
 
 def test_a_member_does_not_move_where_it_cannot(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
-    stage.put(BOB, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
+    stage.add_member(BOB, MemberStatus.SUBSCRIBED)
     assert moved(stage, EVE, "eva@acme.test") is AddressChangeResult.UNKNOWN
     assert moved(stage, ADA, BOB) is AddressChangeResult.TAKEN
-    assert [moved(stage, ADA, to) for to in (FORGOTTEN, FAKE)] == [Rejection.FORGOTTEN, Rejection.FAKE]
+    assert [moved(stage, ADA, to) for to in (DELETED, FAKE)] == [Rejection.FORGOTTEN, Rejection.FAKE]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_member_does_not_move_where_it_cannot(stage: SandboxStage) -> None:
     ],
 )
 def test_archiving_tells_the_status_after_it(stage: SandboxStage, before: MemberStatus, after: MemberStatus) -> None:
-    stage.put(ADA, before)
+    stage.add_member(ADA, before)
     assert status_of(stage.audiences.archive_member(LIST_ID, MemberRef(subscriber_hash(ADA)))) is after
     assert known(stage, ADA) is after
 
@@ -233,7 +233,7 @@ def test_nobody_unknown_is_archived(stage: SandboxStage) -> None:
 
 
 def test_one_who_was_archived_comes_back_with_the_next_batch(stage: SandboxStage) -> None:
-    stage.put(ADA, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADA, MemberStatus.SUBSCRIBED)
     stage.audiences.archive_member(LIST_ID, MemberRef(subscriber_hash(ADA)))
     assert push(stage, ADA).accepted.keys() == hashes(ADA)
     assert member_states(stage) == {subscriber_hash(ADA): MemberStatus.SUBSCRIBED}

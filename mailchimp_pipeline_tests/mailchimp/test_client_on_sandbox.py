@@ -19,7 +19,7 @@ from mailchimp_pipeline.mailchimp.errors import (
 from mailchimp_pipeline.sync import AddressChangeResult, MemberRef, MemberState, MemberStatus, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, LIST_ID, Time, a_client, a_new_member
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
-from mailchimp_pipeline_tests.mailchimp.stages import FAKE, FORGOTTEN, SandboxStage, status_of
+from mailchimp_pipeline_tests.mailchimp.stages import DELETED, FAKE, SandboxStage, status_of
 from sandbox import CampaignStatus, Fault, FaultKind, Figures, Status
 
 NEW_ADDRESS = "ada@analytical.test"
@@ -67,7 +67,7 @@ def test_required_merge_fields_are_seen_and_refused_without(stage: SandboxStage)
 
 
 def test_members_are_listed_with_their_status_and_time(stage: SandboxStage) -> None:
-    stage.put(ADDRESS, MemberStatus.CLEANED)
+    stage.add_member(ADDRESS, MemberStatus.CLEANED)
     (member,) = stage.client.members(LIST_ID)
     assert (member.email_address, member.status) == (ADDRESS, MemberStatus.CLEANED)
     assert member.last_changed == stage.hours.now
@@ -89,8 +89,8 @@ def test_a_fault_that_passes_is_not_noticed(stage: SandboxStage, kind: FaultKind
 
 
 def test_one_who_left_and_is_ignored_in_silence_is_not_accepted(stage: SandboxStage) -> None:
-    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
-    stage.leave(ADDRESS)
+    stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.unsubscribe(ADDRESS)
     stage.sandbox.configure(compliance_in_batch="ignored")
     answer = stage.client.subscribe(LIST_ID, [a_new_member()], update_existing=True)
     assert answer.rejected == {A_HASH: Rejection.UNSUBSCRIBED}
@@ -103,7 +103,7 @@ def test_too_many_connections_are_throttled(stage: SandboxStage) -> None:
 
 
 def test_an_opt_out_is_carried_over(stage: SandboxStage) -> None:
-    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.sandbox.require_merge_field(LIST_ID, "FNAME")
     unsubscribed = MemberStatus.UNSUBSCRIBED
     assert status_of(stage.client.set_member_status(LIST_ID, MemberRef(A_HASH), unsubscribed)) is unsubscribed
@@ -111,14 +111,14 @@ def test_an_opt_out_is_carried_over(stage: SandboxStage) -> None:
 
 
 def test_one_who_left_by_themselves_is_not_subscribed(stage: SandboxStage) -> None:
-    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
-    stage.leave(ADDRESS)
+    stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.unsubscribe(ADDRESS)
     answer = stage.client.set_member_status(LIST_ID, MemberRef(A_HASH), MemberStatus.SUBSCRIBED)
     assert answer is Rejection.COMPLIANCE
 
 
 def test_a_member_is_moved_to_another_address(stage: SandboxStage) -> None:
-    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
     assert isinstance(stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS), MemberState)
     assert stage.client.member_state(LIST_ID, MemberRef(A_HASH)) is None
     assert (
@@ -129,10 +129,10 @@ def test_a_member_is_moved_to_another_address(stage: SandboxStage) -> None:
 
 def test_a_move_that_cannot_be_says_why(stage: SandboxStage) -> None:
     assert stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS) is AddressChangeResult.UNKNOWN
-    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
-    stage.put(NEW_ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.add_member(NEW_ADDRESS, MemberStatus.SUBSCRIBED)
     assert stage.client.change_address(LIST_ID, MemberRef(A_HASH), NEW_ADDRESS) is AddressChangeResult.TAKEN
-    reasons = [stage.client.change_address(LIST_ID, MemberRef(A_HASH), email) for email in (FORGOTTEN, FAKE, "nobody")]
+    reasons = [stage.client.change_address(LIST_ID, MemberRef(A_HASH), email) for email in (DELETED, FAKE, "nobody")]
     assert reasons == [Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS]
 
 
@@ -155,12 +155,12 @@ def test_an_unknown_hash_makes_no_member(stage: SandboxStage) -> None:
 def test_archiving_tells_how_the_member_stands_then(
     stage: SandboxStage, before: MemberStatus, after: MemberStatus
 ) -> None:
-    stage.put(ADDRESS, before)
+    stage.add_member(ADDRESS, before)
     assert status_of(stage.client.archive_member(LIST_ID, MemberRef(A_HASH))) is after
 
 
 def test_a_deleted_member_is_gone_for_good(stage: SandboxStage) -> None:
-    stage.put(ADDRESS, MemberStatus.SUBSCRIBED)
+    stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
     assert stage.client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.DELETED
     assert stage.sandbox.is_forgotten(LIST_ID, ADDRESS)
     assert stage.client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.UNKNOWN

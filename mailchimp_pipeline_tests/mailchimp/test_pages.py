@@ -27,14 +27,14 @@ class Shelf:
 
     def __init__(self, entries: list[str], limit: int, change: Callable[[list[str], int], None]) -> None:
         self.entries = entries
-        self.asked = 0
+        self.requests = 0
         self._limit = limit
         self._change = change
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
         """Return the page that the call asks for."""
-        self._change(self.entries, self.asked)
-        self.asked += 1
+        self._change(self.entries, self.requests)
+        self.requests += 1
         offset, count = int(call.params["offset"]), min(int(call.params["count"]), self._limit)
         found = [{"tag": entry} for entry in self.entries[offset : offset + count]]
         return model.model_validate({"merge_fields": found, "total_items": len(self.entries)})
@@ -68,7 +68,10 @@ def test_all_audiences_are_read_not_the_first_ten() -> None:
     second = {"lists": [a_list("l10"), a_list("l11")], "total_items": 12}
     with scripted(Reply(body=first), Reply(body=second)) as script, a_client(script.root) as client:
         assert len(client.audiences()) == 12
-    assert [(asked.query["count"], asked.query["offset"]) for asked in script.asked] == [("1000", "0"), ("1000", "10")]
+    assert [(asked.query["count"], asked.query["offset"]) for asked in script.requests] == [
+        ("1000", "0"),
+        ("1000", "10"),
+    ]
 
 
 BROKEN_OFF = (Reply(200, b'{"lists":'), Reply(200, b'{"lists": []', announced=500))
@@ -81,7 +84,7 @@ def sizes_asked_for(*failures: Reply, when: Time | None = None) -> list[str]:
     retries = (when or Time()).retries()
     with scripted(*failures, *pages) as script, a_client(script.root, retries=retries) as client:
         assert [audience.id for audience in client.audiences()] == ["l1", "l2"]
-    return [asked.query["count"] for asked in script.asked]
+    return [asked.query["count"] for asked in script.requests]
 
 
 @pytest.mark.parametrize("failures", [[Reply(504, b"<html>")], [*BROKEN_OFF]])
@@ -108,7 +111,7 @@ def test_who_hangs_up_after_half_a_minute_found_the_page_too_large(failure: Repl
     rule = Retries(budget=1000, sleep=lambda _: None, clock=lambda: float(next(ticks)))
     with scripted(failure, *pages) as script, a_client(script.root, retries=rule) as client:
         assert len(client.audiences()) == 2
-    assert [asked.query["count"] for asked in script.asked] == ["1000", "500", "500"]
+    assert [asked.query["count"] for asked in script.requests] == ["1000", "500", "500"]
 
 
 def test_the_smallest_page_is_tried_with_all_patience() -> None:
@@ -119,7 +122,7 @@ def test_the_smallest_page_is_tried_with_all_patience() -> None:
         pytest.raises(TimedOut),
     ):
         client.audiences()
-    assert [asked.query["count"] for asked in script.asked][:3] == ["1000", "500", "100"]
+    assert [asked.query["count"] for asked in script.requests][:3] == ["1000", "500", "100"]
     assert len(when.pauses) > 2
 
 
@@ -127,7 +130,7 @@ def test_a_large_page_that_is_throttled_is_asked_for_again_after_a_pause() -> No
     when, page = Time(), Reply(body={"lists": [], "total_items": 0})
     with scripted(Reply(429), page) as script, a_client(script.root, retries=when.retries()) as client:
         assert client.audiences() == ()
-    assert [asked.query["count"] for asked in script.asked] == ["1000", "1000"]
+    assert [asked.query["count"] for asked in script.requests] == ["1000", "1000"]
     assert len(when.pauses) == 1
 
 

@@ -27,7 +27,7 @@ from mailchimp_pipeline_tests.mailchimp.builders import (
     a_new_member,
     a_problem,
 )
-from mailchimp_pipeline_tests.mailchimp.scripted import Asked, Reply, scripted
+from mailchimp_pipeline_tests.mailchimp.scripted import ReceivedRequest, Reply, scripted
 
 LIST = f"/3.0/lists/{LIST_ID}"
 MEMBER = f"{LIST}/members/{A_HASH}"
@@ -37,10 +37,10 @@ Ask = Callable[[MailchimpClient], object]
 NOT_FOUND = Reply(404, a_problem(404, "Resource Not Found"))
 
 
-def asked_by(call: Ask, *replies: Reply) -> list[Asked]:
+def asked_by(call: Ask, *replies: Reply) -> list[ReceivedRequest]:
     with scripted(*replies) as script, a_client(script.root) as client:
         call(client)
-    return script.asked
+    return script.requests
 
 
 def test_a_batch_says_who_they_are_and_whether_to_update() -> None:
@@ -58,7 +58,7 @@ def test_a_batch_is_sent_again_when_its_answer_is_lost() -> None:
     when, answer = Time(), Reply(body=a_batch_result())
     with scripted(Reply(cut=True), answer) as script, a_client(script.root, retries=when.retries()) as client:
         client.subscribe(LIST_ID, [a_new_member()], update_existing=False)
-    assert script.asked[0].body == script.asked[1].body
+    assert script.requests[0].body == script.requests[1].body
 
 
 CHANGES: list[tuple[Ask, object]] = [
@@ -104,7 +104,7 @@ def test_a_success_that_is_not_mailchimps_is_not_taken_for_its_word(
 ) -> None:
     with scripted(empty, Reply(204)) as script, a_client(script.root, retries=Time().retries()) as client:
         call(client)
-    assert [(asked.method, asked.path) for asked in script.asked] == [(method, path)] * 2
+    assert [(asked.method, asked.path) for asked in script.requests] == [(method, path)] * 2
 
 
 def test_mailchimp_is_well_where_it_says_so() -> None:
@@ -113,7 +113,7 @@ def test_mailchimp_is_well_where_it_says_so() -> None:
             client.ping()
         with a_client(script.root) as client:
             client.ping()
-    assert {asked.path for asked in script.asked} == {"/3.0/ping"}
+    assert {asked.path for asked in script.requests} == {"/3.0/ping"}
 
 
 def test_a_member_is_asked_for_by_its_hash_and_only_for_what_is_needed() -> None:
@@ -194,7 +194,7 @@ def test_pages_of_webhooks_that_bring_nothing_new_end(second: list[str]) -> None
     pages = [Reply(body={"webhooks": [{"id": name} for name in ids], "total_items": 2}) for ids in (["w1"], second)]
     with scripted(*pages) as script, a_client(script.root) as client, pytest.raises(Incomplete):
         client.webhooks(LIST_ID)
-    assert [asked.query for asked in script.asked] == [{}, {"count": "1000", "offset": "1"}]
+    assert [asked.query for asked in script.requests] == [{}, {"count": "1000", "offset": "1"}]
 
 
 def test_webhooks_that_went_away_meanwhile_are_not_waited_for() -> None:
@@ -213,7 +213,7 @@ def test_a_webhook_is_not_made_twice_when_the_answer_is_lost() -> None:
         pytest.raises(Unavailable),
     ):
         client.add_webhook(LIST_ID, "https://acme.test/")
-    assert len(script.asked) == 2
+    assert len(script.requests) == 2
 
 
 def test_a_refused_webhook_says_what_mailchimp_wants_of_it() -> None:

@@ -36,15 +36,15 @@ from mailchimp_pipeline_tests.mailchimp.builders import (
     a_problem,
 )
 from mailchimp_pipeline_tests.mailchimp.scripted import AN_ACCOUNT, NO_ANSWER, THROTTLED, Reply, scripted
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
 def test_the_key_goes_along_as_a_password() -> None:
     with scripted(AN_ACCOUNT) as script, a_client(script.root) as client:
         client.account()
-    assert script.only.path == "/3.0/"
-    assert script.only.headers["Authorization"].startswith("Basic ")
-    assert script.only.headers["User-Agent"] == "mailchimp-pipeline"
+    assert script.only_request.path == "/3.0/"
+    assert script.only_request.headers["Authorization"].startswith("Basic ")
+    assert script.only_request.headers["User-Agent"] == "mailchimp-pipeline"
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -52,7 +52,7 @@ def test_a_redirect_is_not_followed() -> None:
         reply = Reply(302, headers={"Location": f"{elsewhere.root}/"})
         with scripted(reply) as script, a_client(script.root) as client, pytest.raises(Redirected):
             client.account()
-    assert elsewhere.asked == []
+    assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize("location", ["http://[bad/x", "http://x:99999999/", "http://x/\xe4\xff", "//", ""])
@@ -72,7 +72,7 @@ def test_cookies_are_not_kept() -> None:
     ):
         client.account()
         client.account()
-    assert "Cookie" not in script.asked[1].headers
+    assert "Cookie" not in script.requests[1].headers
 
 
 class Watch:
@@ -127,13 +127,13 @@ def test_a_connection_whose_answer_was_read_is_used_again(reply: Reply) -> None:
         for _ in range(3):
             with suppress(PipelineError):
                 client.account()
-    assert (len(script.asked), script.connections) == (3, 1)
+    assert (len(script.requests), script.connections) == (3, 1)
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:
     waited_in_vain = Event()
-    reply = replace(AN_ACCOUNT, let_go=waited_in_vain)
-    with scripted(reply) as script, a_client(script.root, timeouts=Timeouts(PATIENCE_SECONDS, 0.05)) as client:
+    reply = replace(AN_ACCOUNT, released=waited_in_vain)
+    with scripted(reply) as script, a_client(script.root, timeouts=Timeouts(TIMEOUT_SECONDS, 0.05)) as client:
         with pytest.raises(TimedOut):
             client.account()
         waited_in_vain.set()
@@ -150,7 +150,7 @@ def test_a_page_where_the_api_should_be_is_told_at_once() -> None:
     with scripted(Reply(404, b"<html>Not Found</html>")) as script, a_client(script.root, retries=Retries()) as client:
         with pytest.raises(NotTheApi, match="MAILCHIMP_API_ROOT"):
             client.account()
-        assert len(script.asked) == 1
+        assert len(script.requests) == 1
 
 
 def test_where_the_api_was_heard_a_broken_404_is_tried_again() -> None:
@@ -158,7 +158,7 @@ def test_where_the_api_was_heard_a_broken_404_is_tried_again() -> None:
     with scripted(*replies) as script, a_client(script.root, retries=Time().retries()) as client:
         client.account()
         assert client.delete_permanently(LIST_ID, MemberRef(A_HASH)) is Deletion.DELETED
-    assert len(script.asked) == 3
+    assert len(script.requests) == 3
 
 
 def test_a_pause_holds_no_slot() -> None:
@@ -184,7 +184,7 @@ def test_threads_share_a_client_within_its_slots() -> None:
         for calling in [pool.submit(client.ping) for _ in range(6)]:
             calling.result()
         assert time.monotonic() - begun > 0.14
-    assert len(script.asked) == 6
+    assert len(script.requests) == 6
 
 
 def test_nobody_learns_the_key_or_the_member_from_an_error(caplog: pytest.LogCaptureFixture) -> None:

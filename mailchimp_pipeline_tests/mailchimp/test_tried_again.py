@@ -46,7 +46,7 @@ def test_a_lasting_failure_is_not_tried_again() -> None:
         pytest.raises(KeyRefused),
     ):
         client.account()
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
 def test_pauses_grow_until_the_budget_is_spent() -> None:
@@ -59,7 +59,7 @@ def test_pauses_grow_until_the_budget_is_spent() -> None:
         client.account()
     assert when.pauses == sorted(when.pauses)
     assert 10 < sum(when.pauses) <= 30
-    assert len(script.asked) == len(when.pauses) + 1
+    assert len(script.requests) == len(when.pauses) + 1
 
 
 def test_once_patience_was_spent_in_vain_the_next_call_is_tried_once() -> None:
@@ -68,7 +68,7 @@ def test_once_patience_was_spent_in_vain_the_next_call_is_tried_once() -> None:
         for asked in (2, 3):
             with pytest.raises(Throttled):
                 client.account()
-            assert len(script.asked) == asked
+            assert len(script.requests) == asked
 
 
 def test_an_answer_brings_patience_back() -> None:
@@ -79,7 +79,7 @@ def test_an_answer_brings_patience_back() -> None:
             client.account()
         client.account()
         assert client.account().account_name == "Acme"
-    assert len(script.asked) == len(replies)
+    assert len(script.requests) == len(replies)
 
 
 def test_a_retry_after_is_waited_for() -> None:
@@ -112,4 +112,4 @@ def test_the_time_an_attempt_takes_is_part_of_the_budget() -> None:
         pytest.raises(Unavailable),
     ):
         client.account()
-    assert len(script.asked) == 3
+    assert len(script.requests) == 3

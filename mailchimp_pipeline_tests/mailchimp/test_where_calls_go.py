@@ -19,7 +19,7 @@ from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.mailchimp.errors import Unavailable
 from mailchimp_pipeline_tests.mailchimp.builders import A_KEY, a_client
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 AN_ACCOUNT = Reply(body={"account_id": "x1", "account_name": "Acme", "role": "owner"})
 NAMES_OF_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
@@ -43,8 +43,8 @@ def listening(context: ssl.SSLContext | None = None) -> Generator[tuple[int, lis
         thread.start()
         yield listener.getsockname()[1], heard
         with suppress(OSError):
-            socket.create_connection((LOOPBACK, listener.getsockname()[1]), PATIENCE_SECONDS).close()
-        thread.join(PATIENCE_SECONDS)
+            socket.create_connection((LOOPBACK, listener.getsockname()[1]), TIMEOUT_SECONDS).close()
+        thread.join(TIMEOUT_SECONDS)
 
 
 def a_certificate(directory: Path) -> Path:
@@ -93,8 +93,8 @@ def test_no_password_of_the_environment_takes_the_place_of_the_key(
     with scripted(AN_ACCOUNT) as script, a_client(script.root) as client:
         client.account()
         client.account()
-    assert len({asked.headers["Authorization"] for asked in script.asked}) == 1
-    assert "c29tZWJvZHk6ZWxzZQ" not in script.asked[0].headers["Authorization"]
+    assert len({asked.headers["Authorization"] for asked in script.requests}) == 1
+    assert "c29tZWJvZHk6ZWxzZQ" not in script.requests[0].headers["Authorization"]
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_whatever_the_environment_says(

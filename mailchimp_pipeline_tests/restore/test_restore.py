@@ -13,9 +13,9 @@ from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.services.reconcile_audiences import NotReconciled
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.isolation.tenants import ROLES
-from mailchimp_pipeline_tests.restore.restored import NEW, Restored, a_restored_company, address
+from mailchimp_pipeline_tests.restore.restored_pipeline import NEW, RestoredPipeline, address, restored_pipeline
 
-STANDING = {
+STATUSES = {
     "stays": "subscribed",
     "unsubscribes": "unsubscribed",
     "opts-out": "unsubscribed",
@@ -27,54 +27,54 @@ STANDING = {
 
 
 @pytest.fixture
-def restored(postgres_server: PostgresServer, tmp_path: Path) -> Generator[Restored]:
-    with a_restored_company(postgres_server, tmp_path) as company:
+def restored(postgres_server: PostgresServer, tmp_path: Path) -> Generator[RestoredPipeline]:
+    with restored_pipeline(postgres_server, tmp_path) as company:
         yield company
 
 
 def test_nobody_who_left_or_opted_out_since_the_backup_is_pushed_and_the_ledger_says_what_is(
-    restored: Restored,
+    restored: RestoredPipeline,
 ) -> None:
-    assert restored.there(restored.list_id) == STANDING
+    assert restored.mailchimp_statuses(restored.list_id) == STATUSES
     restored.reconcile()
-    elsewhere = restored.segment_into_another_audience()
+    elsewhere = restored.create_segment_elsewhere()
     assert restored.sync(restored.segment, elsewhere) == [None, None]
-    assert restored.there(restored.list_id) == STANDING
+    assert restored.mailchimp_statuses(restored.list_id) == STATUSES
     # Who said no, or is deleted for good, counts in every audience; archived and bounced are of one alone.
-    assert set(restored.there(elsewhere.mailchimp_list_id)) == {"stays", NEW, "archived", "bounces"}
-    by_hash = {subscriber_hash(address(person)): status for person, status in STANDING.items()}
-    assert restored.known() == by_hash
+    assert set(restored.mailchimp_statuses(elsewhere.mailchimp_list_id)) == {"stays", NEW, "archived", "bounces"}
+    by_hash = {subscriber_hash(address(person)): status for person, status in STATUSES.items()}
+    assert restored.ledger_statuses() == by_hash
 
 
-def test_what_was_found_is_counted_and_once_more_changes_nothing(restored: Restored) -> None:
+def test_what_was_found_is_counted_and_once_more_changes_nothing(restored: RestoredPipeline) -> None:
     before = restored.rows()
-    would = restored.reconcile(dry_run=True)
+    dry = restored.reconcile(dry_run=True)
     assert restored.rows() == before
-    did = restored.reconcile()
-    assert (would.read, would.unknown, would.changed, would.unsubscribed, would.deleted) == (6, 1, 4, 2, 1)
-    assert (did.deleted, did.opted_out) == (1, 1)
+    done = restored.reconcile()
+    assert (dry.read, dry.unknown, dry.changed, dry.unsubscribed, dry.deleted) == (6, 1, 4, 2, 1)
+    assert (done.deleted, done.opted_out) == (1, 1)
     again = restored.reconcile()
     assert (again.read, again.unknown, again.changed, again.deleted, again.opted_out) == (6, 0, 0, 0, 0)
 
 
-def test_an_erasure_is_asked_for_again_and_ends_though_mailchimp_knows_nobody(restored: Restored) -> None:
+def test_an_erasure_is_asked_for_again_and_ends_though_mailchimp_knows_nobody(restored: RestoredPipeline) -> None:
     restored.reconcile()
     contact = (EntityType.EMPLOYEE, "erased")
     attempt = restored.parts.erasures().erase(restored.office.organisation_id, contact, by="alice")
     assert attempt.request.status.value == "completed"
     kept = [row for row in restored.rows() if subscriber_hash(address("erased")) in row]
     assert (kept, restored.sync(restored.segment)) == ([], [None])
-    assert "erased" not in restored.there(restored.list_id)
+    assert "erased" not in restored.mailchimp_statuses(restored.list_id)
 
 
 def test_without_reconciling_opt_outs_at_mailchimp_still_count_and_mailchimp_refuses_the_deleted(
-    restored: Restored,
+    restored: RestoredPipeline,
 ) -> None:
     assert restored.sync(restored.segment) == [None]
-    assert restored.there(restored.list_id) == STANDING
+    assert restored.mailchimp_statuses(restored.list_id) == STATUSES
 
 
-def test_the_command_prints_what_it_did_and_names_nobody(restored: Restored) -> None:
+def test_the_command_prints_what_it_did_and_names_nobody(restored: RestoredPipeline) -> None:
     printed = io.StringIO()
     assert reconcile_and_print(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
     assert "docs/backup.md" in printed.getvalue()
@@ -84,16 +84,16 @@ def test_the_command_prints_what_it_did_and_names_nobody(restored: Restored) -> 
         reconcile_and_print(Console(file=printed), "nobody", dry_run=True, settings=restored.settings)
 
 
-def test_an_organisation_that_cannot_be_read_is_told_and_its_ledger_left_as_it_was(restored: Restored) -> None:
-    before = restored.known()
+def test_an_organisation_that_cannot_be_read_is_told_and_its_ledger_left_as_it_was(restored: RestoredPipeline) -> None:
+    before = restored.ledger_statuses()
     restored.office.sandbox.revoke_key(restored.office.tenant.api_key)
     printed = io.StringIO()
     assert not reconcile_and_print(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
     assert "API key" in printed.getvalue()
-    assert restored.known() == before
+    assert restored.ledger_statuses() == before
 
 
-def test_a_restored_database_has_its_tables_its_policies_and_works_under_the_roles(restored: Restored) -> None:
+def test_a_restored_database_has_its_tables_its_policies_and_works_under_the_roles(restored: RestoredPipeline) -> None:
     require_tables(restored.parts.database)
     with restored.parts.database.organisation("another") as session:
         connection = session.connection()

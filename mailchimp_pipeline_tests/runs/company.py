@@ -15,7 +15,7 @@ from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
-from mailchimp_pipeline_tests.source_fake import Row, an_employee, long_ago
+from mailchimp_pipeline_tests.source_fake import Row, an_employee, backdate
 from sandbox import Sandbox
 
 KEYS = "1:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
@@ -31,7 +31,7 @@ class Company:
     segment: Segment
     run_ids: list[str] = field(default_factory=list[str])
 
-    def staff(self, *employees: Row) -> None:
+    def set_employees(self, *employees: Row) -> None:
         """Replace all employees."""
         write_relations(self.files, employees)
 
@@ -42,7 +42,7 @@ class Company:
         (result,) = self.pipeline.sync(keys, run_id=self.run_ids[-1], push=push, request_ids=request_ids)
         return result
 
-    def ask(self, *, departures_confirmed: bool = False) -> SyncRequest:
+    def request_sync(self, *, departures_confirmed: bool = False) -> SyncRequest:
         """Request a sync, as a user does."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             store = SyncRequestStore(session)
@@ -50,7 +50,7 @@ class Company:
         assert request
         return request
 
-    def stored(self) -> Segment:
+    def stored_segment(self) -> Segment:
         """Return the stored segment."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             segment = SegmentStore(session).get(self.segment.id)
@@ -64,7 +64,7 @@ class Company:
         assert found
         return found
 
-    def request(self, request: SyncRequest) -> SyncRequest:
+    def stored_request(self, request: SyncRequest) -> SyncRequest:
         """Return the stored request."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             found = SyncRequestStore(session).get(request.id)
@@ -102,4 +102,4 @@ def write_relations(files: Path, employees: Sequence[Row], vendors: Sequence[Row
             writer: csv.DictWriter[str] = csv.DictWriter(file, RELATION_COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
-        long_ago(files / name)
+        backdate(files / name)

@@ -51,4 +51,4 @@ def test_a_check_sees_what_is_late_though_the_database_is_away_for_a_moment(
 
 def test_what_stopped_is_noted_though_the_database_is_away_for_a_moment(company: Company, blinking: Pipeline) -> None:
     blinking.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
-    assert company.stored().last_error == "Cancelled."
+    assert company.stored_segment().last_error == "Cancelled."

@@ -49,7 +49,7 @@ def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> 
 
 def test_a_sync_that_ended_well_says_what_it_did(company: Company) -> None:
     company.sync()
-    segment = company.stored()
+    segment = company.stored_segment()
     assert (segment.status, segment.member_count, segment.last_error) == (SegmentStatus.SYNCED, 3, None)
     assert segment.last_report is not None
     assert {name: segment.last_report[name] for name in ("matching", "new", "calls", "read")} == {
@@ -63,12 +63,12 @@ def test_a_sync_that_ended_well_says_what_it_did(company: Company) -> None:
 def test_without_a_push_the_members_are_made_and_nothing_is_sent(company: Company) -> None:
     result = company.sync(push=False)
     assert (result.member_count, company.sandbox.counts().total.calls) == (3, 0)
-    assert company.stored().status is SegmentStatus.PENDING
+    assert company.stored_segment().status is SegmentStatus.PENDING
 
 
 def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_run_alone(company: Company) -> None:
     (company.files / "vendors.csv").unlink()
-    error, stored = company.sync().error or "", company.stored()
+    error, stored = company.sync().error or "", company.stored_segment()
     with company.pipeline.resources.database.organisation(ACME) as session:
         (told, *_) = audit.entries(session, limit=1).items
     assert error.startswith("There is no vendors.csv or vendors.parquet in the source's directory. Put one there")
@@ -95,7 +95,7 @@ def test_a_key_that_was_revoked_is_told_without_the_key(company: Company) -> Non
 def test_a_file_that_is_not_there_is_named_on_the_segment(company: Company) -> None:
     (company.files / "employees.csv").unlink()
     assert "There is no employees.csv" in (company.sync().error or "")
-    assert company.stored().status is SegmentStatus.ERROR
+    assert company.stored_segment().status is SegmentStatus.ERROR
 
 
 @pytest.mark.parametrize(
@@ -110,18 +110,18 @@ def test_a_setting_of_the_source_that_cannot_be_used_is_told_on_the_segment_and_
     company: Company, wrong: dict[str, str], message: str
 ) -> None:
     environment = company.pipeline.resources.settings.environment() | wrong
-    asked = company.ask()
+    asked = company.request_sync()
     with open_pipeline(Settings.from_environment(environment)) as pipeline:
         error = replace(company, pipeline=pipeline).sync(asked).error or ""
     assert message in error
-    assert (company.stored().last_error, company.request(asked).error) == (error, error)
+    assert (company.stored_segment().last_error, company.stored_request(asked).error) == (error, error)
 
 
 def test_segments_of_an_organisation_that_was_disconnected_are_passed_over(company: Company) -> None:
     with company.pipeline.resources.database.organisation(ACME) as session:
         ConnectionStore(session, company.pipeline.resources.keyring).disconnect(by="alice", at=AT)
     assert sync(company, company.segment.partition_key) == []
-    assert company.stored().status is SegmentStatus.PENDING
+    assert company.stored_segment().status is SegmentStatus.PENDING
 
 
 def test_segments_that_are_gone_are_passed_over(company: Company) -> None:
@@ -141,7 +141,7 @@ def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) 
     with hold_audience(company.pipeline.resources.database, ACME, LIST):
         assert company.pipeline.fail_abandoned() == 0
     assert company.pipeline.fail_abandoned() == 1
-    assert "stopped before it finished" in (company.stored().last_error or "")
+    assert "stopped before it finished" in (company.stored_segment().last_error or "")
     assert company.sync().error is None
 
 

@@ -90,36 +90,36 @@ def test_asset_checks_speak_of_the_last_sync_of_every_segment(company: Company) 
 
 def test_a_collapsed_segment_stays_named_while_others_are_synced(company: Company) -> None:
     other = a_segment(company.pipeline.resources.database, name="Others")
-    company.staff(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)))
+    company.set_employees(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)))
     assert [each.error for each in sync(company, company.segment.partition_key)] == [None]
-    company.staff()
+    company.set_employees()
     assert "holds no employees and vendors" in (company.sync().error or "")
     assert [each.error for each in sync(company, other.partition_key)] == [None]
     checked = company.pipeline.checked_segments()
     assert [each.partition_key for each in checked.collapsed] == [company.segment.partition_key]
-    company.staff(an_employee())
+    company.set_employees(an_employee())
     assert "would leave at once" in (company.sync().error or "")
     assert len(company.pipeline.checked_segments().collapsed) == 1
-    assert company.sync(company.ask(departures_confirmed=True)).error is None
+    assert company.sync(company.request_sync(departures_confirmed=True)).error is None
     assert company.pipeline.checked_segments().collapsed == []
 
 
 def test_a_request_ends_with_its_run(company: Company) -> None:
-    asked = company.ask()
+    asked = company.request_sync()
     assert company.pipeline.open_requests() == (asked,)
     (started,) = start(company, asked, "run-0")
     assert company.pipeline.open_requests() == (started,)
     assert (started.status, started.run_id, started.started_at) == (RequestStatus.RUNNING, "run-0", AT)
     company.sync(asked)
     assert company.pipeline.open_requests() == ()
-    assert (company.request(asked).status, company.request(asked).run_id) == (RequestStatus.DONE, "run-1")
+    assert (company.stored_request(asked).status, company.stored_request(asked).run_id) == (RequestStatus.DONE, "run-1")
 
 
 def test_a_request_whose_sync_fails_says_why(company: Company) -> None:
     (company.files / "vendors.csv").unlink()
-    asked = company.ask()
+    asked = company.request_sync()
     error = company.sync(asked).error
-    assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.FAILED, error)
+    assert (company.stored_request(asked).status, company.stored_request(asked).error) == (RequestStatus.FAILED, error)
 
 
 def test_one_run_ends_all_the_requests_that_it_was_given_and_no_other(company: Company) -> None:
@@ -129,54 +129,54 @@ def test_one_run_ends_all_the_requests_that_it_was_given_and_no_other(company: C
     keys = [company.segment.partition_key, more.partition_key]
     given = [request.id for request in requests[:2]]
     results = list(company.pipeline.sync(keys, run_id="run-1", push=True, request_ids=given))
-    ended = [company.request(request) for request in requests]
+    ended = [company.stored_request(request) for request in requests]
     assert [request.status for request in ended] == [RequestStatus.DONE, RequestStatus.FAILED, RequestStatus.WAITING]
     assert ended[1].error == next(result.error for result in results if result.segment.id == more.id)
 
 
 def test_a_request_whose_segment_was_deleted_keeps_no_other_from_its_run(company: Company) -> None:
     gone = a_segment(company.pipeline.resources.database, name="Gone")
-    requests = [company.ask(), ask(company, gone.id)]
+    requests = [company.request_sync(), ask(company, gone.id)]
     with company.pipeline.resources.database.organisation(ACME) as session:
         SegmentStore(session).delete(gone.id, by="alice", at=AT)
     keys, given = [company.segment.partition_key, gone.partition_key], [request.id for request in requests]
     (result,) = company.pipeline.sync(keys, run_id="run-1", push=True, request_ids=given)
     assert (result.segment.id, result.error) == (company.segment.id, None)
-    assert [company.request(request).error for request in requests] == [None, "The segment was deleted."]
+    assert [company.stored_request(request).error for request in requests] == [None, "The segment was deleted."]
 
 
 def test_a_run_that_is_executed_again_confirms_no_departures_of_today(company: Company) -> None:
     staff = [an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(20)]
-    company.staff(*staff)
+    company.set_employees(*staff)
     company.sync()
-    company.staff(*staff[:8])
-    asked = company.ask(departures_confirmed=True)
+    company.set_employees(*staff[:8])
+    asked = company.request_sync(departures_confirmed=True)
     confirmed = company.sync(asked).membership
-    assert (confirmed and confirmed.removed, company.request(asked).status) == (12, RequestStatus.DONE)
-    company.staff(*staff[:1])
+    assert (confirmed and confirmed.removed, company.stored_request(asked).status) == (12, RequestStatus.DONE)
+    company.set_employees(*staff[:1])
     assert "would leave at once" in (company.sync(asked).error or "")
 
 
 def test_what_a_stopped_run_did_not_come_to_is_put_into_error(company: Company) -> None:
-    asked = company.ask()
+    asked = company.request_sync()
     start(company, asked, "run-1")
     keys = [company.segment.partition_key, "globex/5b0e3b5c-0000-4000-8000-000000000000"]
     stopped = StoppedRun("run-1", keys, AT + MINUTE, [asked.id])
     assert company.pipeline.fail_stopped(stopped, "The run was cancelled.") == keys[:1]
-    assert (company.stored().last_error, company.request(asked).error) == ("The run was cancelled.",) * 2
+    assert (company.stored_segment().last_error, company.stored_request(asked).error) == ("The run was cancelled.",) * 2
 
 
 def test_what_a_stopped_run_did_stays_as_it_is(company: Company) -> None:
     company.sync()
     stopped = StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE)
     assert company.pipeline.fail_stopped(stopped, "Cancelled.") == []
-    assert company.stored().status is SegmentStatus.SYNCED
+    assert company.stored_segment().status is SegmentStatus.SYNCED
 
 
 def test_a_request_that_a_retry_took_over_does_not_fail_with_the_first_run(company: Company) -> None:
-    asked = company.ask()
+    asked = company.request_sync()
     for run_id in ("run-1", "run-2"):
         start(company, asked, run_id)
     stopped = StoppedRun("run-1", [company.segment.partition_key], AT, [asked.id])
     company.pipeline.fail_stopped(stopped, "The process is gone.")
-    assert (company.request(asked).status, company.request(asked).error) == (RequestStatus.RUNNING, None)
+    assert (company.stored_request(asked).status, company.stored_request(asked).error) == (RequestStatus.RUNNING, None)

@@ -25,7 +25,7 @@ from mailchimp_pipeline_tests.database.builders import KEYRING, LIST
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import FakeSource, a_vendor, an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, SetClock, SyncScenario, a_source, people
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import Status
 
 PARTNERS = "f6f7f8f9f0"
@@ -45,7 +45,7 @@ def sync_of(scenario: SyncScenario, records: DatabaseRecords | None = None) -> S
 
 
 def test_a_segment_that_is_new_is_filled_and_says_what_it_did(scenario: SyncScenario) -> None:
-    scenario.want(ANN, "not an address")
+    scenario.set_employees(ANN, "not an address")
     result = scenario.result()
     assert (result.error, result.member_count, result.report and result.report.new) == (None, 1, 1)
     assert result.figures()["excluded"] == {"invalid_address": 1}
@@ -60,7 +60,7 @@ def test_organisations_get_their_own_people(scenario: SyncScenario) -> None:
             Account(account_id, "Globex", GLOBEX_KEY), by="bob", at=scenario.clock()
         )
     theirs = scenario.add_segment(PARTNERS, organisation_id="globex")
-    scenario.want(ANN, an_employee(organisation_id="globex", email="gus@globex.test"))
+    scenario.set_employees(ANN, an_employee(organisation_id="globex", email="gus@globex.test"))
     with a_client(scenario.sandbox.api_root, key=GLOBEX_KEY) as client:
         accounts = {"acme": scenario.client, "globex": client}
         sync = replace(sync_of(scenario), audiences=accounts.__getitem__)
@@ -73,7 +73,7 @@ def test_organisations_get_their_own_people(scenario: SyncScenario) -> None:
 
 def test_one_bad_segment_does_not_stop_the_others(scenario: SyncScenario) -> None:
     bad = scenario.add_segment("0000000000")
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     results = scenario.results(bad, scenario.segment)
     assert "the audience 0000000000" in (results[bad.id].error or "")
     assert results[scenario.segment.id].error is None
@@ -86,7 +86,7 @@ def test_one_bad_segment_does_not_stop_the_others(scenario: SyncScenario) -> Non
 @pytest.fixture
 def without_vendors(scenario: SyncScenario) -> SyncScenario:
     """Return the scenario with a source that has no vendors, not even an empty relation."""
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     del scenario.source.relations[EntityType.VENDOR]
     return scenario
 
@@ -102,7 +102,7 @@ def test_a_missing_relation_fails_only_the_segments_that_need_it(without_vendors
 def test_nobody_is_sent_while_it_cannot_be_read_where_who_opted_out_is_now(without_vendors: SyncScenario) -> None:
     missing = without_vendors.source
     without_vendors.source = a_source([], [a_vendor()])
-    without_vendors.say("1", opted_in=False, kind=EntityType.VENDOR)
+    without_vendors.state_preference("1", opted_in=False, kind=EntityType.VENDOR)
     without_vendors.source = missing
     assert "no vendors" in (without_vendors.result().error or "")
     assert without_vendors.status(ANN) is None
@@ -115,10 +115,10 @@ def test_a_source_that_cannot_be_read_at_all_fails_every_segment_with_its_reason
 
 
 def test_a_source_that_was_emptied_changes_nothing(scenario: SyncScenario) -> None:
-    scenario.archive_leavers()
-    scenario.want(*people(40))
+    scenario.archive_on_leave()
+    scenario.set_employees(*people(40))
     scenario.sync()
-    scenario.want(an_employee(organisation_id="globex"))
+    scenario.set_employees(an_employee(organisation_id="globex"))
     result = scenario.result(confirmed=False)
     assert "holds no employees of organisation acme" in (result.error or "")
     assert (result.stopped_by, len(scenario.members())) == (StopReason.DEPARTURES, 40)
@@ -130,9 +130,9 @@ def test_a_segment_that_never_had_members_may_be_empty(scenario: SyncScenario) -
 
 
 def test_where_too_many_would_leave_nobody_does_until_a_person_confirms(scenario: SyncScenario) -> None:
-    scenario.want(*people(10))
+    scenario.set_employees(*people(10))
     scenario.sync()
-    scenario.want(*people(2))
+    scenario.set_employees(*people(2))
     stopped = scenario.result(confirmed=False)
     assert (stopped.stopped_by, len(scenario.members())) == (StopReason.DEPARTURES, 10)
     confirmed = scenario.result(confirmed=True)
@@ -149,7 +149,7 @@ class Violating(DatabaseRecords):
 
 @pytest.mark.parametrize("push", [True, False])
 def test_where_a_member_may_not_be_mailed_nothing_is_sent(scenario: SyncScenario, *, push: bool) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     violating = Violating(scenario.database, KEYRING, scenario.clock)
     (result,) = replace(sync_of(scenario, violating), push=push).results([scenario.segment])
     assert (result.stopped_by, scenario.status(ANN)) == (StopReason.CONSENT, None)
@@ -157,7 +157,7 @@ def test_where_a_member_may_not_be_mailed_nothing_is_sent(scenario: SyncScenario
 
 
 def test_who_unsubscribed_in_one_audience_is_pushed_to_none(scenario: SyncScenario, partners: Segment) -> None:
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
     scenario.sandbox.unsubscribe_by_link(LIST, ANN)
     assert scenario.results(partners)[partners.id].member_count == 1
@@ -165,11 +165,11 @@ def test_who_unsubscribed_in_one_audience_is_pushed_to_none(scenario: SyncScenar
 
 
 def test_opt_outs_reach_the_audiences_that_no_segment_feeds(scenario: SyncScenario, partners: Segment) -> None:
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     scenario.results(scenario.segment, partners)
     with scenario.database.organisation(scenario.organisation_id) as session:
         SegmentStore(session).delete(partners.id, by="alice", at=scenario.clock())
-    scenario.say("1", opted_in=False)
+    scenario.state_preference("1", opted_in=False)
     scenario.sync()
     assert [scenario.status(ANN, list_id) for list_id in (LIST, PARTNERS)] == [Status.UNSUBSCRIBED] * 2
 
@@ -183,7 +183,7 @@ class Breaking(FakeSource):
 
 
 def test_an_unforeseen_error_is_told_without_the_data_in_it(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.source = Breaking(scenario.source.relations)
     result = scenario.result()
     assert (result.error or "").startswith("Unexpected KeyError")
@@ -203,7 +203,7 @@ class Away(DatabaseRecords):
 
 
 def test_a_failure_that_cannot_be_written_down_is_still_told(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     (result,) = sync_of(scenario, Away(scenario.database, KEYRING, scenario.clock)).results([scenario.segment])
     assert result.error == "PostgreSQL went away. (Nor could that be written down: PostgreSQL is away.)"
 
@@ -213,13 +213,13 @@ def nobody(organisation_id: str) -> Audiences:
 
 
 def test_an_organisation_that_is_not_connected_is_told_so(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     (result,) = replace(sync_of(scenario), audiences=nobody).results([scenario.segment])
     assert result.error == "Organisation acme is not connected."
 
 
 def test_without_a_push_only_the_membership_is_made(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     (result,) = replace(sync_of(scenario), audiences=nobody, push=False).results([scenario.segment])
     assert (result.error, result.member_count, result.report) == (None, 1, None)
     assert (scenario.members(), scenario.stored().status) == ([ANN], SegmentStatus.PENDING)
@@ -246,7 +246,7 @@ class Losing(DatabaseRecords):
 
 @pytest.mark.parametrize("times", [1, 99])
 def test_a_sync_that_loses_its_audience_begins_again_a_few_times(scenario: SyncScenario, times: int) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     losing = Losing(scenario.database, KEYRING, scenario.clock, iter(range(times)))
     (result,) = replace(sync_of(scenario, losing), database_retry=DatabaseRetry((0, 0))).results([scenario.segment])
     if times == 1:
@@ -267,17 +267,17 @@ class Waiting(DatabaseRecords):
         DatabaseRecords.mark_syncing(self, segment)
         if segment.mailchimp_list_id == PARTNERS:
             self.begun.set()
-            assert self.stopping.wait(PATIENCE_SECONDS)
+            assert self.stopping.wait(TIMEOUT_SECONDS)
 
 
 def test_whoever_stops_iterating_stops_the_work(scenario: SyncScenario, partners: Segment) -> None:
     last = scenario.add_segment("zzz")
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     records = Waiting(scenario.database, KEYRING, scenario.clock)
     sync = replace(sync_of(scenario, records), stopping=records.stopping)
     for first in sync.results([scenario.segment, partners, last]):
         assert (first.segment.id, first.error) == (scenario.segment.id, None)
-        assert records.begun.wait(PATIENCE_SECONDS)
+        assert records.begun.wait(TIMEOUT_SECONDS)
         break
     assert "stopped before it was done" in (scenario.stored(partners).last_error or "")
     assert (scenario.status(ANN, PARTNERS), scenario.stored(last).status) == (None, SegmentStatus.PENDING)
@@ -302,7 +302,7 @@ class BreakingClock:
 def test_every_segment_has_one_result_also_where_a_thread_ends_before_its_time(
     scenario: SyncScenario, breaks_at: int
 ) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     segments = [scenario.segment, scenario.add_segment()]
     sync = replace(sync_of(scenario), clock=BreakingClock(breaks_at, scenario.clock), push=False)
     results = list(sync.results(segments))

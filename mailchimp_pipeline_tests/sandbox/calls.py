@@ -7,7 +7,7 @@ from typing import Any, Self
 import requests
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 KEY = f"{'0123456789abcdef' * 2}-us6"
 START = datetime(2026, 3, 1, 8, 0, 0, tzinfo=UTC)
@@ -24,7 +24,7 @@ class SetClock:
     def __call__(self) -> datetime:
         return self.moment
 
-    def go(self, *, seconds: float) -> datetime:
+    def advance(self, *, seconds: float) -> datetime:
         """Advance the clock and return the new time."""
         self.moment += timedelta(seconds=seconds)
         return self.moment
@@ -50,9 +50,7 @@ class Api:
     def call(self, method: str, path: str, body: object = None, **query: object) -> requests.Response:
         """Send a request."""
         parameters = {name: str(value) for name, value in query.items()}
-        return self.session.request(
-            method, f"{self.root}{path}", json=body, params=parameters, timeout=PATIENCE_SECONDS
-        )
+        return self.session.request(method, f"{self.root}{path}", json=body, params=parameters, timeout=TIMEOUT_SECONDS)
 
     def get(self, path: str, **query: object) -> requests.Response:
         return self.call("GET", path, **query)

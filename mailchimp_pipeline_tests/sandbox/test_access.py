@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from mailchimp_pipeline_tests.sandbox.calls import KEY, Api, AudienceApi, a_member
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import Sandbox
 
 
@@ -16,7 +16,7 @@ def test_any_user_name_with_the_key_is_let_in(api: AudienceApi) -> None:
 @pytest.mark.usefixtures("account_id")
 def test_a_bearer_token_is_let_in(sandbox: Sandbox) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
-    assert requests.get(f"{sandbox.api_root}/ping", headers=headers, timeout=PATIENCE_SECONDS).status_code == 200
+    assert requests.get(f"{sandbox.api_root}/ping", headers=headers, timeout=TIMEOUT_SECONDS).status_code == 200
 
 
 def test_an_unknown_key_is_refused_in_mailchimps_words(sandbox: Sandbox) -> None:
@@ -28,7 +28,7 @@ def test_an_unknown_key_is_refused_in_mailchimps_words(sandbox: Sandbox) -> None
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic ???", "Digest abc"])
 def test_a_request_without_a_key_is_refused(sandbox: Sandbox, header: str) -> None:
-    answer = requests.get(f"{sandbox.api_root}/ping", headers={"Authorization": header}, timeout=PATIENCE_SECONDS)
+    answer = requests.get(f"{sandbox.api_root}/ping", headers={"Authorization": header}, timeout=TIMEOUT_SECONDS)
     assert (answer.status_code, answer.json()["title"]) == (401, "API Key Missing")
 
 
@@ -85,7 +85,7 @@ def test_a_problem_names_its_request(api: AudienceApi) -> None:
 
 
 def test_a_body_that_is_no_json_is_refused(sandbox: Sandbox, api: AudienceApi) -> None:
-    answer = api.session.post(f"{sandbox.api_root}{api.here}", data="{", timeout=PATIENCE_SECONDS)
+    answer = api.session.post(f"{sandbox.api_root}{api.here}", data="{", timeout=TIMEOUT_SECONDS)
     assert (answer.status_code, answer.json()["title"]) == (400, "JSON Parse Error")
 
 

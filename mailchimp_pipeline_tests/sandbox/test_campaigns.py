@@ -69,7 +69,7 @@ def test_a_scheduled_campaign_has_a_time_to_come_and_is_sent_when_it_is(
     campaign_id = sandbox.add_campaign(api.list_id)
     sandbox.move_campaign(campaign_id, CampaignStatus.SCHEDULE, START.replace(hour=12))
     assert api.get(f"/campaigns/{campaign_id}").json()["send_time"] == "2026-03-01T12:00:00+00:00"
-    clock.go(seconds=60)
+    clock.advance(seconds=60)
     sandbox.move_campaign(campaign_id, CampaignStatus.SENDING)
     assert api.get(f"/campaigns/{campaign_id}").json()["send_time"] == "2026-03-01T08:01:00+00:00"
     assert api.get("/reports").json()["total_items"] == 1
@@ -77,7 +77,7 @@ def test_a_scheduled_campaign_has_a_time_to_come_and_is_sent_when_it_is(
 
 def test_campaigns_can_be_filtered(sandbox: Sandbox, account_id: str, api: AudienceApi, clock: SetClock) -> None:
     first = sent_campaign(sandbox, api.list_id)
-    clock.go(seconds=60)
+    clock.advance(seconds=60)
     second = sandbox.add_campaign(sandbox.add_audience(account_id))
     assert [c["id"] for c in campaigns(api, status="sent")] == [first]
     assert [c["id"] for c in campaigns(api, list_id=api.list_id)] == [first]
@@ -89,7 +89,7 @@ def test_campaigns_come_in_pages_in_the_order_asked_for(sandbox: Sandbox, api: A
     made: list[str] = []
     for _ in range(3):
         made.append(sent_campaign(sandbox, api.list_id))
-        clock.go(seconds=60)
+        clock.advance(seconds=60)
     assert [c["id"] for c in campaigns(api, sort_field="send_time", sort_dir="DESC")] == made[::-1]
     assert [c["id"] for c in campaigns(api, count=2, offset=1)] == made[1:]
     assert api.get("/reports", count=1, since_send_time=START.isoformat()).json()["total_items"] == 2

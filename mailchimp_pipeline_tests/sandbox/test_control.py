@@ -14,7 +14,7 @@ import requests
 
 from mailchimp_pipeline.errors import PipelineError, TransientError
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, Api, AudienceApi, a_member
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import (
     AccountSetup,
     AudienceSetup,
@@ -95,14 +95,13 @@ def test_behaviours_and_faults_can_be_set_over_http(control: SandboxControl, san
 def test_what_only_looks_can_be_asked_with_get(sandbox: Sandbox, api: AudienceApi) -> None:
     api.batch(a_member())
     assert (
-        requests.get(f"{sandbox.url}/sandbox/counts", timeout=PATIENCE_SECONDS).json()["total"]["contacts_received"]
-        == 1
+        requests.get(f"{sandbox.url}/sandbox/counts", timeout=TIMEOUT_SECONDS).json()["total"]["contacts_received"] == 1
     )
     found = requests.get(
-        f"{sandbox.url}/sandbox/members", params={"list_id": api.list_id}, timeout=PATIENCE_SECONDS
+        f"{sandbox.url}/sandbox/members", params={"list_id": api.list_id}, timeout=TIMEOUT_SECONDS
     ).json()
     assert [member["email_address"] for member in found] == [ANN]
-    assert requests.get(f"{sandbox.url}/sandbox/reset", timeout=PATIENCE_SECONDS).status_code == 404
+    assert requests.get(f"{sandbox.url}/sandbox/reset", timeout=TIMEOUT_SECONDS).status_code == 404
 
 
 def test_a_wrong_operation_is_refused_without_repeating_what_was_given(control: SandboxControl) -> None:
@@ -119,7 +118,7 @@ def test_a_wrong_operation_is_refused_without_repeating_what_was_given(control: 
 
 def test_a_body_of_a_wrong_form_is_refused(sandbox: Sandbox) -> None:
     for body in ("{", "[]"):
-        assert requests.post(f"{sandbox.url}/sandbox/reset", data=body, timeout=PATIENCE_SECONDS).status_code == 422
+        assert requests.post(f"{sandbox.url}/sandbox/reset", data=body, timeout=TIMEOUT_SECONDS).status_code == 422
 
 
 def test_no_sandbox_at_all_is_a_passing_error() -> None:
@@ -193,5 +192,5 @@ def test_a_sandbox_runs_as_a_process(tmp_path: Path) -> None:
                 1,
             )
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(PATIENCE_SECONDS) in {0, -signal.SIGTERM}
+        assert process.wait(TIMEOUT_SECONDS) in {0, -signal.SIGTERM}
         assert ANN not in process.stderr.read()

@@ -9,7 +9,7 @@ import requests
 from pydantic import ValidationError
 
 from mailchimp_pipeline_tests.sandbox.calls import AudienceApi, a_member
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 from sandbox import Fault, FaultKind, Sandbox
 
 BATCH = "/lists/{list_id}"
@@ -57,7 +57,7 @@ def test_a_cut_connection_can_have_been_carried_out(sandbox: Sandbox, api: Audie
 def test_a_late_answer_comes_after_the_change(sandbox: Sandbox, api: AudienceApi, fault: Fault) -> None:
     sandbox.add_fault(fault)
     with pytest.raises(requests.ReadTimeout):
-        api.session.post(f"{api.root}{api.here}", json={"members": [a_member()]}, timeout=(PATIENCE_SECONDS, 0.1))
+        api.session.post(f"{api.root}{api.here}", json={"members": [a_member()]}, timeout=(TIMEOUT_SECONDS, 0.1))
     assert len(eventually(lambda: sandbox.members(api.list_id))) == 1
 
 

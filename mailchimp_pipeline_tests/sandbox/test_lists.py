@@ -18,7 +18,7 @@ def test_lists_are_found_by_who_is_in_them_and_when_they_were_made(
     sandbox: Sandbox, account_id: str, api: AudienceApi, clock: SetClock
 ) -> None:
     api.batch(a_member())
-    clock.go(seconds=60)
+    clock.advance(seconds=60)
     later = sandbox.add_audience(account_id)
     assert [entry["id"] for entry in api.get("/lists", email=ANN).json()["lists"]] == [api.list_id]
     found = api.get("/lists", since_date_created=START.isoformat()).json()["lists"]

@@ -44,7 +44,7 @@ def test_the_status_filters_archived_ones_too(api: AudienceApi) -> None:
 
 def test_since_last_changed_leaves_out_the_moment_itself(api: AudienceApi, clock: SetClock) -> None:
     api.batch(a_member(ANN))
-    clock.go(seconds=1)
+    clock.advance(seconds=1)
     api.batch(a_member(BOB))
     assert addresses(api, since_last_changed=START.isoformat()) == [BOB]
     assert addresses(api, since_last_changed=clock.moment.isoformat()) == []
@@ -53,7 +53,7 @@ def test_since_last_changed_leaves_out_the_moment_itself(api: AudienceApi, clock
 
 def test_a_change_moves_a_member_past_since_last_changed(api: AudienceApi, clock: SetClock) -> None:
     made = fill(api, 5)
-    clock.go(seconds=10)
+    clock.advance(seconds=10)
     api.patch(api.member(made[1]), {"merge_fields": {"FNAME": "New"}})
     api.delete(api.member(made[3]))
     assert addresses(api, since_last_changed=START.isoformat()) == [made[1], made[3]]
@@ -61,7 +61,7 @@ def test_a_change_moves_a_member_past_since_last_changed(api: AudienceApi, clock
 
 def test_a_clock_that_went_back_hides_nobody(api: AudienceApi, clock: SetClock) -> None:
     api.batch(a_member(ANN))
-    clock.go(seconds=-3600)
+    clock.advance(seconds=-3600)
     api.batch(a_member(BOB))
     before = clock.moment.replace(hour=7, minute=30).isoformat()
     assert addresses(api, since_last_changed=before) == [ANN]
@@ -69,7 +69,7 @@ def test_a_clock_that_went_back_hides_nobody(api: AudienceApi, clock: SetClock) 
 
 def test_members_come_in_the_order_asked_for(api: AudienceApi, clock: SetClock) -> None:
     made = fill(api, 3)
-    clock.go(seconds=10)
+    clock.advance(seconds=10)
     api.patch(api.member(made[0]), {"vip": True})
     by_change = [made[1], made[2], made[0]]
     assert addresses(api, sort_field="last_changed") == by_change
@@ -86,7 +86,7 @@ def test_members_come_in_the_order_of_their_signup(api: AudienceApi) -> None:
 
 def test_unsubscribed_since_takes_the_unsubscribed_only(sandbox: Sandbox, api: AudienceApi, clock: SetClock) -> None:
     api.batch(a_member(ANN), a_member(BOB, "unsubscribed"))
-    clock.go(seconds=60)
+    clock.advance(seconds=60)
     sandbox.unsubscribe_by_link(api.list_id, ANN)
     query = {"status": "unsubscribed", "unsubscribed_since": START.isoformat()}
     assert addresses(api, **query) == [ANN]

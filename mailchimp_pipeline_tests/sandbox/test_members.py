@@ -113,7 +113,7 @@ def test_delete_permanent_takes_the_hash_alone(api: AudienceApi) -> None:
 
 def test_a_change_of_nothing_is_no_change(api: AudienceApi, clock: SetClock) -> None:
     before = api.put(api.member(), a_member(merge_fields={"FNAME": "Ann"})).json()
-    clock.go(seconds=60)
+    clock.advance(seconds=60)
     assert api.patch(api.member(), a_member(merge_fields={"FNAME": "Ann"})).json() == before
 
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, KEY, START, Api, AudienceApi, SetClock, a_member
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 from sandbox import Fault, FaultKind, Sandbox
 
 BATCH = "/lists/{list_id}"
@@ -43,7 +43,7 @@ def at_once(sandbox: Sandbox, *keys: str) -> list[requests.Response]:
 def give_up_on_a_call(sandbox: Sandbox, api: Api) -> None:
     """Make a call that is not answered, and return once the sandbox has it."""
     with pytest.raises(requests.ReadTimeout):
-        api.session.get(f"{api.root}/ping", timeout=(PATIENCE_SECONDS, 0.05))
+        api.session.get(f"{api.root}/ping", timeout=(TIMEOUT_SECONDS, 0.05))
     eventually(lambda: sandbox.counts().total.calls == 1)
 
 
@@ -102,7 +102,7 @@ def test_calls_are_counted_by_route_with_their_times(
     sandbox: Sandbox, account_id: str, api: AudienceApi, clock: SetClock
 ) -> None:
     api.batch(a_member(ANN))
-    later = clock.go(seconds=5)
+    later = clock.advance(seconds=5)
     api.batch(a_member(BOB))
     api.get(api.member("nobody@acme-staff.io"))
     traffic = sandbox.counts().accounts[account_id]

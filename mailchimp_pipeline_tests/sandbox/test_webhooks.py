@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from mailchimp_pipeline_tests.sandbox.calls import ANN, BOB, START, AudienceApi, a_member, errors_of
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import CampaignStatus, Sandbox
 
 EVERYTHING = {
@@ -62,7 +62,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def receiver(sandbox: Sandbox) -> Iterator[Receiver]:
     """Run a receiver that is waited for."""
-    sandbox.configure(webhook_timeout_seconds=PATIENCE_SECONDS)
+    sandbox.configure(webhook_timeout_seconds=TIMEOUT_SECONDS)
     receiver = Receiver()
     thread = Thread(target=receiver.server.serve_forever, args=(0.01,))
     thread.start()

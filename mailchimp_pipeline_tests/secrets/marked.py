@@ -7,7 +7,7 @@ from mailchimp_pipeline_tests.api.served import SECRET, a_token
 
 API_KEY = "5ec7e7a9d15ea5e0badc0ffee0ddf00d-us6"
 REFUSED_KEY = "5ec7e7bead1efacedecade0ff1ceb00c-us6"
-MISSHAPEN_KEY = "5ec7e7-of-no-form-at-all"
+MALFORMED_KEY = "5ec7e7-of-no-form-at-all"
 
 
 def in_base64(text: str) -> tuple[str, ...]:
@@ -16,7 +16,7 @@ def in_base64(text: str) -> tuple[str, ...]:
 
 
 KEYS = (
-    *(key.removesuffix("-us6") for key in (API_KEY, REFUSED_KEY, MISSHAPEN_KEY)),
+    *(key.removesuffix("-us6") for key in (API_KEY, REFUSED_KEY, MALFORMED_KEY)),
     *(in_base64(API_KEY)),
     # The only encryption key, in the environment's form and decoded; the common header of all tokens.
     "MTExMTExMTExMTEx",
@@ -26,15 +26,15 @@ KEYS = (
 
 KNOWN = {"email": "zebulon.quixley@marked.test", "first_name": "Zebulon", "last_name": "Quixley"}
 REFUSED = {"email": "xanthippe.vroomfondel@example.com", "first_name": "Xanthippe", "last_name": "Vroomfondel"}
-MISWRITTEN = {"email": "not-at-all-an-address-of-ozymandias", "first_name": "Ozymandias", "last_name": "Wimbleworth"}
-PEOPLE = (KNOWN, REFUSED, MISWRITTEN)
+MALFORMED = {"email": "not-at-all-an-address-of-ozymandias", "first_name": "Ozymandias", "last_name": "Wimbleworth"}
+PEOPLE = (KNOWN, REFUSED, MALFORMED)
 
-TRAITS = tuple(trait for person in PEOPLE for trait in person.values())
+PERSONAL_DATA = tuple(trait for person in PEOPLE for trait in person.values())
 HASHES = tuple(subscriber_hash(person["email"]) for person in PEOPLE)
 
-PLACES_OF_TRAITS = {"segment_members", "audience_members", "pg_statistic"}
+PERSONAL_DATA_TABLES = {"segment_members", "audience_members", "pg_statistic"}
 """Where addresses and names are stored. PostgreSQL's statistics sample the tables; an erasure renews them."""
-PLACES_OF_HASHES = {*PLACES_OF_TRAITS, "consent_statements", "email_preferences", "rejected_contacts"}
+HASH_TABLES = {*PERSONAL_DATA_TABLES, "consent_statements", "email_preferences", "rejected_contacts"}
 
-ANSWERS_ABOUT_PEOPLE = {"mailchimp.preferences.export"}
+PROCEDURES_WITH_PERSONAL_DATA = {"mailchimp.preferences.export"}
 """The procedures whose answers contain addresses and names."""

@@ -19,7 +19,7 @@ from mailchimp_pipeline.contacts import (
 )
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sources import open_source
-from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, long_ago, rows
+from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, backdate, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def as_csv(request: pytest.FixtureRequest) -> Made:
         directory: Path = request.getfixturevalue("tmp_path")
         for relation, frame in relations.items():
             frame.to_csv(directory / f"{relation.relation}.csv", index=False)
-            long_ago(directory / f"{relation.relation}.csv")
+            backdate(directory / f"{relation.relation}.csv")
         return open_source(str(directory))
 
     return make
@@ -49,7 +49,7 @@ def as_parquet(request: pytest.FixtureRequest) -> Made:
         directory: Path = request.getfixturevalue("tmp_path")
         for relation, frame in relations.items():
             frame.to_parquet(directory / f"{relation.relation}.parquet", index=False)
-            long_ago(directory / f"{relation.relation}.parquet")
+            backdate(directory / f"{relation.relation}.parquet")
         return open_source(str(directory))
 
     return make

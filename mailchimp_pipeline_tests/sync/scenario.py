@@ -48,7 +48,7 @@ class SetClock:
     def __call__(self) -> datetime:
         return self.now
 
-    def move(self, by: timedelta = HOUR) -> None:
+    def advance(self, by: timedelta = HOUR) -> None:
         """Advance the clock."""
         self.now += by
 
@@ -111,17 +111,17 @@ class SyncScenario:
             new = NewSegment("Everybody", kind, list_id)
             return SegmentStore(session).create(new, by="alice", at=self.clock())
 
-    def ask_to_confirm(self) -> None:
+    def enable_double_opt_in(self) -> None:
         """Enable double opt-in for the empty audience."""
         self.sandbox.remove_audience(LIST)
         self.sandbox.add_audience(self.account_id, "Staff", LIST, double_optin=True)
 
-    def archive_leavers(self) -> None:
+    def archive_on_leave(self) -> None:
         """Archive contacts that leave the segment."""
         with self.database.organisation(self.organisation_id) as session:
             SegmentStore(session).update(self.segment.id, {"on_leave": OnLeave.ARCHIVE}, by="alice", at=self.clock())
 
-    def want(self, *staff: str | Row, **changes: str | None) -> None:
+    def set_employees(self, *staff: str | Row, **changes: str | None) -> None:
         """Replace all employees. A text is the address of the employee with the id of its position, from 1."""
         self.source = a_source(
             [
@@ -130,11 +130,11 @@ class SyncScenario:
             ],
         )
 
-    def put(self, email: str, status: Status = Status.SUBSCRIBED, **merge_fields: str) -> None:
+    def add_member(self, email: str, status: Status = Status.SUBSCRIBED, **merge_fields: str) -> None:
         """Add a member at Mailchimp that the pipeline did not send."""
         self.sandbox.add_members(LIST, [Seed(email_address=email, status=status, merge_fields=merge_fields)])
 
-    def say(self, entity_id: str, *, opted_in: bool, kind: EntityType = EntityType.EMPLOYEE) -> None:
+    def state_preference(self, entity_id: str, *, opted_in: bool, kind: EntityType = EntityType.EMPLOYEE) -> None:
         """Record a contact's preference."""
         service = UpdateOptStatus(self.database, KEYRING, lambda: self.source, self.clock)
         service.record(self.organisation_id, (kind, entity_id), opted_in=opted_in, consent_source="letter", by="alice")
@@ -146,13 +146,13 @@ class SyncScenario:
         attempt = erasures.erase(self.organisation_id, (EntityType.EMPLOYEE, entity_id), by="alice")
         assert not attempt.problems
 
-    def before(self, method: str, route: str, act: Callable[[], object], *, nth: int = 1) -> None:
+    def before_call(self, method: str, route: str, act: Callable[[], object], *, nth: int = 1) -> None:
         """Run a callback just before the nth matching call is processed."""
         self.sandbox.on_call(Hook(method=method, route=route, nth=nth), act)
 
     def results(self, *segments: Segment, push: bool = True, confirmed: bool = True) -> dict[str, SegmentResult]:
         """Sync segments an hour later and return the results by segment id. Departures are confirmed by default."""
-        self.clock.move()
+        self.clock.advance()
         sync = SegmentSync(
             self.source,
             self.records,

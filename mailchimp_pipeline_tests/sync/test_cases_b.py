@@ -24,8 +24,8 @@ from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline.sync.rejections import PAUSES
 from mailchimp_pipeline_tests.database.builders import AT, KEYRING, a_segment
-from mailchimp_pipeline_tests.defs.pipeline_fake import location
-from mailchimp_pipeline_tests.defs.run_queue import a_queue, asked_by, finish, queue, start
+from mailchimp_pipeline_tests.defs.pipeline_fake import code_location
+from mailchimp_pipeline_tests.defs.run_queue import a_queue, finish, queue, run_request, start
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 from mailchimp_pipeline_tests.source_fake import an_employee
 from mailchimp_pipeline_tests.sync.scenario import ANN, BOB, HOUR, LIST, SyncScenario, people
@@ -64,37 +64,37 @@ def queued(tmp_path: Path, empty_database_url: str) -> Generator[dg.DagsterInsta
 def test_b1_a_burst_of_sign_ups_is_tried_again_after_growing_pauses(
     scenario: SyncScenario, kind: SignupLimitKind
 ) -> None:
-    scenario.want(ANN, *people(4))
+    scenario.set_employees(ANN, *people(4))
     scenario.sandbox.limit_signups(SignupLimit(addresses=frozenset({ANN}), kind=kind))
     assert scenario.sync().rejected == {Rejection.TOO_MANY_SIGNUPS: 1}
     for number, pause in enumerate([*PAUSES, PAUSES[-1]], start=1):
         (rejected,) = scenario.rejected()
         assert (rejected.attempts, rejected.next_attempt_at) == (number, scenario.clock() + pause)
-        scenario.clock.move(pause - HOUR - MINUTE)
+        scenario.clock.advance(pause - HOUR - MINUTE)
         assert scenario.sync().waiting == {Rejection.TOO_MANY_SIGNUPS: 1}
-        scenario.clock.move(MINUTE - HOUR)
+        scenario.clock.advance(MINUTE - HOUR)
         assert scenario.sync().rejected == {Rejection.TOO_MANY_SIGNUPS: 1}
     scenario.sandbox.lift_signup_limits()
-    scenario.clock.move(PAUSES[-1])
+    scenario.clock.advance(PAUSES[-1])
     assert (scenario.sync().new, scenario.rejected(), scenario.status(ANN)) == (1, [], Status.SUBSCRIBED)
 
 
 def test_b1_a_contact_whose_required_field_is_blank_waits_for_another_value(scenario: SyncScenario) -> None:
     scenario.sandbox.require_merge_field(LIST, "LNAME")
     nameless = an_employee(id="10", email=ANN, last_name=None)
-    scenario.want(*people(9), nameless)
+    scenario.set_employees(*people(9), nameless)
     report = scenario.sync()
     assert (report.rejected, report.new, scenario.is_synced()) == ({Rejection.MERGE_FIELD: 1}, 9, True)
     assert [each.next_attempt_at for each in scenario.rejected()] == [None]
-    scenario.clock.move(timedelta(days=30))
+    scenario.clock.advance(timedelta(days=30))
     assert scenario.sync().waiting == {Rejection.MERGE_FIELD: 1}
-    scenario.want(*people(9), {**nameless, "last_name": "Lee"})
+    scenario.set_employees(*people(9), {**nameless, "last_name": "Lee"})
     assert (scenario.sync().new, scenario.rejected()) == (1, [])
 
 
 def test_b1_a_contact_is_sent_again_when_the_merge_fields_of_the_audience_change(scenario: SyncScenario) -> None:
     scenario.sandbox.add_merge_field(LIST, "BADGE", required=True)
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.sync()
     assert scenario.sync().waiting == {Rejection.MERGE_FIELD: 1}
     scenario.sandbox.remove_merge_field(LIST, "BADGE")
@@ -102,11 +102,11 @@ def test_b1_a_contact_is_sent_again_when_the_merge_fields_of_the_audience_change
 
 
 def test_b1_a_fake_address_is_sent_again_only_when_somebody_asks_for_it(scenario: SyncScenario) -> None:
-    scenario.want(FAKE, *people(4))
+    scenario.set_employees(FAKE, *people(4))
     assert scenario.sync().rejected == {Rejection.FAKE: 1}
-    scenario.clock.move(timedelta(days=30))
+    scenario.clock.advance(timedelta(days=30))
     scenario.sandbox.add_merge_field(LIST, "BADGE")
-    scenario.want(an_employee(email=FAKE, last_name="King"), *people(5)[1:])
+    scenario.set_employees(an_employee(email=FAKE, last_name="King"), *people(5)[1:])
     assert scenario.sync().waiting == {Rejection.FAKE: 1}
     scenario.sandbox.configure(fake_domains=frozenset[str]())
     assert scenario.sync().waiting == {Rejection.FAKE: 1}
@@ -118,20 +118,20 @@ def test_b1_a_fake_address_is_sent_again_only_when_somebody_asks_for_it(scenario
 def test_b1_both_texts_of_one_batch_are_the_same_reason_and_both_contacts_arrive_a_day_later(
     scenario: SyncScenario,
 ) -> None:
-    scenario.want(ANN, BOB, *people(8))
+    scenario.set_employees(ANN, BOB, *people(8))
     for email, kind in ((ANN, SignupLimitKind.MANY_LISTS), (BOB, SignupLimitKind.MANY_REQUESTS)):
         scenario.sandbox.limit_signups(SignupLimit(addresses=frozenset({email}), kind=kind, seconds=2 * HOUR.seconds))
     assert scenario.sync().rejected == {Rejection.TOO_MANY_SIGNUPS: 2}
-    scenario.clock.move(timedelta(days=1))
+    scenario.clock.advance(timedelta(days=1))
     report = scenario.sync()
     assert (report.new, report.in_audience, scenario.rejected()) == (2, 10, [])
 
 
 def test_b1_a_rejected_contact_is_sent_again_at_once_when_the_contact_changes(scenario: SyncScenario) -> None:
     scenario.sandbox.require_merge_field(LIST, "LNAME")
-    scenario.want(an_employee(email=ANN, last_name=None), an_employee(id="2", email=BOB))
+    scenario.set_employees(an_employee(email=ANN, last_name=None), an_employee(id="2", email=BOB))
     assert scenario.sync().rejected == {Rejection.MERGE_FIELD: 1}
-    scenario.want(an_employee(email=ANN, last_name="Lee"), an_employee(id="2", email=BOB))
+    scenario.set_employees(an_employee(email=ANN, last_name="Lee"), an_employee(id="2", email=BOB))
     assert (scenario.sync().in_audience, scenario.rejected()) == (2, [])
 
 
@@ -140,7 +140,7 @@ def test_b1_a_rejected_contact_is_sent_again_at_once_when_the_contact_changes(sc
 
 def test_b2_a_rejected_batch_is_an_error_and_is_tried_again(scenario: SyncScenario) -> None:
     scenario.sandbox.add_merge_field(LIST, "BADGE", required=True)
-    scenario.want(*people(4))
+    scenario.set_employees(*people(4))
     result = scenario.result()
     assert "rejected 4 of the 4 contacts of segment 'Everybody' (4 merge field); 0 are in" in (result.error or "")
     assert (scenario.stored().status, scenario.stored().last_error) == (SegmentStatus.ERROR, result.error)
@@ -151,8 +151,8 @@ def test_b2_a_rejected_batch_is_an_error_and_is_tried_again(scenario: SyncScenar
 
 
 def test_b2_a_segment_says_how_many_of_its_members_are_in_the_audience(scenario: SyncScenario) -> None:
-    scenario.want(FAKE, *people(4))
-    scenario.put("p1@acme.test", Status.CLEANED)
+    scenario.set_employees(FAKE, *people(4))
+    scenario.add_member("p1@acme.test", Status.CLEANED)
     report = scenario.sync()
     assert (report.in_audience, report.wanted, report.rejected_share, scenario.is_synced()) == (3, 5, 0.2, True)
     stored = scenario.stored().last_report or {}
@@ -167,21 +167,21 @@ def test_b2_a_segment_says_how_many_of_its_members_are_in_the_audience(scenario:
 
 
 def test_b2_above_the_share_a_segment_is_in_error_also_while_the_contacts_wait(scenario: SyncScenario) -> None:
-    scenario.want(FAKE, "bob@example.com", *people(7))
+    scenario.set_employees(FAKE, "bob@example.com", *people(7))
     for _ in range(2):
         assert "rejected 2 of the 9 contacts" in (scenario.result().error or "")
         assert (scenario.stored().last_report or {})["in_audience"] == 7
-    scenario.want(*people(8))
+    scenario.set_employees(*people(8))
     assert (scenario.sync().in_audience, scenario.is_synced()) == (8, True)
 
 
 def test_b2_a_batch_that_mailchimp_rejects_once_arrives_with_a_later_sync(scenario: SyncScenario) -> None:
-    scenario.want(*people(4))
+    scenario.set_employees(*people(4))
     scenario.sandbox.limit_signups(SignupLimit(tries=1))
     result = scenario.result()
     assert "rejected 4 of the 4 contacts" in (result.error or "")
     assert (scenario.stored().status, len(scenario.rejected())) == (SegmentStatus.ERROR, 4)
-    scenario.clock.move(timedelta(days=1))
+    scenario.clock.advance(timedelta(days=1))
     assert (scenario.sync().in_audience, scenario.is_synced(), scenario.rejected()) == (4, True, [])
 
 
@@ -190,7 +190,7 @@ def test_b2_a_batch_that_mailchimp_rejects_once_arrives_with_a_later_sync(scenar
 
 def test_b3_a_merge_field_that_the_audience_gets_later_is_filled_by_the_next_sync(scenario: SyncScenario) -> None:
     scenario.sandbox.remove_merge_field(LIST, "LNAME")
-    scenario.want(ANN, an_employee(id="2", email=BOB, last_name=None))
+    scenario.set_employees(ANN, an_employee(id="2", email=BOB, last_name=None))
     assert (scenario.sync().new, scenario.sync().unchanged) == (2, 2)
     scenario.sandbox.add_merge_field(LIST, "LNAME")
     report = scenario.sync()
@@ -201,7 +201,7 @@ def test_b3_a_merge_field_that_the_audience_gets_later_is_filled_by_the_next_syn
 def test_b3_a_merge_field_that_is_taken_away_stops_no_sync_and_is_filled_when_it_comes_back(
     scenario: SyncScenario,
 ) -> None:
-    scenario.want(ANN, *people(11))
+    scenario.set_employees(ANN, *people(11))
     scenario.sync()
     scenario.sandbox.remove_merge_field(LIST, "LNAME")
     assert (scenario.sync().in_audience, scenario.is_synced()) == (12, True)
@@ -213,7 +213,7 @@ def test_b3_a_merge_field_that_is_taken_away_stops_no_sync_and_is_filled_when_it
 def test_b3_a_merge_field_that_was_made_anew_between_two_syncs_is_filled_by_the_next_one(
     scenario: SyncScenario,
 ) -> None:
-    scenario.want(ANN, *people(11))
+    scenario.set_employees(ANN, *people(11))
     scenario.sync()
     scenario.sandbox.remove_merge_field(LIST, "LNAME")
     scenario.sandbox.add_merge_field(LIST, "LNAME")
@@ -227,8 +227,8 @@ def test_b3_a_merge_field_that_was_made_anew_between_two_syncs_is_filled_by_the_
 
 
 def test_b4_a_missing_name_leaves_the_one_at_mailchimp(scenario: SyncScenario) -> None:
-    scenario.put(ANN, FNAME="Grete", LNAME="Blom")
-    scenario.want(an_employee(email=ANN, first_name=None, last_name="Blom-Lee"))
+    scenario.add_member(ANN, FNAME="Grete", LNAME="Blom")
+    scenario.set_employees(an_employee(email=ANN, first_name=None, last_name="Blom-Lee"))
     assert scenario.sync().changed == 1
     assert scenario.fields(ANN) == ("Grete", "Blom-Lee")
     assert scenario.sync().unchanged == 1
@@ -239,22 +239,22 @@ def test_b4_a_missing_name_leaves_the_one_at_mailchimp(scenario: SyncScenario) -
 def test_b4_no_name_is_overwritten_by_a_blank_one(scenario: SyncScenario, nameless: str | None, count: int) -> None:
     emails = people(count)
     for email in emails:
-        scenario.put(email, FNAME="Grete", LNAME="Blom")
-    scenario.want(*emails, first_name=nameless, last_name=nameless)
+        scenario.add_member(email, FNAME="Grete", LNAME="Blom")
+    scenario.set_employees(*emails, first_name=nameless, last_name=nameless)
     assert scenario.sync().in_audience == count
     assert {scenario.fields(email) for email in emails} == {("Grete", "Blom")}
 
 
 def test_b4_a_name_that_hr_loses_stays_at_mailchimp_wherever_the_member_goes(scenario: SyncScenario) -> None:
-    scenario.archive_leavers()
-    scenario.want(ANN, BOB)
+    scenario.archive_on_leave()
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
     nameless = {"first_name": None, "last_name": None}
-    scenario.want(an_employee(email="ann@new.test", **nameless), BOB)
+    scenario.set_employees(an_employee(email="ann@new.test", **nameless), BOB)
     assert (scenario.sync().moved, scenario.fields("ann@new.test")) == (1, ("Ada", "Byron"))
-    scenario.want(an_employee(id="2", email=BOB))
+    scenario.set_employees(an_employee(id="2", email=BOB))
     scenario.sync()
-    scenario.want(an_employee(email="ann@new.test", **nameless), BOB)
+    scenario.set_employees(an_employee(email="ann@new.test", **nameless), BOB)
     scenario.sync()
     assert (scenario.status("ann@new.test"), scenario.fields("ann@new.test")) == (Status.SUBSCRIBED, ("Ada", "Byron"))
 
@@ -270,12 +270,12 @@ def test_b5_an_international_domain_is_one_member_however_either_side_spells_it(
 ) -> None:
     emails = [f"{number}{there}" for number in range(count)]
     for email in emails:
-        scenario.put(email)
-    scenario.want(*(f"{number}{here}" for number in range(count)))
+        scenario.add_member(email)
+    scenario.set_employees(*(f"{number}{here}" for number in range(count)))
     report = scenario.sync()
     assert (report.changed, report.new, scenario.sync().unchanged) == (count, 0, count)
     assert [scenario.fields(email) for email in emails] == [("Ada", "Byron")] * count
-    scenario.say("1", opted_in=False)
+    scenario.state_preference("1", opted_in=False)
     scenario.sync()
     assert scenario.status(emails[0]) is Status.UNSUBSCRIBED
     assert len(scenario.sandbox.members(LIST)) == count
@@ -292,9 +292,9 @@ def test_b5_who_leaves_under_one_spelling_is_subscribed_under_no_other(
     scenario: SyncScenario, here: str, there: str, leave: str
 ) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "Partners", PARTNERS)
-    scenario.put(there)
+    scenario.add_member(there)
     getattr(scenario.sandbox, leave)(LIST, there)
-    scenario.want(here)
+    scenario.set_employees(here)
     results = scenario.results(scenario.segment, scenario.add_segment(PARTNERS))
     assert [result.error for result in results.values()] == [None, None]
     assert [len(scenario.sandbox.members(list_id)) for list_id in (LIST, PARTNERS)] == [1, 0]
@@ -307,8 +307,8 @@ def test_b5_who_leaves_under_one_spelling_is_subscribed_under_no_other(
 def test_b5_an_erasure_deletes_the_member_in_whatever_spelling(
     scenario: SyncScenario, here: str, there: str, *, is_synced: bool
 ) -> None:
-    scenario.put(there)
-    scenario.want(here)
+    scenario.add_member(there)
+    scenario.set_employees(here)
     if is_synced:
         scenario.sync()
     scenario.erase("1")
@@ -322,27 +322,27 @@ def test_b5_an_erasure_deletes_the_member_in_whatever_spelling(
 def test_b5_an_erasure_reaches_an_audience_that_no_segment_feeds(scenario: SyncScenario, there: str) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "Partners", PARTNERS)
     scenario.sandbox.add_members(PARTNERS, [Seed(email_address=there)])
-    scenario.want(SPELLED)
+    scenario.set_employees(SPELLED)
     scenario.sync()
     scenario.erase("1")
     assert (scenario.sandbox.members(LIST), scenario.sandbox.members(PARTNERS)) == ([], [])
 
 
 def test_b5_who_was_erased_and_is_back_in_another_spelling_is_erased_again(scenario: SyncScenario) -> None:
-    scenario.want(PLAIN)
+    scenario.set_employees(PLAIN)
     scenario.sync()
     scenario.erase("1")
-    scenario.want(an_employee(id="2", email=BOB))
-    scenario.put(SPELLED)
+    scenario.set_employees(an_employee(id="2", email=BOB))
+    scenario.add_member(SPELLED)
     scenario.erase("1")
     assert scenario.sandbox.members(LIST) == []
 
 
 @BOTH
 def test_b5_another_spelling_in_hr_is_no_change_of_the_address(scenario: SyncScenario, there: str) -> None:
-    scenario.put(there)
+    scenario.add_member(there)
     for here in (SPELLED, PLAIN, SPELLED.upper(), "info@bu\u0308cher-werk.test"):
-        scenario.want(here)
+        scenario.set_employees(here)
         report = scenario.sync()
         assert (report.moved, report.new, report.in_audience) == (0, 0, 1)
     assert len(scenario.sandbox.members(LIST)) == 1
@@ -350,12 +350,12 @@ def test_b5_another_spelling_in_hr_is_no_change_of_the_address(scenario: SyncSce
 
 @BOTH
 def test_b5_who_moves_to_or_from_an_international_domain_is_one_member(scenario: SyncScenario, there: str) -> None:
-    scenario.put(there)
-    scenario.want(SPELLED)
+    scenario.add_member(there)
+    scenario.set_employees(SPELLED)
     scenario.sync()
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     assert (scenario.sync().moved, scenario.status(ANN), scenario.status(there)) == (1, Status.SUBSCRIBED, None)
-    scenario.want(SPELLED)
+    scenario.set_employees(SPELLED)
     assert scenario.sync().moved == 1
     assert len(scenario.sandbox.members(LIST)) == 1
 
@@ -366,11 +366,11 @@ def test_b5_of_two_members_with_two_spellings_of_one_address_an_erasure_deletes_
     scenario: SyncScenario, spellings: tuple[str, str], *, is_synced: bool
 ) -> None:
     for email in spellings:
-        scenario.put(email)
-    scenario.want(SPELLED)
+        scenario.add_member(email)
+    scenario.set_employees(SPELLED)
     if is_synced:
         scenario.sync()
-        scenario.want(BOB)
+        scenario.set_employees(BOB)
     scenario.erase("1")
     assert scenario.sandbox.members(LIST) == []
 
@@ -386,7 +386,7 @@ def connect_globex(company: Company) -> Segment:
     with database.organisation("globex") as session:
         account = Account(account_id, "Globex", GLOBEX_KEY)
         ConnectionStore(session, company.pipeline.resources.keyring).connect(account, by="bob", at=AT)
-    company.staff(an_employee(email=ANN), an_employee(organisation_id="globex", email="gus@globex.test"))
+    company.set_employees(an_employee(email=ANN), an_employee(organisation_id="globex", email="gus@globex.test"))
     return a_segment(database, "globex", list_id=PARTNERS)
 
 
@@ -412,7 +412,7 @@ def test_b6_an_organisation_that_leaves_fails_no_other_when_dagster_retries_thei
     tick(instance, company)
     with dg.build_schedule_context(instance, scheduled_execution_time=AT, resources=resources) as context:
         [request] = list(daily_sync.evaluate_tick(context).run_requests or [])
-    job = location(company.pipeline).resolve_job_def("mailchimp_scheduled_sync")
+    job = code_location(company.pipeline).resolve_job_def("mailchimp_scheduled_sync")
     died = instance.create_run_for_job(
         job, status=dg.DagsterRunStatus.STARTED, tags=request.tags, run_config=request.run_config
     )
@@ -431,7 +431,7 @@ def test_b6_an_organisation_that_leaves_fails_no_other_when_dagster_retries_thei
         instance=instance, run_config=died.run_config, tags={**died.tags, "dagster/parent_run_id": died.run_id}
     )
     assert retried.success
-    assert (company.stored().status, company.stored().member_count) == (SegmentStatus.SYNCED, 1)
+    assert (company.stored_segment().status, company.stored_segment().member_count) == (SegmentStatus.SYNCED, 1)
     assert company.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 1}
     assert company.sandbox.members(globex.mailchimp_list_id) == []
     assert instance.get_materialized_partitions(AUDIENCE) == {company.segment.partition_key}
@@ -443,18 +443,18 @@ def test_b6_an_organisation_that_leaves_fails_no_other_when_dagster_retries_thei
 def test_b7_a_request_does_not_wait_for_the_daily_runs(queued: dg.DagsterInstance) -> None:
     daily = queue(queued, *(scheduled_run(str(number), []) for number in range(6)))
     assert start(queued) == daily[:3]
-    (asked,) = queue(queued, asked_by("acme"))
+    (asked,) = queue(queued, run_request("acme"))
     assert start(queued) == [asked]
     finish(queued, asked)
     assert start(queued) == []
     finish(queued, daily[0])
-    (asked,) = queue(queued, asked_by("globex"))
+    (asked,) = queue(queued, run_request("globex"))
     assert start(queued) == [asked, daily[3]]
 
 
 def test_b7_an_organisation_does_not_wait_behind_the_requests_of_another(queued: dg.DagsterInstance) -> None:
-    acme = queue(queued, *(asked_by("acme", number) for number in range(25)))
-    (globex,) = queue(queued, asked_by("globex"))
+    acme = queue(queued, *(run_request("acme", number) for number in range(25)))
+    (globex,) = queue(queued, run_request("globex"))
     assert start(queued) == [acme[0], globex]
     finish(queued, acme[0])
     assert start(queued) == [acme[1]]
@@ -483,9 +483,9 @@ def test_b7_twenty_five_requests_of_one_organisation_are_one_run_beside_that_of_
 
 
 def test_b8_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) -> None:
-    scenario.want(*people(5))
+    scenario.set_employees(*people(5))
     scenario.sync()
-    scenario.say("1", opted_in=False)
+    scenario.state_preference("1", opted_in=False)
     scenario.sandbox.unsubscribe_by_link(LIST, "p2@acme.test")
     scenario.sandbox.complain(LIST, "p3@acme.test")
     scenario.erase("4")
@@ -498,14 +498,14 @@ def test_b8_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) ->
 def test_b8_three_of_five_members_who_may_not_be_mailed_any_more_stop_no_segment(
     scenario: SyncScenario, act: str
 ) -> None:
-    scenario.archive_leavers()
-    scenario.want(*people(5))
+    scenario.archive_on_leave()
+    scenario.set_employees(*people(5))
     scenario.sync()
     for number in ("1", "2", "3"):
         email = f"p{number}@acme.test"
         match act:
             case "opt out":
-                scenario.say(number, opted_in=False)
+                scenario.state_preference(number, opted_in=False)
             case "unsubscribe":
                 scenario.sandbox.unsubscribe_by_link(LIST, email)
             case "complain":
@@ -519,9 +519,9 @@ def test_b8_three_of_five_members_who_may_not_be_mailed_any_more_stop_no_segment
 def test_b8_who_did_not_consent_when_the_organisation_begins_to_ask_for_it_is_no_departure(
     scenario: SyncScenario,
 ) -> None:
-    scenario.want(*people(5))
+    scenario.set_employees(*people(5))
     scenario.sync()
-    scenario.say("5", opted_in=True)
+    scenario.state_preference("5", opted_in=True)
     with scenario.database.organisation(scenario.organisation_id) as session:
         ConnectionStore(session, KEYRING).set_opt_in_only(opt_in_only=True, by="alice", at=scenario.clock())
     result = scenario.result(confirmed=False)
@@ -529,20 +529,20 @@ def test_b8_who_did_not_consent_when_the_organisation_begins_to_ask_for_it_is_no
 
 
 def test_b8_opt_outs_hide_no_departures(scenario: SyncScenario) -> None:
-    scenario.want(*people(10))
+    scenario.set_employees(*people(10))
     scenario.sync()
     for number in range(1, 5):
-        scenario.say(str(number), opted_in=False)
+        scenario.state_preference(str(number), opted_in=False)
     # Of the six others four are gone from the source at once.
-    scenario.want(*people(6))
+    scenario.set_employees(*people(6))
     result = scenario.result(confirmed=False)
     assert "4 of the 6 members" in (result.error or "")
     assert scenario.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 6, Status.UNSUBSCRIBED: 4}
 
 
 def test_b8_an_export_that_lost_its_addresses_is_a_departure(scenario: SyncScenario) -> None:
-    scenario.want(*people(5))
+    scenario.set_employees(*people(5))
     scenario.sync()
-    scenario.want(*people(2), *(an_employee(id=str(number), email=None) for number in (3, 4, 5)))
+    scenario.set_employees(*people(2), *(an_employee(id=str(number), email=None) for number in (3, 4, 5)))
     assert "3 of the 5 members" in (scenario.result(confirmed=False).error or "")
     assert scenario.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 5}

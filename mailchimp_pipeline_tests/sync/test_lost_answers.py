@@ -19,8 +19,8 @@ def lose_the_answer(scenario: SyncScenario, method: str = "POST") -> None:
 def unheard(scenario: SyncScenario, request: pytest.FixtureRequest) -> SyncScenario:
     """Return the scenario after Ann was sent, and nobody wrote it down."""
     if request.param:
-        scenario.ask_to_confirm()
-    scenario.want(ANN, BOB)
+        scenario.enable_double_opt_in()
+    scenario.set_employees(ANN, BOB)
     lose_the_answer(scenario)
     assert "Mailchimp" in (scenario.result().error or "")
     assert scenario.status(ANN) is (Status.PENDING if request.param else Status.SUBSCRIBED)
@@ -34,7 +34,7 @@ def test_what_mailchimp_took_is_repeated_without_harm(unheard: SyncScenario) -> 
 
 
 def test_who_was_sent_and_opted_out_is_unsubscribed_by_the_next_sync(unheard: SyncScenario) -> None:
-    unheard.say("1", opted_in=False)
+    unheard.state_preference("1", opted_in=False)
     unheard.sync()
     assert unheard.status(ANN) is Status.UNSUBSCRIBED
 
@@ -43,15 +43,15 @@ def test_who_was_sent_left_and_opted_out_then_is_unsubscribed_too(unheard: SyncS
     unheard.sync()
     unheard.source.relations = {kind: frame.iloc[1:] for kind, frame in unheard.source.relations.items()}
     unheard.sync()
-    unheard.say("1", opted_in=False)
+    unheard.state_preference("1", opted_in=False)
     unheard.sync()
     assert unheard.status(ANN) is Status.UNSUBSCRIBED
 
 
 def test_an_address_that_was_changed_unheard_is_known_to_be_our_doing(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.sync()
-    scenario.want("ann@new.test")
+    scenario.set_employees("ann@new.test")
     lose_the_answer(scenario, "PATCH")
     assert scenario.result().error
     report = scenario.sync()
@@ -59,20 +59,20 @@ def test_an_address_that_was_changed_unheard_is_known_to_be_our_doing(scenario: 
 
 
 def test_a_leaver_who_was_archived_unheard_comes_back_with_the_segment(scenario: SyncScenario) -> None:
-    scenario.archive_leavers()
-    scenario.want(ANN, BOB)
+    scenario.archive_on_leave()
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     lose_the_answer(scenario, "DELETE")
     assert scenario.result().error
     scenario.sync()
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     assert (scenario.sync().new, scenario.status(BOB)) == (1, Status.SUBSCRIBED)
 
 
 def resent(scenario: SyncScenario, count: int) -> SyncScenario:
     """Return the scenario when a batch of so many is about to be sent again by itself, because its answer is lost."""
-    scenario.want(*people(count))
+    scenario.set_employees(*people(count))
     scenario.client = a_client(scenario.sandbox.api_root, retries=Time().retries())
     lose_the_answer(scenario)
     return scenario
@@ -95,7 +95,7 @@ def test_who_is_not_among_the_latest_changes_is_looked_up(scenario: SyncScenario
 
 def test_who_left_after_an_unheard_batch_is_not_brought_back(scenario: SyncScenario) -> None:
     resent(scenario, 20)
-    scenario.before("POST", BATCH, lambda: scenario.sandbox.unsubscribe_by_link(LIST, "p7@acme.test"), nth=2)
+    scenario.before_call("POST", BATCH, lambda: scenario.sandbox.unsubscribe_by_link(LIST, "p7@acme.test"), nth=2)
     report = scenario.sync()
     assert (report.changed, report.withheld) == (19, {Rejection.UNSUBSCRIBED: 1})
     assert scenario.status("p7@acme.test") is Status.UNSUBSCRIBED

@@ -29,9 +29,9 @@ LEAVING = [
 
 def changed(scenario: SyncScenario, count: int) -> SyncScenario:
     """Return the scenario after so many were synced, and all got another name."""
-    scenario.want(*people(count))
+    scenario.set_employees(*people(count))
     scenario.sync()
-    scenario.want(*people(count), last_name="King")
+    scenario.set_employees(*people(count), last_name="King")
     return scenario
 
 
@@ -49,7 +49,7 @@ def test_who_leaves_between_the_pull_and_a_change_of_data_is_not_subscribed_by_i
     changed(scenario, count)
     # The pull makes four listings; the next is that of who unsubscribed, before the batch.
     method, route, nth = ("GET", LISTING, 3) if count > 1 else ("PATCH", MEMBER, 1)
-    scenario.before(method, route, lambda: leave(scenario.sandbox, LIST, FIRST), nth=nth)
+    scenario.before_call(method, route, lambda: leave(scenario.sandbox, LIST, FIRST), nth=nth)
     result = scenario.result()
     # What the sync before has pushed is read back.
     assert (result.read, scenario.status(FIRST)) == (count, status)
@@ -65,7 +65,7 @@ def test_the_departures_are_pulled_over_the_connection_of_the_batch(scenario: Sy
     slots = CountingSlots()
     scenario.client = a_client(scenario.sandbox.api_root, slots=slots)
     held: list[tuple[int, int]] = []
-    scenario.before("POST", BATCH, lambda: held.append((slots.held, slots.taken)))
+    scenario.before_call("POST", BATCH, lambda: held.append((slots.held, slots.taken)))
     calls = scenario.sandbox.counts().total.calls
     scenario.sync()
     # Two listings and the batch share one connection; it is the last that was taken.
@@ -74,8 +74,8 @@ def test_the_departures_are_pulled_over_the_connection_of_the_batch(scenario: Sy
 
 
 def test_who_comes_to_the_audience_meanwhile_is_adopted(scenario: SyncScenario) -> None:
-    scenario.want(ANN, BOB)
-    scenario.before("POST", BATCH, lambda: scenario.put(ANN))
+    scenario.set_employees(ANN, BOB)
+    scenario.before_call("POST", BATCH, lambda: scenario.add_member(ANN))
     report = scenario.sync()
     assert (report.new, report.changed, report.calls) == (1, 1, 2)
     assert scenario.fields(ANN) == ("Ada", "Byron")
@@ -89,17 +89,17 @@ def test_who_comes_to_the_audience_meanwhile_is_adopted(scenario: SyncScenario) 
 def test_who_comes_and_leaves_meanwhile_is_not_subscribed(
     scenario: SyncScenario, status: Status, reason: Rejection
 ) -> None:
-    scenario.want(ANN)
-    scenario.before("POST", BATCH, lambda: scenario.put(ANN, status))
+    scenario.set_employees(ANN)
+    scenario.before_call("POST", BATCH, lambda: scenario.add_member(ANN, status))
     report = scenario.sync()
     assert (report.withheld, report.changed, scenario.status(ANN)) == ({reason: 1}, 0, status)
     assert opted_out(scenario) == (status is Status.UNSUBSCRIBED)
 
 
 def test_who_is_deleted_between_the_batch_and_the_look_is_left_for_the_next_time(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
-    scenario.before("POST", BATCH, lambda: scenario.put(ANN))
-    scenario.before("GET", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
+    scenario.set_employees(ANN)
+    scenario.before_call("POST", BATCH, lambda: scenario.add_member(ANN))
+    scenario.before_call("GET", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
     assert scenario.sync().withheld == {Rejection.OTHER: 1}
 
 
@@ -107,8 +107,8 @@ def test_who_is_deleted_between_the_batch_and_the_look_is_left_for_the_next_time
 def test_who_opts_out_here_while_a_batch_is_under_way_is_unsubscribed_behind_it(
     scenario: SyncScenario, when: int
 ) -> None:
-    scenario.want(*people(600))
-    scenario.before("POST", BATCH, lambda: scenario.say("1", opted_in=False), nth=when)
+    scenario.set_employees(*people(600))
+    scenario.before_call("POST", BATCH, lambda: scenario.state_preference("1", opted_in=False), nth=when)
     scenario.sync()
     assert scenario.status(FIRST) is Status.UNSUBSCRIBED
     assert scenario.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 599, Status.UNSUBSCRIBED: 1}
@@ -116,7 +116,7 @@ def test_who_opts_out_here_while_a_batch_is_under_way_is_unsubscribed_behind_it(
 
 def test_a_complaint_that_shows_as_a_bounce_is_withdrawn_consent(scenario: SyncScenario) -> None:
     scenario.sandbox.configure(complaint_makes="cleaned")
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
     scenario.sandbox.complain(LIST, ANN)
     scenario.sandbox.bounce(LIST, BOB)

@@ -20,7 +20,16 @@ from mailchimp_pipeline.sync.member_states import (
     is_allowed,
     status_after_report,
 )
-from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_ledger, a_member, a_segment, put_members, say
+from mailchimp_pipeline_tests.database.builders import (
+    ACME,
+    AT,
+    MINUTE,
+    a_ledger,
+    a_member,
+    a_segment,
+    put_members,
+    record_preference,
+)
 
 Known = KnownStatus | None
 
@@ -169,11 +178,11 @@ def test_the_ledger_offers_members_for_what_is_allowed_in_their_status(database:
     assert set(planned.changed["subscriber_hash"]) == allowed(Action.CHANGE)
     assert planned.returning.empty
     for place in range(len(staff)):
-        say(database, str(place), opted_in=True)
+        record_preference(database, str(place), opted_in=True)
     (piece,) = ledger.compare(segment.id)
     assert set(plan(piece.differences).returning["subscriber_hash"]) == allowed(Action.SUBSCRIBE_AGAIN)
     put_members(database, segment, on_leave=OnLeave.ARCHIVE, departures_confirmed=True)
     assert set(ledger.leavers()) == {MemberRef(key) for key in allowed(Action.ARCHIVE)}
     for place in range(len(staff)):
-        say(database, str(place), opted_in=False)
+        record_preference(database, str(place), opted_in=False)
     assert set(ledger.members_to_unsubscribe()) == {MemberRef(key) for key in allowed(Action.UNSUBSCRIBE)}

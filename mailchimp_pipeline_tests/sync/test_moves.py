@@ -14,9 +14,9 @@ NEW, FAKE = "ann@new.test", "ann@example.com"
 
 def with_a_new_address(scenario: SyncScenario, new: str = NEW) -> SyncScenario:
     """Return the scenario after Ann was synced and got another address in the source."""
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.sync()
-    scenario.want(new)
+    scenario.set_employees(new)
     return scenario
 
 
@@ -28,7 +28,7 @@ def test_a_new_address_moves_the_member(scenario: SyncScenario) -> None:
 
 
 def test_who_has_yet_to_confirm_keeps_that_under_the_new_address(scenario: SyncScenario) -> None:
-    scenario.ask_to_confirm()
+    scenario.enable_double_opt_in()
     report = with_a_new_address(scenario).sync()
     assert (report.moved, report.withheld, report.wanted) == (1, {Rejection.PENDING: 1}, 1)
     assert (scenario.status(ANN), scenario.status(NEW)) == (None, Status.PENDING)
@@ -36,7 +36,7 @@ def test_who_has_yet_to_confirm_keeps_that_under_the_new_address(scenario: SyncS
 
 def test_who_unsubscribes_just_before_the_move_is_not_subscribed_by_it(scenario: SyncScenario) -> None:
     with_a_new_address(scenario)
-    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.unsubscribe_by_link(LIST, ANN))
+    scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.unsubscribe_by_link(LIST, ANN))
     report = scenario.sync()
     assert (report.moved, report.withheld) == (1, {Rejection.UNSUBSCRIBED: 1})
     assert scenario.status(NEW) is Status.UNSUBSCRIBED
@@ -46,7 +46,7 @@ def test_who_unsubscribes_just_before_the_move_is_not_subscribed_by_it(scenario:
 
 def test_a_former_address_that_mailchimp_does_not_know_makes_a_new_member(scenario: SyncScenario) -> None:
     with_a_new_address(scenario)
-    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
+    scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
     report = scenario.sync()
     assert (report.moved, report.new, report.wanted) == (0, 1, 1)
     assert (scenario.sync().unchanged, scenario.status(NEW)) == (1, Status.SUBSCRIBED)
@@ -54,7 +54,7 @@ def test_a_former_address_that_mailchimp_does_not_know_makes_a_new_member(scenar
 
 def test_where_the_new_address_is_a_member_already_the_former_one_is_archived(scenario: SyncScenario) -> None:
     with_a_new_address(scenario)
-    scenario.before("PATCH", MEMBER, lambda: scenario.put(NEW))
+    scenario.before_call("PATCH", MEMBER, lambda: scenario.add_member(NEW))
     report = scenario.sync()
     assert (report.moved, report.changed, report.archived, report.wanted) == (0, 1, 1, 1)
     assert (scenario.status(ANN), scenario.status(NEW)) == (Status.ARCHIVED, Status.SUBSCRIBED)
@@ -63,7 +63,7 @@ def test_where_the_new_address_is_a_member_already_the_former_one_is_archived(sc
 
 def test_who_is_gone_right_after_the_move_is_left_for_the_next_time(scenario: SyncScenario) -> None:
     with_a_new_address(scenario)
-    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, NEW), nth=2)
+    scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, NEW), nth=2)
     assert scenario.sync().withheld == {Rejection.OTHER: 1}
 
 
@@ -72,14 +72,14 @@ def test_a_new_address_that_mailchimp_rejects_leaves_the_member_at_the_former_on
     assert scenario.sync().rejected == {Rejection.FAKE: 1}
     assert scenario.status(ANN) is Status.SUBSCRIBED
     assert scenario.sync().waiting == {Rejection.FAKE: 1}
-    scenario.say("1", opted_in=False)
+    scenario.state_preference("1", opted_in=False)
     scenario.sync()
     assert scenario.status(ANN) is Status.UNSUBSCRIBED
 
 
 def who_left(scenario: SyncScenario, *, by_link: bool = False) -> SyncScenario:
     """Return the scenario after Ann was synced, left at Mailchimp, and opted in here an hour later."""
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.sync()
     if scenario.status(ANN) is Status.PENDING:
         scenario.sandbox.confirm(LIST, ANN)
@@ -87,7 +87,7 @@ def who_left(scenario: SyncScenario, *, by_link: bool = False) -> SyncScenario:
     leave = scenario.sandbox.unsubscribe_by_link if by_link else scenario.sandbox.unsubscribe_as_admin
     leave(LIST, ANN)
     assert (scenario.sync().wanted, scenario.members()) == (0, [])
-    scenario.say("1", opted_in=True)
+    scenario.state_preference("1", opted_in=True)
     return scenario
 
 
@@ -101,7 +101,7 @@ def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(
     scenario: SyncScenario, *, by_link: bool, double_optin: bool
 ) -> None:
     if double_optin:
-        scenario.ask_to_confirm()
+        scenario.enable_double_opt_in()
     report = who_left(scenario, by_link=by_link).sync()
     assert (report.returned, report.withheld, report.wanted) == (0, {Rejection.PENDING: 1}, 1)
     assert scenario.status(ANN) is Status.PENDING
@@ -118,16 +118,16 @@ def test_who_may_not_come_back_yet_is_kept_with_the_reason(scenario: SyncScenari
 
 def test_who_comes_back_and_is_gone_there_is_sent_as_a_new_contact(scenario: SyncScenario) -> None:
     who_left(scenario)
-    scenario.before("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
+    scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
     assert scenario.sync().rejected == {Rejection.FORGOTTEN: 1}
     assert scenario.calls("POST", BATCH) == 2
 
 
 def who_opted_out(scenario: SyncScenario) -> SyncScenario:
     """Return the scenario after Ann was synced, and opted out here."""
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
-    scenario.say("1", opted_in=False)
+    scenario.state_preference("1", opted_in=False)
     return scenario
 
 
@@ -154,7 +154,7 @@ class Refusing(MailchimpClient):
 def test_who_opted_out_and_cannot_be_changed_is_looked_up(scenario: SyncScenario, status: Status) -> None:
     who_opted_out(scenario)
     if status is Status.CLEANED:
-        scenario.before("GET", MEMBER, lambda: scenario.sandbox.bounce(LIST, ANN))
+        scenario.before_call("GET", MEMBER, lambda: scenario.sandbox.bounce(LIST, ANN))
     with Refusing(API_KEY, slots=ThreadSlots(), root=scenario.sandbox.api_root) as scenario.client:
         error = scenario.result().error or ""
     assert ("refused to unsubscribe 1 members" in error) == (status is Status.SUBSCRIBED)
@@ -165,15 +165,15 @@ def test_who_left_every_segment_is_archived_unless_they_have_yet_to_confirm(
     scenario: SyncScenario, *, double_optin: bool, archived: int
 ) -> None:
     if double_optin:
-        scenario.ask_to_confirm()
-    scenario.archive_leavers()
-    scenario.want(ANN)
+        scenario.enable_double_opt_in()
+    scenario.archive_on_leave()
+    scenario.set_employees(ANN)
     scenario.sync()
-    scenario.want()
+    scenario.set_employees()
     report = scenario.sync()
     # One call reads the member, and one archives it.
     assert (report.archived, report.calls) == (archived, 2 * archived)
     assert scenario.sync().calls == 0
-    scenario.want(an_employee(email=ANN))
+    scenario.set_employees(an_employee(email=ANN))
     assert scenario.sync().wanted == 1
     assert scenario.status(ANN) is (Status.PENDING if double_optin else Status.SUBSCRIBED)

@@ -7,7 +7,7 @@ import pytest
 
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline.sync.parallel import AT_ONCE, Stopped, in_parallel
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
 def never() -> bool:
@@ -23,7 +23,7 @@ def test_more_run_at_once_than_there_are_connections() -> None:
     meeting = Barrier(AT_ONCE)  # breaks where not all of them are here at once
 
     def meet() -> int:
-        return meeting.wait(PATIENCE_SECONDS)
+        return meeting.wait(TIMEOUT_SECONDS)
 
     assert len(list(in_parallel([meet] * AT_ONCE, never))) == AT_ONCE > CONNECTIONS
 
@@ -49,11 +49,11 @@ def test_a_failure_waits_for_those_under_way() -> None:
 
     def slow() -> None:
         begun.set()
-        assert failed.wait(PATIENCE_SECONDS)
+        assert failed.wait(TIMEOUT_SECONDS)
         finished.append(1)
 
     def fail() -> None:
-        assert begun.wait(PATIENCE_SECONDS)
+        assert begun.wait(TIMEOUT_SECONDS)
         failed.set()
         raise ZeroDivisionError
 
@@ -66,7 +66,7 @@ def test_what_waits_for_its_turn_does_not_begin_once_it_is_stopped() -> None:
     all_begun, done, stopped = Barrier(AT_ONCE), list[int](), Event()
 
     def do() -> None:
-        done.append(all_begun.wait(PATIENCE_SECONDS))
+        done.append(all_begun.wait(TIMEOUT_SECONDS))
         stopped.set()
 
     with pytest.raises(Stopped):

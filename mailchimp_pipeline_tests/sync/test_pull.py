@@ -22,7 +22,7 @@ def read(scenario: SyncScenario) -> int:
 
 def test_the_first_time_all_are_read_the_archived_too(scenario: SyncScenario) -> None:
     for status in Status:
-        scenario.put(f"{status}@acme.test", status)
+        scenario.add_member(f"{status}@acme.test", status)
     assert read(scenario) >= len(Status)
     with scenario.database.organisation(scenario.organisation_id) as session:
         assert set(session.scalars(select(AudienceMemberRow.status))) == set(Status)
@@ -30,46 +30,46 @@ def test_the_first_time_all_are_read_the_archived_too(scenario: SyncScenario) ->
 
 
 def test_then_only_what_changed_since(scenario: SyncScenario) -> None:
-    scenario.put(ANN)
-    scenario.put(BOB)
+    scenario.add_member(ANN)
+    scenario.add_member(BOB)
     read(scenario)
     scenario.sandbox.unsubscribe_by_link(LIST, BOB)
     assert (read(scenario), read(scenario)) == (1, 0)
 
 
 def test_what_we_pushed_ourselves_is_read_back_once(scenario: SyncScenario) -> None:
-    scenario.want(*people(30))
+    scenario.set_employees(*people(30))
     scenario.sync()
     assert (read(scenario), read(scenario)) == (30, 0)
 
 
 def test_what_changed_while_mailchimps_clock_was_behind_is_read(scenario: SyncScenario) -> None:
     scenario.sandbox.configure(clock_ahead_seconds=-600)
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.sync()
     scenario.sandbox.unsubscribe_by_link(LIST, ANN)
     assert (read(scenario), scenario.members()) == (1, [])
 
 
 def test_after_a_clock_that_was_ahead_all_are_read_again(scenario: SyncScenario) -> None:
-    scenario.put(ANN)
-    scenario.put(BOB)
-    scenario.clock.move(timedelta(days=400))
+    scenario.add_member(ANN)
+    scenario.add_member(BOB)
+    scenario.clock.advance(timedelta(days=400))
     read(scenario)
-    scenario.clock.move(timedelta(days=-400))
+    scenario.clock.advance(timedelta(days=-400))
     assert (read(scenario), read(scenario)) == (2, 0)
 
 
 def test_who_came_back_is_read_where_somebody_was_away(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
-    scenario.put(ANN, Status.CLEANED)
+    scenario.set_employees(ANN)
+    scenario.add_member(ANN, Status.CLEANED)
     scenario.sync()
     scenario.sandbox.sign_up(LIST, ANN)
     assert (scenario.sync().changed, scenario.status(ANN)) == (1, Status.SUBSCRIBED)
 
 
 def test_a_pull_that_fails_is_begun_again_where_it_was(scenario: SyncScenario) -> None:
-    scenario.put(ANN)
+    scenario.add_member(ANN)
     scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, route=LISTING, skip=1, times=1))
     assert scenario.result().error
     assert scenario.ledger.read_through() is None
@@ -78,7 +78,7 @@ def test_a_pull_that_fails_is_begun_again_where_it_was(scenario: SyncScenario) -
 
 def test_who_left_an_audience_that_no_segment_feeds_is_sent_to_none(scenario: SyncScenario) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "News", OTHER_LIST)
-    scenario.want(ANN, BOB, CAT)
+    scenario.set_employees(ANN, BOB, CAT)
     scenario.sync()
     for email, leave in ((ANN, scenario.sandbox.unsubscribe_by_link), (BOB, scenario.sandbox.complain)):
         scenario.sandbox.sign_up(OTHER_LIST, email)
@@ -93,8 +93,8 @@ def test_who_left_an_audience_that_no_segment_feeds_is_sent_to_none(scenario: Sy
 
 def test_where_one_audience_cannot_be_read_nothing_is_sent_to_any(scenario: SyncScenario) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "News", OTHER_LIST)
-    scenario.want(ANN)
-    scenario.before("GET", "/lists", lambda: scenario.sandbox.start_outage(FaultKind.BROKEN))
+    scenario.set_employees(ANN)
+    scenario.before_call("GET", "/lists", lambda: scenario.sandbox.start_outage(FaultKind.BROKEN))
     assert scenario.result().error
     scenario.sandbox.end_outage()
     assert (scenario.status(ANN), scenario.is_synced()) == (None, False)
@@ -102,8 +102,8 @@ def test_where_one_audience_cannot_be_read_nothing_is_sent_to_any(scenario: Sync
 
 
 def test_an_administrator_who_archives_a_member_is_obeyed(scenario: SyncScenario) -> None:
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     scenario.sync()
-    scenario.clock.move(HOUR)
+    scenario.clock.advance(HOUR)
     scenario.sandbox.archive_as_admin(LIST, ANN)
     assert (scenario.sync().withheld, scenario.status(ANN)) == ({Rejection.ARCHIVED: 1}, Status.ARCHIVED)

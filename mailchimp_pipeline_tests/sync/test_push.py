@@ -7,7 +7,7 @@ from sandbox import CallStarted, Fault, FaultKind, Status
 
 
 def test_who_is_new_is_subscribed_once(scenario: SyncScenario) -> None:
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     first, second = scenario.sync(), scenario.sync()
     assert (first.new, first.wanted, first.calls, first.in_audience) == (2, 2, 1, 2)
     assert (second.unchanged, second.wanted, second.calls, second.in_audience) == (2, 2, 0, 2)
@@ -15,9 +15,9 @@ def test_who_is_new_is_subscribed_once(scenario: SyncScenario) -> None:
 
 
 def test_few_changed_members_are_changed_one_by_one_without_a_status(scenario: SyncScenario) -> None:
-    scenario.want(ANN, BOB)
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
-    scenario.want(an_employee(email=ANN, last_name="King"), BOB)
+    scenario.set_employees(an_employee(email=ANN, last_name="King"), BOB)
     scenario.sandbox.keep_journal()
     report = scenario.sync()
     assert (report.changed, report.unchanged, report.new) == (1, 1, 0)
@@ -27,17 +27,17 @@ def test_few_changed_members_are_changed_one_by_one_without_a_status(scenario: S
 
 
 def test_many_changed_members_go_in_one_batch(scenario: SyncScenario) -> None:
-    scenario.want(*people(11))
+    scenario.set_employees(*people(11))
     scenario.sync()
-    scenario.want(*people(11), last_name="King")
+    scenario.set_employees(*people(11), last_name="King")
     assert scenario.sync().changed == 11
     assert (scenario.calls("POST", BATCH), scenario.calls("PATCH", MEMBER)) == (2, 0)
     assert scenario.fields("p7@acme.test") == ("Ada", "King")
 
 
 def test_an_audience_with_double_opt_in_asks_the_contact_first(scenario: SyncScenario) -> None:
-    scenario.ask_to_confirm()
-    scenario.want(ANN)
+    scenario.enable_double_opt_in()
+    scenario.set_employees(ANN)
     first, second = scenario.sync(), scenario.sync()
     assert (first.new, first.in_audience, first.awaiting_confirmation) == (1, 0, 1)
     assert (second.withheld, second.awaiting_confirmation) == ({Rejection.PENDING: 1}, 1)
@@ -49,8 +49,8 @@ def test_an_audience_with_double_opt_in_asks_the_contact_first(scenario: SyncSce
 def test_a_member_of_any_other_status_is_never_sent(scenario: SyncScenario) -> None:
     others = {status: f"{status}@acme.test" for status in Status if status is not Status.SUBSCRIBED}
     for status, email in others.items():
-        scenario.put(email, status)
-    scenario.want(BOB, *others.values())
+        scenario.add_member(email, status)
+    scenario.set_employees(BOB, *others.values())
     report = scenario.sync()
     assert scenario.sandbox.sent(LIST).keys() == {scenario.sandbox.members(LIST)[-1].id}
     assert {status: scenario.status(email) for status, email in others.items()} == {status: status for status in others}
@@ -65,14 +65,14 @@ def test_a_member_of_any_other_status_is_never_sent(scenario: SyncScenario) -> N
 
 
 def test_a_large_segment_goes_in_batches_that_fit_one_call(scenario: SyncScenario) -> None:
-    scenario.want(*people(1203))
+    scenario.set_employees(*people(1203))
     report = scenario.sync()
     assert (report.new, report.calls, scenario.calls("POST", BATCH)) == (1203, 3, 3)
     assert scenario.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 1203}
 
 
 def test_a_failure_lets_what_is_under_way_be_written_down(scenario: SyncScenario) -> None:
-    scenario.want(*people(2000))
+    scenario.set_employees(*people(2000))
     scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST", skip=1, times=1))
     assert "Mailchimp" in (scenario.result().error or "")
     written = len(scenario.sandbox.members(LIST))
@@ -83,7 +83,7 @@ def test_a_failure_lets_what_is_under_way_be_written_down(scenario: SyncScenario
 
 
 def test_a_failure_drops_what_has_not_begun(scenario: SyncScenario) -> None:
-    scenario.want(*people(500 * 25))
+    scenario.set_employees(*people(500 * 25))
     scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST"))
     assert scenario.result().error
     assert 0 < scenario.calls("POST", BATCH) < 25
@@ -91,7 +91,7 @@ def test_a_failure_drops_what_has_not_begun(scenario: SyncScenario) -> None:
 
 def test_a_contact_that_two_segments_share_is_sent_once(scenario: SyncScenario) -> None:
     other = scenario.add_segment()
-    scenario.want(ANN)
+    scenario.set_employees(ANN)
     reports = [result.report for result in scenario.results(scenario.segment, other).values()]
     assert sorted((report.new, report.unchanged) for report in reports if report) == [(0, 1), (1, 0)]
     assert scenario.sandbox.times_sent(LIST, ANN) == 1

@@ -62,12 +62,12 @@ def parts(report: SyncReport) -> int:
 def synced(scenario: SyncScenario, population: list[Person]) -> Iterator[SyncReport]:
     """Sync the people; again, while some come to the audience right before a batch; and once more."""
     yield scenario.sync()
-    scenario.want(
+    scenario.set_employees(
         *(person.row(scenario.organisation_id, "Zoe" if person.is_renamed else "Ada") for person in population)
     )
     for person in population:
         if person.status and person.arrives_late and scenario.status(person.email) is None:
-            scenario.before("POST", BATCH, partial(scenario.put, person.email, person.status))
+            scenario.before_call("POST", BATCH, partial(scenario.add_member, person.email, person.status))
     yield scenario.sync()
     scenario.sandbox.clear_hooks()
     yield scenario.sync()
@@ -87,11 +87,11 @@ def test_all_are_accounted_for_and_nobody_is_mailed_who_must_not_be(
         scenario = SyncScenario(database, sandbox, client, clock, f"organisation-{next(_numbers)}")
         stack.callback(scenario.disconnect)
         if double_optin:
-            scenario.ask_to_confirm()
+            scenario.enable_double_opt_in()
         there = {person.email: person.status for person in population if person.status and not person.arrives_late}
         for email, status in there.items():
-            scenario.put(email, status)
-        scenario.want(*(person.row(scenario.organisation_id) for person in population))
+            scenario.add_member(email, status)
+        scenario.set_employees(*(person.row(scenario.organisation_id) for person in population))
         reports = [*synced(scenario, population)]
         left = [person.email for person in population if scenario.status(person.email) is Status.UNSUBSCRIBED]
         assert [report.wanted for report in reports] == [parts(report) for report in reports]

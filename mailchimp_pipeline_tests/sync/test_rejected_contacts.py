@@ -13,11 +13,11 @@ MINUTE = timedelta(minutes=1)
 
 def with_a_rejected_change(scenario: SyncScenario) -> SyncScenario:
     """Return the scenario after Ann and Bob were synced, and Mailchimp rejected a change of Ann."""
-    scenario.archive_leavers()
-    scenario.want(ANN, BOB)
+    scenario.archive_on_leave()
+    scenario.set_employees(ANN, BOB)
     scenario.sync()
     scenario.sandbox.add_merge_field(LIST, "BADGE", required=True)
-    scenario.want(an_employee(email=ANN, last_name="King"), an_employee(id="2", email=BOB))
+    scenario.set_employees(an_employee(email=ANN, last_name="King"), an_employee(id="2", email=BOB))
     report = scenario.sync()
     assert (report.rejected, report.unchanged, scenario.status(ANN)) == (
         {Rejection.MERGE_FIELD: 1},
@@ -28,19 +28,19 @@ def with_a_rejected_change(scenario: SyncScenario) -> SyncScenario:
 
 
 def test_whose_change_was_rejected_is_archived_when_they_leave(scenario: SyncScenario) -> None:
-    with_a_rejected_change(scenario).want(an_employee(id="2", email=BOB))
+    with_a_rejected_change(scenario).set_employees(an_employee(id="2", email=BOB))
     assert (scenario.sync().archived, scenario.status(ANN)) == (1, Status.ARCHIVED)
 
 
 def test_whose_change_was_rejected_moves_to_another_address(scenario: SyncScenario) -> None:
-    with_a_rejected_change(scenario).want("ann@new.test", BOB)
+    with_a_rejected_change(scenario).set_employees("ann@new.test", BOB)
     assert scenario.sync().moved == 1
     assert (scenario.status(ANN), scenario.status("ann@new.test")) == (None, Status.SUBSCRIBED)
     assert len(scenario.sandbox.members(LIST)) == 2
 
 
 def test_whose_change_was_rejected_is_unsubscribed_when_they_opt_out(scenario: SyncScenario) -> None:
-    with_a_rejected_change(scenario).say("1", opted_in=False)
+    with_a_rejected_change(scenario).state_preference("1", opted_in=False)
     assert (scenario.result().unsubscribed, scenario.status(ANN)) == (1, Status.UNSUBSCRIBED)
 
 

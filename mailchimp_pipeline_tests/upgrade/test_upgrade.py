@@ -19,9 +19,9 @@ from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, a_stage, a_tenant
 from mailchimp_pipeline_tests.api.trpc.wire import send
 from mailchimp_pipeline_tests.database.builders import ACME
-from mailchimp_pipeline_tests.database.waiters import somebody_waits
-from mailchimp_pipeline_tests.upgrade.traffic import Traffic, reading
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.database.lock_waits import has_lock_waiter
+from mailchimp_pipeline_tests.upgrade.traffic import Traffic, open_read_transaction
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 from sandbox import Sandbox
 
 FORMER = "0001"
@@ -30,47 +30,47 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 @pytest.fixture
-def former(empty_database_url: str, tmp_path: Path) -> Generator[Stage]:
+def stage_before_migration(empty_database_url: str, tmp_path: Path) -> Generator[Stage]:
     """Return an API over the tables of the first version."""
     migrate(empty_database_url, FORMER)
     with Sandbox.running() as sandbox, a_stage(empty_database_url, tmp_path, sandbox) as stage:
         yield stage
 
 
-def test_no_request_is_lost_while_the_tables_change(former: Stage) -> None:
-    tenant = a_tenant(former)
-    tenant.employ(*({"department": "Sales"} for _ in range(20)), *({"department": "Support"} for _ in range(20)))
+def test_no_request_is_lost_while_the_tables_change(stage_before_migration: Stage) -> None:
+    tenant = a_tenant(stage_before_migration)
+    tenant.add_employees(*({"department": "Sales"} for _ in range(20)), *({"department": "Support"} for _ in range(20)))
     sales = {"name": "Sales", "segmentType": "employee", "filterCriteria": {"department": "Sales"}}
-    traffic = Traffic(tenant, sales, leaving=[str(number) for number in range(21, 41)])
-    with traffic.going_on(), ThreadPoolExecutor(1) as pool:
-        with reading(former.parts.database_url):
-            migrating = pool.submit(migrate, former.parts.database_url)
-            eventually(lambda: somebody_waits(former.parts.database, kind="relation"))
+    traffic = Traffic(tenant, sales, opt_out_ids=[str(number) for number in range(21, 41)])
+    with traffic.running(), ThreadPoolExecutor(1) as pool:
+        with open_read_transaction(stage_before_migration.parts.database_url):
+            migrating = pool.submit(migrate, stage_before_migration.parts.database_url)
+            eventually(lambda: has_lock_waiter(stage_before_migration.parts.database, kind="relation"))
         migrating.result()
-        traffic.go_on()
-    assert current_revision(former.parts.database) == expected_revision()
-    assert (traffic.lost, traffic.slowest < LONGEST_WAIT_SECONDS) == ([], True)
-    assert_all_is_there(traffic)
+        traffic.wait_for_progress()
+    assert current_revision(stage_before_migration.parts.database) == expected_revision()
+    assert (traffic.failed_answers, traffic.slowest < LONGEST_WAIT_SECONDS) == ([], True)
+    assert_all_recorded(traffic)
 
 
-def assert_all_is_there(traffic: Traffic) -> None:
+def assert_all_recorded(traffic: Traffic) -> None:
     tenant = traffic.tenant
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
-        made = {str(row) for row in session.scalars(text("select id from contact_segments"))}
-        withdrawn = set(session.scalars(text("select entity_id from email_preferences where not opted_in")))
-    assert traffic.made < made
-    assert traffic.withdrawn == withdrawn
-    assert (len(traffic.made) > 2, len(withdrawn) > 2, traffic.errors) == (True, True, {None})
+        created_segments = {str(row) for row in session.scalars(text("select id from contact_segments"))}
+        opted_out = set(session.scalars(text("select entity_id from email_preferences where not opted_in")))
+    assert traffic.created_segments < created_segments
+    assert traffic.opted_out == opted_out
+    assert (len(traffic.created_segments) > 2, len(opted_out) > 2, traffic.errors) == (True, True, {None})
     assert traffic.sync_once("last") is None
     assert len(tenant.stage.sandbox.members(tenant.list_id)) == 20
 
 
-def test_before_its_tables_are_there_the_api_is_not_ready_and_says_so(former: Stage) -> None:
-    assert send(former.port, "/readyz", "GET", None, {}).status == 503
-    assert send(former.port, "/healthz", "GET", None, {}).status == 200
-    assert a_tenant(former).connect().status == 503
-    migrate(former.parts.database_url)
-    eventually(lambda: send(former.port, "/readyz", "GET", None, {}).status == 200)
+def test_before_its_tables_are_there_the_api_is_not_ready_and_says_so(stage_before_migration: Stage) -> None:
+    assert send(stage_before_migration.port, "/readyz", "GET", None, {}).status == 503
+    assert send(stage_before_migration.port, "/healthz", "GET", None, {}).status == 200
+    assert a_tenant(stage_before_migration).connect().status == 503
+    migrate(stage_before_migration.parts.database_url)
+    eventually(lambda: send(stage_before_migration.port, "/readyz", "GET", None, {}).status == 200)
 
 
 def test_tables_of_a_later_version_serve_and_those_of_an_earlier_one_do_not(empty_database_url: str) -> None:
@@ -119,11 +119,11 @@ def test_who_comes_behind_a_waiting_migration_waits_no_longer_than_it_does(datab
         with database.organisation(ACME) as reader:
             reader.execute(text("select 1 from audience_reads"))
             changing = pool.submit(change)
-            eventually(lambda: somebody_waits(database, kind="relation"))
+            eventually(lambda: has_lock_waiter(database, kind="relation"))
             begun = time.monotonic()
             with database.organisation(ACME) as session:
-                session.execute(text(f"set local statement_timeout = '{2 * PATIENCE_SECONDS:.0f}s'"))
+                session.execute(text(f"set local statement_timeout = '{2 * TIMEOUT_SECONDS:.0f}s'"))
                 session.execute(text("select 1 from audience_reads"))
             waited = time.monotonic() - begun
-        changing.result(PATIENCE_SECONDS)
+        changing.result(TIMEOUT_SECONDS)
     assert waited < LONGEST_WAIT_SECONDS

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.services.pipeline import Pipeline
-from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
+from mailchimp_pipeline_tests.api.procedures.stage import NO_INPUT, Tenant
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
 from mailchimp_pipeline_tests.waiting import eventually
 
@@ -28,51 +28,55 @@ class Traffic:
     """Requests in background threads, and their results."""
 
     tenant: Tenant
-    staying: Mapping[str, object]
+    segment_input: Mapping[str, object]
     """The segment to sync."""
-    leaving: Sequence[str]
+    opt_out_ids: Sequence[str]
     """The ids of employees that opt out. The segment does not contain them."""
     partition_key: str = ""
-    made: set[str] = field(default_factory=set[str])
-    withdrawn: set[str] = field(default_factory=set[str])
-    lost: list[Answer] = field(default_factory=list[Answer])
+    created_segments: set[str] = field(default_factory=set[str])
+    opted_out: set[str] = field(default_factory=set[str])
+    failed_answers: list[Answer] = field(default_factory=list[Answer])
     errors: set[str | None] = field(default_factory=set["str | None"])
     slowest: float = 0
-    withdrawals: int = 0
-    syncs: int = 0
-    _over: threading.Event = field(default_factory=threading.Event)
-    _going: list[Future[None]] = field(default_factory=list[Future[None]])
+    opt_out_count: int = 0
+    sync_count: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _futures: list[Future[None]] = field(default_factory=list[Future[None]])
 
     def create_segments(self) -> None:
         """Connect, then create and list segments repeatedly."""
         self._connect()
         for number in count():
-            if self._over.is_set():
+            if self._stop.is_set():
                 return
-            wanted = {"name": f"Segment {number}", "segmentType": "vendor", "mailchimpListId": self.tenant.list_id}
-            self.made.add(self._insist("segments.create", wanted)["id"])
-            self._insist("segments.list")
+            segment = {"name": f"Segment {number}", "segmentType": "vendor", "mailchimpListId": self.tenant.list_id}
+            self.created_segments.add(self._call_until_available("segments.create", segment)["id"])
+            self._call_until_available("segments.list")
 
-    def withdraw(self) -> None:
+    def record_opt_outs(self) -> None:
         """Record one opt-out after the other, and read each preference."""
-        for entity_id in cycle(self.leaving):
-            if self._over.is_set():
+        for entity_id in cycle(self.opt_out_ids):
+            if self._stop.is_set():
                 return
             entity = {"entityId": entity_id, "entityType": "employee"}
-            self._insist("preferences.updateOptStatus", {**entity, "optedIn": False, "consentSource": "form"})
-            self.withdrawn.add(self._insist("preferences.getForEntity", entity)["entityId"])
-            self.withdrawals += 1
+            self._call_until_available(
+                "preferences.updateOptStatus", {**entity, "optedIn": False, "consentSource": "form"}
+            )
+            self.opted_out.add(self._call_until_available("preferences.getForEntity", entity)["entityId"])
+            self.opt_out_count += 1
 
     def sync(self) -> None:
         """Connect and create the segment, then sync it repeatedly and record the errors."""
         self._connect()
-        segment_id = self._insist("segments.create", {"mailchimpListId": self.tenant.list_id, **self.staying})["id"]
+        segment_id = self._call_until_available(
+            "segments.create", {"mailchimpListId": self.tenant.list_id, **self.segment_input}
+        )["id"]
         self.partition_key = f"{self.tenant.organisation_id}/{segment_id}"
         for number in count():
-            if self._over.is_set():
+            if self._stop.is_set():
                 return
             self.errors.add(self.sync_once(f"run-{number}"))
-            self.syncs += 1
+            self.sync_count += 1
 
     def sync_once(self, run_id: str) -> str | None:
         """Sync, and return the error or None."""
@@ -81,9 +85,9 @@ class Traffic:
         return result.error
 
     def _connect(self) -> None:
-        self._insist("connection.connect", {"apiKey": self.tenant.api_key})
+        self._call_until_available("connection.connect", {"apiKey": self.tenant.api_key})
 
-    def _insist(self, path: str, value: object = NOTHING) -> Any:  # noqa: ANN401 - JSON
+    def _call_until_available(self, path: str, value: object = NO_INPUT) -> Any:  # noqa: ANN401 - JSON
         ask = self.tenant.query if path.rpartition(".")[2] in {"list", "getForEntity"} else self.tenant.mutate
         while True:
             begun = time.monotonic()
@@ -93,41 +97,41 @@ class Traffic:
                 break
             time.sleep(_BACK_SECONDS)
         if answer.status != 200:
-            self.lost.append(answer)
+            self.failed_answers.append(answer)
         return answer.data
 
     @contextmanager
-    def going_on(self) -> Generator[None]:
+    def running(self) -> Generator[None]:
         """Run all requests in threads until the end of the block."""
         with ThreadPoolExecutor(3) as pool:
-            self._going += [pool.submit(kind) for kind in (self.create_segments, self.withdraw, self.sync)]
+            self._futures += [pool.submit(kind) for kind in (self.create_segments, self.record_opt_outs, self.sync)]
             try:
                 yield
             finally:
-                self._over.set()
-        self._raise_what_broke_off()
+                self._stop.set()
+        self._raise_errors()
 
-    def go_on(self, times: int = 3) -> None:
+    def wait_for_progress(self, times: int = 3) -> None:
         """Wait until each kind of request has been repeated this many times."""
-        before = self._done()
+        before = self._counts()
 
-        def all_were() -> bool:
-            self._raise_what_broke_off()
-            return all(now - then >= times for now, then in zip(self._done(), before, strict=True))
+        def progressed() -> bool:
+            self._raise_errors()
+            return all(now - then >= times for now, then in zip(self._counts(), before, strict=True))
 
-        eventually(all_were)
+        eventually(progressed)
 
-    def _done(self) -> tuple[int, int, int]:
-        return len(self.made), self.withdrawals, self.syncs
+    def _counts(self) -> tuple[int, int, int]:
+        return len(self.created_segments), self.opt_out_count, self.sync_count
 
-    def _raise_what_broke_off(self) -> None:
-        for one in self._going:
+    def _raise_errors(self) -> None:
+        for one in self._futures:
             if one.done():
                 one.result()
 
 
 @contextmanager
-def reading(database_url: str) -> Generator[None]:
+def open_read_transaction(database_url: str) -> Generator[None]:
     """Keep a transaction open that has read the members, until the end of the block."""
     with Database(database_url, pool_size=1) as database, database.unrestricted() as connection:
         connection.execute(text("select count(*) from segment_members, audience_members"))

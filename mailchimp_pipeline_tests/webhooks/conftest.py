@@ -6,15 +6,15 @@ import pytest
 
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.conftest import PostgresServer
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
-from mailchimp_pipeline_tests.webhooks.stage import Hook, a_hook, a_public_stage
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
+from mailchimp_pipeline_tests.webhooks.stage import Hook, a_hook, a_stage_with_url
 from sandbox import Fault, Sandbox
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Generator[Sandbox]:
     with Sandbox.running() as running:
-        running.configure(webhook_retry_seconds=(0.05, 0.1, 0.5, 1, 2), webhook_timeout_seconds=PATIENCE_SECONDS)
+        running.configure(webhook_retry_seconds=(0.05, 0.1, 0.5, 1, 2), webhook_timeout_seconds=TIMEOUT_SECONDS)
         yield running
 
 
@@ -23,7 +23,7 @@ def stage(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
 ) -> Generator[Stage]:
     name = postgres_server.create("migrated")
-    with a_public_stage(postgres_server.url_of(name), tmp_path_factory.mktemp("hr"), sandbox) as served:
+    with a_stage_with_url(postgres_server.url_of(name), tmp_path_factory.mktemp("hr"), sandbox) as served:
         yield served
     postgres_server.drop(name)
 

@@ -23,10 +23,10 @@ from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
 from mailchimp_pipeline.database.webhooks import WebhookStore
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
 from mailchimp_pipeline.services.resources import open_resources
-from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Stage, Tenant, a_tenant, settings_for
+from mailchimp_pipeline_tests.api.procedures.stage import NO_PAUSES, Stage, Tenant, a_tenant, settings_for
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 from mailchimp_pipeline_tests.database.builders import a_member, a_segment, put_members
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from mailchimp_pipeline_tests.webhooks.calls import ANN, SECRET, a_form, signed
 from sandbox import Sandbox, Seed
 
@@ -35,18 +35,18 @@ EMPLOYEE = (EntityType.EMPLOYEE, "1")
 
 
 @contextmanager
-def a_public_stage(database_url: str, files: Path, sandbox: Sandbox) -> Generator[Stage]:
+def a_stage_with_url(database_url: str, files: Path, sandbox: Sandbox) -> Generator[Stage]:
     """Run the API until the end of the block, with its own URL in the settings."""
     with listen(0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = settings_for(database_url, files, sandbox, MAILCHIMP_PIPELINE_PUBLIC_URL=url)
         with open_resources(settings) as parts:
             ready = Event()
-            server = ApiServer(create_app(api_parts(parts, budget=IMPATIENT)), ready.set, 1)
+            server = ApiServer(create_app(api_parts(parts, budget=NO_PAUSES)), ready.set, 1)
             thread = Thread(target=server.run, args=([listener],))
             thread.start()
             try:
-                assert ready.wait(PATIENCE_SECONDS), "the API did not start"
+                assert ready.wait(TIMEOUT_SECONDS), "the API did not start"
                 yield Stage(url, parts, sandbox, files)
             finally:
                 server.should_exit = True
@@ -84,7 +84,7 @@ class Hook:
         known = {"content-type": FORM} | ({"x-mailchimp-signature": signature} if signature else {})
         return send(self.port, self.path, "POST", body, known | headers)
 
-    def tell(self, kind: str = "unsubscribe", *, at: datetime | None = None, **data: str) -> int:
+    def send_event(self, kind: str = "unsubscribe", *, at: datetime | None = None, **data: str) -> int:
         """Call the webhook about Ann and return the status of the answer."""
         return self.call(self.form(kind, at=at, **data)).status
 
@@ -105,7 +105,7 @@ def a_hook(stage: Stage, *, secret: str | None = SECRET, is_made: bool = True) -
     with closing(stage.parts.client(tenant.organisation_id)) as mailchimp:
         pull_audiences(tenant.organisation_id, mailchimp, records=records, clock=utc_now)
     stage.sandbox.add_members(tenant.list_id, [Seed(email_address=ANN)])
-    has_ann(tenant, tenant.list_id)
+    create_segment_with_ann(tenant, tenant.list_id)
     with stage.parts.database.organisation(tenant.organisation_id) as session:
         store = WebhookStore(session, stage.parts.keyring)
         token = store.begin(tenant.list_id, at=datetime.now(UTC))
@@ -114,7 +114,7 @@ def a_hook(stage: Stage, *, secret: str | None = SECRET, is_made: bool = True) -
     return Hook(tenant, token, secret)
 
 
-def has_ann(tenant: Tenant, list_id: str) -> None:
+def create_segment_with_ann(tenant: Tenant, list_id: str) -> None:
     """Create a segment of the audience with Ann, employee 1."""
     database = tenant.stage.parts.database
     put_members(database, a_segment(database, tenant.organisation_id, list_id=list_id), a_member(ANN))
@@ -140,7 +140,7 @@ def statements_of(tenant: Tenant) -> list[ConsentStatement]:
         return list(contact_data(session, tenant.stage.parts.keyring, EMPLOYEE).statements)
 
 
-def kept(tenant: Tenant) -> list[WebhookRow]:
+def stored_webhooks(tenant: Tenant) -> list[WebhookRow]:
     """Return the organisation's stored webhooks."""
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
         ours = WebhookRow.organisation_id == tenant.organisation_id

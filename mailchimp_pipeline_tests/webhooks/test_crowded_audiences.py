@@ -55,4 +55,4 @@ def test_an_audience_whose_webhooks_are_told_in_part_does_not_stop_the_others(
         client.remove_webhook(other, there(tenant, other)[0].id)
     tenant.connect()
     assert len(there(tenant, other)) == 1
-    assert tenant.actions()[0] == "webhook.registered"
+    assert tenant.audit_actions()[0] == "webhook.registered"

@@ -7,7 +7,7 @@ import pytest
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
 from mailchimp_pipeline_tests.webhooks.calls import ANN, BOB
-from mailchimp_pipeline_tests.webhooks.stage import has_ann, kept, preference_of, status_of
+from mailchimp_pipeline_tests.webhooks.stage import create_segment_with_ann, preference_of, status_of, stored_webhooks
 from sandbox import Fault, FaultKind, Sandbox, Seed
 
 
@@ -19,7 +19,7 @@ def delivered(tenant: Tenant, address: str = ANN) -> str | None:
 
 def join(tenant: Tenant, list_id: str) -> None:
     """Have Ann in a segment of the audience, and in the audience."""
-    has_ann(tenant, list_id)
+    create_segment_with_ann(tenant, list_id)
     tenant.stage.sandbox.add_members(list_id, [Seed(email_address=ANN)])
 
 
@@ -74,4 +74,4 @@ def test_without_signing_mailchimps_calls_are_taken_by_their_path(stage: Stage, 
     sandbox.configure(sign_webhooks=True)
     sandbox.add_members(tenant.list_id, [Seed(email_address=ANN)])
     assert delivered(tenant) == "subscribed"
-    assert kept(tenant)[0].secret_encrypted is None
+    assert stored_webhooks(tenant)[0].secret_encrypted is None

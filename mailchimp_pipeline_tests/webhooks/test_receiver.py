@@ -28,15 +28,15 @@ MEMBER = "/lists/{list_id}/members/{subscriber_hash}"
 
 def test_a_contact_who_unsubscribed_withdrew_consent(hook: Hook) -> None:
     hook.sandbox.unsubscribe_by_link(hook.tenant.list_id, ANN)
-    assert (hook.tell(), hook.status()) == (200, "unsubscribed")
+    assert (hook.send_event(), hook.status()) == (200, "unsubscribed")
     (statement,) = hook.statements()
     assert (statement.opted_in, statement.source, statement.channel) == (False, "mailchimp", Channel.LINK)
     assert statement.mailchimp_list_id == hook.tenant.list_id
 
 
 def test_a_call_is_a_hint_and_the_member_is_recorded_as_mailchimp_has_it(hook: Hook) -> None:
-    assert (hook.tell("unsubscribe"), hook.status()) == (200, "subscribed")
-    assert (hook.tell("cleaned"), hook.status()) == (200, "subscribed")
+    assert (hook.send_event("unsubscribe"), hook.status()) == (200, "subscribed")
+    assert (hook.send_event("cleaned"), hook.status()) == (200, "subscribed")
     assert hook.preference() is None
 
 
@@ -45,22 +45,22 @@ def test_a_call_that_is_repeated_is_taken_again_and_changes_nothing(hook: Hook) 
     body = hook.form()
     assert [hook.call(body).status for _ in range(3)] == [200, 200, 200]
     assert len(hook.statements()) == 1
-    assert hook.tenant.actions().count("preference.opted_out") == 1
+    assert hook.tenant.audit_actions().count("preference.opted_out") == 1
 
 
 def test_a_call_that_is_late_or_out_of_order_turns_nothing_back(hook: Hook) -> None:
     hook.sandbox.unsubscribe_by_link(hook.tenant.list_id, ANN)
     now = datetime.now(UTC)
-    assert [hook.tell(at=now), hook.tell("subscribe", at=now - MINUTE)] == [200, 200]
+    assert [hook.send_event(at=now), hook.send_event("subscribe", at=now - MINUTE)] == [200, 200]
     assert (hook.status(), len(hook.statements())) == ("unsubscribed", 1)
 
 
 def test_a_contact_who_subscribes_where_they_left_consents_again(hook: Hook) -> None:
     hook.sandbox.unsubscribe_by_link(hook.tenant.list_id, ANN)
     hook.sandbox.let_time_pass(hook.tenant.list_id, 60)
-    hook.tell()
+    hook.send_event()
     hook.sandbox.sign_up(hook.tenant.list_id, ANN)
-    assert hook.tell("subscribe") == 200
+    assert hook.send_event("subscribe") == 200
     preference = hook.preference()
     assert preference is not None
     assert (preference.opted_in, hook.status()) == (True, "subscribed")
@@ -77,9 +77,9 @@ def test_a_contact_who_subscribes_where_they_left_consents_again(hook: Hook) -> 
 def test_bouncing_and_being_archived_or_deleted_withdraw_no_consent(
     hook: Hook, act: Callable[[Sandbox, str, str], None], kind: str, action: str, status: str | None
 ) -> None:
-    hook.tell("subscribe")
+    hook.send_event("subscribe")
     act(hook.sandbox, hook.tenant.list_id, ANN)
-    assert hook.tell(kind, action=action) == 200
+    assert hook.send_event(kind, action=action) == 200
     assert (hook.status(), hook.preference()) == (status, None)
 
 
@@ -94,30 +94,30 @@ def test_a_complaint_withdraws_consent(hook: Hook) -> None:
 
 
 def test_a_new_address_takes_the_contact_along(hook: Hook) -> None:
-    hook.tell("subscribe")
+    hook.send_event("subscribe")
     hook.sandbox.change_address(hook.tenant.list_id, ANN, BOB)
-    assert hook.tell("upemail", old_email=ANN, new_email=BOB) == 200
+    assert hook.send_event("upemail", old_email=ANN, new_email=BOB) == 200
     assert (hook.status(ANN), hook.status(BOB)) == (None, "subscribed")
     hook.sandbox.unsubscribe_by_link(hook.tenant.list_id, BOB)
-    assert hook.tell(email=BOB) == 200
+    assert hook.send_event(email=BOB) == 200
     assert [statement.contact for statement in hook.statements()] == [EMPLOYEE]
 
 
 def test_an_address_that_was_changed_again_since_then_is_left_as_it_is(hook: Hook) -> None:
-    hook.tell("subscribe")
+    hook.send_event("subscribe")
     hook.sandbox.change_address(hook.tenant.list_id, ANN, "cy@acme.test")
-    assert hook.tell("upemail", old_email=ANN, new_email=BOB) == 200
+    assert hook.send_event("upemail", old_email=ANN, new_email=BOB) == 200
     assert (hook.status(ANN), hook.status(BOB)) == (None, None)
 
 
 def test_nothing_is_recorded_of_an_address_that_mailchimp_does_not_have(hook: Hook) -> None:
-    assert hook.tell(email=BOB) == 200
+    assert hook.send_event(email=BOB) == 200
     assert hook.status(BOB) is None
 
 
 def test_nobody_is_read_for_a_changed_profile(hook: Hook, faults: Callable[[Fault], None]) -> None:
     faults(Fault(kind=FaultKind.BROKEN, route=MEMBER))
-    assert [hook.tell("profile"), hook.tell("campaign")] == [200, 200]
+    assert [hook.send_event("profile"), hook.send_event("campaign")] == [200, 200]
     assert hook.status() is None
 
 
@@ -127,10 +127,10 @@ def test_where_mailchimp_does_not_answer_the_call_fails_so_that_it_is_repeated(
 ) -> None:
     hook.sandbox.complain(hook.tenant.list_id, ANN)
     faults(Fault(kind=kind, route=MEMBER))
-    assert hook.tell("cleaned", reason="abuse") == 503
+    assert hook.send_event("cleaned", reason="abuse") == 503
     assert (hook.status(), hook.preference()) == (None, None)
     hook.sandbox.clear_faults()
-    assert hook.tell("cleaned", reason="abuse") == 200
+    assert hook.send_event("cleaned", reason="abuse") == 200
     assert hook.preference() is not None
 
 
@@ -140,13 +140,13 @@ def test_a_call_is_answered_within_ten_seconds_however_long_mailchimp_takes(
 ) -> None:
     faults(Fault(kind=FaultKind.HELD, route=MEMBER))
     begun = time.monotonic()
-    assert hook.tell(kind, old_email=ANN, new_email=BOB) == 503
+    assert hook.send_event(kind, old_email=ANN, new_email=BOB) == 503
     assert time.monotonic() - begun < 10
 
 
 def test_a_call_after_the_organisation_disconnected_reads_nobody(hook: Hook) -> None:
     hook.tenant.mutate("connection.disconnect")
-    assert hook.tell() == 404
+    assert hook.send_event() == 404
 
 
 @pytest.mark.parametrize("signature", ["", "t=1,v1=00", "nonsense"])
@@ -170,12 +170,12 @@ def test_a_call_that_was_caught_and_is_sent_later_is_refused(hook: Hook) -> None
 
 def test_without_signing_the_path_alone_lets_a_call_in(stage: Stage) -> None:
     hook = a_hook(stage, secret=None)
-    assert (hook.tell(), hook.status()) == (200, "subscribed")
+    assert (hook.send_event(), hook.status()) == (200, "subscribed")
 
 
 def test_a_call_before_the_secret_is_known_is_asked_to_come_again(stage: Stage) -> None:
     hook = a_hook(stage, is_made=False)
-    assert (hook.tell(), hook.status()) == (503, None)
+    assert (hook.send_event(), hook.status()) == (503, None)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -195,7 +195,7 @@ def test_another_method_is_not_answered(hook: Hook) -> None:
 
 
 def test_a_call_about_another_audience_is_refused(hook: Hook) -> None:
-    assert (hook.tell(list_id="f6e5d4c3b2"), hook.status()) == (400, None)
+    assert (hook.send_event(list_id="f6e5d4c3b2"), hook.status()) == (400, None)
 
 
 def test_what_is_no_form_is_refused_by_its_type(hook: Hook) -> None:
@@ -203,7 +203,7 @@ def test_what_is_no_form_is_refused_by_its_type(hook: Hook) -> None:
 
 
 def test_a_huge_body_is_not_taken_in(hook: Hook) -> None:
-    assert (hook.tell(padding="a" * MAX_BODY_BYTES), hook.status()) == (413, None)
+    assert (hook.send_event(padding="a" * MAX_BODY_BYTES), hook.status()) == (413, None)
 
 
 def test_a_client_that_leaves_before_its_call_is_whole_leaves_no_defect(hook: Hook) -> None:
@@ -211,7 +211,7 @@ def test_a_client_that_leaves_before_its_call_is_whole_leaves_no_defect(hook: Ho
     with logged_lines() as log:
         with socket.create_connection(("127.0.0.1", hook.port)) as connection:
             connection.sendall(head.encode())
-        assert hook.tell() == 200
+        assert hook.send_event() == 200
     assert "failure" not in log.getvalue()
 
 
@@ -229,14 +229,14 @@ _addresses = st.one_of(st.sampled_from([ANN, BOB, "cy@acme.test"]), st.emails(),
 def test_no_event_is_answered_as_a_defect(hook: Hook, kind: EventKind, action: str, data: st.DataObject) -> None:
     email, old, new = (data.draw(_addresses) for _ in range(3))
     at = data.draw(st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)))  # noqa: DTZ001 - UTC, as Mailchimp writes it
-    assert hook.tell(kind, at=at, action=action, email=email, old_email=old, new_email=new) in {200, 400}
+    assert hook.send_event(kind, at=at, action=action, email=email, old_email=old, new_email=new) in {200, 400}
 
 
 def test_of_two_organisations_with_one_address_only_the_called_one_is_told(stage: Stage) -> None:
     hook, other = a_hook(stage), a_hook(stage)
     for each in (hook, other):
         stage.sandbox.unsubscribe_by_link(each.tenant.list_id, ANN)
-    hook.tell()
+    hook.send_event()
     assert (hook.status(), other.status(), other.preference()) == ("unsubscribed", None, None)
 
 
@@ -244,15 +244,15 @@ def test_a_secret_opens_no_other_organisations_webhook(stage: Stage) -> None:
     hook, other = a_hook(stage, secret="one"), a_hook(stage, secret="two")
     body = other.form()
     assert other.call(body, signature=signed(body, at=datetime.now(UTC), secret="one")).status == 401
-    assert hook.tell() == 200
+    assert hook.send_event() == 200
 
 
 def test_no_line_of_the_log_holds_the_path_or_a_person(hook: Hook) -> None:
     with logged_lines() as log:
-        hook.tell()
+        hook.send_event()
         hook.call(hook.form(), signature="t=1,v1=00")
-        hook.tell(email="ann")
-        hook.tell("upemail", old_email=ANN, new_email=BOB)
+        hook.send_event(email="ann")
+        hook.send_event("upemail", old_email=ANN, new_email=BOB)
     lines = log.getvalue()
     assert all(text not in lines for text in (hook.token, ANN, BOB, subscriber_hash(ANN), SECRET))
     assert lines.count(f'"path": "{PATH}/{{token}}"') >= 3

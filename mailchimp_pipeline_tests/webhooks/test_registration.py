@@ -20,7 +20,7 @@ from mailchimp_pipeline.mailchimp.models import WebhookEntry
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually
-from mailchimp_pipeline_tests.webhooks.stage import a_public_stage, kept
+from mailchimp_pipeline_tests.webhooks.stage import a_stage_with_url, stored_webhooks
 from sandbox import Fault, FaultKind, Sandbox
 
 WEBHOOKS = "/lists/{list_id}/webhooks*"
@@ -41,10 +41,10 @@ def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[W
 
 def test_a_segment_in_a_new_audience_has_a_webhook_made(tenant: Tenant) -> None:
     (made,) = there(tenant)
-    (row,) = kept(tenant)
+    (row,) = stored_webhooks(tenant)
     assert made.url.startswith(f"{tenant.stage.url}{PATH}/")
     assert (made.id, made.signing_enabled) == (row.mailchimp_webhook_id, True)
-    assert tenant.actions()[0] == "webhook.registered"
+    assert tenant.audit_actions()[0] == "webhook.registered"
 
 
 def test_a_second_segment_of_the_audience_needs_no_other(tenant: Tenant) -> None:
@@ -73,7 +73,7 @@ def test_a_webhook_that_somebody_removed_there_is_made_anew(tenant: Tenant) -> N
     with mailchimp_of(tenant) as client:
         client.remove_webhook(tenant.list_id, there(tenant)[0].id)
     tenant.connect()
-    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
+    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in stored_webhooks(tenant)]
 
 
 def test_a_webhook_whose_secret_was_lost_is_made_anew(tenant: Tenant) -> None:
@@ -84,22 +84,22 @@ def test_a_webhook_whose_secret_was_lost_is_made_anew(tenant: Tenant) -> None:
     tenant.connect()
     (after,) = there(tenant)
     assert after.id != before.id
-    assert kept(tenant)[0].secret_encrypted is not None
+    assert stored_webhooks(tenant)[0].secret_encrypted is not None
 
 
 def test_a_webhook_whose_answer_was_lost_is_made_anew(stage: Stage, faults: Callable[[Fault], None]) -> None:
     tenant = a_tenant(stage, connected=True)
     faults(Fault(kind=FaultKind.CUT, method="POST", route=WEBHOOKS, applied=True, times=1))
     assert tenant.create().status == 200
-    assert [row.mailchimp_webhook_id for row in kept(tenant)] == [None]
+    assert [row.mailchimp_webhook_id for row in stored_webhooks(tenant)] == [None]
     tenant.connect()
-    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
+    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in stored_webhooks(tenant)]
 
 
 def test_what_the_api_left_at_its_former_address_is_made_anew(tenant: Tenant, sandbox: Sandbox) -> None:
     (before,) = there(tenant)
     database_url, files = tenant.stage.parts.database_url, tenant.stage.files
-    with a_public_stage(database_url, files, sandbox) as elsewhere:
+    with a_stage_with_url(database_url, files, sandbox) as elsewhere:
         moved = Tenant(elsewhere, tenant.organisation_id, tenant.api_key, tenant.account_id, tenant.list_id)
         assert moved.connect().status == 200
         (after,) = there(tenant)
@@ -109,16 +109,16 @@ def test_what_the_api_left_at_its_former_address_is_made_anew(tenant: Tenant, sa
 
 def test_disconnecting_removes_them_there_and_forgets_their_secrets(tenant: Tenant) -> None:
     assert tenant.mutate("connection.disconnect").status == 200
-    assert (there(tenant), kept(tenant)) == ((), [])
-    assert tenant.actions()[:2] == ["webhook.removed", "connection.disconnected"]
+    assert (there(tenant), stored_webhooks(tenant)) == ((), [])
+    assert tenant.audit_actions()[:2] == ["webhook.removed", "connection.disconnected"]
 
 
 def test_another_account_takes_no_webhooks_over(tenant: Tenant, stage: Stage) -> None:
     other_key = f"{tenant.account_id}{'f' * 16}-us6"
     stage.sandbox.add_account(other_key, "Other")
     assert tenant.mutate("connection.connect", {"apiKey": other_key}).status == 200
-    assert (there(tenant), kept(tenant)) == ((), [])
-    assert "webhook.not_registered" in tenant.actions()
+    assert (there(tenant), stored_webhooks(tenant)) == ((), [])
+    assert "webhook.not_registered" in tenant.audit_actions()
 
 
 def test_a_mailchimp_that_refuses_webhooks_stops_no_connecting(stage: Stage, faults: Callable[[Fault], None]) -> None:
@@ -151,14 +151,14 @@ def test_what_could_not_be_made_is_made_with_the_next_scheduled_run(
     sandbox.clear_faults()
     for _ in range(2):
         list(Pipeline(stage.parts).sync([], run_id="run", push=True))
-    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in kept(tenant)]
-    assert tenant.actions()[0] == "webhook.registered"
+    assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in stored_webhooks(tenant)]
+    assert tenant.audit_actions()[0] == "webhook.registered"
 
 
 def test_a_mailchimp_that_is_away_stops_no_disconnecting(tenant: Tenant, faults: Callable[[Fault], None]) -> None:
     faults(Fault(kind=FaultKind.CUT))
     assert tenant.mutate("connection.disconnect").status == 200
-    assert (kept(tenant), tenant.actions()[0]) == ([], "webhook.not_removed")
+    assert (stored_webhooks(tenant), tenant.audit_actions()[0]) == ([], "webhook.not_removed")
 
 
 def test_what_could_not_be_removed_goes_when_the_organisation_comes_back(
@@ -178,7 +178,7 @@ def test_a_key_that_can_no_longer_be_read_stops_no_disconnecting(tenant: Tenant)
         ours = ConnectionRow.organisation_id == tenant.organisation_id
         session.execute(update(ConnectionRow).where(ours).values(api_key_encrypted="lost"))
     assert tenant.mutate("connection.disconnect").status == 200
-    assert kept(tenant) == []
+    assert stored_webhooks(tenant) == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -196,12 +196,12 @@ def test_an_organisation_that_leaves_while_a_webhook_is_made_has_none(
         finally:
             sandbox.clear_faults()
         assert made.result().status == 200
-    assert (there(tenant), kept(tenant)) == ((), [])
+    assert (there(tenant), stored_webhooks(tenant)) == ((), [])
 
 
 def test_without_a_public_address_none_is_made(stage: Stage, sandbox: Sandbox) -> None:
     with a_stage(stage.parts.database_url, stage.files, sandbox) as hidden:
         tenant = a_tenant(hidden, connected=True)
         assert tenant.create().status == 200
-        assert tenant.actions() == ["segment.created", "connection.connected"]
-        assert (there(tenant), kept(tenant)) == ((), [])
+        assert tenant.audit_actions() == ["segment.created", "connection.connected"]
+        assert (there(tenant), stored_webhooks(tenant)) == ((), [])

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.trpc import Procedure
-from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Tenant
+from mailchimp_pipeline_tests.api.procedures.stage import NO_INPUT, Tenant
 
 NO_ID = "00000000-0000-4000-8000-000000000000"
 _ENTITY = {"entityId": "1", "entityType": "employee"}
 
 EXAMPLES: Mapping[str, Any] = {
-    "mailchimp.connection.get": NOTHING,
+    "mailchimp.connection.get": NO_INPUT,
     "mailchimp.connection.connect": {"apiKey": "0123456789abcdef0123456789abcdef-us6"},
-    "mailchimp.connection.disconnect": NOTHING,
-    "mailchimp.connection.listAudiences": NOTHING,
+    "mailchimp.connection.disconnect": NO_INPUT,
+    "mailchimp.connection.listAudiences": NO_INPUT,
     "mailchimp.segments.list": {"limit": 1, "cursor": None},
     "mailchimp.segments.get": {"id": NO_ID},
     "mailchimp.segments.create": {
@@ -41,7 +41,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.preferences.getForEntity": _ENTITY,
     "mailchimp.preferences.list": {"limit": 100, "cursor": None},
     "mailchimp.preferences.updateOptStatus": {**_ENTITY, "optedIn": False, "consentSource": "dashboard"},
-    "mailchimp.preferences.getConsentRule": NOTHING,
+    "mailchimp.preferences.getConsentRule": NO_INPUT,
     "mailchimp.preferences.setConsentRule": {"optInOnly": True},
     "mailchimp.preferences.gdprDelete": _ENTITY,
     "mailchimp.preferences.export": _ENTITY,

@@ -20,16 +20,16 @@ from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
-from mailchimp_pipeline_tests.source_fake import long_ago
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.source_fake import backdate
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import Sandbox
 
-NOTHING = object()
+NO_INPUT = object()
 """No input, as opposed to null."""
 
-IMPATIENT = CallBudget(
+NO_PAUSES = CallBudget(
     Retries(budget=1.5, first_pause=0.05, sleep=lambda _seconds: None, clock=lambda: 0.0),
-    Timeouts(connect=PATIENCE_SECONDS, read=PATIENCE_SECONDS),
+    Timeouts(connect=TIMEOUT_SECONDS, read=TIMEOUT_SECONDS),
 )
 """Retries without pauses. Only the pauses count against the budget, so slow machines change nothing."""
 
@@ -72,18 +72,18 @@ class Tenant:
     list_id: str
     actor: str = "alice"
 
-    def ask(self, target: str, *, method: str = "GET", value: object = NOTHING, role: Role = Role.ADMIN) -> Answer:
+    def ask(self, target: str, *, method: str = "GET", value: object = NO_INPUT, role: Role = Role.ADMIN) -> Answer:
         """Send a request to a path under the tRPC prefix. `value` is the JSON body."""
-        body = None if value is NOTHING else json.dumps(value)
+        body = None if value is NO_INPUT else json.dumps(value)
         token = a_token(organisation_id=self.organisation_id, actor=self.actor, role=role)
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         return send(self.stage.port, f"/api/trpc/mailchimp.{target}", method, body, headers)
 
-    def query(self, path: str, value: object = NOTHING, *, role: Role = Role.VIEWER) -> Answer:
-        suffix = "" if value is NOTHING else f"?input={quote(json.dumps(value))}"
+    def query(self, path: str, value: object = NO_INPUT, *, role: Role = Role.VIEWER) -> Answer:
+        suffix = "" if value is NO_INPUT else f"?input={quote(json.dumps(value))}"
         return self.ask(path + suffix, role=role)
 
-    def mutate(self, path: str, value: object = NOTHING, *, role: Role = Role.ADMIN) -> Answer:
+    def mutate(self, path: str, value: object = NO_INPUT, *, role: Role = Role.ADMIN) -> Answer:
         return self.ask(path, method="POST", value=value, role=role)
 
     def connect(self) -> Answer:
@@ -93,17 +93,17 @@ class Tenant:
         wanted = {"name": "Everybody", "segmentType": "mixed", "mailchimpListId": self.list_id}
         return self.mutate("segments.create", wanted | changed)
 
-    def actions(self) -> list[str]:
+    def audit_actions(self) -> list[str]:
         """Return the actions of the audit log, latest first."""
         return [entry["action"] for entry in self.query("audit.list").data["items"]]
 
-    def employ(self, *people: Mapping[str, str]) -> None:
+    def add_employees(self, *people: Mapping[str, str]) -> None:
         """Add employees to the source file."""
         with (self.stage.files / "employees.csv").open("a", encoding="utf-8", newline="") as file:
             for number, person in enumerate(people, start=1):
                 row = _an_employee(self.organisation_id, number) | dict(person)
                 csv.writer(file).writerow([row[column] for column in _COLUMNS])
-        long_ago(self.stage.files / "employees.csv")
+        backdate(self.stage.files / "employees.csv")
 
 
 def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
@@ -118,12 +118,12 @@ def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
 
 
 @contextmanager
-def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBudget = IMPATIENT) -> Generator[Stage]:
+def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBudget = NO_PAUSES) -> Generator[Stage]:
     """Run the API until the end of the block."""
     for name in ("employees", "vendors"):
         with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(_COLUMNS)
-        long_ago(files / f"{name}.csv")
+        backdate(files / f"{name}.csv")
     with (
         open_resources(settings_for(database_url, files, sandbox)) as parts,
         in_thread(create_app(api_parts(parts, budget=budget)), grace_seconds=1) as url,
@@ -142,9 +142,9 @@ def settings_for(database_url: str, files: Path, sandbox: Sandbox, **more: str) 
     return Settings.from_environment(environment | more)
 
 
-def moment(told: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Parse a time of the API. Its text cannot be compared: full seconds have no fraction."""
-    return datetime.fromisoformat(told)
+    return datetime.fromisoformat(text)
 
 
 def _an_employee(organisation_id: str, number: int) -> dict[str, str]:

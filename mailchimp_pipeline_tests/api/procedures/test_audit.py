@@ -30,13 +30,13 @@ def transactions(tenant: Tenant, *tables: str, condition: str = "true") -> set[s
 
 @pytest.mark.parametrize("procedure", MUTATIONS, ids=lambda procedure: procedure.path)
 def test_whatever_a_mutation_writes_is_told_in_the_same_transaction(connected: Tenant, procedure: Procedure) -> None:
-    connected.employ({})
+    connected.add_employees({})
     value = an_input(connected, procedure)
-    written, told = transactions(connected, *WRITTEN), transactions(connected, "audit_log")
+    written, audited = transactions(connected, *WRITTEN), transactions(connected, "audit_log")
     assert connected.mutate(procedure.path.removeprefix("mailchimp."), value).status == 200
 
-    assert transactions(connected, *WRITTEN) - written <= transactions(connected, "audit_log") - told
-    assert transactions(connected, "audit_log", condition="actor = 'alice'") - told
+    assert transactions(connected, *WRITTEN) - written <= transactions(connected, "audit_log") - audited
+    assert transactions(connected, "audit_log", condition="actor = 'alice'") - audited
 
 
 def test_every_mutation_is_told_with_its_actor(connected: Tenant) -> None:

@@ -5,9 +5,9 @@ import requests
 
 from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
-from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant, moment
+from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant, parse_time
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import CampaignStatus, FaultKind, Figures
 
 FIGURES = Figures(
@@ -73,14 +73,14 @@ def test_tracking_twice_is_one_campaign(connected: Tenant) -> None:
     first, second = track(connected, at_mailchimp).data, track(connected, f" {at_mailchimp} ").data
     assert second["id"] == first["id"]
     assert connected.query("campaigns.list").data["items"] == [second]
-    assert connected.actions()[:2] == ["campaign.refreshed", "campaign.tracked"]
+    assert connected.audit_actions()[:2] == ["campaign.refreshed", "campaign.tracked"]
 
 
 def test_a_campaign_is_found_by_the_number_in_the_address_of_its_page(connected: Tenant) -> None:
     sandbox = connected.stage.sandbox
     others = [sandbox.add_campaign(connected.list_id) for _ in range(3)]
     url = f"{sandbox.api_root}/campaigns/{others[1]}"
-    web_id = requests.get(url, auth=("key", connected.api_key), timeout=PATIENCE_SECONDS).json()["web_id"]
+    web_id = requests.get(url, auth=("key", connected.api_key), timeout=TIMEOUT_SECONDS).json()["web_id"]
     by_number, by_id = track(connected, str(web_id)).data, track(connected, others[1]).data
     assert (by_number["mailchimpCampaignId"], by_number["id"]) == (others[1], by_id["id"])
 
@@ -115,7 +115,7 @@ def test_a_refresh_tells_how_it_does_now(connected: Tenant) -> None:
     connected.stage.sandbox.set_figures(at_mailchimp, FIGURES.model_copy(update={"unique_opens": 60}))
     refreshed = connected.mutate("campaigns.refreshStats", {"id": campaign["id"]}).data
     assert (refreshed["openRate"], refreshed["uniqueOpens"]) == (0.6, 60)
-    assert moment(refreshed["lastRefreshedAt"]) > moment(campaign["lastRefreshedAt"])
+    assert parse_time(refreshed["lastRefreshedAt"]) > parse_time(campaign["lastRefreshedAt"])
     assert connected.query("campaigns.get", {"id": campaign["id"]}).data == refreshed
 
 
@@ -124,7 +124,7 @@ def test_a_campaign_that_is_deleted_keeps_its_figures_and_says_so(connected: Ten
     campaign = track(connected, at_mailchimp).data
     connected.stage.sandbox.delete_campaign(at_mailchimp)
     refreshed = connected.mutate("campaigns.refreshStats", {"id": campaign["id"]}).data
-    assert moment(refreshed["missingSince"]) > moment(campaign["lastRefreshedAt"])
+    assert parse_time(refreshed["missingSince"]) > parse_time(campaign["lastRefreshedAt"])
     assert refreshed | {"missingSince": None} == campaign
 
 
@@ -134,7 +134,7 @@ def test_the_history_is_read_in_pages_the_latest_first(connected: Tenant) -> Non
         connected.mutate("campaigns.refreshStats", {"id": campaign["id"]})
     first = connected.query("campaigns.history", {"id": campaign["id"], "limit": 2}).data
     rest = connected.query("campaigns.history", {"id": campaign["id"], "cursor": first["nextCursor"]}).data
-    times = [moment(row["refreshedAt"]) for row in first["items"] + rest["items"]]
+    times = [parse_time(row["refreshedAt"]) for row in first["items"] + rest["items"]]
     assert (len(times), times, rest["nextCursor"]) == (3, sorted(times, reverse=True), None)
 
 
@@ -162,7 +162,7 @@ def test_a_key_that_was_revoked_is_noted_on_the_connection(connected: Tenant) ->
     connected.stage.sandbox.revoke_key(connected.api_key)
     answer = connected.mutate("campaigns.refreshStats", {"id": campaign["id"]})
     assert answer.error["data"]["code"] == "UNPROCESSABLE_CONTENT"
-    assert connected.actions()[0] == "connection.key_refused"
+    assert connected.audit_actions()[0] == "connection.key_refused"
     assert connected.query("campaigns.get", {"id": campaign["id"]}).data == campaign
 
 

@@ -46,7 +46,7 @@ def toured(tenant: Tenant, script: str, link: str, method_override: str) -> dict
         "viewer": a_token(organisation_id=tenant.organisation_id, role=Role.VIEWER),
         "stranger": a_token(organisation_id="strangers"),
     }
-    tenant.employ({"id": "1", "department": "Sales"})
+    tenant.add_employees({"id": "1", "department": "Sales"})
     campaign_id = tenant.stage.sandbox.add_campaign(tenant.list_id)
     given = json.dumps({**tokens, "apiKey": tenant.api_key, "listId": tenant.list_id, "campaignId": campaign_id})
     url = f"{tenant.stage.url}/api/trpc"

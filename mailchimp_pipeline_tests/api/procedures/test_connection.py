@@ -13,7 +13,7 @@ from mailchimp_pipeline.mailchimp import Retries, Timeouts
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.database.builders import AT
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import Fault, FaultKind
 
 
@@ -114,7 +114,7 @@ def test_a_mailchimp_that_is_away_is_told_apart_from_a_bad_key(tenant: Tenant, p
 
 
 def test_a_mailchimp_that_does_not_answer_is_told_apart_too(stage: Stage, tmp_path: Path) -> None:
-    hasty = CallBudget(Retries(budget=0), Timeouts(connect=PATIENCE_SECONDS, read=0.2))
+    hasty = CallBudget(Retries(budget=0), Timeouts(connect=TIMEOUT_SECONDS, read=0.2))
     with a_stage(stage.parts.database_url, tmp_path, stage.sandbox, budget=hasty) as served:
         tenant = a_tenant(served)
         with fault(served, Fault(kind=FaultKind.HELD)):
@@ -138,7 +138,7 @@ def test_connecting_again_replaces_the_key(connected: Tenant) -> None:
     before = connected.query("connection.get").data
     after = connected.mutate("connection.connect", {"apiKey": other}).data
     assert (after["id"], after["apiKeyHint"]) == (before["id"], other[28:32])
-    assert connected.actions() == ["connection.key_replaced", "connection.connected"]
+    assert connected.audit_actions() == ["connection.key_replaced", "connection.connected"]
 
 
 def test_the_key_of_another_account_ends_the_former_connection(connected: Tenant) -> None:
@@ -146,7 +146,7 @@ def test_the_key_of_another_account_ends_the_former_connection(connected: Tenant
     before = connected.query("connection.get").data
     after = connected.mutate("connection.connect", {"apiKey": other.api_key}).data
     assert after["id"] != before["id"]
-    assert connected.actions() == ["connection.connected", "connection.disconnected", "connection.connected"]
+    assert connected.audit_actions() == ["connection.connected", "connection.disconnected", "connection.connected"]
 
 
 def test_disconnecting_keeps_the_segments(connected: Tenant) -> None:
@@ -176,7 +176,7 @@ def test_a_key_revoked_since_is_told_as_such_and_written_down_once(connected: Te
     connected.stage.sandbox.revoke_key(connected.api_key)
     answers = [connected.query("connection.listAudiences") for _ in range(2)]
     assert {answer.error["data"]["code"] for answer in answers} == {"UNPROCESSABLE_CONTENT"}
-    assert connected.actions() == ["connection.key_refused", "connection.connected"]
+    assert connected.audit_actions() == ["connection.key_refused", "connection.connected"]
 
 
 def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_written_down(connected: Tenant) -> None:
@@ -187,7 +187,7 @@ def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_written_down(co
         connected.query("connection.listAudiences")
         shown.append(bool(connected.query("connection.get").data["keyRefusedAt"]))
     assert shown == [True, False, False]
-    assert connected.actions() == ["connection.key_accepted", "connection.key_refused", "connection.connected"]
+    assert connected.audit_actions() == ["connection.key_accepted", "connection.key_refused", "connection.connected"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from api.trpc import Role
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.mailchimp import ThreadSlots
-from mailchimp_pipeline_tests.api.procedures.stage import IMPATIENT, Tenant
+from mailchimp_pipeline_tests.api.procedures.stage import NO_PAUSES, Tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
 
 ENTITY = {"entity_id": "1", "entity_type": EntityType.EMPLOYEE}
@@ -26,7 +26,7 @@ ENTITY = {"entity_id": "1", "entity_type": EntityType.EMPLOYEE}
 def late(tenant: Tenant) -> Context:
     """Return a call that has no time left as soon as it asks Mailchimp."""
     caller = Caller("alice", tenant.organisation_id, Role.ADMIN)
-    return Context(caller, tenant.stage.parts, replace(IMPATIENT, mailchimp_seconds=-1))
+    return Context(caller, tenant.stage.parts, replace(NO_PAUSES, mailchimp_seconds=-1))
 
 
 def test_connections_are_given_until_the_time_is_over() -> None:
@@ -47,7 +47,7 @@ def test_a_call_that_is_out_of_time_is_told_from_a_defect(connected: Tenant) -> 
 
 
 def test_an_export_says_what_there_was_no_time_for(connected: Tenant) -> None:
-    connected.employ({"id": "1"})
+    connected.add_employees({"id": "1"})
     because = export(late(connected), EntityInput.model_validate(ENTITY)).mailchimp.incomplete_because
     assert because is not None
     assert because.startswith("Mailchimp answered too slowly")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api.procedures.registry import PROCEDURES
 from api.trpc import Procedure, Role
 from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES
-from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Stage, Tenant, a_tenant
+from mailchimp_pipeline_tests.api.procedures.stage import NO_INPUT, Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.api.served import a_token
 from mailchimp_pipeline_tests.api.trpc.readable import assert_readable
 from mailchimp_pipeline_tests.api.trpc.wire import send
@@ -69,7 +69,7 @@ def inputs(path: str) -> st.SearchStrategy[str]:
     """Return the JSON of inputs: the right one with some fields put wrong, with any cursor, or anything at all."""
     anything = RAW | VALUES.map(json.dumps)
     example: Any = EXAMPLES[path]
-    if example is NOTHING:
+    if example is NO_INPUT:
         return anything
     wrong = st.dictionaries(st.sampled_from(list(example)), VALUES, max_size=2)
     if "cursor" in example:

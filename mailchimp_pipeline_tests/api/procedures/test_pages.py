@@ -133,7 +133,7 @@ def test_a_cursor_that_no_page_gave_is_refused(tenant: Tenant, path: str, cursor
 
 
 def test_a_cursor_shows_nothing_that_a_url_would_have_to_escape(tenant: Tenant) -> None:
-    tenant.employ(*({"id": f"ä/{number}?&"} for number in range(3)))
+    tenant.add_employees(*({"id": f"ä/{number}?&"} for number in range(3)))
     for number in range(3):
         said = {"entityId": f"ä/{number}?&", "entityType": "employee", "optedIn": True, "consentSource": "form"}
         tenant.mutate("preferences.updateOptStatus", said)

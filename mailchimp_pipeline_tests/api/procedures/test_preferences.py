@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database.tables import AudienceMemberRow, ConsentStatementRow
-from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant, moment
+from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant, parse_time
 from mailchimp_pipeline_tests.api.trpc.wire import Answer
 
 ANN = {"entityId": "1", "entityType": "employee"}
@@ -28,7 +28,7 @@ def stated_at(tenant: Tenant) -> list[str | None]:
 @pytest.fixture
 def employer(tenant: Tenant) -> Tenant:
     """Return an organisation with Ann, employee 1."""
-    tenant.employ({"id": "1", "email": ADDRESS})
+    tenant.add_employees({"id": "1", "email": ADDRESS})
     return tenant
 
 
@@ -44,14 +44,14 @@ def test_a_contact_that_neither_the_source_nor_a_table_knows_is_not_found(
     answer = say(employer, opted_in=opted_in, **entity)
     assert (answer.status, answer.error["data"]["code"]) == (404, "NOT_FOUND")
     assert employer.query("preferences.list").data["items"] == []
-    assert employer.actions() == []
+    assert employer.audit_actions() == []
 
 
 def test_an_address_in_place_of_an_id_is_written_nowhere(employer: Tenant) -> None:
     answer = say(employer, opted_in=False, entityId=ADDRESS)
     assert answer.error["data"]["code"] == "NOT_FOUND"
     assert ADDRESS not in answer.body.decode()
-    assert employer.actions() == []
+    assert employer.audit_actions() == []
 
 
 def test_an_employee_of_another_organisation_is_not_found(employer: Tenant, stage: Stage) -> None:
@@ -64,7 +64,7 @@ def test_a_withdrawal_keeps_the_moment_of_the_consent(employer: Tenant) -> None:
     withdrawn = say(employer, opted_in=False, consentSource="unsubscribe form").data
     assert (given["optedIn"], given["consentWithdrawnAt"]) == (True, None)
     assert (withdrawn["optedIn"], withdrawn["consentGivenAt"]) == (False, given["consentGivenAt"])
-    assert moment(withdrawn["consentWithdrawnAt"]) > moment(given["consentGivenAt"])
+    assert parse_time(withdrawn["consentWithdrawnAt"]) > parse_time(given["consentGivenAt"])
     assert employer.query("preferences.getForEntity", ANN).data == withdrawn
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_field_is_named(tenant: Tenant, changed: dict[str, object], fiel
 
 
 def test_pages_follow_each_other_those_that_changed_last_first(tenant: Tenant) -> None:
-    tenant.employ(*({"id": str(number)} for number in range(5)))
+    tenant.add_employees(*({"id": str(number)} for number in range(5)))
     for number in range(5):
         say(tenant, opted_in=True, entityId=str(number))
     say(tenant, opted_in=False, entityId="2")
@@ -172,7 +172,7 @@ def test_an_organisation_asks_for_opt_ins_where_it_chooses_to(connected: Tenant)
     connected.mutate("connection.disconnect")
     connected.connect()
     assert chosen.data == connected.query("preferences.getConsentRule").data == {"optInOnly": True}
-    assert connected.actions().count("connection.opt_in_only_set") == 1
+    assert connected.audit_actions().count("connection.opt_in_only_set") == 1
 
 
 def test_an_organisation_that_is_not_connected_chooses_nothing(tenant: Tenant) -> None:

@@ -7,7 +7,7 @@ import pytest
 from api.procedures.registry import PROCEDURES
 from api.trpc import Kind, Procedure, Role
 from mailchimp_pipeline_tests.api.procedures.examples import EXAMPLES, NO_ID, OWNED
-from mailchimp_pipeline_tests.api.procedures.stage import NOTHING, Stage, Tenant, a_tenant
+from mailchimp_pipeline_tests.api.procedures.stage import NO_INPUT, Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
 
 ALL = list(PROCEDURES)
@@ -18,9 +18,9 @@ def named(procedure: Procedure) -> str:
     return procedure.path
 
 
-def call(tenant: Tenant, procedure: Procedure, value: object = NOTHING, *, role: Role = ADMIN) -> Answer:
+def call(tenant: Tenant, procedure: Procedure, value: object = NO_INPUT, *, role: Role = ADMIN) -> Answer:
     path = procedure.path.removeprefix("mailchimp.")
-    asked = EXAMPLES[procedure.path] if value is NOTHING else value
+    asked = EXAMPLES[procedure.path] if value is NO_INPUT else value
     ask = tenant.query if procedure.kind is Kind.QUERY else tenant.mutate
     return ask(path, asked, role=role)
 
@@ -90,7 +90,7 @@ def test_an_id_of_nothing(connected: Tenant, procedure: Procedure, row_id: str) 
 def test_a_list_of_another_organisation(connected: Tenant, procedure: Procedure) -> None:
     for make in OWNED.values():
         make(connected)
-    connected.employ({})
+    connected.add_employees({})
     call(connected, find("mailchimp.preferences.updateOptStatus"))
     assert call(connected, procedure, {}).data["items"]
     intruder = a_tenant(connected.stage)
@@ -98,7 +98,7 @@ def test_a_list_of_another_organisation(connected: Tenant, procedure: Procedure)
 
 
 def test_what_a_contact_said_to_another_organisation(connected: Tenant) -> None:
-    connected.employ({})
+    connected.add_employees({})
     assert call(connected, find("mailchimp.preferences.updateOptStatus")).status == 200
     intruder = a_tenant(connected.stage)
     assert call(intruder, find("mailchimp.preferences.getForEntity")).data is None

@@ -21,7 +21,7 @@ def sync(tenant: Tenant, segment_id: str) -> dict[str, Any]:
 @pytest.fixture
 def employer(connected: Tenant) -> Tenant:
     """Return an organisation with five employees, of whom Mailchimp does not accept one."""
-    connected.employ({}, {}, {}, {}, {"email": FAKE})
+    connected.add_employees({}, {}, {}, {}, {"email": FAKE})
     return connected
 
 
@@ -42,7 +42,7 @@ def test_the_counts_say_how_many_of_the_wanted_members_arrived(employer: Tenant)
 
 
 def test_a_segment_of_which_too_many_are_rejected_is_in_error_and_says_so(employer: Tenant) -> None:
-    employer.employ({"id": "6", "email": "also@example.com"})
+    employer.add_employees({"id": "6", "email": "also@example.com"})
     synced = sync(employer, employer.create().data["id"])
     assert (synced["status"], synced["counts"]["rejected"]) == ("error", {"looks_fake": 2})
     assert "rejected 2 of the 6 contacts" in synced["lastError"]
@@ -70,7 +70,7 @@ def test_a_rejected_contact_is_listed_with_the_reason_and_what_to_do(employer: T
 
 
 def test_pages_of_rejected_contacts_follow_each_other(employer: Tenant) -> None:
-    employer.employ(*({"id": str(number), "email": f"fake{number}@example.com"} for number in range(6, 8)))
+    employer.add_employees(*({"id": str(number), "email": f"fake{number}@example.com"} for number in range(6, 8)))
     segment_id = employer.create().data["id"]
     sync(employer, segment_id)
     first = employer.query("segments.rejected", {"id": segment_id, "limit": 2}).data

@@ -10,7 +10,7 @@ from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connections import Account, ConnectionStore
 from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, open_requests
-from mailchimp_pipeline_tests.api.procedures.stage import Tenant, moment
+from mailchimp_pipeline_tests.api.procedures.stage import Tenant, parse_time
 from mailchimp_pipeline_tests.api.served import a_token
 from mailchimp_pipeline_tests.waiting import eventually
 from sandbox import FaultKind
@@ -112,7 +112,7 @@ def test_what_is_left_out_of_an_update_stays(connected: Tenant) -> None:
     made = connected.create(description="All of us", filterCriteria=SALES).data
     changed = connected.mutate("segments.update", {"id": made["id"], "name": "Sellers"}).data
     assert changed == made | {"name": "Sellers", "updatedAt": changed["updatedAt"]}
-    assert moment(changed["updatedAt"]) > moment(made["updatedAt"])
+    assert parse_time(changed["updatedAt"]) > parse_time(made["updatedAt"])
 
 
 def test_an_update_may_take_the_description_away(connected: Tenant) -> None:
@@ -133,7 +133,7 @@ def test_an_update_cannot_take_away_what_a_segment_must_have(connected: Tenant, 
 def test_an_update_of_nothing_changes_nothing(connected: Tenant) -> None:
     made = connected.create().data
     assert connected.mutate("segments.update", {"id": made["id"]}).data == made
-    assert connected.actions() == ["segment.created", "connection.connected"]
+    assert connected.audit_actions() == ["segment.created", "connection.connected"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"name": "Other"}])
@@ -176,7 +176,7 @@ def test_asking_twice_for_a_sync_is_one_request(connected: Tenant) -> None:
     made = connected.create().data
     assert [connected.mutate("segments.sync", {"id": made["id"]}).data for _ in range(2)] == [made, made]
     assert [(one.segment_id, one.requested_by) for one in waiting(connected)] == [(made["id"], "alice")]
-    assert connected.actions().count("segment.sync_requested") == 1
+    assert connected.audit_actions().count("segment.sync_requested") == 1
 
 
 def test_a_sync_may_be_asked_for_while_another_runs(connected: Tenant) -> None:
@@ -197,7 +197,7 @@ def test_no_sync_waits_for_a_connection_that_was_ended(connected: Tenant) -> Non
     with connected.stage.parts.database.organisation(connected.organisation_id) as session:
         ended = SyncRequestStore(session).get(asked.id)
     assert (waiting(connected), ended and ended.status) == ([], "failed")
-    assert connected.actions()[:2] == ["segment.sync_request_ended", "connection.disconnected"]
+    assert connected.audit_actions()[:2] == ["segment.sync_request_ended", "connection.disconnected"]
 
 
 def test_no_sync_waits_without_a_connection(connected: Tenant) -> None:
@@ -205,11 +205,11 @@ def test_no_sync_waits_without_a_connection(connected: Tenant) -> None:
     connected.mutate("connection.disconnect")
     assert connected.mutate("segments.sync", {"id": made["id"]}).error["data"]["code"] == "PRECONDITION_FAILED"
     assert waiting(connected) == []
-    assert "segment.sync_requested" not in connected.actions()
+    assert "segment.sync_requested" not in connected.audit_actions()
 
 
 def test_a_preview_counts_members_and_exclusions(tenant: Tenant) -> None:
-    tenant.employ({}, {"department": "Legal"}, {"email": "nobody"}, {"email": ""}, {})
+    tenant.add_employees({}, {"department": "Legal"}, {"email": "nobody"}, {"email": ""}, {})
     out = {"entityId": "1", "entityType": "employee", "optedIn": False, "consentSource": "dashboard"}
     tenant.mutate("preferences.updateOptStatus", out)
     counted = tenant.query("segments.preview", {"segmentType": "employee", "filterCriteria": {"department": "sales"}})
@@ -218,11 +218,11 @@ def test_a_preview_counts_members_and_exclusions(tenant: Tenant) -> None:
 
 
 def test_a_preview_keeps_and_sends_nothing(connected: Tenant) -> None:
-    connected.employ({}, {})
+    connected.add_employees({}, {})
     before = connected.stage.sandbox.counts()
     assert connected.query("segments.preview", {"segmentType": "mixed"}).data["members"] == 2
     assert connected.stage.sandbox.counts() == before
-    assert connected.actions() == ["connection.connected"]
+    assert connected.audit_actions() == ["connection.connected"]
 
 
 def test_a_preview_of_one_organisation_counts_nobody_of_another(tenant: Tenant) -> None:

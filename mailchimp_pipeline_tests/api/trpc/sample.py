@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from api.trpc import Code, Procedure, Procedures, Role, Router, TRPCError, UtcTime, WireModel
 from api.trpc.procedures import Kind
 from mailchimp_pipeline.errors import TransientError
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +204,11 @@ class Gate:
         self.finished = threading.Event()
         self.procedure = Procedure("gate", kind, self._pass, type(None), None)
 
-    def open_once(self, is_so: Callable[[], object]) -> threading.Thread:
+    def open_once(self, condition: Callable[[], object]) -> threading.Thread:
         """Open the gate in a background thread as soon as the condition is true, and return the thread."""
 
         def wait_and_open() -> None:
-            eventually(is_so)
+            eventually(condition)
             self.opened.set()
 
         opening = threading.Thread(target=wait_and_open)
@@ -217,5 +217,5 @@ class Gate:
 
     def _pass(self, _caller: object) -> None:
         self.entered.set()
-        assert self.opened.wait(2 * PATIENCE_SECONDS), "nobody opened it"
+        assert self.opened.wait(2 * TIMEOUT_SECONDS), "nobody opened it"
         self.finished.set()

@@ -17,8 +17,8 @@ from api.trpc import CallHooks, Concurrency, Limits, Procedure, TRPCError, TrpcS
 from api.trpc.procedures import Kind
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, Gate, authenticate, returns, sample
-from mailchimp_pipeline_tests.api.trpc.wire import listens, wire
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.api.trpc.wire import is_listening, wire
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 TOKEN: ContextVar[str] = ContextVar("token")
 
@@ -47,7 +47,7 @@ def test_every_call_is_measured() -> None:
         served.ask("test.nothing", method="POST")
     wanted = [(None, "NOT_FOUND"), (None, "UNSUPPORTED_MEDIA_TYPE"), ("test.nothing", "OK")]
     assert sorted(seen, key=str) == sorted([*wanted, ("test.page", "BAD_REQUEST")], key=str)
-    assert 0 < min(took) <= max(took) < PATIENCE_SECONDS
+    assert 0 < min(took) <= max(took) < TIMEOUT_SECONDS
 
 
 def test_hooks_that_fail_take_no_answer_away(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,7 +71,7 @@ def test_calls_of_a_batch_run_at_the_same_time() -> None:
     meeting = threading.Barrier(3)
 
     def meet(_caller: Caller) -> bool:
-        return meeting.wait(PATIENCE_SECONDS) >= 0
+        return meeting.wait(TIMEOUT_SECONDS) >= 0
 
     with wire(sample(Procedure("meet", Kind.QUERY, meet, bool, None))) as served:
         answer = served.ask("meet,meet,meet?batch=1")
@@ -88,7 +88,7 @@ def test_no_more_calls_run_at_once_than_the_limit_says() -> None:
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        both.wait(PATIENCE_SECONDS)
+        both.wait(TIMEOUT_SECONDS)
         threading.Event().wait(0.01)  # for a third to come, if it is let
         with lock:
             running[0] -= 1
@@ -106,10 +106,10 @@ def test_a_mutation_is_finished_though_its_client_left(headers: dict[str, str]) 
         connection = http.client.HTTPConnection("127.0.0.1", served.port)
         known = {"authorization": "Bearer admin", "content-type": "application/json"}
         connection.request("POST", "/api/trpc/gate?batch=1", headers=known | headers)
-        assert gate.entered.wait(PATIENCE_SECONDS)
+        assert gate.entered.wait(TIMEOUT_SECONDS)
         connection.close()
         gate.opened.set()
-        assert gate.finished.wait(PATIENCE_SECONDS)
+        assert gate.finished.wait(TIMEOUT_SECONDS)
         assert served.ask("test.nothing").status == 200
 
 
@@ -121,9 +121,9 @@ def test_closing_waits_for_all_calls_that_were_begun() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", served.port)
         known = {"authorization": "Bearer admin", "content-type": "application/json"}
         connection.request("POST", "/api/trpc/gate,other?batch=1", headers=known)
-        assert gate.entered.wait(PATIENCE_SECONDS)
+        assert gate.entered.wait(TIMEOUT_SECONDS)
         connection.close()
-        opening = gate.open_once(lambda: not listens(served.port))
+        opening = gate.open_once(lambda: not is_listening(served.port))
     opening.join()
     assert gate.finished.is_set()
     assert other.finished.is_set()

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from api.trpc import CallHooks, Limits, Procedures, TrpcServer
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, authenticate, sample
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 
 JSON = "application/json"
 
@@ -46,7 +46,7 @@ class Wire:
     @contextmanager
     def listening(self, target: str, headers: Mapping[str, str]) -> "Generator[Iterator[bytes]]":
         """Send a request as an administrator, and yield the lines of the answer as they arrive."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
         with closing(connection):
             connection.request("GET", f"/api/trpc/{target}", headers=_headers(None, headers, "admin"))
             yield iter(connection.getresponse().readline, b"")
@@ -84,14 +84,14 @@ class Answer:
 
 def send(port: int, target: str, method: str, body: bytes | str | None, headers: Mapping[str, str]) -> Answer:
     """Send a request without escaping or correcting it."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)) as connection:
         connection.request(method, target, body=body, headers=dict(headers))
         response = connection.getresponse()
         names = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, names, response.read())
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Return whether a server accepts connections on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

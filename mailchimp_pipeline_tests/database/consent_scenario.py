@@ -31,14 +31,14 @@ VENDOR: Contact = (EntityType.VENDOR, "1")
 OTHER_LIST = "f6e5d4c3b2"
 
 
-def here(
+def direct_statement(
     contact: Contact | None, email: str | None = None, *, opted_in: bool = False, at: datetime = AT
 ) -> ConsentStatement:
     """Return a statement made to the organisation."""
     return ConsentStatement(opted_in, "letter", at, contact, None if email is None else subscriber_hash(email))
 
 
-def there(
+def mailchimp_statement(
     email: str,
     contact: Contact | None = None,
     *,
@@ -92,7 +92,7 @@ class Organisation:
         with self.database.organisation(self.organisation_id) as session:
             return record_statements(session, KEYRING, statements, by="alice", at=self.now)
 
-    def look(self) -> None:
+    def record_addresses(self) -> None:
         """Record the source's current addresses, as a sync does."""
         with self.database.organisation(self.organisation_id) as session:
             record_current_addresses(session, KEYRING, self.contacts(), at=self.now)

@@ -22,13 +22,13 @@ from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, LIST, a_segment
 from mailchimp_pipeline_tests.runs.company import write_relations
 from mailchimp_pipeline_tests.source_fake import an_employee
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS, START_SECONDS, eventually
+from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, TIMEOUT_SECONDS, eventually
 from sandbox import Fault, FaultKind, SandboxControl
 
 PEOPLE = 2100
 """Four full batches and a small one."""
 
-UNDER_WAY = 4 * 500
+HELD_CONTACTS = 4 * 500
 """The contacts in batches that Mailchimp holds."""
 
 _OF_SEGMENT_SYNC = dg.RunsFilter(job_name=segment_sync.name)
@@ -38,7 +38,7 @@ LAST_LIST = "f" * 10
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningPipeline:
     """A running pipeline with sync requests for two segments, the second one empty."""
 
     stack: SandboxStack
@@ -48,7 +48,7 @@ class Running:
     request_id: str
     empty_segment_id: str
 
-    def written(self) -> set[str]:
+    def recorded_hashes(self) -> set[str]:
         """Return the subscriber hashes that the ledger records as pushed."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             return set(session.scalars(select(AudienceMemberRow.subscriber_hash)))
@@ -62,32 +62,32 @@ class Running:
         with self.pipeline.resources.database.organisation(ACME) as session:
             return SyncRequestStore(session).get(self.request_id)
 
-    def is_done(self) -> bool:
+    def is_synced(self) -> bool:
         """Return whether the segment is synced and the request done."""
         request = self.request()
         return self.status() is SegmentStatus.SYNCED and request is not None and request.status is RequestStatus.DONE
 
-    def sent(self) -> dict[str, int]:
+    def send_counts(self) -> dict[str, int]:
         """Return how often each contact was sent."""
         sent = self.sandbox.call("sent", list_id=LIST)
         assert isinstance(sent, dict)
         return sent  # pyright: ignore[reportUnknownVariableType] - JSON
 
-    def wait_until(self, is_so: Callable[[], object]) -> None:
+    def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait until the condition is true. Fail if a child process of the stack ends."""
 
-        def is_so_and_all_run() -> object:
+        def condition_while_running() -> object:
             self.stack.children.check()
-            return is_so()
+            return condition()
 
-        eventually(is_so_and_all_run, START_SECONDS)
+        eventually(condition_while_running, START_TIMEOUT_SECONDS)
 
-    def wait_for_the_first_batch(self) -> set[str]:
+    def wait_for_first_batch(self) -> set[str]:
         """Wait until the first batch is recorded, while Mailchimp holds the others. Return its subscriber hashes."""
-        self.wait_until(self.written)
-        return self.written()
+        self.wait_until(self.recorded_hashes)
+        return self.recorded_hashes()
 
-    def delete_the_empty_segment(self) -> None:
+    def delete_empty_segment(self) -> None:
         """Delete the second segment, before the run processes it."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             assert SegmentStore(session).delete(self.empty_segment_id, by="ann", at=AT)
@@ -99,17 +99,17 @@ class Running:
                 (run.status.value, _materialized(instance, run.run_id)) for run in instance.get_runs(_OF_SEGMENT_SYNC)
             ]
 
-    def let_go(self) -> None:
+    def release_mailchimp(self) -> None:
         """Release the held Mailchimp calls."""
         self.sandbox.call("clear_faults")
 
-    def kill_the_run(self) -> None:
+    def kill_run(self) -> None:
         """Kill the process of the `mailchimp_segment_sync` run. Other jobs may have runs of their own."""
         with self._instance() as instance:
             (run,) = instance.get_runs(_OF_SEGMENT_SYNC)
             process = psutil.Process(_pid(instance, run.run_id))
         process.kill()
-        process.wait(PATIENCE_SECONDS)
+        process.wait(TIMEOUT_SECONDS)
 
     def _instance(self) -> AbstractContextManager[dg.DagsterInstance]:
         storage = self.stack.settings.dagster_postgres_url
@@ -118,7 +118,7 @@ class Running:
 
 
 @contextmanager
-def running(home: Path) -> Generator[Running]:
+def running_pipeline(home: Path) -> Generator[RunningPipeline]:
     """Yield the pipeline with a run that waits after its first batch until `release_mailchimp`."""
     write_relations(home / "files", [an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)])
     settings = Settings.from_environment(
@@ -136,7 +136,7 @@ def running(home: Path) -> Generator[Running]:
             assert instance.schedule_storage
         stack.start("dagster-daemon", "dagster-daemon", "run", *workspace_arguments())
         with SandboxControl(stack.sandbox_url) as sandbox:
-            yield Running(stack, pipeline, sandbox, *_ask(pipeline, sandbox))
+            yield RunningPipeline(stack, pipeline, sandbox, *_request_syncs(pipeline, sandbox))
 
 
 def _pid(instance: dg.DagsterInstance, run_id: str) -> int:
@@ -152,7 +152,7 @@ def _materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:
     return {key.rpartition("/")[2] for key in keys if key}
 
 
-def _ask(pipeline: Pipeline, sandbox: SandboxControl) -> tuple[str, str, str]:
+def _request_syncs(pipeline: Pipeline, sandbox: SandboxControl) -> tuple[str, str, str]:
     """Connect the organisation, create two segments and request their sync.
 
     Return the ids of the first segment, its request, and the second segment.

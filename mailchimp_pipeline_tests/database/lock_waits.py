@@ -12,7 +12,7 @@ _WAITING = text(
 )
 
 
-def somebody_waits(database: Database, *, kind: Literal["advisory", "relation"]) -> bool:
+def has_lock_waiter(database: Database, *, kind: Literal["advisory", "relation"]) -> bool:
     """Return whether a session waits for a lock in this database."""
     with database.everyone() as session:
         return bool(session.scalar(_WAITING, {"kind": kind}))

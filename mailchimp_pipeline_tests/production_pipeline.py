@@ -30,7 +30,7 @@ Snapshot = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class RealPipeline:
+class ProductionPipeline:
     """A production pipeline: a database, files, and a port in place of Mailchimp."""
 
     server: EmbeddedServer
@@ -67,7 +67,7 @@ class RealPipeline:
         }
 
     @property
-    def variables_of_others(self) -> dict[str, str]:
+    def library_variables(self) -> dict[str, str]:
         """Variables that libraries read."""
         proxy = self.variables["MAILCHIMP_PROXY"]
         return {
@@ -84,7 +84,7 @@ class RealPipeline:
 
     def write_env_file(self, directory: Path) -> None:
         """Write all variables to a `.env` file."""
-        variables = self.variables | self.variables_of_others
+        variables = self.variables | self.library_variables
         (directory / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
 
     def snapshot(self) -> Snapshot:
@@ -98,7 +98,7 @@ class RealPipeline:
 
 
 @contextmanager
-def a_real_pipeline() -> Generator[RealPipeline]:
+def production_pipeline() -> Generator[ProductionPipeline]:
     """Yield a pipeline with a connected organisation, a waiting sync request and a pending erasure."""
     with (
         server_directory("real-") as home,
@@ -117,7 +117,7 @@ def a_real_pipeline() -> Generator[RealPipeline]:
         for name in ("dagster-home/dagster.yaml", "state/demo/kept", "state/sample/employees.csv"):
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_text("storage: {no_such_storage: {}}\n")
-        real = RealPipeline(server, home, listener)
+        real = ProductionPipeline(server, home, listener)
         real.write_env_file(home)
         yield real
 

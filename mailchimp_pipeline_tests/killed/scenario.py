@@ -26,7 +26,7 @@ from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, LIST, a_segment
-from mailchimp_pipeline_tests.killed.server import MortalServer
+from mailchimp_pipeline_tests.killed.server import KillableServer
 from mailchimp_pipeline_tests.runs.company import KEYS, write_relations
 from mailchimp_pipeline_tests.source_fake import Row, an_employee
 from sandbox import Figures, Sandbox, Status
@@ -40,10 +40,10 @@ LATER = timedelta(days=2)
 
 
 @dataclass
-class Town:
+class KillScenario:
     """The pipeline as seen from outside the killed processes. `figures` counts results."""
 
-    server: MortalServer
+    server: KillableServer
     sandbox: Sandbox
     files: Path
     environment: dict[str, str]
@@ -58,7 +58,7 @@ class Town:
     emails_sent: int = 0
     figures: Counter[str] = field(default_factory=Counter[str])
 
-    def change_people(self) -> None:
+    def change_employees(self) -> None:
         """Change the last name of most employees, and add an employee."""
         self.former = self.membership()
         mark = f"{self.random.getrandbits(40):x}"
@@ -68,7 +68,7 @@ class Town:
         self.people[number] = an_employee(id=str(number), email=f"p{number}@acme.test", last_name=mark)
         write_relations(self.files, list(self.people.values()))
 
-    def ask_for_a_sync(self) -> str:
+    def request_sync(self) -> str:
         """Request a sync as a user does, and return the request's id."""
         with self.pipeline.resources.database.organisation(ACME) as session:
             request = SyncRequestStore(session).ask(self.segment.id, by="alice", at=utc_now())
@@ -79,36 +79,36 @@ class Town:
         """Return a new run id."""
         return f"{self.random.getrandbits(60):x}"
 
-    def somebody(self, count: int) -> list[int]:
+    def choose_contacts(self, count: int) -> list[int]:
         """Choose contacts without an opt-out or erasure."""
         return self.random.sample(sorted(self.people.keys() - self.erased - self.opted_out), count)
 
-    def calls_to_make(self) -> Iterator[tuple[str, Mapping[str, object]]]:
+    def api_calls(self) -> Iterator[tuple[str, Mapping[str, object]]]:
         """Yield API calls as procedure and input, and expect their effects."""
-        first, second, third = self.somebody(3)
+        first, second, third = self.choose_contacts(3)
         for number in (first, second):
             yield "preferences.gdprDelete", {"entityId": str(number), "entityType": "employee"}
-        word = {"entityId": str(third), "entityType": "employee", "optedIn": False, "consentSource": "letter"}
-        yield "preferences.updateOptStatus", word
+        opt_out = {"entityId": str(third), "entityType": "employee", "optedIn": False, "consentSource": "letter"}
+        yield "preferences.updateOptStatus", opt_out
         yield "segments.sync", {"id": self.segment.id}
         self.erased |= {first, second}
         self.opted_out.add(third)
 
-    def demand_erasures(self, count: int) -> None:
+    def record_erasures(self, count: int) -> None:
         """Record erasure requests, as the API does before it calls Mailchimp."""
-        for number in self.somebody(count):
+        for number in self.choose_contacts(count):
             address = subscriber_hash(f"p{number}@acme.test")
             demand = Demand(EntityType.EMPLOYEE, str(number), (address,), "alice")
             self._erasure_records.ask(ACME, demand)
             self.erased.add(number)
 
-    def move_figures(self) -> None:
+    def update_reports(self) -> None:
         """Change the report of every campaign."""
         self.emails_sent += 100
         for campaign_id in self.campaign_ids:
             self.sandbox.set_figures(campaign_id, Figures(emails_sent=self.emails_sent))
 
-    def finish_sync(self, request_id: str) -> None:
+    def resume_sync(self, request_id: str) -> None:
         """Resume a request whose run died, as Dagster does."""
         self.pipeline.fail_abandoned()
         with self.pipeline.resources.database.organisation(ACME) as session:
@@ -117,7 +117,7 @@ class Town:
         if request.status is not RequestStatus.DONE:
             self.sync(request_id)
 
-    def finish_everything(self) -> None:
+    def finish_pending_work(self) -> None:
         """Finish pending erasures, and sync the waiting requests as the sensor does."""
         self.finish_erasures()
         self.pipeline.fail_abandoned()
@@ -151,7 +151,7 @@ class Town:
             rows = session.execute(select(SegmentMemberRow.subscriber_hash, SegmentMemberRow.last_name)).all()
         return frozenset((key, str(name)) for key, name in rows)
 
-    def wanted(self) -> dict[str, str]:
+    def expected_members(self) -> dict[str, str]:
         """Return the expected subscribers and their last names."""
         gone = self.erased | self.opted_out
         return {
@@ -160,43 +160,43 @@ class Town:
             if number not in gone
         }
 
-    def recorded(self) -> set[str]:
+    def recorded_members(self) -> set[str]:
         """Return the members that the ledger records in their expected form."""
-        wanted = self.wanted()
+        expected = self.expected_members()
         with self.pipeline.resources.database.organisation(ACME) as session:
             known = dict(session.execute(select(AudienceMemberRow.subscriber_hash, AudienceMemberRow.digest)).all())
             query = select(SegmentMemberRow.subscriber_hash, SegmentMemberRow.digest, SegmentMemberRow.last_name)
             rows = session.execute(query).all()
-        return {key for key, digest, name in rows if known.get(key) == digest and wanted.get(key) == name}
+        return {key for key, digest, name in rows if known.get(key) == digest and expected.get(key) == name}
 
-    def sent(self) -> Counter[str]:
+    def send_counts(self) -> Counter[str]:
         """Return how often each contact was sent."""
         return Counter(self.sandbox.sent(LIST))
 
-    def half_done(self) -> Iterator[str]:
+    def inconsistencies(self) -> Iterator[str]:
         """Yield the inconsistencies that a killed process left behind."""
         # Erased and opted-out contacts leave in a transaction of their own.
-        silent = {subscriber_hash(f"p{number}@acme.test") for number in self.erased | self.opted_out}
-        now, before = ({pair for pair in of if pair[0] not in silent} for of in (self.membership(), self.former))
-        if now not in (before, set(self.wanted().items())):
-            yield "the membership is neither that of before nor that of after"
-        there = {member.id: member.merge_fields["LNAME"] for member in self.sandbox.members(LIST)}
-        wanted = self.wanted()
-        if wrong := [key for key in self.recorded() if there.get(key) != wanted[key]]:
-            yield f"{len(wrong)} are written down as sent, and were not"
+        excluded = {subscriber_hash(f"p{number}@acme.test") for number in self.erased | self.opted_out}
+        now, before = ({pair for pair in of if pair[0] not in excluded} for of in (self.membership(), self.former))
+        if now not in (before, set(self.expected_members().items())):
+            yield "the membership is neither the former one nor the new one"
+        names_at_mailchimp = {member.id: member.merge_fields["LNAME"] for member in self.sandbox.members(LIST)}
+        expected = self.expected_members()
+        if wrong := [key for key in self.recorded_members() if names_at_mailchimp.get(key) != expected[key]]:
+            yield f"{len(wrong)} are recorded as sent, but were not sent"
 
-    def wrongs(self) -> Iterator[str]:
+    def deviations(self) -> Iterator[str]:
         """Yield the deviations from the expected result, after all work is finished."""
         members = {member.id: member for member in self.sandbox.members(LIST)}
-        wanted = self.wanted()
+        expected = self.expected_members()
         subscribed = {key for key, member in members.items() if member.status is Status.SUBSCRIBED}
-        lost, let_in = wanted.keys() - subscribed, subscribed - wanted.keys()
+        lost, unwanted = expected.keys() - subscribed, subscribed - expected.keys()
         self.figures["lost"] += len(lost)
-        self.figures["let in"] += len(let_in)
-        if lost or let_in:
-            yield f"{len(lost)} are lost, {len(let_in)} let in"
-        if old := [key for key in wanted if members[key].merge_fields["LNAME"] != wanted[key]]:
-            yield f"{len(old)} are there in an old form"
+        self.figures["unwanted"] += len(unwanted)
+        if lost or unwanted:
+            yield f"{len(lost)} are lost, {len(unwanted)} unwanted"
+        if outdated := [key for key in expected if members[key].merge_fields["LNAME"] != expected[key]]:
+            yield f"{len(outdated)} have former values at Mailchimp"
         with self.pipeline.resources.database.everyone() as session:
             open_requests = [row.status for row in session.scalars(select(SyncRequestRow)) if row.status != "done"]
             pending = len(pending_erasures(session))
@@ -205,7 +205,7 @@ class Town:
         hanging = len(open_requests) + pending + (segment is None or segment.status is not SegmentStatus.SYNCED)
         self.figures["hanging"] += hanging
         if hanging:
-            yield f"requests {open_requests}, erasures {pending}, segment {segment and segment.status} hang"
+            yield f"requests {open_requests}, erasures {pending}, segment {segment and segment.status} are unfinished"
         yield from self._wrong_campaigns()
 
     def _wrong_campaigns(self) -> Iterator[str]:
@@ -224,7 +224,7 @@ class Town:
 
 
 @contextmanager
-def a_town(server: MortalServer, home: Path, seed: int) -> Generator[Town]:
+def kill_scenario(server: KillableServer, home: Path, seed: int) -> Generator[KillScenario]:
     """Yield a pipeline after its first sync, with tracked campaigns."""
     with Sandbox.running(seed=seed) as sandbox:
         account_id = sandbox.add_account(API_KEY.reveal())
@@ -241,7 +241,7 @@ def a_town(server: MortalServer, home: Path, seed: int) -> Generator[Town]:
             with database.organisation(ACME) as session:
                 account = Account(account_id, "Acme", API_KEY)
                 ConnectionStore(session, pipeline.resources.keyring).connect(account, by="alice", at=utc_now())
-            town = Town(
+            scenario = KillScenario(
                 server,
                 sandbox,
                 home / "files",
@@ -250,21 +250,21 @@ def a_town(server: MortalServer, home: Path, seed: int) -> Generator[Town]:
                 a_segment(database),
                 Random(seed),  # noqa: S311 - repeatable on purpose
             )
-            _settle(town)
-            yield town
+            _prepare(scenario)
+            yield scenario
 
 
-def _settle(town: Town) -> None:
-    town.people = {n: an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)}
-    town.change_people()
-    town.sync()
-    account = town.pipeline.resources.audiences(ACME)
+def _prepare(scenario: KillScenario) -> None:
+    scenario.people = {n: an_employee(id=str(n), email=f"p{n}@acme.test") for n in range(PEOPLE)}
+    scenario.change_employees()
+    scenario.sync()
+    account = scenario.pipeline.resources.audiences(ACME)
     for number in range(CAMPAIGNS):
-        campaign_id = town.sandbox.add_campaign(LIST, f"News {number}")
-        town.sandbox.move_campaign(campaign_id, CampaignStatus.SENDING)
-        town.campaign_ids.append(campaign_id)
-        with town.pipeline.resources.database.organisation(ACME) as session:
+        campaign_id = scenario.sandbox.add_campaign(LIST, f"News {number}")
+        scenario.sandbox.move_campaign(campaign_id, CampaignStatus.SENDING)
+        scenario.campaign_ids.append(campaign_id)
+        with scenario.pipeline.resources.database.organisation(ACME) as session:
             snapshot, at = CampaignSnapshot(account.campaign(campaign_id)), utc_now()
             CampaignStore(session).track(snapshot, seen_at=at, by="alice", at=at)
-    town.move_figures()
-    town.refresh()
+    scenario.update_reports()
+    scenario.refresh()

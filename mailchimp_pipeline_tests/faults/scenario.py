@@ -22,7 +22,7 @@ from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.sync.segment_results import SegmentResult
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, KEYRING, LIST
 from mailchimp_pipeline_tests.source_fake import FakeSource, Row, a_vendor, an_employee, rows
-from mailchimp_pipeline_tests.waiting import PATIENCE_SECONDS
+from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 from sandbox import Fault, FaultKind, Sandbox, Seed, Status
 
 Numbers = Sequence[int]
@@ -34,7 +34,7 @@ def address(number: int) -> str:
 
 
 @dataclass
-class Staff:
+class FaultScenario:
     """The employees and the audience of one organisation. `expected` has each address's expected status."""
 
     database: Database
@@ -49,17 +49,17 @@ class Staff:
     def sync(self) -> SegmentResult:
         """Sync as a run does."""
         records = DatabaseRecords(self.database, KEYRING, self.clock)
-        stored = records.segments([self.segment.partition_key])
-        (result,) = SegmentSync(self.source(), records, lambda _: self.client, self.clock).results(stored)
+        stored_segment = records.segments([self.segment.partition_key])
+        (result,) = SegmentSync(self.source(), records, lambda _: self.client, self.clock).results(stored_segment)
         self.finished.append(result.error is None)
         return result
 
-    def stored(self) -> Segment:
+    def stored_segment(self) -> Segment:
         """Return the stored segment."""
         (segment,) = DatabaseRecords(self.database, KEYRING, utc_now).segments([self.segment.partition_key])
         return segment
 
-    def go_away_after_batches(self, count: int) -> None:
+    def fail_batches_after(self, count: int) -> None:
         """Make every batch fail after this number of batches."""
         self.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST", route="/lists/{list_id}", skip=count))
 
@@ -108,37 +108,37 @@ class Staff:
         self._expect(numbers, None)
         return ends
 
-    def rename(self, numbers: Numbers) -> None:
+    def change_addresses(self, numbers: Numbers) -> None:
         """Change the employees' addresses."""
         for number in numbers:
             self.people[number] = {**self.people[number], "email": f"new{number}@acme.test"}
             self.expected[f"new{number}@acme.test"] = self.expected.pop(address(number))
 
-    def marry(self, numbers: Numbers) -> None:
+    def change_last_names(self, numbers: Numbers) -> None:
         """Change the employees' last names."""
         for number in numbers:
             self.people[number] = {**self.people[number], "last_name": "King"}
 
-    def leave(self, numbers: Numbers) -> None:
+    def remove_employees(self, numbers: Numbers) -> None:
         """Remove employees from the source, so that a sync archives them."""
         for number in numbers:
             del self.people[number]
         self._expect(numbers, Status.ARCHIVED)
 
-    def wrongs(self) -> Counter[str]:
+    def deviations(self) -> Counter[str]:
         """Count the deviations from the expected statuses by kind."""
         there = {member.email_address: member.status for member in self.sandbox.members(LIST)}
-        counted: Counter[str] = Counter(lost=0, let_in=0, doubled=0, otherwise=0)
+        counted: Counter[str] = Counter(lost=0, unwanted=0, doubled=0, otherwise=0)
         for email in there.keys() | self.expected.keys():
-            is_, should_be = there.get(email), self.expected.get(email)
-            if is_ is should_be:
+            status, expected_status = there.get(email), self.expected.get(email)
+            if status is expected_status:
                 continue
             moved = email.startswith("p") and email.replace("p", "new", 1) in self.expected
-            kind = "lost" if should_be is Status.SUBSCRIBED else "doubled" if moved else "otherwise"
-            counted["let_in" if is_ is Status.SUBSCRIBED and not moved else kind] += 1
+            kind = "lost" if expected_status is Status.SUBSCRIBED else "doubled" if moved else "otherwise"
+            counted["unwanted" if status is Status.SUBSCRIBED and not moved else kind] += 1
         return counted
 
-    def repeated(self) -> int:
+    def repeated_contacts(self) -> int:
         """Count the repeated contacts: contacts in processed batches whose answer was lost."""
         return sum(count - 1 for count in self.sandbox.carried_out(LIST).values())
 
@@ -150,7 +150,7 @@ class Staff:
 
 
 @contextmanager
-def a_staff(database: Database, count: int, retries: Retries, read_seconds: float) -> Generator[Staff]:
+def fault_scenario(database: Database, count: int, retries: Retries, read_seconds: float) -> Generator[FaultScenario]:
     """Create employees, some of which are members at Mailchimp already."""
     people = {n: an_employee(id=str(n), email=address(n), last_name=f"Nr {n}") for n in range(count)}
     with Sandbox.running() as sandbox:
@@ -162,8 +162,8 @@ def a_staff(database: Database, count: int, retries: Retries, read_seconds: floa
             new = NewSegment("Everybody", SegmentType.MIXED, LIST, on_leave=OnLeave.ARCHIVE)
             segment = SegmentStore(session).create(new, by="alice", at=utc_now())
         slots = DatabaseConnectionSlots(database, account_id)
-        timeouts = Timeouts(connect=PATIENCE_SECONDS, read=read_seconds)
+        timeouts = Timeouts(connect=TIMEOUT_SECONDS, read=read_seconds)
         client = MailchimpClient(API_KEY, slots=slots, root=sandbox.api_root, retries=retries, timeouts=timeouts)
         with closing(slots), client:
             expected = dict.fromkeys([*map(address, people), "orders@bolts.test"], Status.SUBSCRIBED)
-            yield Staff(database, sandbox, client, dict(people), segment, expected)
+            yield FaultScenario(database, sandbox, client, dict(people), segment, expected)

@@ -33,7 +33,7 @@ def address(person: str) -> str:
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoredPipeline:
     """The pipeline on the restored database. `office` is the organisation before the restore."""
 
     office: Office
@@ -49,7 +49,7 @@ class Restored:
     def list_id(self) -> str:
         return self.segment.mailchimp_list_id
 
-    def segment_into_another_audience(self) -> Segment:
+    def create_segment_elsewhere(self) -> Segment:
         new = NewSegment("Elsewhere", SegmentType.EMPLOYEE, self.office.lists[1])
         with self.parts.database.organisation(self.office.organisation_id) as session:
             return SegmentStore(session).create(new, by="alice", at=AT)
@@ -60,12 +60,12 @@ class Restored:
         results = Pipeline(self.parts).sync(keys, run_id="restored", push=True)
         return [result.error for result in results]
 
-    def there(self, list_id: str) -> dict[str, str]:
+    def mailchimp_statuses(self, list_id: str) -> dict[str, str]:
         """Return the members' statuses at Mailchimp."""
         members = self.office.sandbox.members(list_id)
         return {member.email_address.partition("@")[0]: member.status.value for member in members}
 
-    def known(self) -> dict[str, str]:
+    def ledger_statuses(self) -> dict[str, str]:
         """Return the statuses in the ledger by subscriber hash."""
         query = "select subscriber_hash, status from audience_members where mailchimp_list_id = :id and status <> ''"
         with self.parts.database.organisation(self.office.organisation_id) as session:
@@ -87,30 +87,30 @@ class Restored:
 
 
 @contextmanager
-def a_restored_company(server: PostgresServer, files: Path) -> Generator[Restored]:
+def restored_pipeline(server: PostgresServer, files: Path) -> Generator[RestoredPipeline]:
     """Yield the organisation after the restore and before `reconcile`."""
-    lost, found = server.create("migrated"), server.create()
+    source_database, restored_database = server.create("migrated"), server.create()
     backup = files / "backup"
     with Sandbox.running() as sandbox:
-        with a_stage(server.url_of(lost), files, sandbox) as stage:
+        with a_stage(server.url_of(source_database), files, sandbox) as stage:
             tenant = a_tenant(stage, connected=True)
             office = Office(tenant, (tenant.list_id, sandbox.add_audience(tenant.account_id, "Elsewhere")))
-            tenant.employ(*({"id": person, "email": address(person)} for person in PEOPLE))
+            tenant.add_employees(*({"id": person, "email": address(person)} for person in PEOPLE))
             segment = office.segment()
             assert office.sync(segment)[0].error is None
-            back_up(server.url_of(lost), backup)
-            go_on(office, segment)
-        server.drop(lost)
-        restore(backup, server.url_of(found))
-        settings = settings_for(server.url_of(found), files, sandbox)
+            back_up(server.url_of(source_database), backup)
+            change_after_backup(office, segment)
+        server.drop(source_database)
+        restore(backup, server.url_of(restored_database))
+        settings = settings_for(server.url_of(restored_database), files, sandbox)
         with open_resources(settings) as parts:
-            yield Restored(office, parts, settings, segment)
-    server.drop(found)
+            yield RestoredPipeline(office, parts, settings, segment)
+    server.drop(restored_database)
 
 
-def go_on(office: Office, segment: Segment) -> None:
+def change_after_backup(office: Office, segment: Segment) -> None:
     """Make the changes that the backup does not contain."""
-    office.tenant.employ({"id": NEW, "email": address(NEW)})
+    office.tenant.add_employees({"id": NEW, "email": address(NEW)})
     said = {"entityId": "opts-out", "entityType": "employee", "optedIn": False, "consentSource": "form"}
     assert office.tenant.mutate("preferences.updateOptStatus", said).status == 200
     office.sandbox.unsubscribe_by_link(segment.mailchimp_list_id, address("unsubscribes"))
