@@ -20,7 +20,7 @@ from mailchimp_pipeline.database.shared_accounts import AccountTaken, AudienceTa
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError, without_places
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     KeyRefused,
     MailchimpAway,
     NotFound,

@@ -18,7 +18,7 @@ from mailchimp_pipeline.database.rejected_contacts import rejected_contacts, ret
 from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.mailchimp.errors import AudienceGone
+from mailchimp_pipeline.mailchimp.api_errors import AudienceGone
 from mailchimp_pipeline.segments import (
     Exclusion,
     FilterCriteria,

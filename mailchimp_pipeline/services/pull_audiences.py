@@ -11,7 +11,7 @@ from functools import partial
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.mailchimp.errors import AudienceGone
+from mailchimp_pipeline.mailchimp.api_errors import AudienceGone
 from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
 

@@ -20,9 +20,16 @@ from mailchimp_pipeline.database.webhooks import Webhook, WebhookStore, audience
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.mailchimp.errors import Incomplete, KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
-from mailchimp_pipeline.mailchimp.models import WebhookEntry
+from mailchimp_pipeline.mailchimp.api_errors import (
+    Incomplete,
+    KeyRefused,
+    MailchimpAway,
+    NotFound,
+    Redirected,
+    Rejected,
+)
 from mailchimp_pipeline.mailchimp.webhook_events import PATH
+from mailchimp_pipeline.mailchimp.wire_models import WebhookEntry
 
 _LOCK_SECONDS = 10
 _NOT_REGISTERED, _REMOVED, _NOT_REMOVED = "webhook.not_registered", "webhook.removed", "webhook.not_removed"

@@ -21,7 +21,7 @@ from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
-from mailchimp_pipeline.mailchimp.errors import KeyRefused, NotPermitted
+from mailchimp_pipeline.mailchimp.api_errors import KeyRefused, NotPermitted
 from mailchimp_pipeline.services.export_contact import ExportContact
 from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.settings import Settings

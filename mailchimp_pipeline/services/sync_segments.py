@@ -24,7 +24,7 @@ from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.locks import Hold
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.errors import PermanentError, PipelineError
-from mailchimp_pipeline.mailchimp.retries import counted_retries
+from mailchimp_pipeline.mailchimp.transport import counted_retries
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
 from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences

@@ -13,7 +13,7 @@ from mailchimp_pipeline.database import audit
 from mailchimp_pipeline.database.connections import Connection, ConnectionStore, connected_organisations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline.mailchimp.errors import KeyRefused
+from mailchimp_pipeline.mailchimp.api_errors import KeyRefused
 from mailchimp_pipeline.services.resources import Resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import (

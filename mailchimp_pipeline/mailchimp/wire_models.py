@@ -1,12 +1,13 @@
-"""Mailchimp's answers as typed values. Unknown fields, blanks and new values are accepted.
+"""Mailchimp's requests and answers as typed values, with the paths of its resources and its problem document.
 
-Unused fields are left out, above all personal data. What does not belong here: the meaning of refusals (`rejections`),
-the error of an answer (`error_classification`).
+Unknown fields, blanks and new values in an answer are accepted.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -26,6 +27,7 @@ from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 from mailchimp_pipeline.campaigns import MailchimpCampaign, MailchimpReport
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
+from mailchimp_pipeline.mailchimp.api_errors import AudienceGone, CampaignGone, NotFound
 from mailchimp_pipeline.sync import Audience, MemberState, MemberStatus, Withdrawal
 
 
@@ -329,3 +331,115 @@ class Webhooks(Wire):
 
     webhooks: tuple[WebhookEntry, ...]
     total_items: Count = 0
+
+
+_TITLE: Final = re.compile(r"[A-Za-z][A-Za-z' -]{0,59}")
+_FIELD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,60}")
+_REQUEST: Final = re.compile(r"[0-9A-Fa-f-]{8,64}")
+
+
+def _none_of_them(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        return ()
+
+
+class _FieldError(Wire):
+    field: Text = ""
+
+
+class Problem(Wire):
+    """A problem document. Mailchimp may leave out any field. `detail` may contain an address and is never shown.
+
+    Its string has only the title, the names of the fields and the number of the request.
+    """
+
+    raw_title: Text = Field("", validation_alias="title", repr=False)
+    detail: Text = Field("", repr=False)
+    instance: Text = Field("", repr=False)
+    errors: Annotated[tuple[_FieldError, ...], WrapValidator(_none_of_them)] = Field((), repr=False)
+
+    @classmethod
+    def read(cls, body: bytes) -> "Problem | None":
+        """Return the body as a problem, None if it is not one, or has neither title nor detail."""
+        try:
+            problem = cls.model_validate_json(body)
+        except ValidationError:
+            return None
+        return problem if problem.raw_title or problem.detail else None
+
+    @property
+    def title(self) -> str:
+        """The title, if it has only letters, spaces, hyphens and apostrophes, else blank."""
+        return self.raw_title if _TITLE.fullmatch(self.raw_title) else ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the invalid fields."""
+        return tuple(error.field for error in self.errors if _FIELD.fullmatch(error.field))
+
+    def __str__(self) -> str:
+        said = self.title or "no reason that can be repeated"
+        concerning = f", concerning {', '.join(self.fields[:10])}" if self.fields else ""
+        number = f", request {self.instance}" if _REQUEST.fullmatch(self.instance) else ""
+        return f"{said}{concerning}{number}"
+
+
+_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+_HASH: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to Mailchimp.
+
+    Error texts contain `task` ("reading the audience abc123") and, after a refusal, `advice`. `gone` is the error for a
+    resource that does not exist. Without `repeat_when_lost`, the call is not repeated after a lost answer. With
+    `could_be_smaller`, it is not repeated after a timeout or a second broken answer, because the caller then requests a
+    smaller page. It is not repeated either if `may_repeat` returns False; that is called after the pause.
+    """
+
+    method: str
+    path: str = field(repr=False)
+    task: str
+    params: Mapping[str, str | int] = field(default_factory=dict[str, str | int], repr=False)
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+    gone: type[NotFound] = NotFound
+    advice: str = "This is a defect of ours or a change of Mailchimp's: report it"
+    repeat_when_lost: bool = True
+    could_be_smaller: bool = False
+    may_repeat: Callable[[], bool] | None = field(default=None, repr=False)
+
+    def page(self, count: int, offset: int, *, could_be_smaller: bool = False) -> "Call":
+        """Return the call for one page of its listing."""
+        params = {**self.params, "count": count, "offset": offset}
+        return replace(self, params=params, could_be_smaller=could_be_smaller)
+
+
+def audience_path(list_id: str) -> str:
+    """Return the audience's path. Raises `AudienceGone` for an invalid id."""
+    if not _ID.fullmatch(list_id):
+        raise AudienceGone("What was given is not the id of a Mailchimp audience. Choose one of the audiences.")
+    return f"/lists/{list_id}"
+
+
+def member_path(list_id: str, subscriber_hash: str) -> str:
+    """Return the member's path. It always has the hash, because addresses must not be in a URL."""
+    if not _HASH.fullmatch(subscriber_hash):
+        raise ValueError("a subscriber hash is an MD5 in lower-case hex")
+    return f"{audience_path(list_id)}/members/{subscriber_hash}"
+
+
+def webhook_path(list_id: str, webhook_id: str) -> str:
+    """Return the path of an audience's webhook. Raises `NotFound` for an invalid id."""
+    if not _ID.fullmatch(webhook_id):
+        raise NotFound("What was given is not the id of a Mailchimp webhook. List the audience's webhooks.")
+    return f"{audience_path(list_id)}/webhooks/{webhook_id}"
+
+
+def campaign_path(campaign_id: str, *, of: str = "campaigns") -> str:
+    """Return the path of a campaign or of its report. Raises `CampaignGone` for an invalid id."""
+    if not _ID.fullmatch(campaign_id):
+        raise CampaignGone("What was given is not the id of a Mailchimp campaign. Copy it again from Mailchimp.")
+    return f"/{of}/{campaign_id}"

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from mailchimp_pipeline.erasure import Deletion
-from mailchimp_pipeline.mailchimp.calls import Call, audience_path, member_path
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     AudienceGone,
     MemberExists,
     MemberRefused,
@@ -14,9 +13,16 @@ from mailchimp_pipeline.mailchimp.errors import (
     NotPossible,
     Rejected,
 )
-from mailchimp_pipeline.mailchimp.models import AbuseReport, EntryPage, Member, WholeMember
-from mailchimp_pipeline.mailchimp.pages import read_pages
-from mailchimp_pipeline.mailchimp.transport import Transport
+from mailchimp_pipeline.mailchimp.transport import Transport, read_pages
+from mailchimp_pipeline.mailchimp.wire_models import (
+    AbuseReport,
+    Call,
+    EntryPage,
+    Member,
+    WholeMember,
+    audience_path,
+    member_path,
+)
 from mailchimp_pipeline.sync import AddressChangeResult, MemberRef, MemberState, MemberStatus, Rejection, Withdrawal
 
 _MEMBER = ("id", "email_address", "status", "last_changed", "unsubscribe_reason", "contact_id")
