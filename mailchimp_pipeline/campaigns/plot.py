@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from mailchimp_pipeline.campaigns.model import Campaign, Stats
+from mailchimp_pipeline.campaigns.tracked_campaign import Campaign, Stats
 
 _COLUMNS: Final = 3
 _WIDTH, _HEIGHT = 250, 150

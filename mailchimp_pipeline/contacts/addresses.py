@@ -10,8 +10,7 @@ from enum import StrEnum
 import email_validator
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
-from mailchimp_pipeline.contacts.text import normalised
+from mailchimp_pipeline.contacts.text_columns import NO_TEXT, each_once, normalised, pc
 
 LONGEST = 254
 """The maximum length of an address in SMTP, in bytes."""

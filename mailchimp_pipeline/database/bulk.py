@@ -15,7 +15,7 @@ from psycopg import sql
 from pyarrow import csv
 
 from mailchimp_pipeline.contacts import ARROW_STRING
-from mailchimp_pipeline.contacts.arrow import text_column, text_frame
+from mailchimp_pipeline.contacts.text_columns import text_column, text_frame
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.consent import Contact
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.contacts.text_columns import text_column
 from mailchimp_pipeline.database.bulk import text_array
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.keyed_hashes import KeyedHashes, keyed_hashes

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from mailchimp_pipeline.consent.decision import SUPPRESSED_MEMBERS
 from mailchimp_pipeline.contacts import content_digest
-from mailchimp_pipeline.contacts.arrow import pc, text_column
+from mailchimp_pipeline.contacts.text_columns import pc, text_column
 from mailchimp_pipeline.database.bulk import copied, copy_in, counted, driver_connection
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import merge_tags_of

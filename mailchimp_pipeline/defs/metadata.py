@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mailchimp_pipeline.sync.model import Figure
+from mailchimp_pipeline.sync.audience import Figure
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.database.segments.overview import SegmentName

@@ -18,10 +18,8 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
-from mailchimp_pipeline.contacts.arrow import joined
-from mailchimp_pipeline.sources.errors import UnreadableSourceError
-from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener
-from mailchimp_pipeline.sources.header import column_names
+from mailchimp_pipeline.contacts.text_columns import joined
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener, UnreadableSourceError, column_names
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTE, _COMMA = ord('"'), ord(",")

@@ -11,10 +11,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
-from mailchimp_pipeline.contacts.arrow import joined, pc
-from mailchimp_pipeline.sources.errors import UnreadableSourceError
-from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener
-from mailchimp_pipeline.sources.header import column_names
+from mailchimp_pipeline.contacts.text_columns import joined, pc
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener, UnreadableSourceError, column_names
 
 
 def read_parquet(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:

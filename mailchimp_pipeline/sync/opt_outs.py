@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus
-from mailchimp_pipeline.sync.parallel import in_parallel
+from mailchimp_pipeline.sync.audience import MAILED, MemberRef, MemberState, MemberStatus
+from mailchimp_pipeline.sync.tasks import in_parallel
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
+from mailchimp_pipeline.sync.audience import MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger

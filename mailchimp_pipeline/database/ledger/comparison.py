@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from mailchimp_pipeline.contacts import ARROW_STRING
-from mailchimp_pipeline.contacts.arrow import pc, text_column
+from mailchimp_pipeline.contacts.text_columns import pc, text_column
 from mailchimp_pipeline.database.bulk import DriverConnection, as_texts, contact_arrays, copied, driver_connection
 from mailchimp_pipeline.database.ledger import statements
 from mailchimp_pipeline.database.session import Database

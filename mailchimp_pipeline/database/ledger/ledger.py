@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import MAILCHIMP
-from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.contacts.text_columns import text_column
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring

@@ -1,18 +1,16 @@
-"""The rules of erasures: the deletions to make, and the answers that settle them. Pure.
+"""An erasure request: the deletions to make, the answers that settle them, and the ports of erasures. Pure."""
 
-What does not belong here: calls to Mailchimp (`asking`), storage (`database`), who may be pushed (`segments`).
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.sync import MemberRef
+from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
 _NO_IDS: tuple[None, None] = (None, None)
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
@@ -201,3 +199,93 @@ class Targets(BaseModel):
 def pause_after(attempts: int) -> timedelta:
     """Return the pause after this number of attempts: one minute, doubled each time, at most six hours."""
     return min(_FIRST_PAUSE * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_PAUSE)
+
+
+class ErasureAudiences(Protocol):
+    """The audiences of one account. Every call may raise `TransientError` or `PermanentError`."""
+
+    def audiences(self) -> Sequence[Audience]:
+        """Return all audiences of the account."""
+        ...
+
+    def member_states(self, list_id: str, *, status: MemberStatus | None = None) -> Iterator[Sequence[MemberState]]:
+        """Yield the audience's members in pages. Without a status, archived members are left out."""
+        ...
+
+    def member_state(self, list_id: str, ref: MemberRef) -> MemberState | None:
+        """Return the current state of the member, None if the audience does not have the member."""
+        ...
+
+    def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
+        """Return the member with this contact id, None if the audience does not have the member."""
+        ...
+
+    def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
+        """Delete the member permanently."""
+        ...
+
+
+class AttemptRecords(Protocol):
+    """The stored state of an erasure during an attempt. Every call is its own transaction."""
+
+    def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
+        """Return the audiences of the organisation's segments and ledgers, in any account."""
+        ...
+
+    def keeps_addresses(self, request: ErasureRequest) -> bool:
+        """Return whether the erasure has keyed hashes of the contact's addresses."""
+        ...
+
+    def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
+        """Return the contact's addresses among these, found by their keyed hashes."""
+        ...
+
+    def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
+        """Lock the audience for the block. Raises `TransientError` if a sync of it is running."""
+        ...
+
+    def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
+        """Store the progress and the error of an attempt."""
+        ...
+
+    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+        """Remove rows that a sync of the audience has written since the request.
+
+        Return the targets with their addresses.
+        """
+        ...
+
+
+class ErasureRecords(AttemptRecords, Protocol):
+    """The stored erasures. Every call is its own transaction."""
+
+    def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
+        """Remove the contact from the database, and store what is left to delete at Mailchimp.
+
+        Raises `UnknownContact` if neither the source nor the database has the contact.
+        """
+        ...
+
+    def get(self, request: ErasureRequest) -> ErasureRequest:
+        """Return the current state of the erasure."""
+        ...
+
+    def pending(self) -> Sequence[ErasureRequest]:
+        """Return the pending erasures of all organisations, oldest first."""
+        ...
+
+    def hold(self, request: ErasureRequest) -> AbstractContextManager[None]:
+        """Lock the erasure for the block. Raises `TransientError` if another process holds the lock."""
+        ...
+
+    def begin(self, request: ErasureRequest) -> Targets | None:
+        """Count an attempt. Return the targets, None if the erasure is not pending."""
+        ...
+
+    def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
+        """Complete the erasure, unless the contact has targets that are not done. Return whether it is completed."""
+        ...
+
+    def reach(self, organisation_id: str) -> Reach:
+        """Return the organisation's current and former Mailchimp accounts."""
+        ...
