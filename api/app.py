@@ -24,7 +24,7 @@ from api.openapi import openapi
 from api.pipeline_metrics import READ_SECONDS, PipelineMetrics
 from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
 from api.trpc import CallHooks, Code, Identified, Limits, Procedure, Procedures, TRPCError, TrpcServer
-from mailchimp_pipeline.database.metrics import PipelineFigures
+from mailchimp_pipeline.database.gauges import PipelineFigures
 
 PREFIX = "/api/trpc"
 TITLE = "Mailchimp pipeline"

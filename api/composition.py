@@ -13,7 +13,7 @@ from api.error_mapping import translate
 from api.procedures.context import CALL_BUDGET, CallBudget, Context
 from api.procedures.registry import PROCEDURES
 from api.webhooks import webhook_route
-from mailchimp_pipeline.database.metrics import pipeline_figures
+from mailchimp_pipeline.database.gauges import pipeline_figures
 from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.database.session import TimeLimits
 from mailchimp_pipeline.services.resources import Resources, open_resources

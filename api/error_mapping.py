@@ -12,11 +12,11 @@ from api.procedures.deadline import OutOfTime
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
+from mailchimp_pipeline.database.connection_store import AccountTaken, AudienceTaken
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, RoleNotGranted
-from mailchimp_pipeline.database.shared_accounts import AccountTaken, AudienceTaken
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError, without_places
 from mailchimp_pipeline.logs import logger

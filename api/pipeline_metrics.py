@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.cached_probe import CachedProbe
-from mailchimp_pipeline.database.metrics import PipelineFigures, Queue
+from mailchimp_pipeline.database.gauges import PipelineFigures, Queue
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sync import Rejection

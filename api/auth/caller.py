@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from api.trpc import Role, TRPCError
-from mailchimp_pipeline.database.audit import OWN_ACTORS
+from mailchimp_pipeline.database.audit_log import OWN_ACTORS
 
 MAX_ACTOR_LENGTH = 255
 

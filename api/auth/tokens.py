@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from api.auth.caller import Caller, Unauthenticated, is_actor, is_organisation_id
 from api.auth.keys import SharedSecret, VerificationKeys
 from api.trpc import Role
-from mailchimp_pipeline.database.audit import actor_names
+from mailchimp_pipeline.database.audit_log import actor_names
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.errors import PermanentError
 

@@ -12,7 +12,7 @@ from api.procedures.context import Context
 from api.procedures.inputs import PageInput, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.campaigns import CampaignStatus, Stats, refresh
-from mailchimp_pipeline.database.campaigns import CampaignStore
+from mailchimp_pipeline.database.campaign_store import CampaignStore
 
 router: Router[Context] = Router("mailchimp.campaigns")
 

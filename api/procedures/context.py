@@ -10,7 +10,7 @@ from api.procedures.deadline import TimedSlots
 from api.trpc import Role
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import OrganisationSession

@@ -21,7 +21,7 @@ from api.trpc import Concurrency, ConcurrencyLimit, TRPCError
 from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.webhooks import Webhook, webhook_of
+from mailchimp_pipeline.database.webhook_store import Webhook, webhook_of
 from mailchimp_pipeline.errors import PipelineError, TransientError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts

@@ -152,7 +152,7 @@ def actor(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
 ) -> None:
     """Print the names that the audit log has for a caller: for an e-mail address, one for each encryption key."""
-    from mailchimp_pipeline.database.audit import actor_names
+    from mailchimp_pipeline.database.audit_log import actor_names
     from mailchimp_pipeline.database.encryption import Keyring
     from mailchimp_pipeline.embedded.local_state import local_state
 
@@ -246,7 +246,7 @@ def rotate() -> None:
 def list_erasures() -> None:
     """List the pending erasures, and what each is waiting for."""
     from mailchimp_pipeline.cli.tables import erasure_table
-    from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.database.erasure_store import DatabaseErasures
     from mailchimp_pipeline.services.resources import open_resources
 
     with open_resources() as resources:
@@ -257,7 +257,7 @@ def list_erasures() -> None:
 @_explained
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
     """Complete an erasure after you deleted the contact at Mailchimp by hand."""
-    from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.database.erasure_store import DatabaseErasures
     from mailchimp_pipeline.services.resources import open_resources
 
     with open_resources() as resources:

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from mailchimp_pipeline.cli.tables import segment_table
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.services.resources import Resources, open_resources

@@ -8,7 +8,7 @@ import dagster as dg
 from mailchimp_pipeline.sync.audience import Figure
 
 if TYPE_CHECKING:
-    from mailchimp_pipeline.database.segments.overview import SegmentName
+    from mailchimp_pipeline.database.segment_store import SegmentName
     from mailchimp_pipeline.segments import Segment
     from mailchimp_pipeline.sync.segment_results import SegmentResult
 

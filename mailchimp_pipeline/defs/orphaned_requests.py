@@ -19,7 +19,7 @@ from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, UNFINISHED, Sync
 from mailchimp_pipeline.services.stopped_run import StoppedRun
 
 if TYPE_CHECKING:
-    from mailchimp_pipeline.database.requests import SyncRequest
+    from mailchimp_pipeline.database.sync_request_store import SyncRequest
 
 GRACE = timedelta(minutes=2)
 """Time after the end of a run in which the sensor of failed runs ends the run's requests with the reason."""

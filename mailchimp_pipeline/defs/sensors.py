@@ -25,7 +25,7 @@ from mailchimp_pipeline.defs.sync_runs import (
 from mailchimp_pipeline.services.stopped_run import StoppedRun
 
 if TYPE_CHECKING:
-    from mailchimp_pipeline.database.requests import SyncRequest
+    from mailchimp_pipeline.database.sync_request_store import SyncRequest
 
 _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
 _SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}

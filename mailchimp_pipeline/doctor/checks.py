@@ -10,12 +10,14 @@ from functools import partial
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.connections import connected_organisations
+from mailchimp_pipeline.database.connection_store import (
+    connected_organisations,
+    sharing_audiences,
+    sharing_organisations,
+)
 from mailchimp_pipeline.database.key_rotation import held_secrets
-from mailchimp_pipeline.database.login import login
 from mailchimp_pipeline.database.migrations import current_revision, require_tables
-from mailchimp_pipeline.database.roles import DatabaseRole
-from mailchimp_pipeline.database.shared_accounts import sharing_audiences, sharing_organisations
+from mailchimp_pipeline.database.session import DatabaseRole, login
 from mailchimp_pipeline.doctor.daemon import heartbeat
 from mailchimp_pipeline.doctor.results import Doubtful, Finding, Level, Missing
 from mailchimp_pipeline.errors import PipelineError

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.ledger import forget_audiences
-from mailchimp_pipeline.database.segments import NewSegment
+from mailchimp_pipeline.database.segment_store import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
 from mailchimp_pipeline.embedded.server import EmbeddedServer

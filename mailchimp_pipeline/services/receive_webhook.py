@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import Channel
+from mailchimp_pipeline.database.audience_members import members_known
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.reconciliation import members_known
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp.webhook_events import WebhookCall
 from mailchimp_pipeline.sync import Audiences, MemberRef, MemberStatus, Withdrawal, pull_member

@@ -24,8 +24,8 @@ from mailchimp_pipeline.campaigns import (
     settling_since,
 )
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.campaign_store import CampaignStore, due_campaigns, histories
 from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.services.resources import Resources, open_resources
@@ -140,7 +140,7 @@ class CampaignRefresh:
                 try:
                     # The savepoint limits a refused statement to this campaign.
                     with self.database.explained(), session.begin_nested():
-                        after = store.write(campaign.id, found, by=audit.PIPELINE, at=self.clock())
+                        after = store.write(campaign.id, found, by=audit_log.PIPELINE, at=self.clock())
                 except StatementRefused as refused:
                     error = f"It could not be stored. {refused}"
                     written[campaign.id] = CampaignResult(campaign, error, is_refreshed=False)

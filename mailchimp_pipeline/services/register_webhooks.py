@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring, SecretUnreadable
-from mailchimp_pipeline.database.locks import hold
-from mailchimp_pipeline.database.locks.keys import webhooks_lock
+from mailchimp_pipeline.database.locks import hold, webhooks_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
-from mailchimp_pipeline.database.webhooks import Webhook, WebhookStore, audiences_in_use, webhook_of
+from mailchimp_pipeline.database.webhook_store import Webhook, WebhookStore, audiences_in_use, webhook_of
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
@@ -206,5 +205,5 @@ class Registration:
     def _tell(self, action: str, list_ids: Sequence[str], details: Mapping[str, object]) -> None:
         with self._session() as session:
             for list_id in list_ids:
-                entity = audit.Entity("audience", list_id)
-                audit.write(session, audit.Entry(self.actor, action, entity, self.clock(), details))
+                entity = audit_log.Entity("audience", list_id)
+                audit_log.write(session, audit_log.Entry(self.actor, action, entity, self.clock(), details))

@@ -10,9 +10,9 @@ from threading import RLock
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
-from mailchimp_pipeline.database.connections import Connection, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Connection, ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures
 from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from mailchimp_pipeline.database.requests import SyncRequest
+from mailchimp_pipeline.database.sync_request_store import SyncRequest
 from mailchimp_pipeline.defs.orphaned_requests import GRACE
 from mailchimp_pipeline.defs.sensors import sync_requests
 from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, SyncConfig

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from mailchimp_pipeline.contacts import RelationVersion
-from mailchimp_pipeline.database.segments.overview import CheckedSegments
+from mailchimp_pipeline.database.segment_store import CheckedSegments
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
 from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.sync_runs import SyncConfig

@@ -11,8 +11,8 @@ from enum import StrEnum
 from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.segments.rows import audit_entry, locked_segment
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.segment_store import audit_entry, locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, as_value, row_ids
 
@@ -68,7 +68,7 @@ class SyncRequestStore:
             row = self._add(segment, by=by, at=at, departures_confirmed=departures_confirmed)
         elif departures_confirmed and not row.departures_confirmed:
             row.departures_confirmed = True
-            audit.write(
+            audit_log.write(
                 self._session, audit_entry(segment, "segment.departures_confirmed", by, at, {"request_id": str(row.id)})
             )
         return _request(row)
@@ -128,8 +128,10 @@ class SyncRequestStore:
         )
         ending = waiting.values(status=RequestStatus.FAILED.value, error=error, finished_at=at)
         for segment_id in self._session.scalars(ending.returning(SyncRequestRow.segment_id)).all():
-            entity = audit.Entity("segment", str(segment_id))
-            audit.write(self._session, audit.Entry(by, "segment.sync_request_ended", entity, at, {"error": error}))
+            entity = audit_log.Entity("segment", str(segment_id))
+            audit_log.write(
+                self._session, audit_log.Entry(by, "segment.sync_request_ended", entity, at, {"error": error})
+            )
 
     def delete_ended(self, before: datetime, *, limit: int) -> int:
         """Delete at most `limit` requests that ended before the moment; return how many."""
@@ -164,7 +166,7 @@ class SyncRequestStore:
         self._session.add(row)
         self._session.flush()
         details = {"departures_confirmed": departures_confirmed}
-        audit.write(self._session, audit_entry(segment, "segment.sync_requested", by, at, details))
+        audit_log.write(self._session, audit_entry(segment, "segment.sync_requested", by, at, details))
         return row
 
     def _locked(self, request_id: str) -> SyncRequestRow | None:

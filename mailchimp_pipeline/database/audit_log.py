@@ -13,8 +13,7 @@ from sqlalchemy import and_, select, tuple_
 
 from mailchimp_pipeline.consent import Contact
 from mailchimp_pipeline.contacts import may_hold_address
-from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.keyed_hashes import keyed_hashes
+from mailchimp_pipeline.database.encryption import Keyring, keyed_hashes
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AuditRow

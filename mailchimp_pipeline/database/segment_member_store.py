@@ -1,26 +1,30 @@
-"""The stored members of segments. Writes are in bulk and only for differences.
+"""The stored members of segments, and the members that Mailchimp rejected.
 
-What does not belong here: computing members (`mailchimp_pipeline.segments`), members of audiences (`ledger`).
+Writes of members are in bulk and only for differences.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, LiteralString
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from psycopg import sql
+from sqlalchemy import Select, and_, select, tuple_, update
 
 from mailchimp_pipeline.consent.decision import SUPPRESSED_MEMBERS
 from mailchimp_pipeline.contacts import content_digest
 from mailchimp_pipeline.contacts.text_columns import pc, text_column
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.bulk import copied, copy_in, counted, driver_connection
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import merge_tags_of
-from mailchimp_pipeline.database.segments.rows import locked_segment
+from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
+from mailchimp_pipeline.database.segment_store import locked_segment
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.tables import row_id
+from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow, row_id
 from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, Suppressions, is_mass_departure
 from mailchimp_pipeline.sync import MERGE_FIELDS
 
@@ -238,3 +242,36 @@ def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppress
 
 def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array of booleans
     return column.to_numpy(zero_copy_only=False)
+
+
+def rejected_contacts(
+    session: OrganisationSession, segment_id: str, *, limit: int, cursor: str | None = None
+) -> Page[RejectedContactRow]:
+    """Return a page of the segment's rejected contacts, latest first. Raises `paging.CursorInvalid`.
+
+    `next_attempt_at` is null if a contact is sent again only after a change of the contact or the audience.
+    """
+    row, query = RejectedContactRow, _of_segment(session, segment_id)
+    if cursor is not None:
+        query = query.where(tuple_(row.rejected_at, row.subscriber_hash) < read_cursor(cursor, str))
+    rows = session.scalars(query.order_by(row.rejected_at.desc(), row.subscriber_hash.desc()).limit(limit + 1)).all()
+    return page(rows, limit, lambda row: row, lambda one: cursor_after(one.rejected_at, one.subscriber_hash))
+
+
+def retry_rejected(session: OrganisationSession, segment_id: str, *, by: str, at: datetime) -> int:
+    """Make the segment's next sync send its rejected contacts again. Return the number of these contacts."""
+    row = RejectedContactRow
+    key = tuple_(row.mailchimp_list_id, row.subscriber_hash)
+    hashes = _of_segment(session, segment_id).with_only_columns(row.mailchimp_list_id, row.subscriber_hash)
+    retried = update(row).where(session.owns(row), key.in_(hashes)).values(is_final=False, next_attempt_at=at)
+    count = len(session.scalars(retried.returning(row.subscriber_hash)).all())
+    entity = audit_log.Entity("segment", segment_id)
+    audit_log.write(session, audit_log.Entry(by, "segment.rejected_retried", entity, at, {"contacts": count}))
+    return count
+
+
+def _of_segment(session: OrganisationSession, segment_id: str) -> Select[RejectedContactRow]:
+    row, member = RejectedContactRow, SegmentMemberRow
+    columns = ("organisation_id", "mailchimp_list_id", "subscriber_hash")
+    same = and_(*(getattr(member, name) == getattr(row, name) for name in columns))
+    return select(row).join(member, same).where(session.owns(row), member.segment_id == row_id(segment_id))

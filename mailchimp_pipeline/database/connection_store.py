@@ -1,22 +1,134 @@
-"""Connections to Mailchimp. An organisation has at most one live connection; its API key is stored encrypted.
+"""Connections to Mailchimp, and the accounts that organisations share.
 
-What does not belong here: checking a key (`mailchimp`), the format of keys (`mailchimp_pipeline.connections`).
+An organisation has at most one live connection; its API key is stored encrypted. Each organisation archives,
+unsubscribes and erases members in its account. An account therefore belongs to one organisation, unless the operator
+permits sharing. An audience always belongs to one organisation. Organisations that shared an account before this check
+existed keep it.
 """
 
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.locks.held import lock_for_transaction
-from mailchimp_pipeline.database.locks.keys import connection_lock
-from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.database.shared_accounts import claim_account
-from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow, as_value
+from mailchimp_pipeline.database.locks import account_lock, connection_lock, lock_for_transaction
+from mailchimp_pipeline.database.session import OrganisationSession, look_across, work_for
+from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow, SegmentRow, as_value
+from mailchimp_pipeline.errors import PermanentError
+
+
+class AccountTaken(PermanentError):
+    """Another organisation uses the account, and the operator does not permit sharing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Mailchimp account is already connected to another organisation of this platform, and the two would "
+            "change each other's members. Connect an account of your own, or disconnect the other organisation first."
+        )
+
+
+class AudienceTaken(PermanentError):
+    """Another organisation uses the audience."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A segment of another organisation of this platform already feeds the audience, and the two would change "
+            "each other's members. Choose another audience, or delete the other organisation's segment first."
+        )
+
+
+def claim_account(session: OrganisationSession, account_id: str, *, may_share: bool) -> None:
+    """Reserve the account until the transaction ends. Raises `AccountTaken` or `AudienceTaken`."""
+    lock_for_transaction(session, account_lock(account_id))
+    if not may_share and _is_connected_elsewhere(session, account_id):
+        raise AccountTaken
+    ours = select(SegmentRow.mailchimp_list_id).where(
+        SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None)
+    )
+    if audiences_of_others(session, account_id).intersection(session.scalars(ours)):
+        raise AudienceTaken
+
+
+def claim_audience(session: OrganisationSession, list_id: str) -> None:
+    """Reserve the audience until the transaction ends. Raises `AudienceTaken`."""
+    ours = _live_connections(ConnectionRow.account_id).where(ConnectionRow.organisation_id == session.organisation_id)
+    account_id: str | None = session.scalar(ours)
+    if account_id is None:
+        return
+    lock_for_transaction(session, account_lock(account_id))
+    if list_id in audiences_of_others(session, account_id):
+        raise AudienceTaken
+
+
+def audiences_of_others(session: OrganisationSession, account_id: str) -> frozenset[str]:
+    """Return the audiences that segments of other organisations use in this account."""
+    others = _fed_audiences(SegmentRow.mailchimp_list_id).where(
+        ConnectionRow.account_id == account_id, SegmentRow.organisation_id != session.organisation_id
+    )
+    with _all_organisations(session):
+        return frozenset(session.scalars(others))
+
+
+def sharing_organisations(session: Session) -> list[tuple[str, ...]]:
+    """Return the organisations of each shared account. The session must read all organisations."""
+    return _several(session.execute(_live_connections(ConnectionRow.account_id, ConnectionRow.organisation_id)))
+
+
+def sharing_audiences(session: Session) -> list[tuple[str, ...]]:
+    """Return the organisations of each shared audience. The session must read all organisations."""
+    fed = _fed_audiences(
+        func.concat(ConnectionRow.account_id, "/", SegmentRow.mailchimp_list_id), SegmentRow.organisation_id
+    )
+    return _several(session.execute(fed.distinct()))
+
+
+def _several(rows: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    organisations: defaultdict[str, list[str]] = defaultdict(list)
+    for shared, organisation_id in rows:
+        organisations[shared].append(organisation_id)
+    return sorted(tuple(sorted(each)) for each in organisations.values() if len(each) > 1)
+
+
+def _is_connected_elsewhere(session: OrganisationSession, account_id: str) -> bool:
+    others = _live_connections(ConnectionRow.organisation_id).where(
+        ConnectionRow.account_id == account_id, ConnectionRow.organisation_id != session.organisation_id
+    )
+    with _all_organisations(session):
+        return session.scalar(others.limit(1)) is not None
+
+
+def _live_connections(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN401 - columns of any type
+    return select(*columns).where(ConnectionRow.soft_deleted_at.is_(None))
+
+
+def _fed_audiences(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN401 - columns of any type
+    """Return the query for live segments of connected organisations."""
+    return (
+        _live_connections(*columns)
+        .select_from(SegmentRow)
+        .join(ConnectionRow, ConnectionRow.organisation_id == SegmentRow.organisation_id)
+        .where(SegmentRow.soft_deleted_at.is_(None))
+    )
+
+
+@contextmanager
+def _all_organisations(session: OrganisationSession) -> Generator[None]:
+    """Allow the transaction to read the rows of all organisations in the block.
+
+    If the block raises, it is rolled back.
+    """
+    session.flush()
+    look_across(session)
+    yield
+    work_for(session, session.organisation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +232,14 @@ class ConnectionStore:
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is None:
             row.key_refused_at = at
-            self._tell(row, "connection.key_refused", audit.PIPELINE, at)
+            self._tell(row, "connection.key_refused", audit_log.PIPELINE, at)
 
     def clear_key_refused(self, at: datetime) -> None:
         """Record that Mailchimp accepts the API key again."""
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is not None:
             row.key_refused_at = None
-            self._tell(row, "connection.key_accepted", audit.PIPELINE, at)
+            self._tell(row, "connection.key_accepted", audit_log.PIPELINE, at)
 
     def _latest(self) -> ConnectionRow | None:
         ours = select(ConnectionRow).where(self._session.owns(ConnectionRow))
@@ -151,7 +263,9 @@ class ConnectionStore:
         self, row: ConnectionRow, action: str, by: str, at: datetime, details: dict[str, object] | None = None
     ) -> None:
         said = details or {"account_id": row.account_id, "data_center": row.data_center}
-        audit.write(self._session, audit.Entry(by, action, audit.Entity("connection", str(row.id)), at, said))
+        audit_log.write(
+            self._session, audit_log.Entry(by, action, audit_log.Entity("connection", str(row.id)), at, said)
+        )
 
 
 def connected_organisations(session: Session) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, SegmentRow, WebhookRow
@@ -91,9 +91,9 @@ class WebhookStore:
         list_id = self._session.scalar(made.returning(WebhookRow.mailchimp_list_id))
         if list_id is None:
             return False
-        audience = audit.Entity("audience", list_id)
+        audience = audit_log.Entity("audience", list_id)
         details = {"webhook_id": mailchimp_webhook_id, "signed": secret is not None}
-        audit.write(self._session, audit.Entry(by, "webhook.registered", audience, at, details))
+        audit_log.write(self._session, audit_log.Entry(by, "webhook.registered", audience, at, details))
         return True
 
     def forget_all(self) -> Sequence[tuple[str, str]]:
