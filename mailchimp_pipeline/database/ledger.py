@@ -269,10 +269,6 @@ class DatabaseLedger:
                 self._record_statements(session, ledger_sql.DEPARTURES, parameters)
             if MemberStatus.SUBSCRIBED in statuses:
                 self._record_statements(session, ledger_sql.RETURNS, parameters)
-            if MemberStatus.PENDING in statuses:
-                invited = {str(key) for (key,) in connection.execute(ledger_sql.INVITED, parameters)}
-                if invited:
-                    parameters = self._reported([each for key, each in reported.items() if key not in invited])
             connection.execute(ledger_sql.FORGET_REJECTIONS, parameters)
             connection.execute(ledger_sql.RECORD_STATES, parameters)
 

@@ -16,6 +16,7 @@ from mailchimp_pipeline.consent.decision import (
     SUPPRESSED_ADDRESSES,
     SUPPRESSED_CONTACTS,
     WITHDRAWALS_AT_ADDRESS,
+    WITHDRAWALS_OF_CONTACT,
 )
 from mailchimp_pipeline.database.consent_statements import HOLDERS
 from mailchimp_pipeline.sync.member_states import STATUS_AFTER_REPORT_SQL
@@ -263,23 +264,42 @@ select known.* from ({SUPPRESSED_CONTACTS}) as about cross join lateral (
 where known.status in ('subscribed', 'pending')
 """
 
+_MAY_CONFIRM: LiteralString = f"""exists (
+    select from (select known.subscriber_hash) as about cross join lateral ({WITHDRAWALS_AT_ADDRESS}) as withdrawn
+    where withdrawn.mailchimp_list_id = known.mailchimp_list_id
+) and not exists (
+    select from (select known.subscriber_hash) as about cross join lateral (
+        {WITHDRAWALS_AT_ADDRESS}
+        union all
+        select withdrawn.* from (
+            {HOLDERS} union select known.entity_type, known.entity_id
+        ) as about cross join lateral ({WITHDRAWALS_OF_CONTACT}) as withdrawn
+    ) as withdrawn
+    where withdrawn.mailchimp_list_id is distinct from known.mailchimp_list_id
+)"""
+"""Whether the pending member `known` withdrew consent in this audience only. It signed up again there, and a
+confirmation will supersede the withdrawal."""
+
 TO_UNSUBSCRIBE: LiteralString = f"""
-{MEMBERS_OF_SUPPRESSED_CONTACTS}
-union
-select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about cross join lateral (
-    select there.* from (
-        select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
-    ) as audience cross join lateral (
-        select * from audience_members as every
-        where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = audience.mailchimp_list_id
-            and every.subscriber_hash = about.subscriber_hash offset 0
-    ) as there
-    union all
-    -- Members who replaced the address of the source at Mailchimp.
-    select * from audience_members as theirs
-    where theirs.organisation_id = %(organisation_id)s and theirs.replaced_hash = about.subscriber_hash
+select known.* from (
+    {MEMBERS_OF_SUPPRESSED_CONTACTS}
+    union
+    select known.* from ({SUPPRESSED_ADDRESSES} union {ERASED_ADDRESSES}) as about cross join lateral (
+        select there.* from (
+            select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
+        ) as audience cross join lateral (
+            select * from audience_members as every
+            where every.organisation_id = %(organisation_id)s and every.mailchimp_list_id = audience.mailchimp_list_id
+                and every.subscriber_hash = about.subscriber_hash offset 0
+        ) as there
+        union all
+        -- Members who replaced the address of the source at Mailchimp.
+        select * from audience_members as theirs
+        where theirs.organisation_id = %(organisation_id)s and theirs.replaced_hash = about.subscriber_hash
+    ) as known
+    where known.status in ('subscribed', 'pending')
 ) as known
-where known.status in ('subscribed', 'pending')
+where known.status = 'subscribed' or not ({_MAY_CONFIRM})
 """
 """The members of the organisation's audiences who may not be e-mailed. Has the placeholder `erased_addresses`."""
 
@@ -398,7 +418,8 @@ RETURNS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, true, about.changed_at, 'form'
 from (
     select reported.subscriber_hash, reported.changed_at from {_REPORTED_AND_KNOWN}
-    where reported.status = 'subscribed' and known.status = 'unsubscribed' and reported.changed_at > known.changed_at
+    where reported.status = 'subscribed' and known.status in ('unsubscribed', 'pending')
+        and reported.changed_at > known.changed_at
         and (reported.contact_id is null or known.contact_id is null or reported.contact_id = known.contact_id)
         -- The pipeline may have subscribed them, and the answer was lost.
         and not {PUSH_UNFINISHED}
@@ -416,12 +437,6 @@ from (
 where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
-
-INVITED = sql.SQL(f"""
-select reported.subscriber_hash from {_REPORTED_AND_KNOWN}
-where reported.status = 'pending' and known.status = 'unsubscribed' and not {PUSH_UNFINISHED}
-""")
-"""Unsubscribed members who signed up again and whom Mailchimp asked to confirm. Until then they stay unsubscribed."""
 
 RECORD_STATES = sql.SQL(f"""
 insert into audience_members as known (

@@ -9,7 +9,7 @@ rejected change therefore never keeps a contact from leaving, moving, opting out
 | absent (null)   | archived                  | that status           | absent                | impossible    |
 | subscribed      | archived                  | that status           | absent                | removed       |
 | pending         | archived                  | that status           | absent                | removed       |
-| unsubscribed    | archived                  | that status; unsubscribed where pending | absent | impossible |
+| unsubscribed    | archived                  | that status           | absent                | impossible    |
 | cleaned         | archived                  | that status           | absent                | impossible    |
 | transactional   | archived                  | that status           | absent                | impossible    |
 | archived        | archived                  | that status           | absent                | archived      |
@@ -17,8 +17,7 @@ rejected change therefore never keeps a contact from leaving, moving, opting out
 
 A report changes the known status unless it is older than the previous report. A `removed` member was archived by the
 pipeline because it left every segment, and is added again if a segment has it again. An `archived` member was archived
-by an administrator, and is left alone. A contact who unsubscribed and signs up again stays unsubscribed until it
-confirms, unless answers to a push are missing: then the pipeline may have sent the request to confirm.
+by an administrator, and is left alone.
 
 Allowed actions:
 
@@ -95,8 +94,6 @@ def status_after_report(
         return known
     if status is None:
         return None
-    if known is KnownStatus.UNSUBSCRIBED and status is MemberStatus.PENDING:
-        return known
     if known is KnownStatus.REMOVED and status is MemberStatus.ARCHIVED:
         is_later = known_at is not None and changed_at is not None and changed_at > known_at + _MARGIN
         return KnownStatus.ARCHIVED if is_later else KnownStatus.REMOVED
@@ -122,5 +119,4 @@ STATUS_AFTER_REPORT_SQL = """case
     ) then 'removed'
     else excluded.status
 end"""
-"""`status_after_report` in SQL, for a row `known` and the report `excluded`. The rule for unsubscribed members reported
-as pending is not part of it: the ledger ignores those reports."""
+"""`status_after_report` in SQL, for a row `known` and the report `excluded`."""

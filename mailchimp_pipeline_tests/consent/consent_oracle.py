@@ -274,8 +274,15 @@ class ConsentOracle:
             self.withdrawals.append(
                 Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
             )
-        self.given_to.append((self.index(), list_id, former, key))
         root = self.own_addresses.pop((list_id, former), former)
+        if any((place, given_up) == (list_id, key) for _, place, given_up, _ in self.given_to):
+            # The product may take what the member before it did for the doing of this one.
+            entities = frozenset(entity for entity, had in self.company.had.items() if root in had)
+            what = f"{key} was somebody else's in {list_id}"
+            self.withdrawals.append(
+                Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
+            )
+        self.given_to.append((self.index(), list_id, former, key))
         holders = self.company.holders(root)
         known = {entity for (place, entity), sent in self.sent.items() if (place, sent) == (list_id, root)}
         is_certain = len(holders) == 1 and known <= holders
@@ -412,8 +419,9 @@ class ConsentOracle:
         for said in self.withdrawals:
             by_entity = {each: self._of_entity(said, each) for each in holders}
             # An address that a contact gave to Mailchimp may be that of somebody else in the source, and so may by now
-            # the one that it had there before.
-            sure = self.company.holders(key) or {self.given_by.get((list_id, key))}
+            # the one that it had there before. An erasure forgets that the one replaced the other.
+            is_forgotten = any(self.own_addresses.get((list_id, key)) in each.keys for each in self.erasures)
+            sure = self.company.holders(key) or (set() if is_forgotten else {self.given_by.get((list_id, key))})
             of_holders = [
                 certainty if each in sure or sure == {None} else min(certainty, MAYBE)
                 for each, certainty in by_entity.items()
@@ -455,8 +463,9 @@ class ConsentOracle:
         return has_moved or self.has_signed_up(list_id, key, since)
 
     def is_set_aside(self, list_id: str, key: str) -> bool:
-        """Tell whether the audience's member may be left alone."""
-        return any((said.place, said.key) == (list_id, key) for said in self.set_aside)
+        """Tell whether the audience's member may be left alone: it, or the one with a former address of its contact."""
+        had = {key}.union(*(self.company.had[entity] for entity in self.company.holders(key)))
+        return any(said.place == list_id and said.key in had for said in self.set_aside)
 
     def _circumstances(self, said: Withdrawal, key: str, holders: set[Entity]) -> str:
         """Return what else was said about it, which the product may have taken wrongly."""

@@ -112,8 +112,8 @@ def _wrongs_of_wanted(
     if not mailed and not is_open and not is_forgotten:
         status = members[person.key].status.value if person.key in members else "not there"
         yield f"{who} is wanted in {list_id}, and is {status}"
-    # Somebody else who had the address in HR then may have given the other one.
-    is_alone = len(oracle.company.holders(person.key)) == 1
+    # Somebody else who had the address in HR then may have given the other one, or this one.
+    is_alone = len(oracle.company.holders(person.key)) == 1 and (list_id, person.key) not in oracle.own_addresses
     is_theirs = is_alone and all(oracle.given_by.get((list_id, key)) == person.entity for key in own)
     has_signed_up = any(oracle.has_signed_up(list_id, key_of(member.email_address)) for member in mailed)
     if len(mailed) > 1 and is_theirs and not has_signed_up:

@@ -330,6 +330,33 @@ def test_a_complaint_reaches_who_was_asked_to_confirm_in_another_audience(scenar
     assert scenario.status(STAFF, HERS) is Status.UNSUBSCRIBED
 
 
+def test_who_opted_out_here_and_signs_up_again_is_unsubscribed_before_having_confirmed(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, ALL_STAFF)
+    scenario.opt_out(ANN)
+    scenario.days_pass()
+    scenario.at_mailchimp("sign_up", STAFF, HERS)
+    assert scenario.status(STAFF, HERS) is Status.PENDING
+    scenario.days_pass()
+    assert scenario.status(STAFF, HERS) is Status.UNSUBSCRIBED
+
+
+def test_who_unsubscribed_and_signs_up_again_in_the_same_audience_may_confirm(scenario: ConsentScenario) -> None:
+    start(scenario, ALL_STAFF)
+    scenario.at_mailchimp("unsubscribe_by_link", STAFF, HERS)
+    scenario.days_pass()
+    scenario.at_mailchimp("sign_up", STAFF, HERS)
+    scenario.days_pass()
+    assert scenario.status(STAFF, HERS) is Status.PENDING
+    scenario.at_mailchimp("confirm", STAFF, HERS)
+    scenario.days_pass()
+    assert scenario.status(STAFF, HERS) is Status.SUBSCRIBED
+    preference = scenario.preference(ANN)
+    assert preference is not None
+    assert preference.opted_in is True
+
+
 # What Mailchimp reports more than once.
 
 

@@ -46,9 +46,7 @@ def told(known: Known, status: MemberStatus | None, *, is_later: bool) -> Known:
         assert absent == "absent"
         return None
     if status is not MemberStatus.ARCHIVED:
-        if other == "that status; unsubscribed where pending" and status is MemberStatus.PENDING:
-            return KnownStatus.UNSUBSCRIBED
-        assert other.startswith("that status")
+        assert other == "that status"
         return KnownStatus(status.value)
     if archived == "removed, or archived where the member changed later":
         return KnownStatus.ARCHIVED if is_later else KnownStatus.REMOVED
