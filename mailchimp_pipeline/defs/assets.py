@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.checks import RUN_CHECKS, run_checks
+from mailchimp_pipeline.defs.asset_checks import RUN_CHECKS, run_checks
 from mailchimp_pipeline.defs.metadata import (
     Metadata,
     failure_metadata,
@@ -16,9 +16,8 @@ from mailchimp_pipeline.defs.metadata import (
     segment_label,
     sync_metadata,
 )
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
-from mailchimp_pipeline.defs.sync_runs import STEP, SyncConfig, show_as_failed
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS, STEP, SyncConfig, show_as_failed
 from mailchimp_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import dagster as dg
 from dagster import DagsterEventType
 
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.pipeline_resources import ApplyRetention
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS
 
 RUNS_A_DAY = 5000
 """How many runs one run of the job deletes at most. Each takes Dagster's storage some statements."""

@@ -26,7 +26,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
-from mailchimp_pipeline.embedded.private_files import open_private, private_directory
+from mailchimp_pipeline.embedded.local_state import open_private, private_directory
 from mailchimp_pipeline.embedded.processes import machine_environment, supervised
 from mailchimp_pipeline.embedded.supervisor import Order
 from mailchimp_pipeline.errors import PermanentError

@@ -10,10 +10,9 @@ import pytest
 
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.retention import RunCounts, delete_runs, mailchimp_retention
-from mailchimp_pipeline.defs.sync_runs import SyncConfig
-from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
+from mailchimp_pipeline.defs.schedules import opened_instance
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS, SyncConfig
 from mailchimp_pipeline.services.apply_retention import ApplyRetention
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline.sync.segment_results import SegmentResult

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mailchimp_pipeline.defs.asset_checks import last_five
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
-from mailchimp_pipeline.defs.checks import last_five
 from mailchimp_pipeline.defs.schedules import daily_sync
 from mailchimp_pipeline.defs.sync_runs import SCHEDULE, TRIGGER_TAG
 from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, failing, location

@@ -1,12 +1,22 @@
-"""The checks: settings, database, login, keys, Dagster, sources, and each organisation's Mailchimp.
+"""`mailchimp-pipeline doctor`: checks everything the pipeline needs, and says what is missing and what to do.
 
-What does not belong here: printing the results (`report`).
+The checks: settings, database, login, keys, Dagster's daemon, sources, and each organisation's Mailchimp. The results
+are printed as lines, or as a JSON document for scripts.
 """
 
+import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType
@@ -18,12 +28,104 @@ from mailchimp_pipeline.database.connection_store import (
 from mailchimp_pipeline.database.key_rotation import held_secrets
 from mailchimp_pipeline.database.migrations import current_revision, require_tables
 from mailchimp_pipeline.database.session import DatabaseRole, login
-from mailchimp_pipeline.doctor.daemon import heartbeat
-from mailchimp_pipeline.doctor.results import Doubtful, Finding, Level, Missing
-from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.mailchimp import Retries
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import VARIABLES, Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+class Level(StrEnum):
+    """The severity of a result."""
+
+    WELL = "well"
+    WARNING = "warning"
+    """It works, but should be changed."""
+    MISSING = "missing"
+    """It does not work."""
+
+
+class Missing(PermanentError):
+    """A part that the pipeline needs is missing."""
+
+
+class Doubtful(PermanentError):
+    """A part works, but should be changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of a check, or what to do. It has no secret and no personal data."""
+
+    about: str
+    level: Level
+    says: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the pipeline can work."""
+        return self.level is not Level.MISSING
+
+
+ALIVE_SECONDS = 120
+"""The maximum age of a heartbeat. A daemon sends one every 30 s."""
+
+
+def heartbeat(settings: Settings) -> str:
+    """Return a text about the state of Dagster's daemon. Raises `Missing` and `Doubtful`."""
+    home = _home(settings)
+    # Dagster's storages raise the errors of any driver.
+    try:
+        silent, failing, stopped = _state(home)
+    except Exception as error:
+        raise Missing(
+            f"its storage cannot be read ({type(error).__name__}). Check dagster.yaml in {home} and that "
+            f"{VARIABLES['dagster_postgres_url']} names a server that runs, with the right user and password."
+        ) from error
+    if silent:
+        raise Missing(
+            f"no sign of life of {', '.join(silent)} in {ALIVE_SECONDS} s: nothing is synced, no request is served. "
+            f"Start `dagster-daemon run` with DAGSTER_HOME={home}."
+        )
+    if stopped:
+        raise Doubtful(f"{', '.join(stopped)} are switched off. Switch them on in Dagster's UI, under Automation.")
+    if failing:
+        raise Doubtful(f"{', '.join(failing)} reported an error. Dagster's UI shows it, under Deployment, Daemons.")
+    return "its daemon is alive, and everything is switched on"
+
+
+def _home(settings: Settings) -> Path:
+    home = settings.dagster_home or settings.home / "dagster"
+    if not home.is_dir():
+        raise Missing(
+            f"there is no directory {home}. Set {VARIABLES['dagster_home']} to the directory with dagster.yaml, as it "
+            "is set for Dagster's daemon; on one machine `make dev` makes it."
+        )
+    return home
+
+
+def _state(home: Path) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Return the silent daemons, the daemons with errors, and the schedules and sensors that are switched off."""
+    import dagster as dg  # noqa: PLC0415 - takes seconds to import
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        return _daemons(instance)
+
+
+def _daemons(instance: "dg.DagsterInstance") -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    from dagster._core.scheduler.instigation import InstigatorStatus  # noqa: PLC0415 - no public name for it
+
+    latest = time.time() - ALIVE_SECONDS
+    beats = instance.get_daemon_heartbeats()
+    required = sorted(instance.get_required_daemon_types())
+    silent = [name for name in required if name not in beats or beats[name].timestamp < latest]
+    failing = [name for name in required if name in beats and beats[name].errors]
+    states = instance.all_instigator_state()
+    stopped = sorted(state.instigator_name for state in states if state.status is InstigatorStatus.STOPPED)
+    return silent, failing, stopped
+
 
 _IMPATIENT = Retries(budget=5)
 """A short retry budget, because a person waits for the result."""
@@ -171,3 +273,24 @@ def _compare_clocks(ours: datetime, theirs: datetime | None) -> None:
         raise Doubtful(
             f"this machine's clock and Mailchimp's are {apart.total_seconds():.0f} seconds apart. Set the clock by NTP."
         )
+
+
+_MARKS = {Level.WELL: "[green]well[/]   ", Level.WARNING: "[yellow]warning[/]", Level.MISSING: "[red]missing[/]"}
+
+
+def examine(console: Console, settings: Settings | None = None, *, as_json: bool = False) -> bool:
+    """Run all checks, and print their results. Return whether nothing is missing."""
+    found: list[Finding] = []
+    for finding in findings(settings):
+        found.append(finding)
+        if not as_json:
+            text = escape(f"{finding.about}: {finding.says}")
+            console.print(f"{_MARKS[finding.level]} {text}", highlight=False, soft_wrap=True)
+    if as_json:
+        console.print(_document(found), highlight=False, soft_wrap=True, markup=False)
+    return all(finding.is_well for finding in found)
+
+
+def _document(found: Sequence[Finding]) -> str:
+    is_well = all(finding.is_well for finding in found)
+    return json.dumps({"is_well": is_well, "findings": [asdict(finding) for finding in found]}, indent=2)

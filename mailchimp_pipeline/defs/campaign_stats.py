@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from structlog.contextvars import bound_contextvars
 
-from mailchimp_pipeline.defs.campaign_metadata import failures_metadata, plotted, refresh_metadata
+from mailchimp_pipeline.defs.metadata import failures_metadata, plotted, refresh_metadata
 from mailchimp_pipeline.defs.pipeline_resources import CampaignRefresh
 from mailchimp_pipeline.logs import logger
 
