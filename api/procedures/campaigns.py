@@ -1,7 +1,4 @@
-"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of these.
-
-What does not belong here: the refresh every six hours, which Dagster runs.
-"""
+"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of these."""
 
 from dataclasses import asdict
 from typing import Annotated

@@ -1,7 +1,4 @@
-"""`mailchimp.segments`: creates, changes and previews segments, and requests syncs.
-
-What does not belong here: the sync, which Dagster runs.
-"""
+"""`mailchimp.segments`: creates, changes and previews segments, and requests syncs."""
 
 from collections import Counter
 from typing import Annotated, Any, cast

@@ -1,7 +1,4 @@
-"""Open and click rates over time, as an SVG with one panel for each campaign, and as text.
-
-What does not belong here: showing the plot (`defs`).
-"""
+"""Open and click rates over time, as an SVG with one panel for each campaign, and as text."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime

@@ -120,7 +120,7 @@ def api(
     host: Annotated[str, typer.Option(help="Address to listen on; use 0.0.0.0 in a container.")] = "127.0.0.1",
 ) -> None:
     """Serve the API that the platform's dashboard calls, until Ctrl-C."""
-    from api.composition import build_app
+    from api.app import build_app
     from api.serving import listen, serve
     from mailchimp_pipeline.logs import configure_logging
 

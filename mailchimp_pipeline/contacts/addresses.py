@@ -1,7 +1,4 @@
-"""E-mail addresses: their canonical form, their validation, and the subscriber hash.
-
-What does not belong here: whether an address exists, or whether Mailchimp accepts its domain (`sync`).
-"""
+"""E-mail addresses: their canonical form, their validation, and the subscriber hash."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """Bulk transfer through COPY: from a query into Arrow, and from a frame into a table.
 
 Every column is transferred as text. In CSV, a null is nothing and an empty text is two quotes, so both are kept apart.
-What does not belong here: the choice of rows (the stores, `sources`).
 """
 
 import io

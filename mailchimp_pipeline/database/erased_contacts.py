@@ -1,7 +1,4 @@
-"""Erased contacts, stored as keyed hashes. Each hash belongs to the erasure request that created it.
-
-What does not belong here: removing data (`erasures`), computing hashes (`keyed_hashes`).
-"""
+"""Erased contacts, stored as keyed hashes. Each hash belongs to the erasure request that created it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

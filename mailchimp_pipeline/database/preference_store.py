@@ -1,7 +1,4 @@
-"""Read contacts' preferences, and the suppressions of an organisation.
-
-What does not belong here: recording statements (`consent_statements`), the rules (`consent.decision`).
-"""
+"""Read contacts' preferences, and the suppressions of an organisation."""
 
 from collections.abc import Sequence
 from typing import LiteralString

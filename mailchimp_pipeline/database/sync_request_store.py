@@ -1,7 +1,4 @@
-"""Requests for a sync of a segment. A run serves a request, and its end is the request's end.
-
-What does not belong here: starting runs (`defs`), the status of segments (`segments`).
-"""
+"""Requests for a sync of a segment. A run serves a request, and its end is the request's end."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The asset checks. A check covers all live segments, not only those of the run.
-
-What does not belong here: the rules, which stop segments before a check (`services`, `segments`).
-"""
+"""The asset checks. A check covers all live segments, not only those of the run."""
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,4 @@
-"""The assets: the observed sources `employees` and `vendors`, `segment_membership` and `audience_sync`.
-
-What does not belong here: logic that needs a unit test (`services`, `sync`, `segments`).
-"""
+"""The assets: the observed sources `employees` and `vendors`, `segment_membership` and `audience_sync`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING

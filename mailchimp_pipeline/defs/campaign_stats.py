@@ -1,7 +1,4 @@
-"""Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule of the refresh.
-
-What does not belong here: the refresh (`services.refresh_campaigns`, `campaigns`), the metadata (`campaign_metadata`).
-"""
+"""Campaigns in Dagster: the asset `campaign_stats`, its check, and the job and schedule of the refresh."""
 
 # pyright: reportUnknownMemberType=false
 

@@ -1,7 +1,4 @@
-"""Retention in Dagster: the daily job that deletes old runs of Dagster and old rows of the pipeline's tables.
-
-What does not belong here: which rows are old (`services.apply_retention`).
-"""
+"""Retention in Dagster: the daily job that deletes old runs of Dagster and old rows of the pipeline's tables."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false

@@ -1,7 +1,4 @@
-"""`mailchimp-pipeline demo`: a sync from start to end on an embedded database, printed step by step.
-
-What does not belong here: the processes (`stack`), the organisations (`sample_organisations`), tables (`cli.tables`).
-"""
+"""`mailchimp-pipeline demo`: a sync from start to end on an embedded database, printed step by step."""
 
 import csv
 import json

@@ -69,7 +69,7 @@ class AccountCalls:
         return self._transport.fetch(Call("GET", "/", "asking for the account of the API key", fields), AccountEntry)
 
     def ping(self) -> None:
-        """Check that Mailchimp answers and accepts the key. Raises the errors of `mailchimp.errors` otherwise."""
+        """Check that Mailchimp answers and accepts the key. Raises the errors of `mailchimp.api_errors` otherwise."""
         self._transport.fetch(Call("GET", "/ping", "asking whether Mailchimp is there"), Health)
 
 
@@ -332,7 +332,7 @@ class WebhookCalls:
 
 
 class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, WebhookCalls):
-    """The client of one Mailchimp account. Threads may share it. Every call may raise the errors of `mailchimp.errors`.
+    """The client of one Mailchimp account. Threads may share it. Every call may raise the errors of `mailchimp.api_errors`.
 
     `slots` are the account's connections: each request holds one, a pause before a retry holds none. `key_watch` is
     called when Mailchimp accepts or refuses the API key. `proxy` is the URL of an HTTP proxy.

@@ -228,7 +228,7 @@ class Transport:
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
-        """Return the body of the answer as a `model`. Raises the errors of `mailchimp.errors`."""
+        """Return the body of the answer as a `model`. Raises the errors of `mailchimp.api_errors`."""
 
         def read(answer: Answer) -> _Model:
             try:
@@ -240,7 +240,7 @@ class Transport:
         return self._carry_out(call, read)
 
     def send(self, call: Call) -> "datetime | None":
-        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.errors`.
+        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.api_errors`.
 
         Any other success may come from a proxy, and does not prove a deletion. Returns the time of the answer by
         Mailchimp's clock, None without a date.

@@ -1,6 +1,6 @@
 """Deletes what is older than its retention period: ended sync requests and snapshots of campaign figures.
 
-What does not belong here: Dagster's runs (`defs.retention`), SQL (`database`). The audit log is never deleted.
+The audit log is never deleted.
 """
 
 from collections.abc import Callable, Generator, Sequence

@@ -1,7 +1,4 @@
-"""Export the data about one contact from the database, the source and Mailchimp.
-
-What does not belong here: erasures (`erasure`), queries (`database.contact_data`).
-"""
+"""Export the data about one contact from the database, the source and Mailchimp."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager

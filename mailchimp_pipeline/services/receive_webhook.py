@@ -1,7 +1,4 @@
-"""Process the calls of Mailchimp's webhooks. The members in a call are read from Mailchimp, as in a pull.
-
-What does not belong here: HTTP (`api.webhooks`), the format of a call (`mailchimp.webhook_events`).
-"""
+"""Process the calls of Mailchimp's webhooks. The members in a call are read from Mailchimp, as in a pull."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -1,6 +1,6 @@
 """Read all audiences after the restore of an older database, and correct the ledgers.
 
-Changes nothing at Mailchimp. What does not belong here: the restore (`docs/backup.md`).
+Changes nothing at Mailchimp.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Refresh the tracked campaigns of all organisations, several organisations in parallel.
-
-What does not belong here: SQL (`database.campaigns`), the rules of a refresh (`campaigns`).
-"""
+"""Refresh the tracked campaigns of all organisations, several organisations in parallel."""
 
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Register webhooks at Mailchimp when an organisation connects, and remove them when it disconnects.
 
 A failure is written to the audit log and raises no error, because each push reads the audience anyway. The next
-scheduled run registers missing webhooks. What does not belong here: receiving calls.
+scheduled run registers missing webhooks.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Record a contact's opt-in or opt-out.
-
-What does not belong here: pushing it to Mailchimp (`propagate_opt_outs`).
-"""
+"""Record a contact's opt-in or opt-out."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

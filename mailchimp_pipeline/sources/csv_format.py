@@ -1,7 +1,6 @@
 """Read CSV as text columns. A malformed line is an error that names the line, never a missing row.
 
-A file is read in blocks, so that selecting a few rows takes little memory. What does not belong here: which file is
-read, and when (`files`).
+A file is read in blocks, so that selecting a few rows takes little memory.
 """
 
 import csv

@@ -1,7 +1,4 @@
-"""A source of files: a CSV or Parquet file for each relation, read once for all organisations.
-
-What does not belong here: file formats (`csv_format`, `parquet_format`).
-"""
+"""A source of files: a CSV or Parquet file for each relation, read once for all organisations."""
 
 import hashlib
 import stat

@@ -1,7 +1,4 @@
-"""Read Parquet as text columns.
-
-What does not belong here: which file is read, and when (`files`).
-"""
+"""Read Parquet as text columns."""
 
 from collections.abc import Mapping
 from pathlib import Path

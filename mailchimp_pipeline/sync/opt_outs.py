@@ -1,7 +1,4 @@
-"""Unsubscribe the members of one audience who may not be e-mailed.
-
-What does not belong here: selecting these members (the ledger), all audiences of an organisation (`services`).
-"""
+"""Unsubscribe the members of one audience who may not be e-mailed."""
 
 from collections import Counter
 from collections.abc import Callable

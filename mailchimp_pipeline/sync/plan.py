@@ -1,7 +1,4 @@
-"""Decide which differing contacts are sent, and with which action. Only this module decides it. Pure.
-
-What does not belong here: segment membership (`segments`), sending (`push`).
-"""
+"""Decide which differing contacts are sent, and with which action. Only this module decides it. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

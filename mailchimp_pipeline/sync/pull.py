@@ -1,7 +1,4 @@
-"""Pull the changes of an audience before a push. The first pull reads all members.
-
-What does not belong here: the actions that follow from a status (`plan`), consent rules (the ledger).
-"""
+"""Pull the changes of an audience before a push. The first pull reads all members."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

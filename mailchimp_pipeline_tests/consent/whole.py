@@ -13,8 +13,7 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from api.app import create_app
-from api.composition import api_parts
+from api.app import api_parts, create_app
 from api.serving import in_thread
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.defs.privacy_jobs import mailchimp_erasure

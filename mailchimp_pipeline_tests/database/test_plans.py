@@ -131,7 +131,6 @@ def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
         ledger_sql.MOVE_ADDRESSES,
         ledger_sql.DEPARTURES,
         ledger_sql.RETURNS,
-        ledger_sql.INVITED,
         ledger_sql.WITHDRAWALS,
         ledger_sql.RECORD_STATES,
         ledger_sql.FORGET_REJECTIONS,

@@ -1,8 +1,7 @@
 """The path that Mailchimp calls: `/webhooks/mailchimp/` and a secret token for each webhook.
 
 A call is answered within Mailchimp's ten seconds, and with success only after it is recorded: Mailchimp repeats every
-other call. What does not belong here: the format of a call (`mailchimp.webhook_events`), creating webhooks
-(`services.register_webhooks`).
+other call.
 """
 
 import re

@@ -1,7 +1,4 @@
-"""The errors of tRPC: its codes, and the JSON of an error.
-
-What does not belong here: which error of the pipeline has which code (`api.error_mapping`).
-"""
+"""The errors of tRPC: its codes, and the JSON of an error."""
 
 import json
 from collections.abc import Mapping, Sequence
