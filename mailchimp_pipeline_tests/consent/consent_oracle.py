@@ -464,7 +464,8 @@ class ConsentOracle:
 
     def is_set_aside(self, list_id: str, key: str) -> bool:
         """Tell whether the audience's member may be left alone: it, or the one with a former address of its contact."""
-        had = {key}.union(*(self.company.had[entity] for entity in self.company.holders(key)))
+        former = {self.own_addresses.get((list_id, key), key)}
+        had = {key} | former.union(*(self.company.had[entity] for entity in self.company.holders(key)))
         return any(said.place == list_id and said.key in had for said in self.set_aside)
 
     def _circumstances(self, said: Withdrawal, key: str, holders: set[Entity]) -> str:
