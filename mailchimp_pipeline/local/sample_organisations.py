@@ -14,7 +14,7 @@ from mailchimp_pipeline.database.ledger import forget_audiences
 from mailchimp_pipeline.database.segment_store import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local.stack import Dashboard, SandboxStack
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType

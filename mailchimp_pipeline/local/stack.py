@@ -23,8 +23,8 @@ from sqlalchemy import make_url
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.local_state import state_directory
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.embedded.processes import Children, foreign_environment, run
-from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.local.sample_data import write_sample
 from mailchimp_pipeline.services.resources import complete_settings, embedded_settings

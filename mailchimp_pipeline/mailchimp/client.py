@@ -332,7 +332,7 @@ class WebhookCalls:
 
 
 class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, WebhookCalls):
-    """The client of one Mailchimp account. Threads may share it. Every call may raise the errors of `mailchimp.api_errors`.
+    """The client of one Mailchimp account. Threads may share it. Every call may raise the errors of `api_errors`.
 
     `slots` are the account's connections: each request holds one, a pause before a retry holds none. `key_watch` is
     called when Mailchimp accepts or refuses the API key. `proxy` is the URL of an HTTP proxy.

@@ -17,7 +17,7 @@ from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.embedded.local_state import local_state
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
@@ -58,7 +58,7 @@ class NoSource(PermanentError):
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
     """Yield complete settings: generate missing keys, and start the embedded PostgreSQL if no database URL is set.
 
-    Raises `settings.SettingsError` and `embedded.server.EmbeddedDatabaseUnavailable`.
+    Raises `settings.SettingsError` and `embedded.postgres.EmbeddedDatabaseUnavailable`.
     """
     settings = settings or Settings.from_environment()
     if settings.database_url:

@@ -24,7 +24,7 @@ from mailchimp_pipeline.cli import app
 from mailchimp_pipeline.database.gauges import pipeline_figures
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, login
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.local.stack import installed
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES
 from mailchimp_pipeline_tests.conftest import PostgresServer

@@ -27,7 +27,7 @@ from mailchimp_pipeline_tests.waiting import START_SECONDS, eventually
 _STARTS = """
 import sys
 from pathlib import Path
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 with EmbeddedServer(Path(sys.argv[1])):
     pass
 """
