@@ -655,7 +655,7 @@ class ConsentOracle:
             return YES if len(later) >= _CALLS_UNDER_WAY else MAYBE
         if said.place != call.list_id:
             return NO
-        if self.members.get((said.place, said.key or "")) is Status.CLEANED:
+        if self.members.get((said.place, said.key or "")) in {Status.CLEANED, Status.ARCHIVED}:
             # Before a batch only those are read whom it would subscribe; Mailchimp keeps these as they are.
             return MAYBE
         return MAYBE if self._was_under_way(said, call) else YES
