@@ -725,6 +725,9 @@ class ConsentOracle:
         """Note whose withdrawal the product must have found it to be: before somebody with the address opted in."""
         if any(word.key == said.key and said.index < word.index for word in self.opt_ins):
             return
+        # With somebody erased goes what was said at the address, whoever else had it.
+        if any(self._may_have_erased(each, said.key or "") and said.index < each.index for each in self.erasures):
+            return
         for entity in said.entities:
             # Of several who had the address the ledger knows one.
             others = {sent for (_, sent), key in self.sent.items() if key == said.key} | said.entities
