@@ -1,13 +1,13 @@
 """The application: the tRPC procedures, probes, metrics, the OpenAPI document, and the middleware around them.
 
-`create_app` gets everything as `ApiParts` and connects to nothing.
-What does not belong here: building the parts from the settings (`composition`), the server (`serving`).
+`build_app` opens the parts of the pipeline for given settings, and builds the application on them.
 """
 
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from fastapi import FastAPI
@@ -17,14 +17,21 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api.auth import authenticator
+from api.error_mapping import log_failure, translate
 from api.health import Readiness, alive
-from api.logs import log_failure
-from api.metrics import Metrics
+from api.metrics import READ_SECONDS, Metrics, PipelineMetrics
 from api.openapi import openapi
-from api.pipeline_metrics import READ_SECONDS, PipelineMetrics
+from api.procedures.context import CALL_BUDGET, CallBudget, Context
+from api.procedures.registry import PROCEDURES
 from api.request_log import REQUEST_ID, RequestLogMiddleware, note_call, note_caller
 from api.trpc import CallHooks, Code, Identified, Limits, Procedure, Procedures, TRPCError, TrpcServer
-from mailchimp_pipeline.database.metrics import PipelineFigures
+from api.webhooks import webhook_route
+from mailchimp_pipeline.database.gauges import PipelineFigures, pipeline_figures
+from mailchimp_pipeline.database.migrations import require_tables
+from mailchimp_pipeline.database.session import TimeLimits
+from mailchimp_pipeline.services.resources import Resources, open_resources
+from mailchimp_pipeline.settings import Settings
 
 PREFIX = "/api/trpc"
 TITLE = "Mailchimp pipeline"
@@ -157,3 +164,42 @@ async def _answer_error(_request: Request, exception: Exception) -> Response:
     error = exception if isinstance(exception, TRPCError) else TRPCError("BAD_REQUEST", "The request cannot be read")
     headers = {name.decode(): value.decode() for name, value in error.headers}
     return Response(error.envelope(), error.http_status, headers, media_type="application/json")
+
+
+TIME_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=10)
+"""The time limits of the API's transactions: a statement that hangs must not hold a thread for ever."""
+
+
+def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIME_LIMITS) -> FastAPI:
+    """Return the application for these settings, or for the environment's; it closes its parts when it ends.
+
+    Raises `SettingsError` and `KeyringInvalid`. A database that is away is not an error: `/readyz` reports it.
+    """
+    with ExitStack() as opened:
+        parts = opened.enter_context(open_resources(settings, time_limits=time_limits))
+        kept = ExitStack()
+        app = create_app(api_parts(parts, close=kept.close))
+        kept.push(opened.pop_all())
+        return app
+
+
+def api_parts(
+    parts: Resources, *, budget: CallBudget = CALL_BUDGET, close: Callable[[], None] = lambda: None
+) -> ApiParts[Context]:
+    """Return the parts of the application; `close` runs after the last call."""
+    # The keyring is built now, so that an invalid key is an error at the start.
+    authenticate = authenticator(parts.settings, parts.keyring)
+
+    def make_context(connection: HTTPConnection) -> Context:
+        return Context(authenticate(connection), parts, budget)
+
+    return ApiParts[Context](
+        procedures=PROCEDURES,
+        make_context=make_context,
+        check_ready=partial(require_tables, parts.database),
+        translate=translate,
+        read_figures=partial(pipeline_figures, parts.database),
+        close=close,
+        routes=(webhook_route(parts),),
+        cors_origins=parts.settings.cors_origins or (),
+    )

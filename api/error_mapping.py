@@ -1,26 +1,24 @@
 """The code and the text that a client gets for each known error of the pipeline.
 
-Any other exception is a defect: INTERNAL_SERVER_ERROR without details. What does not belong here: errors that only
-one procedure can explain, such as an audience that does not exist.
+Any other exception is a defect: INTERNAL_SERVER_ERROR without details.
 """
 
 import math
 from collections.abc import Sequence
 
-from api.logs import log_failure
-from api.procedures.deadline import OutOfTime
+from api.procedures.context import OutOfTime
 from api.trpc import Code, TRPCError
 from mailchimp_pipeline.connections import SampleKeyKept
 from mailchimp_pipeline.contacts import MissingColumnError, MissingIdError
+from mailchimp_pipeline.database.connection_store import AccountTaken, AudienceTaken
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, RoleNotGranted
-from mailchimp_pipeline.database.shared_accounts import AccountTaken, AudienceTaken
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError, without_places
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     KeyRefused,
     MailchimpAway,
     NotFound,
@@ -31,6 +29,14 @@ from mailchimp_pipeline.mailchimp.errors import (
 )
 from mailchimp_pipeline.services.resources import NoSource, NotConnected
 from mailchimp_pipeline.sources import SourceAwayError, SourceChangedError, UnreadableSourceError
+
+_log = logger("api.error_mapping")
+
+
+def log_failure(where: str, exception: BaseException) -> None:
+    """Log an exception that is a defect, with the part of the API that it left."""
+    _log.error("failure", where=where, exc_info=exception)
+
 
 _WITH_OWN_TEXT: Sequence[tuple[type[PipelineError], Code]] = (
     (NotConnected, "PRECONDITION_FAILED"),
@@ -67,8 +73,6 @@ _WITH_OTHER_TEXT: Sequence[tuple[type[PipelineError], Code, str]] = (
     (UnreadableSourceError, "PRECONDITION_FAILED", f"The employees or vendors cannot be read: {_OPERATOR}"),
 )
 """Errors whose own text names hosts, files and settings: the log gets it, for the operator."""
-
-_log = logger("api.error_mapping")
 
 
 def translate(exception: Exception) -> TRPCError | None:

@@ -7,10 +7,8 @@ would need a route, an endpoint and two envelope models for each procedure, only
 from collections.abc import Iterable
 from typing import Any
 
-from api.trpc.errors import Code
-from api.trpc.models import WireModel
-from api.trpc.procedures import Kind, Procedure
-from api.trpc.schemas import Schema, nullable, schemas
+from api.trpc.error_codes import Code
+from api.trpc.procedures import Kind, Procedure, Schema, WireModel, nullable, schemas
 
 _REFERENCE = "#/components/schemas/{model}"
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from api.logs import log_failure
+from api.error_mapping import log_failure
 from api.metrics import NO_PROCEDURE, Metrics
 from api.trpc import Identified, Procedure, TRPCError
 from mailchimp_pipeline.logs import logger

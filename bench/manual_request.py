@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bench.figures import Figure, Scale, script
 from bench.stage import Stage, WorkNotDone, stage
-from mailchimp_pipeline.local.dashboard import Dashboard
+from mailchimp_pipeline.local.stack import Dashboard
 
 REQUESTS = 10
 CONTACTS = 50

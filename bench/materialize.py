@@ -51,8 +51,7 @@ def _main(asset: str, file: str, *keys: str) -> None:
     import dagster as dg  # noqa: PLC0415 - for the process of the run alone
 
     from mailchimp_pipeline.definitions import defs  # noqa: PLC0415 - as above
-    from mailchimp_pipeline.defs.partitions import SEGMENTS  # noqa: PLC0415 - as above
-    from mailchimp_pipeline.defs.sync_runs import SyncConfig  # noqa: PLC0415 - as above
+    from mailchimp_pipeline.defs.sync_runs import SEGMENTS, SyncConfig  # noqa: PLC0415 - as above
 
     upstream = [MEMBERSHIP, AUDIENCE][: 1 + (asset == AUDIENCE)]
     with dg.DagsterInstance.get() as instance:

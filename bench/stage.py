@@ -19,12 +19,12 @@ from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_statements
-from mailchimp_pipeline.database.erasures import ErasureStore
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.erasure_store import ErasureStore
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import SegmentMemberRow
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.erasure import Demand
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack

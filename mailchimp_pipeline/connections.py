@@ -1,7 +1,4 @@
-"""The format of Mailchimp's API keys, and the URL of the API.
-
-What does not belong here: calls with a key (`mailchimp`), storing keys (`database`).
-"""
+"""The format of Mailchimp's API keys, and the URL of the API."""
 
 import re
 from dataclasses import dataclass, field

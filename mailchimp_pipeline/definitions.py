@@ -4,22 +4,17 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from mailchimp_pipeline.defs.asset_checks import segments_are_synced_by_six
 from mailchimp_pipeline.defs.assets import ASSETS
-from mailchimp_pipeline.defs.campaigns import (
-    campaign_stats,
-    campaign_stats_refresh,
-    six_hourly_refresh,
-)
-from mailchimp_pipeline.defs.checks import segments_are_synced_by_six
-from mailchimp_pipeline.defs.erasure import erasures_due, mailchimp_erasure
+from mailchimp_pipeline.defs.campaign_stats import campaign_stats, campaign_stats_refresh, six_hourly_refresh
 from mailchimp_pipeline.defs.jobs import JOBS
-from mailchimp_pipeline.defs.opt_outs import mailchimp_opt_outs, opt_outs_due
 from mailchimp_pipeline.defs.pipeline_resources import (
     CampaignsResource,
     ErasuresResource,
     PipelineResource,
     RetentionResource,
 )
+from mailchimp_pipeline.defs.privacy_jobs import erasures_due, mailchimp_erasure, mailchimp_opt_outs, opt_outs_due
 from mailchimp_pipeline.defs.retention import daily_retention, mailchimp_retention
 from mailchimp_pipeline.defs.schedules import SCHEDULES
 from mailchimp_pipeline.defs.sensors import SENSORS

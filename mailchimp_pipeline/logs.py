@@ -2,7 +2,6 @@
 
 Each line has the ids that `structlog.contextvars` binds: organisation, segment, run and request. An exception is logged
 with types and frames, and with its text if it is a `PipelineError`; other texts may quote an address, a name or a key.
-What does not belong here: which events are logged.
 """
 
 import logging

@@ -1,7 +1,6 @@
 """The settings, read once from the environment into a frozen object.
 
-`.env.example` lists the same variables; a test compares both. What does not belong here: creating missing keys
-(`embedded`), connecting to anything.
+`.env.example` lists the same variables; a test compares both.
 """
 
 import os

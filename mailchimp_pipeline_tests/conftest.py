@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 
 settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -16,11 +16,11 @@ from sqlalchemy import text
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.erasure import Demand
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.database.builders import ACME, AT, a_connection, a_segment

@@ -9,12 +9,12 @@ import dagster as dg
 import psutil
 from sqlalchemy import select
 
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.defs.jobs import segment_sync
-from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
+from mailchimp_pipeline.defs.schedules import opened_instance
 from mailchimp_pipeline.local.stack import SandboxStack, free_port, sandbox_stack, workspace_arguments
 from mailchimp_pipeline.segments import SegmentStatus, SegmentType
 from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline

@@ -18,14 +18,11 @@ from psycopg import sql
 from rich.console import Console
 from sqlalchemy import make_url, text
 
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.cli.doctor import Doubtful, Finding, Level, Missing, examine, findings, heartbeat
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.database.roles import DatabaseRole
-from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.doctor import Finding, Level, examine, findings
-from mailchimp_pipeline.doctor.daemon import heartbeat
-from mailchimp_pipeline.doctor.results import Doubtful, Missing
+from mailchimp_pipeline.database.session import Database, DatabaseRole
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_connection, a_segment, an_account

@@ -155,6 +155,19 @@ def test_a_class_name_occurs_once() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+def test_a_module_name_occurs_once() -> None:
+    # Alembic gives a migration its number and `env.py` its name.
+    names = Counter(
+        path.stem
+        for path in modules()
+        if path.relative_to(PROJECT_ROOT).parts[0] in {"api", "mailchimp_pipeline"}
+        and path.stem != "__init__"
+        and "migrations" not in path.parts
+    )
+
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_the_lock_pins_what_the_project_asks_for_with_hashes() -> None:
     lock = (PROJECT_ROOT / "requirements.lock").read_text(encoding="utf-8")
     pins = {canonicalize_name(name): version for name, version in PIN.findall(lock)}

@@ -14,8 +14,8 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline.logs import json_handler, log_our_lines, logger
-from mailchimp_pipeline.mailchimp.retries import count_retry, counted_retries
-from mailchimp_pipeline.sync.parallel import in_parallel
+from mailchimp_pipeline.mailchimp.transport import count_retry, counted_retries
+from mailchimp_pipeline.sync.tasks import in_parallel
 from mailchimp_pipeline_tests.runs.company import a_company
 from sandbox import Fault, FaultKind
 

@@ -70,7 +70,7 @@ def test_a_filter_criterion_takes_two_files(copy: Path) -> None:
         copy / "mailchimp_pipeline/contacts/relations.py", '"employment_type", "employment_status"', ', "cost_centre"'
     )
     insert_after(
-        copy / "mailchimp_pipeline/segments/criteria.py",
+        copy / "mailchimp_pipeline/segments/segment.py",
         "    employment_status: Values = ()\n",
         "    cost_centre: Values = ()\n",
     )

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import EntityType, contacts, normalised
-from mailchimp_pipeline.contacts.text import normalised_column, same_text, trimmed_column
+from mailchimp_pipeline.contacts.text_columns import normalised_column, same_text, trimmed_column
 from mailchimp_pipeline.segments import Exclusion, FilterCriteria, SegmentType
-from mailchimp_pipeline.segments.criteria import folded
+from mailchimp_pipeline.segments.segment import folded
 from mailchimp_pipeline_tests.populations import membership, population_frame, suppressing
 from mailchimp_pipeline_tests.source_fake import an_employee, rows
 

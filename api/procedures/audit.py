@@ -8,7 +8,7 @@ from api.procedures.context import Context
 from api.procedures.inputs import EntityId, PageInput
 from api.trpc import Router, UtcTime, WireModel
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import OrganisationSession
 
@@ -30,13 +30,13 @@ class AuditInput(PageInput):
             raise ValueError("entityType and entityId go together: send both, or neither")
         return self
 
-    def entity(self, session: OrganisationSession, keyring: Keyring) -> audit.Entity | None:
+    def entity(self, session: OrganisationSession, keyring: Keyring) -> audit_log.Entity | None:
         """Return the entity as the log names it, or None for all entries."""
         if not self.entity_type or not self.entity_id:
             return None
         if self.entity_type in _CONTACTS:
-            return audit.contact_entity(session, keyring, (EntityType(self.entity_type), self.entity_id))
-        return audit.Entity(self.entity_type, self.entity_id)
+            return audit_log.contact_entity(session, keyring, (EntityType(self.entity_type), self.entity_id))
+        return audit_log.Entity(self.entity_type, self.entity_id)
 
 
 class AuditEntry(WireModel):
@@ -66,11 +66,11 @@ def list_entries(context: Context, wanted: AuditInput | None) -> AuditPage:
     asked = wanted or AuditInput()
     with context.session() as session:
         entity = asked.entity(session, context.parts.keyring)
-        found = audit.entries(session, limit=asked.limit, cursor=asked.cursor, entity=entity)
+        found = audit_log.entries(session, limit=asked.limit, cursor=asked.cursor, entity=entity)
     return AuditPage(items=[_shown(entry) for entry in found.items], next_cursor=found.next_cursor)
 
 
-def _shown(entry: audit.Entry) -> AuditEntry:
+def _shown(entry: audit_log.Entry) -> AuditEntry:
     return AuditEntry(
         actor=entry.actor,
         action=entry.action,

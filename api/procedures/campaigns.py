@@ -1,7 +1,4 @@
-"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of these.
-
-What does not belong here: the refresh every six hours, which Dagster runs.
-"""
+"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of these."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -12,7 +9,7 @@ from api.procedures.context import Context
 from api.procedures.inputs import PageInput, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.campaigns import CampaignStatus, Stats, refresh
-from mailchimp_pipeline.database.campaigns import CampaignStore
+from mailchimp_pipeline.database.campaign_store import CampaignStore
 
 router: Router[Context] = Router("mailchimp.campaigns")
 

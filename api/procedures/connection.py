@@ -5,11 +5,11 @@ from pydantic import SecretStr
 from api.procedures.context import Context
 from api.trpc import Role, Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.connections import ApiKey, MalformedApiKey
-from mailchimp_pipeline.database import connections
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.requests import SyncRequestStore
-from mailchimp_pipeline.database.segments import summary
+from mailchimp_pipeline.database import connection_store
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.segment_store import summary
 from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.services.resources import NotConnected
 
@@ -70,7 +70,7 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
     context = context.in_time()
     with context.mailchimp_of(api_key) as mailchimp:
         account = mailchimp.account()
-    verified = connections.Account(account.account_id, account.account_name, api_key)
+    verified = connection_store.Account(account.account_id, account.account_name, api_key)
     webhooks = context.webhook_registration()
     with context.session() as session:
         farewell = webhooks.take_leave(session, of_all_but=verified.id)
@@ -117,7 +117,7 @@ def _parsed(text: SecretStr) -> ApiKey:
         raise TRPCError("BAD_REQUEST", str(malformed), {"apiKey": [str(malformed)]}) from None
 
 
-def _shown(session: OrganisationSession, connection: connections.Connection) -> ConnectionView:
+def _shown(session: OrganisationSession, connection: connection_store.Connection) -> ConnectionView:
     segments = summary(session)
     return ConnectionView(
         id=connection.id,

@@ -1,25 +1,49 @@
-"""The context of a call: the caller, and the parts of the pipeline for the caller's organisation."""
+"""The context of a call: the caller, the parts of the pipeline for the caller's organisation, and the deadline."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 
 from api.auth import Caller
-from api.procedures.deadline import TimedSlots
 from api.trpc import Role
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.errors import PipelineError
+from mailchimp_pipeline.errors import PipelineError, TransientError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.services.propagate_opt_outs import propagate_opt_outs
 from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.services.resources import NotConnected, Resources
+
+
+class OutOfTime(TransientError):
+    """The deadline of the call has passed before its last request to Mailchimp."""
+
+    def __init__(self) -> None:
+        super().__init__("Mailchimp answered too slowly for all of it to be asked in time. Try again later.")
+
+
+@dataclass(frozen=True, slots=True)
+class TimedSlots:
+    """The connection slots of an account until `end`, a time of the clock."""
+
+    slots: ConnectionSlots
+    end: float
+    clock: Callable[[], float] = time.monotonic
+
+    @contextmanager
+    def slot(self) -> Generator[None]:
+        """Hold one connection, waiting until one is free. Raises `OutOfTime` after the end."""
+        if self.clock() > self.end:
+            raise OutOfTime
+        with self.slots.slot():
+            yield
+
 
 _log = logger("api.procedures")
 

@@ -1,7 +1,4 @@
-"""`mailchimp.preferences.gdprDelete` and `.export`: the rights of a contact under the GDPR, for administrators.
-
-What does not belong here: consent (`preferences`), the steps of an erasure (`mailchimp_pipeline.erasure`).
-"""
+"""`mailchimp.preferences.gdprDelete` and `.export`: the rights of a contact under the GDPR, for administrators."""
 
 import time
 from collections.abc import Callable

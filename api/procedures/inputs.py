@@ -1,7 +1,4 @@
-"""Types that the inputs of several procedures use: texts, ids and pages.
-
-What does not belong here: the input of one procedure.
-"""
+"""Types that the inputs of several procedures use: texts, ids and pages."""
 
 import re
 from typing import Annotated, Any

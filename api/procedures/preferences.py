@@ -9,8 +9,8 @@ from api.procedures.inputs import EntityInput, PageInput
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.consent import RESERVED_SOURCES
 from mailchimp_pipeline.contacts import EntityType, may_hold_address
-from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.connection_store import Connection, ConnectionStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 

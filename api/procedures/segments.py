@@ -1,7 +1,4 @@
-"""`mailchimp.segments`: creates, changes and previews segments, and requests syncs.
-
-What does not belong here: the sync, which Dagster runs.
-"""
+"""`mailchimp.segments`: creates, changes and previews segments, and requests syncs."""
 
 from collections import Counter
 from typing import Annotated, Any, cast
@@ -12,13 +9,13 @@ from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
 from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.contacts import EntityType, read_contacts
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.rejected_contacts import rejected_contacts, retry_rejected
-from mailchimp_pipeline.database.requests import SyncRequestStore
-from mailchimp_pipeline.database.segments import NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.database.segment_member_store import rejected_contacts, retry_rejected
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
-from mailchimp_pipeline.mailchimp.errors import AudienceGone
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
+from mailchimp_pipeline.mailchimp.api_errors import AudienceGone
 from mailchimp_pipeline.segments import (
     Exclusion,
     FilterCriteria,

@@ -1,7 +1,7 @@
 """tRPC over HTTP, as the published TypeScript clients speak it (httpLink, httpBatchLink, httpBatchStreamLink).
 
 Declare procedures on a `Router`, collect them in `Procedures`, and serve them with a `TrpcServer`. The types
-(`api.typescript`) and the OpenAPI document (`api.openapi`) come from the same `Procedures`. Handlers are plain
+(`api.app_router`) and the OpenAPI document (`api.openapi`) come from the same `Procedures`. Handlers are plain
 functions that run in threads. What does not belong here: what procedures do, authentication.
 
     segments = Router[Caller]("mailchimp.segments")
@@ -16,9 +16,18 @@ functions that run in threads. What does not belong here: what procedures do, au
 
 from api.trpc.calls import CallHooks
 from api.trpc.concurrency import Concurrency, ConcurrencyLimit
-from api.trpc.errors import CODES, Code, TRPCError
-from api.trpc.models import UtcTime, WireModel
-from api.trpc.procedures import DeclarationError, Identified, Kind, Procedure, Procedures, Role, Router
+from api.trpc.error_codes import CODES, Code, TRPCError
+from api.trpc.procedures import (
+    DeclarationError,
+    Identified,
+    Kind,
+    Procedure,
+    Procedures,
+    Role,
+    Router,
+    UtcTime,
+    WireModel,
+)
 from api.trpc.requests import Limits
 from api.trpc.server import TrpcServer
 

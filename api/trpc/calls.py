@@ -1,6 +1,6 @@
 """One call: whether the caller may make it, whether its input is valid, and its reply.
 
-Runs in a worker thread and always returns a reply. What does not belong here: HTTP, other calls of the request.
+Runs in a worker thread and always returns a reply.
 """
 
 import logging
@@ -10,7 +10,7 @@ from functools import partial
 from time import perf_counter
 from typing import Generic, TypeVar
 
-from api.trpc.errors import TRPCError, internal_error
+from api.trpc.error_codes import TRPCError, internal_error
 from api.trpc.procedures import Identified, Procedure
 from api.trpc.requests import Inputs
 

@@ -1,7 +1,4 @@
-"""How many calls run at once. A call takes its place on the event loop, before it takes a thread.
-
-What does not belong here: the threads (`server`), the number of calls in a period (the proxy in front of the API).
-"""
+"""How many calls run at once. A call takes its place on the event loop, before it takes a thread."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from api.trpc.errors import TRPCError
+from api.trpc.error_codes import TRPCError
 
 _RETRY_AFTER = 5
 

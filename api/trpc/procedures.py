@@ -1,21 +1,51 @@
 """The declaration of procedures: name, kind, input, output, role and handler, checked at import.
 
-The registry `Procedures` is used for dispatch, types and documents. What does not belong here: HTTP.
+The registry `Procedures` is used for dispatch, types and documents. Inputs and outputs are models in camelCase. Their
+JSON Schemas name shared models once.
 """
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import from_json
 
 from api.trpc.concurrency import Concurrency
-from api.trpc.errors import bad_input
+from api.trpc.error_codes import bad_input
 from mailchimp_pipeline.errors import PermanentError
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time, sent as ISO 8601 with `Z`; inputs may have any time zone."""
+
+
+class WireModel(BaseModel):
+    """An input or output: camelCase in JSON, snake_case in Python; an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # JSON has no Infinity, but `1e999` is parsed as that.
+        allow_inf_nan=False,
+        from_attributes=True,
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=True,
+        # The docstring of a field becomes its description in the TypeScript types and in OpenAPI.
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
 
 RESERVED = frozenset({"then", "call", "apply"})
 """Names that a JavaScript client cannot call: its proxies would be used as promises or functions."""
@@ -234,3 +264,35 @@ def _nodes(value: object) -> Iterator[object]:
         held = cast("list[object]", value) if isinstance(value, list | tuple) else ()
     for part in held:
         yield from _nodes(part)
+
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """Schemas by procedure path (`inputs` lacks procedures without input), and the named models they refer to."""
+
+    inputs: Mapping[str, Schema]
+    outputs: Mapping[str, Schema]
+    models: Mapping[str, Schema]
+
+
+def schemas(procedures: Iterable[Procedure], ref_template: str) -> Schemas:
+    """Return the schemas; `ref_template` is pydantic's, such as `#/components/schemas/{model}`."""
+    wanted: list[tuple[str, Any, TypeAdapter[Any]]] = []
+    for procedure in procedures:
+        if procedure.input_adapter is not None:
+            wanted.append((procedure.path, "validation", procedure.input_adapter))
+        wanted.append((procedure.path, "serialization", procedure.output_adapter))
+    found, root = TypeAdapter.json_schemas(wanted, by_alias=True, ref_template=ref_template)
+    return Schemas(
+        inputs={path: schema for (path, mode), schema in found.items() if mode == "validation"},
+        outputs={path: schema for (path, mode), schema in found.items() if mode == "serialization"},
+        models=root.get("$defs", {}),
+    )
+
+
+def nullable(schema: Schema) -> bool:
+    """Return whether null is a valid value; an input that may be null may also be left out."""
+    return schema.get("type") == "null" or any(nullable(part) for part in schema.get("anyOf", ()))

@@ -1,6 +1,6 @@
 """Parses a request: its calls, their inputs, and the form of the answer.
 
-An error here is one of the whole request, without a path. What does not belong here: procedures, answers.
+An error here is one of the whole request, without a path.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 from starlette.types import Message, Receive, Scope
 
 from api.trpc.concurrency import Concurrency
-from api.trpc.errors import TRPCError
+from api.trpc.error_codes import TRPCError
 from mailchimp_pipeline.errors import TransientError
 
 UNDEFINED = b"null"

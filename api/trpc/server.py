@@ -1,11 +1,11 @@
 """The ASGI application that answers everything under the tRPC prefix, always in tRPC's own form.
 
-It reads a request, authenticates the caller, runs the calls in threads at the same time, and answers.
-What does not belong here: CORS (a middleware), authentication (`make_context`), what a procedure does.
+It reads a request, authenticates the caller, runs the calls in threads at the same time, and answers with one object,
+an array, or a stream of the replies in order of completion.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from contextvars import copy_context
@@ -16,12 +16,75 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.trpc.answers import Arrivals, compose, respond, respond_without_content
-from api.trpc.calls import CallHooks, ProcedureCall, Reply, answer, as_error, refusal
+from api.trpc.calls import CallHooks, Headers, ProcedureCall, Reply, answer, as_error, refusal
 from api.trpc.concurrency import ConcurrencyLimit
-from api.trpc.errors import TRPCError
+from api.trpc.error_codes import TRPCError
 from api.trpc.procedures import Identified, Kind, Procedure, Procedures
-from api.trpc.requests import ClientLeftError, EarlyBody, Inputs, Limits, TrpcRequest, read_body, read_request
+from api.trpc.requests import ClientLeftError, EarlyBody, Form, Inputs, Limits, TrpcRequest, read_body, read_request
+
+Arrivals = asyncio.Queue[tuple[int, Reply]]
+"""The replies of one request with the indices of their calls, in order of completion."""
+
+# Answers contain personal data, and a shared cache does not distinguish callers.
+_UNCACHED = (b"cache-control", b"no-store")
+
+_COMMON: Headers = ((b"content-type", b"application/json"), (b"vary", b"trpc-accept, accept"), _UNCACHED)
+
+
+async def respond(send: Send, reply: Reply) -> None:
+    """Send one complete answer."""
+    headers = [*_COMMON, (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def respond_without_content(send: Send) -> None:
+    """Send the answer to HEAD."""
+    await send({"type": "http.response.start", "status": 204, "headers": [_UNCACHED]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def compose(send: Send, form: Form, count: int, arrivals: Arrivals) -> None:
+    """Send the replies to all calls of a request in the form that the client asked for."""
+    if form is Form.SINGLE:
+        await respond(send, (await arrivals.get())[1])
+    elif form is Form.BATCH:
+        by_index = dict([await arrivals.get() for _ in range(count)])
+        await respond(send, _array([by_index[index] for index in range(count)]))
+    else:
+        await _stream(send, _json_lines(count, arrivals) if form is Form.JSON_LINES else _object(count, arrivals))
+
+
+def _array(replies: Sequence[Reply]) -> Reply:
+    """Return a batch as one reply: its status is that of all calls, or 207; its headers are those of any call."""
+    statuses = {reply.status for reply in replies}
+    headers = dict(header for reply in replies for header in reply.headers)
+    body = b"[" + b",".join([reply.body for reply in replies]) + b"]"
+    return Reply(statuses.pop() if len(statuses) == 1 else 207, body, tuple(headers.items()))
+
+
+async def _stream(send: Send, lines: AsyncIterator[bytes]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": list(_COMMON)})
+    async for line in lines:
+        await send({"type": "http.response.body", "body": line, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _json_lines(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
+    """Yield the form of client 11: a head that announces a chunk for each call, then the chunks."""
+    yield b"{" + b",".join([b'"%d":[[0],[null,0,%d]]' % (index, index) for index in range(count)]) + b"}\n"
+    for _ in range(count):
+        index, reply = await arrivals.get()
+        yield b"[%d,0,[[%b]]]\n" % (index, reply.body)
+
+
+async def _object(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
+    """Yield the form of client 10: one object, an entry per line, with the comma at the start of the line."""
+    for position in range(count):
+        index, reply = await arrivals.get()
+        yield b'%b"%d":%b\n' % (b"," if position else b"{", index, reply.body)
+    yield b"}"
+
 
 ContextT = TypeVar("ContextT", bound=Identified)
 ResultT = TypeVar("ResultT")

@@ -3,15 +3,23 @@
 Pure. What does not belong here: HTTP (`mailchimp`), SQL (`database`), refreshing all organisations (`services`).
 """
 
-from mailchimp_pipeline.campaigns.model import FINAL, Campaign, CampaignStatus, Figures, Stats, settling_since
 from mailchimp_pipeline.campaigns.plot import rates_plot, rates_text
-from mailchimp_pipeline.campaigns.refresh import Refresh, refresh
 from mailchimp_pipeline.campaigns.snapshots import (
     CampaignSnapshot,
     MailchimpCampaign,
     MailchimpCampaigns,
     MailchimpReport,
     fetch_snapshots,
+)
+from mailchimp_pipeline.campaigns.tracked_campaign import (
+    FINAL,
+    Campaign,
+    CampaignStatus,
+    Figures,
+    Refresh,
+    Stats,
+    refresh,
+    settling_since,
 )
 
 __all__ = [

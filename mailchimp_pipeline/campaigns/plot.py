@@ -1,14 +1,11 @@
-"""Open and click rates over time, as an SVG with one panel for each campaign, and as text.
-
-What does not belong here: showing the plot (`defs`).
-"""
+"""Open and click rates over time, as an SVG with one panel for each campaign, and as text."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from mailchimp_pipeline.campaigns.model import Campaign, Stats
+from mailchimp_pipeline.campaigns.tracked_campaign import Campaign, Stats
 
 _COLUMNS: Final = 3
 _WIDTH, _HEIGHT = 250, 150

@@ -1,7 +1,4 @@
-"""Campaigns and reports as Mailchimp describes them, and fetching many of them.
-
-What does not belong here: the meaning of Mailchimp's statuses (`refresh`), the calls (`mailchimp`).
-"""
+"""Campaigns and reports as Mailchimp describes them, and fetching many of them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

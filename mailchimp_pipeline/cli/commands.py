@@ -1,7 +1,7 @@
 """The commands. Each parses its arguments, calls a function, and prints the result.
 
-A `PipelineError` is printed as its text, with exit code 1. What does not belong here: what commands do (`services`,
-`doctor`, `local`), waiting for Dagster (`sync`).
+A `PipelineError` is printed as its text, with exit code 1. The demo, `dev` and `sandbox` need a checkout of the
+repository, because the installed package does not have the sandbox.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from functools import wraps
+from importlib.util import find_spec
 from typing import Annotated, ParamSpec
 
 import typer
@@ -19,6 +20,23 @@ from rich.markup import escape
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.settings import Settings
+
+
+class NotACheckout(PermanentError):
+    """The command needs the sandbox, which is not in the installed package."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This command needs the Mailchimp sandbox, which is not a part of the installed package. Run it from a "
+            "checkout of the repository: `make demo`, `make dev`, or `.venv/bin/mailchimp-pipeline sandbox`."
+        )
+
+
+def require_sandbox() -> None:
+    """Raise `NotACheckout` if the sandbox is not available."""
+    if find_spec("sandbox") is None:
+        raise NotACheckout
+
 
 _P = ParamSpec("_P")
 
@@ -79,8 +97,6 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
 @_explained
 def demo() -> None:
     """Run the main job once, with sample data and nothing to set up, and print what was synced."""
-    from mailchimp_pipeline.local.checkout import require_sandbox
-
     require_sandbox()
     from mailchimp_pipeline.local.demo import run_demo
 
@@ -91,8 +107,6 @@ def demo() -> None:
 @_explained
 def dev() -> None:
     """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
-    from mailchimp_pipeline.local.checkout import require_sandbox
-
     require_sandbox()
     from mailchimp_pipeline.local.dev import run_dev
 
@@ -106,7 +120,7 @@ def api(
     host: Annotated[str, typer.Option(help="Address to listen on; use 0.0.0.0 in a container.")] = "127.0.0.1",
 ) -> None:
     """Serve the API that the platform's dashboard calls, until Ctrl-C."""
-    from api.composition import build_app
+    from api.app import build_app
     from api.serving import listen, serve
     from mailchimp_pipeline.logs import configure_logging
 
@@ -152,7 +166,7 @@ def actor(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
 ) -> None:
     """Print the names that the audit log has for a caller: for an e-mail address, one for each encryption key."""
-    from mailchimp_pipeline.database.audit import actor_names
+    from mailchimp_pipeline.database.audit_log import actor_names
     from mailchimp_pipeline.database.encryption import Keyring
     from mailchimp_pipeline.embedded.local_state import local_state
 
@@ -185,8 +199,6 @@ def sandbox(
     ] = False,
 ) -> None:
     """Serve the Mailchimp sandbox on this machine, until Ctrl-C."""
-    from mailchimp_pipeline.local.checkout import require_sandbox
-
     require_sandbox()
     from mailchimp_pipeline.local.dev import run_sandbox
 
@@ -223,7 +235,7 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
     """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
-    from mailchimp_pipeline.cli.reconcile import reconcile_and_print
+    from mailchimp_pipeline.cli.sync import reconcile_and_print
 
     if not reconcile_and_print(out, organisation, dry_run=dry_run):
         raise typer.Exit(1)
@@ -245,8 +257,8 @@ def rotate() -> None:
 @_explained
 def list_erasures() -> None:
     """List the pending erasures, and what each is waiting for."""
-    from mailchimp_pipeline.cli.tables import erasure_table
-    from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.cli.terminal_tables import erasure_table
+    from mailchimp_pipeline.database.erasure_store import DatabaseErasures
     from mailchimp_pipeline.services.resources import open_resources
 
     with open_resources() as resources:
@@ -257,7 +269,7 @@ def list_erasures() -> None:
 @_explained
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
     """Complete an erasure after you deleted the contact at Mailchimp by hand."""
-    from mailchimp_pipeline.database.erasures import DatabaseErasures
+    from mailchimp_pipeline.database.erasure_store import DatabaseErasures
     from mailchimp_pipeline.services.resources import open_resources
 
     with open_resources() as resources:
@@ -271,7 +283,7 @@ def doctor(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False
 ) -> None:
     """Check everything the pipeline needs and say what to do; exit code 1 if anything is missing."""
-    from mailchimp_pipeline.doctor import examine
+    from mailchimp_pipeline.cli.doctor import examine
 
     if not examine(out, as_json=as_json):
         raise typer.Exit(1)

@@ -1,19 +1,26 @@
-"""`mailchimp-pipeline sync`: store requests like the API, and wait for Dagster to serve them."""
+"""`mailchimp-pipeline sync` and `reconcile`: ask for the work, wait for it, and print the results.
+
+`sync` stores requests like the API, and waits for Dagster to serve them. `reconcile` prints the corrections after the
+restore of an older database.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from rich.console import Console
 
-from mailchimp_pipeline.cli.tables import segment_table
+from mailchimp_pipeline.cli.terminal_tables import reconciliation_table, segment_table
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.reconcile_audiences import reconcile_audiences
 from mailchimp_pipeline.services.resources import Resources, open_resources
+from mailchimp_pipeline.settings import Settings
 
 _LOOK_EVERY_SECONDS = 0.5
 
@@ -114,3 +121,28 @@ def _after_this_sync(segment: Segment, request: SyncRequest) -> Segment:
     """
     report = segment.last_report if request.status is RequestStatus.DONE else None
     return replace(segment, status=_STATUSES[request.status], last_report=report, last_error=request.error)
+
+
+def reconcile_and_print(
+    console: Console, organisation_id: str | None, *, dry_run: bool, settings: Settings | None = None
+) -> bool:
+    """Reconcile one organisation, or all connected ones, and print the results. Return whether all could be read."""
+    with open_resources(settings) as resources:
+        found = list(
+            reconcile_audiences(
+                resources.database,
+                resources.keyring,
+                lambda each: closing(resources.client(each)),
+                organisation_id=organisation_id,
+                dry_run=dry_run,
+            )
+        )
+    title = "What would be corrected" if dry_run else "What was corrected"
+    console.print(reconciliation_table(found, title=title))
+    if any(audience.deleted for audience in found):
+        console.print(
+            "Members that Mailchimp deleted permanently are e-mailed in no audience until they opt in again. "
+            "Erase the contacts again that were erased after the backup: docs/backup.md says how.",
+            soft_wrap=True,
+        )
+    return all(audience.error is None for audience in found)

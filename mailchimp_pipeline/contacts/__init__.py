@@ -10,8 +10,6 @@ from mailchimp_pipeline.contacts.addresses import (
     member_ids,
     subscriber_hash,
 )
-from mailchimp_pipeline.contacts.arrow import ARROW_STRING
-from mailchimp_pipeline.contacts.content import content_digest
 from mailchimp_pipeline.contacts.relations import (
     ATTRIBUTES,
     CONTACT_COLUMNS,
@@ -20,16 +18,17 @@ from mailchimp_pipeline.contacts.relations import (
     MissingColumnError,
     MissingIdError,
 )
-from mailchimp_pipeline.contacts.rows import contacts
-from mailchimp_pipeline.contacts.source import (
+from mailchimp_pipeline.contacts.rows import (
     RelationVersion,
     Source,
+    contacts,
+    content_digest,
     find_contacts,
     present_addresses,
     present_member_ids,
     read_contacts,
 )
-from mailchimp_pipeline.contacts.text import normalised
+from mailchimp_pipeline.contacts.text_columns import ARROW_STRING, normalised
 
 __all__ = [
     "ARROW_STRING",

@@ -1,7 +1,4 @@
-"""E-mail addresses: their canonical form, their validation, and the subscriber hash.
-
-What does not belong here: whether an address exists, or whether Mailchimp accepts its domain (`sync`).
-"""
+"""E-mail addresses: their canonical form, their validation, and the subscriber hash."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,8 +7,7 @@ from enum import StrEnum
 import email_validator
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.arrow import NO_TEXT, each_once, pc
-from mailchimp_pipeline.contacts.text import normalised
+from mailchimp_pipeline.contacts.text_columns import NO_TEXT, each_once, normalised, pc
 
 LONGEST = 254
 """The maximum length of an address in SMTP, in bytes."""

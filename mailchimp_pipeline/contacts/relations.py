@@ -1,7 +1,4 @@
-"""The two relations of contacts, their columns, and the errors for missing columns and ids.
-
-What does not belong here: the values (`rows`, `addresses`).
-"""
+"""The two relations of contacts, their columns, and the errors for missing columns and ids."""
 
 from enum import StrEnum
 

@@ -1,13 +1,18 @@
-"""Convert rows of a relation to contacts: trim text, normalise ids, check addresses. No row is dropped.
+"""Contacts from the rows of a source: the port of sources, the conversion of rows, and the digest of a contact's data.
 
-What does not belong here: reading rows (`source`), the syntax of addresses (`addresses`).
+The conversion trims text, normalises ids and checks addresses. No row is dropped. If a contact's digest has not
+changed, nothing has to be sent.
 """
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.addresses import checked
-from mailchimp_pipeline.contacts.arrow import pc, text_column, text_frame
+from mailchimp_pipeline.contacts.addresses import checked, member_ids
 from mailchimp_pipeline.contacts.relations import (
     ATTRIBUTES,
     CONTACT_COLUMNS,
@@ -16,7 +21,16 @@ from mailchimp_pipeline.contacts.relations import (
     MissingColumnError,
     MissingIdError,
 )
-from mailchimp_pipeline.contacts.text import normalised_column, trimmed_column
+from mailchimp_pipeline.contacts.text_columns import (
+    ARROW_STRING,
+    give_back_memory,
+    normalised_column,
+    pc,
+    text_by_text,
+    text_column,
+    text_frame,
+    trimmed_column,
+)
 
 _IDS = ("organisation_id", "id")
 _NAMES = ("first_name", "last_name")
@@ -86,3 +100,93 @@ def _names(given: dict[str, pa.StringArray], nothing: pa.StringArray) -> tuple[p
     stand_in_first = pc.coalesce(pc.struct_field(parts, "first"), name, company)
     stand_in_last = pc.struct_field(parts, "rest")
     return pc.if_else(nameless, stand_in_first, first), pc.if_else(nameless, stand_in_last, last)
+
+
+_DIGEST_BYTES = 16
+
+
+def content_digest(frame: pd.DataFrame, merge_fields: Mapping[str, str]) -> "pd.Series[str]":
+    """Return, for each row, a digest (32 hex characters) of `email` and merge fields. The index is the frame's.
+
+    `merge_fields` maps the tag of each of the audience's merge fields to a column. Missing values are left out, so a
+    merge field without a value does not change the digest.
+    """
+    email = _delimited(text_column(frame["email"]), "EMAIL")
+    others = (_delimited(text_column(frame[column]), tag) for tag, column in sorted(merge_fields.items()))
+    contents = pc.binary_join_element_wise(email, *others, "")
+    digests: Any = pd.arrays.ArrowExtensionArray(text_by_text(_digest, contents))
+    return pd.Series(digests, index=frame.index, name="digest", dtype=ARROW_STRING)
+
+
+def _digest(content: str) -> str:
+    return hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _delimited(text: pa.StringArray, tag: str) -> pa.StringArray:
+    """Return each text with its tag and length before it, which makes the digest unambiguous. Null becomes blank."""
+    length = pc.cast(pc.binary_length(text), pa.string())
+    return pc.coalesce(pc.binary_join_element_wise(tag, length, text, ":"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class RelationVersion:
+    """The number of rows of a relation over all organisations, and a `version` that changes with the content."""
+
+    rows: int
+    version: str
+
+
+class Source(Protocol):
+    """A source of employees and vendors. A missing relation is an error, never an empty result.
+
+    Raises `Interrupted` if the source is unavailable or changing, and `PermanentError` if it cannot be read.
+    """
+
+    def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
+        """Return the organisation's rows in any order, with the available `RELATION_COLUMNS` as `ARROW_STRING`."""
+        ...
+
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the rows of one contact, as `read` does, without loading the others.
+
+        Ids are compared as `normalised`. Raises `MissingColumnError` if the relation has no ids.
+        """
+        ...
+
+    def describe(self, relation: EntityType) -> RelationVersion:
+        """Return the number of rows and the version of the relation."""
+        ...
+
+
+def read_contacts(source: Source, organisation_id: str, relations: Iterable[EntityType]) -> pd.DataFrame:
+    """Return the organisation's contacts of these relations (at least one), as `contacts` does."""
+    frames = [contacts(source.read(relation, organisation_id), relation) for relation in relations]
+    give_back_memory()
+    return pd.concat(frames, ignore_index=True)
+
+
+def find_contacts(source: Source, organisation_id: str, entity_type: EntityType, entity_id: str) -> pd.DataFrame:
+    """Return the contact's rows as `contacts` does: none, one, or several if the source has several."""
+    return contacts(source.find(entity_type, organisation_id, entity_id), entity_type)
+
+
+def present_addresses(
+    source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
+) -> tuple[str, ...] | None:
+    """Return the contact's addresses in the source as subscriber hashes, None if the source has no such contact."""
+    found = find_contacts(source, organisation_id, entity_type, entity_id)
+    return None if found.empty else tuple(sorted({str(address) for address in found["subscriber_hash"].dropna()}))
+
+
+def present_member_ids(
+    source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
+) -> tuple[str, ...] | None:
+    """Return the possible Mailchimp ids of the contact, for each of its addresses in the source.
+
+    None if the source has no such contact.
+    """
+    found = find_contacts(source, organisation_id, entity_type, entity_id)
+    if found.empty:
+        return None
+    emails = found["email"][found["subscriber_hash"].notna()]
+    return tuple(sorted(frozenset[str]().union(*(member_ids(str(email)) for email in emails))))

@@ -1,7 +1,6 @@
 """Bulk transfer through COPY: from a query into Arrow, and from a frame into a table.
 
 Every column is transferred as text. In CSV, a null is nothing and an empty text is two quotes, so both are kept apart.
-What does not belong here: the choice of rows (the stores, `sources`).
 """
 
 import io
@@ -15,7 +14,7 @@ from psycopg import sql
 from pyarrow import csv
 
 from mailchimp_pipeline.contacts import ARROW_STRING
-from mailchimp_pipeline.contacts.arrow import text_column, text_frame
+from mailchimp_pipeline.contacts.text_columns import text_column, text_frame
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

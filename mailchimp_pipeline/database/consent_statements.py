@@ -13,12 +13,11 @@ from psycopg import sql
 from mailchimp_pipeline.consent import Channel, ConsentStatement
 from mailchimp_pipeline.consent.decision import WITHDRAWALS_OF_CONTACT
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
-from mailchimp_pipeline.database.locks.held import lock_for_transaction
-from mailchimp_pipeline.database.locks.keys import consent_lock
+from mailchimp_pipeline.database.locks import consent_lock, lock_for_transaction
 from mailchimp_pipeline.database.session import OrganisationSession
 
 _GIVEN: LiteralString = """
@@ -183,8 +182,8 @@ def record_statements(
             action = "preference.opted_in" if opted_in else "preference.opted_out"
             place = {"mailchimp_list_id": list_id, "channel": channel}
             details = {"consent_source": source} | {name: value for name, value in place.items() if value is not None}
-            entity = audit.contact_entity(session, keyring, (EntityType(str(entity_type)), str(entity_id)))
-            audit.write(session, audit.Entry(by, action, entity, at, details))
+            entity = audit_log.contact_entity(session, keyring, (EntityType(str(entity_type)), str(entity_id)))
+            audit_log.write(session, audit_log.Entry(by, action, entity, at, details))
     return len(recorded)
 
 
@@ -219,7 +218,7 @@ def record_current_addresses(
         for contact in holders.get(key, ())
         if contact not in erased and latest.get(contact, 0) < withdrawn
     ]
-    record_statements(session, keyring, statements, by=audit.PIPELINE, at=at)
+    record_statements(session, keyring, statements, by=audit_log.PIPELINE, at=at)
 
 
 def _latest_opt_ins(session: OrganisationSession, contacts: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -1,7 +1,4 @@
-"""The data that the database stores about one contact, for a subject access request.
-
-What does not belong here: Mailchimp's data (`services.export_contact`), removing data (`traces`).
-"""
+"""The data that the database stores about one contact, for a subject access request, and its last known address."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,10 +7,11 @@ from typing import TypeVar
 from sqlalchemy import Row, Text, and_, cast, exists, or_, select
 
 from mailchimp_pipeline.consent import Channel, ConsentStatement, Contact, Preference
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erasures import ErasureStore
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.erasure_store import ErasureStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
@@ -26,6 +24,26 @@ from mailchimp_pipeline.database.tables import (
     of_contact,
 )
 from mailchimp_pipeline.erasure import ErasureRequest
+
+
+def known_address(session: OrganisationSession, entity_type: EntityType, entity_id: str) -> str | None:
+    """Return the subscriber hash of the contact's latest address.
+
+    Returns None if the contact is in no segment and was never sent to an audience.
+    """
+    wanted = (
+        select(SegmentMemberRow.subscriber_hash)
+        .join(SegmentRow, SegmentRow.id == SegmentMemberRow.segment_id)
+        .where(session.owns(SegmentMemberRow), of_contact(SegmentMemberRow, (entity_type, entity_id)))
+        .order_by(SegmentRow.status_changed_at.desc(), SegmentMemberRow.subscriber_hash)
+    )
+    sent = (
+        select(AudienceMemberRow.subscriber_hash)
+        .where(session.owns(AudienceMemberRow), of_contact(AudienceMemberRow, (entity_type, entity_id)))
+        .order_by(AudienceMemberRow.pushed_at.desc().nulls_last(), AudienceMemberRow.subscriber_hash)
+    )
+    return session.scalar(wanted.limit(1)) or session.scalar(sent.limit(1))
+
 
 _RowT = TypeVar("_RowT", AudienceMemberRow, RejectedContactRow)
 
@@ -46,7 +64,7 @@ class ContactData:
     audience_members: Sequence[AudienceMemberRow]
     rejections: Sequence[RejectedContactRow]
     erasures: Sequence[ErasureRequest]
-    audit_entries: Sequence[audit.Entry]
+    audit_entries: Sequence[audit_log.Entry]
 
     @property
     def is_anything(self) -> bool:
@@ -75,7 +93,7 @@ def contact_data(
         .where(session.owns(SegmentMemberRow), of_contact(SegmentMemberRow, contact))
         .order_by(SegmentRow.created_at, SegmentRow.id, SegmentMemberRow.subscriber_hash)
     )
-    entity = audit.contact_entity(session, keyring, contact)
+    entity = audit_log.contact_entity(session, keyring, contact)
     return ContactData(
         preference=PreferenceStore(session).get(*contact),
         statements=_statements(session, contact, addresses),
@@ -83,7 +101,7 @@ def contact_data(
         audience_members=_in_audiences(session, AudienceMemberRow, contact, addresses),
         rejections=_in_audiences(session, RejectedContactRow, contact, addresses),
         erasures=ErasureStore(session, keyring).of(*contact),
-        audit_entries=audit.entries(session, limit=_ALL, entity=entity).items,
+        audit_entries=audit_log.entries(session, limit=_ALL, entity=entity).items,
     )
 
 

@@ -1,7 +1,11 @@
-"""Encryption of stored secrets with rotating keys. Each secret is bound to its organisation.
+"""Encryption of stored secrets with rotating keys, and keyed hashes of erased contacts.
 
-A token is a JWE (flattened JSON, `dir`, A256GCM) in base64. The protected header names the key, and the associated data
-is the organisation, so a token copied to another organisation's row cannot be decrypted.
+Each secret is bound to its organisation. A token is a JWE (flattened JSON, `dir`, A256GCM) in base64. The protected
+header names the key, and the associated data is the organisation, so a token copied to another organisation's row
+cannot be decrypted.
+
+A keyed hash recognises a contact that appears again, but does not reveal it. Each organisation has a random key, stored
+encrypted like API keys. Rotating the encryption keys does not change the hashes.
 """
 
 import base64
@@ -10,13 +14,19 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 
+from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import PseudonymKeyRow
 from mailchimp_pipeline.errors import PermanentError
 
 KEY_BYTES = 32
@@ -150,3 +160,37 @@ def _base64url(content: bytes) -> str:
 
 def _how_to_make_one() -> str:
     return "`openssl rand -base64 32` makes one"
+
+
+_KEY_BYTES = 32
+
+
+class KeyedHashes:
+    """Computes an organisation's keyed hashes, in hex. The hashes of an address and of an entity always differ."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of_address(self, subscriber_hash: str) -> str:
+        """Return the keyed hash of an address, given as a subscriber hash."""
+        return self._hash(f"address\0{subscriber_hash}")
+
+    def of_entity(self, entity_type: EntityType, entity_id: str) -> str:
+        """Return the keyed hash of an employee or vendor."""
+        return self._hash(f"entity\0{entity_type.value}\0{entity_id}")
+
+    def _hash(self, text: str) -> str:
+        return hmac.digest(self._key, text.encode(), hashlib.sha256).hex()
+
+
+def keyed_hashes(session: OrganisationSession, keyring: Keyring) -> KeyedHashes:
+    """Return the organisation's keyed hashes. The first call creates the organisation's key."""
+    organisation_id = session.organisation_id
+    stored = select(PseudonymKeyRow.key_encrypted).where(PseudonymKeyRow.organisation_id == organisation_id)
+    encrypted = session.scalar(stored)
+    if encrypted is None:
+        made = keyring.encrypt(secrets.token_hex(_KEY_BYTES), organisation_id)
+        row = insert(PseudonymKeyRow).values(organisation_id=organisation_id, key_encrypted=made)
+        session.execute(row.on_conflict_do_nothing())
+        encrypted = session.scalars(stored).one()
+    return KeyedHashes(bytes.fromhex(keyring.decrypt(encrypted, organisation_id)))

@@ -1,7 +1,4 @@
-"""Erased contacts, stored as keyed hashes. Each hash belongs to the erasure request that created it.
-
-What does not belong here: removing data (`erasures`), computing hashes (`keyed_hashes`).
-"""
+"""Erased contacts, stored as keyed hashes. Each hash belongs to the erasure request that created it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from mailchimp_pipeline.consent import Contact
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.contacts.text_columns import text_column
 from mailchimp_pipeline.database.bulk import text_array
-from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.keyed_hashes import KeyedHashes, keyed_hashes
-from mailchimp_pipeline.database.locks.held import share_for_transaction
-from mailchimp_pipeline.database.locks.keys import erased_lock
+from mailchimp_pipeline.database.encryption import KeyedHashes, Keyring, keyed_hashes
+from mailchimp_pipeline.database.locks import erased_lock, share_for_transaction
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import ErasedContactRow, ErasureRequestRow, row_id
 

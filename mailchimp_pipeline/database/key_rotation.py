@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select, union
 from sqlalchemy.orm import InstrumentedAttribute
 
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring, SecretUnreadable, key_id_of
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow, WebhookRow
@@ -85,8 +85,8 @@ def _rotate(session: OrganisationSession, keyring: Keyring, by: str, at: datetim
             if key_id_of(token) == keyring.current:
                 continue
             setattr(row, secret.key, keyring.encrypt(keyring.decrypt(token, organisation_id), organisation_id))
-            entity = audit.Entity(kind, str(getattr(row, "id", organisation_id)))
+            entity = audit_log.Entity(kind, str(getattr(row, "id", organisation_id)))
             keys = {"from": key_id_of(token), "to": keyring.current}
-            audit.write(session, audit.Entry(by, "secret.key_rotated", entity, at, keys))
+            audit_log.write(session, audit_log.Entry(by, "secret.key_rotated", entity, at, keys))
             rotated += 1
     return rotated

@@ -10,22 +10,18 @@ import pandas as pd
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.connections import mark_propagated
+from mailchimp_pipeline.database.audience_members import attribute_members, audiences_to_unsubscribe
+from mailchimp_pipeline.database.connection_store import mark_propagated
 from mailchimp_pipeline.database.consent_statements import record_current_addresses
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import NOBODY, ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import Hold, hold_audience
-from mailchimp_pipeline.database.members import MemberStore
-from mailchimp_pipeline.database.opt_outs import attribute_members, audiences_to_unsubscribe
-from mailchimp_pipeline.database.preferences import suppressed_relations, suppressions
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, open_requests
-from mailchimp_pipeline.database.segments import (
-    SegmentProgress,
-    due_segments,
-    fail_abandoned,
-)
+from mailchimp_pipeline.database.preference_store import suppressed_relations, suppressions
+from mailchimp_pipeline.database.segment_member_store import MemberStore
+from mailchimp_pipeline.database.segment_store import SegmentProgress, due_segments, fail_abandoned
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
 from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
 

@@ -1,15 +1,18 @@
-"""Connections and transactions, each for one organisation, and the errors of PostgreSQL.
+"""Connections and transactions, each for one organisation, their roles, and the errors of PostgreSQL.
 
 Stores take an `OrganisationSession`, so every query names the organisation. PostgreSQL's row-level security checks it
-again (`roles`). What does not belong here: queries.
+again: sessions switch to a role. `APP` reads and writes rows of the session's organisation. `OVERVIEW` reads rows of
+all organisations. The migration 0002 creates the roles; before it, sessions keep the role of the login.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
+from threading import Event
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import psycopg
 from sqlalchemy import URL, ColumnElement, Connection, Engine, NullPool, create_engine, event, make_url, text
@@ -17,9 +20,46 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from mailchimp_pipeline.database.roles import DatabaseRole, look_across, see_nobody, work_for
 from mailchimp_pipeline.database.tables import OrganisationRow
 from mailchimp_pipeline.errors import Interrupted, PermanentError, PipelineError, TransientError
+
+
+class DatabaseRole(StrEnum):
+    """The role of a session."""
+
+    APP = "mailchimp_pipeline_app"
+    OVERVIEW = "mailchimp_pipeline_overview"
+
+
+# A server's roles may come from another database, so the check looks at the last table that gets a policy. It is part
+# of each transaction, because migrations can run at any time, and needs no extra round trip.
+_TAKE_ON = """
+select set_config('role', case when (
+        select relrowsecurity from pg_catalog.pg_class where oid = to_regclass('audit_log')
+    ) then :role else 'none' end, :for_transaction)
+"""
+_TAKE_ON_FOR_TRANSACTION = text(_TAKE_ON.replace(":for_transaction", "true"))
+_TAKE_ON_FOR_SESSION = text(_TAKE_ON.replace(":for_transaction", "false"))
+_WORK_FOR = text(
+    _TAKE_ON.replace(":for_transaction", "true").rstrip()
+    + ", set_config('mailchimp_pipeline.organisation_id', :organisation_id, true)"
+)
+
+
+def work_for(session: Session, organisation_id: str) -> None:
+    """Restrict the transaction to reading and writing the rows of this organisation."""
+    session.execute(_WORK_FOR, {"role": DatabaseRole.APP.value, "organisation_id": organisation_id})
+
+
+def look_across(session: Session) -> None:
+    """Allow the transaction to read the rows of all organisations, and to write none."""
+    session.execute(_TAKE_ON_FOR_TRANSACTION, {"role": DatabaseRole.OVERVIEW.value})
+
+
+def see_nobody(connection: Connection) -> None:
+    """Hide all rows from the connection, which is used for locks only."""
+    connection.execute(_TAKE_ON_FOR_SESSION, {"role": DatabaseRole.APP.value})
+
 
 _CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -262,3 +302,79 @@ def _place(url: URL) -> str:
     host = url.host or url.query.get("host") or "the local socket"
     port = f":{url.port}" if url.port else ""
     return f"{host}{port}/{url.database or ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The database user of the configured URL.
+
+    `powers` describes rights that bypass row-level security, empty if there are none. `roles_lacking` are the roles
+    that the user cannot switch to. `tables_open` are tables with organisations' rows but without a policy.
+    """
+
+    user: str
+    powers: tuple[str, ...]
+    roles_lacking: tuple[str, ...]
+    tables_open: tuple[str, ...]
+
+
+_WHO = text("""
+select current_user as name, rolsuper, rolbypassrls,
+    coalesce((select pg_has_role(current_user, relowner, 'usage') from pg_class where oid = to_regclass('audit_log')),
+        false) as owns
+from pg_roles where rolname = current_user
+""")
+
+_MAY_TAKE_ON = text("""
+select case when to_regrole(:role) is null then false else pg_has_role(current_user, to_regrole(:role), 'member') end
+""")
+
+_OPEN = text("""
+select relname from pg_class
+where relnamespace = current_schema()::regnamespace and relkind = 'r' and not relrowsecurity
+    and exists (select from pg_attribute where attrelid = pg_class.oid and attname = 'organisation_id')
+order by relname
+""")
+
+
+def login(database: Database) -> Login:
+    """Return the database user. Raises the errors of `session`."""
+    with database.unrestricted() as connection:
+        who = connection.execute(_WHO).one()
+        lacking = [role.value for role in DatabaseRole if not connection.scalar(_MAY_TAKE_ON, {"role": role.value})]
+        tables = connection.scalars(_OPEN).all()
+    powers = {"is a superuser": who.rolsuper, "may pass by policies": who.rolbypassrls, "owns the tables": who.owns}
+    return Login(who.name, tuple(power for power, has in powers.items() if has), tuple(lacking), tuple(tables))
+
+
+_T = TypeVar("_T")
+
+RETRY_PAUSES = (1.0, 4.0, 15.0, 40.0)
+"""Seconds before each repetition. A restart of PostgreSQL takes less, a failover about as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRetry:
+    """Repeats interrupted steps. Threads may share it: after one has waited in vain, the others do not wait."""
+
+    pauses: Sequence[float] = RETRY_PAUSES
+    over: Event = field(default_factory=Event)
+    """Set it to end all waiting."""
+    _in_vain: Event = field(default_factory=Event)
+
+    def do(self, step: Callable[[], _T]) -> _T:
+        """Return the step's result. Repeat the step after each pause while it raises `errors.Interrupted`.
+
+        Raises the last `Interrupted` after the last pause, and other errors at once.
+        """
+        for pause in () if self._in_vain.is_set() else self.pauses:
+            try:
+                return step()
+            except Interrupted:
+                if self.over.wait(pause):
+                    raise
+        try:
+            return step()
+        except Interrupted:
+            self._in_vain.set()
+            raise

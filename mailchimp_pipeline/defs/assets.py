@@ -1,14 +1,11 @@
-"""The assets: the observed sources `employees` and `vendors`, `segment_membership` and `audience_sync`.
-
-What does not belong here: logic that needs a unit test (`services`, `sync`, `segments`).
-"""
+"""The assets: the observed sources `employees` and `vendors`, `segment_membership` and `audience_sync`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.checks import RUN_CHECKS, run_checks
+from mailchimp_pipeline.defs.asset_checks import RUN_CHECKS, run_checks
 from mailchimp_pipeline.defs.metadata import (
     Metadata,
     failure_metadata,
@@ -16,9 +13,8 @@ from mailchimp_pipeline.defs.metadata import (
     segment_label,
     sync_metadata,
 )
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
-from mailchimp_pipeline.defs.sync_runs import STEP, SyncConfig, show_as_failed
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS, STEP, SyncConfig, show_as_failed
 from mailchimp_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:

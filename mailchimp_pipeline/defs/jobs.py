@@ -5,7 +5,7 @@
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.checks import RUN_CHECKS
+from mailchimp_pipeline.defs.asset_checks import RUN_CHECKS
 
 # Without the check `segments_are_synced_by_six`, which has its own job.
 _SYNCED = dg.AssetSelection.assets("segment_membership", "audience_sync").without_checks() | dg.AssetSelection.checks(

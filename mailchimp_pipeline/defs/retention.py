@@ -1,7 +1,4 @@
-"""Retention in Dagster: the daily job that deletes old runs of Dagster and old rows of the pipeline's tables.
-
-What does not belong here: which rows are old (`services.apply_retention`).
-"""
+"""Retention in Dagster: the daily job that deletes old runs of Dagster and old rows of the pipeline's tables."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
@@ -14,8 +11,8 @@ import dagster as dg
 from dagster import DagsterEventType
 
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.pipeline_resources import ApplyRetention
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS
 
 RUNS_A_DAY = 5000
 """How many runs one run of the job deletes at most. Each takes Dagster's storage some statements."""

@@ -1,17 +1,17 @@
-"""The schedules, in UTC."""
+"""The schedules, in UTC, and the runs of the daily schedule at any time."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.jobs import freshness, scheduled_sync
-from mailchimp_pipeline.defs.partitions import whole_organisations
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
-from mailchimp_pipeline.defs.sync_runs import scheduled_run
+from mailchimp_pipeline.defs.sync_runs import scheduled_run, whole_organisations
 
 
 @dg.schedule(
@@ -45,3 +45,18 @@ daily_freshness = dg.ScheduleDefinition(
 )
 
 SCHEDULES = [daily_sync, daily_freshness]
+
+
+def opened_instance(dagster_home: str, postgres_url: str) -> dg.DagsterInstance:
+    """Return the Dagster instance of `dagster_home`, with its storage at `postgres_url`."""
+    storage = {"postgres": {"postgres_url": postgres_url}}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(dagster_home, overrides={"storage": storage}))
+
+
+def daily_sync_runs(pipeline: Pipeline, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest]:
+    """Return the run requests of `mailchimp_scheduled_sync` for a tick now."""
+    resources = {"pipeline": pipeline}
+    with dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=pipeline.now(), resources=resources
+    ) as context:
+        return daily_sync.evaluate_tick(context).run_requests or []

@@ -28,7 +28,7 @@ class PipelineStorage(DagsterPostgresStorage):
 def _postgres_url(settings: Settings) -> str:
     if settings.dagster_postgres_url is not None:
         return settings.dagster_postgres_url.get_secret_value()
-    from mailchimp_pipeline.embedded.server import EmbeddedServer  # noqa: PLC0415 - SQLAlchemy, psycopg load here
+    from mailchimp_pipeline.embedded.postgres import EmbeddedServer  # noqa: PLC0415 - SQLAlchemy, psycopg load here
 
     # The server is not stopped here: it runs until the end of this process.
     return EmbeddedServer(settings.home).dagster_url

@@ -1,13 +1,13 @@
-"""Runs over segments: their config and tags, and how sensors find and read them.
+"""Runs over segments: their partitions, config and tags, and how sensors find and read them.
 
-A run has its segments in its config, not as a partition range. Dagster's ranges must be contiguous, and a run cannot
-start if an end of its range was deleted.
+The partitions are `organisation/segment-id`, one for each live segment of a connected organisation.
 """
 
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any, cast
 
 import dagster as dg
@@ -22,7 +22,24 @@ from dagster._core.storage.tags import (
 )
 from pydantic import Field
 
-from mailchimp_pipeline.defs.partitions import SEGMENTS
+SEGMENTS = dg.DynamicPartitionsDefinition(name="segments")
+
+
+def whole_organisations(keys: Sequence[str], per_run: int) -> Iterator[list[str]]:
+    """Split partition keys into runs of at most `per_run` keys. Keeps their order and never splits an organisation.
+
+    The keys are ordered by organisation. An organisation with more than `per_run` keys is one run.
+    """
+    run: list[str] = []
+    for _, group in groupby(keys, key=lambda key: key.rpartition("/")[0]):
+        theirs = list(group)
+        if run and len(run) + len(theirs) > per_run:
+            yield run
+            run = []
+        run += theirs
+    if run:
+        yield run
+
 
 STEP = "sync_segments"
 """The name of the op, which is the only step of a run."""

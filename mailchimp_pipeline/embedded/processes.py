@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from mailchimp_pipeline.embedded.private_files import open_private, private_directory
+from mailchimp_pipeline.embedded.local_state import open_private, private_directory
 from mailchimp_pipeline.embedded.supervisor import Order
 from mailchimp_pipeline.errors import PermanentError
 

@@ -4,9 +4,11 @@ An attempt that fails leaves its erasure pending with the error, and the next at
 here: HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
 """
 
-from mailchimp_pipeline.erasure.decisions import (
+from mailchimp_pipeline.erasure.erasure_request import (
     Deletion,
     Demand,
+    ErasureAudiences,
+    ErasureRecords,
     ErasureRequest,
     ErasureStatus,
     Question,
@@ -15,16 +17,16 @@ from mailchimp_pipeline.erasure.decisions import (
     Trace,
     pause_after,
 )
-from mailchimp_pipeline.erasure.erasures import Attempt, Erasures
-from mailchimp_pipeline.erasure.obstacles import (
+from mailchimp_pipeline.erasure.erasures import (
+    Attempt,
     AudienceElsewhere,
+    Erasures,
     MovedAtMailchimp,
     NewTraces,
     NobodyToAsk,
     NotAllAsked,
     UnknownContact,
 )
-from mailchimp_pipeline.erasure.ports import ErasureAudiences, ErasureRecords
 
 __all__ = [
     "Attempt",

@@ -1,19 +1,248 @@
-"""Erasures, from the request to the last confirmation.
+"""Erasures, from the request to the last confirmation, and the errors that keep an erasure pending.
 
-What does not belong here: the calls of an attempt (`asking`).
+An attempt deletes a contact at Mailchimp: every address in every audience. The audience's lock is held meanwhile, so
+that no sync adds the contact again. Ids of the contact are stored before its deletion, because Mailchimp does not
+return them afterwards.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
-from mailchimp_pipeline.erasure.asking import Asking
-from mailchimp_pipeline.erasure.decisions import Demand, ErasureRequest
-from mailchimp_pipeline.erasure.obstacles import NewTraces, NobodyToAsk
-from mailchimp_pipeline.erasure.ports import ErasureAudiences, ErasureRecords
+from mailchimp_pipeline.erasure.erasure_request import (
+    AttemptRecords,
+    Deletion,
+    Demand,
+    ErasureAudiences,
+    ErasureRecords,
+    ErasureRequest,
+    Question,
+    Reach,
+    Targets,
+    Trace,
+)
 from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
+from mailchimp_pipeline.sync import MemberRef, MemberStatus
+
+_CONFIRM = "then confirm it with `mailchimp-pipeline erasures confirm`"
+
+
+class UnknownContact(PermanentError):
+    """Neither the source nor the database has the contact."""
+
+    def __init__(self, entity_type: str) -> None:
+        super().__init__(
+            f"Nothing is known of such a contact: the source has no {entity_type} with this id, and nothing is kept of "
+            "one. Check the id and the entity type. A person who is at Mailchimp alone is deleted there."
+        )
+
+
+class MovedAtMailchimp(PermanentError):
+    """An audience that had the contact no longer has the address, and the contact id did not lead to a deletion."""
+
+    def __init__(self, list_id: str) -> None:
+        super().__init__(
+            f"Audience {list_id} had the contact, and no longer knows the address: it was deleted there, or changed. "
+            "Look in the audience for the person under another address, delete them permanently there, "
+            f"{_CONFIRM}."
+        )
+
+
+class AudienceElsewhere(PermanentError):
+    """An audience that had the contact is not in the connected account."""
+
+    def __init__(self, list_id: str) -> None:
+        super().__init__(
+            f"Audience {list_id} had the contact, and is not in the connected account: it belongs to one that was "
+            "connected before, or is deleted. Connect that account, or delete the person permanently there, "
+            f"{_CONFIRM}."
+        )
+
+
+class NobodyToAsk(PermanentError):
+    """The organisation is not connected, although its audiences had the contact."""
+
+    def __init__(self, organisation_id: str) -> None:
+        super().__init__(
+            f"Organisation {organisation_id} is not connected to Mailchimp, and audiences of its account had the "
+            f"contact. Connect it again, or delete the person permanently there, {_CONFIRM}."
+        )
+
+
+class NotAllAsked(TransientError):
+    """The attempt's time was up before all audiences were tried."""
+
+    def __init__(self) -> None:
+        super().__init__("Not all audiences could be asked in time. The others are asked by the next attempt.")
+
+
+class NewTraces(TransientError):
+    """New addresses or audiences of the contact were found during the attempt."""
+
+    def __init__(self) -> None:
+        super().__init__("More became known of the contact meanwhile. The next attempt sees to it.")
+
+
+class Asking:
+    """The deletions of one erasure at Mailchimp. `targets` and `problems` grow during the attempt."""
+
+    def __init__(
+        self, records: AttemptRecords, request: ErasureRequest, targets: Targets, *, stopping: Callable[[], bool]
+    ) -> None:
+        self.targets = targets
+        self.problems: list[PipelineError] = []
+        self._records = records
+        self._request = request
+        self._stopping = stopping
+        self._asked: set[tuple[str, str]] = set()
+        """Audience and address of deletions that this attempt has already tried."""
+
+    @property
+    def organisation_id(self) -> str:
+        """The organisation of the contact."""
+        return self._request.organisation_id
+
+    def learn(self, targets: Targets) -> None:
+        """Store new information about the contact."""
+        if targets != self.targets:
+            self._records.save(self._request, targets)
+            self.targets = targets
+
+    def everywhere(self, mailchimp: ErasureAudiences, reach: Reach) -> None:
+        """Delete the contact in all audiences of the account.
+
+        Raises errors that end the attempt; others go to `problems`.
+        """
+        list_ids = [audience.id for audience in mailchimp.audiences()]
+        self.sweep_all_but(list_ids)
+        self._see_to_missing(list_ids, reach)
+        if not self.targets.addresses:
+            self._recognise(mailchimp, list_ids)
+        # An address found in one audience is then deleted in all.
+        while list_id := self._next(list_ids):
+            if self._stopping():
+                raise NotAllAsked
+            try:
+                self._audience(mailchimp, list_id)
+            except PermanentError as error:
+                self.problems.append(error)
+
+    def sweep_all_but(self, list_ids: Collection[str]) -> None:
+        """Remove rows that syncs wrote about the contact in other audiences of the organisation.
+
+        An audience with a running sync is skipped, and added to `problems`.
+        """
+        for list_id in self._records.audiences_known(self._request):
+            if list_id not in list_ids:
+                with self._held(list_id) as is_held:
+                    if is_held:
+                        self.targets = self._records.sweep(self._request, self.targets, list_id)
+
+    def _recognise(self, mailchimp: ErasureAudiences, list_ids: Sequence[str]) -> None:
+        """Find the contact's addresses among all members, if an earlier erasure left only their keyed hashes."""
+        if not self._records.keeps_addresses(self._request):
+            return
+        listings = (
+            mailchimp.member_states(list_id, status=status)
+            for list_id in list_ids
+            for status in (None, MemberStatus.ARCHIVED)
+        )
+        for page in chain.from_iterable(listings):
+            if self._stopping():
+                raise NotAllAsked
+            hashes = {member.subscriber_hash for member in page}
+            theirs = frozenset(self._records.recognised(self._request, hashes))
+            found = [member for member in page if member.subscriber_hash in theirs]
+            self.learn(self.targets.with_addresses(theirs.union(each.member_id for each in found if each.member_id)))
+
+    def _next(self, list_ids: Sequence[str]) -> str | None:
+        return next((question.list_id for question in self._todo(list_ids)), None)
+
+    def _todo(self, list_ids: Sequence[str]) -> Sequence[Question]:
+        """Return the deletions in these audiences that this attempt has not tried."""
+        questions = self.targets.questions(list_ids)
+        return [question for question in questions if question.list_id in list_ids and question.key not in self._asked]
+
+    def _see_to_missing(self, list_ids: Sequence[str], reach: Reach) -> None:
+        """Settle deletions in audiences that were deleted. An audience of another account is a problem for a person."""
+        missing = [question for question in self.targets.questions(()) if question.list_id not in list_ids]
+        for question in missing:
+            if not reach.had_other_accounts:
+                self.targets = self.targets.with_settled(question, deleted=False)
+            elif question.was_there:
+                self.problems.append(AudienceElsewhere(question.list_id))
+
+    def _audience(self, mailchimp: ErasureAudiences, list_id: str) -> None:
+        with self._held(list_id) as is_held:
+            if not is_held:
+                self._asked |= {question.key for question in self._todo([list_id])}
+                return
+            self.targets = self._records.sweep(self._request, self.targets, list_id)
+            for question in self._todo([list_id]):
+                self._asked.add(question.key)
+                self._ask(mailchimp, question)
+            self._records.save(self._request, self.targets)
+
+    @contextmanager
+    def _held(self, list_id: str) -> Generator[bool]:
+        """Hold the audience's lock for the block. Yield whether the lock was free."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._records.hold_audience(self._request, list_id))
+            except TransientError as busy:
+                self.problems.append(busy)
+                yield False
+                return
+            yield True
+
+    def _ask(self, mailchimp: ErasureAudiences, question: Question) -> None:
+        known = self._identified(mailchimp, question)
+        if known is None:
+            self.problems.append(MovedAtMailchimp(question.list_id))
+            return
+        deletion = mailchimp.delete_permanently(known.list_id, known.ref)
+        if known.member_id is not None:
+            # The audience may have the address in another spelling too.
+            mailchimp.delete_permanently(known.list_id, MemberRef(known.subscriber_hash))
+        if known.is_settled_by(deletion):
+            self.targets = self.targets.with_settled(known, deleted=deletion is not Deletion.UNKNOWN)
+        elif known.contact_id is None:
+            self.problems.append(MovedAtMailchimp(question.list_id))
+        else:
+            self._ask_for_contact(mailchimp, known, known.contact_id)
+
+    def _identified(self, mailchimp: ErasureAudiences, question: Question) -> Question | None:
+        """Return the question with the member's contact id, None if the audience no longer has the member."""
+        if not question.was_there or question.contact_id is not None:
+            return question
+        found = mailchimp.member_state(question.list_id, question.ref)
+        if found is None:
+            return None
+        trace = Trace(
+            list_id=question.list_id,
+            subscriber_hash=question.subscriber_hash,
+            contact_id=found.contact_id,
+            member_id=found.member_id,
+        )
+        self.learn(self.targets.with_traces([trace]))
+        return replace(question, contact_id=found.contact_id, member_id=found.member_id)
+
+    def _ask_for_contact(self, mailchimp: ErasureAudiences, question: Question, contact_id: str) -> None:
+        """Delete the contact at its changed address, found by contact id. If there is none, the contact is gone."""
+        deletion = Deletion.UNKNOWN
+        found = mailchimp.find_contact(question.list_id, contact_id)
+        if found is not None:
+            self.learn(self.targets.with_addresses([found.subscriber_hash]))
+            # Permanent deletion is the only call that does not accept a contact id.
+            ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
+            deletion = mailchimp.delete_permanently(question.list_id, ref)
+            if deletion is not Deletion.DELETED and mailchimp.find_contact(question.list_id, contact_id) is not None:
+                self.problems.append(MovedAtMailchimp(question.list_id))
+                return
+        self.targets = self.targets.with_settled(question, deleted=deletion is not Deletion.UNKNOWN)
 
 
 def _never() -> bool:

@@ -1,7 +1,4 @@
-"""`mailchimp-pipeline demo`: a sync from start to end on an embedded database, printed step by step.
-
-What does not belong here: the processes (`stack`), the organisations (`sample_organisations`), tables (`cli.tables`).
-"""
+"""`mailchimp-pipeline demo`: a sync from start to end on an embedded database, printed step by step."""
 
 import csv
 import json
@@ -17,7 +14,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 from rich.console import Console
 
-from mailchimp_pipeline.cli.tables import audience_table, segment_table
+from mailchimp_pipeline.cli.terminal_tables import audience_table, segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.processes import isolated
 from mailchimp_pipeline.errors import PermanentError, PipelineError
@@ -114,7 +111,7 @@ class _Demo:
         self.console.print(f"{' → '.join(seen)} in {(utc_now() - begun).total_seconds():.1f} s")
 
     def _sync_all(self, title: str) -> None:
-        from mailchimp_pipeline.defs.trigger_daily_sync import (  # noqa: PLC0415 - Dagster takes seconds to import
+        from mailchimp_pipeline.defs.schedules import (  # noqa: PLC0415 - Dagster takes seconds to import
             daily_sync_runs,
             opened_instance,
         )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.embedded.local_state import keep_sandbox
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.local import sample_organisations
 from mailchimp_pipeline.local.stack import (
     LocalStack,

@@ -1,7 +1,6 @@
 """Generated employees and vendors of three organisations, for the demo and development, with flaws like real data.
 
-Names are common ones from short lists, and addresses have domains that nobody can own. What does not belong here:
-sample connections and segments (`sample_organisations`).
+Names are common ones from short lists, and addresses have domains that nobody can own.
 """
 
 import csv

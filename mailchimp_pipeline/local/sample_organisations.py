@@ -11,13 +11,12 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.ledger import forget_audiences
-from mailchimp_pipeline.database.segments import NewSegment
+from mailchimp_pipeline.database.segment_store import NewSegment
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local.dashboard import Dashboard
-from mailchimp_pipeline.local.stack import SandboxStack
+from mailchimp_pipeline.local.stack import Dashboard, SandboxStack
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
 from sandbox import AccountSetup, AudienceSetup, SandboxControl
 

@@ -1,8 +1,9 @@
-"""The pipeline's processes on one machine, for `demo` and `dev`: with the sandbox, or with the user's own Mailchimp.
+"""The pipeline's processes on one machine, for `demo` and `dev`, and a client of their API.
 
-What does not belong here: using the processes (`demo`, `dev`), starting and ending one (`processes`).
+The processes run with the sandbox, or with the user's own Mailchimp.
 """
 
+import json
 import random
 import shutil
 import socket
@@ -12,20 +13,70 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import psutil
+import requests
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.clock import utc_now
-from mailchimp_pipeline.embedded.private_files import state_directory
+from mailchimp_pipeline.embedded.local_state import state_directory
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.embedded.processes import Children, foreign_environment, run
-from mailchimp_pipeline.embedded.server import EmbeddedServer
-from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.local.dashboard import Dashboard
+from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.local.sample_data import write_sample
 from mailchimp_pipeline.services.resources import complete_settings, embedded_settings
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES, Settings
+
+_TIMEOUTS = (5, 60)
+"""Seconds to connect, and to wait for the answer."""
+
+
+class ApiAway(TransientError):
+    """The API does not answer."""
+
+
+class ApiRefusal(PermanentError):
+    """The API refused a call. The text is the API's."""
+
+
+class Dashboard:
+    """Calls procedures with one bearer token. Calls raise `ApiAway` and `ApiRefusal`."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Take the root URL of the API, such as http://127.0.0.1:8000."""
+        self._prefix = f"{url}/api/trpc"
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._session.close()
+
+    def query(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
+        """Return the result of a query."""
+        params = {"input": json.dumps(given)} if given else {}
+        return self._called("GET", procedure, params=params)
+
+    def mutate(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
+        """Return the result of a mutation."""
+        return self._called("POST", procedure, json=given)
+
+    def _called(self, method: str, procedure: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+        try:
+            answer = self._session.request(method, f"{self._prefix}/{procedure}", timeout=_TIMEOUTS, **arguments)
+        except requests.RequestException as error:
+            raise ApiAway(f"The API does not answer: {type(error).__name__}. Start it and try again.") from None
+        body = answer.json()
+        if "error" in body:
+            raise ApiRefusal(f"{procedure} was refused: {body['error']['message']}")
+        return body["result"].get("data")
+
 
 _START_SECONDS = 240
 """The maximum wait for a process to listen. Dagster's UI takes half a minute on a busy machine."""

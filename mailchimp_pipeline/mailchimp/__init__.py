@@ -4,11 +4,9 @@ What does not belong here: what is sent to which member (`sync`), storage (`data
 """
 
 from mailchimp_pipeline.mailchimp.client import MailchimpClient
-from mailchimp_pipeline.mailchimp.members import Deletion
-from mailchimp_pipeline.mailchimp.models import AccountEntry, Member, MergeFieldEntry, WebhookEntry
-from mailchimp_pipeline.mailchimp.retries import Retries
-from mailchimp_pipeline.mailchimp.slots import ConnectionSlots, ThreadSlots
-from mailchimp_pipeline.mailchimp.transport import KeyWatch, Timeouts
+from mailchimp_pipeline.mailchimp.member_calls import Deletion
+from mailchimp_pipeline.mailchimp.transport import ConnectionSlots, KeyWatch, Retries, ThreadSlots, Timeouts
+from mailchimp_pipeline.mailchimp.wire_models import AccountEntry, Member, MergeFieldEntry, WebhookEntry
 
 __all__ = [
     "AccountEntry",

@@ -1,20 +1,20 @@
-"""The error for each failed request: transient or permanent, and its class.
+"""The error for each failed request, transient or permanent, and the meaning of Mailchimp's refusals of a contact.
 
-Each error text says what was being done and what to do next. Mailchimp's `detail` contains addresses, so it is used in
-`rejections` and never shown.
+Each error text says what was being done and what to do next. Mailchimp's `detail` contains addresses, so it is never
+shown. Most refusals of a contact have no code, so their meaning is found by patterns in their texts. Addresses are
+removed from a text first, so that an address cannot match a pattern.
 """
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import requests
 import urllib3
 
 from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     AccountDisabled,
     BrokenOff,
     Incomplete,
@@ -32,11 +32,80 @@ from mailchimp_pipeline.mailchimp.errors import (
     TimedOut,
     Unavailable,
 )
-from mailchimp_pipeline.mailchimp.problems import Problem
-from mailchimp_pipeline.mailchimp.rejections import EXISTS, rejection_of_problem
+from mailchimp_pipeline.mailchimp.wire_models import BatchError, Call, Problem
+from mailchimp_pipeline.sync import MemberStatus, Rejection
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+Exists: TypeAlias = Literal["exists"]
+"""The audience already has the address, which is not a rejection by itself."""
+
+EXISTS: Final[Exists] = "exists"
+
+_ADDRESS: Final = re.compile(r"\S*@\S*")
+
+# The order matters: a contact in a compliance state is also "already a list member", and a permanently deleted one is
+# asked to re-subscribe with a real address.
+_MEANINGS: Final[tuple[tuple[str, Rejection | Exists], ...]] = (
+    (r"compliance", Rejection.COMPLIANCE),
+    (r"permanently deleted|previously removed|re-imported|re-subscribe|forgotten", Rejection.FORGOTTEN),
+    (r"status (?:is|of) \W?cleaned", Rejection.CLEANED),
+    (r"status (?:is|of) \W?unsubscribed", Rejection.UNSUBSCRIBED),
+    (r"status (?:is|of) \W?archived", Rejection.ARCHIVED),
+    (r"status (?:is|of) \W?pending", Rejection.PENDING),
+    (r"already (?:a list member|in this list|on this list|subscribed)|member exists", EXISTS),
+    (r"looks fake", Rejection.FAKE),
+    (r"lot of lists|too many (?:recent )?sign-?ups?|too many recent", Rejection.TOO_MANY_SIGNUPS),
+    (r"merge fields?\b", Rejection.MERGE_FIELD),
+    (r"valid email", Rejection.INVALID_ADDRESS),
+)
+
+_BY_STATUS: Final = {
+    MemberStatus.UNSUBSCRIBED: Rejection.UNSUBSCRIBED,
+    MemberStatus.CLEANED: Rejection.CLEANED,
+    MemberStatus.ARCHIVED: Rejection.ARCHIVED,
+    MemberStatus.PENDING: Rejection.PENDING,
+    MemberStatus.TRANSACTIONAL: Rejection.TRANSACTIONAL,
+}
+
+
+def rejection_of_item(item: BatchError) -> Rejection | Exists:
+    """Return the meaning of an item in a batch's `errors`."""
+    meaning = _meaning(item.error, item.email_address)
+    if meaning in {Rejection.COMPLIANCE, Rejection.FORGOTTEN}:
+        return meaning or Rejection.OTHER
+    if item.error_code == "ERROR_CONTACT_EXISTS":
+        return EXISTS
+    if meaning is None and item.field:
+        return rejection_of_field(item.field)
+    return meaning or Rejection.OTHER
+
+
+def rejection_of_problem(title: str, detail: str, fields: tuple[str, ...]) -> Rejection | Exists | None:
+    """Return the meaning of a problem with one member, None if it is not about the contact."""
+    if meaning := _meaning(f"{title}. {detail}", ""):
+        return meaning
+    return Rejection.INVALID_ADDRESS if "email_address" in fields else None
+
+
+def rejection_of_field(name: str) -> Rejection:
+    """Return the rejection for an invalid field: the address, a merge field (in capitals: LNAME), or another."""
+    last = name.rpartition(".")[2]
+    if last.lower() in {"email", "email_address"}:
+        return Rejection.INVALID_ADDRESS
+    return Rejection.MERGE_FIELD if last.isupper() else Rejection.OTHER
+
+
+def rejection_of_status(status: MemberStatus) -> Rejection:
+    """Return the rejection for a contact that has this status after it was sent to be subscribed."""
+    return _BY_STATUS.get(status, Rejection.OTHER)
+
+
+def _meaning(text: str, address: str) -> Rejection | Exists | None:
+    without_address = _ADDRESS.sub(" ", text.lower().removeprefix(address.strip().lower()))
+    return next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, without_address)), None)
+
 
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 

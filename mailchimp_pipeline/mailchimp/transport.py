@@ -1,16 +1,24 @@
-"""Send calls to the Marketing API: take a slot, send the request, classify the answer, and retry.
+"""Send calls to the Marketing API: take a connection, send the request, classify the answer, and retry.
 
-What does not belong here: the calls (`audiences`, `members`, ...), the classification (`error_classification`).
+Also reads listings page by page. A failed call is repeated with growing random pauses, until a budget of seconds is
+spent. `ConnectionSlots` is the port for an account's parallel connections. Slots shared by processes are in `database`.
 """
 
 import logging
+import random
+import re
 import threading
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from threading import BoundedSemaphore
+from typing import Final, Protocol, TypeVar
 
 import requests
 import urllib3
@@ -20,9 +28,7 @@ from requests.adapters import HTTPAdapter
 
 from mailchimp_pipeline.connections import API_ROOT, ApiKey
 from mailchimp_pipeline.logs import logger
-from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.error_classification import Answer, lost, malformed, verdict
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     BrokenOff,
     KeyRefused,
     MailchimpAway,
@@ -31,13 +37,121 @@ from mailchimp_pipeline.mailchimp.errors import (
     Throttled,
     TimedOut,
 )
-from mailchimp_pipeline.mailchimp.models import Wire
-from mailchimp_pipeline.mailchimp.retries import Retries, RetryBudget, count_retry, date_of, retry_after
-from mailchimp_pipeline.mailchimp.slots import ConnectionSlots
+from mailchimp_pipeline.mailchimp.error_classification import Answer, incomplete, lost, malformed, verdict
+from mailchimp_pipeline.mailchimp.wire_models import Call, EntryPage, Item, Wire
 from mailchimp_pipeline.sync import CONNECTIONS
 
-if TYPE_CHECKING:
-    from datetime import datetime
+
+class ConnectionSlots(Protocol):
+    """The connections of one account."""
+
+    def slot(self) -> AbstractContextManager[None]:
+        """Hold one connection for the block, after waiting until one is free."""
+        ...
+
+
+class ThreadSlots:
+    """Slots shared by the threads of this process only."""
+
+    def __init__(self, connections: int = CONNECTIONS) -> None:
+        self._free = BoundedSemaphore(connections)
+
+    @contextmanager
+    def slot(self) -> Generator[None]:
+        """Hold one connection for the block, after waiting until one is free."""
+        with self._free:
+            yield
+
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+
+_retried: ContextVar[list[str] | None] = ContextVar("retried", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """The limits of retries, in seconds. `budget` covers a call's attempts and pauses, not the wait for a slot.
+
+    A pause is at most `longest_pause`, or as long as Mailchimp requests, if the budget allows it.
+    """
+
+    budget: float = 300.0
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+
+
+class RetryBudget:
+    """The remaining retry budget of one call."""
+
+    def __init__(self, rule: Retries) -> None:
+        self._rule = rule
+        self._left = rule.budget
+        self._next_pause = rule.first_pause
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """Subtract the duration of the block from the budget."""
+        begun = self._rule.clock()
+        try:
+            yield
+        finally:
+            self._left -= self._rule.clock() - begun
+
+    def rest(self, retry_after: float | None) -> bool:
+        """Pause before the next attempt. Return False without a pause if the budget does not allow it."""
+        # Random, so that calls that failed at the same moment are not repeated at the same moment.
+        pause = max(self._next_pause * self._rule.rng.uniform(0.5, 1.0), retry_after or 0.0)
+        if pause > self._left:
+            return False
+        self._next_pause = min(2 * self._next_pause, self._rule.longest_pause)
+        self._left -= pause
+        self._rule.sleep(pause)
+        return True
+
+
+@contextmanager
+def counted_retries() -> Generator[list[str]]:
+    """Yield a list that gets the error's class name for each retry in the block and in threads with its context."""
+    retried: list[str] = []
+    token = _retried.set(retried)
+    try:
+        yield retried
+    finally:
+        _retried.reset(token)
+
+
+def count_retry(error: Exception) -> None:
+    """Record that a call is retried after the error."""
+    if (retried := _retried.get()) is not None:
+        retried.append(type(error).__name__)
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """Return the time of an answer from its Date header, None if it is missing or invalid."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After header in either format, None if it is missing or invalid.
+
+    A date is compared with the answer's Date header, because clocks differ.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return max(0.0, until.total_seconds())
+
 
 USER_AGENT: Final = "mailchimp-pipeline"
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
@@ -114,7 +228,7 @@ class Transport:
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
-        """Return the body of the answer as a `model`. Raises the errors of `mailchimp.errors`."""
+        """Return the body of the answer as a `model`. Raises the errors of `mailchimp.api_errors`."""
 
         def read(answer: Answer) -> _Model:
             try:
@@ -126,7 +240,7 @@ class Transport:
         return self._carry_out(call, read)
 
     def send(self, call: Call) -> "datetime | None":
-        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.errors`.
+        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.api_errors`.
 
         Any other success may come from a proxy, and does not prove a deletion. Returns the time of the answer by
         Mailchimp's clock, None without a date.
@@ -262,3 +376,50 @@ def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
     # urllib3 logs URLs at DEBUG, and a member's URL has the hash of the address.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     return session
+
+
+PAGE_SIZES: Final[tuple[int, ...]] = (1000, 500, 100)
+"""Entries per page: Mailchimp's maximum, and smaller sizes for pages that Mailchimp does not return in time."""
+
+
+class Fetcher(Protocol):
+    """An object that sends calls, such as `Transport`."""
+
+    def fetch(self, call: Call, model: type[_Model]) -> _Model:
+        """Return the body of the answer as a `model`."""
+        ...
+
+
+def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> Iterator[tuple[Item, ...]]:
+    """Yield the entries of all pages. Entries may be repeated, but none is left out.
+
+    Raises `Incomplete` if the listing ends before all announced entries.
+    """
+    sizes: list[int] = [*PAGE_SIZES]
+    total, offset = None, 0
+    while total is None or offset < total:
+        page = _read_page(fetcher, call, model, sizes, offset)
+        announced, total = total, page.total_items
+        if announced is not None and total < announced:
+            # Removed entries moved the others forward, so read that many again.
+            offset = max(0, offset - (announced - total))
+            continue
+        if offset < total and not page.items:
+            raise incomplete(call, announced=total, read=offset)
+        offset += len(page.items)
+        yield page.items
+
+
+def _read_page(
+    fetcher: Fetcher, call: Call, model: type[EntryPage[Item]], sizes: list[int], offset: int
+) -> EntryPage[Item]:
+    """Return the page of the largest size that Mailchimp returns. Sizes that fail are removed from `sizes`.
+
+    The last size is requested with all retries of a call.
+    """
+    while len(sizes) > 1:
+        try:
+            return fetcher.fetch(call.page(sizes[0], offset, could_be_smaller=True), model)
+        except (TimedOut, BrokenOff):
+            del sizes[0]
+    return fetcher.fetch(call.page(sizes[0], offset), model)

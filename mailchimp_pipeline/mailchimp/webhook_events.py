@@ -1,7 +1,6 @@
 """Parse a webhook's call, and check its signature.
 
-Pure: the time is a parameter. What does not belong here: HTTP (`api.webhooks`), processing a call
-(`services.receive_webhook`), registering webhooks (`webhooks`).
+Pure: the time is a parameter.
 """
 
 import hashlib

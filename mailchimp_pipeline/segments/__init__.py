@@ -3,17 +3,23 @@
 What does not belong here: storing segments (`database`), pushing members (`sync`).
 """
 
-from mailchimp_pipeline.segments.criteria import STORABLE_TEXT, FilterCriteria, SegmentType
-from mailchimp_pipeline.segments.members import (
+from mailchimp_pipeline.segments.population import (
     PRECEDENCE,
     Exclusion,
     MassDeparture,
     Membership,
+    Population,
     Suppressions,
     is_mass_departure,
 )
-from mailchimp_pipeline.segments.population import Population
-from mailchimp_pipeline.segments.segment import OnLeave, Segment, SegmentStatus
+from mailchimp_pipeline.segments.segment import (
+    STORABLE_TEXT,
+    FilterCriteria,
+    OnLeave,
+    Segment,
+    SegmentStatus,
+    SegmentType,
+)
 
 __all__ = [
     "PRECEDENCE",

@@ -1,14 +1,91 @@
-"""A stored segment and the result of its last sync.
+"""A stored segment: its filter criteria, and the result of its last sync."""
 
-What does not belong here: its members (`members`), the progress of a sync (`sync`).
-"""
-
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, cast
 
-from mailchimp_pipeline.segments.criteria import FilterCriteria, SegmentType
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from mailchimp_pipeline.contacts import EntityType, normalised
+
+MOST_VALUES = 100
+"""The maximum number of values of a criterion."""
+
+LONGEST_VALUE = 200
+"""The maximum number of characters of a value."""
+
+STORABLE_TEXT = r"^[^\x00]*$"
+"""The pattern of text that PostgreSQL can store: every character but NUL."""
+
+
+class SegmentType(StrEnum):
+    """The relations that a segment selects contacts from."""
+
+    EMPLOYEE = "employee"
+    VENDOR = "vendor"
+    MIXED = "mixed"
+
+    @property
+    def entity_types(self) -> tuple[EntityType, ...]:
+        """The relations of the segment type."""
+        return tuple(EntityType) if self is SegmentType.MIXED else (EntityType(self.value),)
+
+
+def folded(value: str) -> str:
+    """Return the text in the form for comparisons: normalised and case-folded."""
+    caseless = normalised(unicodedata.normalize("NFD", value).casefold())
+    return normalised(caseless.casefold())  # NFKC may compose characters that have a case again
+
+
+def _as_tuple(value: object) -> object:
+    """Return a list or a single string as a tuple, which pydantic's strict mode requires."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
+
+
+def _without_repeats(values: Iterable[str]) -> tuple[str, ...]:
+    first_spelling: dict[str, str] = {}
+    for value in values:
+        first_spelling.setdefault(folded(value), value)
+    return tuple(first_spelling.values())
+
+
+Value = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_VALUE, pattern=STORABLE_TEXT)
+]
+Values = Annotated[
+    tuple[Value, ...],
+    Field(max_length=MOST_VALUES),
+    BeforeValidator(_as_tuple, json_schema_input_type=Value | tuple[Value, ...]),
+    AfterValidator(_without_repeats),
+]
+
+
+class FilterCriteria(BaseModel):
+    """The criteria of a segment. A contact matches if each attribute has any of its values.
+
+    Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are
+    equal after folding are kept once.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+    department: Values = ()
+    location: Values = ()
+    employment_type: Values = ()
+    employment_status: Values = ()
 
 
 class SegmentStatus(StrEnum):

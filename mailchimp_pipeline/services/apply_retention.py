@@ -1,6 +1,6 @@
 """Deletes what is older than its retention period: ended sync requests and snapshots of campaign figures.
 
-What does not belong here: Dagster's runs (`defs.retention`), SQL (`database`). The audit log is never deleted.
+The audit log is never deleted.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.database.campaigns import CampaignStore, organisations_with_old_stats
-from mailchimp_pipeline.database.requests import SyncRequestStore, organisations_with_ended_requests
+from mailchimp_pipeline.database.campaign_store import CampaignStore, organisations_with_old_stats
 from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore, organisations_with_ended_requests
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 

@@ -1,7 +1,4 @@
-"""Export the data about one contact from the database, the source and Mailchimp.
-
-What does not belong here: erasures (`erasure`), queries (`database.contact_data`).
-"""
+"""Export the data about one contact from the database, the source and Mailchimp."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +7,7 @@ from datetime import datetime
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.contact_data import ContactData, contact_data
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database
@@ -71,8 +68,8 @@ class ExportContact:
             mailchimp_problem = error
         at = self.clock()
         with self.database.organisation(organisation_id) as session:
-            entity = audit.contact_entity(session, self.keyring, contact)
-            audit.write(session, audit.Entry(by, "contact.exported", entity, at))
+            entity = audit_log.contact_entity(session, self.keyring, contact)
+            audit_log.write(session, audit_log.Entry(by, "contact.exported", entity, at))
         return Disclosure(*contact, at, held, tuple(members), source_problem, mailchimp_problem)
 
     def _present_addresses(

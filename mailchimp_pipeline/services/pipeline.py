@@ -14,19 +14,25 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, RelationVersion
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.audience_members import organisations_with_opt_outs
 from mailchimp_pipeline.database.locks import is_held, keep, run_lock
-from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentProgress, checked_segments, due_partition_keys, not_synced_since
-from mailchimp_pipeline.database.segments.overview import CheckedSegments, SegmentName
-from mailchimp_pipeline.database.webhooks import organisations_without_webhook
+from mailchimp_pipeline.database.segment_store import (
+    CheckedSegments,
+    SegmentName,
+    SegmentProgress,
+    checked_segments,
+    due_partition_keys,
+    not_synced_since,
+)
+from mailchimp_pipeline.database.session import RETRY_PAUSES, DatabaseRetry
+from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore
+from mailchimp_pipeline.database.webhook_store import organisations_without_webhook
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
 from mailchimp_pipeline.segments import Segment
-from mailchimp_pipeline.services.database_retry import PAUSES, DatabaseRetry
 from mailchimp_pipeline.services.propagate_opt_outs import pull_and_propagate
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.services.stopped_run import StoppedRun
@@ -184,7 +190,7 @@ class Pipeline:
 
         def register(organisation_id: str) -> None:
             registration = self.resources.webhook_registration(
-                organisation_id, audit.PIPELINE, partial(self._opened_once, organisation_id)
+                organisation_id, audit_log.PIPELINE, partial(self._opened_once, organisation_id)
             )
             registration.register_missing()
 
@@ -220,7 +226,7 @@ class Pipeline:
         with self.resources.database.everyone() as session:
             return is_held(session, run_lock(run_id))
 
-    def _read(self, query: Callable[[Session], _T], pauses: Sequence[float] = PAUSES) -> _T:
+    def _read(self, query: Callable[[Session], _T], pauses: Sequence[float] = RETRY_PAUSES) -> _T:
         """Return the result of a query over all organisations. Retry while PostgreSQL is unavailable."""
 
         def read() -> _T:

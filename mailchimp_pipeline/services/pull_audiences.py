@@ -11,8 +11,8 @@ from functools import partial
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.mailchimp.errors import AudienceGone
-from mailchimp_pipeline.services.database_retry import DatabaseRetry
+from mailchimp_pipeline.database.session import DatabaseRetry
+from mailchimp_pipeline.mailchimp.api_errors import AudienceGone
 from mailchimp_pipeline.sync import Audience, Audiences, pull_changes
 
 _AUDIENCES_AT_ONCE = 4

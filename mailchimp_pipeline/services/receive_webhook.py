@@ -1,16 +1,13 @@
-"""Process the calls of Mailchimp's webhooks. The members in a call are read from Mailchimp, as in a pull.
-
-What does not belong here: HTTP (`api.webhooks`), the format of a call (`mailchimp.webhook_events`).
-"""
+"""Process the calls of Mailchimp's webhooks. The members in a call are read from Mailchimp, as in a pull."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import Channel
+from mailchimp_pipeline.database.audience_members import members_known
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.reconciliation import members_known
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.mailchimp.webhook_events import WebhookCall
 from mailchimp_pipeline.sync import Audiences, MemberRef, MemberStatus, Withdrawal, pull_member

@@ -1,6 +1,6 @@
 """Read all audiences after the restore of an older database, and correct the ledgers.
 
-Changes nothing at Mailchimp. What does not belong here: the restore (`docs/backup.md`).
+Changes nothing at Mailchimp.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.database.connections import connected_organisations
+from mailchimp_pipeline.database.audience_members import audiences_known, members_known, record_deleted
+from mailchimp_pipeline.database.connection_store import connected_organisations
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import hold_audience
-from mailchimp_pipeline.database.reconciliation import audiences_known, members_known, record_deleted
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.sync import Audiences, MemberRef, MemberState, MemberStatus

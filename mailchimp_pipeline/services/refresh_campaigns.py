@@ -1,7 +1,4 @@
-"""Refresh the tracked campaigns of all organisations, several organisations in parallel.
-
-What does not belong here: SQL (`database.campaigns`), the rules of a refresh (`campaigns`).
-"""
+"""Refresh the tracked campaigns of all organisations, several organisations in parallel."""
 
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +21,8 @@ from mailchimp_pipeline.campaigns import (
     settling_since,
 )
 from mailchimp_pipeline.clock import Clock, utc_now
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.campaign_store import CampaignStore, due_campaigns, histories
 from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.services.resources import Resources, open_resources
@@ -140,7 +137,7 @@ class CampaignRefresh:
                 try:
                     # The savepoint limits a refused statement to this campaign.
                     with self.database.explained(), session.begin_nested():
-                        after = store.write(campaign.id, found, by=audit.PIPELINE, at=self.clock())
+                        after = store.write(campaign.id, found, by=audit_log.PIPELINE, at=self.clock())
                 except StatementRefused as refused:
                     error = f"It could not be stored. {refused}"
                     written[campaign.id] = CampaignResult(campaign, error, is_refreshed=False)

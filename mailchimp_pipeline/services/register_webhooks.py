@@ -1,7 +1,7 @@
 """Register webhooks at Mailchimp when an organisation connects, and remove them when it disconnects.
 
 A failure is written to the audit log and raises no error, because each push reads the audience anyway. The next
-scheduled run registers missing webhooks. What does not belong here: receiving calls.
+scheduled run registers missing webhooks.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -10,19 +10,25 @@ from dataclasses import dataclass
 
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring, SecretUnreadable
-from mailchimp_pipeline.database.locks import hold
-from mailchimp_pipeline.database.locks.keys import webhooks_lock
+from mailchimp_pipeline.database.locks import hold, webhooks_lock
 from mailchimp_pipeline.database.session import Database, OrganisationSession
-from mailchimp_pipeline.database.webhooks import Webhook, WebhookStore, audiences_in_use, webhook_of
+from mailchimp_pipeline.database.webhook_store import Webhook, WebhookStore, audiences_in_use, webhook_of
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp import MailchimpClient
-from mailchimp_pipeline.mailchimp.errors import Incomplete, KeyRefused, MailchimpAway, NotFound, Redirected, Rejected
-from mailchimp_pipeline.mailchimp.models import WebhookEntry
+from mailchimp_pipeline.mailchimp.api_errors import (
+    Incomplete,
+    KeyRefused,
+    MailchimpAway,
+    NotFound,
+    Redirected,
+    Rejected,
+)
 from mailchimp_pipeline.mailchimp.webhook_events import PATH
+from mailchimp_pipeline.mailchimp.wire_models import WebhookEntry
 
 _LOCK_SECONDS = 10
 _NOT_REGISTERED, _REMOVED, _NOT_REMOVED = "webhook.not_registered", "webhook.removed", "webhook.not_removed"
@@ -199,5 +205,5 @@ class Registration:
     def _tell(self, action: str, list_ids: Sequence[str], details: Mapping[str, object]) -> None:
         with self._session() as session:
             for list_id in list_ids:
-                entity = audit.Entity("audience", list_id)
-                audit.write(session, audit.Entry(self.actor, action, entity, self.clock(), details))
+                entity = audit_log.Entity("audience", list_id)
+                audit_log.write(session, audit_log.Entry(self.actor, action, entity, self.clock(), details))

@@ -10,18 +10,18 @@ from threading import RLock
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
-from mailchimp_pipeline.database.connections import Connection, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Connection, ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
-from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures
 from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database, TimeLimits
 from mailchimp_pipeline.embedded.local_state import local_state
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.errors import PermanentError, PipelineError
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts
-from mailchimp_pipeline.mailchimp.errors import KeyRefused, NotPermitted
+from mailchimp_pipeline.mailchimp.api_errors import KeyRefused, NotPermitted
 from mailchimp_pipeline.services.export_contact import ExportContact
 from mailchimp_pipeline.services.register_webhooks import Registration
 from mailchimp_pipeline.settings import Settings
@@ -58,7 +58,7 @@ class NoSource(PermanentError):
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
     """Yield complete settings: generate missing keys, and start the embedded PostgreSQL if no database URL is set.
 
-    Raises `settings.SettingsError` and `embedded.server.EmbeddedDatabaseUnavailable`.
+    Raises `settings.SettingsError` and `embedded.postgres.EmbeddedDatabaseUnavailable`.
     """
     settings = settings or Settings.from_environment()
     if settings.database_url:

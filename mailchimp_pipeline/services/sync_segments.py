@@ -23,10 +23,10 @@ from mailchimp_pipeline.contacts import EntityType, Source, read_contacts
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.locks import Hold
 from mailchimp_pipeline.database.records import DatabaseRecords
+from mailchimp_pipeline.database.session import DatabaseRetry
 from mailchimp_pipeline.errors import PermanentError, PipelineError
-from mailchimp_pipeline.mailchimp.retries import counted_retries
+from mailchimp_pipeline.mailchimp.transport import counted_retries
 from mailchimp_pipeline.segments import MassDeparture, Membership, Population, Segment, Suppressions
-from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
 from mailchimp_pipeline.services.pull_audiences import PulledAudience, pull_audiences
 from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, push_segment

@@ -1,7 +1,4 @@
-"""Record a contact's opt-in or opt-out.
-
-What does not belong here: pushing it to Mailchimp (`propagate_opt_outs`).
-"""
+"""Record a contact's opt-in or opt-out."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -9,15 +6,13 @@ from dataclasses import dataclass
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.consent import ConsentStatement, Contact, Preference
 from mailchimp_pipeline.contacts import Source, present_addresses
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.addresses import known_address
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.consent_statements import record_statements
-from mailchimp_pipeline.database.contact_data import is_known
+from mailchimp_pipeline.database.contact_data import is_known, known_address
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
-from mailchimp_pipeline.database.locks.held import lock_for_transaction
-from mailchimp_pipeline.database.locks.keys import consent_lock
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.locks import consent_lock, lock_for_transaction
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import UnknownContact
 from mailchimp_pipeline.errors import PipelineError
@@ -64,8 +59,8 @@ class UpdateOptStatus:
             ]
             record_statements(session, self.keyring, statements, by=by, at=at)
             if opted_in and erased.lift(contact, addresses or ()):
-                entity = audit.contact_entity(session, self.keyring, contact)
-                audit.write(session, audit.Entry(by, "erasure.lifted", entity, at))
+                entity = audit_log.contact_entity(session, self.keyring, contact)
+                audit_log.write(session, audit_log.Entry(by, "erasure.lifted", entity, at))
             preference = PreferenceStore(session).get(*contact)
         if preference is None:
             raise LookupError("a recorded statement has no preference")

@@ -4,12 +4,15 @@ A new kind of source is a module with a class that implements `contacts.Source`,
 not belong here: the meaning of rows (`contacts`).
 """
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
-from mailchimp_pipeline.contacts import Source
-from mailchimp_pipeline.sources.errors import SourceAwayError, SourceChangedError, UnreadableSourceError
+import pandas as pd
+
+from mailchimp_pipeline.contacts import EntityType, RelationVersion, Source
 from mailchimp_pipeline.sources.files import FileSource, Quiet
-from mailchimp_pipeline.sources.late import LateSource
+from mailchimp_pipeline.sources.format import SourceAwayError, SourceChangedError, UnreadableSourceError
 from mailchimp_pipeline.sources.sql import SqlSource
 
 __all__ = [
@@ -38,3 +41,29 @@ def open_source(location: str, employees: str | None = None, vendors: str | None
             "Unset MAILCHIMP_PIPELINE_EMPLOYEES and MAILCHIMP_PIPELINE_VENDORS, or set the URL of a database."
         )
     return FileSource(Path(location))
+
+
+class LateSource:
+    """The source that `open_it` returns. It is opened at the first read.
+
+    A wrong setting therefore fails reads and not the start: every read raises an error of `open_it`.
+    """
+
+    def __init__(self, open_it: Callable[[], Source]) -> None:
+        self._open = open_it
+
+    def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
+        """Return the organisation's rows of the relation."""
+        return self._source.read(relation, organisation_id)
+
+    def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
+        """Return the rows of one contact, as the source's `find` does."""
+        return self._source.find(relation, organisation_id, entity_id)
+
+    def describe(self, relation: EntityType) -> RelationVersion:
+        """Return the number of rows and the version of the relation."""
+        return self._source.describe(relation)
+
+    @cached_property
+    def _source(self) -> Source:
+        return self._open()

@@ -1,7 +1,6 @@
 """Read CSV as text columns. A malformed line is an error that names the line, never a missing row.
 
-A file is read in blocks, so that selecting a few rows takes little memory. What does not belong here: which file is
-read, and when (`files`).
+A file is read in blocks, so that selecting a few rows takes little memory.
 """
 
 import csv
@@ -18,10 +17,8 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
-from mailchimp_pipeline.contacts.arrow import joined
-from mailchimp_pipeline.sources.errors import UnreadableSourceError
-from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener
-from mailchimp_pipeline.sources.header import column_names
+from mailchimp_pipeline.contacts.text_columns import joined
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener, UnreadableSourceError, column_names
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _QUOTE, _COMMA = ord('"'), ord(",")

@@ -1,7 +1,4 @@
-"""A source of files: a CSV or Parquet file for each relation, read once for all organisations.
-
-What does not belong here: file formats (`csv_format`, `parquet_format`).
-"""
+"""A source of files: a CSV or Parquet file for each relation, read once for all organisations."""
 
 import hashlib
 import stat
@@ -16,11 +13,9 @@ from threading import Lock
 import pandas as pd
 
 from mailchimp_pipeline.contacts import EntityType, MissingColumnError, RelationVersion
-from mailchimp_pipeline.contacts.arrow import pc, text_frame
-from mailchimp_pipeline.contacts.text import normalised, normalised_column
+from mailchimp_pipeline.contacts.text_columns import normalised, normalised_column, pc, text_frame
 from mailchimp_pipeline.sources.csv_format import read_csv
-from mailchimp_pipeline.sources.errors import SourceChangedError, UnreadableSourceError
-from mailchimp_pipeline.sources.format import Columns, ContactFilter
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, SourceChangedError, UnreadableSourceError
 from mailchimp_pipeline.sources.parquet_format import read_parquet
 
 _FORMATS = {".csv": read_csv, ".parquet": read_parquet}

@@ -1,7 +1,4 @@
-"""Read Parquet as text columns.
-
-What does not belong here: which file is read, and when (`files`).
-"""
+"""Read Parquet as text columns."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +8,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
-from mailchimp_pipeline.contacts.arrow import joined, pc
-from mailchimp_pipeline.sources.errors import UnreadableSourceError
-from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener
-from mailchimp_pipeline.sources.header import column_names
+from mailchimp_pipeline.contacts.text_columns import joined, pc
+from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener, UnreadableSourceError, column_names
 
 
 def read_parquet(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:

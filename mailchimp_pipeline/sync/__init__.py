@@ -4,7 +4,7 @@ Uses ports and returns a `SyncReport`. What does not belong here: HTTP (`mailchi
 membership (`segments`).
 """
 
-from mailchimp_pipeline.sync.model import (
+from mailchimp_pipeline.sync.audience import (
     BATCH_SIZE,
     CONNECTIONS,
     MAILED,

@@ -34,7 +34,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mailchimp_pipeline.sync.model import KnownStatus, MemberStatus
+from mailchimp_pipeline.sync.audience import KnownStatus, MemberStatus
 
 
 class Action(StrEnum):

@@ -1,7 +1,4 @@
-"""Unsubscribe the members of one audience who may not be e-mailed.
-
-What does not belong here: selecting these members (the ledger), all audiences of an organisation (`services`).
-"""
+"""Unsubscribe the members of one audience who may not be e-mailed."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.sync.model import MAILED, MemberRef, MemberState, MemberStatus
-from mailchimp_pipeline.sync.parallel import in_parallel
+from mailchimp_pipeline.sync.audience import MAILED, MemberRef, MemberState, MemberStatus
+from mailchimp_pipeline.sync.tasks import in_parallel
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger

@@ -1,14 +1,11 @@
-"""Decide which differing contacts are sent, and with which action. Only this module decides it. Pure.
-
-What does not belong here: segment membership (`segments`), sending (`push`).
-"""
+"""Decide which differing contacts are sent, and with which action. Only this module decides it. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import BATCH_SIZE, KnownStatus, MemberRef, MemberStatus, NewMember, Rejection
+from mailchimp_pipeline.sync.audience import BATCH_SIZE, KnownStatus, MemberRef, MemberStatus, NewMember, Rejection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +95,7 @@ class Batches:
 
 def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[str]) -> list[NewMember]:
     """Return the rows as members to send, with the merge fields that the audience has. Missing values are left out."""
-    from mailchimp_pipeline.contacts.arrow import text_column  # noqa: PLC0415 - only a run loads pandas
+    from mailchimp_pipeline.contacts.text_columns import text_column  # noqa: PLC0415 - only a run loads pandas
 
     tags = sorted(merge_tags & MERGE_FIELDS.keys())
     columns = ["subscriber_hash", "email", *(MERGE_FIELDS[tag] for tag in tags)]
@@ -117,7 +114,7 @@ def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[st
 
 def refs(rows: "pd.DataFrame") -> list[MemberRef]:
     """Return the ids of the members in these rows, in the same order."""
-    from mailchimp_pipeline.contacts.arrow import text_column  # noqa: PLC0415 - only a run loads pandas
+    from mailchimp_pipeline.contacts.text_columns import text_column  # noqa: PLC0415 - only a run loads pandas
 
     keys, ids = (text_column(rows[name]).to_pylist() for name in ("subscriber_hash", "member_id"))
     return [MemberRef(key, member_id=member_id) for key, member_id in zip(keys, ids, strict=True) if key]

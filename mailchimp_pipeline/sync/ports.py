@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from mailchimp_pipeline.sync.model import (
+from mailchimp_pipeline.sync.audience import (
     AddressChangeResult,
     Audience,
     BatchAnswer,

@@ -1,7 +1,4 @@
-"""Pull the changes of an audience before a push. The first pull reads all members.
-
-What does not belong here: the actions that follow from a status (`plan`), consent rules (the ledger).
-"""
+"""Pull the changes of an audience before a push. The first pull reads all members."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.model import MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
+from mailchimp_pipeline.sync.audience import MemberRef, MemberState, MemberStatus, MergeField, Withdrawal
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mailchimp_pipeline.sync.member_states import Action, is_allowed
-from mailchimp_pipeline.sync.model import (
+from mailchimp_pipeline.sync.audience import (
     AddressChangeResult,
     Audience,
     BatchAnswer,
@@ -20,11 +19,11 @@ from mailchimp_pipeline.sync.model import (
     Rejection,
     SyncReport,
 )
+from mailchimp_pipeline.sync.member_states import Action, is_allowed
 from mailchimp_pipeline.sync.opt_outs import push_opt_outs
-from mailchimp_pipeline.sync.parallel import in_parallel
 from mailchimp_pipeline.sync.plan import Batches, Plan, members, plan, refs, why_withheld
 from mailchimp_pipeline.sync.pull import pull_departures
-from mailchimp_pipeline.sync.results import Result, report, together
+from mailchimp_pipeline.sync.tasks import Result, in_parallel, report, together
 
 if TYPE_CHECKING:
     import pandas as pd

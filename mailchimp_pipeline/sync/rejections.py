@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from mailchimp_pipeline.errors import PermanentError
-from mailchimp_pipeline.sync.model import Rejection, SyncReport
+from mailchimp_pipeline.sync.audience import Rejection, SyncReport
 
 FINAL = frozenset({Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS})
 """The address itself is refused. The contact is never sent again automatically."""

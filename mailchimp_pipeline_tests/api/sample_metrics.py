@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from mailchimp_pipeline.database.metrics import PipelineFigures, Queue
+from mailchimp_pipeline.database.gauges import PipelineFigures, Queue
 
 AT = datetime(2026, 3, 1, 5, tzinfo=UTC)
 

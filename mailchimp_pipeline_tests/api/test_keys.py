@@ -17,8 +17,7 @@ from joserfc.jwk import ECKey, JWKRegistry, Key, RSAKey
 from joserfc.jws import JWSRegistry
 from starlette.requests import HTTPConnection
 
-from api.auth import Authenticator, PublishedKeys, Unauthenticated, authenticator
-from api.auth.keys import MAX_AGE, REFRESH_PAUSE
+from api.auth import MAX_AGE, REFRESH_PAUSE, Authenticator, PublishedKeys, Unauthenticated, authenticator
 from api.trpc import TRPCError
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import KEYRING

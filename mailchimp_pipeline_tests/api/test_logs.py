@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api.logs import log_failure
+from api.error_mapping import log_failure
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline_tests.api.served import PERSON, a_token, an_api, logged_lines

@@ -3,7 +3,7 @@
 import threading
 from typing import cast
 
-from mailchimp_pipeline.database.metrics import PipelineFigures
+from mailchimp_pipeline.database.gauges import PipelineFigures
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.sample_metrics import AT, some_figures
 from mailchimp_pipeline_tests.api.served import Api, an_api

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
+from api.app_router import typescript
 from api.trpc import Kind, Procedure, WireModel
-from api.typescript import typescript
 from mailchimp_pipeline_tests.api.node_tools import NODE, compile_types, installed
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, Colour, Page, returns, sample
 

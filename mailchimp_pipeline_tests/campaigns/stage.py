@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, Stats
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.campaigns import CampaignStore
-from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
+from mailchimp_pipeline.database.campaign_store import CampaignStore
+from mailchimp_pipeline.database.connection_store import Account, Connection, ConnectionStore
 from mailchimp_pipeline.services.refresh_campaigns import CampaignRefresh, OrganisationRefresh, campaign_refresh
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings

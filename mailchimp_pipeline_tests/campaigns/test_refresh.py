@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignStatus
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline_tests.campaigns.stage import Stage, a_stage
 from mailchimp_pipeline_tests.mailchimp.stages import HourClock
 from sandbox import CampaignStatus as There
@@ -24,7 +24,7 @@ def send(stage: Stage, campaign: Campaign, figures: Figures = FIGURES, status: T
 
 def audit_actions(stage: Stage, campaign: Campaign) -> list[str]:
     with stage.parts.database.organisation(campaign.organisation_id) as session:
-        told = audit.entries(session, limit=50, entity=audit.Entity("campaign", campaign.id))
+        told = audit_log.entries(session, limit=50, entity=audit_log.Entity("campaign", campaign.id))
     return [f"{entry.actor} {entry.action}" for entry in told.items]
 
 

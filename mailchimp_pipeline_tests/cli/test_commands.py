@@ -16,7 +16,7 @@ from mailchimp_pipeline.cli.commands import (
     app,
 )
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.local.sample_organisations import ORGANISATIONS

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from mailchimp_pipeline.cli.sync import NothingToSync, request_and_wait
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore
 from mailchimp_pipeline_tests.database.builders import ACME, AT, a_segment
 from mailchimp_pipeline_tests.runs.company import Company, a_company
 

@@ -5,7 +5,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from mailchimp_pipeline.cli.tables import audience_table, erasure_table, segment_table
+from mailchimp_pipeline.cli.terminal_tables import audience_table, erasure_table, segment_table
 from mailchimp_pipeline.erasure import ErasureRequest, ErasureStatus
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline_tests.database.builders import AT

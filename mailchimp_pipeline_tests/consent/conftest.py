@@ -28,7 +28,7 @@ def harness(postgres_server: PostgresServer) -> Generator[Harness]:
     name = postgres_server.create("migrated")
     with pytest.MonkeyPatch.context() as patch, Harness.running(postgres_server.url_of(name)) as running:
         # An erasure during a sync waits for it in vain: the sync goes on when the erasure has ended.
-        patch.setattr("mailchimp_pipeline.database.erasures._AUDIENCE_WAIT_SECONDS", 0.1)
+        patch.setattr("mailchimp_pipeline.database.erasure_store._AUDIENCE_WAIT_SECONDS", 0.1)
         yield running
     postgres_server.drop(name)
 

@@ -655,7 +655,7 @@ class ConsentOracle:
             return YES if len(later) >= _CALLS_UNDER_WAY else MAYBE
         if said.place != call.list_id:
             return NO
-        if self.members.get((said.place, said.key or "")) is Status.CLEANED:
+        if self.members.get((said.place, said.key or "")) in {Status.CLEANED, Status.ARCHIVED}:
             # Before a batch only those are read whom it would subscribe; Mailchimp keeps these as they are.
             return MAYBE
         return MAYBE if self._was_under_way(said, call) else YES
@@ -724,6 +724,9 @@ class ConsentOracle:
     def _attribute(self, said: Withdrawal, process: Process) -> None:
         """Note whose withdrawal the product must have found it to be: before somebody with the address opted in."""
         if any(word.key == said.key and said.index < word.index for word in self.opt_ins):
+            return
+        # With somebody erased goes what was said at the address, whoever else had it.
+        if any(self._may_have_erased(each, said.key or "") and said.index < each.index for each in self.erasures):
             return
         for entity in said.entities:
             # Of several who had the address the ledger knows one.

@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.erasures import pending_erasures
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.erasure_store import pending_erasures
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
 from mailchimp_pipeline.erasure import Attempt, Erasures
 from mailchimp_pipeline.mailchimp import Retries

@@ -18,12 +18,12 @@ from api.trpc import Role
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import Source
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.erasures import DatabaseErasures
-from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
+from mailchimp_pipeline.database.audience_members import organisations_with_opt_outs
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.requests import SyncRequestStore
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.erasure import Erasures, UnknownContact
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.mailchimp import ConnectionSlots, KeyWatch, MailchimpClient, Retries, ThreadSlots, Timeouts

@@ -8,7 +8,7 @@ import pytest
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, MovedAtMailchimp, Reach, Targets, Trace
-from mailchimp_pipeline.erasure.asking import Asking
+from mailchimp_pipeline.erasure.erasures import Asking
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
 OLD, NEW, NEWEST = "a" * 32, "b" * 32, "c" * 32

@@ -13,8 +13,8 @@ import pytest
 
 from api.procedures.registry import PROCEDURES
 from api.trpc import Kind
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline_tests.api.procedures.examples import an_input
 from mailchimp_pipeline_tests.api.procedures.stage import NO_INPUT, Tenant
@@ -84,7 +84,7 @@ def play(whole: Whole) -> Play:
         of_contact = tenant.query("audit.list", {**ENTITY, "limit": 100}).data["items"]
         whole.carry_on()
         whole.analyze()
-        (actor,) = audit.actor_names(whole.office.parts.keyring, tenant.organisation_id, tenant.actor)
+        (actor,) = audit_log.actor_names(whole.office.parts.keyring, tenant.organisation_id, tenant.actor)
         return Play(before, whole.places(*PERSON), printed.getvalue(), entries, of_contact, actor)
 
 
@@ -104,7 +104,7 @@ def test_the_audit_log_tells_what_the_same_caller_did_under_one_name(play: Play)
         entry["action"] for entry in play.entries if entry["actor"] == play.actor
     }
     assert play.actor.startswith("user-")
-    assert {entry["actor"] for entry in play.entries} == {play.actor, "alice", audit.PIPELINE}
+    assert {entry["actor"] for entry in play.entries} == {play.actor, "alice", audit_log.PIPELINE}
 
 
 def test_the_entries_of_the_contact_are_found_by_its_id(play: Play) -> None:

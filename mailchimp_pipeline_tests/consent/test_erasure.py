@@ -6,8 +6,8 @@ from api.trpc import Role
 from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database.consent_statements import record_statements
-from mailchimp_pipeline.database.erasures import ErasureStore
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.erasure_store import ErasureStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.erasure import ErasureStatus
 from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, settings_for

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mailchimp_pipeline.defs.erasure import erasures_due, mailchimp_erasure
+from mailchimp_pipeline.defs.privacy_jobs import erasures_due, mailchimp_erasure
 from mailchimp_pipeline.erasure import Attempt, ErasureRequest, ErasureStatus, MovedAtMailchimp, NotAllAsked
 from mailchimp_pipeline.errors import PipelineError
 

@@ -10,8 +10,8 @@ from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
-from mailchimp_pipeline.database.erasures import DatabaseErasures, ErasureStore, NoSuchErasure
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures, ErasureStore, NoSuchErasure
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, ErasureRequestRow, RejectedContactRow
 from mailchimp_pipeline.erasure import Demand, ErasureStatus, Question, Targets, Trace

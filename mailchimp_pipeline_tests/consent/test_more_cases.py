@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.contacts import subscriber_hash as hash_of
 from mailchimp_pipeline.errors import TransientError
-from mailchimp_pipeline.mailchimp.models import BatchResult
 from mailchimp_pipeline.mailchimp.transport import Transport
+from mailchimp_pipeline.mailchimp.wire_models import BatchResult
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, SegmentType
 from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter

@@ -13,12 +13,11 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from api.app import create_app
-from api.composition import api_parts
+from api.app import api_parts, create_app
 from api.serving import in_thread
 from mailchimp_pipeline.definitions import build_definitions
-from mailchimp_pipeline.defs.erasure import mailchimp_erasure
-from mailchimp_pipeline.defs.partitions import SEGMENTS
+from mailchimp_pipeline.defs.privacy_jobs import mailchimp_erasure
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS
 from mailchimp_pipeline.logs import json_handler
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.services.pipeline import Pipeline

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mailchimp_pipeline.database.requests import RequestStatus
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.sync import CONNECTIONS
 from mailchimp_pipeline_tests.api.served import SECRET

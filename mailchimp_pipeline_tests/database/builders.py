@@ -13,12 +13,12 @@ from sqlalchemy import text
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType, subscriber_hash
-from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Account, Connection, ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_statements
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.members import MemberChange, MemberStore
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.segment_member_store import MemberChange, MemberStore
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.segments import OnLeave, Segment, SegmentType, Suppressions
 from mailchimp_pipeline_tests.populations import suppressing

@@ -11,13 +11,13 @@ from mailchimp_pipeline.consent import MAILCHIMP, Channel, ConsentStatement, Con
 from mailchimp_pipeline.consent.decision import EXCLUSION
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts, subscriber_hash
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_current_addresses, record_statements
 from mailchimp_pipeline.database.contact_data import contact_data
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
-from mailchimp_pipeline.database.erasures import ErasureStore
+from mailchimp_pipeline.database.erasure_store import ErasureStore
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Demand, ErasureRequest

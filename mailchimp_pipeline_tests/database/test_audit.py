@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text
 
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline_tests.database.builders import ACME, AT
@@ -14,14 +14,16 @@ from mailchimp_pipeline_tests.database.builders import ACME, AT
 def write(database: Database, *actions: str, organisation_id: str = ACME, entity_id: str = "1") -> None:
     with database.organisation(organisation_id) as session:
         for action in actions:
-            audit.write(session, audit.Entry("alice", action, audit.Entity("segment", entity_id), AT, {"count": 1}))
+            audit_log.write(
+                session, audit_log.Entry("alice", action, audit_log.Entity("segment", entity_id), AT, {"count": 1})
+            )
             session.flush()
 
 
 def test_entries_come_newest_first_even_at_one_time(database: Database) -> None:
     write(database, "first", "second")
     with database.organisation(ACME) as session:
-        page = audit.entries(session, limit=10)
+        page = audit_log.entries(session, limit=10)
     assert [entry.action for entry in page.items] == ["second", "first"]
     assert page.items[0].details == {"count": 1}
     assert page.next_cursor is None
@@ -30,10 +32,10 @@ def test_entries_come_newest_first_even_at_one_time(database: Database) -> None:
 def test_pages_keep_their_place_while_entries_are_written(database: Database) -> None:
     write(database, "first", "second", "third")
     with database.organisation(ACME) as session:
-        page = audit.entries(session, limit=2)
+        page = audit_log.entries(session, limit=2)
     write(database, "fourth")
     with database.organisation(ACME) as session:
-        rest = audit.entries(session, limit=2, cursor=page.next_cursor)
+        rest = audit_log.entries(session, limit=2, cursor=page.next_cursor)
     assert [entry.action for entry in (*page.items, *rest.items)] == ["third", "second", "first"]
 
 
@@ -42,7 +44,7 @@ def test_entries_of_one_entity_and_organisation_only(database: Database) -> None
     write(database, "other", entity_id="2")
     write(database, "foreign", organisation_id="globex")
     with database.organisation(ACME) as session:
-        page = audit.entries(session, limit=10, entity=audit.Entity("segment", "1"))
+        page = audit_log.entries(session, limit=10, entity=audit_log.Entity("segment", "1"))
     assert [entry.action for entry in page.items] == ["mine"]
 
 
@@ -60,12 +62,12 @@ def test_what_is_written_stays_as_it_is(database: Database, statement: str) -> N
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "bm8gdGltZSAx", "MjAyNi0wMy0wMVQwNTowMDowMCAx", "é"])
 def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
     with pytest.raises(CursorInvalid), database.organisation(ACME) as session:
-        audit.entries(session, limit=1, cursor=cursor)
+        audit_log.entries(session, limit=1, cursor=cursor)
 
 
 def test_an_entry_is_lost_with_the_change_it_tells(database: Database) -> None:
     with suppress(KeyError), database.organisation(ACME) as session:
-        audit.write(session, audit.Entry("alice", "first", audit.Entity("segment", "1"), AT))
+        audit_log.write(session, audit_log.Entry("alice", "first", audit_log.Entity("segment", "1"), AT))
         raise KeyError
     with database.organisation(ACME) as session:
-        assert audit.entries(session, limit=1).items == ()
+        assert audit_log.entries(session, limit=1).items == ()

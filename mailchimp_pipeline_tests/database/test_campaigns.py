@@ -15,9 +15,9 @@ from mailchimp_pipeline.campaigns import (
     MailchimpReport,
     refresh,
 )
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.campaigns import CampaignStore, due_campaigns, histories
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.campaign_store import CampaignStore, due_campaigns, histories
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.paging import CursorInvalid
 from mailchimp_pipeline.database.session import Database, StatementRefused
 from mailchimp_pipeline.database.tables import CampaignRow, row_id
@@ -42,7 +42,11 @@ def track(
 
 
 def write(
-    database: Database, campaign: Campaign, snapshot: CampaignSnapshot | None, at: datetime, by: str = audit.PIPELINE
+    database: Database,
+    campaign: Campaign,
+    snapshot: CampaignSnapshot | None,
+    at: datetime,
+    by: str = audit_log.PIPELINE,
 ) -> Campaign:
     with database.organisation(campaign.organisation_id) as session:
         found = refresh(campaign.status, snapshot, at)
@@ -58,7 +62,7 @@ def due(database: Database, settling_since: datetime = AT + HOUR) -> list[str]:
 
 def details(database: Database, campaign: Campaign) -> list[tuple[str, str, object]]:
     with database.organisation(campaign.organisation_id) as session:
-        told = audit.entries(session, limit=50, entity=audit.Entity("campaign", campaign.id)).items
+        told = audit_log.entries(session, limit=50, entity=audit_log.Entity("campaign", campaign.id)).items
     return [(entry.actor, entry.action, entry.details) for entry in told]
 
 
@@ -177,7 +181,7 @@ def test_the_audit_log_tells_who_tracked_and_what_changed(database: Database) ->
     write(database, campaign, None, AT + 3 * HOUR, by="bob")
     assert details(database, campaign) == [
         ("bob", "campaign.refreshed", {"status": "draft", "before": "sent", "missing": True}),
-        (audit.PIPELINE, "campaign.refreshed", {"status": "sent", "before": "draft", "missing": False}),
+        (audit_log.PIPELINE, "campaign.refreshed", {"status": "sent", "before": "draft", "missing": False}),
         ("alice", "campaign.tracked", {"mailchimp_campaign_id": "c1", "status": "draft"}),
     ]
 

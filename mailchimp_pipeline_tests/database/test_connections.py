@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import Connection, ConnectionStore, connected_organisations
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import Connection, ConnectionStore, connected_organisations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow
-from mailchimp_pipeline.mailchimp.errors import KeyRefused
+from mailchimp_pipeline.mailchimp.api_errors import KeyRefused
 from mailchimp_pipeline.services.resources import Resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.database.builders import (
@@ -45,7 +45,7 @@ def live(database: Database, organisation_id: str = ACME) -> Connection | None:
 
 def audit_actions(database: Database) -> list[str]:
     with database.organisation(ACME) as session:
-        return [entry.action for entry in reversed(audit.entries(session, limit=100).items)]
+        return [entry.action for entry in reversed(audit_log.entries(session, limit=100).items)]
 
 
 def test_an_organisation_that_never_connected_has_no_connection_and_no_key(database: Database) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.consent import Contact
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.contacts.arrow import text_column
+from mailchimp_pipeline.contacts.text_columns import text_column
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConsentStatementRow

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.members import MemberStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.segment_member_store import MemberStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow
 from mailchimp_pipeline.sync import MemberState, MemberStatus, Rejection
@@ -64,7 +64,7 @@ def test_a_statement_made_here_is_recorded_each_time(acme: Organisation) -> None
 def test_each_statement_of_a_contact_is_in_the_audit_log(acme: Organisation) -> None:
     acme.record(direct_statement(ANN, X, opted_in=True), mailchimp_statement(X, ANN), mailchimp_statement(Y))
     with acme.database.organisation(ACME) as session:
-        entries = [entry for entry in audit.entries(session, limit=9).items if entry.entity.type == "employee"]
+        entries = [entry for entry in audit_log.entries(session, limit=9).items if entry.entity.type == "employee"]
     assert [(entry.action, entry.details) for entry in entries] == [
         ("preference.opted_out", {"consent_source": "mailchimp", "mailchimp_list_id": LIST, "channel": "link"}),
         ("preference.opted_in", {"consent_source": "letter"}),
@@ -74,7 +74,7 @@ def test_each_statement_of_a_contact_is_in_the_audit_log(acme: Organisation) -> 
 def test_the_audit_log_holds_no_address(acme: Organisation) -> None:
     acme.record(direct_statement(ANN, X), mailchimp_statement(X, ANN))
     with acme.database.organisation(ACME) as session:
-        assert subscriber_hash(X) not in repr(audit.entries(session, limit=9).items)
+        assert subscriber_hash(X) not in repr(audit_log.entries(session, limit=9).items)
 
 
 def test_a_withdrawal_at_an_address_of_nobody_is_attributed_to_who_has_it_later(acme: Organisation) -> None:
@@ -314,7 +314,7 @@ def test_an_opt_in_lifts_the_erasure_of_its_own_contact(acme: Organisation) -> N
     acme.update(ANN, opted_in=True)
     assert acme.exclusion(ANN, X) is None
     with acme.database.organisation(ACME) as session:
-        assert audit.entries(session, limit=1).items[0].action == "erasure.lifted"
+        assert audit_log.entries(session, limit=1).items[0].action == "erasure.lifted"
 
 
 def test_an_opt_in_at_the_address_of_an_erased_contact_lifts_nothing(acme: Organisation) -> None:

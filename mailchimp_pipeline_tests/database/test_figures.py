@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.metrics import OUTCOMES, Queue, pipeline_figures
-from mailchimp_pipeline.database.requests import SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentProgress, SegmentStore
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.gauges import OUTCOMES, Queue, pipeline_figures
+from mailchimp_pipeline.database.segment_store import SegmentProgress, SegmentStore
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.database.tables import ErasureRequestRow
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.sync import Rejection, SyncReport

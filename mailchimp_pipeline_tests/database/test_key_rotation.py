@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy import insert, select
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.encryption import Keyring, key_id_of
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.encryption import Keyring, key_id_of, keyed_hashes
 from mailchimp_pipeline.database.key_rotation import rotate
-from mailchimp_pipeline.database.keyed_hashes import keyed_hashes
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import ConnectionRow, ErasureRequestRow, PseudonymKeyRow
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, AT, MINUTE, a_connection
@@ -67,9 +66,9 @@ def test_each_rotated_secret_has_its_audit_entry(database: Database) -> None:
     connection = a_connection(database, keyring=BEFORE)
     rotate(database, BOTH, by="admin", at=AT + MINUTE)
     with database.organisation(ACME) as session:
-        newest = audit.entries(session, limit=1).items[0]
+        newest = audit_log.entries(session, limit=1).items[0]
     assert (newest.actor, newest.action) == ("admin", "secret.key_rotated")
-    assert newest.entity == audit.Entity("connection", connection.id)
+    assert newest.entity == audit_log.Entity("connection", connection.id)
     assert newest.details == {"from": "old", "to": "new"}
 
 

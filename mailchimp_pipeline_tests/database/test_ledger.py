@@ -11,8 +11,8 @@ import pytest
 
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType, subscriber_hash
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.preferences import PreferenceStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.segments import OnLeave, Segment
 from mailchimp_pipeline.sync import MemberRef, MemberState, MemberStatus, Rejection

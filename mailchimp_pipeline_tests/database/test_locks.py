@@ -10,18 +10,21 @@ import pytest
 from sqlalchemy import text
 
 from mailchimp_pipeline.database.locks import (
+    MIGRATION_LOCK,
     DatabaseConnectionSlots,
     HoldLost,
+    Lock,
     LockTaken,
     SlotsTaken,
     audience_lock,
+    connection_lock,
     hold,
     hold_audience,
     is_held,
     keep,
     run_lock,
+    slot_lock,
 )
-from mailchimp_pipeline.database.locks.keys import MIGRATION_LOCK, Lock, connection_lock, slot_lock
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
 from mailchimp_pipeline_tests.database.lock_waits import has_lock_waiter

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import content_digest
-from mailchimp_pipeline.database.members import MemberChange, MemberStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.segment_member_store import MemberChange, MemberStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import SegmentMemberRow
 from mailchimp_pipeline.segments import Segment

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.database.connections import ConnectionStore
-from mailchimp_pipeline.database.opt_outs import organisations_with_opt_outs
+from mailchimp_pipeline.database.audience_members import organisations_with_opt_outs
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.sync import MemberState, MemberStatus
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, MINUTE

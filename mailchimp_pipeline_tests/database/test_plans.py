@@ -8,9 +8,10 @@ from psycopg import sql
 from sqlalchemy import text
 
 from mailchimp_pipeline.consent.decision import SUPPRESSED_ADDRESSES, SUPPRESSED_MEMBERS
+from mailchimp_pipeline.database import ledger_sql
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
-from mailchimp_pipeline.database.ledger import DatabaseLedger, statements
+from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
@@ -102,15 +103,15 @@ def touched_by(database: Database, query: sql.SQL | LiteralString, parameters: M
 @pytest.mark.parametrize(
     "statement",
     [
-        statements.piece(statements.WANTED_COLUMNS, shared=True),
-        statements.piece(statements.WANTED_COLUMNS, shared=False),
-        statements.piece(statements.CONTACT_COLUMNS, shared=True),
-        statements.piece(statements.CONTACT_COLUMNS, shared=True, some=True),
-        statements.KNOWN,
-        statements.KNOWN_OF_SEGMENT,
-        statements.TO_UNSUBSCRIBE,
-        statements.TO_UNSUBSCRIBE_IN_AUDIENCE,
-        statements.LEAVERS,
+        ledger_sql.piece(ledger_sql.WANTED_COLUMNS, shared=True),
+        ledger_sql.piece(ledger_sql.WANTED_COLUMNS, shared=False),
+        ledger_sql.piece(ledger_sql.CONTACT_COLUMNS, shared=True),
+        ledger_sql.piece(ledger_sql.CONTACT_COLUMNS, shared=True, some=True),
+        ledger_sql.KNOWN,
+        ledger_sql.KNOWN_OF_SEGMENT,
+        ledger_sql.TO_UNSUBSCRIBE,
+        ledger_sql.TO_UNSUBSCRIBE_IN_AUDIENCE,
+        ledger_sql.LEAVERS,
         SUPPRESSED_ADDRESSES,
         SUPPRESSED_MEMBERS,
     ],
@@ -125,14 +126,14 @@ def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
 @pytest.mark.parametrize(
     "statement",
     [
-        statements.STATES,
-        statements.RECHECK,
-        statements.MOVE_ADDRESSES,
-        statements.DEPARTURES,
-        statements.RETURNS,
-        statements.WITHDRAWALS,
-        statements.RECORD_STATES,
-        statements.FORGET_REJECTIONS,
+        ledger_sql.STATES,
+        ledger_sql.RECHECK,
+        ledger_sql.MOVE_ADDRESSES,
+        ledger_sql.DEPARTURES,
+        ledger_sql.RETURNS,
+        ledger_sql.WITHDRAWALS,
+        ledger_sql.RECORD_STATES,
+        ledger_sql.FORGET_REJECTIONS,
     ],
 )
 @pytest.mark.parametrize("status", ["subscribed", "unsubscribed", "pending"])

@@ -6,7 +6,7 @@ import pytest
 
 from mailchimp_pipeline.consent import ConsentStatement, Preference
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.preferences import PreferenceStore, suppressed_relations
+from mailchimp_pipeline.database.preference_store import PreferenceStore, suppressed_relations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE
 from mailchimp_pipeline_tests.database.consent_scenario import (

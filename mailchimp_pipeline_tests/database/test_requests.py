@@ -3,10 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore, open_requests
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline_tests.database.builders import ACME, AT, MINUTE, a_segment, start_in_thread
 
@@ -42,7 +42,7 @@ def test_asking_twice_is_asking_once(database: Database) -> None:
     assert first == second
     assert first.partition_key == segment.partition_key
     with database.organisation(ACME) as session:
-        asked = [entry.action for entry in audit.entries(session, limit=10).items]
+        asked = [entry.action for entry in audit_log.entries(session, limit=10).items]
     assert asked.count("segment.sync_requested") == 1
 
 
@@ -70,7 +70,7 @@ def test_who_confirms_departures_while_a_request_waits_stands_in_the_audit_log(d
     assert request is not None
     assert (request.requested_by, request.departures_confirmed) == ("alice", True)
     with database.organisation(ACME) as session:
-        told = [(entry.actor, entry.action) for entry in audit.entries(session, limit=2).items]
+        told = [(entry.actor, entry.action) for entry in audit_log.entries(session, limit=2).items]
     assert told == [("bob", "segment.departures_confirmed"), ("alice", "segment.sync_requested")]
 
 

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import ConnectionStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.paging import CursorInvalid
-from mailchimp_pipeline.database.requests import SyncRequestStore
-from mailchimp_pipeline.database.segments import (
+from mailchimp_pipeline.database.segment_store import (
     NewSegment,
     SegmentProgress,
     SegmentStore,
@@ -20,6 +19,7 @@ from mailchimp_pipeline.database.segments import (
     not_synced_since,
 )
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.database.tables import SegmentMemberRow, SegmentRow
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline_tests.database.builders import (
@@ -47,9 +47,9 @@ def mark_syncing(database: Database, segment: Segment) -> None:
         SegmentProgress(session).mark_syncing(segment.id, at=AT)
 
 
-def entries(database: Database) -> list[audit.Entry]:
+def entries(database: Database) -> list[audit_log.Entry]:
     with database.organisation(ACME) as session:
-        return list(reversed(audit.entries(session, limit=100).items))
+        return list(reversed(audit_log.entries(session, limit=100).items))
 
 
 def test_a_segment_is_stored_as_it_was_made(database: Database) -> None:
@@ -117,8 +117,8 @@ def test_pages_hold_newest_first_and_keep_their_place(database: Database) -> Non
 def test_a_cursor_of_another_list_is_refused(database: Database) -> None:
     a_segment(database)
     with database.organisation(ACME) as session:
-        audit.write(session, audit.Entry("a", "b", audit.Entity("c", "d"), AT))
-        cursor = audit.entries(session, limit=1).next_cursor
+        audit_log.write(session, audit_log.Entry("a", "b", audit_log.Entity("c", "d"), AT))
+        cursor = audit_log.entries(session, limit=1).next_cursor
         with pytest.raises(CursorInvalid):
             SegmentStore(session).list(limit=1, cursor=cursor)
 
@@ -151,9 +151,9 @@ def test_a_sync_that_ends_well_keeps_its_figures_and_clears_the_error(database: 
     assert (after.last_report, after.last_synced_at, after.updated_at) == ({"new": 2}, AT + MINUTE, AT)
     told = [(entry.actor, entry.action, entry.details) for entry in entries(database)[1:]]
     assert told == [
-        (audit.PIPELINE, "segment.failed", {"error": "Mailchimp was away."}),
-        (audit.PIPELINE, "segment.syncing", {}),
-        (audit.PIPELINE, "segment.synced", {"member_count": 3, "new": 2}),
+        (audit_log.PIPELINE, "segment.failed", {"error": "Mailchimp was away."}),
+        (audit_log.PIPELINE, "segment.syncing", {}),
+        (audit_log.PIPELINE, "segment.synced", {"member_count": 3, "new": 2}),
     ]
 
 

@@ -7,16 +7,17 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
-from mailchimp_pipeline.database.connections import Connection, ConnectionStore
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
-from mailchimp_pipeline.database.session import Database, OrganisationSession
-from mailchimp_pipeline.database.shared_accounts import (
+from mailchimp_pipeline.database.connection_store import (
     AccountTaken,
     AudienceTaken,
+    Connection,
+    ConnectionStore,
     audiences_of_others,
     sharing_audiences,
     sharing_organisations,
 )
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
+from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import ConnectionRow
 from mailchimp_pipeline.segments import SegmentType
 from mailchimp_pipeline_tests.database.builders import (

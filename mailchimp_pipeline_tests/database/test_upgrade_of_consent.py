@@ -15,8 +15,8 @@ from mailchimp_pipeline.consent.decision import EXCLUSION, WITHDRAWALS_OF_CONTAC
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import migrations as package
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.encryption import keyed_hashes
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
-from mailchimp_pipeline.database.keyed_hashes import keyed_hashes
 from mailchimp_pipeline.database.migrations import migrate, migrations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST

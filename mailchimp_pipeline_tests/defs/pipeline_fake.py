@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mailchimp_pipeline.contacts import RelationVersion
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest
-from mailchimp_pipeline.database.segments.overview import CheckedSegments, SegmentName
+from mailchimp_pipeline.database.segment_store import CheckedSegments, SegmentName
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest
 from mailchimp_pipeline.definitions import build_definitions
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Exclusion, Segment, SegmentType

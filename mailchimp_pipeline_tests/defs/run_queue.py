@@ -12,8 +12,8 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from sqlalchemy import make_url
 
+from mailchimp_pipeline.defs.schedules import opened_instance
 from mailchimp_pipeline.defs.sync_runs import SyncConfig, requested_run
-from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 
 REPOSITORY = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")

@@ -10,7 +10,7 @@ import pytest
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignStatus, Stats
 from mailchimp_pipeline.definitions import build_definitions
-from mailchimp_pipeline.defs.campaign_metadata import CAMPAIGNS_LISTED, CAMPAIGNS_PLOTTED
+from mailchimp_pipeline.defs.metadata import CAMPAIGNS_LISTED, CAMPAIGNS_PLOTTED
 from mailchimp_pipeline.defs.pipeline_resources import CampaignsResource
 from mailchimp_pipeline.services.refresh_campaigns import CampaignResult, OrganisationRefresh
 from mailchimp_pipeline_tests.campaigns.builders import HOUR, a_campaign, some_stats

@@ -11,9 +11,9 @@ from dagster._core.scheduler import DagsterDaemonScheduler
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.defs.pipeline_resources import PipelineResource
+from mailchimp_pipeline.defs.schedules import daily_sync_runs, opened_instance
 from mailchimp_pipeline.defs.storage import PipelineStorage
 from mailchimp_pipeline.defs.sync_runs import SyncConfig
-from mailchimp_pipeline.defs.trigger_daily_sync import daily_sync_runs, opened_instance
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, code_location

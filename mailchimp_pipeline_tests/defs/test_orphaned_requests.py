@@ -7,9 +7,8 @@ import dagster as dg
 import pytest
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from mailchimp_pipeline.database.requests import SyncRequest
-from mailchimp_pipeline.defs.orphaned_requests import GRACE
-from mailchimp_pipeline.defs.sensors import sync_requests
+from mailchimp_pipeline.database.sync_request_store import SyncRequest
+from mailchimp_pipeline.defs.sensors import GRACE, sync_requests
 from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, SyncConfig
 from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, a_request, code_location

@@ -5,7 +5,7 @@ from itertools import groupby, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.defs.partitions import whole_organisations
+from mailchimp_pipeline.defs.sync_runs import whole_organisations
 
 SIZES = st.lists(st.integers(1, 9), max_size=12)
 

@@ -10,10 +10,9 @@ import pytest
 
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.retention import RunCounts, delete_runs, mailchimp_retention
-from mailchimp_pipeline.defs.sync_runs import SyncConfig
-from mailchimp_pipeline.defs.trigger_daily_sync import opened_instance
+from mailchimp_pipeline.defs.schedules import opened_instance
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS, SyncConfig
 from mailchimp_pipeline.services.apply_retention import ApplyRetention
 from mailchimp_pipeline.settings import PROJECT_ROOT
 from mailchimp_pipeline.sync.segment_results import SegmentResult
@@ -133,7 +132,7 @@ def test_of_too_many_runs_the_oldest_are_deleted_and_the_rest_another_day(instan
     assert delete_runs(instance, later(), at_most=9) == RunCounts(deleted=3, kept=1, left=0)
 
 
-@pytest.mark.parametrize("failing", [(), ("globex/3",)])
+@pytest.mark.parametrize("failing_partitions", [(), ("globex/3",)])
 def test_the_last_run_of_a_segment_that_was_deleted_does_not_stay(
     instance: dg.DagsterInstance, failing_partitions: tuple[str, ...]
 ) -> None:

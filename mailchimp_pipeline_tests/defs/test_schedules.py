@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mailchimp_pipeline.defs.asset_checks import last_five
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
-from mailchimp_pipeline.defs.checks import last_five
 from mailchimp_pipeline.defs.schedules import daily_sync
 from mailchimp_pipeline.defs.sync_runs import SCHEDULE, TRIGGER_TAG
 from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, code_location, failing_partitions
@@ -53,7 +53,7 @@ def test_where_nobody_is_connected_no_run_is_asked_for(instance: dg.DagsterInsta
     assert tick(instance, FakePipeline()) == []
 
 
-@pytest.mark.parametrize("late", [(), ("acme/2",)])
+@pytest.mark.parametrize("overdue", [(), ("acme/2",)])
 def test_the_look_at_six_names_the_segments_that_are_late(
     instance: dg.DagsterInstance, overdue: tuple[str, ...]
 ) -> None:

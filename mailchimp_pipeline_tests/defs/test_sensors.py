@@ -8,12 +8,12 @@ import pytest
 
 from mailchimp_pipeline.database.session import DatabaseAway
 from mailchimp_pipeline.defs.assets import AUDIENCE
-from mailchimp_pipeline.defs.partitions import SEGMENTS
 from mailchimp_pipeline.defs.sensors import cancelled_runs, dead_runs, failed_runs, sync_requests
 from mailchimp_pipeline.defs.sync_runs import (
     ORGANISATION_TAG,
     REQUEST,
     SCHEDULE,
+    SEGMENTS,
     TRIGGER_TAG,
     SyncConfig,
     scheduled_run,

@@ -21,11 +21,10 @@ from packaging.utils import canonicalize_name
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.cli import app
-from mailchimp_pipeline.database.login import login
-from mailchimp_pipeline.database.metrics import pipeline_figures
+from mailchimp_pipeline.database.gauges import pipeline_figures
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.database.session import Database, login
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.local.stack import installed
 from mailchimp_pipeline.settings import PROJECT_ROOT, VARIABLES
 from mailchimp_pipeline_tests.conftest import PostgresServer

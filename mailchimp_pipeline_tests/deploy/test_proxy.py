@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.auth.tokens import MAX_TOKEN_LENGTH
+from api.auth import MAX_TOKEN_LENGTH
 from api.trpc import CODES, Kind, Limits, Procedures
 from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline.settings import PROJECT_ROOT

@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import make_url, text
 
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.embedded.server import EmbeddedDatabaseUnavailable, EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedDatabaseUnavailable, EmbeddedServer
 from mailchimp_pipeline_tests.conftest import server_directory
 from mailchimp_pipeline_tests.waiting import eventually
 
 _ASK = """
 import os, sys
 from pathlib import Path
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 print(EmbeddedServer(Path(sys.argv[1])).database_url, flush=True)
 sys.stdin.read()
 """

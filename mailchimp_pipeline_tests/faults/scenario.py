@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.consent import ConsentStatement
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_statements
-from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures
 from mailchimp_pipeline.database.locks import DatabaseConnectionSlots
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.erasure import Erasures
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries, Timeouts

@@ -18,7 +18,7 @@ from sqlalchemy import func, select, text
 from mailchimp_pipeline.database.session import Database, DatabaseFull
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.sync.model import KnownStatus
+from mailchimp_pipeline.sync.audience import KnownStatus
 from mailchimp_pipeline_tests.conftest import PostgresServer
 from mailchimp_pipeline_tests.database.builders import ACME, LIST
 from mailchimp_pipeline_tests.faults.scenario import FaultScenario, fault_scenario

@@ -4,7 +4,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url, select, text
 
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.locks import audience_lock, hold, is_held
 from mailchimp_pipeline.database.migrations import current_revision, expected_revision, migrate
@@ -53,7 +53,7 @@ def test_a_login_that_owns_nothing_does_all_that_a_sync_needs(
         assert [len(piece.differences) for piece in ledger.compare(segment.id)] == [2]
         with database.organisation(ACME) as session:
             assert len(session.scalars(select(SegmentMemberRow)).all()) == 2
-            assert len(audit.entries(session, limit=10).items) == 1
+            assert len(audit_log.entries(session, limit=10).items) == 1
 
 
 def test_such_a_login_locks_and_sees_locks(postgres_server: PostgresServer, database_url: str) -> None:

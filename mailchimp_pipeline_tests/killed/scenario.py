@@ -13,11 +13,11 @@ from sqlalchemy import select
 from mailchimp_pipeline.campaigns import CampaignSnapshot
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
-from mailchimp_pipeline.database.campaigns import CampaignStore
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.erasures import DatabaseErasures, pending_erasures
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.campaign_store import CampaignStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures, pending_erasures
+from mailchimp_pipeline.database.segment_store import SegmentStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequestStore
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow, SyncRequestRow
 from mailchimp_pipeline.erasure import Demand, Erasures
 from mailchimp_pipeline.segments import Segment, SegmentStatus

@@ -12,7 +12,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from mailchimp_pipeline.database.migrations import migrate
-from mailchimp_pipeline.embedded.server import EmbeddedServer
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline_tests.process_table import is_running
 from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS, eventually
 

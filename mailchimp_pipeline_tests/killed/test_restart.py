@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequestStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequestStore
 from mailchimp_pipeline_tests.database.builders import ACME
 from mailchimp_pipeline_tests.killed import workers
 from mailchimp_pipeline_tests.killed.calling import api, ask

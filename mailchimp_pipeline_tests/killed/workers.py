@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
-from api.composition import build_app
+from api.app import build_app
 from api.serving import listen, serve
 from mailchimp_pipeline.services.pipeline import open_pipeline
 from mailchimp_pipeline.services.refresh_campaigns import open_campaigns

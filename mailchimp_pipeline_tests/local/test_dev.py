@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailchimp_pipeline.database.connections import connected_organisations
+from mailchimp_pipeline.database.connection_store import connected_organisations
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.embedded.processes import machine_environment
 from mailchimp_pipeline.local.stack import free_port, installed

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.embedded.processes import Children
-from mailchimp_pipeline.embedded.server import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local import sample_organisations
 from mailchimp_pipeline.local.stack import (

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.mailchimp.batches import batch_answer, one_each
-from mailchimp_pipeline.mailchimp.models import BatchResult
+from mailchimp_pipeline.mailchimp.client import batch_answer, one_each
+from mailchimp_pipeline.mailchimp.wire_models import BatchResult
 from mailchimp_pipeline.sync import BatchAnswer, MemberStatus, NewMember, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, a_batch_result, a_member, a_new_member, an_item
 

@@ -7,7 +7,7 @@ import pytest
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient, ThreadSlots
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     AccountDisabled,
     CampaignGone,
     Incomplete,

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
-from mailchimp_pipeline.mailchimp import errors
-from mailchimp_pipeline.mailchimp.calls import Call
+from mailchimp_pipeline.mailchimp import api_errors
 from mailchimp_pipeline.mailchimp.error_classification import Answer, lost, malformed, verdict
+from mailchimp_pipeline.mailchimp.wire_models import Call
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_problem
 
-A_CALL = Call("GET", "/lists/a1", "reading the audience a1", gone=errors.AudienceGone)
+A_CALL = Call("GET", "/lists/a1", "reading the audience a1", gone=api_errors.AudienceGone)
 A_POOL = urllib3.HTTPConnectionPool("127.0.0.1")
 HTML = b"<html><head><title>Request Blocked</title></head></html>"
 
@@ -35,18 +35,18 @@ def test_a_success_is_no_error(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (429, b"", errors.Throttled),
-        (429, a_problem(429, "Too Many Requests"), errors.Throttled),
-        (403, b"", errors.Throttled),
-        (403, HTML, errors.Throttled),
-        (403, b"{}", errors.Throttled),
-        (408, b"", errors.TimedOut),
-        (504, HTML, errors.TimedOut),
-        (500, a_problem(500, "Internal Server Error"), errors.Unavailable),
-        (502, HTML, errors.Unavailable),
-        (503, b"", errors.Unavailable),
-        (404, HTML, errors.Unavailable),
-        (400, b'{"title": "Bad', errors.Unavailable),
+        (429, b"", api_errors.Throttled),
+        (429, a_problem(429, "Too Many Requests"), api_errors.Throttled),
+        (403, b"", api_errors.Throttled),
+        (403, HTML, api_errors.Throttled),
+        (403, b"{}", api_errors.Throttled),
+        (408, b"", api_errors.TimedOut),
+        (504, HTML, api_errors.TimedOut),
+        (500, a_problem(500, "Internal Server Error"), api_errors.Unavailable),
+        (502, HTML, api_errors.Unavailable),
+        (503, b"", api_errors.Unavailable),
+        (404, HTML, api_errors.Unavailable),
+        (400, b'{"title": "Bad', api_errors.Unavailable),
     ],
 )
 def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: type[TransientError]) -> None:
@@ -56,18 +56,18 @@ def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: 
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (301, b"", errors.Redirected),
-        (307, a_problem(307, "Moved"), errors.Redirected),
-        (401, a_problem(401, "API Key Invalid"), errors.KeyRefused),
-        (401, b"", errors.KeyRefused),
-        (403, a_problem(403, "User Disabled"), errors.AccountDisabled),
-        (403, a_problem(403, "Forbidden"), errors.NotPermitted),
-        (404, a_problem(404, "Resource Not Found"), errors.AudienceGone),
-        (405, a_problem(405, "Method Not Allowed"), errors.NotPossible),
-        (400, a_problem(400, "Member Exists"), errors.MemberExists),
-        (400, a_problem(400, "Member In Compliance State"), errors.MemberRefused),
-        (400, a_problem(400, "Invalid Resource", "No."), errors.Rejected),
-        (426, a_problem(426, "Upgrade Required"), errors.Rejected),
+        (301, b"", api_errors.Redirected),
+        (307, a_problem(307, "Moved"), api_errors.Redirected),
+        (401, a_problem(401, "API Key Invalid"), api_errors.KeyRefused),
+        (401, b"", api_errors.KeyRefused),
+        (403, a_problem(403, "User Disabled"), api_errors.AccountDisabled),
+        (403, a_problem(403, "Forbidden"), api_errors.NotPermitted),
+        (404, a_problem(404, "Resource Not Found"), api_errors.AudienceGone),
+        (405, a_problem(405, "Method Not Allowed"), api_errors.NotPossible),
+        (400, a_problem(400, "Member Exists"), api_errors.MemberExists),
+        (400, a_problem(400, "Member In Compliance State"), api_errors.MemberRefused),
+        (400, a_problem(400, "Invalid Resource", "No."), api_errors.Rejected),
+        (426, a_problem(426, "Upgrade Required"), api_errors.Rejected),
     ],
 )
 def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: type[PermanentError]) -> None:
@@ -76,14 +76,14 @@ def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: t
 
 def test_a_refusal_of_a_contact_says_why() -> None:
     error = the_error(400, a_problem(400, "Invalid Resource", f"{ADDRESS} looks fake or invalid, please enter..."))
-    assert isinstance(error, errors.MemberRefused)
+    assert isinstance(error, api_errors.MemberRefused)
     assert error.rejection is Rejection.FAKE
 
 
 def test_a_rejection_names_the_fields_at_fault() -> None:
     errors_of_it = [{"field": "url", "message": "no"}, {"field": f"x {ADDRESS}", "message": "no"}, {"field": 7}]
     error = the_error(400, a_problem(400, "Invalid Resource", "See errors.", errors=errors_of_it))
-    assert isinstance(error, errors.Rejected)
+    assert isinstance(error, api_errors.Rejected)
     assert error.fields == ("url",)
     assert "concerning url, request 0f4c11aa-01" in str(error)
 
@@ -97,11 +97,11 @@ def test_a_text_says_what_was_done_and_what_to_do() -> None:
 def test_a_page_at_a_configured_address_is_not_the_api_and_says_which_setting_to_correct() -> None:
     for root in ("http://127.0.0.1:8900/3", "https://mailchimp.example.com/3.0"):
         error = verdict(A_CALL, Answer(404, HTML), root)
-        assert isinstance(error, errors.NotTheApi)
+        assert isinstance(error, api_errors.NotTheApi)
         assert "Correct the path in MAILCHIMP_API_ROOT" in str(error)
-    assert isinstance(verdict(A_CALL, Answer(404, HTML), "https://us6.api.mailchimp.com/3.0"), errors.Unavailable)
+    assert isinstance(verdict(A_CALL, Answer(404, HTML), "https://us6.api.mailchimp.com/3.0"), api_errors.Unavailable)
     said = json.dumps(a_problem(404, "Resource Not Found")).encode()
-    assert isinstance(verdict(A_CALL, Answer(404, said), "http://127.0.0.1:8900/3.0"), errors.AudienceGone)
+    assert isinstance(verdict(A_CALL, Answer(404, said), "http://127.0.0.1:8900/3.0"), api_errors.AudienceGone)
 
 
 def test_nothing_that_could_be_an_address_is_taken_over() -> None:
@@ -133,19 +133,19 @@ def test_every_answer_has_a_verdict_that_tells_no_address(status: int, body: byt
 
 
 def test_deep_nesting_is_no_problem_document() -> None:
-    assert isinstance(the_error(400, b"[" * 100_000), errors.Unavailable)
+    assert isinstance(the_error(400, b"[" * 100_000), api_errors.Unavailable)
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (requests.ConnectTimeout("x"), errors.TimedOut),
-        (requests.ReadTimeout("x"), errors.TimedOut),
-        (requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(A_POOL, "/x", "x")), errors.TimedOut),
-        (requests.ConnectionError("x"), errors.Unavailable),
-        (requests.exceptions.SSLError("x"), errors.Unavailable),
-        (requests.exceptions.ChunkedEncodingError("x"), errors.Unavailable),
-        (urllib3.exceptions.ProtocolError("x"), errors.Unavailable),
+        (requests.ConnectTimeout("x"), api_errors.TimedOut),
+        (requests.ReadTimeout("x"), api_errors.TimedOut),
+        (requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(A_POOL, "/x", "x")), api_errors.TimedOut),
+        (requests.ConnectionError("x"), api_errors.Unavailable),
+        (requests.exceptions.SSLError("x"), api_errors.Unavailable),
+        (requests.exceptions.ChunkedEncodingError("x"), api_errors.Unavailable),
+        (urllib3.exceptions.ProtocolError("x"), api_errors.Unavailable),
     ],
 )
 def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[TransientError]) -> None:
@@ -153,10 +153,10 @@ def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[T
 
 
 def test_an_answer_that_had_begun_broke_off() -> None:
-    assert type(lost(A_CALL, requests.exceptions.ChunkedEncodingError("x"), begun=True)) is errors.BrokenOff
+    assert type(lost(A_CALL, requests.exceptions.ChunkedEncodingError("x"), begun=True)) is api_errors.BrokenOff
 
 
-@pytest.mark.parametrize(("seconds", "kind"), [(29, errors.Unavailable), (30, errors.TimedOut)])
+@pytest.mark.parametrize(("seconds", "kind"), [(29, api_errors.Unavailable), (30, api_errors.TimedOut)])
 def test_whoever_fails_without_a_word_after_a_long_wait_waited_in_vain(
     seconds: float, kind: type[TransientError]
 ) -> None:

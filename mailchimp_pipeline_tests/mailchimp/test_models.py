@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.mailchimp.models import (
+from mailchimp_pipeline.mailchimp.wire_models import (
     BatchResult,
     CampaignEntry,
     EntryPage,

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.mailchimp.calls import Call
-from mailchimp_pipeline.mailchimp.errors import TimedOut, Unavailable
-from mailchimp_pipeline.mailchimp.models import EntryPage, MergeFieldEntry, Wire
-from mailchimp_pipeline.mailchimp.pages import read_pages
+from mailchimp_pipeline.mailchimp.api_errors import TimedOut, Unavailable
+from mailchimp_pipeline.mailchimp.transport import read_pages
+from mailchimp_pipeline.mailchimp.wire_models import Call, EntryPage, MergeFieldEntry, Wire
 from mailchimp_pipeline_tests.mailchimp.builders import LIST_ID, Time, a_client, a_list, a_problem
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 

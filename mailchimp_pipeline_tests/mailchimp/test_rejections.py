@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.mailchimp.models import BatchError
-from mailchimp_pipeline.mailchimp.rejections import EXISTS, rejection_of_item, rejection_of_problem, rejection_of_status
+from mailchimp_pipeline.mailchimp.error_classification import (
+    EXISTS,
+    rejection_of_item,
+    rejection_of_problem,
+    rejection_of_status,
+)
+from mailchimp_pipeline.mailchimp.wire_models import BatchError
 from mailchimp_pipeline.sync import MemberStatus, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import an_item
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from mailchimp_pipeline.mailchimp import Deletion, MailchimpClient
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     AudienceGone,
     CampaignGone,
     Incomplete,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailchimp_pipeline.mailchimp.retries import RetryBudget, retry_after
+from mailchimp_pipeline.mailchimp.transport import RetryBudget, retry_after
 from mailchimp_pipeline_tests.mailchimp.builders import Time
 
 NOON = "Sun, 06 Nov 2026 12:00:00 GMT"

@@ -14,7 +14,7 @@ import pytest
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline.mailchimp import Deletion, Retries, ThreadSlots, Timeouts
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     BrokenOff,
     KeyRefused,
     NobodyThere,

@@ -3,11 +3,7 @@
 import pytest
 
 from mailchimp_pipeline.mailchimp import Retries
-from mailchimp_pipeline.mailchimp.errors import (
-    KeyRefused,
-    Throttled,
-    Unavailable,
-)
+from mailchimp_pipeline.mailchimp.api_errors import KeyRefused, Throttled, Unavailable
 from mailchimp_pipeline_tests.mailchimp.builders import (
     Time,
     a_client,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mailchimp_pipeline.connections import API_ROOT
-from mailchimp_pipeline.mailchimp.errors import Unavailable
+from mailchimp_pipeline.mailchimp.api_errors import Unavailable
 from mailchimp_pipeline_tests.mailchimp.builders import A_KEY, a_client
 from mailchimp_pipeline_tests.mailchimp.scripted import Reply, scripted
 from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
 from mailchimp_pipeline.mailchimp import MailchimpClient, Retries
 from mailchimp_pipeline.segments import Segment, SegmentType
 from mailchimp_pipeline.services.pipeline import Pipeline

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mailchimp_pipeline.cli.reconcile import reconcile_and_print
+from mailchimp_pipeline.cli.sync import reconcile_and_print
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.migrations import require_tables
 from mailchimp_pipeline.services.reconcile_audiences import NotReconciled

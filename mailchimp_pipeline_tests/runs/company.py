@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailchimp_pipeline.contacts import RELATION_COLUMNS
-from mailchimp_pipeline.database.connections import Account, Connection, ConnectionStore
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.connection_store import Account, Connection, ConnectionStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
+from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore
 from mailchimp_pipeline.segments import Segment
 from mailchimp_pipeline.services.pipeline import Pipeline, open_pipeline
 from mailchimp_pipeline.settings import Settings

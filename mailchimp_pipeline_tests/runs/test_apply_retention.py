@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import make_url, text
 
 from mailchimp_pipeline.campaigns import Campaign, CampaignSnapshot, refresh
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.campaigns import CampaignStore
-from mailchimp_pipeline.database.requests import SyncRequestStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.campaign_store import CampaignStore
 from mailchimp_pipeline.database.session import Database, StatementRefused
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.services.apply_retention import ApplyRetention, RetentionCounts
 from mailchimp_pipeline.settings import PROJECT_ROOT, Settings
 from mailchimp_pipeline_tests.campaigns.builders import a_draft, a_sent_one
@@ -62,7 +62,7 @@ def a_campaign_with_snapshots(database: Database, count: int, organisation_id: s
         campaign = store.track(a_sent_one(key), seen_at=AT, by="alice", at=AT)
         for number in range(1, count):
             at = AT + number * DAY
-            store.write(campaign.id, refresh(campaign.status, a_sent_one(key), at), by=audit.PIPELINE, at=at)
+            store.write(campaign.id, refresh(campaign.status, a_sent_one(key), at), by=audit_log.PIPELINE, at=at)
     return campaign
 
 
@@ -152,16 +152,16 @@ def sql_of_the_operator() -> bytes:
 def test_the_owner_deletes_old_entries_of_the_audit_log_with_the_sql_of_the_documentation(
     database: Database, database_url: str
 ) -> None:
-    entity = audit.Entity("segment", "1")
+    entity = audit_log.Entity("segment", "1")
     with database.organisation(ACME) as session:
         now = session.scalar(text("select now()"))
         for age in (3 * 366, 3 * 365 - 2):
-            audit.write(session, audit.Entry("alice", f"{age} days old", entity, now - age * DAY))
+            audit_log.write(session, audit_log.Entry("alice", f"{age} days old", entity, now - age * DAY))
     address = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(sql_of_the_operator())
     with database.organisation(ACME) as session:
-        assert [entry.action for entry in audit.entries(session, limit=9).items] == ["1093 days old"]
+        assert [entry.action for entry in audit_log.entries(session, limit=9).items] == ["1093 days old"]
     with pytest.raises(StatementRefused, match="audit_log is append-only"), database.unrestricted() as connection:
         connection.execute(text("delete from audit_log"))
 
@@ -170,10 +170,10 @@ def test_the_retention_deletes_nothing_of_the_audit_log(database: Database) -> N
     requests(database, ended=2)
     a_campaign_with_snapshots(database, 2)
     with database.organisation(ACME) as session:
-        before = audit.entries(session, limit=50).items
+        before = audit_log.entries(session, limit=50).items
     assert a_retention(database, 3000 * DAY).delete_rows() == RetentionCounts(2, 1)
     with database.organisation(ACME) as session:
-        assert audit.entries(session, limit=50).items == before
+        assert audit_log.entries(session, limit=50).items == before
 
 
 def test_the_defaults_keep_runs_and_requests_for_three_months_and_figures_for_two_years() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.mailchimp import Timeouts
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus

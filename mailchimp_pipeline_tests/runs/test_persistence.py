@@ -6,8 +6,8 @@ from threading import Event, Thread
 
 import pytest
 
+from mailchimp_pipeline.database.session import DatabaseRetry
 from mailchimp_pipeline.errors import Interrupted, TransientError
-from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 

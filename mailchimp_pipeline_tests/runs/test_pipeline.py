@@ -7,11 +7,11 @@ import pytest
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.database.locks import hold_audience
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.segments.overview import SegmentName
+from mailchimp_pipeline.database.segment_store import SegmentName
 from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.services.pipeline import open_pipeline
@@ -70,7 +70,7 @@ def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_ru
     (company.files / "vendors.csv").unlink()
     error, stored = company.sync().error or "", company.stored_segment()
     with company.pipeline.resources.database.organisation(ACME) as session:
-        (told, *_) = audit.entries(session, limit=1).items
+        (told, *_) = audit_log.entries(session, limit=1).items
     assert error.startswith("There is no vendors.csv or vendors.parquet in the source's directory. Put one there")
     assert str(company.files) in error
     assert (stored.last_error, told.details) == (without_places(error), {"error": without_places(error)})

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text, update
 
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.requests import RequestStatus, SyncRequest, SyncRequestStore
-from mailchimp_pipeline.database.segments import SegmentProgress, SegmentStore
+from mailchimp_pipeline.database.segment_store import SegmentProgress, SegmentStore
+from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.database.tables import SegmentRow
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.services.stopped_run import StoppedRun

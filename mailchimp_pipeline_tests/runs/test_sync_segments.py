@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
+from mailchimp_pipeline.database.session import DatabaseRetry
 from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
-from mailchimp_pipeline.services.database_retry import DatabaseRetry
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.sync import Audiences
 from mailchimp_pipeline.sync.segment_results import SegmentResult, StopReason

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from api.procedures.registry import PROCEDURES
 from api.trpc import Kind
-from mailchimp_pipeline.cli.reconcile import reconcile_and_print
+from mailchimp_pipeline.cli.doctor import examine
+from mailchimp_pipeline.cli.sync import reconcile_and_print
 from mailchimp_pipeline.definitions import build_definitions
-from mailchimp_pipeline.defs.partitions import SEGMENTS
-from mailchimp_pipeline.doctor import examine
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS
 from mailchimp_pipeline.services.apply_retention import apply_retention
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.refresh_campaigns import campaign_refresh

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import select
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.erasures import DatabaseErasures
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
+from mailchimp_pipeline.database.erasure_store import DatabaseErasures
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.rejected_contacts import rejected_contacts
-from mailchimp_pipeline.database.segments import NewSegment, SegmentStore
+from mailchimp_pipeline.database.segment_member_store import rejected_contacts
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow
 from mailchimp_pipeline.erasure import Erasures

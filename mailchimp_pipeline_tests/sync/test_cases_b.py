@@ -13,9 +13,9 @@ import dagster as dg
 import pytest
 
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.rejected_contacts import retry_rejected
-from mailchimp_pipeline.database.requests import SyncRequestStore
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
+from mailchimp_pipeline.database.segment_member_store import retry_rejected
+from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.defs.assets import AUDIENCE
 from mailchimp_pipeline.defs.schedules import daily_sync
 from mailchimp_pipeline.defs.sensors import dead_runs, sync_requests

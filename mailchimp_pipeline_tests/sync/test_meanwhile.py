@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.tables import ConsentStatementRow
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import CountingSlots, a_client

@@ -6,7 +6,7 @@ from threading import Barrier, Event, Lock
 import pytest
 
 from mailchimp_pipeline.sync import CONNECTIONS
-from mailchimp_pipeline.sync.parallel import AT_ONCE, Stopped, in_parallel
+from mailchimp_pipeline.sync.tasks import AT_ONCE, Stopped, in_parallel
 from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 

@@ -9,18 +9,17 @@ from threading import Event, Thread
 
 from sqlalchemy import select
 
-from api.app import create_app
-from api.composition import api_parts
+from api.app import api_parts, create_app
 from api.serving import ApiServer, listen
-from api.webhooks import PATH
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.consent import ConsentStatement, Preference
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.contact_data import contact_data
-from mailchimp_pipeline.database.preferences import PreferenceStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.tables import AudienceMemberRow, WebhookRow
-from mailchimp_pipeline.database.webhooks import WebhookStore
+from mailchimp_pipeline.database.webhook_store import WebhookStore
+from mailchimp_pipeline.mailchimp.webhook_events import PATH
 from mailchimp_pipeline.services.pull_audiences import pull_audiences
 from mailchimp_pipeline.services.resources import open_resources
 from mailchimp_pipeline_tests.api.procedures.stage import NO_PAUSES, Stage, Tenant, a_tenant, settings_for

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.webhooks import MAX_BODY_BYTES, PATH, webhook_route
+from api.webhooks import MAX_BODY_BYTES, webhook_route
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database.session import Database
-from mailchimp_pipeline.mailchimp.webhook_events import TOLERANCE, EventKind
+from mailchimp_pipeline.mailchimp.webhook_events import PATH, TOLERANCE, EventKind
 from mailchimp_pipeline.services.resources import Resources
 from mailchimp_pipeline_tests.api.procedures.stage import Stage
 from mailchimp_pipeline_tests.api.served import an_api, logged_lines

@@ -12,11 +12,11 @@ from api.auth import Caller
 from api.procedures.connection import ConnectInput, connect
 from api.procedures.context import CALL_BUDGET, Context
 from api.trpc import Role
-from api.webhooks import PATH
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.tables import ConnectionRow, WebhookRow
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
-from mailchimp_pipeline.mailchimp.models import WebhookEntry
+from mailchimp_pipeline.mailchimp.webhook_events import PATH
+from mailchimp_pipeline.mailchimp.wire_models import WebhookEntry
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.waiting import eventually

@@ -2,13 +2,13 @@
 
 from sqlalchemy import select
 
-from mailchimp_pipeline.database import audit
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring, key_id_of
 from mailchimp_pipeline.database.key_rotation import rotate
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.tables import WebhookRow
-from mailchimp_pipeline.database.webhooks import WebhookStore, audiences_in_use, webhook_of
+from mailchimp_pipeline.database.webhook_store import WebhookStore, audiences_in_use, webhook_of
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, MINUTE, a_segment
 from mailchimp_pipeline_tests.webhooks.calls import SECRET
 
@@ -70,8 +70,12 @@ def test_a_webhook_begun_anew_takes_the_place_of_the_former(database: Database) 
 def test_what_was_made_stands_in_the_audit_log_without_path_and_secret(database: Database) -> None:
     finish_webhook(database, begin_webhook(database))
     with database.organisation(ACME) as session:
-        (entry,) = audit.entries(session, limit=5).items
-    assert (entry.actor, entry.action, entry.entity) == ("alice", "webhook.registered", audit.Entity("audience", LIST))
+        (entry,) = audit_log.entries(session, limit=5).items
+    assert (entry.actor, entry.action, entry.entity) == (
+        "alice",
+        "webhook.registered",
+        audit_log.Entity("audience", LIST),
+    )
     assert entry.details == {"webhook_id": "w1", "signed": True}
 
 

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from mailchimp_pipeline.database.locks.keys import MIGRATION_LOCK
+from mailchimp_pipeline.database.locks import MIGRATION_LOCK
 from mailchimp_pipeline.database.migrations.patience import wait_for_lock
 from mailchimp_pipeline.database.session import Database, DatabaseNotMigrated
 

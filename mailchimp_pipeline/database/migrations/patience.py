@@ -1,7 +1,4 @@
-"""Change tables in use. Short, repeated attempts to lock keep other transactions from waiting long.
-
-What does not belong here: the changes (the revisions).
-"""
+"""Change tables in use. Short, repeated attempts to lock keep other transactions from waiting long."""
 
 import random
 import time

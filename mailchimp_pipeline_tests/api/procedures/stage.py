@@ -10,8 +10,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from api.app import create_app
-from api.composition import api_parts
+from api.app import api_parts, create_app
 from api.procedures.context import CallBudget
 from api.serving import in_thread
 from api.trpc import Role

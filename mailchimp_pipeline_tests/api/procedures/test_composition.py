@@ -6,7 +6,7 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from api.composition import build_app
+from api.app import build_app
 from api.serving import in_thread
 from mailchimp_pipeline.database.encryption import KeyringInvalid
 from mailchimp_pipeline.database.session import Database, TimeLimits

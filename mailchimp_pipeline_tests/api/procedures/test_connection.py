@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from api.procedures.context import CallBudget
-from mailchimp_pipeline.database.segments import SegmentProgress
+from mailchimp_pipeline.database.segment_store import SegmentProgress
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_stage, a_tenant
 from mailchimp_pipeline_tests.api.served import logged_lines

@@ -8,8 +8,7 @@ import pytest
 from api.auth import Caller
 from api.error_mapping import translate
 from api.procedures.connection import list_audiences
-from api.procedures.context import Context
-from api.procedures.deadline import OutOfTime, TimedSlots
+from api.procedures.context import Context, OutOfTime, TimedSlots
 from api.procedures.erasure import export
 from api.procedures.inputs import EntityInput
 from api.procedures.preferences import OptStatusInput, update_opt_status

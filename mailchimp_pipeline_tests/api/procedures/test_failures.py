@@ -8,7 +8,7 @@ from mailchimp_pipeline.contacts import MissingColumnError
 from mailchimp_pipeline.database.encryption import SecretUnreadable
 from mailchimp_pipeline.database.locks import LockTaken, SlotsTaken
 from mailchimp_pipeline.database.session import DatabaseAway, DatabaseBusy, DatabaseNotMigrated, StatementRefused
-from mailchimp_pipeline.mailchimp.errors import (
+from mailchimp_pipeline.mailchimp.api_errors import (
     AccountDisabled,
     AudienceGone,
     KeyRefused,

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from mailchimp_pipeline.database import audit
-from mailchimp_pipeline.database.audit import Entity
-from mailchimp_pipeline.database.campaigns import CampaignStore
+from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.audit_log import Entity
+from mailchimp_pipeline.database.campaign_store import CampaignStore
 from mailchimp_pipeline.database.paging import Page
-from mailchimp_pipeline.database.preferences import PreferenceStore
-from mailchimp_pipeline.database.segments import SegmentStore
+from mailchimp_pipeline.database.preference_store import PreferenceStore
+from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 
@@ -58,10 +58,12 @@ LISTINGS = {
         "ix_email_preferences_newest",
         lambda session, cursor: PreferenceStore(session).list(limit=20, cursor=cursor),
     ),
-    "audit": Listing("ix_audit_log_newest", lambda session, cursor: audit.entries(session, limit=20, cursor=cursor)),
+    "audit": Listing(
+        "ix_audit_log_newest", lambda session, cursor: audit_log.entries(session, limit=20, cursor=cursor)
+    ),
     "audit of one segment": Listing(
         "ix_audit_log_entity",
-        lambda session, cursor: audit.entries(session, limit=20, cursor=cursor, entity=Entity("segment", "3")),
+        lambda session, cursor: audit_log.entries(session, limit=20, cursor=cursor, entity=Entity("segment", "3")),
     ),
 }
 

@@ -8,8 +8,8 @@ import pytest
 
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.database.connections import Account, ConnectionStore
-from mailchimp_pipeline.database.requests import SyncRequest, SyncRequestStore, open_requests
+from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
+from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, parse_time
 from mailchimp_pipeline_tests.api.served import a_token
 from mailchimp_pipeline_tests.waiting import eventually

@@ -1,0 +1,135 @@
+"""Queries over the members of all audiences: opt-outs that Mailchimp does not have yet, and what a restore lost.
+
+Outstanding opt-outs are computed from consent statements and ledgers, not queued, so none can be lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import pandas as pd
+from psycopg import sql
+from sqlalchemy import select, text, true, union, update
+from sqlalchemy.orm import Session
+
+from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel
+from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.consent_statements import HOLDERS, as_statement, contacts_by_address, record_statements
+from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased_contacts import ErasedAmong
+from mailchimp_pipeline.database.ledger_sql import MEMBERS_OF_SUPPRESSED_CONTACTS, TO_UNSUBSCRIBE
+from mailchimp_pipeline.database.locks import consent_lock, lock_for_transaction
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
+from mailchimp_pipeline.sync import MemberRef
+
+_AUDIENCES = sql.SQL(f"select distinct mailchimp_list_id from ({TO_UNSUBSCRIBE}) as member order by 1")
+
+_OF_FORMER_HOLDERS = sql.SQL(f"""
+select mailchimp_list_id, subscriber_hash, entity_type, entity_id from ({MEMBERS_OF_SUPPRESSED_CONTACTS}) as member
+""")
+
+_ATTRIBUTE = sql.SQL("""
+update audience_members set entity_type = %(entity_type)s, entity_id = %(entity_id)s
+where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
+    and subscriber_hash = %(subscriber_hash)s
+""")
+
+_OUTSTANDING = text("""
+select connection.organisation_id from mailchimp_connections as connection
+where connection.soft_deleted_at is null and (
+    coalesce(connection.opt_outs_propagated_at, '-infinity') < :long_ago or exists (
+        select from consent_statements as statement
+        where statement.organisation_id = connection.organisation_id and not statement.opted_in
+            and statement.recorded_at > connection.opt_outs_propagated_at
+    )
+)
+order by connection.organisation_id
+""")
+
+_LONG_AGO = timedelta(days=1)
+"""Time after which audiences are read again. A contact may have unsubscribed at Mailchimp, or another program may have
+subscribed a contact who opted out."""
+
+
+def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> None:
+    """Attribute members of contacts who opted out to the contacts who have the addresses now.
+
+    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's contacts. Without this, a
+    contact who opted out and then changed address would block the next contact with the address.
+    """
+    connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
+    members = connection.execute(_OF_FORMER_HOLDERS, ours).fetchall()
+    if not members:
+        return
+    holders = contacts_by_address(contacts, [key for _, key, _, _ in members])
+    for list_id, key, entity_type, entity_id in members:
+        now = holders.get(str(key), [])
+        if now and (entity_type, entity_id) not in now:
+            place = {**ours, "list_id": list_id, "subscriber_hash": key}
+            connection.execute(_ATTRIBUTE, {**place, "entity_type": now[0][0], "entity_id": now[0][1]})
+
+
+def audiences_to_unsubscribe(session: OrganisationSession, erased: ErasedAmong) -> list[str]:
+    """Return the audiences with members who may not be e-mailed. `erased` are erased contacts in the source."""
+    parameters = {"organisation_id": session.organisation_id, **erased.parameters()}
+    found = driver_connection(session).execute(_AUDIENCES, parameters)
+    return [str(list_id) for (list_id,) in found]
+
+
+def organisations_with_opt_outs(session: Session, now: datetime) -> list[str]:
+    """Return the connected organisations with opt-outs that may not have reached every audience of the account."""
+    return list(session.scalars(_OUTSTANDING, {"long_ago": now - _LONG_AGO}))
+
+
+_HOLDERS_OF = f"""
+select about.subscriber_hash, holder.entity_type, holder.entity_id
+from unnest(%(hashes)s::text[]) as about (subscriber_hash) cross join lateral ({HOLDERS}) as holder
+order by 1, 2, 3
+"""
+
+
+def audiences_known(session: OrganisationSession) -> Sequence[str]:
+    """Return the ids of all audiences in the organisation's segments and ledgers, sorted."""
+    rows = (SegmentRow, AudienceReadRow, AudienceMemberRow)
+    return sorted(session.scalars(union(*(select(row.mailchimp_list_id).where(session.owns(row)) for row in rows))))
+
+
+def members_known(
+    session: OrganisationSession, list_id: str, hashes: Sequence[str] | None = None
+) -> Mapping[str, tuple[str | None, MemberRef]]:
+    """Return known status and ids of the audience's members by subscriber hash: of all, or of `hashes`."""
+    row = AudienceMemberRow
+    query = select(row.subscriber_hash, row.status, row.contact_id, row.member_id).where(
+        session.owns(row),
+        row.mailchimp_list_id == list_id,
+        true() if hashes is None else row.subscriber_hash.in_(hashes),
+    )
+    return {
+        key: (status, MemberRef(key, contact_id, member_id))
+        for key, status, contact_id, member_id in session.execute(query)
+    }
+
+
+def record_deleted(  # noqa: PLR0913 - a statement is made of these
+    session: OrganisationSession, keyring: Keyring, list_id: str, hashes: Sequence[str], *, by: str, at: datetime
+) -> int:
+    """Record that Mailchimp deleted these members permanently. Return the number of new consent statements.
+
+    An erasure made after the backup looks the same, and its hashes are lost. So each contact with one of these
+    addresses counts as opted out in every audience, until it opts in.
+    """
+    # The lock is taken before any row lock, as everywhere.
+    lock_for_transaction(session, consent_lock(session.organisation_id))
+    absent = update(AudienceMemberRow).where(
+        session.owns(AudienceMemberRow),
+        AudienceMemberRow.mailchimp_list_id == list_id,
+        AudienceMemberRow.subscriber_hash.in_(hashes),
+    )
+    session.execute(absent.values(status=None, digest=None, leaving=False, changed_at=at))
+    parameters = {"organisation_id": session.organisation_id, "hashes": text_array(hashes)}
+    found = driver_connection(session).execute(_HOLDERS_OF, parameters).fetchall()
+    statements = [
+        as_statement((*contact, key, False, at, Channel.DELETION), source=DELETED_AT_MAILCHIMP, list_id=list_id)
+        for key, *contact in found
+    ]
+    return record_statements(session, keyring, statements, by=by, at=at)

@@ -1,0 +1,109 @@
+"""The audit log: who changed the state of which entity, and when.
+
+Each entry is written with its change, and never updated. The log contains no address, name or key, because erasures do
+not remove entries: actors are `actor_names`, contacts are `contact_entity`, and details are counts and options.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import and_, select, tuple_
+
+from mailchimp_pipeline.consent import Contact
+from mailchimp_pipeline.contacts import may_hold_address
+from mailchimp_pipeline.database.encryption import Keyring, keyed_hashes
+from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
+from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.tables import AuditRow
+
+PIPELINE = "mailchimp-pipeline"
+"""The actor of changes that no person requested."""
+
+OWN_ACTORS = frozenset({PIPELINE, "mailchimp", "command line"})
+"""Actors that are not users: the pipeline, Mailchimp and the operator."""
+
+
+_HASHED_ACTOR = re.compile(r"user-[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An object of the organisation, such as a segment, by its type and id."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of state. `action` is a name such as `segment.created`."""
+
+    actor: str
+    action: str
+    entity: Entity
+    at: datetime
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequence[str]:
+    """Return the names under which the log records the user `subject`, the current name first.
+
+    The name is the subject itself, or `user-` and a keyed hash if the subject may be an e-mail address or looks like
+    such a hash. The result has one hash for each key of the keyring.
+    """
+    if not may_hold_address(subject) and _HASHED_ACTOR.fullmatch(subject) is None:
+        return (subject,)
+    return [f"user-{each[:16]}" for each in keyring.keyed_hashes(f"actor\0{organisation_id}\0{subject}")]
+
+
+def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Contact) -> Entity:
+    """Return the contact as the log records it: by its id, or by the keyed hash of an id that may be an address."""
+    entity_type, entity_id = contact
+    if may_hold_address(entity_id):
+        entity_id = keyed_hashes(session, keyring).of_entity(entity_type, entity_id)
+    return Entity(entity_type.value, entity_id)
+
+
+def write(session: OrganisationSession, entry: Entry) -> None:
+    """Add an entry to the log, in the transaction of the change."""
+    session.add(
+        AuditRow(
+            organisation_id=session.organisation_id,
+            actor=entry.actor,
+            action=entry.action,
+            entity_type=entry.entity.type,
+            entity_id=entry.entity.id,
+            at=entry.at,
+            details=dict(entry.details),
+        )
+    )
+
+
+def entries(
+    session: OrganisationSession, *, limit: int, cursor: str | None = None, entity: Entity | None = None
+) -> Page[Entry]:
+    """Return a page of the organisation's entries, newest first, optionally of one entity.
+
+    Raises `paging.CursorInvalid`.
+    """
+    query = select(AuditRow).where(AuditRow.organisation_id == session.organisation_id)
+    if entity is not None:
+        query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))
+    if cursor is not None:
+        query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, _row_number))
+    query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit + 1)
+    rows = session.scalars(query).all()
+    return page(rows, limit, _entry, lambda row: cursor_after(row.at, row.id))
+
+
+def _row_number(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 2**63:
+        raise ValueError("not the number of a row")
+    return number
+
+
+def _entry(row: AuditRow) -> Entry:
+    return Entry(row.actor, row.action, Entity(row.entity_type, row.entity_id), row.at, row.details)
