@@ -1,4 +1,4 @@
-"""Addresses: the form they are sent in, their key, and the fast path over a column."""
+"""Addresses: canonical form, subscriber hash, and the fast path for a column."""
 
 import hashlib
 import unicodedata

@@ -1,4 +1,4 @@
-"""The form of an API key, that it is never shown, and where the API of its data centre is."""
+"""API keys: format, hidden representation, and the API root of their data centre."""
 
 import copy
 import pickle

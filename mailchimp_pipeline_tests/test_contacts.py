@@ -1,4 +1,4 @@
-"""Raw rows into contacts: text, names, addresses, digests, and what a relation may lack."""
+"""Rows become contacts: text, names, addresses, digests, and optional columns."""
 
 import hashlib
 from typing import Literal

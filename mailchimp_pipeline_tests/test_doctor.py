@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline doctor`: each thing is looked at, and what is missing is told with what to do."""
+"""`mailchimp-pipeline doctor` checks each part, and says what to do about missing ones."""
 
 import json
 import time
@@ -33,7 +33,7 @@ NEWER_KEYS = "2:" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=," + KEYS
 
 
 def a_dagster_home(home: Path, *, age: float = 0, errors: bool = False, stopped: str | None = None) -> Path:
-    """Return the directory of an instance whose daemons gave a sign of life so many seconds ago."""
+    """Return a DAGSTER_HOME with daemon heartbeats of this age in seconds."""
     home.mkdir()
     reported = [SerializableErrorInfo("broken", [], None)] if errors else []
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -48,7 +48,7 @@ def a_dagster_home(home: Path, *, age: float = 0, errors: bool = False, stopped:
 
 
 def settings_of(database_url: str, **more: str) -> Settings:
-    # Not that of the checkout: whoever ran `make dev` has an instance of Dagster's there.
+    # Not the checkout's home, which has an instance after `make dev`.
     usual = {
         "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": KEYS,
         "MAILCHIMP_PIPELINE_TOKEN_SECRET": SECRET,
@@ -74,7 +74,7 @@ def of(company: Company, dagster_home: Path) -> Settings:
 
 @contextmanager
 def a_login(server: PostgresServer, database_url: str, *, roles: Sequence[str]) -> Generator[str]:
-    """Make a user that owns nothing and may take on these roles; yield the database's URL for it."""
+    """Create a login without tables that may assume these roles; yield its database URL."""
     user = f"worker_{next(server.numbers)}"
     server.execute(sql.SQL("create role {} login").format(sql.Identifier(user)))
     for role in roles:
@@ -194,7 +194,7 @@ def test_organisations_that_feed_the_same_audience_are_a_warning(database_url: s
     with database.organisation("globex") as session:
         ConnectionStore(session, KEYRING).connect(an_account(), by="bob", at=AT, may_share=True)
     a_segment(database, "globex", list_id="another")
-    with database.organisation("globex") as session:  # as it was before an audience belonged to one organisation
+    with database.organisation("globex") as session:  # as before an audience belonged to one organisation
         session.execute(text("update contact_segments set mailchimp_list_id = :id"), {"id": LIST})
     says = at(Level.WARNING, settings_of(database_url, MAILCHIMP_PIPELINE_SHARED_ACCOUNTS="true"))["connections"]
     assert "segments of acme and globex feed the same audience" in says

@@ -1,4 +1,4 @@
-"""Whatever `.env`, the environment and DAGSTER_HOME say: the demo and the tests use nothing but their own parts."""
+"""The demo and the tests ignore `.env`, the environment and DAGSTER_HOME."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ from mailchimp_pipeline_tests.production_pipeline import ProductionPipeline, pro
 from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, TIMEOUT_SECONDS, eventually
 
 _SET_BY_CHILDREN = {"PGDATA", "PGSYSCONFDIR", "PWD", "SF_PARTNER", "LC_ALL", "LC_CTYPE"}
-"""What programs set for what they start: PostgreSQL, shells, Dagster and Python."""
+"""Variables that programs set for their children: PostgreSQL, shells, Dagster and Python."""
 
 _LOOK = """
 import os
@@ -37,7 +37,7 @@ def real() -> Generator[ProductionPipeline]:
 
 @pytest.fixture
 def hostile(real: ProductionPipeline, tmp_path: Path) -> dict[str, str]:
-    """Return an environment with every hostile variable; `.env` in the directory says the same."""
+    """Return an environment with every hostile variable. The directory's `.env` has the same variables."""
     real.write_env_file(tmp_path)
     return machine_environment() | real.variables | real.library_variables
 

@@ -1,4 +1,4 @@
-"""The house itself: what CONTRIBUTING.md asks of every file and no linter knows."""
+"""The rules of CONTRIBUTING.md that no linter checks."""
 
 import ast
 import re
@@ -38,7 +38,7 @@ PIN = re.compile(r"^([\w.-]+)==([^ ]+).*\\\n    --hash=sha256:", re.MULTILINE)
 
 @cache
 def tracked_files() -> list[Path]:
-    # A checkout of another user's counts too, as in a container; git asks to be told so.
+    # git needs this for a checkout of another user, as in a container.
     listing = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=PROJECT_ROOT, check=True, capture_output=True, text=True).stdout
     return [path for name in names.splitlines() if (path := PROJECT_ROOT / name).is_file()]
@@ -114,7 +114,7 @@ def test_where_packages_come_from_is_left_to_who_installs_them() -> None:
 
 
 def charter(path: Path) -> list[str]:
-    """The prose of a module's docstring: what is drawn or shown as an example in it may be longer."""
+    """Return the prose of a module's docstring. Drawings and examples may be longer."""
     paragraphs = (ast.get_docstring(tree(path)) or "").split("\n\n")
     prose = [text for text in paragraphs if not re.search(r"^[ └├│]", text, re.MULTILINE)]
     return [line for text in prose for line in text.splitlines()]
@@ -193,7 +193,7 @@ def test_of_what_we_use_the_insides_no_version_is_taken_that_nobody_has_tried() 
 
 def test_what_is_imported_is_declared() -> None:
     declared = {canonicalize_name(requirement.name) for group in project().values() for requirement in group}
-    declared.add(canonicalize_name("pydantic-core"))  # a part of pydantic, of exactly the version it asks for
+    declared.add(canonicalize_name("pydantic-core"))  # a part of pydantic, in the version that pydantic requires
     providers = packages_distributions()
     imported = {name for path in modules() for name in imported_names(path)} - OURS - sys.stdlib_module_names
 

@@ -1,4 +1,4 @@
-"""The whole pipeline with Dagster's daemon, and a run that is killed in the middle of its push."""
+"""The pipeline with Dagster's daemon, and a run that is killed during its push."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

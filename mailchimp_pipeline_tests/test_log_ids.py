@@ -1,4 +1,4 @@
-"""Ids on log lines: bound for the work, in every thread that does it, and nowhere else."""
+"""Ids on log lines: bound for the work in all of its threads, and nowhere else."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from sandbox import Fault, FaultKind
 
 @contextmanager
 def lines() -> Generator[list[dict[str, Any]]]:
-    """Collect what our own loggers say."""
+    """Collect the lines of our own loggers."""
     stream, log, written = io.StringIO(), logging.getLogger("mailchimp_pipeline"), list[dict[str, Any]]()
     handler, level = json_handler(stream), log.level
     log.addHandler(handler)

@@ -1,4 +1,4 @@
-"""The promises: whatever is said to check one is there."""
+"""The tests and commands in docs/promises.md exist."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ COMMAND = re.compile(r"(make|mailchimp-pipeline) ([a-z-]+)")
 
 
 def checks() -> Iterator[tuple[str, list[str]]]:
-    """Yield each promise with what checks it."""
+    """Yield each promise with its tests and commands."""
     for promise, checked_by in ROW.findall((PROJECT_ROOT / "docs" / "promises.md").read_text(encoding="utf-8")):
         yield promise, re.findall(r"`([^`]+)`", checked_by)
 

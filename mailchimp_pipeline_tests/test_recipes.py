@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, followed in a copy of the code: the files that they name are enough."""
+"""The recipes of CONTRIBUTING.md in a copy of the code: the files that they name are sufficient."""
 
 import re
 import shutil
@@ -44,7 +44,7 @@ def count(context: Context, wanted: PageInput | None) -> int:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Return a copy of the code that may be changed."""
+    """Return a copy of the code."""
     for package in ("mailchimp_pipeline", "api"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT_ROOT / package, tmp_path / package, ignore=ignored)
@@ -58,7 +58,7 @@ def insert_after(file: Path, text: str, more: str) -> None:
 
 
 def run(copy: Path, program: str, *arguments: str) -> str:
-    """Run a program over the copy; return what it prints."""
+    """Run a program in the copy and return its output."""
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(copy)!r})\n{program}", *arguments]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

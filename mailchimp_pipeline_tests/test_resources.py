@@ -1,4 +1,4 @@
-"""The parts made from the settings: what is missing is made, what is given stays, what cannot be made is told."""
+"""Resources from the settings: missing ones are created, given ones are used, impossible ones are errors."""
 
 import sys
 from collections.abc import Generator
@@ -62,7 +62,7 @@ def test_an_organisation_that_is_not_connected_has_no_mailchimp(database_url: st
 
 @pytest.fixture
 def hurried_threads() -> Generator[None]:
-    """Let threads take turns as often as they can."""
+    """Switch threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield

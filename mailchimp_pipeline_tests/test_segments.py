@@ -1,4 +1,4 @@
-"""Criteria, and who is in a segment and why somebody is not. `test_segments_by_model` has the rest."""
+"""Filter criteria, members and exclusions of a segment. `test_segments_by_model` tests random cases."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Membership against a plain model of it, which looks at one contact after the other, and what always holds."""
+"""Membership against a simple model that decides about one contact after the other."""
 
 import random
 import unicodedata
@@ -63,7 +63,7 @@ CASES = st.builds(
 
 
 class Model:
-    """Who is a member of the case's segment, one contact looked at after the other."""
+    """The members of the case's segment, decided contact by contact."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -95,7 +95,7 @@ class Model:
         return next((reason for reason in first if reason in reasons), None)
 
     def said_of(self, contact: Row) -> set[str]:
-        """Return what was said by the contact, or by anybody with the same address."""
+        """Return the statements of the contact, and of all contacts with its address."""
         address = contact["subscriber_hash"]
         same_address = [other for other in self.contacts if address and other["subscriber_hash"] == address]
         entities = {entity(contact), *map(entity, same_address)}

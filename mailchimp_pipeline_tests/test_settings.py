@@ -1,4 +1,4 @@
-"""The environment as it is read, and the keys that a machine makes for itself."""
+"""Settings from the environment, and keys generated for a machine."""
 
 import stat
 import subprocess

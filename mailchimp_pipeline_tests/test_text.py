@@ -1,4 +1,4 @@
-"""The form in which ids, headers and filter values are compared."""
+"""The normalised form for comparing ids, headers and filter values."""
 
 import unicodedata
 

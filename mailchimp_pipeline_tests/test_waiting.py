@@ -1,4 +1,4 @@
-"""What tests wait with: it gives the first answer that is true, and says what there was instead."""
+"""`eventually` returns the first true value, and otherwise reports the last one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is around the procedures: health, metrics, documents, headers, origins, and answers to what is not there."""
+"""The application around the procedures: health, metrics, documents, headers, origins and unknown paths."""
 
 import asyncio
 import http.client
@@ -25,7 +25,7 @@ DASHBOARD = "https://dashboard.example.com"
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Api]:
-    """Serve one application for the tests that change nothing about it."""
+    """Run one application for all tests that do not change it."""
     with an_api(cors_origins=(DASHBOARD,)) as served:
         yield served
 

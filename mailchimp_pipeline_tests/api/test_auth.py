@@ -1,4 +1,4 @@
-"""Who is calling: tokens that are good, tokens that are not, and text that is no token at all."""
+"""Authentication: valid tokens, invalid tokens, and text that is no token."""
 
 import hmac
 import json
@@ -222,7 +222,7 @@ def test_the_token_that_is_made_says_its_issuer() -> None:
 
 
 def headed(header: Mapping[str, object]) -> HTTPConnection:
-    """Sign good claims under any header, also one that no library would write."""
+    """Sign valid claims under any header, including headers that no library writes."""
     claims = {"sub": "alice", "org": "acme", "role": "editor", "aud": "mailchimp-pipeline", "exp": at(hours=1)}
     parts = [urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
     signature = urlsafe_b64encode(hmac.digest(SECRET.encode(), b".".join(parts), "sha256")).rstrip(b"=")

@@ -1,4 +1,4 @@
-"""Keys that an identity provider publishes: fetched, kept, replaced, and never taken for what they are not."""
+"""An identity provider's public keys: fetched, cached, replaced and verified."""
 
 import hmac
 import json
@@ -36,7 +36,7 @@ EC = ECKey.generate_key("P-256", {"kid": "ec"})
 
 @dataclass
 class Provider:
-    """An identity provider on the loopback, and a clock."""
+    """An identity provider on loopback, and a clock."""
 
     keys: list[Any] = field(default_factory=list[Any])
     status: int = 200
@@ -46,18 +46,18 @@ class Provider:
     url: str = ""
 
     def publishes(self, *keys: Key) -> None:
-        """Publish these keys, and only these."""
+        """Replace the published keys."""
         self.keys = [key.as_dict(private=False) for key in keys]
 
     def answer(self) -> bytes:
-        """Return the document."""
+        """Return the JWKS document."""
         self.asked += 1
         return json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
 
 
 @contextmanager
 def a_provider(*keys: Key) -> Generator[tuple[Provider, Authenticator]]:
-    """Serve an identity provider; yield it, and what verifies tokens with its keys."""
+    """Run an identity provider; yield it with a token verifier for its keys."""
     provider = Provider()
     provider.publishes(*keys)
 
@@ -70,7 +70,7 @@ def a_provider(*keys: Key) -> Generator[tuple[Provider, Authenticator]]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's names
-            """Be silent."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         provider.url = f"http://127.0.0.1:{server.server_port}/jwks.json"

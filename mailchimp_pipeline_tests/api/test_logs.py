@@ -1,4 +1,4 @@
-"""What the log tells of a request: enough to find a fault, and nobody's address."""
+"""The log of a request: enough to find an error, and no addresses."""
 
 import json
 import logging

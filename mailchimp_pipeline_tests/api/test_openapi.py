@@ -1,4 +1,4 @@
-"""The OpenAPI document: the procedures as anybody may call them, one at a time."""
+"""The OpenAPI document describes each procedure as a single call."""
 
 import json
 from typing import Any

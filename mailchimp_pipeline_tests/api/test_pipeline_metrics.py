@@ -1,4 +1,4 @@
-"""What `/metrics` tells of the pipeline: every figure, and what where the database is away."""
+"""The pipeline's metrics in `/metrics`, also while the database is unavailable."""
 
 import threading
 from typing import cast
@@ -11,7 +11,6 @@ from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
 def told(api: Api) -> dict[str, float]:
-    """Return the pipeline's samples."""
     lines = api.ask("/metrics").body.decode().splitlines()
     ours = (line.rpartition(" ") for line in lines if line.startswith("mailchimp_pipeline_"))
     return {name.removeprefix("mailchimp_pipeline_"): float(value) for name, _, value in ours}

@@ -1,4 +1,4 @@
-"""The server process: where it listens, what it says when it cannot, and how it ends."""
+"""The server process: its address, start-up errors and shutdown."""
 
 import json
 import signal
@@ -43,7 +43,7 @@ serve(app, listener, on_ready=lambda: print(listener.getsockname()[1], flush=Tru
 
 @contextmanager
 def a_server() -> Generator[subprocess.Popen[str]]:
-    """Serve in a process, that ends with the block if not before; `ponder` answers with what it is told to."""
+    """Run the server in a process until the end of the block. `ponder` returns its input."""
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""The generated types: the committed ones are those of the procedures, and the compiler holds clients to them."""
+"""The generated types match the procedures, and the compiler checks calls against them."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,7 @@ def test_right_calls_compile_and_wrong_ones_do_not() -> None:
 
 
 def test_a_wrong_call_is_what_the_compiler_complains_of() -> None:
-    # The expectations of wrong-calls.ts only prove something if the compiler is the one that sees them.
+    # The expected errors of wrong-calls.ts prove something only if the compiler reports them.
     scratch = installed() / "node_modules" / ".scratch"
     scratch.mkdir(exist_ok=True)
     (scratch / "bare.ts").write_text((NODE / "wrong-calls.ts").read_text().replace("@ts-expect-error", ""))
@@ -36,20 +36,18 @@ def test_the_lock_file_names_no_host() -> None:
 
 
 class Cat(WireModel):
-    """A cat, which refers to itself."""
+    """A model that refers to itself."""
 
     kind: Literal["cat"] = "cat"
     kittens: "tuple[Cat, ...]" = ()
 
 
 class Dog(WireModel):
-    """A dog."""
-
     kind: Literal["dog"] = "dog"
 
 
 class Nothing(WireModel):
-    """No field at all."""
+    """A model without fields."""
 
 
 @pytest.mark.parametrize(

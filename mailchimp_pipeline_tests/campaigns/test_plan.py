@@ -1,4 +1,4 @@
-"""What a refresh changes of a campaign: statuses, rates, and what stays as it was."""
+"""Changes of a campaign by a refresh: statuses, rates, and what stays."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The picture of open and click rates: well formed, within its frame, and right about where points are."""
+"""The plot of open and click rates: valid SVG, points at the right places, readable."""
 
 from dataclasses import replace
 from datetime import timedelta, timezone
@@ -39,7 +39,7 @@ def test_a_title_is_shown_as_it_is_but_for_what_xml_forbids() -> None:
 
 
 def contrast_on_white(colour: str) -> float:
-    """Return the contrast as WCAG has it."""
+    """Return the contrast ratio as defined by WCAG."""
     shares = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return 1.05 / (sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) + 0.05)

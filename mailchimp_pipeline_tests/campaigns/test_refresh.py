@@ -1,4 +1,4 @@
-"""Refreshes of whole organisations, over HTTP before the sandbox and into PostgreSQL."""
+"""Refreshes of whole organisations with the sandbox and PostgreSQL."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A refresh over fakes: what fails stays where it failed, and is told without what may quote a person."""
+"""Refreshes with fakes: a failure affects one campaign or organisation, and its text quotes no personal data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -14,7 +14,7 @@ from mailchimp_pipeline_tests.campaigns.builders import AT, FakeAccount, a_campa
 
 @dataclass(frozen=True, slots=True)
 class FakeRefresh(CampaignRefresh):
-    """A refresh that keeps in memory what it would store."""
+    """A refresh that stores in memory."""
 
     written: dict[str, Refresh] = field(default_factory=dict[str, Refresh])
 
@@ -30,7 +30,7 @@ def a_refresh(account: Callable[[str], FakeAccount]) -> FakeRefresh:
 def refreshed(
     accounts: Mapping[str, FakeAccount | Exception], *due: Campaign
 ) -> tuple[dict[str, OrganisationRefresh], dict[str, Refresh]]:
-    """Refresh over accounts by organisation; an exception is raised by that account."""
+    """Refresh these accounts by organisation. An account raises its exception."""
 
     def account(organisation_id: str) -> FakeAccount:
         found = accounts[organisation_id]
@@ -82,7 +82,7 @@ def test_whoever_stops_listening_lets_no_more_organisations_begin() -> None:
     def account(organisation_id: str) -> FakeAccount:
         begun.append(organisation_id)
         if len(begun) > 1:
-            sleep(0.5)  # long enough for who listens to stop before a hundred have begun
+            sleep(0.5)  # long enough to stop before a hundred organisations have started
         return FakeAccount()
 
     due = [a_campaign(number, organisation_id=f"acme{number}") for number in range(1000)]

@@ -1,4 +1,4 @@
-"""A campaign's whole life, followed by nothing but the schedule: what its ticks ask for is launched, and no more."""
+"""A campaign from its draft to its final figures, refreshed by the schedule alone."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ FIRST_TICK = datetime(2026, 3, 1, tzinfo=UTC)
 LIFE = {There.SAVE: "draft", There.SCHEDULE: "scheduled", There.SENDING: "sending", There.SENT: "sent"}
 
 Row = tuple[object, ...]
-"""Status, open rate, click rate and mails sent; what is not counted yet is None."""
+"""Status, open rate, click rate and e-mails sent. None is not counted yet."""
 
 
 def launched(tenant: Tenant, tick: datetime) -> dg.ExecuteInProcessResult:
-    """Launch what a tick of the schedule asks for, with the parts of the tenant's stage."""
+    """Run the requests of a schedule's tick."""
     campaigns = campaign_refresh(tenant.stage.parts)
     location = build_definitions(
         {"pipeline": object(), "campaigns": campaigns, "erasures": object(), "retention": object()}

@@ -1,4 +1,4 @@
-"""How an account is asked about many campaigns: few pages, and nothing taken for gone that is not."""
+"""Fetching many campaigns takes few pages, and never treats an existing campaign as missing."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The job as Dagster runs it, over the sandbox and the database: all who tell of a campaign say the same."""
+"""The campaign job in Dagster: the database, the API, Dagster and Mailchimp have the same figures."""
 
 from collections.abc import Mapping
 

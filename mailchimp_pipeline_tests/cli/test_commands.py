@@ -1,4 +1,4 @@
-"""The commands: each does its work or says in one text why not, and ends with the code that scripts go by."""
+"""The commands: each works, or prints one error text and returns its exit code."""
 
 import signal
 import subprocess
@@ -33,7 +33,7 @@ OTHER_KEYS = "2:" + "MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Set a home of the test's own, and keys."""
+    """Set a home directory and keys for the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAILCHIMP_PIPELINE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MAILCHIMP_PIPELINE_ENCRYPTION_KEYS", KEYS)
@@ -144,7 +144,7 @@ def test_where_tokens_come_from_elsewhere_none_is_made(environment: pytest.Monke
 
 @contextmanager
 def a_sandbox(*arguments: str) -> Generator[str]:
-    """Run the command; yield the root of the API that it serves."""
+    """Run the `sandbox` command and yield its API root."""
     command = [installed("mailchimp-pipeline"), "sandbox", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

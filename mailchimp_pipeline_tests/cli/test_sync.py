@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline sync`: asks, waits for Dagster, and tells how it ended."""
+"""`mailchimp-pipeline sync` requests a sync, waits for Dagster and prints the result."""
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -33,7 +33,7 @@ def waiting_requests(company: Company) -> Sequence[SyncRequest]:
 
 @pytest.fixture
 def dagster(company: Company) -> Generator[None]:
-    """Serve requests as Dagster does, until the end of the test."""
+    """Serve sync requests as Dagster does, until the end of the test."""
     over = Event()
 
     def serve() -> None:
@@ -97,7 +97,7 @@ def test_each_segment_is_named_as_it_ends_and_all_are_asked_for_at_once(company:
 
 
 def asked_while(company: Company, happens: Callable[[OrganisationSession], object]) -> tuple[bool, str]:
-    """Ask for a sync, and let something happen while it is waited for."""
+    """Request a sync, and call a function while the command waits."""
 
     def meanwhile() -> None:
         while not waiting_requests(company):

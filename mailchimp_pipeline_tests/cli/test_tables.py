@@ -1,4 +1,4 @@
-"""Tables at a terminal: every figure is there, and no text of a user's is taken for markup."""
+"""Tables in a terminal show every figure, and never interpret user text as markup."""
 
 from dataclasses import replace
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Several processes at one account: its ten connections are never exceeded, and nobody is sent twice."""
+"""Several processes with one account never exceed its ten connections and never send a contact twice."""
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ CALLS = 40
 
 @pytest.fixture
 def company(database_url: str, tmp_path: Path) -> Generator[Company]:
-    """Return a company with two audiences, to which Mailchimp takes its time."""
+    """Return an organisation with two audiences and a slow Mailchimp."""
     with a_company(database_url, tmp_path / "files") as made:
         made.set_employees(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
         (account_id,) = made.sandbox.counts().accounts or [made.connection().account_id]

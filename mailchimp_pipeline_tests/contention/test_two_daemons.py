@@ -1,6 +1,6 @@
-"""Two of Dagster's daemons by mistake, of which one is killed: whoever is left does the work, once.
+"""Two Dagster daemons by mistake, one of which is killed: the other one does the work once.
 
-It waits for what daemons wait for; that nobody is killed is a part of `make ordeal` alone.
+Only `make ordeal` also runs the test without a kill.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def test_two_daemons_do_the_work_once_also_where_one_is_killed(
         if killed is not None:
             child_processes("dagster-daemon")[killed].kill()
         pipeline.release_mailchimp()
-        # Not `wait_until`, to which a daemon that was killed is a part that has ended.
+        # `wait_until` would fail because of the killed daemon.
         eventually(pipeline.is_synced, START_TIMEOUT_SECONDS)
         sent, traffic = pipeline.send_counts(), pipeline.sandbox.counts().total
         report(

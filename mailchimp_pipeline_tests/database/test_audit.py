@@ -1,4 +1,4 @@
-"""The audit log: newest first, page by page, and never changed."""
+"""The audit log: latest first, in pages, append-only."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""COPY in both directions: what goes in comes out, to the letter."""
+"""COPY in both directions preserves every value."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""Campaigns as they are stored: tracked once, refreshed in order, due while they move."""
+"""Stored campaigns: tracked once, refreshed in order, due while their figures change."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta

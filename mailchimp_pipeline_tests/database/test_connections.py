@@ -1,4 +1,4 @@
-"""Connections: one live one an organisation, its key never in the clear."""
+"""Connections: at most one live connection per organisation, with an encrypted key."""
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us9")
 
 @pytest.fixture
 def parts(database: Database) -> Generator[Resources]:
-    """Return the parts over the database."""
+    """Return resources with this database."""
     keys = {"MAILCHIMP_PIPELINE_ENCRYPTION_KEYS": "first:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE="}
     with closing(Resources(Settings.from_environment(keys), database)) as made:
         yield made

@@ -1,4 +1,4 @@
-"""Random histories of statements: the decision in its three forms against the rule, restated over the statements."""
+"""Random histories of statements: the three implementations of the consent decision against a model of the rule."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement as it was recorded; `place` is the order of recording."""
+    """A recorded statement. `place` is its position in the order of recording."""
 
     place: int
     contact: Contact | None
@@ -55,7 +55,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Rule:
-    """The rule of `consent.decision`, over everything that it depends on."""
+    """The rule of `consent.decision` over complete history."""
 
     statements: Sequence[Statement]
     erased_contacts: frozenset[Contact]
@@ -89,7 +89,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Said:
-    """A contact says something to the organisation."""
+    """A contact makes a statement to the organisation."""
 
     contact: Contact
     opted_in: bool
@@ -100,7 +100,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Told:
-    """Mailchimp tells of a statement that was made so long ago by its clock."""
+    """Mailchimp reports a statement of this age by its clock."""
 
     email: str
     contact: Contact | None
@@ -115,7 +115,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Moved:
-    """HR has another address of a contact."""
+    """The source has another address of a contact."""
 
     contact: Contact
     email: str
@@ -136,7 +136,7 @@ class Erased:
 
 @dataclass(frozen=True)
 class Looked:
-    """A sync takes the addresses from the source."""
+    """A sync records the source's addresses."""
 
     def happen(self, acme: Organisation) -> None:
         acme.record_addresses()
@@ -172,7 +172,7 @@ _staff = st.fixed_dictionaries(dict.fromkeys(PEOPLE, _emails))
 
 
 def the_rule(acme: Organisation, *, consent_is_required: bool) -> Rule:
-    """Return the rule over what was recorded. Only the erased are asked for by their hashes."""
+    """Return the rule for the recorded history. Only erased contacts are looked up by hash."""
     present = {contact: subscriber_hash(email) for contact, email in acme.staff.items()}
     with acme.database.organisation(acme.organisation_id) as session:
         query = select(ConsentStatementRow).where(ConsentStatementRow.organisation_id == acme.organisation_id)
@@ -216,13 +216,13 @@ def test_the_three_forms_of_the_decision_agree_with_the_rule(
     membership = population.membership(SegmentType.MIXED, FilterCriteria())
     assert (set(identities(membership.members)), membership.excluded) == by_population(rule, expected)
     assert_members(acme, rule, expected)
-    # A look at what is known changes nothing of it.
+    # Reading must not change the history.
     assert acme.records.suppressions(acme.organisation_id, acme.contacts())[1] == erased
     assert the_rule(acme, consent_is_required=consent_is_required) == rule
 
 
 def by_population(rule: Rule, expected: dict[Contact, str | None]) -> tuple[set[Contact], Counter[Exclusion]]:
-    """Return the members of a segment of all three, and how many are excluded: of each address the first is one."""
+    """Return the members and the number of exclusions. Only the first contact of an address is a member."""
     first: dict[str, Contact] = {}
     for contact in PEOPLE:
         if expected[contact] is None:
@@ -233,7 +233,7 @@ def by_population(rule: Rule, expected: dict[Contact, str | None]) -> tuple[set[
 
 
 def assert_members(acme: Organisation, rule: Rule, expected: dict[Contact, str | None]) -> None:
-    """Hold that members of segments and audiences are found to be suppressed, or about to be sent, alike."""
+    """Assert that suppressed members of segments and audiences are the same as those found before a push."""
     ledger, erased = acme.ledger(), acme.erased()
     ledger.finish_reading(AT - timedelta(days=1))
     for contact in PEOPLE:
@@ -242,10 +242,10 @@ def assert_members(acme: Organisation, rule: Rule, expected: dict[Contact, str |
         put_members(acme.database, segment, member)
         assert acme.records.count_suppressed(segment, erased) == int(expected[contact] is not None)
         recheck = ledger.recheck(segment.id, members(member))
-        # An erased contact is in no segment, so it is not asked for here; without news nobody is.
+        # An erased contact is in no segment, so the query finds it only after a change.
         if recheck and expected[contact] != "erased":
             assert recheck[rule.present[contact]].may_be_sent == (expected[contact] is None)
-    there_now = set(rule.present.values()) - rule.erased_addresses  # nothing is recorded of those
+    there_now = set(rule.present.values()) - rule.erased_addresses  # nothing is recorded for these
     ledger.record_member_states([MemberState(key, MemberStatus.SUBSCRIBED, AT) for key in sorted(there_now)])
     outstanding = {ref.subscriber_hash for ref in ledger.members_to_unsubscribe()}
     assert outstanding == {rule.present[contact] for contact in PEOPLE if rule.opted_out(contact)} & there_now
@@ -257,7 +257,7 @@ def identities(frame: pd.DataFrame) -> list[Contact]:
 
 
 def the_three(contacts: pd.DataFrame) -> pd.DataFrame:
-    """Return the contacts without those who are only there so that no relation is empty."""
+    """Return the contacts without those that only keep the relations from being empty."""
     return contacts[contacts["entity_id"] != "90"].reset_index(drop=True)
 
 

@@ -1,4 +1,4 @@
-"""Statements as they are recorded, and the rules of `consent.decision` one by one."""
+"""Recorded statements, and each rule of `consent.decision`."""
 
 from datetime import timedelta
 
@@ -44,7 +44,7 @@ def acme(database: Database) -> Organisation:
     return Organisation(database)
 
 
-# What is recorded.
+# Recording.
 
 
 def test_a_statement_of_an_audience_is_recorded_once(acme: Organisation) -> None:
@@ -192,7 +192,7 @@ def test_consent_is_required_only_while_the_organisation_is_connected(acme: Orga
     assert acme.exclusion(ANN, X) is None
 
 
-# What comes after what.
+# Order of statements.
 
 
 def test_an_opt_in_made_here_comes_after_what_was_recorded_before_whatever_the_clocks_say(acme: Organisation) -> None:
@@ -241,7 +241,7 @@ def test_a_withdrawal_in_another_audience_stays_when_the_contact_comes_back_to_o
     assert acme.exclusion(ANN, X) == "opted_out"
 
 
-# Where the rules are asked.
+# Queries that apply the rules.
 
 
 def test_members_who_may_not_be_e_mailed_are_counted_before_a_push(acme: Organisation) -> None:

@@ -1,4 +1,4 @@
-"""Secrets at rest: who can read them, who cannot, and how keys rotate."""
+"""Encrypted secrets: which keys and organisations can decrypt them, and key rotation."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Erased contacts, known again by keyed hashes alone."""
+"""Erased contacts, recognised by keyed hashes only."""
 
 import pytest
 from sqlalchemy import select
@@ -15,7 +15,7 @@ X, Y = "x@acme.test", "y@acme.test"
 
 @pytest.fixture
 def acme(database: Database) -> Organisation:
-    """Return an organisation that erased Ann."""
+    """Return an organisation that has erased Ann."""
     acme = Organisation(database, staff={ANN: X})
     acme.erase(ANN)
     return acme

@@ -1,4 +1,4 @@
-"""The pipeline's figures, out of real rows: each counts what it says, of all organisations together."""
+"""The pipeline's metrics from real rows of all organisations."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Rotation of keys over all that is stored."""
+"""Rotation of the encryption keys over all stored secrets."""
 
 import threading
 from collections import Counter
@@ -21,10 +21,10 @@ from mailchimp_pipeline_tests.waiting import eventually
 OLD, NEW = b"1" * 32, b"2" * 32
 BEFORE, BOTH, AFTER = Keyring({"old": OLD}), Keyring({"new": NEW, "old": OLD}), Keyring({"new": NEW})
 PREPARED = Keyring({"old": OLD, "new": NEW})
-"""The new key can be read before anybody writes with it."""
+"""The new key is in every ring before any process encrypts with it."""
 
 STEPS = (BEFORE, PREPARED, BOTH, AFTER)
-"""The rings of one rotation. While one is rolled out there are processes with it and with the one before."""
+"""The key rings of a rotation, in order. During a roll-out, processes use a ring and its predecessor."""
 
 ORGANISATIONS = [f"acme-{number}" for number in range(20)]
 
@@ -85,7 +85,7 @@ def test_whatever_is_written_during_a_roll_out_is_read_by_both_sides(database: D
     sides = STEPS[ring : ring + 2]
     for writer in sides:
         a_connection(database, keyring=writer)
-        # Keys after the first go when all was encrypted anew: before that, the last step is not taken.
+        # The former key is removed only after everything is encrypted with the new one.
         if sides == (BOTH, AFTER):
             rotate(database, BOTH, by="admin", at=AT)
         for reader in sides:
@@ -94,7 +94,7 @@ def test_whatever_is_written_during_a_roll_out_is_read_by_both_sides(database: D
 
 
 def test_nobody_notices_while_secrets_are_encrypted_anew(database: Database) -> None:
-    """Processes of both rings read and connect while keys are rotated; a second rotation finds what they wrote."""
+    """Processes with both rings read and connect during a rotation. A second rotation encrypts what they wrote."""
     for organisation_id in ORGANISATIONS:
         a_connection(database, organisation_id, PREPARED)
     over, seen = threading.Event(), Counter[str]()
@@ -117,7 +117,7 @@ def test_nobody_notices_while_secrets_are_encrypted_anew(database: Database) -> 
 
 
 def work(database: Database, ring: Keyring, over: threading.Event, seen: "Counter[str]") -> None:
-    """Read one organisation's key after the other, and connect one anew now and then, until it is over."""
+    """Read the organisations' keys in turn, and reconnect one now and then, until the rotation ends."""
     for number in count():
         organisation_id = ORGANISATIONS[number % len(ORGANISATIONS)]
         if number % 7 == 0:

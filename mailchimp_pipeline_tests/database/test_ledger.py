@@ -1,6 +1,6 @@
-"""The ledger of an audience: whom it lacks, in pieces; what it makes of leaving, moving and coming back.
+"""The ledger of an audience: contacts to send, in pages, and the effects of leaving, moving and returning.
 
-`sync/test_member_states.py` has its statuses, `test_consent_statements.py` who may be e-mailed.
+`sync/test_member_states.py` tests the statuses, `test_consent_statements.py` the consent rules.
 """
 
 from dataclasses import dataclass, field
@@ -37,27 +37,27 @@ PEOPLE = [a_member(f"p{number}@acme.test", entity_id=str(number)) for number in 
 
 @dataclass
 class Audience:
-    """An audience that was read, and its segments. It is always `AT`."""
+    """A pulled audience and its segments. The clock always returns `AT`."""
 
     database: Database
     ledger: DatabaseLedger
     segments: list[Segment] = field(default_factory=list[Segment])
 
     def want(self, *members: Member, place: int = 0, on_leave: OnLeave = OnLeave.KEEP) -> None:
-        """Make these the members of a segment, however many leave it."""
+        """Replace the members of a segment. Departures are confirmed."""
         while len(self.segments) <= place:
             self.segments.append(a_segment(self.database))
         put_members(self.database, self.segments[place], *members, departures_confirmed=True, on_leave=on_leave)
 
     def differing(self, place: int = 0) -> dict[str, dict[str, object]]:
-        """Return what differs, by hash."""
+        """Return the differences by subscriber hash."""
         frames = [each.differences for each in self.ledger.compare(self.segments[place].id)]
         rows = pd.concat([pd.DataFrame(), *frames])
         records = rows.astype(object).where(rows.notna(), None).to_dict("records")
         return {str(row["subscriber_hash"]): {str(name): value for name, value in row.items()} for row in records}
 
     def push(self, status: MemberStatus = SUBSCRIBED, *, rejected: Rejection | None = None) -> None:
-        """Let Mailchimp accept everybody who differs, or reject them."""
+        """Record that Mailchimp accepted, or rejected, all differences."""
         for segment in self.segments:
             for piece in self.ledger.compare(segment.id):
                 keys = piece.differences["subscriber_hash"].tolist()
@@ -69,15 +69,15 @@ class Audience:
                     self.ledger.record_accepted(piece.differences, refs, status, AT)
 
     def report_members(self, key: str, status: MemberStatus, after: timedelta = timedelta()) -> None:
-        """Let Mailchimp tell the status of a member, who changed so long after `AT`."""
+        """Record a status of a member that changed at this time after `AT`."""
         self.ledger.record_member_states([MemberState(key, status, AT + after)])
 
     def leavers(self) -> list[str]:
-        """Return whom to archive."""
+        """Return the members to archive."""
         return [ref.subscriber_hash for ref in self.ledger.leavers()]
 
     def has_opted_out(self, entity_id: str = "1") -> bool:
-        """Tell whether an employee withdrew consent."""
+        """Return whether an employee's consent is withdrawn."""
         with self.database.organisation(ACME) as session:
             preference = PreferenceStore(session).get(EntityType.EMPLOYEE, entity_id)
         return preference is not None and not preference.opted_in
@@ -85,7 +85,7 @@ class Audience:
 
 @pytest.fixture
 def audience(database: Database) -> Audience:
-    """Return an audience that has nobody yet, and that was read."""
+    """Return an empty audience after its first pull."""
     made = Audience(database, a_ledger(database))
     made.ledger.finish_reading(AT)
     return made
@@ -93,14 +93,14 @@ def audience(database: Database) -> Audience:
 
 @pytest.fixture
 def pushed(audience: Audience) -> Audience:
-    """Return the audience after Ann was pushed to it."""
+    """Return the audience after a push of Ann."""
     audience.want(a_member())
     audience.push()
     assert audience.differing() == {}
     return audience
 
 
-# Whom the audience lacks
+# Contacts to send
 
 
 def test_differences_are_arrow_text_in_the_columns_of_the_port(audience: Audience) -> None:
@@ -183,7 +183,7 @@ def test_a_rejected_contact_is_sent_again_when_mailchimp_says_something_new_of_i
     assert (audience.differing() == {}) is waits
 
 
-# How far it was read
+# Progress of the pull
 
 
 def test_it_knows_how_far_it_was_read(database: Database) -> None:
@@ -193,7 +193,7 @@ def test_it_knows_how_far_it_was_read(database: Database) -> None:
     assert ledger.read_through() == AT + MINUTE
 
 
-# Leaving and coming back there
+# Unsubscribing and returning at Mailchimp
 
 
 def test_who_left_and_subscribes_there_again_consents(pushed: Audience) -> None:
@@ -232,7 +232,7 @@ def test_an_opt_out_reaches_who_was_sent_though_the_answer_was_lost(audience: Au
     assert audience.ledger.members_to_unsubscribe() == [MemberRef(ANN)]
 
 
-# Moving
+# Changes of address
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_whose_new_address_is_not_mailed_keeps_the_former_one(pushed: Audience) 
     assert pushed.leavers() == []
 
 
-# Leaving the segment
+# Departures from the segment
 
 
 @pytest.mark.parametrize(("on_leave", "leavers"), [(OnLeave.ARCHIVE, [ANN]), (OnLeave.KEEP, [])])

@@ -1,4 +1,4 @@
-"""Locks between processes: held, waited for, and given back by whoever dies."""
+"""Locks between processes: held, waited for, and released when a process dies."""
 
 import subprocess
 import sys
@@ -123,7 +123,7 @@ def test_who_lost_a_lock_is_told_before_going_on(database: Database) -> None:
         end_other_sessions(database)
         with pytest.raises(HoldLost, match=f"audience {LIST} of organisation {ACME}"):
             taken.require()
-        # A connection that came back would hold nothing.
+        # A new connection would hold no lock.
         assert not taken.is_kept()
 
 
@@ -187,7 +187,7 @@ def test_accounts_do_not_wait_for_each_other(database: Database) -> None:
 def test_many_threads_of_many_processes_never_use_more_than_the_account_has(database: Database) -> None:
     processes = [DatabaseConnectionSlots(database, "account-1", slots=3) for _ in range(3)]
     lock, in_use, most = threading.Lock(), 0, 0
-    three = threading.Barrier(3)  # breaks where not so many are in use at once
+    three = threading.Barrier(3)  # breaks unless all slots are in use at once
 
     def call(number: int) -> None:
         nonlocal in_use, most

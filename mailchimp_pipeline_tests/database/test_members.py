@@ -1,4 +1,4 @@
-"""Members of segments: only what differs is written, and what is written is what was wanted."""
+"""Members of segments: a sync writes only the differences."""
 
 from contextlib import suppress
 

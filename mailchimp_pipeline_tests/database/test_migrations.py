@@ -1,4 +1,4 @@
-"""Migrations: from nothing to the tables and back, and the models they must agree with."""
+"""Migrations: up, down, and in agreement with the models."""
 
 import subprocess
 import sys

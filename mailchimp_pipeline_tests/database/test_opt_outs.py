@@ -1,4 +1,4 @@
-"""Opt-outs that Mailchimp does not know yet, and who still gets campaigns for it."""
+"""Opt-outs that Mailchimp does not know yet, and the members that still get campaigns."""
 
 from datetime import timedelta
 
@@ -28,13 +28,13 @@ def acme(database: Database) -> Organisation:
 
 
 def has(acme: Organisation, status: MemberStatus, email: str = X, list_id: str = LIST) -> None:
-    """Pull an audience that has the member, whom we never sent."""
+    """Pull an audience with a member that the pipeline did not send."""
     acme.ledger(list_id).record_member_states([MemberState(subscriber_hash(email), status, AT)])
     acme.ledger(list_id).finish_reading(AT)
 
 
 def outstanding(acme: Organisation, list_id: str = LIST) -> set[str]:
-    """Return who is still to be unsubscribed in the audience, after a look at who has which address."""
+    """Return the members still to unsubscribe, after recording the current addresses."""
     acme.records.suppressions(ACME, acme.contacts())
     return {ref.subscriber_hash for ref in acme.ledger(list_id).members_to_unsubscribe()}
 

@@ -1,4 +1,4 @@
-"""How PostgreSQL finds people: it touches each a few times, however many others there are, and samples nobody."""
+"""Query plans: PostgreSQL reads each contact a few times at any table size, and has no statistics on personal data."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, LiteralString, cast
@@ -27,7 +27,7 @@ from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, 
 PEOPLE = 2000
 A_FEW = 40
 
-# As many as make the indexes of other organisations deeper than those of a new one.
+# Enough rows that the indexes of other organisations are deeper than those of a new one.
 _GIANT = """
 insert into segment_members select 'giant', :segment, 'giants', md5('g' || n), 'employee', n::text, n || '@giant.test',
     'Ann', null, 'digest' from generate_series(1, 30000) as n;
@@ -49,7 +49,7 @@ _IN_SEGMENT = {"hashes": "", "after": "", "through": "~"}
 
 @pytest.fixture
 def segment(database: Database) -> Segment:
-    """Return a segment of a new organisation, in an audience with another; beside it is one that was there for long."""
+    """Return a segment of a new organisation beside a large, older one."""
     giant = a_segment(database, "giant", list_id="giants")
     with database.unrestricted() as connection, connection.begin():
         for statement in _GIANT.split(";")[:-1]:
@@ -69,7 +69,7 @@ def segment(database: Database) -> Segment:
     return new
 
 
-# Of other people than the members, and each twice.
+# Contacts other than the members, each twice.
 _OPTED_OUT = """
 insert into consent_statements (organisation_id, entity_type, entity_id, subscriber_hash, opted_in, source, stated_at,
     recorded_at)
@@ -85,7 +85,7 @@ def people(prefix: str, first_id: int) -> list[dict[str, str | None]]:
 
 
 def touched(node: dict[str, Any]) -> Iterator[float]:
-    """Yield how many rows each step of a plan looked at."""
+    """Yield the number of rows that each node of a plan read."""
     looked_at = node["Actual Rows"] + node.get("Rows Removed by Join Filter", 0) + node.get("Rows Removed by Filter", 0)
     yield (looked_at + node.get("Rows Removed by Index Recheck", 0)) * node["Actual Loops"]
     for step in node.get("Plans", []):

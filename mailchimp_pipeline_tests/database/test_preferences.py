@@ -1,4 +1,4 @@
-"""Preferences: what a contact's statements amount to, with their times, and in pages."""
+"""Preferences as derived from a contact's statements, with times and in pages."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ def test_a_preference_has_the_time_and_the_source_of_its_statement(acme: Organis
         ([direct_statement(ANN, X, at=AT), direct_statement(ANN, X, at=AT + HOUR, opted_in=True)], True, "letter"),
         ([direct_statement(ANN, X, at=AT, opted_in=True), direct_statement(ANN, X, at=AT + HOUR)], False, "letter"),
         ([mailchimp_statement(X, ANN, at=AT + HOUR), direct_statement(ANN, X, at=AT, opted_in=True)], True, "letter"),
-        # Pulled after the opt-in, and made before it.
+        # Pulled after the opt-in, but made before it.
         ([direct_statement(ANN, X, at=AT + HOUR, opted_in=True), mailchimp_statement(X, ANN, at=AT)], True, "letter"),
         (
             [mailchimp_statement(X, ANN, at=AT), mailchimp_statement(X, ANN, at=AT + HOUR, opted_in=True)],

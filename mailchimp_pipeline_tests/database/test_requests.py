@@ -1,4 +1,4 @@
-"""Requests for a sync, from the wish to its end."""
+"""Sync requests, from creation to end."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Segments as people change them and as the pipeline moves them along."""
+"""Segments as users change them and as runs update them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Transactions: whose they are, when they hold, and what is told when they fail."""
+"""Transactions: organisation, rollback, and errors."""
 
 from contextlib import suppress
 

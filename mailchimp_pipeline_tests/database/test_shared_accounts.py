@@ -1,4 +1,4 @@
-"""An account belongs to one organisation unless the operator allows otherwise, an audience always does."""
+"""An account belongs to one organisation unless the operator allows sharing. An audience always belongs to one."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

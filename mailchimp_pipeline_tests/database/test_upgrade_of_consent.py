@@ -1,4 +1,4 @@
-"""Revision 0006 over the rows of 0005: nobody becomes mailable by it, however often it is begun, and back again."""
+"""Revision 0006 on the rows of 0005: no contact becomes mailable, the migration can be repeated and reverted."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
@@ -29,31 +29,31 @@ STEPS = (Path(package.__file__).parent / "versions" / "0006_consent_statements.s
 
 @dataclass(frozen=True)
 class Case:
-    """A contact as version 0005 has it: what it said last, its member in the audience, and what the audit log has."""
+    """A contact in version 0005: its preference, its member in the audience, and its audit log."""
 
     opted_in: bool | None
-    """None where the contact has no preference; else it said this at `AT`."""
+    """None for a contact without a preference, else the preference at `AT`."""
     opposite: timedelta | None
-    """When it said the opposite, from `AT` on."""
+    """The time of the opposite preference, after `AT`."""
     source: str
     has_address: bool
     member: str | None
-    """The member's status, None where there is none."""
+    """The member's status, None without a member."""
     member_is_known: bool
-    """Whether the member is known to be the contact's."""
+    """Whether the member is linked to the contact."""
     member_changed: timedelta | None
-    """When the member changed last, from `AT` on; None where that is not known."""
+    """The time of the member's last change, after `AT`. None if unknown."""
     audited: tuple[bool, ...]
     """The opt-ins and opt-outs in the audit log, an hour apart, the last at `AT` by our clock."""
 
     def times(self) -> tuple[datetime | None, datetime | None]:
-        """Return when the contact opted in and out last."""
+        """Return the times of the contact's last opt-in and opt-out."""
         opposite = None if self.opposite is None else AT + self.opposite
         return (AT, opposite) if self.opted_in else (opposite, AT)
 
 
 def cases() -> list[Case]:
-    """Return the cases that version 0005 can make: each of what was said with each member and each audit log."""
+    """Return the cases possible in version 0005: all combinations of preference, member and audit log."""
     nothing_said = Case(
         None, None, "letter", has_address=True, member=None, member_is_known=True, member_changed=None, audited=()
     )
@@ -77,7 +77,7 @@ CASES = cases()
 
 @pytest.fixture
 def old(empty_database_url: str) -> Generator[Database]:
-    """Return a database of version 0005 with a contact for each case, by its place."""
+    """Return a database of version 0005 with a contact for each case, numbered by position."""
     migrate(empty_database_url, BEFORE)
     with Database(empty_database_url) as database:
         with database.unrestricted() as connection, connection.begin():
@@ -178,7 +178,7 @@ WAYS = {"once": once, "twice": twice, "there and back": there_and_back} | {
 
 
 def exclusions(database: Database, people: Sequence[tuple[str, str]]) -> list[str | None]:
-    """Return why each employee, by id and address, may not be e-mailed; nobody is erased."""
+    """Return each employee's reason for exclusion, by id and address. No contact is erased."""
     query = sql.SQL(
         f"select {EXCLUSION} from unnest(%(ids)s::text[], %(hashes)s::text[]) with ordinality"  # noqa: S608 - constants
         " as given (entity_id, subscriber_hash, place) cross join lateral"
@@ -201,9 +201,9 @@ def test_nobody_becomes_mailable_and_who_opted_in_stays_so(old: Database, empty_
 
     out = [found for found in every if found[0].opted_in is False]
     assert {(at_own, at_other) for _, at_own, at_other, _ in out} == {("opted_out", "opted_out")}
-    # As before, the address of a contact who opted out is nobody's.
+    # As before, the address of a contact who opted out belongs to no other contact.
     assert {anybody for case, *_, anybody in out if case.has_address} == {"opted_out"}
-    # Whoever left an audience said so to all of them, unless the contact opted in since.
+    # A contact who left an audience withdrew consent for all, unless the contact opted in since.
     left = [found for found in every if found[0].member == "unsubscribed" and found[0].opted_in is None]
     assert {(at_own, anybody) for _, at_own, _, anybody in left} == {("opted_out", "opted_out")}
     stay = [found for found in every if found[0].opted_in and found[0].member != "unsubscribed"]
@@ -225,7 +225,7 @@ def test_a_preference_says_what_its_statements_amount_to(old: Database, empty_da
         assert max(recorded) <= max(len(case.audited) for case in CASES) + 3
     assert len(found) == sum(case.opted_in is not None for case in CASES)
     differ = {CASES[int(str(place))] for place, opted_in, amounts_to, _ in found if opted_in != amounts_to}
-    # A member that left after its contact opted in here: nobody may e-mail the address, and the next statement says so.
+    # The member left after its contact opted in here, so the address stays excluded until the next statement.
     assert {(case.opted_in, case.member) for case in differ} <= {(True, "unsubscribed")}
     assert all(statement_id is not None for *_, statement_id in found)
 

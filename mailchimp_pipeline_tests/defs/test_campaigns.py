@@ -1,4 +1,4 @@
-"""`campaign_stats` in Dagster: what it says of itself, and what its check fails for."""
+"""The asset `campaign_stats`: its metadata and its asset check."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ JOB = "mailchimp_campaign_stats_refresh"
 
 
 class FakeCampaigns:
-    """A `services.refresh_campaigns.CampaignRefresh` whose refresh is over already."""
+    """A `services.refresh_campaigns.CampaignRefresh` with a given result."""
 
     def __init__(self, *refreshes: OrganisationRefresh) -> None:
         self._refreshes = refreshes

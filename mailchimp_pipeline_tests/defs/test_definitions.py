@@ -1,4 +1,4 @@
-"""The code location as a whole: what depends on what, and what drives what."""
+"""The code location: asset dependencies, schedules and sensors."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The code location as Dagster's processes meet it: loaded without settings, opened by the environment of a run."""
+"""The code location in Dagster's processes: loaded without settings, opened with those of a run."""
 
 import subprocess
 import sys

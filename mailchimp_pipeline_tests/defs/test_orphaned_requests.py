@@ -1,4 +1,4 @@
-"""Requests that their run left open: ended with a reason, and none that a run may still end."""
+"""Requests that their run left open end with a reason, except those that a run may still end."""
 
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ def running(run_id: str) -> SyncRequest:
 def tick(
     instance: dg.DagsterInstance, *requests: SyncRequest, later: bool = True, alive: str = ""
 ) -> tuple[list[tuple[StoppedRun, str]], list[str | None]]:
-    """Return what a tick ends of the requests some time after their runs, and the keys of the runs that it asks for."""
+    """Return the requests that a tick ends some time after their runs, and the run keys that it requests."""
     time = datetime.now(UTC) + (GRACE if later else GRACE / 2)
     pipeline = FakePipeline(["acme/1", "acme/2"], requests=requests, time=time, alive={alive})
     with dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}) as context:

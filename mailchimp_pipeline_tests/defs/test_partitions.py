@@ -1,4 +1,4 @@
-"""Runs of whole organisations: as many as fit, and no organisation in two runs."""
+"""Runs contain whole organisations, as many as fit."""
 
 from itertools import groupby, pairwise
 

@@ -1,4 +1,4 @@
-"""Retention of Dagster's runs: which are deleted, and that no asset or partition is shown differently for it."""
+"""Retention of Dagster's runs, without a change to what Dagster shows of assets and partitions."""
 
 from collections.abc import Generator, Iterable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def instance() -> Generator[dg.DagsterInstance]:
 
 
 def sync(instance: dg.DagsterInstance, *keys: str, failing_partitions: Iterable[str] = ()) -> str:
-    """Sync these segments in a run, and return its id."""
+    """Sync these segments in a run and return its id."""
     results = {key: SegmentResult(a_segment(key), error="The key is refused.") for key in failing_partitions}
     result = (
         code_location(FakePipeline(results=results))
@@ -51,7 +51,7 @@ def a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> str:
 
 
 def later() -> datetime:
-    """Return a moment before which all runs have ended."""
+    """Return a time after the end of all runs."""
     return datetime.now(UTC) + DAY
 
 
@@ -71,7 +71,7 @@ def ended_at(instance: dg.DagsterInstance, run_id: str) -> datetime:
 
 
 def check_that_the_last_runs_stay(instance: dg.DagsterInstance) -> None:
-    """Sync three segments in five runs, delete, and look whether Dagster shows the same as before."""
+    """Sync three segments in five runs, delete old runs, and check that Dagster shows the same."""
     superseded = sync(instance, *KEYS)
     last_of_globex = sync(instance, "acme/1", "globex/3")
     failed_and_superseded = sync(instance, "acme/1", "acme/2", failing_partitions=["acme/2"])
@@ -80,7 +80,7 @@ def check_that_the_last_runs_stay(instance: dg.DagsterInstance) -> None:
     before = [shown(instance, asset) for asset in (MEMBERSHIP, AUDIENCE)]
     assert before[1] == {"acme/1": "MATERIALIZED", "acme/2": "FAILED", "globex/3": "MATERIALIZED"}
 
-    # The first run has the last materialization of acme/2, which is in error since.
+    # The first run has the last materialization of acme/2, whose later syncs failed.
     assert delete_runs(instance, later()) == RunCounts(deleted=1, kept=4, left=0)
     assert run_ids(instance) == {superseded, last_of_globex, last_that_failed, last_of_acme_1}
     assert instance.all_logs(failed_and_superseded) == []
@@ -114,7 +114,7 @@ def test_a_run_is_deleted_when_it_ended_before_the_moment(
     assert run_ids(instance) == (set[str]() if deleted else {run_id})
 
 
-# A queued run needs a code location that a process serves.
+# A queued run needs a code location in a server process.
 @pytest.mark.parametrize(
     "status", [status for status in dg.DagsterRunStatus if status is not dg.DagsterRunStatus.QUEUED]
 )
@@ -145,7 +145,7 @@ def test_the_last_run_of_a_segment_that_was_deleted_does_not_stay(
 
 @dg.asset
 def figures(context: dg.AssetExecutionContext) -> None:
-    """Stand for `campaign_stats`."""
+    """A replacement of `campaign_stats`."""
     if "fail" in context.run.tags:
         raise dg.Failure("Mailchimp is away.", allow_retries=False)
 

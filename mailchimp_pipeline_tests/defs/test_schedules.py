@@ -1,4 +1,4 @@
-"""The daily ticks: which runs they ask for, and the look at six."""
+"""The daily schedules: requested runs, and the freshness check at six."""
 
 from collections.abc import Generator
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, code_l
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Generator[dg.DagsterInstance]:
-    """Return an instance that a tick can open anew, by where it is kept."""
+    """Return an instance that a tick can open again by its reference."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as made:
         yield made
 

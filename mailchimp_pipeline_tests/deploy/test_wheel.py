@@ -1,4 +1,4 @@
-"""The wheel: it holds the pipeline and its API, and a command that needs a checkout says so."""
+"""The wheel contains the pipeline and its API. Commands that need a checkout say so."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ app()
 
 @pytest.fixture(scope="module")
 def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with what the wheel installs."""
+    """Return a directory with the installed wheel."""
     directory = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
     subprocess.run(build, cwd=PROJECT_ROOT, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Local state is never readable by others, whatever the umask is, and whoever starts what at once."""
+"""Local state is never readable by other users, with any umask and with concurrent starts."""
 
 import json
 import os
@@ -35,7 +35,7 @@ with EmbeddedServer(Path(sys.argv[1])):
 
 @pytest.fixture
 def directory() -> Generator[Path]:
-    """Return a directory of nobody but this user."""
+    """Return a directory that only this user can read."""
     with server_directory("private-") as made:
         yield made
 
@@ -48,9 +48,9 @@ def no_umask() -> Generator[None]:
 
 
 def open_to_others(directory: Path) -> dict[str, str]:
-    """Return what others may read or write, or reach at all, with its mode.
+    """Return the paths that other users can read or write, with their modes.
 
-    Where root runs it, PostgreSQL's user passes through directories, as a member of their group.
+    As root, PostgreSQL's user passes through directories as a member of their group.
     """
     found: dict[str, str] = {}
     below = [Path(at, name) for at, directories, files in os.walk(directory) for name in (*directories, *files)]
@@ -64,7 +64,7 @@ def open_to_others(directory: Path) -> dict[str, str]:
 
 
 def run_at_once(directory: Path, *commands: list[str], **more: str) -> None:
-    """Run the commands at once with no umask, and look at everything all the time."""
+    """Run the commands at once without a umask, and check permissions continuously."""
     environment = machine_environment() | {"MAILCHIMP_PIPELINE_HOME": str(directory / "home")} | more
     running = [
         subprocess.Popen(
@@ -132,5 +132,5 @@ def test_what_was_open_is_closed(directory: Path) -> None:
     closed = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in home.iterdir()}
     assert set(closed.values()) == {0}
     assert {"logs", "sample", "token-secret", "encryption-keys"} <= closed.keys()
-    # A directory that somebody made is theirs: nothing in it can be read all the same.
+    # The mode of an existing directory stays, but nothing in it becomes readable.
     assert stat.S_IMODE(home.stat().st_mode) == 0o777

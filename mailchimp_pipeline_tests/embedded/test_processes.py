@@ -1,4 +1,4 @@
-"""Child processes: they end with whoever started them, and say why where they end before."""
+"""Child processes end with their parent, and report an early end."""
 
 import signal
 import subprocess
@@ -71,7 +71,7 @@ def test_a_child_gets_exactly_the_environment_that_it_is_given(tmp_path: Path, m
     with Children(tmp_path) as children:
         children.start("shown", ["/usr/bin/env"], {"GIVEN": "1"})
         eventually(lambda: written(tmp_path, "shown"))
-        # What Python adds where the language is not set.
+        # Python adds these if no language is set.
         assert {line for line in written(tmp_path, "shown") if not line.startswith("LC_CTYPE")} == {"GIVEN=1"}
 
 

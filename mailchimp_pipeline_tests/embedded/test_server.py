@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: who starts it, who shares it, who stops it."""
+"""The embedded PostgreSQL: start, shared use and stop."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A machine whose clock jumps: nobody is lost, and no word said meanwhile is overheard."""
+"""A clock that jumps: no contact is lost, and no consent statement is missed."""
 
 from collections.abc import Generator
 from datetime import timedelta
@@ -17,13 +17,13 @@ PEOPLE = 400
 
 @pytest.fixture
 def scenario(database: Database) -> Generator[FaultScenario]:
-    """Return employees of whom some are at Mailchimp."""
+    """Return employees, some of which are members at Mailchimp."""
     with fault_scenario(database, PEOPLE, Retries(), TIMEOUT_SECONDS) as made:
         yield made
 
 
 def clock_off_by(*days: int) -> Clock:
-    """Return a clock that is wrong by so many days, another number each time it is asked."""
+    """Return a clock that is wrong by these days in turn."""
     errors = cycle(days)
     return lambda: utc_now() + timedelta(days=next(errors))
 

@@ -1,6 +1,6 @@
-"""PostgreSQL has no room for a membership, or for what became of a batch: a clear failure, and nothing half done.
+"""A full disk under a membership or a push: a clear error, and no partial writes.
 
-The full disk is a small file system in memory, which only root can make.
+The full disk is a small file system in memory, which only root can create.
 """
 
 import os
@@ -33,7 +33,7 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a f
 
 @pytest.fixture
 def small_disk(postgres_server: PostgresServer, postgres_home: Path, database: Database) -> Generator[str]:
-    """Return a tablespace with little room."""
+    """Return a tablespace on a small disk."""
     owner = (postgres_home / "postgresql").stat()
     name = sql.Identifier("small")
     with ExitStack() as stack:
@@ -53,20 +53,20 @@ def small_disk(postgres_server: PostgresServer, postgres_home: Path, database: D
 
 
 def run(database: Database, statement: str) -> None:
-    """Run a statement of the server's owner."""
+    """Run a statement as the server's owner."""
     with database.unrestricted() as connection:
         connection.execute(text(statement))
         connection.commit()
 
 
 def members(scenario: FaultScenario) -> int:
-    """Count the segment's members as they are written down."""
+    """Count the segment's members."""
     with scenario.database.organisation(ACME) as session:
         return session.scalars(select(func.count()).select_from(SegmentMemberRow)).one()
 
 
 def pushed_count(scenario: FaultScenario) -> int:
-    """Count whom the ledger has as subscribed."""
+    """Count the subscribed members in the ledger."""
     is_subscribed = AudienceMemberRow.status == KnownStatus.SUBSCRIBED.value
     query = select(func.count()).select_from(AudienceMemberRow).where(is_subscribed)
     with scenario.database.organisation(ACME) as session:

@@ -1,4 +1,4 @@
-"""A fifth of all calls to Mailchimp go wrong, in any mix: every contact is in place, and nobody is let in."""
+"""Random mixes of faults in a fifth of all calls to Mailchimp: every contact has its expected status."""
 
 import time
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from mailchimp_pipeline_tests.faults.scenario import FaultScenario, fault_scenar
 PEOPLE = 20_000
 
 FAST_RETRIES = Retries(sleep=lambda seconds: time.sleep(seconds / 50))
-"""The rule as it is, in time that goes by faster."""
+"""The default retries with shorter pauses."""
 
 
 def prepare(scenario: FaultScenario) -> None:
-    """Let some be at Mailchimp, or have said no, before the first sync."""
+    """Let some contacts be members at Mailchimp, or opt out, before the first sync."""
     scenario.unsubscribe(range(50))
     scenario.bounce(range(50, 80))
     scenario.archive(range(80, 100))
@@ -23,7 +23,7 @@ def prepare(scenario: FaultScenario) -> None:
 
 
 def change_contacts(scenario: FaultScenario) -> None:
-    """Let everything happen that happens between two syncs."""
+    """Make every kind of change between two syncs."""
     scenario.unsubscribe(range(440, 480))
     scenario.bounce(range(480, 500))
     scenario.opt_out(range(400, 440), known_there=True)

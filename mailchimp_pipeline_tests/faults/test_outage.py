@@ -1,4 +1,4 @@
-"""Mailchimp is away altogether: the segment says so in time, and the next run does the work."""
+"""An outage of Mailchimp: the segment ends in `error` within its time budget, and the next run finishes."""
 
 import pytest
 

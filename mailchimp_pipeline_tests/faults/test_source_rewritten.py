@@ -1,4 +1,4 @@
-"""Files that are rewritten while they are read: a clear failure, and the audience stays as it was."""
+"""Source files rewritten during a read: a clear error, and the audience stays unchanged."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, fields, replace
@@ -22,7 +22,7 @@ PEOPLE = 200
 
 @pytest.fixture
 def company(database_url: str, tmp_path: Path) -> Generator[Company]:
-    """Return a company whose people were synced."""
+    """Return an organisation after its first sync."""
     with a_company(database_url, tmp_path) as made:
         made.set_employees(*(an_employee(id=str(number), email=f"p{number}@acme.test") for number in range(PEOPLE)))
         assert made.sync().error is None
@@ -65,13 +65,13 @@ def test_half_a_file_fails_the_segment_and_the_whole_one_mends_it(
 
 @dataclass
 class Rewriting:
-    """Has the file written anew between two looks at it."""
+    """Rewrites the file between two reads of its stamp."""
 
     file: Path
     text: bytes
 
     def stamp(self, path: Path) -> Stamp:
-        """Return the stamp, and write the file if it is the one."""
+        """Return the stamp, after rewriting the file if it is the right one."""
         stamp = Stamp.of(path)
         if path == self.file:
             path.write_bytes(self.text)
@@ -80,13 +80,12 @@ class Rewriting:
 
 @dataclass(frozen=True)
 class Reading(Resources):
-    """Resources with a source that the settings do not know."""
+    """Resources with this source."""
 
     given: Source = field(kw_only=True)
 
     @cached_property
     def source(self) -> Source:
-        """Return it."""
         return self.given
 
 

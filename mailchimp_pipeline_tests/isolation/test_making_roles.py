@@ -1,4 +1,4 @@
-"""Making the roles: by who may, and told to who may not. Names of roles are the server's, so tests use others."""
+"""Creating the roles, with and without the privilege to do so. Role names are global, so the tests use other names."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from mailchimp_pipeline_tests.isolation.tenants import a_login
 
 _SCRIPT = Path(migrations.__file__).parent / "versions" / "0002_row_level_security.sql"
 _BLOCKS = 2
-"""The first two blocks make the roles and grant them."""
+"""The first two blocks create and grant the roles."""
 
 
 def roles_named(prefix: str) -> str:

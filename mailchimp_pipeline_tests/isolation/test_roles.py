@@ -1,4 +1,4 @@
-"""As whom sessions work: never as the owner of the tables, and with a login that owns nothing all the same."""
+"""The role of a session is never the owner of the tables. A login without tables of its own suffices."""
 
 import pytest
 from psycopg import sql

@@ -1,6 +1,6 @@
-"""Row-level security: whoever works for one organisation finds nothing of another, in whatever table, by whatever SQL.
+"""Row-level security: a session of one organisation finds no rows of another, in any table, with any SQL.
 
-The tables are those of the models: one that comes new, and has no policy, fails here.
+The tables are those of the models: a new table without a policy fails here.
 """
 
 from collections.abc import Generator
@@ -22,7 +22,7 @@ every_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: str(tab
 
 @pytest.fixture(scope="module")
 def shared(postgres_server: PostgresServer) -> Generator[Database]:
-    """Return a database with a row of two organisations in every table; tests change nothing."""
+    """Return a database with rows of two organisations in every table. The tests change nothing."""
     name = postgres_server.create("migrated")
     with Database(postgres_server.url_of(name)) as database:
         with database.unrestricted() as connection, connection.begin():
@@ -49,7 +49,7 @@ def test_raw_sql_finds_the_rows_of_the_own_organisation_alone(shared: Database, 
 @pytest.mark.parametrize("change", ["update {} set organisation_id = organisation_id", "delete from {}"])
 def test_no_row_of_another_is_changed(shared: Database, table: Table, change: str) -> None:
     statement = f"{change.format(table.name)} where organisation_id = '{GLOBEX}' returning 1"
-    # Some rows may be changed by nobody at all; a statement goes with an erased contact.
+    # No session may change some tables; an erasure deletes statements.
     is_update = change.startswith("update")
     written_once = table.name == "audit_log" or (table.name == "consent_statements" and is_update)
     refusal = pytest.raises(StatementRefused, match="permission denied") if written_once else nullcontext()

@@ -1,4 +1,4 @@
-"""PostgreSQL is killed under Dagster's daemon and its run, whose storage it is too: the work is done all the same."""
+"""PostgreSQL is killed under Dagster's daemon and a run: the run still finishes."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,7 +25,7 @@ def test_a_run_of_dagsters_is_done_though_its_database_was_killed(report: Callab
         server.kill()
         server.restart()
         pipeline.release_mailchimp()
-        # Not `wait_until`: which parts of Dagster's outlive its database is not what is asked here.
+        # `wait_until` would fail if a part of Dagster ends with its database.
         eventually(pipeline.is_synced, START_TIMEOUT_SECONDS)
         sent = pipeline.send_counts()
         again = [key for key, times in sent.items() if times > 1]

@@ -1,7 +1,7 @@
-"""`kill -9` at random moments: nothing lost, nothing sent twice but batches under way, nothing left hanging.
+"""`kill -9` at random moments: nothing is lost or left unfinished, and only batches in progress are sent twice.
 
-`--kills` says how many. Each process is one of its own that does what a run of Dagster's, the API or PostgreSQL does;
-the daemon is killed in `contention/test_two_daemons`, its run in `test_killed_run`.
+`--kills` is the number of kills. Each victim is a child process that does the work of a Dagster run, the API or
+PostgreSQL. `contention/test_two_daemons` kills the daemon, `test_killed_run` its run.
 """
 
 import logging
@@ -23,27 +23,27 @@ from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 SEED = 20260301
 SECONDS = {"sync": 1.6, "erase": 0.8, "refresh": 0.5, "api": 1.5}
-"""About how long each work takes: a process is killed within it."""
+"""The approximate duration of each kind of work, within which the process is killed."""
 LOG = logging.getLogger(__name__)
 
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Generator[KillScenario]:
-    """Return a pipeline with a database of its own."""
+    """Return a pipeline with its own database server."""
     with killable_server() as server, kill_scenario(server, tmp_path, SEED) as made:
         yield made
 
 
 @dataclass(frozen=True)
 class WorkInProgress:
-    """A process at work, and how what it leaves is finished once it is dead."""
+    """A working process, and a function that finishes its work after its death."""
 
     process: BaseProcess
     finish: Callable[[], None]
 
 
 def start_work(scenario: KillScenario, work: str) -> WorkInProgress:
-    """Let a process do a piece of work that there was not before."""
+    """Start new work in a child process."""
     if work == "sync":
         scenario.change_employees()
         request_id = scenario.request_sync()
@@ -57,14 +57,14 @@ def start_work(scenario: KillScenario, work: str) -> WorkInProgress:
 
 
 def wait_within(scenario: KillScenario, work: str) -> None:
-    """Let it come to anywhere in its work."""
+    """Wait for a random part of the work's duration."""
     seconds = scenario.random.uniform(0, SECONDS[work])
     LOG.info("After %.2f s.", seconds)
     time.sleep(seconds)
 
 
 def kill_run(scenario: KillScenario, work: str) -> None:
-    """Kill the process that does a piece of work."""
+    """Kill the process during its work."""
     work_in_progress = start_work(scenario, work)
     wait_within(scenario, work)
     work_in_progress.process.kill()
@@ -73,7 +73,7 @@ def kill_run(scenario: KillScenario, work: str) -> None:
 
 
 def kill_postgresql(scenario: KillScenario, work: str) -> None:
-    """Kill the database under a piece of work; the process lives on, and may finish by itself."""
+    """Kill the database during the work. The process survives and may finish."""
     work_in_progress = start_work(scenario, work)
     wait_within(scenario, work)
     scenario.server.kill()
@@ -86,7 +86,7 @@ def kill_postgresql(scenario: KillScenario, work: str) -> None:
 
 
 def kill_api(scenario: KillScenario, _work: str) -> None:
-    """Kill the API while it is asked for many things; what went unanswered is asked for again."""
+    """Kill the API during calls, and repeat the calls without an answer."""
     calls = [*scenario.api_calls()]
     with api(scenario.environment) as (port, process), ThreadPoolExecutor(len(calls)) as pool:
         asked = [pool.submit(call, port, *one) for one in calls]
@@ -101,7 +101,7 @@ def kill_api(scenario: KillScenario, _work: str) -> None:
 
 
 def check_result(scenario: KillScenario, finish: Callable[[], None]) -> None:
-    """Look at what was left, have it finished, and see who was sent again although it was written down."""
+    """Check what the kill left behind, finish the work, and check that no recorded contact is sent again."""
     left = list(scenario.inconsistencies())
     recorded, before = scenario.recorded_members(), scenario.send_counts()
     finish()
@@ -120,7 +120,7 @@ KILLS: dict[str, Callable[[KillScenario, str], None]] = {
 def test_whoever_is_killed_nothing_is_lost_doubled_or_left_hanging(
     scenario: KillScenario, pytestconfig: pytest.Config, report: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, LOG.name)  # shown where it fails
+    caplog.set_level(logging.INFO, LOG.name)  # shown if the test fails
     killed: Counter[str] = Counter()
     begun = time.monotonic()
     for number in range(pytestconfig.option.kills):

@@ -1,4 +1,4 @@
-"""PostgreSQL is restarted while everybody works: the API says so meanwhile, and all come back by themselves."""
+"""PostgreSQL restarts under load: the API answers 503 meanwhile, and all processes recover."""
 
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,23 +18,23 @@ from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, eventually
 from sandbox import Fault, FaultKind
 
 MANY_ANSWERS = 10
-"""Answers while PostgreSQL is away."""
+"""The number of answers to wait for."""
 
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Generator[KillScenario]:
-    """Return a pipeline with a database of its own."""
+    """Return a pipeline with its own database server."""
     with killable_server() as server, kill_scenario(server, tmp_path, seed=4) as made:
         yield made
 
 
 @contextmanager
 def polled(port: int) -> Generator[list[int]]:
-    """Ask the API again and again until the end of the block; yield the statuses of its answers, 0 for none."""
+    """Call the API repeatedly until the end of the block; yield the statuses, 0 for no answer."""
     statuses, over = list[int](), Event()
 
     def poll() -> None:
-        while not over.wait(0.1):  # or the API would think of its limits
+        while not over.wait(0.1):  # a pause, because of the API's limits
             answer = ask(port, "segments.list")
             statuses.append(answer.status if answer else 0)
 

@@ -1,6 +1,6 @@
-"""The demo's steps on real parts: all but Dagster's daemon, which `make demo` adds."""
+"""The steps of the demo on real parts, without Dagster's daemon, which `make demo` adds."""
 
-# The steps are private, and looked at one by one.
+# The steps are private; the tests call them one by one.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Generator
@@ -24,20 +24,20 @@ from sandbox import SandboxControl
 
 @dataclass
 class Played:
-    """A demo, and what it printed."""
+    """A demo and its output."""
 
     demo: _Demo
     text: StringIO
 
     def sync(self) -> set[str | None]:
-        """Sync every segment as a run of Dagster's does; return the errors."""
+        """Sync every segment as a Dagster run does, and return the errors."""
         segments = self.demo.pipeline.due_segments()
         keys = [segment.partition_key for segment in segments]
         results = self.demo.pipeline.sync(keys, run_id=str(utc_now()), push=True)
         return {result.error for result in results}
 
     def received(self) -> int:
-        """Return how many contacts Mailchimp was sent."""
+        """Return the number of contacts sent to Mailchimp."""
         return self.demo.sandbox.counts().total.contacts_received
 
 
@@ -84,7 +84,7 @@ def test_a_day_of_hr_work_sends_the_new_contact_alone_and_a_segment_that_fails_e
     before = played.received()
     change_sample(played.demo.stack.settings.home / "sample")
     assert played.sync() == {None}
-    # The other is known: only its data is changed.
+    # The other contact is known, so only its data changes.
     assert played.received() - before == 1
     (played.demo.stack.settings.home / "sample" / "vendors.csv").unlink()
     played.sync()

@@ -1,4 +1,4 @@
-"""`mailchimp-pipeline dev` as a whole: everything comes up, and Ctrl-C ends all of it."""
+"""`mailchimp-pipeline dev` as a whole: start, and stop with Ctrl-C."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ from mailchimp_pipeline_tests.waiting import START_TIMEOUT_SECONDS, TIMEOUT_SECO
 
 @contextmanager
 def developing(home: Path, environment: dict[str, str]) -> Generator[psutil.Popen]:
-    """Run the command; what it prints is in `home/printed`."""
+    """Run the command with its output in `home/printed`."""
     with (home / "printed").open("wb") as printed:
         process = psutil.Popen(
             [installed("mailchimp-pipeline"), "dev"], env=environment, cwd=home, stdout=printed, stderr=printed
@@ -46,7 +46,7 @@ def printed_before_it_stays(home: Path, process: psutil.Popen) -> str:
 
 
 def kept_settings(home: Path) -> dict[str, str]:
-    """Return the settings of a process that is told nothing but where local state is."""
+    """Return the settings of a process that only knows the location of local state."""
     code = """
 import json
 from mailchimp_pipeline.services.resources import complete_settings
@@ -59,7 +59,7 @@ with complete_settings() as settings:
 
 
 def processes_in(home: Path) -> list[psutil.Process]:
-    """Return the servers of PostgreSQL that run in the directory, and whoever keeps them."""
+    """Return the PostgreSQL servers in the directory, and their supervisors."""
     with_command = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"]]
     return [process for process in with_command if str(home / "postgresql") in " ".join(process.info["cmdline"])]
 

@@ -1,4 +1,4 @@
-"""The made HR and vendor data: the same each time, nobody's, and as flawed as real data."""
+"""The generated HR and vendor data: reproducible, fictitious, and with the flaws of real data."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The parts on one machine: what is missing is brought up, what is there is left alone."""
+"""The services of one machine: missing ones are started, configured ones are left alone."""
 
 import socket
 import sys
@@ -49,13 +49,13 @@ OWN = {
 
 @pytest.fixture
 def home() -> Generator[Path]:
-    """Return a directory that is not there yet, where the user that a server runs as can get."""
+    """Return a path for a new directory that PostgreSQL's user can reach."""
     with server_directory("stack-") as made:
         yield made / "home"
 
 
 def at(home: Path, *names: str, **more: str) -> Settings:
-    """Return settings with these of `OWN`."""
+    """Return settings with these entries of `OWN`."""
     chosen = {variable: OWN[variable] for variable in OWN if variable in names}
     return Settings.from_environment({"MAILCHIMP_PIPELINE_HOME": str(home), **chosen, **more})
 
@@ -193,7 +193,7 @@ def test_a_port_that_is_taken_is_told_with_the_setting_to_change() -> None:
 
 
 def test_a_free_port_is_given_out_once_and_may_be_listened_on() -> None:
-    ports = [free_port() for _ in range(300)]  # of so many by chance two would be the same, mostly
+    ports = [free_port() for _ in range(300)]  # with so many ports, two would probably be equal by chance
     assert len(set(ports)) == 300
     expect_free(ports[0], what="The API", setting="api_port")
 

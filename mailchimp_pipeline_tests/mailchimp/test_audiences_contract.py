@@ -1,4 +1,4 @@
-"""What a sync relies on, of the client."""
+"""The behaviour of the client that a sync relies on."""
 
 from datetime import datetime
 
@@ -27,7 +27,7 @@ def stage(sandbox_stage: SandboxStage) -> SandboxStage:
 
 
 def moved(stage: SandboxStage, email: str, to: str) -> object:
-    """Give the member another address; return its hash then, or why not."""
+    """Change the member's address; return the new hash, or the rejection."""
     result = stage.audiences.change_address(LIST_ID, MemberRef(subscriber_hash(email)), to)
     return result.subscriber_hash if isinstance(result, MemberState) else result
 
@@ -37,7 +37,7 @@ def hashes(*emails: str) -> set[str]:
 
 
 def known(stage: SandboxStage, email: str) -> MemberStatus | None:
-    """Return the status that Mailchimp gives the member."""
+    """Return the member's status at Mailchimp."""
     return status_of(stage.audiences.member_state(LIST_ID, MemberRef(subscriber_hash(email))))
 
 

@@ -1,4 +1,4 @@
-"""Where each contact of a batch stands, whatever Mailchimp says of whom."""
+"""The result of each contact in a batch, for any answer."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ COMPLIANCE = "X is in a compliance state due to unsubscribe, bounce, or complian
 
 
 def answered(result: dict[str, object], status: MemberStatus = MemberStatus.SUBSCRIBED) -> BatchAnswer:
-    """Return the answer for a batch of one."""
+    """Return the answer to a batch of one contact."""
     return batch_answer(one_each([a_new_member(status=status)]), BatchResult.model_validate(result))
 
 

@@ -1,4 +1,4 @@
-"""The client before a Mailchimp that behaves like one: what becomes of members, campaigns, webhooks and keys."""
+"""The client with the sandbox: members, campaigns, webhooks and keys."""
 
 from datetime import UTC, datetime
 

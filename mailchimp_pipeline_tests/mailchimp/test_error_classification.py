@@ -1,4 +1,4 @@
-"""What a failed request is: passing or lasting, and that no text tells more than it may."""
+"""Failed requests are transient or permanent errors, with texts that contain no personal data."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Mailchimp's answers, with the blanks and surprises they come with."""
+"""Mailchimp's answers, including blank and unexpected values."""
 
 from datetime import UTC, datetime
 

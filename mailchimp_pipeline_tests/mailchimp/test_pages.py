@@ -1,4 +1,4 @@
-"""Listings are read to their end, whatever happens meanwhile."""
+"""Listings are read completely while they change."""
 
 from collections.abc import Callable
 from itertools import count
@@ -22,7 +22,7 @@ _Model = TypeVar("_Model", bound=Wire)
 
 
 class Shelf:
-    """A listing that changes between pages: a transport that answers from `entries` as they are by then."""
+    """A transport with a listing that changes between pages."""
 
     def __init__(self, entries: list[str], limit: int, change: Callable[[list[str], int], None]) -> None:
         self.entries = entries
@@ -31,7 +31,7 @@ class Shelf:
         self._change = change
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
-        """Return the page that the call asks for."""
+        """Return the requested page."""
         self._change(self.entries, self.requests)
         self.requests += 1
         offset, count = int(call.params["offset"]), min(int(call.params["count"]), self._limit)
@@ -78,7 +78,7 @@ AWAY = (Reply(cut=True), Reply(502, b"<html>"), Reply(503), Reply(500, a_problem
 
 
 def sizes_asked_for(*failures: Reply, when: Time | None = None) -> list[str]:
-    """Return the sizes of the pages that are asked for until there are two."""
+    """Return the requested page sizes until two pages are read."""
     pages = [Reply(body={"lists": [a_list(name)], "total_items": 2}) for name in ("l1", "l2")]
     retries = (when or Time()).retries()
     with scripted(*failures, *pages) as script, a_client(script.root, retries=retries) as client:

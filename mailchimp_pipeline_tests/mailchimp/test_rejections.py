@@ -1,4 +1,4 @@
-"""What Mailchimp's words about a contact mean."""
+"""The meaning of Mailchimp's error texts about contacts."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Each call as it stands on the wire."""
+"""Each request in HTTP."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""How long is waited: what Retry-After says, and when patience ends."""
+"""Pauses between attempts: Retry-After and the time budget."""
 
 import pytest
 from hypothesis import given

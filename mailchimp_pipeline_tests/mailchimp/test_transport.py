@@ -1,4 +1,4 @@
-"""One call on the wire: what is sent, what is waited for, and who gets to know of it."""
+"""A single HTTP call: contents, time-outs and confidentiality."""
 
 import gzip
 import logging
@@ -76,7 +76,7 @@ def test_cookies_are_not_kept() -> None:
 
 
 class Watch:
-    """Keeps what it hears of the key."""
+    """Records the acceptance and rejection of keys."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []

@@ -1,4 +1,4 @@
-"""One call on the wire that fails: what is tried again, after which pause, and for how long."""
+"""Retries of a single HTTP call: which failures, which pauses, and how long."""
 
 import pytest
 

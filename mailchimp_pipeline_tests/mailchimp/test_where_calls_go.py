@@ -1,4 +1,4 @@
-"""Where a key travels: to the address that the settings name, over a connection that is verified, or nowhere."""
+"""An API key is sent only to the configured address over a verified connection."""
 
 import socket
 import ssl
@@ -29,12 +29,12 @@ LOOPBACK = "127.0.0.1"
 
 @contextmanager
 def listening(context: ssl.SSLContext | None = None) -> Generator[tuple[int, list[bytes]]]:
-    """Listen on a free port; yield it, and what the first caller says once it is connected."""
+    """Listen on a free port; yield it with the first bytes of the first client."""
     heard: list[bytes] = []
     with socket.create_server((LOOPBACK, 0)) as listener:
 
         def listen() -> None:
-            with suppress(OSError):  # among them a handshake that the caller breaks off
+            with suppress(OSError):  # for example a handshake that the client aborts
                 caller, _ = listener.accept()
                 with context.wrap_socket(caller, server_side=True) if context else caller as connection:
                     heard.extend(filter(None, [connection.recv(4096)]))
@@ -48,7 +48,7 @@ def listening(context: ssl.SSLContext | None = None) -> Generator[tuple[int, lis
 
 
 def a_certificate(directory: Path) -> Path:
-    """Return a file with a key and a certificate for this machine that nobody but itself has signed."""
+    """Return a file with a self-signed certificate for this machine and its key."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, LOOPBACK)])
     now = datetime.now(UTC)
     certificate = (
@@ -82,7 +82,7 @@ def test_no_proxy_of_the_environment_is_heeded_for_an_encrypted_call(monkeypatch
             monkeypatch.setenv(name, f"http://{LOOPBACK}:{proxy}")
         with a_client(f"https://{LOOPBACK}:{port}/3.0") as client, pytest.raises(Unavailable):
             client.account()
-    assert (by_proxy, heard[0][:1]) == ([], b"\x16")  # a TLS handshake, made with the host itself
+    assert (by_proxy, heard[0][:1]) == ([], b"\x16")  # a TLS handshake with the host itself
 
 
 def test_no_password_of_the_environment_takes_the_place_of_the_key(

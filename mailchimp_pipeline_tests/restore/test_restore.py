@@ -1,4 +1,4 @@
-"""A restored database and what happened at Mailchimp meanwhile: nobody who left is brought back."""
+"""A restored database: contacts that left after the backup are not sent again."""
 
 import io
 from collections.abc import Generator
@@ -23,7 +23,7 @@ STATUSES = {
     "bounces": "cleaned",
     NEW: "subscribed",
 }
-"""Who is there, and how, when the backup is restored; whoever was erased is not."""
+"""The statuses at Mailchimp when the backup is restored. The erased contact has none."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_nobody_who_left_or_opted_out_since_the_backup_is_pushed_and_the_ledger_
     elsewhere = restored.create_segment_elsewhere()
     assert restored.sync(restored.segment, elsewhere) == [None, None]
     assert restored.mailchimp_statuses(restored.list_id) == STATUSES
-    # Who said no, or is deleted for good, counts in every audience; archived and bounced are of one alone.
+    # Opt-outs and permanent deletions count in every audience; archiving and bounces in one.
     assert set(restored.mailchimp_statuses(elsewhere.mailchimp_list_id)) == {"stays", NEW, "archived", "bounces"}
     by_hash = {subscriber_hash(address(person)): status for person, status in STATUSES.items()}
     assert restored.ledger_statuses() == by_hash

@@ -1,4 +1,4 @@
-"""Retention in the pipeline's tables: what is deleted, what stays, and for whom."""
+"""Retention in the pipeline's tables."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ ORGANISATIONS = (ACME, "globex")
 
 
 def a_retention(database: Database, after: timedelta, rows_per_transaction: int = 1000) -> ApplyRetention:
-    """Return the retention some time after `AT`: requests are kept for 90 days, snapshots for 730."""
+    """Return the retention some time after `AT`, with 90 days for requests and 730 for snapshots."""
     return ApplyRetention(
         database,
         lambda: AT + after,
@@ -34,7 +34,7 @@ def a_retention(database: Database, after: timedelta, rows_per_transaction: int 
 
 
 def requests(database: Database, organisation_id: str = ACME, *, ended: int = 0, state: str = "") -> None:
-    """Make requests that ended at `AT`, and one that is still waiting or running."""
+    """Create requests that ended at `AT`, and an open one."""
     segment = a_segment(database, organisation_id)
     with database.organisation(organisation_id) as session:
         store = SyncRequestStore(session)
@@ -56,7 +56,7 @@ def request_states(database: Database) -> dict[str, list[str]]:
 
 
 def a_campaign_with_snapshots(database: Database, count: int, organisation_id: str = ACME, key: str = "c1") -> Campaign:
-    """Track a campaign; its first snapshot is from `AT`, and one more from each day after."""
+    """Track a campaign with a snapshot at `AT` and one for each following day."""
     with database.organisation(organisation_id) as session:
         store = CampaignStore(session)
         campaign = store.track(a_sent_one(key), seen_at=AT, by="alice", at=AT)
@@ -144,7 +144,7 @@ def test_a_request_that_a_transaction_is_about_to_change_is_passed_over(database
 
 
 def sql_of_the_operator() -> bytes:
-    """Return the SQL that docs/operations.md gives for the audit log."""
+    """Return the SQL in docs/operations.md for the audit log."""
     section = (PROJECT_ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Retention")[2]
     return section.partition("```sql\n")[2].partition("```")[0].encode()
 

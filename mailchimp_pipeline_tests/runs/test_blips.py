@@ -1,4 +1,4 @@
-"""A database that is away for a moment: what runs and ticks ask of it, they ask again."""
+"""A short outage of the database: runs and ticks repeat their queries."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from mailchimp_pipeline_tests.runs.company import Company
 
 
 class Blinking(Database):
-    """Away when it is used first."""
+    """A database that is unavailable at first use."""
 
     blinked = False
 
@@ -29,7 +29,7 @@ class Blinking(Database):
 
 @pytest.fixture
 def blinking(company: Company) -> Generator[Pipeline]:
-    """Return the company's pipeline over a database that is away for a moment."""
+    """Return the organisation's pipeline with a database that is briefly unavailable."""
     with Blinking(company.pipeline.resources.database_url) as database:
         yield Pipeline(replace(company.pipeline.resources, database=database))
 

@@ -1,4 +1,4 @@
-"""Opt-outs of organisations that sync nothing, and what a scheduled run does before any segment."""
+"""Opt-outs of organisations without syncs, which a scheduled run propagates before any segment."""
 
 import time
 from dataclasses import replace
@@ -28,7 +28,7 @@ def key(number: int) -> ApiKey:
 
 
 def connect(company: Company, number: int) -> str:
-    """Connect one more organisation, whose one audience has a member; return the audience's id."""
+    """Connect another organisation with one member in its audience, and return the audience's id."""
     account_id = company.sandbox.add_account(key(number).reveal())
     list_id = company.sandbox.add_audience(account_id, "Staff")
     company.sandbox.add_members(list_id, [Seed(email_address=EMAIL)])
@@ -40,11 +40,11 @@ def connect(company: Company, number: int) -> str:
 
 @pytest.fixture
 def list_ids(company: Company) -> list[str]:
-    """Return the audiences of organisations without segments, in each of which somebody opted out."""
+    """Return the audiences of organisations without segments, each with an opt-out."""
     staff = [an_employee(organisation_id=f"globex-{number}", email=EMAIL) for number in NUMBERS]
     write_relations(company.files, staff)
     list_ids = [connect(company, number) for number in NUMBERS]
-    # The first time an organisation is due anyway.
+    # An organisation is always due the first time.
     assert {error for _, _, error in company.pipeline.propagate()} == {None}
     parts = company.pipeline.resources
     service = UpdateOptStatus(parts.database, parts.keyring, lambda: parts.source, utc_now)
@@ -90,5 +90,5 @@ def test_a_mailchimp_that_hangs_does_not_keep_the_segments_waiting_for_minutes(c
     assert time.monotonic() - begun < 30  # each takes seven seconds
     traffic = company.sandbox.counts().accounts.values()
     first_calls = [each.first_call_at for each in traffic if each.first_call_at]
-    assert len(first_calls) == 7  # the company itself, too
+    assert len(first_calls) == 7  # and the organisation itself
     assert max(first_calls) - min(first_calls) < timedelta(seconds=2)

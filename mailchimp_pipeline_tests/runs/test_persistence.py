@@ -1,4 +1,4 @@
-"""Work that is cut off: begun again after pauses, given up in the end, and not waited for by everybody anew."""
+"""Interrupted work is repeated after pauses, and given up in the end."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
 class Step:
-    """Is cut off so many times before it is done."""
+    """Work that is interrupted this number of times."""
 
     def __init__(self, cut_off: int, kind: Callable[[], Exception] = Interrupted) -> None:
         self.left = cut_off

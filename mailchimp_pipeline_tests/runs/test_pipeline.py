@@ -1,4 +1,4 @@
-"""The whole behind Dagster: PostgreSQL, files and Mailchimp's sandbox, without Dagster."""
+"""The pipeline without Dagster: PostgreSQL, files and the sandbox."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -133,7 +133,7 @@ def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
     assert not company.pipeline.is_alive("run")
     with company.pipeline.at_work("run"):
         assert company.pipeline.is_alive("run")
-    eventually(lambda: not company.pipeline.is_alive("run"))  # PostgreSQL ends a session a moment after we do
+    eventually(lambda: not company.pipeline.is_alive("run"))  # PostgreSQL ends a session a moment after its client
 
 
 def test_a_segment_whose_process_was_killed_is_put_into_error(company: Company) -> None:

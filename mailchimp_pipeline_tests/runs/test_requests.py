@@ -1,4 +1,4 @@
-"""What all segments, and the requests for their sync, come to: PostgreSQL, files and the sandbox, without Dagster."""
+"""Sync requests and asset checks without Dagster: PostgreSQL, files and the sandbox."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -39,7 +39,7 @@ def start(company: Company, request: SyncRequest, run_id: str) -> Sequence[SyncR
 
 
 def store_for_a_newer_version(company: Company, segment: Segment, column: str, value: object) -> None:
-    """Store what this version does not know, as a newer version does."""
+    """Store a value that only a newer version knows."""
     with company.pipeline.resources.database.unrestricted() as connection:
         constraint = f"alter table contact_segments drop constraint if exists ck_contact_segments_{column}_known"
         connection.execute(text(constraint))

@@ -1,4 +1,4 @@
-"""A run of many segments: each ends alone, whatever becomes of the others."""
+"""A run of many segments: the result of each is independent of the others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -34,13 +34,13 @@ GLOBEX_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us7")
 
 @pytest.fixture
 def partners(scenario: SyncScenario) -> Segment:
-    """Return a segment of another audience; it is synced after the first."""
+    """Return a segment of another audience, which is synced second."""
     scenario.sandbox.add_audience(scenario.account_id, "Partners", PARTNERS)
     return scenario.add_segment(PARTNERS)
 
 
 def sync_of(scenario: SyncScenario, records: DatabaseRecords | None = None) -> SegmentSync:
-    """Return a sync that a test may change before it does it."""
+    """Return a sync that a test can change before it runs."""
     return SegmentSync(scenario.source, records or scenario.records, lambda _: scenario.client, scenario.clock)
 
 
@@ -85,7 +85,7 @@ def test_one_bad_segment_does_not_stop_the_others(scenario: SyncScenario) -> Non
 
 @pytest.fixture
 def without_vendors(scenario: SyncScenario) -> SyncScenario:
-    """Return the scenario with a source that has no vendors, not even an empty relation."""
+    """Return the scenario with a source without a vendor relation."""
     scenario.set_employees(ANN)
     del scenario.source.relations[EntityType.VENDOR]
     return scenario
@@ -141,7 +141,7 @@ def test_where_too_many_would_leave_nobody_does_until_a_person_confirms(scenario
 
 @dataclass(frozen=True, slots=True)
 class Violating(DatabaseRecords):
-    """Finds members who may not be e-mailed: a defect, or somebody opted out that very moment."""
+    """Finds members that may not be e-mailed, as after a concurrent opt-out."""
 
     def count_suppressed(self, segment: Segment, erased: object) -> int:
         return 2
@@ -175,7 +175,7 @@ def test_opt_outs_reach_the_audiences_that_no_segment_feeds(scenario: SyncScenar
 
 
 class Breaking(FakeSource):
-    """Raises what nobody foresaw, with a person's name in it."""
+    """Raises an unexpected error with a name in its text."""
 
     def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
         frame = super().read(relation, organisation_id)
@@ -193,7 +193,7 @@ def test_an_unforeseen_error_is_told_without_the_data_in_it(scenario: SyncScenar
 
 @dataclass(frozen=True, slots=True)
 class Away(DatabaseRecords):
-    """A database that goes away before anything can be written."""
+    """A database that becomes unavailable before the first write."""
 
     def mark_ended(self, result: SegmentResult) -> None:
         raise TransientError("PostgreSQL is away.")
@@ -233,7 +233,7 @@ where locktype = 'advisory' and database = (select oid from pg_database where da
 
 @dataclass(frozen=True, slots=True)
 class Losing(DatabaseRecords):
-    """Loses the lock of the audience right before the push, so many times."""
+    """Loses the audience's lock just before the push, this number of times."""
 
     times: Iterator[int] = field(default_factory=count)
 
@@ -258,7 +258,7 @@ def test_a_sync_that_loses_its_audience_begins_again_a_few_times(scenario: SyncS
 
 @dataclass(frozen=True, slots=True)
 class Waiting(DatabaseRecords):
-    """Goes on with the segments of another audience only when the sync is stopped."""
+    """Continues with the second audience only after the sync is stopped."""
 
     begun: Event = field(default_factory=Event)
     stopping: Event = field(default_factory=Event)
@@ -285,7 +285,7 @@ def test_whoever_stops_iterating_stops_the_work(scenario: SyncScenario, partners
 
 @dataclass
 class BreakingClock:
-    """A clock that breaks when it is asked for the n-th time."""
+    """A clock that fails at the nth call."""
 
     breaks_at: int
     clock: SetClock

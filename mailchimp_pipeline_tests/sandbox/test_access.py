@@ -1,4 +1,4 @@
-"""Who may call the API, and what it says to those who may not."""
+"""Authentication, and the answers to rejected calls."""
 
 import pytest
 import requests

@@ -1,4 +1,4 @@
-"""Batch subscribe: some are taken, some refused, and the answer says 200."""
+"""Batch subscribe: accepted and rejected members in an answer with status 200."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from sandbox import Sandbox
 
 
 def totals(answer: dict[str, Any]) -> tuple[int, int, int]:
-    """Return how many were created, updated and refused."""
+    """Return the numbers of created, updated and rejected members."""
     return answer["total_created"], answer["total_updated"], answer["error_count"]
 
 
 def only_error(answer: dict[str, Any]) -> dict[str, str]:
-    """Return the one error of an answer."""
+    """Return the only error in an answer."""
     (error,) = answer["errors"]
     return error
 

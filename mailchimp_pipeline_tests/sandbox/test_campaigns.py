@@ -14,7 +14,7 @@ FIGURES = Figures(
 
 
 def sent_campaign(sandbox: Sandbox, list_id: str, figures: Figures = FIGURES) -> str:
-    """Make a campaign that was sent; returns its id."""
+    """Create a sent campaign and return its id."""
     campaign_id = sandbox.add_campaign(list_id, "Spring", "What is new")
     sandbox.move_campaign(campaign_id, CampaignStatus.SENT)
     sandbox.set_figures(campaign_id, figures)
@@ -22,7 +22,7 @@ def sent_campaign(sandbox: Sandbox, list_id: str, figures: Figures = FIGURES) ->
 
 
 def campaigns(api: AudienceApi, **query: object) -> list[dict[str, Any]]:
-    """Return the campaigns a query finds."""
+    """Return the campaigns that match a query."""
     answer = api.get("/campaigns", **query)
     assert answer.status_code == 200, answer.text
     return answer.json()["campaigns"]

@@ -1,4 +1,4 @@
-"""Complaints about spam: what becomes of the member, and who is told."""
+"""Spam complaints: the member's status, and the webhooks."""
 
 from urllib.parse import parse_qs
 

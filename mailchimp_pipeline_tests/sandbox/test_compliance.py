@@ -1,4 +1,4 @@
-"""Who may be subscribed again, and by whom: the states that the contact alone can leave."""
+"""Compliance states, which only the contact can end."""
 
 from collections.abc import Callable
 
@@ -12,17 +12,17 @@ Act = Callable[[Sandbox, str], None]
 
 
 def leaves(sandbox: Sandbox, list_id: str) -> None:
-    """Let Ann unsubscribe by the link."""
+    """Unsubscribe Ann by the link."""
     sandbox.unsubscribe_by_link(list_id, ANN, "No longer interested")
 
 
 def bounces(sandbox: Sandbox, list_id: str) -> None:
-    """Let mail to Ann bounce."""
+    """Record a bounce of Ann."""
     sandbox.bounce(list_id, ANN)
 
 
 def is_reviewed(sandbox: Sandbox, list_id: str) -> None:
-    """Let Ann be under review, unsubscribed."""
+    """Put Ann under review, unsubscribed."""
     sandbox.unsubscribe_as_admin(list_id, ANN)
     sandbox.review(list_id, ANN)
 

@@ -1,4 +1,4 @@
-"""The control surface over HTTP, and a sandbox in a process of its own."""
+"""The control operations over HTTP, and a sandbox in its own process."""
 
 import json
 import os
@@ -33,7 +33,7 @@ from sandbox import (
 
 @pytest.fixture
 def control(sandbox: Sandbox) -> Iterator[SandboxControl]:
-    """Return the control surface's client."""
+    """Return the HTTP client of the control operations."""
     with SandboxControl(sandbox.url) as control:
         yield control
 

@@ -1,4 +1,4 @@
-"""Failures on demand."""
+"""Injected faults."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What happens in the middle of something else: hooks on calls, the journal, limits that end, another clock."""
+"""Hooks on calls, the journal, signup limits and the clock."""
 
 from collections.abc import Iterator
 from datetime import UTC, timedelta
@@ -31,7 +31,7 @@ BATCH = "/lists/{list_id}"
 
 @pytest.fixture
 def control(sandbox: Sandbox) -> Iterator[SandboxControl]:
-    """Return the control surface's client."""
+    """Return the HTTP client of the control operations."""
     with SandboxControl(sandbox.url) as control:
         yield control
 

@@ -1,4 +1,4 @@
-"""Audiences, their merge fields and their static segments."""
+"""Audiences with merge fields and static segments."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lists of members: pages, filters, order, and the parts of an answer."""
+"""Member listings: pages, filters, order and partial answers."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from sandbox import Sandbox
 
 
 def addresses(api: AudienceApi, **query: object) -> list[str]:
-    """Return the addresses a query finds."""
+    """Return the addresses that match a query."""
     answer = api.get(f"{api.here}/members", **query)
     assert answer.status_code == 200, answer.text
     return [member["email_address"] for member in answer.json()["members"]]
 
 
 def fill(api: AudienceApi, count: int) -> list[str]:
-    """Add members; returns their addresses."""
+    """Add members and return their addresses."""
     made = [f"p{number:04}@acme-staff.io" for number in range(count)]
     for start in range(0, count, 500):
         api.batch(*(a_member(address) for address in made[start : start + 500]))

@@ -1,4 +1,4 @@
-"""Whatever anybody does in whatever order, what the contact decided stands until the contact decides otherwise."""
+"""Random actions in any order: only the contact can reverse the contact's decision."""
 
 from collections import Counter
 from typing import Any
@@ -18,7 +18,7 @@ ANSWERS = {200, 204, 400, 404, 405}
 
 
 class MemberMachine(RuleBasedStateMachine):
-    """One audience, two people, and everybody who may act on them."""
+    """An audience with two contacts and all possible actors."""
 
     sandbox: Sandbox
 
@@ -28,9 +28,9 @@ class MemberMachine(RuleBasedStateMachine):
         self.list_id = self.sandbox.add_audience(self.sandbox.add_account(KEY))
         self.api = AudienceApi(self.sandbox.api_root, self.list_id)
         self.gone: set[str] = set()
-        """Addresses that only the contact can make subscribed."""
+        """Addresses that only the contact can subscribe."""
         self.forgotten: set[str] = set()
-        """Addresses that only the contact can make exist."""
+        """Addresses that only the contact can add."""
         self.api.batch(a_member(ANN), a_member(BOB))
 
     def teardown(self) -> None:
@@ -103,7 +103,7 @@ class MemberMachine(RuleBasedStateMachine):
         self.forgotten.discard(address)
 
     def note_bounce(self, address: str) -> None:
-        """A member that the API made cleaned is one that only the contact brings back."""
+        """Only the contact can resubscribe a member that the API set to cleaned."""
         if self.status(address) == "cleaned":
             self.gone.add(address)
 

@@ -1,4 +1,4 @@
-"""Single members: adding, changing, moving, archiving and deleting them."""
+"""Single members: add, update, change the address, archive and delete."""
 
 import hashlib
 

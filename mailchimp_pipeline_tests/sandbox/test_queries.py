@@ -1,4 +1,4 @@
-"""Queries and paths are read as strictly as Mailchimp describes them: no test may rely on what it would refuse."""
+"""Queries and paths are validated as strictly as Mailchimp documents."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the sandbox was asked, how many at once, and how long it took."""
+"""Request counts, connection limits and latency."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ BATCH = "/lists/{list_id}"
 
 @contextmanager
 def held(sandbox: Sandbox, count: int) -> Generator[None]:
-    """Hold what the calls of the block are answered; at its end, wait for so many calls, and let them go."""
+    """Hold the answers to the calls of the block; wait for this number of calls, then release them."""
     sandbox.add_fault(Fault(kind=FaultKind.HELD))
     try:
         yield
@@ -28,7 +28,7 @@ def held(sandbox: Sandbox, count: int) -> Generator[None]:
 
 
 def at_once(sandbox: Sandbox, *keys: str) -> list[requests.Response]:
-    """Make a call with each key, all at once."""
+    """Make a call with each key at once."""
 
     def ping(key: str) -> requests.Response:
         with Api(sandbox.api_root, key) as api:
@@ -41,14 +41,14 @@ def at_once(sandbox: Sandbox, *keys: str) -> list[requests.Response]:
 
 
 def give_up_on_a_call(sandbox: Sandbox, api: Api) -> None:
-    """Make a call that is not answered, and return once the sandbox has it."""
+    """Make a call that gets no answer, and return once the sandbox has received it."""
     with pytest.raises(requests.ReadTimeout):
         api.session.get(f"{api.root}/ping", timeout=(TIMEOUT_SECONDS, 0.05))
     eventually(lambda: sandbox.counts().total.calls == 1)
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return the duration of a call."""
     begun = time.monotonic()
     call()
     return time.monotonic() - begun

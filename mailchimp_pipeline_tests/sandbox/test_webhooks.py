@@ -1,4 +1,4 @@
-"""Webhooks: made, verified, delivered, signed, repeated."""
+"""Webhooks: creation, verification, delivery, signature and retries."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ EVERYTHING = {
 
 
 class Receiver:
-    """A server that takes webhooks; `answers` are the statuses of the next deliveries, then 200."""
+    """A webhook receiver. `answers` are the statuses of the next deliveries, then 200."""
 
     def __init__(self) -> None:
         self.deliveries: list[tuple[str | None, bytes]] = []
@@ -31,7 +31,7 @@ class Receiver:
 
     @property
     def forms(self) -> list[dict[str, str]]:
-        """The deliveries as forms, in the order they came."""
+        """The forms of the deliveries, oldest first."""
         return [
             {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
             for _, body in self.deliveries
@@ -61,7 +61,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def receiver(sandbox: Sandbox) -> Iterator[Receiver]:
-    """Run a receiver that is waited for."""
+    """Run a receiver."""
     sandbox.configure(webhook_timeout_seconds=TIMEOUT_SECONDS)
     receiver = Receiver()
     thread = Thread(target=receiver.server.serve_forever, args=(0.01,))
@@ -73,7 +73,7 @@ def receiver(sandbox: Sandbox) -> Iterator[Receiver]:
 
 
 def subscribe(api: AudienceApi, receiver: Receiver) -> dict[str, str]:
-    """Make a webhook for everything; returns what the API answered."""
+    """Create a webhook for all events and return the API's answer."""
     answer = api.post(f"{api.here}/webhooks", {"url": receiver.url, **EVERYTHING})
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -1,4 +1,4 @@
-"""All that the pipeline does, and what fails in it, leaves keys nowhere, and people in the tables meant for them."""
+"""No job or procedure writes keys anywhere, or personal data outside the tables meant for it."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_a_hash_stands_in_the_tables_meant_for_it_alone(done: Activity, subscrib
 
 
 def test_whoever_is_pushed_is_found_where_they_are_known_to_be(done: Activity) -> None:
-    """Otherwise the search would find nothing for other reasons."""
+    """Proves that the search finds what is stored."""
     assert {"segment_members", "audience_members"} <= tables(done.places, marked.KNOWN["email"])
     assert {
         path for path, _, body in done.answers if marked.KNOWN["email"] in body

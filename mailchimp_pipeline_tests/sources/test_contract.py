@@ -1,4 +1,4 @@
-"""What every source promises, the fake included."""
+"""The contract of every source, including the fake."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING

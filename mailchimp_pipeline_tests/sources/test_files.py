@@ -1,4 +1,4 @@
-"""Files as a source: which file, when it is read again, and what makes one unreadable."""
+"""Files as a source: discovery, caching and errors."""
 
 import io
 import os
@@ -33,7 +33,7 @@ HEADER = "organisation_id,id,email,first_name\n"
 
 @pytest.fixture
 def csv(tmp_path: Path) -> WriteCsv:
-    """Return a function that writes employees.csv and returns the source it is in."""
+    """Return a function that writes employees.csv and returns its source."""
 
     def write(content: str | bytes) -> FileSource:
         (tmp_path / "employees.csv").write_bytes(content.encode() if isinstance(content, str) else content)

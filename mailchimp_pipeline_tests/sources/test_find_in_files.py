@@ -1,4 +1,4 @@
-"""One contact looked for in a file: over its blocks, after it was read, and while somebody writes to it."""
+"""Finding one contact in a file: across blocks, with and without a cache, and during writes."""
 
 from collections.abc import Callable
 from itertools import count
@@ -18,7 +18,7 @@ HEADER = "organisation_id,id,email,first_name\n"
 
 @pytest.fixture
 def csv(tmp_path: Path) -> WriteCsv:
-    """Return a function that writes employees.csv and returns the source it is in."""
+    """Return a function that writes employees.csv and returns its source."""
 
     def write(content: str) -> FileSource:
         (tmp_path / "employees.csv").write_text(content)

@@ -1,4 +1,4 @@
-"""Files that somebody is writing: waited for until they are whole, for a while."""
+"""A source waits a while for files that are being written."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mailchimp_pipeline.sources import FileSource, Quiet, SourceChangedError
 
 @dataclass
 class Writer:
-    """Writes a row to the file while somebody sleeps, so many times; `now` is the time by the clock of both."""
+    """Writes a row during each of the first sleeps. `now` is the time of both clocks."""
 
     file: Path
     rows: int
@@ -37,7 +37,7 @@ class Writer:
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Writer:
-    """Return who has just begun to write."""
+    """Return a writer that has just started."""
     (tmp_path / "employees.csv").write_text("organisation_id,id,email,first_name\n")
     made = Writer(tmp_path / "employees.csv", rows=4)
     made.write()

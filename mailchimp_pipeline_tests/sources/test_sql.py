@@ -1,4 +1,4 @@
-"""Databases as a source: tables and queries, types and names of their own, and what their errors say."""
+"""Databases as a source: tables and queries, types, names and errors."""
 
 import socket
 

@@ -1,6 +1,6 @@
-"""Syncing, the cases B1 to B8 and their kin: each with its right outcome, in the fewest steps.
+"""Syncing, the cases B1 to B8 and similar ones, each with its outcome in the fewest steps.
 
-All is real: PostgreSQL, the sandbox over HTTP, for B6 and B7 files, the whole pipeline and Dagster's instance, too.
+All parts are real: PostgreSQL and the sandbox over HTTP; for B6 and B7 also files, the pipeline and Dagster.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -52,12 +52,12 @@ def instance() -> Generator[dg.DagsterInstance]:
 
 @pytest.fixture
 def queued(tmp_path: Path, empty_database_url: str) -> Generator[dg.DagsterInstance]:
-    """Return Dagster's instance by this project's `dagster.yaml`."""
+    """Return a Dagster instance with this project's `dagster.yaml`."""
     with a_queue(tmp_path, empty_database_url) as made:
         yield made
 
 
-# B1: a refusal has a class, and says when the contact is sent again.
+# B1: a rejection has a reason, which decides when the contact is sent again.
 
 
 @pytest.mark.parametrize("kind", SignupLimitKind)
@@ -135,7 +135,7 @@ def test_b1_a_rejected_contact_is_sent_again_at_once_when_the_contact_changes(sc
     assert (scenario.sync().in_audience, scenario.rejected()) == (2, [])
 
 
-# B2: a segment whose members did not arrive is not plainly synced.
+# B2: a segment with missing members is not plainly synced.
 
 
 def test_b2_a_rejected_batch_is_an_error_and_is_tried_again(scenario: SyncScenario) -> None:
@@ -145,7 +145,7 @@ def test_b2_a_rejected_batch_is_an_error_and_is_tried_again(scenario: SyncScenar
     assert "rejected 4 of the 4 contacts of segment 'Everybody' (4 merge field); 0 are in" in (result.error or "")
     assert (scenario.stored().status, scenario.stored().last_error) == (SegmentStatus.ERROR, result.error)
     assert {each.next_attempt_at for each in scenario.rejected()} == {scenario.clock() + HOUR}
-    # Required no longer, which the merge fields' tags do not show.
+    # No longer required, which does not change the merge fields' tags.
     scenario.sandbox.require_merge_field(LIST, "BADGE", required=False)
     assert (scenario.sync().in_audience, scenario.is_synced()) == (4, True)
 
@@ -185,7 +185,7 @@ def test_b2_a_batch_that_mailchimp_rejects_once_arrives_with_a_later_sync(scenar
     assert (scenario.sync().in_audience, scenario.is_synced(), scenario.rejected()) == (4, True, [])
 
 
-# B3: what was sent is compared with the merge fields that the audience has.
+# B3: the sent values depend on the audience's merge fields.
 
 
 def test_b3_a_merge_field_that_the_audience_gets_later_is_filled_by_the_next_sync(scenario: SyncScenario) -> None:
@@ -259,7 +259,7 @@ def test_b4_a_name_that_hr_loses_stays_at_mailchimp_wherever_the_member_goes(sce
     assert (scenario.status("ann@new.test"), scenario.fields("ann@new.test")) == (Status.SUBSCRIBED, ("Ada", "Byron"))
 
 
-# B5: one contact is one member, however a domain is spelled.
+# B5: one contact is one member for any spelling of its domain.
 
 
 @pytest.mark.parametrize("count", [1, 12])
@@ -375,11 +375,11 @@ def test_b5_of_two_members_with_two_spellings_of_one_address_an_erasure_deletes_
     assert scenario.sandbox.members(LIST) == []
 
 
-# B6: one organisation that leaves cannot fail another's run.
+# B6: an organisation that disconnects does not fail the run of another.
 
 
 def connect_globex(company: Company) -> Segment:
-    """Connect a second organisation, with one employee and one segment, and return the segment."""
+    """Connect a second organisation with one employee and one segment, and return the segment."""
     account_id = company.sandbox.add_account(GLOBEX_KEY.reveal())
     company.sandbox.add_audience(account_id, "Partners", PARTNERS)
     database = company.pipeline.resources.database
@@ -391,7 +391,7 @@ def connect_globex(company: Company) -> Segment:
 
 
 def tick(instance: dg.DagsterInstance, company: Company) -> list[dg.RunRequest]:
-    """Let the sensor of requests look once, and return the runs that it asks for."""
+    """Run a tick of the request sensor and return its run requests."""
     with dg.build_sensor_context(instance=instance, resources={"pipeline": company.pipeline}) as context:
         asked = sync_requests(context)
     assert isinstance(asked, dg.SensorResult)
@@ -437,7 +437,7 @@ def test_b6_an_organisation_that_leaves_fails_no_other_when_dagster_retries_thei
     assert instance.get_materialized_partitions(AUDIENCE) == {company.segment.partition_key}
 
 
-# B7: requests come before daily runs, and organisations take turns.
+# B7: requests precede daily runs, and organisations take turns.
 
 
 def test_b7_a_request_does_not_wait_for_the_daily_runs(queued: dg.DagsterInstance) -> None:
@@ -479,7 +479,7 @@ def test_b7_twenty_five_requests_of_one_organisation_are_one_run_beside_that_of_
     assert start(queued) == [second]
 
 
-# B8: who may not be e-mailed any more is no departure.
+# B8: suppressed members do not count as departures.
 
 
 def test_b8_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) -> None:
@@ -533,7 +533,7 @@ def test_b8_opt_outs_hide_no_departures(scenario: SyncScenario) -> None:
     scenario.sync()
     for number in range(1, 5):
         scenario.state_preference(str(number), opted_in=False)
-    # Of the six others four are gone from the source at once.
+    # Four of the six others disappear from the source at once.
     scenario.set_employees(*people(6))
     result = scenario.result(confirmed=False)
     assert "4 of the 6 members" in (result.error or "")

@@ -1,4 +1,4 @@
-"""Answers that are lost between what Mailchimp did and what we write down, and what contacts state meanwhile."""
+"""Answers lost between Mailchimp and the ledger, and consent statements made meanwhile."""
 
 from datetime import timedelta
 
@@ -11,13 +11,13 @@ from sandbox import Fault, FaultKind, Status
 
 
 def lose_the_answer(scenario: SyncScenario, method: str = "POST") -> None:
-    """Let Mailchimp carry out the next such call, and the connection end without an answer."""
+    """Let Mailchimp process the next such call and cut the connection."""
     scenario.sandbox.add_fault(Fault(kind=FaultKind.CUT, method=method, times=1, applied=True))
 
 
 @pytest.fixture(params=[True, False], ids=["asked to confirm", "subscribed"])
 def unheard(scenario: SyncScenario, request: pytest.FixtureRequest) -> SyncScenario:
-    """Return the scenario after Ann was sent, and nobody wrote it down."""
+    """Return the scenario after a push of Ann that the ledger did not record."""
     if request.param:
         scenario.enable_double_opt_in()
     scenario.set_employees(ANN, BOB)
@@ -71,7 +71,7 @@ def test_a_leaver_who_was_archived_unheard_comes_back_with_the_segment(scenario:
 
 
 def resent(scenario: SyncScenario, count: int) -> SyncScenario:
-    """Return the scenario when a batch of so many is about to be sent again by itself, because its answer is lost."""
+    """Return the scenario before a batch of this size is repeated because its answer is lost."""
     scenario.set_employees(*people(count))
     scenario.client = a_client(scenario.sandbox.api_root, retries=Time().retries())
     lose_the_answer(scenario)

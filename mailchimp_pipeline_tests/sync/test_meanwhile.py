@@ -1,4 +1,4 @@
-"""What contacts and administrators do at Mailchimp between a pull and the calls of the push: it stays done."""
+"""Changes at Mailchimp between a pull and the calls of the push are preserved."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -28,7 +28,7 @@ LEAVING = [
 
 
 def changed(scenario: SyncScenario, count: int) -> SyncScenario:
-    """Return the scenario after so many were synced, and all got another name."""
+    """Return the scenario after a sync of this number of contacts, all with new names."""
     scenario.set_employees(*people(count))
     scenario.sync()
     scenario.set_employees(*people(count), last_name="King")
@@ -47,11 +47,11 @@ def test_who_leaves_between_the_pull_and_a_change_of_data_is_not_subscribed_by_i
     scenario: SyncScenario, leave: Leave, status: Status, count: int
 ) -> None:
     changed(scenario, count)
-    # The pull makes four listings; the next is that of who unsubscribed, before the batch.
+    # The pull makes four listings; the fifth lists unsubscribed members before the batch.
     method, route, nth = ("GET", LISTING, 3) if count > 1 else ("PATCH", MEMBER, 1)
     scenario.before_call(method, route, lambda: leave(scenario.sandbox, LIST, FIRST), nth=nth)
     result = scenario.result()
-    # What the sync before has pushed is read back.
+    # The former push is read back.
     assert (result.read, scenario.status(FIRST)) == (count, status)
     assert result.report is not None
     assert (result.report.changed, sum(result.report.withheld.values())) == (count - 1, 1)
@@ -68,7 +68,7 @@ def test_the_departures_are_pulled_over_the_connection_of_the_batch(scenario: Sy
     scenario.before_call("POST", BATCH, lambda: held.append((slots.held, slots.taken)))
     calls = scenario.sandbox.counts().total.calls
     scenario.sync()
-    # Two listings and the batch share one connection; it is the last that was taken.
+    # Two listings and the batch share the connection that was used last.
     assert held == [(1, slots.taken)]
     assert scenario.sandbox.counts().total.calls - calls == slots.taken + 2
 

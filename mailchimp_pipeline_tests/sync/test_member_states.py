@@ -1,4 +1,4 @@
-"""Every transition of a member's status, as its table tells it: in Python, and in the ledger's SQL."""
+"""Every transition of a member's status in the table of the docstring: in Python, and in the ledger's SQL."""
 
 import re
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ Known = KnownStatus | None
 
 KNOWN: list[Known] = [None, *KnownStatus]
 LATER, EARLIER = AT + 2 * MINUTE, AT - MINUTE
-"""When a member changed; its known status is of `AT`."""
+"""The time of a member's change. Its known status is of `AT`."""
 
 
 def cells(first: str) -> list[str]:
-    """Return the other cells of the row of the docstring's tables that begins with this one."""
+    """Return the other cells of the row that starts with this one in the docstring's tables."""
     (row,) = re.findall(rf"^\| {re.escape(first)} +\| (.*) \|$", member_states.__doc__ or "", re.MULTILINE)
     return [cell.strip() for cell in row.split(" | ")]
 
@@ -49,7 +49,7 @@ def name(known: Known) -> str:
 
 
 def told(known: Known, status: MemberStatus | None, *, is_later: bool) -> Known:
-    """Return what the table says of a status that Mailchimp tells."""
+    """Return the resulting status in the table."""
     archived, other, absent, _ = cells(name(known))
     if status is None:
         assert absent == "absent"
@@ -63,12 +63,12 @@ def told(known: Known, status: MemberStatus | None, *, is_later: bool) -> Known:
 
 
 def transitions() -> Iterator[tuple[Known, MemberStatus | None, timedelta, Known]]:
-    """Yield known statuses, what Mailchimp tells, how long after them the member changed, and what follows."""
+    """Yield known status, reported status, delay of the change and resulting status."""
     for known in KNOWN:
         for status in (None, *MemberStatus):
             for after in (timedelta(), LATER - AT):
                 yield known, status, after, told(known, status, is_later=after > timedelta())
-            # What is older than what is known changes nothing.
+            # Older reports change nothing.
             yield known, status, EARLIER - AT, known
 
 
@@ -115,7 +115,7 @@ def test_each_action_is_allowed_in_the_statuses_of_its_row(action: Action, row: 
 
 
 def know(database: Database, ledger: DatabaseLedger, statuses: dict[str, Known]) -> None:
-    """Let the ledger know members with these statuses, of `AT`."""
+    """Record members with these statuses at `AT` in the ledger."""
     ledger.record_member_states([MemberState(key, MemberStatus.SUBSCRIBED, AT) for key in statuses])
     with database.organisation(ACME) as session:
         for key, known in statuses.items():
@@ -124,7 +124,7 @@ def know(database: Database, ledger: DatabaseLedger, statuses: dict[str, Known])
 
 
 def known_to(database: Database) -> dict[str, Known]:
-    """Return the members that the ledger knows, with their status."""
+    """Return the members in the ledger with their statuses."""
     with database.organisation(ACME) as session:
         rows = session.execute(select(AudienceMemberRow.subscriber_hash, AudienceMemberRow.status)).all()
     return {key: None if status is None else KnownStatus(status) for key, status in rows}
@@ -150,7 +150,7 @@ def test_the_ledger_records_our_archiving_and_that_a_member_is_gone_in_the_same_
     for key, known in statuses.items():
         if expected := archived_by_us(known):
             ledger.record_archived(key, LATER)
-            # Mailchimp tells of it, too.
+            # Mailchimp reports it, too.
             ledger.record_member_states([MemberState(key, MemberStatus.ARCHIVED, LATER)])
             assert known_to(database)[key] is expected
         else:

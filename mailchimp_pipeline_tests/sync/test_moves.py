@@ -1,4 +1,4 @@
-"""Members who got another address, opted out, came back or left: one call each."""
+"""Members that changed address, opted out, returned or left take one call each."""
 
 import pytest
 
@@ -13,7 +13,7 @@ NEW, FAKE = "ann@new.test", "ann@example.com"
 
 
 def with_a_new_address(scenario: SyncScenario, new: str = NEW) -> SyncScenario:
-    """Return the scenario after Ann was synced and got another address in the source."""
+    """Return the scenario after a sync of Ann and a change of her address in the source."""
     scenario.set_employees(ANN)
     scenario.sync()
     scenario.set_employees(new)
@@ -78,7 +78,7 @@ def test_a_new_address_that_mailchimp_rejects_leaves_the_member_at_the_former_on
 
 
 def who_left(scenario: SyncScenario, *, by_link: bool = False) -> SyncScenario:
-    """Return the scenario after Ann was synced, left at Mailchimp, and opted in here an hour later."""
+    """Return the scenario after a sync of Ann, her unsubscribe at Mailchimp, and an opt-in here an hour later."""
     scenario.set_employees(ANN)
     scenario.sync()
     if scenario.status(ANN) is Status.PENDING:
@@ -124,7 +124,7 @@ def test_who_comes_back_and_is_gone_there_is_sent_as_a_new_contact(scenario: Syn
 
 
 def who_opted_out(scenario: SyncScenario) -> SyncScenario:
-    """Return the scenario after Ann was synced, and opted out here."""
+    """Return the scenario after a sync of Ann and an opt-out here."""
     scenario.set_employees(ANN, BOB)
     scenario.sync()
     scenario.state_preference("1", opted_in=False)
@@ -144,7 +144,7 @@ def test_who_opted_out_and_is_gone_there_is_asked_for_no_more(scenario: SyncScen
 
 
 class Refusing(MailchimpClient):
-    """Mailchimp refuses to change any status, which the sandbox does not."""
+    """A Mailchimp that rejects every change of status, unlike the sandbox."""
 
     def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> Rejection:
         return Rejection.OTHER
@@ -171,7 +171,7 @@ def test_who_left_every_segment_is_archived_unless_they_have_yet_to_confirm(
     scenario.sync()
     scenario.set_employees()
     report = scenario.sync()
-    # One call reads the member, and one archives it.
+    # One call reads the member, one archives it.
     assert (report.archived, report.calls) == (archived, 2 * archived)
     assert scenario.sync().calls == 0
     scenario.set_employees(an_employee(email=ANN))

@@ -1,4 +1,4 @@
-"""Tasks side by side: enough to keep the connections busy, and nothing begun is lost."""
+"""Parallel tasks keep the connections busy, and started tasks finish."""
 
 from collections.abc import Callable, Iterator
 from threading import Barrier, Event, Lock
@@ -20,7 +20,7 @@ def test_every_task_is_done_once() -> None:
 
 
 def test_more_run_at_once_than_there_are_connections() -> None:
-    meeting = Barrier(AT_ONCE)  # breaks where not all of them are here at once
+    meeting = Barrier(AT_ONCE)  # breaks unless all tasks run at once
 
     def meet() -> int:
         return meeting.wait(TIMEOUT_SECONDS)

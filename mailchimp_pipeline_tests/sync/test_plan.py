@@ -1,4 +1,4 @@
-"""Who is sent and as what: decided by how Mailchimp knows the contact, by nothing else."""
+"""The planned change of each contact depends only on its known status at Mailchimp."""
 
 import pandas as pd
 import pytest
@@ -14,7 +14,7 @@ COLUMNS = (*CONTACT, "known_status", "member_id", "returns", "moved_from", "move
 
 
 def differences(*statuses: str | None, returns: str | None = None, moved_from: str | None = None) -> pd.DataFrame:
-    """Return a row for each known status, as the ledger yields them."""
+    """Return a row for each known status, in the ledger's format."""
     rest = {"returns": returns, "moved_from": moved_from}
     rows = [
         {**{name: f"{name}-{place}" for name in CONTACT}, "known_status": status, **rest}

@@ -1,4 +1,4 @@
-"""Which changes are pulled: all the first time, then what changed and matters."""
+"""The first pull reads all members; later pulls read relevant changes."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ OTHER_LIST = "b2c3d4e5f6"
 
 
 def read(scenario: SyncScenario) -> int:
-    """Sync; return how many members were read before."""
+    """Sync, and return the number of members read before."""
     result = scenario.result()
     assert result.error is None
     return result.read

@@ -1,4 +1,4 @@
-"""What is sent to an audience, what is not, and what came of it."""
+"""What a push sends to an audience, and the results."""
 
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.source_fake import an_employee
@@ -54,7 +54,7 @@ def test_a_member_of_any_other_status_is_never_sent(scenario: SyncScenario) -> N
     report = scenario.sync()
     assert scenario.sandbox.sent(LIST).keys() == {scenario.sandbox.members(LIST)[-1].id}
     assert {status: scenario.status(email) for status, email in others.items()} == {status: status for status in others}
-    # Who unsubscribed may not be e-mailed, and is no member of the segment.
+    # An unsubscribed contact may not be e-mailed, so it is not a member of the segment.
     assert report.withheld == {
         Rejection.CLEANED: 1,
         Rejection.ARCHIVED: 1,

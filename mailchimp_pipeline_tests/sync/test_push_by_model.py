@@ -1,4 +1,4 @@
-"""Whatever an audience holds and rejects: all are accounted for, nobody is mailed who must not be, twice is once."""
+"""Random audiences and rejections: every contact is counted, consent holds, and a repeated push changes nothing."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class Person:
-    """An employee: the status at Mailchimp, if any, by the first sync or later. A fake address is rejected."""
+    """An employee with its status at Mailchimp, if any, at the first sync or later. A fake address is rejected."""
 
     number: int
     status: Status | None
@@ -54,13 +54,13 @@ def populations(draw: st.DrawFn) -> list[Person]:
 
 
 def parts(report: SyncReport) -> int:
-    """Return the sum of what `wanted` falls into."""
+    """Return the sum of the parts of `wanted`."""
     by_reason = (report.rejected, report.waiting, report.withheld)
     return report.new + report.changed + report.unchanged + sum(sum(each.values()) for each in by_reason)
 
 
 def synced(scenario: SyncScenario, population: list[Person]) -> Iterator[SyncReport]:
-    """Sync the people; again, while some come to the audience right before a batch; and once more."""
+    """Sync the contacts; again, while some join the audience just before a batch; and once more."""
     yield scenario.sync()
     scenario.set_employees(
         *(person.row(scenario.organisation_id, "Zoe" if person.is_renamed else "Ada") for person in population)

@@ -1,4 +1,4 @@
-"""Contacts that Mailchimp rejects: when each is sent again, and what a rejection does not keep from happening."""
+"""Rejected contacts: when they are sent again, and what a rejection does not prevent."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def with_a_rejected_change(scenario: SyncScenario) -> SyncScenario:
-    """Return the scenario after Ann and Bob were synced, and Mailchimp rejected a change of Ann."""
+    """Return the scenario after a sync of Ann and Bob and a rejected change of Ann."""
     scenario.archive_on_leave()
     scenario.set_employees(ANN, BOB)
     scenario.sync()

@@ -1,4 +1,4 @@
-"""When a rejected contact is sent again: the rule alone; `test_rejected_contacts` has it at work."""
+"""The rule that decides when a rejected contact is sent again. `test_rejected_contacts` tests it in a sync."""
 
 from datetime import timedelta
 

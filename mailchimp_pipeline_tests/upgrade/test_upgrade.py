@@ -1,4 +1,4 @@
-"""Migrating while the pipeline works: no request is lost, none waits long, syncs go on."""
+"""A migration while the pipeline works: no request fails or waits long, and syncs continue."""
 
 import time
 from collections.abc import Generator
@@ -26,12 +26,12 @@ from sandbox import Sandbox
 
 FORMER = "0001"
 LONGEST_WAIT_SECONDS = 30.0
-"""Who waited for the reader, and not for one attempt of the migration alone, would wait as long as the test does."""
+"""A request that waited for the reader, rather than for one attempt of the migration, would take longer."""
 
 
 @pytest.fixture
 def stage_before_migration(empty_database_url: str, tmp_path: Path) -> Generator[Stage]:
-    """Return an API over the tables of the first version."""
+    """Return an API with the tables of the first version."""
     migrate(empty_database_url, FORMER)
     with Sandbox.running() as sandbox, a_stage(empty_database_url, tmp_path, sandbox) as stage:
         yield stage

@@ -1,4 +1,4 @@
-"""What a call says, and whether it is Mailchimp's."""
+"""Parsing and authenticity of webhook calls."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

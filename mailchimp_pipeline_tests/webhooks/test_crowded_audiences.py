@@ -1,4 +1,4 @@
-"""Audiences that have many webhooks of others: ours is found among them, or nothing is done."""
+"""Audiences with many other webhooks: the pipeline finds its own, or does nothing."""
 
 from collections.abc import Callable, Generator
 
@@ -11,7 +11,7 @@ from sandbox import Sandbox
 
 
 def crowd(tenant: Tenant, list_id: str, number: int) -> None:
-    """Have so many webhooks of others in an audience."""
+    """Add this number of other webhooks to an audience."""
     with scripted(Reply()) as receiver, mailchimp_of(tenant) as client:
         for made in range(number):
             client.add_webhook(list_id, f"{receiver.root}/{made}")
@@ -19,7 +19,7 @@ def crowd(tenant: Tenant, list_id: str, number: int) -> None:
 
 @pytest.fixture
 def listing(sandbox: Sandbox) -> Generator[Callable[[str], None]]:
-    """Return what tells the sandbox how to list webhooks, until the end of the test."""
+    """Return a function that sets how the sandbox lists webhooks, until the end of the test."""
 
     def told(listed: str) -> None:
         sandbox.configure(webhooks_listed=listed)

@@ -1,4 +1,4 @@
-"""What Mailchimp itself calls, once it has our webhooks."""
+"""The calls that the sandbox makes to registered webhooks."""
 
 from collections.abc import Callable
 
@@ -12,20 +12,20 @@ from sandbox import Fault, FaultKind, Sandbox, Seed
 
 
 def delivered(tenant: Tenant, address: str = ANN) -> str | None:
-    """Return the member's status in the ledger once Mailchimp has delivered all."""
+    """Return the member's status in the ledger after all deliveries."""
     assert tenant.stage.sandbox.wait_for_deliveries()
     return status_of(tenant, address)
 
 
 def join(tenant: Tenant, list_id: str) -> None:
-    """Have Ann in a segment of the audience, and in the audience."""
+    """Add Ann to a segment of the audience, and to the audience."""
     create_segment_with_ann(tenant, list_id)
     tenant.stage.sandbox.add_members(list_id, [Seed(email_address=ANN)])
 
 
 @pytest.fixture
 def populated(tenant: Tenant) -> Tenant:
-    """Return an organisation with Ann, employee 1, in its segment and in its audience."""
+    """Return an organisation with Ann, employee 1, in its segment and its audience."""
     join(tenant, tenant.list_id)
     assert delivered(tenant) == "subscribed"
     return tenant
@@ -46,7 +46,7 @@ def test_a_contact_who_withdraws_in_one_audience_is_unsubscribed_in_all(
     preference = preference_of(populated)
     assert preference is not None
     assert not preference.opted_in
-    # It is pushed after the call was answered.
+    # The push follows the answer.
     eventually(lambda: (member := sandbox.member(other, ANN)) and member.status == "unsubscribed")
 
 

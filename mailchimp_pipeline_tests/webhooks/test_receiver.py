@@ -1,4 +1,4 @@
-"""Calls over HTTP: which are taken, what is read of Mailchimp then, and what the log tells of them."""
+"""Webhook calls over HTTP: which are accepted, the resulting pull, and the log."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""Webhooks made and removed at Mailchimp."""
+"""Webhooks created and deleted at Mailchimp."""
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def mailchimp_of(tenant: Tenant, api_key: str = "") -> Generator[MailchimpClient
 
 
 def there(tenant: Tenant, list_id: str = "", *, api_key: str = "") -> Sequence[WebhookEntry]:
-    """Return the webhooks that an audience has at Mailchimp."""
+    """Return an audience's webhooks at Mailchimp."""
     with mailchimp_of(tenant, api_key) as client:
         return client.webhooks(list_id or tenant.list_id)
 

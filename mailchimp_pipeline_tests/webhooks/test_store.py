@@ -1,4 +1,4 @@
-"""What is kept of our webhooks, and how their paths are known."""
+"""Stored webhooks, and recognition of their paths."""
 
 from sqlalchemy import select
 

@@ -21,7 +21,7 @@ export interface ErrorShape extends TRPCDefaultErrorShape {
 type Query<Input, Output> = TRPCQueryProcedure<{ input: Input; output: Output; meta: object }>;
 type Mutation<Input, Output> = TRPCMutationProcedure<{ input: Input; output: Output; meta: object }>;
 
-/** What is added. */
+/** The amount to double. */
 export interface AddInput {
   amount: number;
 }
@@ -29,7 +29,7 @@ export interface AddInput {
 /** A colour. */
 export type Colour = "red" | "dark-blue";
 
-/** An echo. */
+/** The output of `echo`. */
 export interface Echo {
   someText: string;
   times: number;
@@ -38,16 +38,16 @@ export interface Echo {
   at: string;
 }
 
-/** What is echoed. */
+/** The input of `echo`. */
 export interface EchoInput {
-  /** Comes back * / as it is. */
+  /** Returned * / unchanged. */
   someText: string;
   times?: number | undefined;
   colours?: Colour[] | undefined;
   weight?: number | null | undefined;
 }
 
-/** Which error is wanted. */
+/** The error to raise. */
 export interface FailInput {
   code: "PARSE_ERROR" | "BAD_REQUEST" | "UNAUTHORIZED" | "PAYMENT_REQUIRED" | "FORBIDDEN" | "NOT_FOUND" | "METHOD_NOT_SUPPORTED" | "TIMEOUT" | "CONFLICT" | "PRECONDITION_FAILED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "UNPROCESSABLE_CONTENT" | "PRECONDITION_REQUIRED" | "TOO_MANY_REQUESTS" | "CLIENT_CLOSED_REQUEST" | "INTERNAL_SERVER_ERROR" | "NOT_IMPLEMENTED" | "BAD_GATEWAY" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT";
 }
@@ -59,7 +59,7 @@ export interface Page {
   counts: Partial<Record<Colour, number>>;
 }
 
-/** Which page is wanted. */
+/** The page to return. */
 export interface PageInput {
   limit?: number | undefined;
   cursor?: string | null | undefined;
@@ -68,7 +68,7 @@ export interface PageInput {
 /** What a caller may do; each role includes the ones before it. */
 export type Role = "viewer" | "editor" | "admin";
 
-/** How long to wait. */
+/** The time to wait. */
 export interface WaitInput {
   millis: number;
 }
@@ -79,25 +79,25 @@ export type AppRouter = TRPCBuiltRouter<
     test: {
       /** Return null. */
       nothing: Query<void, null>;
-      /** Return what was sent. */
+      /** Return the input. */
       echo: Query<EchoInput, Echo>;
       /** Fail with a code. */
       fail: Query<FailInput, null>;
-      /** Fail unforeseen. */
+      /** Raise an unexpected error. */
       crash: Query<void, number>;
       /** Try to end the process. */
       exit: Query<void, number>;
-      /** Fail in a way the business knows. */
+      /** Raise a known error. */
       away: Query<void, number>;
-      /** Return the milliseconds waited. */
+      /** Wait, and return the milliseconds. */
       wait: Query<WaitInput, number>;
       /** Return numbers. */
       page: Query<PageInput | null | undefined, Page>;
       /** Return the amount doubled. */
       add: Mutation<AddInput, number>;
-      /** Refuse, with the time to wait. */
+      /** Raise TOO_MANY_REQUESTS with a time to wait. */
       limited: Query<void, number>;
-      /** Refuse a field. */
+      /** Reject a field. */
       field: Query<void, number>;
       admin: {
         /** Return the caller's role. */

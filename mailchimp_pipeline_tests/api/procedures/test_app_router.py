@@ -1,4 +1,4 @@
-"""The committed types of the procedures, and what the TypeScript compiler makes of calls to them."""
+"""The committed TypeScript types of the procedures, and type errors in calls to them."""
 
 import pytest
 
@@ -9,7 +9,7 @@ CALLS = {"right": NODE / "pipeline" / "right-calls.ts", "wrong": NODE / "pipelin
 
 
 def compiled(name: str, calls: str) -> list[str]:
-    """Return the compiler's errors; it looks for packages upwards of each file, so all stand beside them."""
+    """Return the compiler's errors. All files share a directory with the installed packages."""
     scratch = installed() / "node_modules" / f".scratch-{name}"
     scratch.mkdir(exist_ok=True)
     (scratch / "calls.ts").write_text(calls)

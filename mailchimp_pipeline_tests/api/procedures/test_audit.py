@@ -11,12 +11,12 @@ from mailchimp_pipeline_tests.api.procedures.stage import Tenant, a_tenant
 from mailchimp_pipeline_tests.isolation.tenants import TABLES
 
 MUTATIONS = [one for one in PROCEDURES if one.kind is Kind.MUTATION]
-# An organisation's key for pseudonyms is made when it is first needed, for whatever that is.
+# The first use of an organisation's key for pseudonyms creates it.
 WRITTEN = [str(table.name) for table in TABLES if table.name not in {"audit_log", PseudonymKeyRow.__tablename__}]
 
 
 def transactions(tenant: Tenant, *tables: str, condition: str = "true") -> set[str]:
-    """Return the transactions that wrote the organisation's rows last."""
+    """Return the transactions that last wrote the organisation's rows."""
     with tenant.stage.parts.database.unrestricted() as connection:
         return {
             xmin

@@ -1,4 +1,4 @@
-"""The published clients, unmodified, against the API as it runs: every procedure, called well and badly."""
+"""The published tRPC clients against the running API: every procedure, with valid and invalid input."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ FAILED = {
 
 
 def toured(tenant: Tenant, script: str, link: str, method_override: str) -> dict[str, Any]:
-    """Return what the client reports of its tour."""
+    """Return the client's report of its calls."""
     tokens = {
         "admin": a_token(organisation_id=tenant.organisation_id),
         "viewer": a_token(organisation_id=tenant.organisation_id, role=Role.VIEWER),
@@ -64,7 +64,7 @@ def test_a_client_runs_every_procedure(tenant: Tenant, script: str, link: str, m
 
 
 def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
-    """Hold that each answer is that of its procedure."""
+    """Assert that each answer belongs to its procedure."""
     segment = values["segment"]
     assert (values["noConnection"], values["noPreference"]) == (None, None)
     assert values["connected"] == values["connection"] == values["disconnected"] | {"softDeletedAt": None}

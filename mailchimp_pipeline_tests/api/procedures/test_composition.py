@@ -1,4 +1,4 @@
-"""The application as `build_app` makes it of settings."""
+"""The application that `build_app` creates from settings."""
 
 from pathlib import Path
 

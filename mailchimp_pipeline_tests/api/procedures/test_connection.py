@@ -215,7 +215,7 @@ def test_a_deleted_segment_is_no_part_of_the_status(connected: Tenant) -> None:
 
 
 def bring(tenant: Tenant, segment_id: str, status: str) -> None:
-    """Put a segment into a status, as runs do."""
+    """Set a segment's status, as runs do."""
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
         progress = SegmentProgress(session)
         if status == "syncing":

@@ -1,4 +1,4 @@
-"""Calls whose time for Mailchimp is over: they ask nothing more, and say so or leave it to the next run."""
+"""Calls after their deadline for Mailchimp: they make no more requests, and leave the rest to the next run."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ ENTITY = {"entity_id": "1", "entity_type": EntityType.EMPLOYEE}
 
 
 def late(tenant: Tenant) -> Context:
-    """Return a call that has no time left as soon as it asks Mailchimp."""
+    """Return a call whose deadline has passed."""
     caller = Caller("alice", tenant.organisation_id, Role.ADMIN)
     return Context(caller, tenant.stage.parts, replace(NO_PAUSES, mailchimp_seconds=-1))
 

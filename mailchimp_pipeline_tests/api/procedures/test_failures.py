@@ -1,4 +1,4 @@
-"""What clients learn of failures, and what stays in the log."""
+"""Errors as clients see them, and as the log records them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever a procedure is given: the client can read the answer, and no defect is met."""
+"""Random input to every procedure: the client can parse each answer, and no call fails unexpectedly."""
 
 import base64
 import json
@@ -66,7 +66,7 @@ RAW = st.sampled_from(
 
 
 def inputs(path: str) -> st.SearchStrategy[str]:
-    """Return the JSON of inputs: the right one with some fields put wrong, with any cursor, or anything at all."""
+    """Return JSON inputs: valid ones with some wrong fields or any cursor, or any JSON."""
     anything = RAW | VALUES.map(json.dumps)
     example: Any = EXAMPLES[path]
     if example is NO_INPUT:
@@ -79,7 +79,7 @@ def inputs(path: str) -> st.SearchStrategy[str]:
 
 @pytest.fixture(scope="module")
 def target(stage: Stage) -> Tenant:
-    """Return an organisation that is connected: then every line of a procedure can be reached."""
+    """Return a connected organisation, so that every line of a procedure is reachable."""
     return a_tenant(stage, connected=True)
 
 

@@ -1,4 +1,4 @@
-"""Pages out of many rows: found by an index at their place, never by reading or sorting what stands before them."""
+"""Pagination over many rows uses an index, and neither reads nor sorts the rows before the page."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ analyze
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One of the lists, and the index that serves it."""
+    """A list procedure and the index that serves it."""
 
     index: str
     read: Callable[[OrganisationSession, str | None], Page[Any]]
@@ -78,7 +78,7 @@ def filled(database: Database) -> Database:
 
 
 def plan(session: OrganisationSession, read: Callable[[], object]) -> list[dict[str, Any]]:
-    """Return the nodes of the plan by which PostgreSQL did what `read` asked for last, the outermost first."""
+    """Return the nodes of the query plan of the last statement of `read`, outermost first."""
     asked: list[tuple[str, Any]] = []
     connection = session.connection()
 
@@ -104,7 +104,7 @@ def test_a_page_far_down_is_read_from_the_index_at_its_place(filled: Database, n
         for _ in range(30):
             page = listing.read(session, page.next_cursor)
         nodes = plan(session, lambda: listing.read(session, page.next_cursor))
-    # The policy on rows is asked once for all of them, as the query names the organisation itself.
+    # PostgreSQL evaluates the row policy once, since the query names the organisation.
     assert [node["Node Type"] for node in nodes] == ["Limit", "Result", "Index Scan"]
     assert (nodes[2]["Index Name"], nodes[2]["Actual Rows"]) == (listing.index, 21)
     assert nodes[2].get("Rows Removed by Filter", 0) == 0

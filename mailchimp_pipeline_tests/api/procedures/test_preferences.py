@@ -18,7 +18,7 @@ def say(tenant: Tenant, *, opted_in: bool, **changed: object) -> Answer:
 
 
 def stated_at(tenant: Tenant) -> list[str | None]:
-    """Return the addresses of the statements, as hashes."""
+    """Return the subscriber hashes of the statements."""
     row = ConsentStatementRow
     with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
         ours = select(row.subscriber_hash).where(row.organisation_id == tenant.organisation_id)

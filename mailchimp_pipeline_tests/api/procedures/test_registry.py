@@ -1,4 +1,4 @@
-"""Every procedure that is served: who may call it, and whose rows it sees. A new one cannot be left out."""
+"""Roles and tenancy of every registered procedure, including new ones."""
 
 from typing import Any
 

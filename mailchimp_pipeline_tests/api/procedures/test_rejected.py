@@ -1,4 +1,4 @@
-"""Contacts whom Mailchimp does not accept: `counts` of a segment, `segments.rejected` and `segments.retryRejected`."""
+"""Rejected contacts: `counts` of a segment, `segments.rejected` and `segments.retryRejected`."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def sync(tenant: Tenant, segment_id: str) -> dict[str, Any]:
 
 @pytest.fixture
 def employer(connected: Tenant) -> Tenant:
-    """Return an organisation with five employees, of whom Mailchimp does not accept one."""
+    """Return an organisation with five employees, one of which Mailchimp rejects."""
     connected.add_employees({}, {}, {}, {}, {"email": FAKE})
     return connected
 

@@ -1,4 +1,4 @@
-"""Case C1: while Mailchimp is slow for four organisations, a fifth is answered."""
+"""Case C1: the API answers an organisation while Mailchimp is slow for four others."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,7 +26,7 @@ def test_a_fifth_organisation_is_answered_while_mailchimp_holds_the_calls_of_fou
     with ThreadPoolExecutor(ORGANISATIONS * CALLS) as clients:
         try:
             held = [clients.submit(audiences, tenant) for tenant in slow for _ in range(CALLS)]
-            # Of eight calls of an organisation four are at Mailchimp, and four wait without a thread.
+            # Of an organisation's eight calls, four are at Mailchimp and four wait without a thread.
             eventually(lambda: held_calls(stage) - before == ORGANISATIONS * 4)
             answered = [fifth.query("segments.list"), fifth.query("segments.preview", {"segmentType": "mixed"})]
             answered.append(fifth.mutate("campaigns.trackCampaign", {"mailchimpCampaignId": "none"}))

@@ -1,4 +1,4 @@
-"""What an answer looks like: envelopes, statuses, headers, streams."""
+"""Answers: envelopes, statuses, headers and streams."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def batch(paths: str, *inputs: object) -> str:
 
 
 def lines(body: bytes) -> list[Any]:
-    """Return the values of a stream of JSON lines."""
+    """Return the values in a stream of JSON lines."""
     assert body.endswith(b"\n")
     return [json.loads(line) for line in body.splitlines()]
 
@@ -85,13 +85,13 @@ def test_anonymous_callers_fail_every_call_with_its_path(sample_wire: Wire) -> N
 
 @pytest.fixture
 def gate() -> Gate:
-    """Return a query that ends only when it is let."""
+    """Return a query that ends when the gate opens."""
     return Gate(Kind.QUERY)
 
 
 @pytest.fixture
 def gated_wire(gate: Gate) -> Iterator[Wire]:
-    """Serve the sample's procedures and the gate."""
+    """Serve the sample procedures and the gate."""
     with wire(sample(gate.procedure)) as served:
         yield served
 

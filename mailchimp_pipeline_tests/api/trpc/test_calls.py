@@ -1,4 +1,4 @@
-"""What an application adds around each call, and what becomes of calls that nobody waits for."""
+"""Hooks around each call, and calls whose client has disconnected."""
 
 import asyncio
 import http.client
@@ -24,7 +24,7 @@ TOKEN: ContextVar[str] = ContextVar("token")
 
 
 def translate(exception: Exception) -> TRPCError | None:
-    """Know the one failure of the sample's business."""
+    """Translate the sample's known error."""
     return TRPCError("BAD_GATEWAY", str(exception)) if isinstance(exception, TransientError) else None
 
 
@@ -89,7 +89,7 @@ def test_no_more_calls_run_at_once_than_the_limit_says() -> None:
             running[0] += 1
             most[0] = max(most[0], running[0])
         both.wait(TIMEOUT_SECONDS)
-        threading.Event().wait(0.01)  # for a third to come, if it is let
+        threading.Event().wait(0.01)  # time for a third call to start, if the limit allowed it
         with lock:
             running[0] -= 1
 
@@ -194,7 +194,7 @@ def test_a_defect_of_the_server_itself_is_readable() -> None:
 
 
 def request(path: str, *, method: str = "GET") -> dict[str, Any]:
-    """Return the scope of a request by a viewer."""
+    """Return the ASGI scope of a viewer's request."""
     raw = f"/api/trpc/{path}"
     headers = [(b"authorization", b"Bearer viewer")]
     known: dict[str, Any] = {"type": "http", "method": method, "path": raw, "raw_path": raw.encode(), "root_path": ""}
@@ -202,7 +202,7 @@ def request(path: str, *, method: str = "GET") -> dict[str, Any]:
 
 
 def in_loop(server: TrpcServer[Caller], scope: Scope, sent: list[Message] | None = None) -> bytes:
-    """Call the application without HTTP, as a client that leaves at once, and return the body it sent."""
+    """Call the application as a client that disconnects at once, and return the body of the answer."""
     messages: list[Message] = [] if sent is None else sent
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""The published clients, unmodified, against this server: version 11 over all three links, version 10 too."""
+"""The published tRPC clients against this server: version 11 with all three links, and version 10."""
 
 import json
 from collections.abc import Generator
@@ -18,7 +18,7 @@ CLIENTS = [("v11.mjs", link) for link in LINKS] + [("v10/v10.mjs", link) for lin
 
 
 def failed(message: str, number: int, code: str, status: int, path: str, **more: object) -> dict[str, Any]:
-    """Return how a client tells of a failed call."""
+    """Return a client's report of a failed call."""
     data = {"code": code, "httpStatus": status, "path": path, **more}
     return {"message": message, "data": data, "number": number}
 
@@ -49,7 +49,7 @@ REPORT: dict[str, Any] = {
 
 
 def assert_complete(report: dict[str, Any]) -> None:
-    """Hold that a client understood every answer."""
+    """Assert that a client understood every answer."""
     invalid, missing = report.pop("invalid"), report.pop("missing")
     assert invalid["data"]["zodError"] == {"formErrors": [], "fieldErrors": FIELD_ERRORS}
     assert (missing["data"]["code"], missing["data"]["path"]) == ("BAD_REQUEST", "test.add")
@@ -68,7 +68,7 @@ def test_a_client_may_send_its_queries_by_post(sample_wire: Wire, link: str) -> 
 
 @contextmanager
 def a_slow_query(*, ends_behind_the_fast_one: bool) -> Generator[Wire]:
-    """Serve the query `gate`, that ends once the mutation `open` was called, or at once after a query of nothing."""
+    """Serve the query `gate`, which ends after the mutation `open`, or at once after the query `nothing`."""
     gate = Gate(Kind.QUERY)
 
     def open_gate(_caller: Caller) -> None:
@@ -95,7 +95,7 @@ def a_slow_query(*, ends_behind_the_fast_one: bool) -> Generator[Wire]:
 def test_a_stream_gives_a_fast_answer_before_a_slow_one(
     script: str, link: str, order: list[str], requests: int
 ) -> None:
-    # Without a stream the client sees neither before both are there, so it could not let the slow one end.
+    # Without a stream the client gets both answers together, so it could not open the gate.
     with a_slow_query(ends_behind_the_fast_one=link == "httpBatchLink") as served:
         report = json.loads(run_node(script, served.url, link, "race"))
     assert report == {"order": order, "requests": requests}

@@ -1,4 +1,4 @@
-"""Whatever comes under the prefix: the answer is one that a tRPC client can read, and no defect is met."""
+"""Random requests under the prefix: a tRPC client can parse each answer, and no call fails unexpectedly."""
 
 import json
 from typing import Any

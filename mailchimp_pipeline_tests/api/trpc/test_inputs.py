@@ -1,4 +1,4 @@
-"""Inputs that are wrong, hostile or odd: each is refused by its own call, and nothing of it is repeated."""
+"""Invalid, hostile and unusual inputs: each fails its own call, and the error repeats no value."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ ECHO = "test.echo"
 
 
 def zod_error(wire: Wire, value: object) -> dict[str, Any]:
-    """Return what was wrong with an input of the echo, once it was refused."""
+    """Return the issues of a rejected input of `echo`."""
     answer = wire.query(ECHO, value)
     assert (answer.status, answer.error["data"]["code"]) == (400, "BAD_REQUEST")
     return answer.error["data"]["zodError"]

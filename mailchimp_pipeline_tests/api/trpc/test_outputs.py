@@ -1,4 +1,4 @@
-"""What may leave: a wrong output fails its own call, and says nothing of the inside."""
+"""Invalid outputs: each fails its own call, and the error reveals no internals."""
 
 import pytest
 
@@ -10,13 +10,13 @@ INTERNAL = {"code": "INTERNAL_SERVER_ERROR", "httpStatus": 500, "path": "given"}
 
 
 def given(output: object, value: object) -> Answer:
-    """Return the answer of a procedure that returns the value, in a batch with one that succeeds."""
+    """Return the answer of a procedure that returns the value, in a batch with a successful call."""
     with wire(sample(returns(output, value))) as served:
         return served.ask("given,test.nothing?batch=1")
 
 
 def recording(seen: list[tuple[str, str]]) -> CallHooks:
-    """Return hooks that write down which defect they were told, of which call."""
+    """Return hooks that record each defect with its call."""
     return CallHooks(on_error=lambda path, defect: seen.append((path, type(defect).__name__)))
 
 

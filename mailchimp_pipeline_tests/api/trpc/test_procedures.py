@@ -1,4 +1,4 @@
-"""How procedures are declared, and which declarations are refused."""
+"""Declarations of procedures, valid and invalid."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,6 @@ from mailchimp_pipeline_tests.api.trpc.sample import Caller, EchoInput, Page, Pa
 
 
 def a_procedure(path: str, output: Any = int) -> Procedure:  # noqa: ANN401 - any type may be declared
-    """Return a procedure at the path."""
     return returns(output, 1, path)
 
 
@@ -39,7 +38,7 @@ def test_a_handler_stays_the_function_it_was() -> None:
 def test_the_description_is_the_first_paragraph_of_the_docstring() -> None:
     echo = sample().get("test.echo")
     assert echo is not None
-    assert echo.description == "Return what was sent."
+    assert echo.description == "Return the input."
 
 
 def test_each_role_covers_those_before_it() -> None:
@@ -71,22 +70,22 @@ def test_a_time_with_a_zone_is_taken(output: object) -> None:
 
 
 def without_context() -> int:
-    """Lack the first parameter."""
+    """A handler without a context parameter."""
     return 1
 
 
 def without_output(_caller: Caller):
-    """Lack the type of what is returned."""
+    """A handler without a return type."""
 
 
-# What pyright says is what is to be refused.
+# pyright reports the errors that the declaration must reject
 def without_input_type(_caller: Caller, _wanted) -> int:  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
-    """Lack the type of the input."""
+    """A handler without an input type."""
     return 1
 
 
 def with_two_inputs(_caller: Caller, _wanted: int, _more: int) -> int:
-    """Have one parameter too many."""
+    """A handler with an additional parameter."""
     return 1
 
 
@@ -101,7 +100,7 @@ def test_a_handler_of_another_form_is_refused(handler: Any) -> None:  # noqa: AN
 
 def test_the_route_names_no_url() -> None:
     async def app(*_anything: object) -> None:
-        """Answer nothing."""
+        """Return nothing."""
 
     with pytest.raises(NoMatchFound):
         PrefixRoute("/api/trpc", app).url_path_for("anything")

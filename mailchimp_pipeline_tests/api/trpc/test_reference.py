@@ -1,4 +1,4 @@
-"""The same requests to the published server and to this one: the answers must mean the same to a client."""
+"""The published server and this server give equivalent answers to the same requests."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def given(value: object) -> str:
 
 
 def post(value: object, **headers: str) -> dict[str, Any]:
-    """Return how a value is posted."""
+    """Return a value as a POST body."""
     return {"method": "POST", "body": json.dumps(value), "headers": {"content-type": "application/json"} | headers}
 
 
@@ -128,8 +128,8 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     )
 }
 
-# The words of these are each server's own: what its JSON parser or its validator says, and a quotation mark
-# that the reference forgets.
+# The texts differ between servers: those of JSON parsers and validators, and a quotation mark
+# that the reference omits.
 OWN_WORDS = (
     "invalid",
     "[{",
@@ -144,7 +144,7 @@ OWN_WORDS = (
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[Wire, Wire]]:
-    """Run the reference and this server, with the same limits."""
+    """Run the reference server and this server with the same limits."""
     with reference_server() as port, wire(limits=Limits(batch_size=5, body_bytes=1000)) as ours:
         yield Wire(port), ours
 
@@ -157,7 +157,7 @@ def test_the_answer_means_the_same(both: tuple[Wire, Wire], name: str) -> None:
 
 
 def meaning(answer: Answer) -> tuple[object, ...]:
-    """Return what a client learns from an answer: status, methods that are allowed, its form and each call's reply."""
+    """Return what a client learns from an answer: status, allowed methods, format and each call's reply."""
     replies = [canonical(reply) for reply in parsed(answer.body)]
     whole = answer.body.startswith(b"[") if answer.body else None
     allowed = answer.headers.get("allow") if answer.status == 405 else None
@@ -165,7 +165,7 @@ def meaning(answer: Answer) -> tuple[object, ...]:
 
 
 def parsed(body: bytes) -> list[Any]:
-    """Return the replies of an answer in any form, those of a stream in the order of the calls."""
+    """Return the replies in an answer of any format, in the order of the calls."""
     lines = [json.loads(line) for line in body.splitlines()]
     if len(lines) > 1:
         chunks = {chunk[0]: chunk[2] for chunk in lines[1:]}
@@ -174,7 +174,7 @@ def parsed(body: bytes) -> list[Any]:
 
 
 def unfold(encoded: list[Any], chunks: dict[int, list[Any]]) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value that a stream spread over chunks, as the client puts it together."""
+    """Join a value that a stream spreads over chunks, as the client does."""
     [held], *definitions = encoded
     for key, _, chunk in definitions:
         value = unfold(chunks[chunk], chunks)
@@ -185,7 +185,7 @@ def unfold(encoded: list[Any], chunks: dict[int, list[Any]]) -> Any:  # noqa: AN
 
 
 def canonical(reply: dict[str, Any]) -> dict[str, Any]:
-    """Return a reply without the words that are each server's own."""
+    """Return a reply without the texts that differ between servers."""
     message = reply.get("error", {}).get("message", "")
     if message.startswith(OWN_WORDS):
         reply["error"]["message"] = "own words"

@@ -1,4 +1,4 @@
-"""What a request must be like, and in which order fault is found with it."""
+"""The format of a request, and the order in which it is validated."""
 
 import json
 from urllib.parse import quote
