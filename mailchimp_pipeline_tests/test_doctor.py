@@ -109,7 +109,7 @@ def test_what_is_missing_does_not_hide_the_rest(database_url: str, tmp_path: Pat
     assert "There is no vendors.csv" in found["source of vendors"]
 
 
-def test_where_nobody_is_connected_it_says_so(database_url: str, tmp_path: Path) -> None:
+def test_doctor_reports_that_no_organisation_is_connected(database_url: str, tmp_path: Path) -> None:
     with a_company(database_url, tmp_path / "files") as company:
         with company.pipeline.resources.database.organisation(ACME) as session:
             ConnectionStore(session, company.pipeline.resources.keyring).disconnect(by="alice", at=AT)
@@ -130,7 +130,7 @@ def test_tables_without_policies_are_named_with_what_to_run(empty_database_url: 
     assert "mailchimp-pipeline migrate" in found["database role"]
 
 
-def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
+def test_doctor_reports_an_unreachable_server(tmp_path: Path) -> None:
     found = missing(settings_of(f"postgresql://postgres@/pipeline?host={tmp_path}"))
     assert "Check that the server runs" in found["database"]
 
@@ -169,7 +169,7 @@ def test_secrets_under_a_former_key_are_a_warning_that_says_how_to_rotate(
     assert "mailchimp-pipeline keys rotate" in says["encryption keys"]
 
 
-def test_keys_that_cannot_be_used_are_told_without_them(database_url: str) -> None:
+def test_doctor_reports_unusable_keys_without_showing_them(database_url: str) -> None:
     says = missing(settings_of(database_url, MAILCHIMP_PIPELINE_ENCRYPTION_KEYS="1:sesame"))["encryption keys"]
     assert "MAILCHIMP_PIPELINE_ENCRYPTION_KEYS" in says
     assert "sesame" not in says
@@ -218,7 +218,7 @@ def test_a_daemon_that_is_silent_is_missing(tmp_path: Path) -> None:
     assert "SCHEDULER" in found.says
 
 
-def test_a_schedule_that_somebody_switched_off_is_a_warning(tmp_path: Path) -> None:
+def test_a_stopped_schedule_is_a_warning(tmp_path: Path) -> None:
     found = dagster_finding(a_dagster_home(tmp_path / "dagster", stopped="mailchimp_scheduled_sync"))
     assert (found.level, "mailchimp_scheduled_sync are switched off" in found.says) == (Level.WARNING, True)
 
@@ -241,7 +241,7 @@ def test_a_storage_of_dagsters_that_cannot_be_read_is_told_by_its_kind(tmp_path:
     assert "Sesame" not in found.says
 
 
-def test_settings_that_cannot_be_used_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_invalid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAILCHIMP_PIPELINE_UI_PORT", "many")
     text = StringIO()
     assert not examine(Console(file=text, width=200))

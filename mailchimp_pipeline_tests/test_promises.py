@@ -36,7 +36,7 @@ def is_command(text: str) -> bool:
     return found[2] in getattr(typer.main.get_command(app), "commands", {})
 
 
-def test_every_promise_is_checked_by_what_there_is() -> None:
+def test_every_promise_names_existing_tests_and_commands() -> None:
     promises = list(checks())
 
     assert len(promises) > 20

@@ -50,7 +50,7 @@ def test_settings_that_are_not_complete_are_a_mistake_of_ours() -> None:
         Resources(Settings(), Database("postgresql+psycopg://nowhere")).database_url  # noqa: B018 - to look is what raises
 
 
-def test_a_source_that_is_not_set_is_told(database_url: str) -> None:
+def test_a_missing_source_is_an_error(database_url: str) -> None:
     with open_pipeline(settings(database_url)) as pipeline, pytest.raises(NoSource, match="MAILCHIMP_PIPELINE_SOURCE"):
         pipeline.describe("employee")
 

@@ -135,7 +135,7 @@ def test_numbers_come_by_value_however_long_and_before_other_ids() -> None:
     assert ids(everybody(frame)) == ["2", "9", "0010", "1" + "0" * 30, "1b", "a1"]
 
 
-def test_the_duplicate_who_may_be_pushed_is_chosen_among_those_who_match() -> None:
+def test_the_pushed_duplicate_is_a_mailable_matching_contact() -> None:
     frame = population_frame(
         [
             an_employee(id="1", email="shared@x.test", department="Finance"),
@@ -147,7 +147,7 @@ def test_the_duplicate_who_may_be_pushed_is_chosen_among_those_who_match() -> No
     assert (found.matching, found.excluded) == (1, {})
 
 
-def test_somebody_with_two_rows_is_pushed_once_and_found_by_either() -> None:
+def test_a_contact_with_two_rows_is_pushed_once() -> None:
     frame = population_frame(
         [
             an_employee(id="1", email="b@x.test", department="Sales"),
@@ -160,20 +160,20 @@ def test_somebody_with_two_rows_is_pushed_once_and_found_by_either() -> None:
     assert membership(frame, SegmentType.EMPLOYEE, FilterCriteria(department=("Sales",))).matching == 1
 
 
-def test_an_opt_out_bars_everybody_with_that_address() -> None:
+def test_an_opt_out_suppresses_every_contact_with_its_address() -> None:
     frame = population_frame([an_employee(id="1", email="shared@x.test")], [a_vendor(id="5", email="SHARED@x.test")])
     found = membership(frame, SegmentType.EMPLOYEE, FilterCriteria(), suppressing(("vendor", "5", "opted_out")))
     assert ids(found) == []
     assert found.excluded == {Exclusion.OPTED_OUT: 1}
 
 
-def test_an_opt_out_by_address_bars_an_entity_nobody_has_heard_of() -> None:
+def test_an_opt_out_by_address_suppresses_an_unknown_entity() -> None:
     frame = population_frame([an_employee(email="New@x.test")])
     found = everybody(frame, suppressing(addresses=(("new@x.test", "erased"),)))
     assert found.excluded == {Exclusion.ERASED: 1}
 
 
-def test_an_opt_out_of_somebody_without_an_address_bars_nobody_else_without_one() -> None:
+def test_an_opt_out_without_an_address_suppresses_no_other_contact_without_one() -> None:
     frame = population_frame([an_employee(id="1", email=None), an_employee(id="2", email=None)])
     found = everybody(frame, suppressing(("employee", "1", "opted_out")))
     assert found.excluded == {Exclusion.OPTED_OUT: 1, Exclusion.MISSING_ADDRESS: 1}

@@ -134,7 +134,7 @@ def test_membership_is_what_the_model_says(case: Case) -> None:
 
 
 @given(CASES)
-def test_everybody_who_matches_is_a_member_or_counted_as_excluded_once(case: Case) -> None:
+def test_every_matching_contact_is_a_member_or_excluded_once(case: Case) -> None:
     found = case.membership()
     assert found.matching == len(found.members) + sum(found.excluded.values())
     assert found.members["subscriber_hash"].is_unique
@@ -142,7 +142,7 @@ def test_everybody_who_matches_is_a_member_or_counted_as_excluded_once(case: Cas
 
 
 @given(CASES)
-def test_nobody_suppressed_is_a_member(case: Case) -> None:
+def test_no_suppressed_contact_is_a_member(case: Case) -> None:
     members = case.membership().members
     suppressed = {(entity_type, entity_id) for entity_type, entity_id, _ in case.entities}
     assert not suppressed & set(zip(members["entity_type"], members["entity_id"], strict=True))

@@ -85,7 +85,7 @@ def test_an_id_with_an_invisible_character_is_the_same_entity() -> None:
     assert frame["entity_id"].tolist() == ["7"] * 4
 
 
-def test_who_opted_out_by_an_id_in_another_form_is_no_member() -> None:
+def test_an_opt_out_with_another_spelling_of_the_id_suppresses_the_contact() -> None:
     suppressions = suppressing(("employee", " 7\u200b", "opted_out"))
     frame = population_frame([an_employee(id="\uff17")])
     found = membership(frame, SegmentType.EMPLOYEE, FilterCriteria(), suppressions)

@@ -42,7 +42,7 @@ def test_too_small_a_role_is_forbidden(api: Api) -> None:
     assert (answer.status, answer.error["data"]["code"]) == (403, "FORBIDDEN")
 
 
-def test_what_the_business_knows_is_translated() -> None:
+def test_known_errors_are_translated() -> None:
     with an_api(translate=known_failure) as api:
         assert api.call("notes.crash").error["message"] == "known"
 
@@ -52,7 +52,7 @@ def test_the_process_is_alive_and_ready(api: Api) -> None:
     assert api.ask("/readyz").json == {"status": "ok"}
 
 
-def test_what_is_amiss_is_logged_and_not_told() -> None:
+def test_readiness_failures_are_logged_and_not_returned() -> None:
     with an_api(check_ready=failing_check) as api:
         answer, alive = api.ask("/readyz"), api.ask("/healthz")
 
@@ -112,9 +112,7 @@ def test_the_openapi_document_has_every_procedure(api: Api) -> None:
         ("GET", "/api/trpc/%ff", 400, "BAD_REQUEST"),
     ],
 )
-def test_what_is_not_there_is_an_error_that_clients_can_read(
-    api: Api, method: str, path: str, status: int, code: str
-) -> None:
+def test_an_unknown_path_is_a_trpc_error(api: Api, method: str, path: str, status: int, code: str) -> None:
     answer = api.ask(path, method=method)
 
     assert (answer.status, answer.error["data"]["code"]) == (status, code)

@@ -16,7 +16,7 @@ def told(api: Api) -> dict[str, float]:
     return {name.removeprefix("mailchimp_pipeline_"): float(value) for name, _, value in ours}
 
 
-def test_every_figure_is_told() -> None:
+def test_every_metric_is_exported() -> None:
     with an_api(read_figures=some_figures) as api:
         samples = told(api)
 
@@ -38,12 +38,12 @@ def test_every_figure_is_told() -> None:
     assert {name: samples[name] for name in expected} == expected
 
 
-def test_a_pipeline_that_never_synced_tells_no_time_of_a_sync() -> None:
+def test_a_pipeline_without_syncs_exports_no_sync_time() -> None:
     with an_api(read_figures=lambda: some_figures(newest_sync_at=None, oldest_sync_at=None)) as api:
         assert not [name for name in told(api) if "timestamp" in name]
 
 
-def test_where_the_database_is_away_that_is_told_and_nothing_out_of_date() -> None:
+def test_without_a_database_the_metrics_say_so_and_contain_no_old_values() -> None:
     seconds, is_up = [0.0], [True]
 
     def read() -> PipelineFigures:

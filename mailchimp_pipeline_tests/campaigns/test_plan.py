@@ -26,7 +26,7 @@ def rates(report: MailchimpReport) -> tuple[float, float | None, float]:
         ("canceling", "cancelled"),
     ],
 )
-def test_mailchimps_words_have_one_meaning_each(word: str, status: str) -> None:
+def test_each_mailchimp_status_has_one_meaning(word: str, status: str) -> None:
     found = refresh(CampaignStatus.PAUSED, CampaignSnapshot(a_mailchimp_campaign(status=word)), AT)
     assert (found.status, found.is_missing, found.problem) == (status, False, None)
 
@@ -49,7 +49,7 @@ def test_a_campaign_that_was_never_seen_is_not_made_up() -> None:
 
 
 @pytest.mark.parametrize("before", [None, CampaignStatus.PAUSED])
-def test_a_word_that_nobody_knows_is_said_and_asked_about_again(before: CampaignStatus | None) -> None:
+def test_an_unknown_status_is_reported_and_fetched_again(before: CampaignStatus | None) -> None:
     found = refresh(before, CampaignSnapshot(a_mailchimp_campaign(status="resting" + "g" * 100)), AT)
     assert found.status is (before or CampaignStatus.SENDING)
     assert found.problem is not None

@@ -198,7 +198,7 @@ def test_organisations_that_are_not_connected_are_left_alone(stage: Stage) -> No
     assert stage.refresh() == []
 
 
-def test_only_what_changed_is_told_in_the_audit_log(stage: Stage) -> None:
+def test_only_changes_are_audited(stage: Stage) -> None:
     stage.connect()
     campaign = stage.track()
     stage.refresh()

@@ -58,7 +58,7 @@ def test_a_campaign_that_cannot_be_asked_about_leaves_the_others_to_theirs() -> 
     assert list(written) == [a_campaign(2).id]
 
 
-def test_an_unforeseen_error_is_told_by_its_kind_and_place_alone() -> None:
+def test_an_unexpected_error_is_reported_by_type_and_location() -> None:
     results, _ = refreshed({"acme": RuntimeError("ann@acme.test")}, a_campaign())
     assert results["acme"].failures["*"].startswith("Unexpected RuntimeError")
     assert "test_run.py" in (results["acme"].defect or "")
@@ -72,11 +72,11 @@ def test_a_campaign_in_a_state_that_nobody_knows_is_named() -> None:
     assert len(written) == 2
 
 
-def test_nothing_due_asks_nobody() -> None:
+def test_without_due_campaigns_no_account_is_called() -> None:
     assert refreshed({})[0] == {}
 
 
-def test_whoever_stops_listening_lets_no_more_organisations_begin() -> None:
+def test_closing_the_iterator_starts_no_more_organisations() -> None:
     begun: list[str] = []
 
     def account(organisation_id: str) -> FakeAccount:

@@ -49,7 +49,7 @@ def test_one_that_no_page_had_is_asked_for_by_itself() -> None:
     assert account.asked_singly == ["c2", "c3"]
 
 
-def test_one_whose_own_call_gets_no_answer_is_told_and_the_others_are_seen() -> None:
+def test_a_campaign_without_an_answer_is_reported_and_others_are_fetched() -> None:
     away = TransientError("Mailchimp was not available. Try again later.")
     account = FakeAccount(a_sent_one("c1"), a_sent_one("c3"), listed=["c1"], failing={"c2": away})
     found = fetch_snapshots(account, {"c1", "c2", "c3"})

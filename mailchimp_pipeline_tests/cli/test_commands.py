@@ -74,7 +74,7 @@ def test_brackets_in_a_failure_are_no_markup(environment: pytest.MonkeyPatch, em
     assert "mailchimp-pipeline migrate" in result.stderr
 
 
-def test_a_sync_of_nobody_says_so(environment: pytest.MonkeyPatch, database_url: str) -> None:
+def test_a_sync_without_segments_says_so(environment: pytest.MonkeyPatch, database_url: str) -> None:
     environment.setenv("MAILCHIMP_PIPELINE_DATABASE_URL", database_url)
     result = call("sync", "--organisation", "[acme]")
     assert (result.exit_code, result.stderr.strip()) == (

@@ -57,7 +57,7 @@ def ask(segment_id: str | None = None, *, organisation_id: str = ACME, wait: int
 
 
 @pytest.mark.usefixtures("dagster")
-def test_a_sync_that_ends_well_is_told_with_its_figures(company: Company) -> None:
+def test_a_successful_sync_is_printed_with_its_figures(company: Company) -> None:
     is_well, shown = ask(company.segment.id)
     assert is_well
     assert "acme: Everybody" in shown
@@ -65,7 +65,7 @@ def test_a_sync_that_ends_well_is_told_with_its_figures(company: Company) -> Non
 
 
 @pytest.mark.usefixtures("dagster")
-def test_a_sync_that_fails_is_told_with_its_reason(company: Company) -> None:
+def test_a_failed_sync_is_printed_with_its_reason(company: Company) -> None:
     (company.files / "employees.csv").unlink()
     is_well, shown = ask()
     assert not is_well
@@ -110,13 +110,13 @@ def asked_while(company: Company, happens: Callable[[OrganisationSession], objec
         return ask(company.segment.id)
 
 
-def test_a_segment_that_is_deleted_meanwhile_is_told_and_is_no_success(company: Company) -> None:
+def test_a_segment_deleted_during_a_sync_is_reported_as_failed(company: Company) -> None:
     segment_id = company.segment.id
     outcome = asked_while(company, lambda session: SegmentStore(session).delete(segment_id, by="alice", at=AT))
     assert outcome == (False, f"Everybody: not synced\nSegment {segment_id} was deleted meanwhile.\n")
 
 
-def test_a_request_that_ends_without_a_run_is_told_with_its_reason(company: Company) -> None:
+def test_a_request_that_ends_without_a_run_is_printed_with_its_reason(company: Company) -> None:
     is_well, shown = asked_while(
         company, lambda session: SyncRequestStore(session).end_waiting("Disconnected.", by="alice", at=AT)
     )
@@ -124,7 +124,7 @@ def test_a_request_that_ends_without_a_run_is_told_with_its_reason(company: Comp
     assert "Everybody: Disconnected." in shown
 
 
-def test_a_sync_that_nobody_serves_is_told_after_the_wait(company: Company) -> None:
+def test_a_sync_without_a_daemon_is_reported_after_the_timeout(company: Company) -> None:
     company.sync()
     is_well, shown = ask(wait=0)
     assert not is_well
@@ -141,6 +141,6 @@ def test_a_sync_that_nobody_serves_is_told_after_the_wait(company: Company) -> N
     ],
 )
 @pytest.mark.usefixtures("company")
-def test_what_cannot_be_synced_is_told_at_once(wrong: Callable[[], object], message: str) -> None:
+def test_an_invalid_sync_is_reported_at_once(wrong: Callable[[], object], message: str) -> None:
     with pytest.raises(NothingToSync, match=message):
         wrong()

@@ -20,7 +20,7 @@ from sandbox import Status
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [None, 0])
-def test_two_daemons_do_the_work_once_also_where_one_is_killed(
+def test_two_daemons_do_the_work_once_even_if_one_is_killed(
     killed: int | None, pytestconfig: pytest.Config, report: Callable[[str], None]
 ) -> None:
     if killed is None and pytestconfig.option.kills < 50:

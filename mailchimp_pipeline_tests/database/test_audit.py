@@ -51,7 +51,7 @@ def test_entries_of_one_entity_and_organisation_only(database: Database) -> None
 @pytest.mark.parametrize(
     "statement", ["update audit_log set actor = 'x'", "delete from audit_log", "truncate audit_log"]
 )
-def test_what_is_written_stays_as_it_is(database: Database, statement: str) -> None:
+def test_entries_cannot_be_changed(database: Database, statement: str) -> None:
     write(database, "first")
     with pytest.raises(StatementRefused, match="audit_log is append-only"), database.unrestricted() as connection:
         connection.execute(text(statement))
@@ -60,12 +60,12 @@ def test_what_is_written_stays_as_it_is(database: Database, statement: str) -> N
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "bm8gdGltZSAx", "MjAyNi0wMy0wMVQwNTowMDowMCAx", "é"])
-def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
+def test_an_invalid_cursor_is_rejected(database: Database, cursor: str) -> None:
     with pytest.raises(CursorInvalid), database.organisation(ACME) as session:
         audit_log.entries(session, limit=1, cursor=cursor)
 
 
-def test_an_entry_is_lost_with_the_change_it_tells(database: Database) -> None:
+def test_an_entry_is_rolled_back_with_its_change(database: Database) -> None:
     with suppress(KeyError), database.organisation(ACME) as session:
         audit_log.write(session, audit_log.Entry("alice", "first", audit_log.Entity("segment", "1"), AT))
         raise KeyError

@@ -75,7 +75,7 @@ def test_a_percent_sign_in_a_query_without_parameters_is_a_percent_sign(database
     assert piece["share"].tolist() == ["100%"]
 
 
-def test_what_is_not_utf8_for_postgresql_is_told_without_the_row(database: Database) -> None:
+def test_invalid_utf8_is_reported_without_the_row(database: Database) -> None:
     frame = pd.DataFrame({"name": pd.Series(["secret\0person"], dtype=ARROW_STRING)})
     with pytest.raises(StatementRefused) as raised:
         through(database, frame)

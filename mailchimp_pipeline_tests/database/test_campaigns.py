@@ -73,7 +73,7 @@ def test_a_campaign_is_tracked_once(database: Database) -> None:
         assert CampaignStore(session).list(limit=10).items == (second,)
 
 
-def test_two_who_track_it_at_the_same_time_make_one(database: Database) -> None:
+def test_tracking_a_campaign_twice_at_once_creates_one(database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         tracking = [pool.submit(track, database, a_sent_one()) for _ in range(4)]
     assert len({tracked.result().id for tracked in tracking}) == 1
@@ -88,7 +88,7 @@ def test_the_same_campaign_may_be_tracked_by_two_organisations(database: Databas
         assert store.write(ours.id, refresh(None, a_sent_one(), AT), by="eve", at=AT) is None
 
 
-def test_what_mailchimp_no_longer_says_stays(database: Database) -> None:
+def test_values_that_mailchimp_no_longer_reports_stay(database: Database) -> None:
     campaign = track(database, a_sent_one())
     after = write(database, campaign, CampaignSnapshot(a_mailchimp_campaign()), AT + HOUR)
     assert (after.open_rate, after.emails_sent, after.last_refreshed_at) == (0.4, 110, AT + HOUR)
@@ -111,7 +111,7 @@ def test_a_refresh_that_looked_earlier_changes_nothing(database: Database, snaps
     assert write(database, later, CampaignSnapshot(a_draft()), AT + HOUR) == later
 
 
-def test_a_campaign_that_comes_back_is_missing_no_more(database: Database) -> None:
+def test_a_returned_campaign_is_no_longer_missing(database: Database) -> None:
     campaign = track(database)
     gone = write(database, campaign, None, AT + HOUR)
     still_gone = write(database, gone, None, AT + 2 * HOUR)
@@ -141,7 +141,7 @@ def test_campaigns_are_due_until_they_are_over(database: Database, word: str, is
     assert bool(due(database)) is is_due
 
 
-def test_what_was_sent_is_due_while_it_settles_or_lacks_its_final_counts(database: Database) -> None:
+def test_sent_campaigns_are_due_while_their_figures_settle_or_are_incomplete(database: Database) -> None:
     a_connection(database)
     track(database, a_sent_one("counted"))
     track(database, CampaignSnapshot(a_mailchimp_campaign("uncounted", sent_at=LONG_AGO)))
@@ -151,7 +151,7 @@ def test_what_was_sent_is_due_while_it_settles_or_lacks_its_final_counts(databas
     assert sorted(due(database, AT - HOUR)) == ["counted", "partly", "uncounted"]
 
 
-def test_what_is_missing_or_not_connected_is_not_due(database: Database) -> None:
+def test_missing_and_disconnected_campaigns_are_not_due(database: Database) -> None:
     a_connection(database)
     write(database, track(database), None, AT + HOUR)
     track(database, organisation_id="bolt")

@@ -54,7 +54,7 @@ def test_an_organisation_that_never_connected_has_no_connection_and_no_key(datab
         assert (store.live(), store.api_key(), store.disconnect(by="alice", at=AT)) == (None, None, None)
 
 
-def test_a_connection_says_all_but_its_key(database: Database) -> None:
+def test_a_connection_does_not_show_its_key(database: Database) -> None:
     made = a_connection(database)
     assert live(database) == made
     assert (made.account_name, made.data_center, made.api_key_hint) == ("Acme Ltd", "us6", API_KEY.hint)
@@ -103,7 +103,7 @@ def test_disconnecting_keeps_the_connection_as_history_and_forgets_the_key(datab
     assert (kept.account_name, kept.api_key_encrypted) == ("Acme Ltd", None)
 
 
-def test_who_disconnects_while_the_organisation_connects_waits_and_ends_what_was_made(database: Database) -> None:
+def test_a_concurrent_disconnect_waits_and_ends_the_new_connection(database: Database) -> None:
     def disconnect() -> Connection | None:
         with database.organisation(ACME) as session:
             return ConnectionStore(session, KEYRING).disconnect(by="bob", at=AT)
@@ -117,7 +117,7 @@ def test_who_disconnects_while_the_organisation_connects_waits_and_ends_what_was
     assert (ended.id, live(database)) == (made.id, None)
 
 
-def test_a_consent_rule_chosen_while_the_organisation_connects_is_kept(database: Database) -> None:
+def test_a_consent_rule_set_during_connecting_is_kept(database: Database) -> None:
     def choose() -> Connection | None:
         with database.organisation(ACME) as session:
             return ConnectionStore(session, KEYRING).set_opt_in_only(opt_in_only=True, by="bob", at=AT)
@@ -132,7 +132,7 @@ def test_a_consent_rule_chosen_while_the_organisation_connects_is_kept(database:
     assert chosen.opt_in_only
 
 
-def test_a_key_that_takes_the_place_of_the_refused_one_meanwhile_is_not_marked(parts: Resources) -> None:
+def test_a_new_key_is_not_marked_for_the_rejection_of_its_predecessor(parts: Resources) -> None:
     notes = parts.key_status_recorder(a_connection(parts.database, keyring=parts.keyring), API_KEY)
     with ThreadPoolExecutor(1) as pool:
         with parts.database.organisation(ACME) as session:
@@ -165,7 +165,7 @@ def test_the_first_refusal_of_a_key_is_the_one_that_is_kept(database: Database) 
     assert audit_actions(database).count("connection.key_refused") == 1
 
 
-def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_told_once(database: Database) -> None:
+def test_an_accepted_key_is_unmarked_with_one_audit_entry(database: Database) -> None:
     a_connection(database)
     with database.organisation(ACME) as session:
         store = ConnectionStore(session, KEYRING)

@@ -261,7 +261,7 @@ def the_three(contacts: pd.DataFrame) -> pd.DataFrame:
     return contacts[contacts["entity_id"] != "90"].reset_index(drop=True)
 
 
-def test_the_rule_is_told_from_one_that_forgets_an_address() -> None:
+def test_the_model_detects_a_rule_that_ignores_an_address() -> None:
     out = Statement(1, ANN, "x", opted_in=False, list_id=LIST, at=AT)
     rule = Rule([out], frozenset(), frozenset(), {ANN: "y", BOB: "x", VENDOR: "z"}, consent_is_required=False)
     assert [rule.exclusion(contact) for contact in PEOPLE] == ["opted_out", "opted_out", None]

@@ -77,7 +77,7 @@ def test_the_audit_log_holds_no_address(acme: Organisation) -> None:
         assert subscriber_hash(X) not in repr(audit_log.entries(session, limit=9).items)
 
 
-def test_a_withdrawal_at_an_address_of_nobody_is_attributed_to_who_has_it_later(acme: Organisation) -> None:
+def test_a_withdrawal_is_attributed_to_the_later_contact_of_its_address(acme: Organisation) -> None:
     acme.record(mailchimp_statement(X))
     acme.staff = {ANN: X, BOB: Y}
     acme.record_addresses()
@@ -86,7 +86,7 @@ def test_a_withdrawal_at_an_address_of_nobody_is_attributed_to_who_has_it_later(
     assert acme.preference(BOB) is None
 
 
-def test_a_withdrawal_that_was_answered_by_an_opt_in_is_attributed_to_nobody(acme: Organisation) -> None:
+def test_a_withdrawal_before_an_opt_in_is_not_attributed(acme: Organisation) -> None:
     acme.record(mailchimp_statement(X))
     acme.record(direct_statement(BOB, X, opted_in=True))
     acme.staff = {ANN: X}
@@ -134,12 +134,12 @@ def test_a_contact_who_opts_in_again_at_the_address_may_be_e_mailed(acme: Organi
 # Rule 3.
 
 
-def test_nobody_at_an_address_at_which_consent_was_withdrawn_may_be_e_mailed(acme: Organisation) -> None:
+def test_a_withdrawal_at_an_address_excludes_every_contact_with_the_address(acme: Organisation) -> None:
     acme.record(mailchimp_statement(X))
     assert (acme.exclusion(ANN, X), acme.exclusion(ANN, Y)) == ("opted_out", None)
 
 
-def test_an_opt_in_of_anybody_with_the_address_lifts_the_withdrawal_at_it(acme: Organisation) -> None:
+def test_an_opt_in_of_any_contact_with_the_address_lifts_its_withdrawal(acme: Organisation) -> None:
     acme.record(mailchimp_statement(X))
     acme.record(direct_statement(ANN, X, opted_in=True))
     assert acme.exclusion(BOB, X) is None
@@ -195,7 +195,7 @@ def test_consent_is_required_only_while_the_organisation_is_connected(acme: Orga
 # Order of statements.
 
 
-def test_an_opt_in_made_here_comes_after_what_was_recorded_before_whatever_the_clocks_say(acme: Organisation) -> None:
+def test_a_direct_opt_in_is_later_than_recorded_statements_regardless_of_clocks(acme: Organisation) -> None:
     acme.record(mailchimp_statement(X, ANN, at=AT + timedelta(days=1)))
     acme.record(direct_statement(ANN, X, opted_in=True, at=AT))
     assert acme.exclusion(ANN, X) is None
@@ -205,7 +205,7 @@ def test_an_opt_in_made_here_comes_after_what_was_recorded_before_whatever_the_c
     ("before", "exclusion"),
     [(TEN_MINUTES + SECOND, None), (TEN_MINUTES, "opted_out"), (SECOND, "opted_out"), (-MINUTE, "opted_out")],
 )
-def test_of_a_withdrawal_that_is_pulled_after_an_opt_in_ten_minutes_decide(
+def test_a_pulled_withdrawal_wins_within_ten_minutes_of_an_opt_in(
     acme: Organisation, before: timedelta, exclusion: str | None
 ) -> None:
     acme.record(direct_statement(ANN, X, opted_in=True, at=AT))
@@ -229,7 +229,7 @@ def test_a_sign_up_comes_after_an_earlier_withdrawal_in_the_same_audience_alone(
     assert acme.exclusion(ANN, X) == exclusion
 
 
-def test_a_sign_up_lifts_no_opt_out_that_was_made_here(acme: Organisation) -> None:
+def test_a_sign_up_does_not_lift_a_direct_opt_out(acme: Organisation) -> None:
     acme.record(direct_statement(ANN, X))
     acme.record(mailchimp_statement(X, ANN, opted_in=True, at=AT + timedelta(days=1)))
     assert acme.exclusion(ANN, X) == "opted_out"

@@ -51,7 +51,7 @@ def test_a_token_with_any_bit_changed_does_not_decrypt(field: str, place: int, d
 
 
 @pytest.mark.parametrize("token", ["", "not base64", "e30=", "bnVsbA==", "W10=", base64.b64encode(b"x").decode()])
-def test_what_is_no_token_is_told_as_altered(token: str) -> None:
+def test_an_invalid_token_is_reported_as_altered(token: str) -> None:
     with pytest.raises(SecretUnreadable, match="altered"):
         KEYRING.decrypt(token, ACME)
 

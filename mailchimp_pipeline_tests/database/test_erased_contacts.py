@@ -39,7 +39,7 @@ def test_a_contact_without_an_address_is_found_by_its_id(acme: Organisation) -> 
     assert among(acme, a_member(entity_id="1") | {"subscriber_hash": None}) == ({("employee", "1")}, set())
 
 
-def test_what_was_compared_before_is_not_compared_again(acme: Organisation) -> None:
+def test_compared_contacts_are_not_compared_again(acme: Organisation) -> None:
     everybody = members(a_member(X, entity_id="1"), a_member(Y, entity_id="2"))
     with acme.database.organisation(ACME) as session:
         known = ErasedContacts(session, KEYRING).among(everybody)
@@ -55,7 +55,7 @@ def test_another_organisation_erased_nobody(acme: Organisation) -> None:
     assert among(acme, a_member(X, entity_id="1"), organisation_id="globex") == (set(), set())
 
 
-def test_nothing_of_them_is_kept_in_the_clear(acme: Organisation) -> None:
+def test_erased_contacts_are_kept_as_keyed_hashes_only(acme: Organisation) -> None:
     with acme.database.organisation(ACME) as session:
         kept = [(row.kind, row.keyed_hash) for row in session.scalars(select(ErasedContactRow))]
     assert sorted(kind for kind, _ in kept) == ["address", "entity"]

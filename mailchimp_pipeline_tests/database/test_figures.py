@@ -78,7 +78,7 @@ def test_a_sync_that_failed_before_it_had_figures_adds_none(database: Database) 
     assert pipeline_figures(database).contacts["new"] == 2
 
 
-def test_segments_that_nobody_syncs_are_not_counted(database: Database) -> None:
+def test_inactive_segments_are_not_counted(database: Database) -> None:
     a_connection(database)
     with database.organisation(ACME) as session:
         SegmentStore(session).delete(a_segment(database).id, by="alice", at=AT)
@@ -87,7 +87,7 @@ def test_segments_that_nobody_syncs_are_not_counted(database: Database) -> None:
     assert pipeline_figures(database).segments == {}
 
 
-def test_requests_are_told_with_the_age_of_the_oldest(database: Database) -> None:
+def test_the_queue_has_the_age_of_its_oldest_request(database: Database) -> None:
     now = datetime.now(UTC)
     segment = a_segment(database, name="Running")
     running = ask(database, segment, now - timedelta(hours=2))
@@ -102,7 +102,7 @@ def test_requests_are_told_with_the_age_of_the_oldest(database: Database) -> Non
     assert figures.running.oldest_seconds == pytest.approx(3600, abs=60)
 
 
-def test_pending_erasures_are_told_with_the_age_of_the_oldest(database: Database) -> None:
+def test_pending_erasures_have_the_age_of_the_oldest(database: Database) -> None:
     asked = {"entity_hash": "h", "requested_by": "alice", "organisation_id": ACME}
     with database.organisation(ACME) as session:
         session.add(ErasureRequestRow(**asked, requested_at=datetime.now(UTC) - timedelta(days=2)))

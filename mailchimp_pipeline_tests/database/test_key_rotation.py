@@ -36,7 +36,7 @@ def stored_keys(database: Database) -> list[str]:
     return sorted(map(key_id_of, tokens))
 
 
-def test_everything_is_encrypted_anew_once_and_the_old_key_may_go(database: Database) -> None:
+def test_rotation_encrypts_every_secret_once_so_the_old_key_can_be_removed(database: Database) -> None:
     for organisation_id in (ACME, "globex"):
         a_connection(database, organisation_id, BEFORE)
     assert rotate(database, BOTH, by="admin", at=AT) == 2
@@ -53,7 +53,7 @@ def test_keyed_hashes_outlive_the_key_that_their_own_key_was_kept_under(database
         assert keyed_hashes(session, AFTER).of_entity(EntityType.EMPLOYEE, "1") == before
 
 
-def test_what_a_pending_erasure_needs_is_rotated_too(database: Database) -> None:
+def test_rotation_includes_pending_erasures(database: Database) -> None:
     targets = BEFORE.encrypt("[]", ACME)
     with database.organisation(ACME) as session:
         row = {"organisation_id": ACME, "entity_hash": "0", "requested_by": "alice", "requested_at": AT}
@@ -81,7 +81,7 @@ def test_a_secret_of_a_disconnected_organisation_is_gone_and_needs_no_rotation(d
 
 
 @pytest.mark.parametrize("ring", range(len(STEPS) - 1))
-def test_whatever_is_written_during_a_roll_out_is_read_by_both_sides(database: Database, ring: int) -> None:
+def test_both_key_rings_read_secrets_written_during_a_roll_out(database: Database, ring: int) -> None:
     sides = STEPS[ring : ring + 2]
     for writer in sides:
         a_connection(database, keyring=writer)
@@ -93,7 +93,7 @@ def test_whatever_is_written_during_a_roll_out_is_read_by_both_sides(database: D
                 assert ConnectionStore(session, reader).api_key() == API_KEY
 
 
-def test_nobody_notices_while_secrets_are_encrypted_anew(database: Database) -> None:
+def test_readers_and_writers_keep_working_during_a_rotation(database: Database) -> None:
     """Processes with both rings read and connect during a rotation. A second rotation encrypts what they wrote."""
     for organisation_id in ORGANISATIONS:
         a_connection(database, organisation_id, PREPARED)

@@ -124,7 +124,7 @@ def test_differences_are_arrow_text_in_the_columns_of_the_port(audience: Audienc
         (a_member(entity_id="12345678901234567890"), a_member(entity_id="12345678901234567891")),
     ],
 )
-def test_of_two_with_one_address_the_first_counts_in_every_segment(
+def test_the_first_contact_of_an_address_counts_in_every_segment(
     audience: Audience, first: Member, second: Member
 ) -> None:
     audience.want(first | {"first_name": "First"})
@@ -134,7 +134,7 @@ def test_of_two_with_one_address_the_first_counts_in_every_segment(
         assert (row["first_name"], row["entity_id"]) == ("First", first["entity_id"])
 
 
-def test_pieces_come_by_hash_and_what_is_recorded_between_them_does_not_come_back(database: Database) -> None:
+def test_pages_follow_the_hash_and_skip_contacts_recorded_meanwhile(database: Database) -> None:
     audience = Audience(database, a_ledger(database, piece=4))
     audience.want(*PEOPLE)
     pieces = [each.differences["subscriber_hash"].tolist() for each in audience.ledger.compare(audience.segments[0].id)]
@@ -151,7 +151,7 @@ def test_another_segments_members_are_not_this_ones(audience: Audience) -> None:
     assert next(audience.ledger.compare("no-such-segment")).differences.empty
 
 
-def test_a_deleted_segment_decides_over_nobody(audience: Audience) -> None:
+def test_a_deleted_segment_affects_no_member(audience: Audience) -> None:
     audience.want(a_member(entity_type="vendor"))
     audience.want(a_member(first_name="Gone"), place=1)
     with audience.database.organisation(ACME) as session:
@@ -186,7 +186,7 @@ def test_a_rejected_contact_is_sent_again_when_mailchimp_says_something_new_of_i
 # Progress of the pull
 
 
-def test_it_knows_how_far_it_was_read(database: Database) -> None:
+def test_the_ledger_records_the_progress_of_the_pull(database: Database) -> None:
     ledger = a_ledger(database)
     assert ledger.read_through() is None
     ledger.finish_reading(AT + MINUTE)
@@ -196,27 +196,27 @@ def test_it_knows_how_far_it_was_read(database: Database) -> None:
 # Unsubscribing and returning at Mailchimp
 
 
-def test_who_left_and_subscribes_there_again_consents(pushed: Audience) -> None:
+def test_a_contact_who_resubscribes_at_mailchimp_consents(pushed: Audience) -> None:
     pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
     assert pushed.has_opted_out()
     pushed.report_members(ANN, SUBSCRIBED, DAY)
     assert not pushed.has_opted_out()
 
 
-def test_whom_we_may_have_subscribed_ourselves_did_not_consent(pushed: Audience) -> None:
+def test_a_subscription_that_the_pipeline_may_have_made_is_no_consent(pushed: Audience) -> None:
     pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
     pushed.ledger.begin_push()
     pushed.report_members(ANN, SUBSCRIBED, DAY)
     assert pushed.has_opted_out()
 
 
-def test_within_one_second_leaving_counts(pushed: Audience) -> None:
+def test_an_unsubscribe_wins_within_one_second(pushed: Audience) -> None:
     pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
     pushed.report_members(ANN, SUBSCRIBED, MINUTE)
     assert pushed.has_opted_out()
 
 
-def test_who_comes_back_and_has_to_confirm_is_left_alone_until_then(pushed: Audience) -> None:
+def test_a_returning_contact_is_left_alone_until_it_confirms(pushed: Audience) -> None:
     pushed.report_members(ANN, UNSUBSCRIBED, MINUTE)
     pushed.report_members(ANN, PENDING, DAY)
     assert (pushed.has_opted_out(), pushed.ledger.members_to_unsubscribe()) == (True, [])
@@ -224,7 +224,7 @@ def test_who_comes_back_and_has_to_confirm_is_left_alone_until_then(pushed: Audi
     assert not pushed.has_opted_out()
 
 
-def test_an_opt_out_reaches_who_was_sent_though_the_answer_was_lost(audience: Audience) -> None:
+def test_an_opt_out_reaches_a_contact_whose_batch_lost_its_answer(audience: Audience) -> None:
     audience.want(a_member())
     audience.report_members(ANN, SUBSCRIBED)
     audience.want()
@@ -253,7 +253,7 @@ def test_a_new_address_comes_from_the_former_one_that_nobody_has_now(
     assert pushed.differing()[EVA]["moved_from"] == moved_from
 
 
-def test_somebody_hired_again_is_who_is_mailed_at_the_address(pushed: Audience) -> None:
+def test_a_rehired_contact_keeps_its_member(pushed: Audience) -> None:
     pushed.want(a_member(entity_id="7"))
     assert pushed.differing() == {}
     pushed.want(a_member("eva@acme.test", entity_id="7"))
@@ -262,14 +262,14 @@ def test_somebody_hired_again_is_who_is_mailed_at_the_address(pushed: Audience) 
     assert pushed.ledger.members_to_unsubscribe() == [MemberRef(ANN)]
 
 
-def test_whose_new_address_is_mailed_already_is_archived_at_the_former_one(pushed: Audience) -> None:
+def test_a_contact_with_a_member_at_the_new_address_is_archived_at_the_former_one(pushed: Audience) -> None:
     pushed.want(a_member(), a_member("eva@acme.test", entity_id="2"))
     pushed.push()
     pushed.want(a_member("eva@acme.test"))
     assert (pushed.differing(), pushed.leavers()) == ({}, [ANN])
 
 
-def test_whose_new_address_is_not_mailed_keeps_the_former_one(pushed: Audience) -> None:
+def test_a_contact_with_a_suppressed_new_address_keeps_the_former_one(pushed: Audience) -> None:
     pushed.report_members(EVA, MemberStatus.CLEANED)
     pushed.want(a_member("eva@acme.test"), on_leave=OnLeave.ARCHIVE)
     assert pushed.leavers() == []
@@ -279,12 +279,14 @@ def test_whose_new_address_is_not_mailed_keeps_the_former_one(pushed: Audience) 
 
 
 @pytest.mark.parametrize(("on_leave", "leavers"), [(OnLeave.ARCHIVE, [ANN]), (OnLeave.KEEP, [])])
-def test_who_left_a_segment_that_archives_is_a_leaver(pushed: Audience, on_leave: OnLeave, leavers: list[str]) -> None:
+def test_a_contact_that_left_an_archiving_segment_is_a_leaver(
+    pushed: Audience, on_leave: OnLeave, leavers: list[str]
+) -> None:
     pushed.want(on_leave=on_leave)
     assert pushed.leavers() == leavers
 
 
-def test_who_is_in_another_segment_of_the_audience_is_no_leaver(pushed: Audience) -> None:
+def test_a_contact_in_another_segment_of_the_audience_is_no_leaver(pushed: Audience) -> None:
     pushed.want(a_member(), place=1)
     pushed.want(on_leave=OnLeave.ARCHIVE)
     assert pushed.leavers() == []
@@ -292,14 +294,14 @@ def test_who_is_in_another_segment_of_the_audience_is_no_leaver(pushed: Audience
     assert pushed.leavers() == [ANN]
 
 
-def test_who_was_never_sent_by_us_is_no_leaver(audience: Audience) -> None:
+def test_a_member_that_the_pipeline_never_sent_is_no_leaver(audience: Audience) -> None:
     audience.want(a_member())
     audience.report_members(ANN, SUBSCRIBED)
     audience.want(on_leave=OnLeave.ARCHIVE)
     assert audience.leavers() == []
 
 
-def test_a_leaver_who_has_yet_to_confirm_is_archived_once_they_have(audience: Audience) -> None:
+def test_a_pending_leaver_is_archived_after_confirming(audience: Audience) -> None:
     audience.want(a_member())
     audience.push(PENDING)
     audience.want(on_leave=OnLeave.ARCHIVE)

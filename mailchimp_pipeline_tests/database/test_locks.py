@@ -56,7 +56,7 @@ def end_other_sessions(database: Database) -> None:
         )
 
 
-def test_an_audience_is_held_by_one_at_a_time(database: Database) -> None:
+def test_an_audience_lock_has_one_holder(database: Database) -> None:
     with hold_audience(database, ACME, LIST):
         assert held(database, audience_lock(ACME, LIST))
         with (
@@ -67,7 +67,7 @@ def test_an_audience_is_held_by_one_at_a_time(database: Database) -> None:
     assert not held(database, audience_lock(ACME, LIST))
 
 
-def test_who_waits_gets_the_audience_when_it_is_free(database: Database) -> None:
+def test_a_waiting_process_gets_the_lock_when_it_is_released(database: Database) -> None:
     def wait_for_it() -> bool:
         with hold_audience(database, ACME, LIST, wait_seconds=TIMEOUT_SECONDS) as taken:
             return taken.is_kept()
@@ -80,7 +80,7 @@ def test_who_waits_gets_the_audience_when_it_is_free(database: Database) -> None
         assert (is_done_early, waiting.result()) == (False, True)
 
 
-def test_who_waits_too_long_is_told(database: Database) -> None:
+def test_waiting_too_long_for_a_lock_is_an_error(database: Database) -> None:
     with (
         hold_audience(database, ACME, LIST),
         pytest.raises(LockTaken),
@@ -98,7 +98,7 @@ def test_two_audiences_and_two_organisations_do_not_wait_for_each_other(database
         assert third.is_kept()
 
 
-def test_a_process_that_is_killed_gives_back_what_it_held(database: Database, database_url: str) -> None:
+def test_a_killed_process_releases_its_locks(database: Database, database_url: str) -> None:
     command = [sys.executable, "-c", _DIE_HOLDING, database_url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -109,7 +109,7 @@ def test_a_process_that_is_killed_gives_back_what_it_held(database: Database, da
         assert taken.is_kept()
 
 
-def test_a_lock_whose_connection_was_ended_is_no_longer_kept(database: Database) -> None:
+def test_a_lock_is_lost_with_its_connection(database: Database) -> None:
     with hold(database, run_lock("run-1"), what="run run-1") as kept:
         assert kept.is_kept()
         end_other_sessions(database)
@@ -117,7 +117,7 @@ def test_a_lock_whose_connection_was_ended_is_no_longer_kept(database: Database)
     assert not held(database, run_lock("run-1"))
 
 
-def test_who_lost_a_lock_is_told_before_going_on(database: Database) -> None:
+def test_a_lost_lock_is_reported_before_the_next_step(database: Database) -> None:
     with hold_audience(database, ACME, LIST) as taken:
         taken.require()
         end_other_sessions(database)
@@ -127,12 +127,12 @@ def test_who_lost_a_lock_is_told_before_going_on(database: Database) -> None:
         assert not taken.is_kept()
 
 
-def test_threads_may_ask_at_once_whether_a_lock_is_kept(database: Database) -> None:
+def test_threads_may_check_a_lock_at_once(database: Database) -> None:
     with hold_audience(database, ACME, LIST) as taken, ThreadPoolExecutor(8) as pool:
         assert all(asking.result() for asking in [pool.submit(taken.is_kept) for _ in range(200)])
 
 
-def test_a_lock_that_is_kept_is_taken_again_after_its_connection_was_ended(database: Database) -> None:
+def test_a_kept_lock_is_reacquired_on_a_new_connection(database: Database) -> None:
     with keep(database, run_lock("run-1"), what="run run-1", look_seconds=0.02):
         end_other_sessions(database)
         eventually(lambda: held(database, run_lock("run-1")))
@@ -140,7 +140,7 @@ def test_a_lock_that_is_kept_is_taken_again_after_its_connection_was_ended(datab
         pass
 
 
-def test_a_lock_that_is_kept_is_nobody_elses(database: Database) -> None:
+def test_a_kept_lock_excludes_other_processes(database: Database) -> None:
     with (
         keep(database, run_lock("run-1"), what="run run-1"),
         pytest.raises(LockTaken),
@@ -218,7 +218,7 @@ def test_slots_survive_the_end_of_their_connection_and_are_held_on_the_new_one(d
     there.close()
 
 
-def test_a_slot_given_back_on_a_dead_connection_is_free(database: Database) -> None:
+def test_a_slot_released_on_a_dead_connection_is_free(database: Database) -> None:
     slots = DatabaseConnectionSlots(database, "account-1", slots=1, wait_seconds=0.1)
     with slots.slot():
         end_other_sessions(database)

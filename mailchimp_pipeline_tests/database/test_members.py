@@ -74,7 +74,7 @@ def test_a_segment_deleted_meanwhile_gets_no_members(database: Database) -> None
     assert of(database, segment).empty
 
 
-def test_a_change_that_is_not_wanted_after_all_is_taken_back(database: Database) -> None:
+def test_a_discarded_change_is_rolled_back(database: Database) -> None:
     segment = a_segment(database)
     put_members(database, segment, ANN)
     with suppress(KeyError), database.organisation(ACME) as session:

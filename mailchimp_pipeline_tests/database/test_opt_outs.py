@@ -69,7 +69,7 @@ def test_a_member_at_the_address_of_a_contact_who_stated_nothing_is_left_alone(a
     assert outstanding(acme) == set()
 
 
-def test_whoever_has_the_former_address_of_a_contact_who_opted_out_elsewhere_is_left_alone(acme: Organisation) -> None:
+def test_a_member_at_the_former_address_of_an_opted_out_contact_is_left_alone(acme: Organisation) -> None:
     has(acme, MemberStatus.SUBSCRIBED)
     acme.record(direct_statement(ANN, Y))
     acme.staff = {ANN: Y, BOB: X}
@@ -82,7 +82,7 @@ def test_a_withdrawal_in_one_audience_is_outstanding_in_the_others(acme: Organis
     assert outstanding(acme, OTHER_LIST) == {subscriber_hash(X)}
 
 
-def test_an_organisation_is_looked_at_once_a_withdrawal_is_new(acme: Organisation) -> None:
+def test_a_new_withdrawal_makes_an_organisation_due(acme: Organisation) -> None:
     acme.records.mark_propagated(ACME, AT - MINUTE)
     assert due(acme) == []
     acme.record(mailchimp_statement(X))
@@ -94,7 +94,7 @@ def test_an_organisation_is_looked_at_once_a_withdrawal_is_new(acme: Organisatio
     assert due(acme) == [ACME]
 
 
-def test_an_organisation_that_was_never_looked_at_is_looked_at(acme: Organisation) -> None:
+def test_an_organisation_is_due_the_first_time(acme: Organisation) -> None:
     assert due(acme) == [ACME]
 
 
@@ -104,13 +104,13 @@ def test_an_opt_in_is_nothing_to_propagate(acme: Organisation) -> None:
     assert due(acme) == []
 
 
-def test_audiences_are_looked_at_again_each_day(acme: Organisation) -> None:
+def test_audiences_are_due_each_day(acme: Organisation) -> None:
     acme.record(direct_statement(ANN, X))
     acme.records.mark_propagated(ACME, AT + MINUTE)
     assert (due(acme, timedelta(hours=24)), due(acme, timedelta(hours=25))) == ([], [ACME])
 
 
-def test_an_organisation_that_is_not_connected_is_not_looked_at(acme: Organisation) -> None:
+def test_a_disconnected_organisation_is_not_due(acme: Organisation) -> None:
     acme.record(direct_statement(ANN, X))
     with acme.database.organisation(ACME) as session:
         ConnectionStore(session, KEYRING).disconnect(by="alice", at=AT)

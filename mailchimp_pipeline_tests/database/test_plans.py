@@ -116,7 +116,7 @@ def touched_by(database: Database, query: sql.SQL | LiteralString, parameters: M
         SUPPRESSED_MEMBERS,
     ],
 )
-def test_a_whole_segment_is_read_without_comparing_everybody_with_everybody(
+def test_a_segment_is_read_in_linear_time(
     database: Database, segment: Segment, statement: sql.SQL | LiteralString
 ) -> None:
     parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, **_IN_SEGMENT}
@@ -162,7 +162,7 @@ def test_contacts_are_looked_up_one_by_one(
 @pytest.mark.parametrize(
     "row", [SegmentMemberRow, AudienceMemberRow, PreferenceRow, ConsentStatementRow, RejectedContactRow]
 )
-def test_postgresql_samples_neither_people_nor_whose_they_are(database: Database, row: type[Any]) -> None:
+def test_postgresql_has_no_statistics_on_personal_data_or_organisations(database: Database, row: type[Any]) -> None:
     sampled = "select attname from pg_stats where schemaname = 'public' and tablename = :table"
     with database.unrestricted() as connection:
         columns = set(connection.scalars(text(sampled), {"table": row.__tablename__}))

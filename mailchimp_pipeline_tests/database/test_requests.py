@@ -36,7 +36,7 @@ def waiting(database: Database) -> list[str]:
         return [request.id for request in open_requests(session) if request.status is RequestStatus.WAITING]
 
 
-def test_asking_twice_is_asking_once(database: Database) -> None:
+def test_requesting_twice_creates_one_request(database: Database) -> None:
     segment = a_segment(database)
     first, second = ask(database, segment), ask(database, segment, by="bob")
     assert first == second
@@ -46,14 +46,14 @@ def test_asking_twice_is_asking_once(database: Database) -> None:
     assert asked.count("segment.sync_requested") == 1
 
 
-def test_many_who_ask_at_once_get_one_request(database: Database) -> None:
+def test_concurrent_requests_for_a_segment_become_one(database: Database) -> None:
     segment = a_segment(database)
     with ThreadPoolExecutor(4) as pool:
         requests = list(pool.map(ask, [database] * 8, [segment] * 8))
     assert len({request.id for request in requests}) == 1
 
 
-def test_nobody_can_ask_for_a_segment_that_is_not_theirs_or_is_gone(database: Database) -> None:
+def test_a_foreign_or_deleted_segment_cannot_be_requested(database: Database) -> None:
     segment = a_segment(database)
     with database.organisation("globex") as session:
         assert SyncRequestStore(session).ask(segment.id, by="mallory", at=AT) is None
@@ -62,7 +62,7 @@ def test_nobody_can_ask_for_a_segment_that_is_not_theirs_or_is_gone(database: Da
         assert SyncRequestStore(session).ask(segment.id, by="alice", at=AT) is None
 
 
-def test_who_confirms_departures_while_a_request_waits_stands_in_the_audit_log(database: Database) -> None:
+def test_a_confirmation_of_departures_for_a_waiting_request_is_audited(database: Database) -> None:
     segment = a_segment(database)
     for by, confirmed in (("alice", False), ("bob", True), ("carol", True), ("dave", False)):
         with database.organisation(ACME) as session:
@@ -74,7 +74,7 @@ def test_who_confirms_departures_while_a_request_waits_stands_in_the_audit_log(d
     assert told == [("bob", "segment.departures_confirmed"), ("alice", "segment.sync_requested")]
 
 
-def test_who_asks_while_the_segment_is_deleted_is_told_that_there_is_none(database: Database) -> None:
+def test_a_request_during_the_deletion_of_its_segment_finds_no_segment(database: Database) -> None:
     segment = a_segment(database)
 
     def asked() -> SyncRequest | None:
@@ -121,7 +121,7 @@ def test_a_retried_run_takes_over_a_failed_request(database: Database) -> None:
     assert (stored(database, request).status, stored(database, request).run_id) == ("done", "run-2")
 
 
-def test_a_run_that_was_given_up_for_dead_and_was_not_ends_its_request_well(database: Database) -> None:
+def test_a_run_wrongly_taken_for_dead_finishes_its_request(database: Database) -> None:
     request = ask(database, a_segment(database))
     with database.organisation(ACME) as session:
         store = SyncRequestStore(session)
@@ -132,7 +132,7 @@ def test_a_run_that_was_given_up_for_dead_and_was_not_ends_its_request_well(data
     assert (ended.status, ended.finished_at, ended.error) == ("done", AT + MINUTE, None)
 
 
-def test_a_request_that_nobody_took_up_can_fail_but_not_finish(database: Database) -> None:
+def test_a_waiting_request_can_fail_but_not_finish(database: Database) -> None:
     request = ask(database, a_segment(database))
     with database.organisation(ACME) as session:
         SyncRequestStore(session).finish(request.id, at=AT)

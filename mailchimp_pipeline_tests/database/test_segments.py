@@ -62,7 +62,7 @@ def test_a_segment_is_stored_as_it_was_made(database: Database) -> None:
     assert [(entry.actor, entry.action) for entry in entries(database)] == [("alice", "segment.created")]
 
 
-def test_what_is_left_out_of_a_change_stays(database: Database) -> None:
+def test_fields_missing_in_a_change_stay(database: Database) -> None:
     segment = a_segment(database)
     criteria = FilterCriteria(location=("Berlin",))
     with database.organisation(ACME) as session:
@@ -167,7 +167,7 @@ def test_a_failed_sync_keeps_the_figures_of_the_last_good_one(database: Database
     assert (after.member_count, after.last_synced_at) == (3, AT)
 
 
-def test_a_deleted_segment_is_not_moved_any_more(database: Database) -> None:
+def test_a_deleted_segment_keeps_its_status(database: Database) -> None:
     segment = a_segment(database)
     with database.organisation(ACME) as session:
         SegmentStore(session).delete(segment.id, by="alice", at=AT)
@@ -177,7 +177,7 @@ def test_a_deleted_segment_is_not_moved_any_more(database: Database) -> None:
     assert entries(database)[-1].action == "segment.deleted"
 
 
-def test_only_what_did_not_move_since_is_put_into_error(database: Database) -> None:
+def test_only_segments_without_a_newer_status_are_put_into_error(database: Database) -> None:
     untouched, moved = a_segment(database), a_segment(database)
     with database.organisation(ACME) as session:
         progress = SegmentProgress(session)

@@ -13,7 +13,7 @@ from mailchimp_pipeline_tests.database.builders import ACME
 _SETTING = text("select current_setting('mailchimp_pipeline.organisation_id', true)")
 
 
-def test_postgresql_is_told_whose_transaction_it_is_and_forgets_it_after(database_url: str) -> None:
+def test_the_organisation_is_set_for_one_transaction(database_url: str) -> None:
     with Database(database_url, pool_size=1) as database:
         with database.organisation(ACME) as session:
             inside = session.scalar(_SETTING)
@@ -21,7 +21,7 @@ def test_postgresql_is_told_whose_transaction_it_is_and_forgets_it_after(databas
             assert (inside, session.scalar(_SETTING)) == (ACME, "")
 
 
-def test_a_transaction_of_nobody_is_refused(database: Database) -> None:
+def test_a_transaction_without_an_organisation_is_rejected(database: Database) -> None:
     with pytest.raises(ValueError, match="needs the id of an organisation"), database.organisation(""):
         pass
 
@@ -34,7 +34,7 @@ def test_a_block_that_raises_leaves_nothing_behind(database: Database) -> None:
         assert session.scalar(text("select count(*) from audience_reads")) == 0
 
 
-def test_a_server_that_is_away_is_a_passing_error_that_says_where_and_not_how() -> None:
+def test_an_unreachable_server_is_a_transient_error_with_its_address_and_no_password() -> None:
     port = free_port()
     database = Database(f"postgresql+psycopg://someone:hunter2@127.0.0.1:{port}/pipeline")
     with pytest.raises(DatabaseAway) as raised, database.everyone() as session:
@@ -47,7 +47,7 @@ def test_a_server_that_is_away_is_a_passing_error_that_says_where_and_not_how() 
     assert "someone" not in told
 
 
-def test_a_connection_that_the_server_ends_is_told_as_away_and_the_next_works(database: Database) -> None:
+def test_a_connection_ended_by_the_server_is_a_transient_error_and_the_next_one_works(database: Database) -> None:
     with pytest.raises(DatabaseAway), database.unrestricted() as connection:
         connection.execute(text("select pg_terminate_backend(pg_backend_pid())"))
     with database.everyone() as session:
@@ -60,7 +60,7 @@ def test_connections_say_who_they_are_and_speak_utf8(database_url: str) -> None:
         assert tuple(session.execute(settings).one()) == ("test of sessions", "UTF8")
 
 
-def test_a_refused_statement_is_told_without_the_row_that_postgresql_quotes(database: Database) -> None:
+def test_a_rejected_statement_is_reported_without_its_row(database: Database) -> None:
     insert = text("insert into audience_reads values (:person, :person, now()), (:person, :person, now())")
     with pytest.raises(StatementRefused, match="pk_audience_reads") as raised, database.unrestricted() as connection:
         connection.execute(insert, {"person": "ann@acme.test"})
@@ -69,7 +69,7 @@ def test_a_refused_statement_is_told_without_the_row_that_postgresql_quotes(data
     assert raised.value.__suppress_context__
 
 
-def test_more_threads_than_connections_are_told_to_come_back(database_url: str) -> None:
+def test_an_exhausted_pool_is_a_transient_error(database_url: str) -> None:
     with Database(database_url, pool_size=1, pool_wait_seconds=0.05) as database, database.everyone() as session:
         session.execute(text("select 1"))
         with pytest.raises(DatabaseAway, match="in use"), database.everyone() as second:
@@ -84,7 +84,7 @@ def test_a_statement_that_hangs_is_ended_and_the_connection_serves_on(database_u
                 session.execute(text("select pg_sleep(30)"))
 
 
-def test_who_waits_too_long_for_a_lock_is_told_that_others_are_at_it(database: Database, database_url: str) -> None:
+def test_a_lock_timeout_is_an_error_about_concurrent_work(database: Database, database_url: str) -> None:
     lock = text("lock table audience_reads in access exclusive mode")
     limits = TimeLimits(statement_seconds=20, lock_seconds=0.1)
     with Database(database_url, time_limits=limits) as other, database.unrestricted() as holder:

@@ -77,7 +77,7 @@ def test_an_account_is_free_again_once_its_organisation_disconnected(database: D
         connect(database, ACME)
 
 
-def test_of_two_organisations_that_connect_an_account_at_once_one_wins(database: Database) -> None:
+def test_one_of_two_organisations_that_connect_an_account_at_once_wins(database: Database) -> None:
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
             connect_in(session)
@@ -95,7 +95,7 @@ def test_organisations_may_share_an_account_where_the_operator_allows_it(databas
         assert sharing_audiences(session) == []
 
 
-def test_who_shares_an_account_already_may_still_replace_the_key(database: Database) -> None:
+def test_an_organisation_that_shares_an_account_may_replace_its_key(database: Database) -> None:
     share(database)
     assert connect(database).account_id == "account-1"
 
@@ -113,7 +113,7 @@ def test_an_audience_of_another_organisation_is_refused_also_where_accounts_are_
         SegmentStore(session).delete(first.id, by="alice", at=AT)
 
 
-def test_an_audience_is_free_once_nobody_feeds_it(database: Database) -> None:
+def test_an_audience_is_free_after_its_last_segment(database: Database) -> None:
     share(database)
     segment = a_segment(database, ACME)
     with database.organisation(ACME) as session:
@@ -121,7 +121,7 @@ def test_an_audience_is_free_once_nobody_feeds_it(database: Database) -> None:
     assert a_segment(database, GLOBEX).mailchimp_list_id == LIST
 
 
-def test_of_two_organisations_that_begin_to_feed_an_audience_at_once_one_wins(database: Database) -> None:
+def test_one_of_two_organisations_that_claim_an_audience_at_once_wins(database: Database) -> None:
     share(database)
     with ThreadPoolExecutor(1) as pool:
         with database.organisation(ACME) as session:
@@ -131,7 +131,7 @@ def test_of_two_organisations_that_begin_to_feed_an_audience_at_once_one_wins(da
             creating.result()
 
 
-def test_who_would_come_back_to_an_audience_that_another_organisation_feeds_by_now_is_refused(
+def test_reconnecting_to_an_audience_of_another_organisation_is_rejected(
     database: Database,
 ) -> None:
     share(database)
@@ -151,7 +151,7 @@ def test_the_same_audience_id_in_two_accounts_is_two_audiences(database: Databas
 
 
 @pytest.mark.parametrize("do", [connect_in, partial(audiences_of_others, account_id="account-1")])
-def test_after_the_look_at_others_the_transaction_sees_its_own_rows_alone(
+def test_after_the_check_across_organisations_the_transaction_sees_its_own_rows_only(
     database: Database, do: Callable[[OrganisationSession], object]
 ) -> None:
     a_connection(database, GLOBEX)

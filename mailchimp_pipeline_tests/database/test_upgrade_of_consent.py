@@ -192,7 +192,9 @@ def exclusions(database: Database, people: Sequence[tuple[str, str]]) -> list[st
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nobody_becomes_mailable_and_who_opted_in_stays_so(old: Database, empty_database_url: str, way: str) -> None:
+def test_the_upgrade_makes_no_contact_mailable_and_keeps_opt_ins(
+    old: Database, empty_database_url: str, way: str
+) -> None:
     WAYS[way](empty_database_url)
     own = exclusions(old, [(str(place), address(place)) for place in range(len(CASES))])
     elsewhere = exclusions(old, [(str(place), "0" * 32) for place in range(len(CASES))])
@@ -242,9 +244,7 @@ on conflict (organisation_id, entity_type, entity_id) do update set opted_in = e
 """)
 
 
-def test_what_a_process_of_the_former_version_records_afterwards_is_a_statement(
-    old: Database, empty_database_url: str
-) -> None:
+def test_preferences_written_by_the_former_version_become_statements(old: Database, empty_database_url: str) -> None:
     migrate(empty_database_url)
     hers = "e" * 32
     found: list[str | None] = []

@@ -61,14 +61,14 @@ def ended(
     return tick(instance, *requests, later=later, alive=alive)[0]
 
 
-def test_a_request_whose_run_failed_while_nobody_could_note_it_is_ended(instance: dg.DagsterInstance) -> None:
+def test_a_request_ends_after_an_unrecorded_failure_of_its_run(instance: dg.DagsterInstance) -> None:
     run = a_run(instance, failed=True)
     ((stopped, reason),) = ended(instance, WAITING)
     assert (stopped.id, stopped.keys, stopped.request_ids) == (run.run_id, ["acme/1"], [WAITING.id])
     assert reason.startswith(f"Run {run.run_id} is over, and how it ended could not be recorded")
 
 
-def test_whoever_knows_the_reason_has_time_to_tell_it_and_no_second_run_serves_the_request(
+def test_a_run_has_time_to_report_its_reason_before_its_request_ends(
     instance: dg.DagsterInstance,
 ) -> None:
     run = a_run(instance, failed=True)
@@ -90,7 +90,7 @@ def test_a_run_that_is_under_way_or_to_be_tried_again_ends_its_request_itself(in
     assert tick(instance, running(retry.run_id)) == ([], [])
 
 
-def test_a_request_out_of_a_restored_database_is_ended_by_the_run_that_it_knows(instance: dg.DagsterInstance) -> None:
+def test_a_request_from_a_restored_database_ends_with_its_recorded_run(instance: dg.DagsterInstance) -> None:
     a_run(instance, failed=True)
     ((stopped, _),) = ended(instance, running("run-of-before"))
     assert stopped == StoppedRun("run-of-before", ["acme/1"], AT, [WAITING.id])

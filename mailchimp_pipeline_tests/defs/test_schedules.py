@@ -49,14 +49,12 @@ def test_the_same_tick_asks_for_the_same_runs(instance: dg.DagsterInstance) -> N
     assert [request.run_key for request in first] == [request.run_key for request in second]
 
 
-def test_where_nobody_is_connected_no_run_is_asked_for(instance: dg.DagsterInstance) -> None:
+def test_without_connections_no_run_is_requested(instance: dg.DagsterInstance) -> None:
     assert tick(instance, FakePipeline()) == []
 
 
 @pytest.mark.parametrize("overdue", [(), ("acme/2",)])
-def test_the_look_at_six_names_the_segments_that_are_late(
-    instance: dg.DagsterInstance, overdue: tuple[str, ...]
-) -> None:
+def test_the_freshness_check_names_overdue_segments(instance: dg.DagsterInstance, overdue: tuple[str, ...]) -> None:
     pipeline = FakePipeline(["acme/1", "acme/2"], overdue=overdue, time=AT.replace(hour=6))
     job = code_location(pipeline).resolve_job_def("mailchimp_freshness")
     (evaluation,) = job.execute_in_process(instance=instance).get_asset_check_evaluations()

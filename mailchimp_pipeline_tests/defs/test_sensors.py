@@ -130,13 +130,13 @@ def test_new_segments_become_partitions_before_their_runs(instance: dg.DagsterIn
     assert change.partition_keys == ["acme/4"]
 
 
-def test_partitions_of_segments_that_are_gone_go(instance: dg.DagsterInstance) -> None:
+def test_partitions_of_deleted_segments_are_deleted(instance: dg.DagsterInstance) -> None:
     (change,) = ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests or []
     assert isinstance(change, dg.DeleteDynamicPartitionsRequest)
     assert change.partition_keys == ["acme/1", "acme/3"]
 
 
-def test_no_partition_goes_while_a_run_that_was_started_for_partitions_may_need_it(
+def test_partitions_stay_while_a_partitioned_run_may_need_them(
     instance: dg.DagsterInstance,
 ) -> None:
     run = a_run(instance, STARTING)
@@ -163,7 +163,7 @@ def test_partitions_are_added_over_several_ticks_where_there_are_very_many(insta
     assert added == [1000, 1000, 500]
 
 
-def test_a_tick_tells_of_segments_whose_process_is_gone(
+def test_a_tick_reports_segments_of_dead_processes(
     instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = ask(instance, FakePipeline(["acme/1", "acme/2", "acme/3"], abandoned=2))
@@ -249,12 +249,12 @@ def told_of(instance: dg.DagsterInstance, failure: Exception) -> str:
     return reason
 
 
-def test_what_a_run_foresaw_is_told_on_its_segments(instance: dg.DagsterInstance) -> None:
+def test_a_run_reports_expected_errors_on_its_segments(instance: dg.DagsterInstance) -> None:
     assert "this segment: No source is set. Ask for a sync" in told_of(instance, PermanentError("No source is set."))
     assert "this segment: It is away. Ask for a sync" in told_of(instance, DatabaseAway("It is away."))
 
 
-def test_what_nobody_foresaw_is_not_told_for_it_may_quote_data(instance: dg.DagsterInstance) -> None:
+def test_a_run_does_not_report_the_text_of_unexpected_errors(instance: dg.DagsterInstance) -> None:
     assert "this segment. Ask for a sync" in told_of(instance, ValueError("Ada Byron"))
     lookalike = ValueError("mailchimp_pipeline.errors.PermanentError: Ada Byron")
     assert "this segment. Ask for a sync" in told_of(instance, lookalike)
@@ -267,7 +267,7 @@ def test_a_cancelled_run_ends_the_requests_that_it_served(instance: dg.DagsterIn
     assert "was cancelled" in reason
 
 
-def test_dagster_shows_what_a_failed_run_did_not_come_to_as_failed(instance: dg.DagsterInstance) -> None:
+def test_dagster_shows_unprocessed_segments_of_a_failed_run_as_failed(instance: dg.DagsterInstance) -> None:
     run = a_run(instance, config=SyncConfig(segments=["acme/1", "acme/2"]))
     instance.report_run_failed(run)
     stopped(instance, run, failed_runs)

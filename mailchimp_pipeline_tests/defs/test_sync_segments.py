@@ -130,13 +130,13 @@ def test_a_failed_run_names_the_segments_that_failed_and_why(instance: dg.Dagste
     ]
 
 
-def test_where_an_unforeseen_error_was_raised_stands_in_the_log(instance: dg.DagsterInstance) -> None:
+def test_the_log_has_the_traceback_of_an_unexpected_error(instance: dg.DagsterInstance) -> None:
     result = run(instance, FakePipeline(results=failed("acme/2", "Unexpected KeyError.", defect="line 7, in read")))
     assert "Segment acme/2: Unexpected KeyError." in logged(instance, result)
     assert "raised at\nline 7, in read" in logged(instance, result)
 
 
-def test_what_a_segment_says_is_counts_and_where_to_look(instance: dg.DagsterInstance) -> None:
+def test_a_segments_metadata_is_counts_and_a_link(instance: dg.DagsterInstance) -> None:
     result = run(instance, FakePipeline(), ONE_KEY)
     told = {event.asset_key: event for event in result.asset_materializations_for_node("sync_segments")}
     push = {name: value.value for name, value in told[AUDIENCE].metadata.items()}

@@ -57,7 +57,7 @@ def test_it_starts_from_nothing_with_both_databases_and_stops(home: Path) -> Non
     assert not is_running(home)
 
 
-def test_who_asks_twice_gives_it_up_twice(home: Path) -> None:
+def test_each_user_in_a_process_releases_the_server(home: Path) -> None:
     with EmbeddedServer(home) as outer:
         with EmbeddedServer(home) as inner:
             assert inner.database_url == outer.database_url
@@ -76,7 +76,7 @@ def test_another_process_attaches_and_the_last_one_stops_it(home: Path) -> None:
     assert not is_running(home)
 
 
-def test_a_process_that_was_killed_keeps_nobody_from_stopping_it(home: Path) -> None:
+def test_a_killed_process_does_not_keep_the_server_running(home: Path) -> None:
     with ask(home) as killed:
         assert killed.stdout is not None
         killed.stdout.readline()
@@ -102,7 +102,7 @@ def test_it_stops_when_the_last_process_that_asked_for_it_is_killed(home: Path) 
     eventually(lambda: not is_running(home))
 
 
-def test_what_was_begun_only_is_made_anew(home: Path) -> None:
+def test_an_incomplete_data_directory_is_recreated(home: Path) -> None:
     fresh = home / "fresh"
     (fresh / "postgresql.begun").mkdir(parents=True)
     (fresh / "postgresql.begun" / "PG_VERSION").write_text("18")
@@ -119,7 +119,7 @@ def test_the_number_of_a_server_that_is_gone_may_be_another_process(home: Path) 
         assert settings_of(server.database_url, "fsync") == ["on"]
 
 
-def test_what_it_is_made_of_does_not_depend_on_the_language_and_variables_of_who_starts_it(home: Path) -> None:
+def test_locale_and_variables_do_not_change_a_new_database(home: Path) -> None:
     hostile = {"LANG": "xx_YY.ISO-8859-1", "PGPORT": "1", "PGDATA": "/nowhere", "PGSERVER_POSTGRES_VERSION": "16"}
     command = [sys.executable, "-c", _ASK, str(home / "other")]
     with subprocess.Popen(
@@ -135,7 +135,7 @@ def test_what_it_is_made_of_does_not_depend_on_the_language_and_variables_of_who
         asked.communicate("")
 
 
-def test_what_it_holds_is_there_again_after_a_stop(home: Path) -> None:
+def test_data_survives_a_stop(home: Path) -> None:
     for statement in ("create table kept ()", "select * from kept"):
         with EmbeddedServer(home) as server, Database(server.database_url) as database, database.everyone() as session:
             session.execute(text(statement))

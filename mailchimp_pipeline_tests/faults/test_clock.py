@@ -29,7 +29,7 @@ def clock_off_by(*days: int) -> Clock:
 
 
 @pytest.mark.parametrize("days", [400, -400])
-def test_who_left_while_the_clock_was_wrong_is_noticed_once_it_is_right(scenario: FaultScenario, days: int) -> None:
+def test_opt_outs_under_a_wrong_clock_are_pulled_once_the_clock_is_right(scenario: FaultScenario, days: int) -> None:
     scenario.clock = clock_off_by(days)
     assert scenario.sync().error is None
     scenario.clock = utc_now
@@ -38,7 +38,7 @@ def test_who_left_while_the_clock_was_wrong_is_noticed_once_it_is_right(scenario
     assert (scenario.sync().error, not +scenario.deviations()) == (None, True)
 
 
-def test_a_clock_that_jumps_to_and_fro_during_a_sync_loses_nobody(scenario: FaultScenario) -> None:
+def test_a_jumping_clock_loses_no_contact(scenario: FaultScenario) -> None:
     scenario.clock = clock_off_by(0, 1, -1, 30)
     assert scenario.sync().error is None
     scenario.opt_out(range(300, 310), known_there=True)

@@ -74,7 +74,7 @@ def pushed_count(scenario: FaultScenario) -> int:
 
 
 @only_root
-def test_a_membership_that_finds_no_room_leaves_the_one_of_before(database: Database, small_disk: str) -> None:
+def test_a_full_disk_keeps_the_former_membership(database: Database, small_disk: str) -> None:
     with fault_scenario(database, 300, Retries(), 5) as scenario:
         assert scenario.sync().error is None
         before = members(scenario)
@@ -88,9 +88,7 @@ def test_a_membership_that_finds_no_room_leaves_the_one_of_before(database: Data
 
 
 @only_root
-def test_outcomes_that_find_no_room_stop_the_push_and_the_next_one_finishes(
-    database: Database, small_disk: str
-) -> None:
+def test_a_full_disk_stops_the_push_and_the_next_push_finishes(database: Database, small_disk: str) -> None:
     with fault_scenario(database, PEOPLE, Retries(), TIMEOUT_SECONDS) as scenario:
         run(database, f"alter table audience_members set tablespace {small_disk}")
         assert "no room left on its disk" in (scenario.sync().error or "")
@@ -99,6 +97,6 @@ def test_outcomes_that_find_no_room_stop_the_push_and_the_next_one_finishes(
         assert (scenario.sync().error, not +scenario.deviations()) == (None, True)
 
 
-def test_a_full_disk_is_told_by_its_name(database: Database) -> None:
+def test_a_full_disk_error_names_the_disk(database: Database) -> None:
     with pytest.raises(DatabaseFull, match="no room left on its disk"), database.explained():
         raise psycopg.errors.DiskFull("could not extend file")

@@ -14,7 +14,7 @@ BUDGET_SECONDS = 300.0
 
 
 @pytest.mark.parametrize("kind", [FaultKind.CUT, FaultKind.BAD_GATEWAY, FaultKind.BLOCKED, FaultKind.EMPTY])
-def test_during_an_outage_the_segment_ends_in_error_in_time_and_the_next_run_finishes(
+def test_an_outage_ends_the_segment_in_error_within_its_budget_and_the_next_run_finishes(
     database: Database, kind: FaultKind
 ) -> None:
     when = Time()

@@ -46,7 +46,7 @@ def header_alone(text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("part", [cut_in_a_row, cut_between_rows, nothing_yet, header_alone])
-def test_half_a_file_fails_the_segment_and_the_whole_one_mends_it(
+def test_a_truncated_file_fails_the_segment_until_the_complete_file_arrives(
     company: Company, part: Callable[[bytes], bytes]
 ) -> None:
     file = company.files / "employees.csv"

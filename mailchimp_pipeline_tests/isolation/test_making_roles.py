@@ -33,7 +33,7 @@ def run_as(url: str, login: str, statements: str) -> Generator[Connection]:
         yield connection
 
 
-def test_who_may_not_make_roles_is_told_what_an_administrator_runs(
+def test_without_the_privilege_the_error_names_the_statements_for_an_administrator(
     postgres_server: PostgresServer, database_url: str
 ) -> None:
     with a_login(postgres_server, member=False) as login:
@@ -42,7 +42,7 @@ def test_who_may_not_make_roles_is_told_what_an_administrator_runs(
             pass
 
 
-def test_who_makes_roles_may_take_them_on_and_inherits_nothing(
+def test_the_creator_of_the_roles_may_assume_them_and_inherits_nothing(
     postgres_server: PostgresServer, database_url: str
 ) -> None:
     may = "pg_has_role('fresh_app', 'SET'), pg_has_role('fresh_overview', 'SET'), pg_has_role('fresh_app', 'USAGE')"

@@ -23,7 +23,7 @@ def as_login(url: str, login: str) -> str:
     return make_url(url).set(username=login).render_as_string(hide_password=False)
 
 
-def test_no_session_works_as_who_owns_the_tables(database: Database) -> None:
+def test_no_session_uses_the_role_of_the_table_owner(database: Database) -> None:
     with database.organisation(ACME) as session:
         assert (session.scalar(_WHO), session.scalar(_OWNS)) == (ROLES[0], 0)
     with database.everyone() as session:
@@ -32,7 +32,7 @@ def test_no_session_works_as_who_owns_the_tables(database: Database) -> None:
         assert (connection.scalar(_WHO), connection.scalar(_OWNS)) == (ROLES[0], 0)
 
 
-def test_a_connection_that_is_used_again_keeps_nothing_of_who_used_it(database_url: str) -> None:
+def test_a_pooled_connection_keeps_no_organisation(database_url: str) -> None:
     with Database(database_url, pool_size=1) as database:
         with database.organisation(ACME) as session:
             session.execute(text("select 1"))
@@ -56,7 +56,7 @@ def test_a_login_that_owns_nothing_does_all_that_a_sync_needs(
             assert len(audit_log.entries(session, limit=10).items) == 1
 
 
-def test_such_a_login_locks_and_sees_locks(postgres_server: PostgresServer, database_url: str) -> None:
+def test_a_login_that_owns_nothing_can_use_locks(postgres_server: PostgresServer, database_url: str) -> None:
     lock = audience_lock(ACME, LIST)
     with a_login(postgres_server) as login, Database(as_login(database_url, login)) as database:
         with hold(database, lock, what="an audience"), database.everyone() as session:
@@ -64,9 +64,7 @@ def test_such_a_login_locks_and_sees_locks(postgres_server: PostgresServer, data
         assert current_revision(database) == expected_revision()
 
 
-def test_such_a_login_sees_nothing_unless_it_takes_on_a_role(
-    postgres_server: PostgresServer, database_url: str
-) -> None:
+def test_a_login_without_a_role_sees_no_rows(postgres_server: PostgresServer, database_url: str) -> None:
     with (
         a_login(postgres_server) as login,
         Database(as_login(database_url, login)) as database,

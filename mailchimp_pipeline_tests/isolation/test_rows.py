@@ -67,7 +67,7 @@ def test_no_row_is_written_for_another_or_handed_over(shared: Database, table: T
 
 @every_table
 @pytest.mark.parametrize("setting", [None, ""], ids=["unset", "empty"])
-def test_whoever_names_no_organisation_finds_nothing(shared: Database, table: Table, setting: str | None) -> None:
+def test_a_session_without_an_organisation_finds_no_rows(shared: Database, table: Table, setting: str | None) -> None:
     with shared.unrestricted() as connection:
         connection.execute(text(f"set local role {ROLES[0]}"))
         if setting is not None:
@@ -76,7 +76,7 @@ def test_whoever_names_no_organisation_finds_nothing(shared: Database, table: Ta
 
 
 @every_table
-def test_what_looks_across_organisations_reads_all_and_changes_nothing(shared: Database, table: Table) -> None:
+def test_the_cross_organisation_role_reads_all_rows_and_writes_none(shared: Database, table: Table) -> None:
     with shared.everyone() as session:
         assert set(session.scalars(text(f"select organisation_id from {table.name}"))) == {ACME, GLOBEX}
     for statement in (

@@ -15,7 +15,7 @@ from sandbox import Status
 
 
 @pytest.mark.slow
-def test_a_run_of_dagsters_is_done_though_its_database_was_killed(report: Callable[[str], None]) -> None:
+def test_a_dagster_run_finishes_although_its_database_was_killed(report: Callable[[str], None]) -> None:
     with (
         TemporaryDirectory(prefix="dagster-", ignore_cleanup_errors=True) as home,
         ExitStack() as held,

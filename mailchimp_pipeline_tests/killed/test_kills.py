@@ -117,7 +117,7 @@ KILLS: dict[str, Callable[[KillScenario, str], None]] = {
 }
 
 
-def test_whoever_is_killed_nothing_is_lost_doubled_or_left_hanging(
+def test_kills_lose_double_or_block_nothing(
     scenario: KillScenario, pytestconfig: pytest.Config, report: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, LOG.name)  # shown if the test fails

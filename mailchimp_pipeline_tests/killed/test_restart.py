@@ -48,7 +48,7 @@ def polled(port: int) -> Generator[list[int]]:
         each.result()
 
 
-def test_the_api_says_that_it_is_away_and_comes_back_by_itself(scenario: KillScenario) -> None:
+def test_the_api_answers_503_during_a_restart_and_recovers(scenario: KillScenario) -> None:
     with api(scenario.environment) as (port, process), polled(port) as statuses:
         eventually(lambda: 200 in statuses)
         scenario.server.kill()
@@ -59,7 +59,7 @@ def test_the_api_says_that_it_is_away_and_comes_back_by_itself(scenario: KillSce
         assert (set(statuses), process.is_alive()) == ({200, 503}, True)
 
 
-def test_a_run_whose_database_was_restarted_stops_at_once_begins_again_and_finishes(scenario: KillScenario) -> None:
+def test_a_run_restarts_and_finishes_after_a_database_restart(scenario: KillScenario) -> None:
     scenario.change_employees()
     scenario.sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", route="/lists/{list_id}", skip=1))
     request_id, unchanged = scenario.request_sync(), len(scenario.recorded_members())

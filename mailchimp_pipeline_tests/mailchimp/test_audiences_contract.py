@@ -63,7 +63,7 @@ def test_an_audience_is_described(stage: SandboxStage) -> None:
     assert (audience.member_count, type(audience.web_id)) == (1, int)
 
 
-def test_an_audience_that_is_not_there_is_a_lasting_error(stage: SandboxStage) -> None:
+def test_a_missing_audience_is_a_permanent_error(stage: SandboxStage) -> None:
     audiences, gone = stage.audiences, "0000000000"
     for ask in (
         lambda: audiences.audience(gone),
@@ -87,14 +87,14 @@ def test_a_new_contact_is_accepted_with_the_status_asked_for(stage: SandboxStage
 
 
 @pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED])
-def test_one_that_exists_is_left_as_it_is(stage: SandboxStage, status: MemberStatus) -> None:
+def test_an_existing_member_is_left_unchanged(stage: SandboxStage, status: MemberStatus) -> None:
     stage.add_member(ADA, status)
     answer = push(stage, ADA, BOB)
     assert (answer.existing, answer.accepted.keys(), answer.rejected) == (hashes(ADA), hashes(BOB), {})
     assert known(stage, ADA) is status
 
 
-def test_one_that_exists_is_updated_when_that_is_asked_for(stage: SandboxStage) -> None:
+def test_an_existing_member_is_updated_on_request(stage: SandboxStage) -> None:
     push(stage, ADA)
     assert push(stage, ADA, BOB, update_existing=True).accepted.keys() == hashes(ADA, BOB)
 
@@ -105,14 +105,14 @@ def test_the_same_batch_again_changes_nothing(stage: SandboxStage) -> None:
     assert member_states(stage) == {subscriber_hash(ADA): MemberStatus.SUBSCRIBED}
 
 
-def test_one_who_left_is_not_brought_back(stage: SandboxStage) -> None:
+def test_an_unsubscribed_member_is_not_resubscribed(stage: SandboxStage) -> None:
     stage.add_member(ADA, MemberStatus.SUBSCRIBED)
     stage.unsubscribe(ADA)
     assert push(stage, ADA, update_existing=True).rejected == {subscriber_hash(ADA): Rejection.COMPLIANCE}
     assert known(stage, ADA) is MemberStatus.UNSUBSCRIBED
 
 
-def test_refusals_of_some_do_not_keep_out_the_others(stage: SandboxStage) -> None:
+def test_rejected_contacts_do_not_affect_others(stage: SandboxStage) -> None:
     answer = push(stage, ADA, DELETED, FAKE)
     assert answer.accepted.keys() == hashes(ADA)
     assert answer.rejected == {subscriber_hash(DELETED): Rejection.FORGOTTEN, subscriber_hash(FAKE): Rejection.FAKE}
@@ -136,7 +136,7 @@ def test_an_unknown_address_has_no_status(stage: SandboxStage) -> None:
     assert known(stage, EVE) is None
 
 
-def test_everybodys_standing_comes_in_pages(stage: SandboxStage) -> None:
+def test_member_states_are_read_in_pages(stage: SandboxStage) -> None:
     emails = [f"p{number}@acme.test" for number in range(5)]
     for email in emails:
         stage.add_member(email, MemberStatus.CLEANED)
@@ -144,14 +144,14 @@ def test_everybodys_standing_comes_in_pages(stage: SandboxStage) -> None:
     assert all(isinstance(one, MemberState) for page in stage.audiences.member_states(LIST_ID) for one in page)
 
 
-def test_standings_can_be_asked_for_by_status(stage: SandboxStage) -> None:
+def test_member_states_can_be_filtered_by_status(stage: SandboxStage) -> None:
     stage.add_member(ADA, MemberStatus.ARCHIVED)
     stage.add_member(BOB, MemberStatus.SUBSCRIBED)
     assert member_states(stage, status=MemberStatus.ARCHIVED).keys() == hashes(ADA)
     assert member_states(stage, status=MemberStatus.UNSUBSCRIBED) == {}
 
 
-def test_those_that_changed_last_stand_first(stage: SandboxStage) -> None:
+def test_member_states_are_sorted_by_last_change(stage: SandboxStage) -> None:
     for email in (BOB, ADA, EVE):
         stage.add_member(email, MemberStatus.SUBSCRIBED)
         stage.hours.pass_hour()
@@ -159,7 +159,7 @@ def test_those_that_changed_last_stand_first(stage: SandboxStage) -> None:
     assert came == [subscriber_hash(email) for email in (EVE, ADA, BOB)]
 
 
-def test_standings_can_be_asked_for_by_their_change(stage: SandboxStage) -> None:
+def test_member_states_can_be_filtered_by_last_change(stage: SandboxStage) -> None:
     stage.add_member(ADA, MemberStatus.SUBSCRIBED)
     between = stage.hours.pass_hour()
     stage.add_member(BOB, MemberStatus.SUBSCRIBED)
@@ -176,7 +176,7 @@ def test_a_member_is_unsubscribed_and_brought_back(stage: SandboxStage, before: 
     assert (tuple(done), known(stage, ADA)) == (changes, MemberStatus.SUBSCRIBED)
 
 
-def test_one_who_left_may_only_be_asked(stage: SandboxStage) -> None:
+def test_an_unsubscribed_member_can_only_become_pending(stage: SandboxStage) -> None:
     stage.add_member(ADA, MemberStatus.SUBSCRIBED)
     stage.unsubscribe(ADA)
     key = subscriber_hash(ADA)
@@ -185,7 +185,7 @@ def test_one_who_left_may_only_be_asked(stage: SandboxStage) -> None:
     assert status_of(asked) is MemberStatus.PENDING
 
 
-def test_the_status_of_somebody_unknown_is_not_set(stage: SandboxStage) -> None:
+def test_setting_the_status_of_an_unknown_member_does_nothing(stage: SandboxStage) -> None:
     assert stage.audiences.set_member_status(LIST_ID, MemberRef(subscriber_hash(EVE)), MemberStatus.SUBSCRIBED) is None
     assert member_states(stage) == {}
 
@@ -197,7 +197,7 @@ def test_a_member_moves_to_another_address_and_keeps_its_status(stage: SandboxSt
     assert member_states(stage) == {subscriber_hash(EVE): status}
 
 
-def test_one_who_left_and_moved_is_still_not_brought_back(stage: SandboxStage) -> None:
+def test_an_unsubscribed_member_with_a_new_address_is_not_resubscribed(stage: SandboxStage) -> None:
     stage.add_member(ADA, MemberStatus.SUBSCRIBED)
     stage.unsubscribe(ADA)
     assert moved(stage, ADA, EVE) == subscriber_hash(EVE)
@@ -228,11 +228,11 @@ def test_archiving_tells_the_status_after_it(stage: SandboxStage, before: Member
     assert known(stage, ADA) is after
 
 
-def test_nobody_unknown_is_archived(stage: SandboxStage) -> None:
+def test_archiving_an_unknown_member_does_nothing(stage: SandboxStage) -> None:
     assert stage.audiences.archive_member(LIST_ID, MemberRef(subscriber_hash(EVE))) is None
 
 
-def test_one_who_was_archived_comes_back_with_the_next_batch(stage: SandboxStage) -> None:
+def test_an_archived_member_returns_with_the_next_batch(stage: SandboxStage) -> None:
     stage.add_member(ADA, MemberStatus.SUBSCRIBED)
     stage.audiences.archive_member(LIST_ID, MemberRef(subscriber_hash(ADA)))
     assert push(stage, ADA).accepted.keys() == hashes(ADA)

@@ -57,7 +57,7 @@ def test_contacts_are_matched_however_their_address_is_written() -> None:
     assert answered(a_batch_result(errors=(an_item("X looks fake", shouted),))).rejected == {A_HASH: Rejection.FAKE}
 
 
-def test_members_nobody_sent_are_left_alone() -> None:
+def test_unrelated_members_in_the_answer_are_ignored() -> None:
     answer = answered(a_batch_result(new=(a_member("eve@x.test"),), errors=(an_item("X?", "mallory@x.test"),)))
     assert answer.rejected == {A_HASH: Rejection.COMPLIANCE}
     assert not answer.accepted

@@ -88,7 +88,7 @@ def test_a_fault_that_passes_is_not_noticed(stage: SandboxStage, kind: FaultKind
         assert client.account().account_name == "Acme"
 
 
-def test_one_who_left_and_is_ignored_in_silence_is_not_accepted(stage: SandboxStage) -> None:
+def test_a_silently_ignored_unsubscribed_member_is_not_accepted(stage: SandboxStage) -> None:
     stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.unsubscribe(ADDRESS)
     stage.sandbox.configure(compliance_in_batch="ignored")
@@ -102,7 +102,7 @@ def test_too_many_connections_are_throttled(stage: SandboxStage) -> None:
         stage.client.ping()
 
 
-def test_an_opt_out_is_carried_over(stage: SandboxStage) -> None:
+def test_an_opt_out_is_pushed(stage: SandboxStage) -> None:
     stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.sandbox.require_merge_field(LIST_ID, "FNAME")
     unsubscribed = MemberStatus.UNSUBSCRIBED
@@ -110,7 +110,7 @@ def test_an_opt_out_is_carried_over(stage: SandboxStage) -> None:
     assert stage.sandbox.statuses(LIST_ID) == {Status.UNSUBSCRIBED: 1}
 
 
-def test_one_who_left_by_themselves_is_not_subscribed(stage: SandboxStage) -> None:
+def test_a_contact_who_unsubscribed_is_not_subscribed(stage: SandboxStage) -> None:
     stage.add_member(ADDRESS, MemberStatus.SUBSCRIBED)
     stage.unsubscribe(ADDRESS)
     answer = stage.client.set_member_status(LIST_ID, MemberRef(A_HASH), MemberStatus.SUBSCRIBED)
@@ -152,9 +152,7 @@ def test_an_unknown_hash_makes_no_member(stage: SandboxStage) -> None:
         (MemberStatus.CLEANED, MemberStatus.CLEANED),
     ],
 )
-def test_archiving_tells_how_the_member_stands_then(
-    stage: SandboxStage, before: MemberStatus, after: MemberStatus
-) -> None:
+def test_archiving_returns_the_new_status(stage: SandboxStage, before: MemberStatus, after: MemberStatus) -> None:
     stage.add_member(ADDRESS, before)
     assert status_of(stage.client.archive_member(LIST_ID, MemberRef(A_HASH))) is after
 

@@ -49,7 +49,7 @@ def test_a_success_is_no_error(status: int) -> None:
         (400, b'{"title": "Bad', api_errors.Unavailable),
     ],
 )
-def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: type[TransientError]) -> None:
+def test_temporary_failures_are_transient_errors(status: int, body: object, kind: type[TransientError]) -> None:
     assert type(the_error(status, body)) is kind
 
 
@@ -70,11 +70,11 @@ def test_what_may_go_away_by_itself_is_passing(status: int, body: object, kind: 
         (426, a_problem(426, "Upgrade Required"), api_errors.Rejected),
     ],
 )
-def test_what_a_person_must_change_is_lasting(status: int, body: object, kind: type[PermanentError]) -> None:
+def test_failures_that_need_action_are_permanent_errors(status: int, body: object, kind: type[PermanentError]) -> None:
     assert type(the_error(status, body)) is kind
 
 
-def test_a_refusal_of_a_contact_says_why() -> None:
+def test_a_rejected_contact_has_a_reason() -> None:
     error = the_error(400, a_problem(400, "Invalid Resource", f"{ADDRESS} looks fake or invalid, please enter..."))
     assert isinstance(error, api_errors.MemberRefused)
     assert error.rejection is Rejection.FAKE
@@ -104,7 +104,7 @@ def test_a_page_at_a_configured_address_is_not_the_api_and_says_which_setting_to
     assert isinstance(verdict(A_CALL, Answer(404, said), "http://127.0.0.1:8900/3.0"), api_errors.AudienceGone)
 
 
-def test_nothing_that_could_be_an_address_is_taken_over() -> None:
+def test_error_texts_contain_no_possible_address() -> None:
     entries = [{"field": ADDRESS, "message": ADDRESS}]
     body = a_problem(400, ADDRESS, f"{ADDRESS} is wrong", errors=entries) | {"instance": ADDRESS}
     for status in (400, 401, 403, 404, 405, 429, 500):
@@ -125,7 +125,7 @@ documents = st.fixed_dictionaries(
 
 
 @given(st.integers(100, 999), st.binary() | documents.map(lambda document: json.dumps(document).encode()))
-def test_every_answer_has_a_verdict_that_tells_no_address(status: int, body: bytes) -> None:
+def test_every_answer_has_a_classification_without_an_address(status: int, body: bytes) -> None:
     error = verdict(A_CALL, Answer(status, body))
     assert (error is None) == (200 <= status < 300)
     assert error is None or isinstance(error, TransientError | PermanentError)
@@ -148,7 +148,7 @@ def test_deep_nesting_is_no_problem_document() -> None:
         (urllib3.exceptions.ProtocolError("x"), api_errors.Unavailable),
     ],
 )
-def test_a_lost_answer_is_passing(error: requests.RequestException, kind: type[TransientError]) -> None:
+def test_a_lost_answer_is_a_transient_error(error: requests.RequestException, kind: type[TransientError]) -> None:
     assert type(lost(A_CALL, error)) is kind
 
 
@@ -157,14 +157,12 @@ def test_an_answer_that_had_begun_broke_off() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "kind"), [(29, api_errors.Unavailable), (30, api_errors.TimedOut)])
-def test_whoever_fails_without_a_word_after_a_long_wait_waited_in_vain(
-    seconds: float, kind: type[TransientError]
-) -> None:
+def test_a_failure_after_a_long_wait_counts_as_a_timeout(seconds: float, kind: type[TransientError]) -> None:
     assert type(verdict(A_CALL, Answer(502, b"<html>", seconds=seconds))) is kind
     assert type(lost(A_CALL, requests.ConnectionError("x"), seconds=seconds)) is kind
 
 
-def test_the_url_of_a_lost_answer_is_not_told() -> None:
+def test_the_error_of_a_lost_answer_has_no_url() -> None:
     error = lost(A_CALL, requests.ConnectionError("Max retries exceeded with url: /lists/a1/members/62eeb2"))
     assert "62eeb2" not in str(error)
 

@@ -39,7 +39,7 @@ def test_no_status_is_taken_for_subscribed_but_subscribed(status: object) -> Non
     assert (member.status is MemberStatus.SUBSCRIBED) == (status == "subscribed")
 
 
-def test_a_status_that_came_later_is_nobody_to_mail() -> None:
+def test_an_unknown_status_is_not_mailable() -> None:
     assert Member.model_validate(a_member(status="paused")).status is MemberStatus.TRANSACTIONAL
 
 
@@ -54,7 +54,7 @@ def test_a_member_does_not_show_its_address() -> None:
     assert ADDRESS not in repr(Member.model_validate(a_member()))
 
 
-def test_what_does_not_fit_is_not_shown_either() -> None:
+def test_invalid_values_are_not_shown() -> None:
     with pytest.raises(ValidationError) as refused:
         EntryPage[Member].model_validate({"members": [ADDRESS], "total_items": 1})
     assert ADDRESS not in str(refused.value)
@@ -73,12 +73,12 @@ def test_an_audience_that_does_not_say_whether_it_confirms_is_not_guessed_at() -
 
 
 @pytest.mark.parametrize("body", [{}, {"members": []}, {"members": None, "total_items": 0}, []])
-def test_half_a_page_is_no_page(body: object) -> None:
+def test_an_incomplete_page_is_an_error(body: object) -> None:
     with pytest.raises(ValidationError):
         EntryPage[Member].model_validate(body)
 
 
-def test_half_a_batch_answer_is_none() -> None:
+def test_an_incomplete_batch_answer_is_an_error() -> None:
     with pytest.raises(ValidationError):
         BatchResult.model_validate({"new_members": [], "errors": []})
 

@@ -104,7 +104,7 @@ def test_a_mailchimp_that_is_away_makes_no_page_smaller(failure: Reply) -> None:
 
 
 @pytest.mark.parametrize("failure", [Reply(cut=True), Reply(502, b"<html>")])
-def test_who_hangs_up_after_half_a_minute_found_the_page_too_large(failure: Reply) -> None:
+def test_a_connection_closed_after_half_a_minute_halves_the_page_size(failure: Reply) -> None:
     pages = [Reply(body={"lists": [a_list(name)], "total_items": 2}) for name in ("l1", "l2")]
     ticks = count(step=31)
     rule = Retries(budget=1000, sleep=lambda _: None, clock=lambda: float(next(ticks)))
@@ -113,7 +113,7 @@ def test_who_hangs_up_after_half_a_minute_found_the_page_too_large(failure: Repl
     assert [asked.query["count"] for asked in script.requests] == ["1000", "500", "500"]
 
 
-def test_the_smallest_page_is_tried_with_all_patience() -> None:
+def test_the_smallest_page_is_retried_with_the_full_budget() -> None:
     when = Time()
     with (
         scripted(Reply(504, b"<html>")) as script,

@@ -47,7 +47,7 @@ def test_the_words_for_one_contact_of_a_batch_are_understood(words: str, meaning
 
 
 @pytest.mark.parametrize(("words", "meaning"), WORDS.items())
-def test_nobodys_address_decides_over_the_meaning(words: str, meaning: str) -> None:
+def test_an_address_in_the_text_does_not_change_its_meaning(words: str, meaning: str) -> None:
     for email in ("compliance@looks-fake.test", "already.a.list.member@x.test", '"permanently deleted"@x.test'):
         assert rejection_of_item(BatchError.model_validate(an_item(words, email))) == meaning
 

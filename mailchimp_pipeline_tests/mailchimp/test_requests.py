@@ -99,9 +99,7 @@ def test_a_call_without_a_body_has_none(call: Ask, method: str, path: str) -> No
 
 @pytest.mark.parametrize(("call", "method", "path"), BARE_CALLS)
 @pytest.mark.parametrize("empty", [Reply(200), Reply(200, b"<html>Just a moment</html>"), Reply(202)])
-def test_a_success_that_is_not_mailchimps_is_not_taken_for_its_word(
-    call: Ask, method: str, path: str, empty: Reply
-) -> None:
+def test_a_successful_answer_of_another_server_is_an_error(call: Ask, method: str, path: str, empty: Reply) -> None:
     with scripted(empty, Reply(204)) as script, a_client(script.root, retries=Time().retries()) as client:
         call(client)
     assert [(asked.method, asked.path) for asked in script.requests] == [(method, path)] * 2
@@ -245,7 +243,7 @@ def test_a_missing_member_of_a_missing_audience_is_no_error() -> None:
         assert client.archive_member(LIST_ID, MemberRef(A_HASH)) is None
 
 
-def test_a_proxys_page_is_not_taken_for_mailchimps_word_that_nobody_is_there() -> None:
+def test_a_404_page_of_a_proxy_does_not_mean_a_missing_member() -> None:
     with scripted(Reply(404, b"<html>Not Found</html>")) as script, a_client(script.root) as client:
         for call in (client.member_state, client.delete_permanently, client.archive_member):
             with pytest.raises(NotTheApi):

@@ -36,7 +36,7 @@ def test_no_header_is_too_strange(after: str, date: str) -> None:
 
 
 @given(st.lists(st.none() | st.floats(0, 100), max_size=30), st.floats(0, 500))
-def test_patience_never_outlasts_its_budget(wishes: list[float | None], budget: float) -> None:
+def test_pauses_never_exceed_the_budget(wishes: list[float | None], budget: float) -> None:
     when = Time()
     patience = RetryBudget(when.retries(budget))
     for wish in wishes:

@@ -90,7 +90,7 @@ class Watch:
         self.heard.append("accepted")
 
 
-def test_whether_the_key_is_taken_is_told_before_whoever_called_hears_of_it() -> None:
+def test_the_key_watch_is_notified_before_the_call_returns() -> None:
     watch = Watch()
     replies = (Reply(401, a_problem(401, "API Key Invalid")), Reply(502), AN_ACCOUNT)
     with scripted(*replies) as script, a_client(script.root, key_watch=watch) as client:
@@ -139,21 +139,21 @@ def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:
         waited_in_vain.set()
 
 
-def test_where_nobody_listens_on_this_machine_nobody_waits_and_it_says_how_to_bring_the_sandbox_up() -> None:
+def test_a_closed_loopback_port_fails_at_once_with_the_command_to_start_the_sandbox() -> None:
     when, root = Time(), f"http://127.0.0.1:{free_port()}/3.0"
     with a_client(root, retries=when.retries()) as client, pytest.raises(NobodyThere, match="sandbox --sample"):
         client.account()
     assert when.pauses == []
 
 
-def test_a_page_where_the_api_should_be_is_told_at_once() -> None:
+def test_an_html_page_in_place_of_the_api_is_a_permanent_error() -> None:
     with scripted(Reply(404, b"<html>Not Found</html>")) as script, a_client(script.root, retries=Retries()) as client:
         with pytest.raises(NotTheApi, match="MAILCHIMP_API_ROOT"):
             client.account()
         assert len(script.requests) == 1
 
 
-def test_where_the_api_was_heard_a_broken_404_is_tried_again() -> None:
+def test_a_404_page_after_a_valid_answer_is_retried() -> None:
     replies = (AN_ACCOUNT, Reply(404, b'{"type": "abo'), Reply(204))
     with scripted(*replies) as script, a_client(script.root, retries=Time().retries()) as client:
         client.account()
@@ -187,7 +187,7 @@ def test_threads_share_a_client_within_its_slots() -> None:
     assert len(script.requests) == 6
 
 
-def test_nobody_learns_the_key_or_the_member_from_an_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_contain_neither_key_nor_member(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with (
         scripted(NO_ANSWER) as script,
@@ -201,7 +201,7 @@ def test_nobody_learns_the_key_or_the_member_from_an_error(caplog: pytest.LogCap
     assert failed.value.__context__ is None
 
 
-def test_nobody_learns_the_member_from_an_answer_that_is_not_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_about_invalid_answers_contain_no_member(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with (
         scripted(Reply(body=[a_member()])) as script,

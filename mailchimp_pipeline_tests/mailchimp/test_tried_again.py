@@ -27,14 +27,14 @@ from mailchimp_pipeline_tests.mailchimp.scripted import AN_ACCOUNT, NO_ANSWER, T
         Reply(200, b"\x1f\x8b not gzip", headers={"Content-Encoding": "gzip"}),
     ],
 )
-def test_a_passing_failure_is_tried_again(failure: Reply) -> None:
+def test_a_transient_failure_is_retried(failure: Reply) -> None:
     when = Time()
     with scripted(failure, AN_ACCOUNT) as script, a_client(script.root, retries=when.retries()) as client:
         assert client.account().account_name == "Acme"
     assert len(when.pauses) == 1
 
 
-def test_a_lasting_failure_is_not_tried_again() -> None:
+def test_a_permanent_failure_is_not_retried() -> None:
     when = Time()
     with (
         scripted(Reply(401, a_problem(401, "API Key Invalid"))) as script,
@@ -58,7 +58,7 @@ def test_pauses_grow_until_the_budget_is_spent() -> None:
     assert len(script.requests) == len(when.pauses) + 1
 
 
-def test_once_patience_was_spent_in_vain_the_next_call_is_tried_once() -> None:
+def test_after_an_exhausted_budget_the_next_call_is_tried_once() -> None:
     when = Time()
     with scripted(THROTTLED) as script, a_client(script.root, retries=when.retries(budget=1.2)) as client:
         for asked in (2, 3):
@@ -67,7 +67,7 @@ def test_once_patience_was_spent_in_vain_the_next_call_is_tried_once() -> None:
             assert len(script.requests) == asked
 
 
-def test_an_answer_brings_patience_back() -> None:
+def test_an_answer_restores_the_retry_budget() -> None:
     when = Time()
     replies = (THROTTLED, THROTTLED, AN_ACCOUNT, THROTTLED, AN_ACCOUNT)
     with scripted(*replies) as script, a_client(script.root, retries=when.retries(budget=1.2)) as client:

@@ -66,7 +66,7 @@ def a_certificate(directory: Path) -> Path:
     return file
 
 
-def test_no_proxy_of_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as (port, heard), scripted(AN_ACCOUNT) as script, a_client(script.root) as client:
         for name in NAMES_OF_PROXIES:
             monkeypatch.setenv(name, f"http://{LOOPBACK}:{port}")
@@ -76,7 +76,7 @@ def test_no_proxy_of_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) 
         assert heard == []
 
 
-def test_no_proxy_of_the_environment_is_heeded_for_an_encrypted_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_ignored_for_https(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as (proxy, by_proxy), listening() as (port, heard):
         for name in NAMES_OF_PROXIES:
             monkeypatch.setenv(name, f"http://{LOOPBACK}:{proxy}")
@@ -97,7 +97,7 @@ def test_no_password_of_the_environment_takes_the_place_of_the_key(
     assert "c29tZWJvZHk6ZWxzZQ" not in script.requests[0].headers["Authorization"]
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_whatever_the_environment_says(
+def test_an_untrusted_certificate_is_rejected_in_any_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = a_certificate(tmp_path)

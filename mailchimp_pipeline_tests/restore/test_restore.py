@@ -32,7 +32,7 @@ def restored(postgres_server: PostgresServer, tmp_path: Path) -> Generator[Resto
         yield company
 
 
-def test_nobody_who_left_or_opted_out_since_the_backup_is_pushed_and_the_ledger_says_what_is(
+def test_reconcile_corrects_the_ledger_and_pushes_no_contact_that_left_after_the_backup(
     restored: RestoredPipeline,
 ) -> None:
     assert restored.mailchimp_statuses(restored.list_id) == STATUSES
@@ -46,7 +46,7 @@ def test_nobody_who_left_or_opted_out_since_the_backup_is_pushed_and_the_ledger_
     assert restored.ledger_statuses() == by_hash
 
 
-def test_what_was_found_is_counted_and_once_more_changes_nothing(restored: RestoredPipeline) -> None:
+def test_reconcile_counts_its_changes_and_is_idempotent(restored: RestoredPipeline) -> None:
     before = restored.rows()
     dry = restored.reconcile(dry_run=True)
     assert restored.rows() == before
@@ -57,7 +57,7 @@ def test_what_was_found_is_counted_and_once_more_changes_nothing(restored: Resto
     assert (again.read, again.unknown, again.changed, again.deleted, again.opted_out) == (6, 0, 0, 0, 0)
 
 
-def test_an_erasure_is_asked_for_again_and_ends_though_mailchimp_knows_nobody(restored: RestoredPipeline) -> None:
+def test_a_repeated_erasure_completes_without_a_member_at_mailchimp(restored: RestoredPipeline) -> None:
     restored.reconcile()
     contact = (EntityType.EMPLOYEE, "erased")
     attempt = restored.parts.erasures().erase(restored.office.organisation_id, contact, by="alice")
@@ -67,14 +67,14 @@ def test_an_erasure_is_asked_for_again_and_ends_though_mailchimp_knows_nobody(re
     assert "erased" not in restored.mailchimp_statuses(restored.list_id)
 
 
-def test_without_reconciling_opt_outs_at_mailchimp_still_count_and_mailchimp_refuses_the_deleted(
+def test_without_reconcile_mailchimp_keeps_opt_outs_and_rejects_deleted_contacts(
     restored: RestoredPipeline,
 ) -> None:
     assert restored.sync(restored.segment) == [None]
     assert restored.mailchimp_statuses(restored.list_id) == STATUSES
 
 
-def test_the_command_prints_what_it_did_and_names_nobody(restored: RestoredPipeline) -> None:
+def test_the_command_prints_its_changes_without_addresses(restored: RestoredPipeline) -> None:
     printed = io.StringIO()
     assert reconcile_and_print(Console(file=printed, width=200), None, dry_run=False, settings=restored.settings)
     assert "docs/backup.md" in printed.getvalue()
@@ -84,7 +84,7 @@ def test_the_command_prints_what_it_did_and_names_nobody(restored: RestoredPipel
         reconcile_and_print(Console(file=printed), "nobody", dry_run=True, settings=restored.settings)
 
 
-def test_an_organisation_that_cannot_be_read_is_told_and_its_ledger_left_as_it_was(restored: RestoredPipeline) -> None:
+def test_an_unreadable_account_is_reported_and_its_ledger_stays(restored: RestoredPipeline) -> None:
     before = restored.ledger_statuses()
     restored.office.sandbox.revoke_key(restored.office.tenant.api_key)
     printed = io.StringIO()
@@ -93,7 +93,7 @@ def test_an_organisation_that_cannot_be_read_is_told_and_its_ledger_left_as_it_w
     assert restored.ledger_statuses() == before
 
 
-def test_a_restored_database_has_its_tables_its_policies_and_works_under_the_roles(restored: RestoredPipeline) -> None:
+def test_a_restored_database_keeps_its_row_level_security(restored: RestoredPipeline) -> None:
     require_tables(restored.parts.database)
     with restored.parts.database.organisation("another") as session:
         connection = session.connection()

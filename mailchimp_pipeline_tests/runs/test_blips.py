@@ -34,21 +34,19 @@ def blinking(company: Company) -> Generator[Pipeline]:
         yield Pipeline(replace(company.pipeline.resources, database=database))
 
 
-def test_a_run_begins_though_the_database_is_away_for_a_moment(blinking: Pipeline) -> None:
+def test_a_run_starts_despite_a_database_blip(blinking: Pipeline) -> None:
     with blinking.at_work("run"):
         assert blinking.is_alive("run")
 
 
-def test_a_tick_sees_what_is_due_though_the_database_is_away_for_a_moment(company: Company, blinking: Pipeline) -> None:
+def test_a_tick_reads_due_segments_despite_a_database_blip(company: Company, blinking: Pipeline) -> None:
     assert [segment.id for segment in blinking.due_segments()] == [company.segment.id]
 
 
-def test_a_check_sees_what_is_late_though_the_database_is_away_for_a_moment(
-    company: Company, blinking: Pipeline
-) -> None:
+def test_a_check_reads_overdue_segments_despite_a_database_blip(company: Company, blinking: Pipeline) -> None:
     assert [segment.id for segment in blinking.not_synced_since(company.pipeline.now())] == [company.segment.id]
 
 
-def test_what_stopped_is_noted_though_the_database_is_away_for_a_moment(company: Company, blinking: Pipeline) -> None:
+def test_a_stopped_run_is_recorded_despite_a_database_blip(company: Company, blinking: Pipeline) -> None:
     blinking.fail_stopped(StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE), "Cancelled.")
     assert company.stored_segment().last_error == "Cancelled."

@@ -26,19 +26,19 @@ class Step:
         return "done"
 
 
-def test_what_is_cut_off_is_begun_again() -> None:
+def test_interrupted_work_is_repeated() -> None:
     step = Step(cut_off=2)
     assert (DatabaseRetry((0, 0)).do(step), step.begun) == ("done", 3)
 
 
-def test_what_stays_cut_off_is_given_up() -> None:
+def test_work_that_stays_interrupted_is_given_up() -> None:
     step = Step(cut_off=9)
     with pytest.raises(Interrupted):
         DatabaseRetry((0, 0)).do(step)
     assert step.begun == 3
 
 
-def test_after_waiting_in_vain_nothing_else_is_waited_for() -> None:
+def test_after_an_exhausted_budget_nothing_is_repeated() -> None:
     database_retry, second = DatabaseRetry((0, 0)), Step(cut_off=9)
     for step in (Step(cut_off=9), second):
         with pytest.raises(Interrupted):
@@ -46,14 +46,14 @@ def test_after_waiting_in_vain_nothing_else_is_waited_for() -> None:
     assert second.begun == 1
 
 
-def test_any_other_failure_is_told_at_once() -> None:
+def test_other_errors_are_raised_at_once() -> None:
     step = Step(cut_off=1, kind=TransientError)
     with pytest.raises(TransientError):
         DatabaseRetry((0,)).do(step)
     assert step.begun == 1
 
 
-def test_whoever_is_told_to_stop_waits_no_longer() -> None:
+def test_a_stop_ends_the_pause() -> None:
     over = Event()
     Thread(target=over.set).start()
     begun = time.monotonic()

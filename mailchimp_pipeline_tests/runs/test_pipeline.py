@@ -40,7 +40,7 @@ def replace_key(company: Company) -> None:
         ConnectionStore(session, company.pipeline.resources.keyring).connect(account, by="alice", at=AT)
 
 
-def test_the_first_sync_brings_everybody_the_second_nobody(company: Company) -> None:
+def test_the_first_sync_sends_all_contacts_and_the_second_none(company: Company) -> None:
     first, second = company.sync(), company.sync()
     assert (first.error, first.report and first.report.new) == (None, 3)
     assert (second.error, second.report and (second.report.unchanged, second.report.calls)) == (None, (3, 0))
@@ -85,7 +85,7 @@ def test_an_audience_that_is_gone_is_named_on_the_segment(company: Company) -> N
     assert (stored.status, stored.last_error) == (SegmentStatus.ERROR, result.error)
 
 
-def test_a_key_that_was_revoked_is_told_without_the_key(company: Company) -> None:
+def test_a_revoked_key_is_reported_without_the_key(company: Company) -> None:
     company.sandbox.revoke_key("0123456789abcdef0123456789abcdef-us6")
     error = company.sync().error or ""
     assert "key" in error

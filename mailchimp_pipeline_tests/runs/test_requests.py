@@ -157,7 +157,7 @@ def test_a_run_that_is_executed_again_confirms_no_departures_of_today(company: C
     assert "would leave at once" in (company.sync(asked).error or "")
 
 
-def test_what_a_stopped_run_did_not_come_to_is_put_into_error(company: Company) -> None:
+def test_unprocessed_segments_of_a_stopped_run_are_put_into_error(company: Company) -> None:
     asked = company.request_sync()
     start(company, asked, "run-1")
     keys = [company.segment.partition_key, "globex/5b0e3b5c-0000-4000-8000-000000000000"]
@@ -166,7 +166,7 @@ def test_what_a_stopped_run_did_not_come_to_is_put_into_error(company: Company) 
     assert (company.stored_segment().last_error, company.stored_request(asked).error) == ("The run was cancelled.",) * 2
 
 
-def test_what_a_stopped_run_did_stays_as_it_is(company: Company) -> None:
+def test_finished_segments_of_a_stopped_run_stay(company: Company) -> None:
     company.sync()
     stopped = StoppedRun("run-1", [company.segment.partition_key], AT + MINUTE)
     assert company.pipeline.fail_stopped(stopped, "Cancelled.") == []

@@ -99,7 +99,9 @@ def test_a_missing_relation_fails_only_the_segments_that_need_it(without_vendors
     assert "no vendors" in (results[vendors.id].error or "")
 
 
-def test_nobody_is_sent_while_it_cannot_be_read_where_who_opted_out_is_now(without_vendors: SyncScenario) -> None:
+def test_no_contact_is_sent_while_the_addresses_of_opted_out_contacts_cannot_be_read(
+    without_vendors: SyncScenario,
+) -> None:
     missing = without_vendors.source
     without_vendors.source = a_source([], [a_vendor()])
     without_vendors.state_preference("1", opted_in=False, kind=EntityType.VENDOR)
@@ -129,7 +131,7 @@ def test_a_segment_that_never_had_members_may_be_empty(scenario: SyncScenario) -
     assert scenario.result(confirmed=False).error is None
 
 
-def test_where_too_many_would_leave_nobody_does_until_a_person_confirms(scenario: SyncScenario) -> None:
+def test_too_many_departures_wait_for_a_confirmation(scenario: SyncScenario) -> None:
     scenario.set_employees(*people(10))
     scenario.sync()
     scenario.set_employees(*people(2))
@@ -148,7 +150,7 @@ class Violating(DatabaseRecords):
 
 
 @pytest.mark.parametrize("push", [True, False])
-def test_where_a_member_may_not_be_mailed_nothing_is_sent(scenario: SyncScenario, *, push: bool) -> None:
+def test_a_suppressed_member_stops_the_push(scenario: SyncScenario, *, push: bool) -> None:
     scenario.set_employees(ANN)
     violating = Violating(scenario.database, KEYRING, scenario.clock)
     (result,) = replace(sync_of(scenario, violating), push=push).results([scenario.segment])
@@ -156,7 +158,7 @@ def test_where_a_member_may_not_be_mailed_nothing_is_sent(scenario: SyncScenario
     assert "2 members of segment 'Everybody' opted out, were erased or did not consent" in (result.error or "")
 
 
-def test_who_unsubscribed_in_one_audience_is_pushed_to_none(scenario: SyncScenario, partners: Segment) -> None:
+def test_an_unsubscribe_in_one_audience_counts_in_all(scenario: SyncScenario, partners: Segment) -> None:
     scenario.set_employees(ANN, BOB)
     scenario.sync()
     scenario.sandbox.unsubscribe_by_link(LIST, ANN)
@@ -182,7 +184,7 @@ class Breaking(FakeSource):
         raise KeyError(frame["first_name"].iloc[0])
 
 
-def test_an_unforeseen_error_is_told_without_the_data_in_it(scenario: SyncScenario) -> None:
+def test_an_unexpected_error_is_reported_without_its_data(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     scenario.source = Breaking(scenario.source.relations)
     result = scenario.result()
@@ -202,7 +204,7 @@ class Away(DatabaseRecords):
         raise TransientError("PostgreSQL went away.")
 
 
-def test_a_failure_that_cannot_be_written_down_is_still_told(scenario: SyncScenario) -> None:
+def test_a_failure_that_cannot_be_stored_is_still_reported(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     (result,) = sync_of(scenario, Away(scenario.database, KEYRING, scenario.clock)).results([scenario.segment])
     assert result.error == "PostgreSQL went away. (Nor could that be written down: PostgreSQL is away.)"
@@ -212,7 +214,7 @@ def nobody(organisation_id: str) -> Audiences:
     raise PermanentError(f"Organisation {organisation_id} is not connected.")
 
 
-def test_an_organisation_that_is_not_connected_is_told_so(scenario: SyncScenario) -> None:
+def test_a_disconnected_organisation_is_reported(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     (result,) = replace(sync_of(scenario), audiences=nobody).results([scenario.segment])
     assert result.error == "Organisation acme is not connected."
@@ -270,7 +272,7 @@ class Waiting(DatabaseRecords):
             assert self.stopping.wait(TIMEOUT_SECONDS)
 
 
-def test_whoever_stops_iterating_stops_the_work(scenario: SyncScenario, partners: Segment) -> None:
+def test_closing_the_iterator_stops_the_work(scenario: SyncScenario, partners: Segment) -> None:
     last = scenario.add_segment("zzz")
     scenario.set_employees(ANN)
     records = Waiting(scenario.database, KEYRING, scenario.clock)

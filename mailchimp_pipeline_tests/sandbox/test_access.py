@@ -42,7 +42,7 @@ def test_a_revoked_key_is_refused_while_another_key_of_the_account_is_not(
     assert api.get("/ping").json()["title"] == "API Key Invalid"
 
 
-def test_a_deactivated_account_is_told_so(sandbox: Sandbox, account_id: str, api: AudienceApi) -> None:
+def test_calls_to_a_deactivated_account_are_rejected(sandbox: Sandbox, account_id: str, api: AudienceApi) -> None:
     sandbox.set_deactivated(account_id)
     answer = api.get("/lists")
     assert (answer.status_code, answer.json()["title"]) == (403, "User Disabled")

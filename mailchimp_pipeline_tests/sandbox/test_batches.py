@@ -32,7 +32,7 @@ def test_one_that_exists_is_an_error_unless_asked_to_update(api: AudienceApi) ->
     assert totals(api.batch(a_member(merge_fields={"FNAME": "Ann"}), update_existing=True)) == (0, 1, 0)
 
 
-def test_update_existing_subscribes_again_whom_the_api_unsubscribed(api: AudienceApi) -> None:
+def test_update_existing_resubscribes_a_member_that_the_api_unsubscribed(api: AudienceApi) -> None:
     api.batch(a_member(status="unsubscribed"))
     api.batch(a_member(), update_existing=True)
     assert api.status() == "subscribed"

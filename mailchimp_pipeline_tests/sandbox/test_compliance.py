@@ -31,7 +31,7 @@ barred = pytest.mark.parametrize("act", [leaves, bounces, is_reviewed])
 
 
 @barred
-def test_nobody_else_can_subscribe_them_again(sandbox: Sandbox, api: AudienceApi, act: Act) -> None:
+def test_only_the_contact_can_resubscribe(sandbox: Sandbox, api: AudienceApi, act: Act) -> None:
     api.batch(a_member())
     act(sandbox, api.list_id)
     for method in ("PUT", "PATCH"):
@@ -86,7 +86,7 @@ def test_archiving_is_no_way_round(sandbox: Sandbox, api: AudienceApi, act: Act)
 
 
 @pytest.mark.parametrize("by_admin", [True, False])
-def test_whom_the_api_or_an_admin_unsubscribed_can_be_subscribed_again(
+def test_a_member_unsubscribed_by_the_api_or_an_admin_can_be_resubscribed(
     sandbox: Sandbox, api: AudienceApi, *, by_admin: bool
 ) -> None:
     api.batch(a_member())
@@ -139,7 +139,7 @@ def test_a_forgotten_address_comes_back_by_a_form_of_mailchimps(sandbox: Sandbox
     assert (api.status(), sandbox.is_forgotten(api.list_id, ANN)) == ("subscribed", False)
 
 
-def test_nobody_is_moved_to_a_forgotten_address(api: AudienceApi) -> None:
+def test_no_member_can_take_a_forgotten_address(api: AudienceApi) -> None:
     api.batch(a_member(ANN), a_member(BOB))
     api.delete_permanently()
     assert api.patch(api.member(BOB), {"email_address": ANN}).json()["title"] == "Forgotten Email Not Subscribed"
@@ -171,7 +171,7 @@ def test_members_can_be_put_there_in_any_state(sandbox: Sandbox, api: AudienceAp
     assert api.get(api.member("old@example.com")).json()["full_name"] == "Old"
 
 
-def test_impossible_acts_are_refused_without_naming_anybody(sandbox: Sandbox, list_id: str) -> None:
+def test_impossible_actions_are_rejected_without_an_address(sandbox: Sandbox, list_id: str) -> None:
     with pytest.raises(PipelineError, match="has no such member") as caught:
         sandbox.unsubscribe_by_link(list_id, ANN)
     assert ANN not in str(caught.value)

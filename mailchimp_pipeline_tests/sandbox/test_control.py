@@ -121,7 +121,7 @@ def test_a_body_of_a_wrong_form_is_refused(sandbox: Sandbox) -> None:
         assert requests.post(f"{sandbox.url}/sandbox/reset", data=body, timeout=TIMEOUT_SECONDS).status_code == 422
 
 
-def test_no_sandbox_at_all_is_a_passing_error() -> None:
+def test_a_missing_sandbox_is_a_transient_error() -> None:
     with SandboxControl("http://127.0.0.1:9") as control, pytest.raises(TransientError, match="No sandbox answers"):
         control.counts()
 
@@ -147,7 +147,7 @@ def test_a_reset_forgets_everything(control: SandboxControl, api: AudienceApi) -
         ("add_campaign", {"list_id": "none"}),
     ],
 )
-def test_what_is_not_there_or_there_already_is_said_so(
+def test_unknown_and_duplicate_resources_are_errors(
     sandbox: Sandbox, operation: str, arguments: dict[str, str]
 ) -> None:
     sandbox.add_audience(sandbox.add_account(KEY, account_id="taken"), list_id="taken")
@@ -155,7 +155,7 @@ def test_what_is_not_there_or_there_already_is_said_so(
         getattr(sandbox, operation)(**arguments)
 
 
-def test_a_port_that_is_taken_is_said_so(sandbox: Sandbox) -> None:
+def test_a_port_in_use_is_an_error(sandbox: Sandbox) -> None:
     with pytest.raises(PipelineError, match="cannot listen"), Sandbox.running(port=sandbox.port):
         pass
 

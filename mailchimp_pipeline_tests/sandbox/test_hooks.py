@@ -56,7 +56,7 @@ def test_what_is_done_after_a_call_is_done_before_its_answer(sandbox: Sandbox, a
     assert api.status() == "archived"
 
 
-def test_an_act_may_call_the_api_itself(sandbox: Sandbox, api: AudienceApi) -> None:
+def test_a_callback_may_call_the_api(sandbox: Sandbox, api: AudienceApi) -> None:
     sandbox.on_call(Hook(method="GET", route="/ping"), lambda: api.batch(a_member()))
     with AudienceApi(sandbox.api_root, api.list_id) as other:
         assert other.get("/ping").status_code == 200
@@ -70,7 +70,9 @@ def test_a_hook_waits_for_a_call_that_is_carried_out(sandbox: Sandbox, api: Audi
     assert (api.get("/ping").status_code, sandbox.statuses(api.list_id)) == (200, {Status.SUBSCRIBED: 1})
 
 
-def test_an_impossible_act_does_nothing_and_an_unknown_one_is_refused(sandbox: Sandbox, api: AudienceApi) -> None:
+def test_an_impossible_operation_has_no_effect_and_an_unknown_one_is_rejected(
+    sandbox: Sandbox, api: AudienceApi
+) -> None:
     arguments = {"list_id": api.list_id, "address": ANN}
     sandbox.add_hook(Hook(), "complain", arguments)
     sandbox.add_hook(Hook(nth=2), "sign_up", arguments)
@@ -81,7 +83,7 @@ def test_an_impossible_act_does_nothing_and_an_unknown_one_is_refused(sandbox: S
         sandbox.add_hook(Hook(), "nonsense", {})
 
 
-def test_an_administrator_subscribes_again_whom_the_api_unsubscribed(sandbox: Sandbox, api: AudienceApi) -> None:
+def test_an_administrator_resubscribes_a_member_that_the_api_unsubscribed(sandbox: Sandbox, api: AudienceApi) -> None:
     api.batch(a_member())
     for leave in (lambda: api.patch(api.member(), {"status": "unsubscribed"}), lambda: api.delete(api.member())):
         leave()
@@ -92,7 +94,7 @@ def test_an_administrator_subscribes_again_whom_the_api_unsubscribed(sandbox: Sa
         sandbox.subscribe_as_admin(api.list_id, ANN)
 
 
-def test_the_journal_tells_which_call_changed_a_member(sandbox: Sandbox, api: AudienceApi) -> None:
+def test_the_journal_has_the_call_of_each_change(sandbox: Sandbox, api: AudienceApi) -> None:
     sandbox.keep_journal()
     api.batch(a_member(ANN, status="pending"))
     sandbox.confirm(api.list_id, ANN)
@@ -112,7 +114,7 @@ def test_the_journal_tells_which_call_changed_a_member(sandbox: Sandbox, api: Au
     assert by == ["POST", "PATCH", "POST"]
 
 
-def test_the_journal_tells_what_calls_ask_for_and_how_they_end(control: SandboxControl, api: AudienceApi) -> None:
+def test_the_journal_has_requests_and_results(control: SandboxControl, api: AudienceApi) -> None:
     api.get("/ping")
     control.call("keep_journal")
     api.batch(a_member(ANN), a_member(BOB, status="pending"))
@@ -130,7 +132,7 @@ def test_the_journal_tells_what_calls_ask_for_and_how_they_end(control: SandboxC
     assert ended == [True, True, False]
 
 
-def test_a_journal_that_nobody_asked_for_is_not_kept(sandbox: Sandbox, api: AudienceApi) -> None:
+def test_the_journal_is_recorded_on_request_only(sandbox: Sandbox, api: AudienceApi) -> None:
     api.batch(a_member())
     assert sandbox.journal() == []
     sandbox.keep_journal()

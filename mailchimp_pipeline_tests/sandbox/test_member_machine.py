@@ -123,7 +123,7 @@ class MemberMachine(RuleBasedStateMachine):
         assert listed["total_items"] == sum(member.status is Status.SUBSCRIBED for member in members)
 
 
-def test_what_the_contact_decided_stands(sandbox: Sandbox) -> None:
+def test_only_the_contact_reverses_the_contacts_decision(sandbox: Sandbox) -> None:
     machine = type("Machine", (MemberMachine,), {"sandbox": sandbox})
     bounds = settings(
         max_examples=60,

@@ -117,7 +117,7 @@ def test_a_change_of_nothing_is_no_change(api: AudienceApi, clock: SetClock) -> 
     assert api.patch(api.member(), a_member(merge_fields={"FNAME": "Ann"})).json() == before
 
 
-def test_traits_are_kept(api: AudienceApi) -> None:
+def test_attributes_are_kept(api: AudienceApi) -> None:
     where = {"latitude": 1.5, "longitude": 2}
     body = a_member(vip=True, language="de", email_type="text", location=where, ip_signup="198.51.100.7")
     api.put(api.member(), body)

@@ -84,7 +84,7 @@ def test_accounts_have_their_own_limits(sandbox: Sandbox, account_id: str) -> No
     assert sandbox.counts().accounts[account_id].peak_connections == 1
 
 
-def test_a_client_that_gave_up_still_holds_its_place(sandbox: Sandbox, api: AudienceApi) -> None:
+def test_a_disconnected_client_still_holds_its_slot(sandbox: Sandbox, api: AudienceApi) -> None:
     sandbox.configure(connection_limit=1)
     with held(sandbox, 2):
         give_up_on_a_call(sandbox, api)

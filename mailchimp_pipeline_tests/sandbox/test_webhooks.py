@@ -79,7 +79,7 @@ def subscribe(api: AudienceApi, receiver: Receiver) -> dict[str, str]:
     return answer.json()
 
 
-def test_the_secret_is_told_once(api: AudienceApi, receiver: Receiver) -> None:
+def test_the_secret_is_returned_once(api: AudienceApi, receiver: Receiver) -> None:
     made = subscribe(api, receiver)
     assert (made["signing_enabled"], len(made["signing_secret"])) == (True, 64)
     (listed,) = api.get(f"{api.here}/webhooks").json()["webhooks"]
@@ -162,9 +162,7 @@ def test_each_kind_of_event_has_its_form(sandbox: Sandbox, api: AudienceApi, rec
     )
 
 
-def test_a_webhook_is_not_told_of_sources_it_did_not_ask_for(
-    sandbox: Sandbox, api: AudienceApi, receiver: Receiver
-) -> None:
+def test_a_webhook_gets_events_of_its_sources_only(sandbox: Sandbox, api: AudienceApi, receiver: Receiver) -> None:
     body = {"url": receiver.url, "events": {"unsubscribe": True}, "sources": {"user": True}}
     api.post(f"{api.here}/webhooks", body)
     api.batch(a_member(ANN), a_member(BOB))
@@ -174,7 +172,7 @@ def test_a_webhook_is_not_told_of_sources_it_did_not_ask_for(
     assert [form["data[email]"] for form in receiver.forms] == [BOB]
 
 
-def test_a_campaign_that_is_sent_is_told_once(sandbox: Sandbox, api: AudienceApi, receiver: Receiver) -> None:
+def test_a_sent_campaign_triggers_one_delivery(sandbox: Sandbox, api: AudienceApi, receiver: Receiver) -> None:
     subscribe(api, receiver)
     campaign_id = sandbox.add_campaign(api.list_id, subject_line="Hello")
     for status in (CampaignStatus.SENDING, CampaignStatus.SENT, CampaignStatus.SENT):
@@ -203,7 +201,7 @@ def test_a_receiver_that_is_gone_stops_nothing(sandbox: Sandbox, api: AudienceAp
     assert api.status() == "subscribed"
 
 
-def test_a_delivery_that_nobody_takes_is_given_up(sandbox: Sandbox, api: AudienceApi, receiver: Receiver) -> None:
+def test_a_delivery_is_given_up_after_its_last_retry(sandbox: Sandbox, api: AudienceApi, receiver: Receiver) -> None:
     sandbox.configure(webhook_retry_seconds=[0.01])
     subscribe(api, receiver)
     receiver.answers = [500] * 5

@@ -15,7 +15,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Activity:
     return run_everything(tmp_path_factory.mktemp("hr"))
 
 
-def test_every_procedure_and_every_job_was_done_and_some_failed(done: Activity) -> None:
+def test_every_procedure_and_job_ran_and_some_failed(done: Activity) -> None:
     assert {path for path, _, _ in done.answers} >= {procedure.path for procedure in PROCEDURES}
     assert {path for path, status, _ in done.answers if status == 200} >= {procedure.path for procedure in PROCEDURES}
     assert {status for _, status, _ in done.answers} >= {200, 400, 422, 502}
@@ -24,31 +24,31 @@ def test_every_procedure_and_every_job_was_done_and_some_failed(done: Activity) 
 
 
 @pytest.mark.parametrize("key", marked.KEYS)
-def test_a_key_stands_nowhere(done: Activity, key: str) -> None:
+def test_no_key_is_stored_or_printed(done: Activity, key: str) -> None:
     assert tables(done.places, key) == set()
     assert key not in done.printed
     assert [path for path, _, body in done.answers if key in body] == []
 
 
-def test_what_is_stored_of_an_api_key_names_ours_and_is_no_key(done: Activity) -> None:
+def test_a_stored_api_key_is_encrypted_with_our_key(done: Activity) -> None:
     assert {key_id_of(stored) for stored in done.stored_keys} == {"test"}
     assert not any(marked.API_KEY[:8] in stored for stored in done.stored_keys)
 
 
 @pytest.mark.parametrize("trait", marked.PERSONAL_DATA)
-def test_an_address_or_a_name_stands_in_the_tables_meant_for_it_alone(done: Activity, trait: str) -> None:
+def test_addresses_and_names_are_only_in_their_tables(done: Activity, trait: str) -> None:
     assert tables(done.places, trait) <= marked.PERSONAL_DATA_TABLES
     assert trait.lower() not in done.printed.lower()
     assert {path for path, _, body in done.answers if trait in body} <= marked.PROCEDURES_WITH_PERSONAL_DATA
 
 
 @pytest.mark.parametrize("subscriber_hash", marked.HASHES)
-def test_a_hash_stands_in_the_tables_meant_for_it_alone(done: Activity, subscriber_hash: str) -> None:
+def test_hashes_are_only_in_their_tables(done: Activity, subscriber_hash: str) -> None:
     assert tables(done.places, subscriber_hash) <= marked.HASH_TABLES
     assert subscriber_hash not in done.printed
 
 
-def test_whoever_is_pushed_is_found_where_they_are_known_to_be(done: Activity) -> None:
+def test_the_search_finds_pushed_contacts(done: Activity) -> None:
     """Proves that the search finds what is stored."""
     assert {"segment_members", "audience_members"} <= tables(done.places, marked.KNOWN["email"])
     assert {

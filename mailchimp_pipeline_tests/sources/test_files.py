@@ -207,9 +207,7 @@ def test_quotes_are_read_as_spreadsheets_write_them(csv: WriteCsv, field: str, v
         (HEADER + f"acme,1,a@x.test,{'secret' * 400_000}\n", "is not a well-formed CSV file"),
     ],
 )
-def test_what_is_wrong_with_a_csv_file_is_said_with_its_line_and_nobodys_data(
-    csv: WriteCsv, tmp_path: Path, content: str | bytes, said: str
-) -> None:
+def test_a_csv_error_has_its_line_and_no_data(csv: WriteCsv, tmp_path: Path, content: str | bytes, said: str) -> None:
     with pytest.raises(UnreadableSourceError, match=rf"employees\.csv.* {said}|employees\.csv {said}") as error:
         csv(content).read(EMPLOYEE, "acme")
     assert "secr" not in str(error.value).lower()

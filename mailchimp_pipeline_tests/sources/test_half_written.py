@@ -54,7 +54,7 @@ def test_half_a_file_whose_writer_is_slow_is_waited_for(writer: Writer) -> None:
     assert (rows_of(source), writer.slept) == (5, 15)
 
 
-def test_a_file_that_nobody_stops_to_write_is_to_be_tried_again(writer: Writer) -> None:
+def test_a_file_that_is_still_written_is_a_transient_error(writer: Writer) -> None:
     writer.rows = 1000
     with pytest.raises(SourceChangedError, match=r"employees\.csv was still being written after 18 s.*rename it"):
         rows_of(writer.source())

@@ -53,7 +53,7 @@ def test_an_organisation_may_be_a_number(engine: sa.Engine) -> None:
 
 
 @pytest.mark.parametrize("entity_id", ["abc", "007", "1e2", "99999999999999999999", "ada@acme.test"])
-def test_an_id_that_is_no_number_of_theirs_is_nobodys(engine: sa.Engine, entity_id: str) -> None:
+def test_an_invalid_number_matches_no_contact(engine: sa.Engine, entity_id: str) -> None:
     execute(
         engine,
         "create table employees (organisation_id text, id bigint, employment_status boolean)",

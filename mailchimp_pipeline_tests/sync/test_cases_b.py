@@ -288,7 +288,7 @@ EITHER = pytest.mark.parametrize("here", [SPELLED, PLAIN, SPELLED.upper()])
 @BOTH
 @EITHER
 @pytest.mark.parametrize("leave", ["unsubscribe_by_link", "unsubscribe_as_admin", "complain"])
-def test_b5_who_leaves_under_one_spelling_is_subscribed_under_no_other(
+def test_b5_an_unsubscribe_under_one_spelling_counts_under_all(
     scenario: SyncScenario, here: str, there: str, leave: str
 ) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "Partners", PARTNERS)
@@ -328,7 +328,7 @@ def test_b5_an_erasure_reaches_an_audience_that_no_segment_feeds(scenario: SyncS
     assert (scenario.sandbox.members(LIST), scenario.sandbox.members(PARTNERS)) == ([], [])
 
 
-def test_b5_who_was_erased_and_is_back_in_another_spelling_is_erased_again(scenario: SyncScenario) -> None:
+def test_b5_an_erased_contact_with_another_spelling_is_erased_again(scenario: SyncScenario) -> None:
     scenario.set_employees(PLAIN)
     scenario.sync()
     scenario.erase("1")
@@ -349,7 +349,7 @@ def test_b5_another_spelling_in_hr_is_no_change_of_the_address(scenario: SyncSce
 
 
 @BOTH
-def test_b5_who_moves_to_or_from_an_international_domain_is_one_member(scenario: SyncScenario, there: str) -> None:
+def test_b5_a_move_to_or_from_an_international_domain_keeps_one_member(scenario: SyncScenario, there: str) -> None:
     scenario.add_member(there)
     scenario.set_employees(SPELLED)
     scenario.sync()
@@ -482,7 +482,7 @@ def test_b7_twenty_five_requests_of_one_organisation_are_one_run_beside_that_of_
 # B8: suppressed members do not count as departures.
 
 
-def test_b8_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) -> None:
+def test_b8_opt_outs_and_erasures_are_no_departures(scenario: SyncScenario) -> None:
     scenario.set_employees(*people(5))
     scenario.sync()
     scenario.state_preference("1", opted_in=False)
@@ -495,9 +495,7 @@ def test_b8_who_opts_out_or_is_erased_is_no_departure(scenario: SyncScenario) ->
 
 
 @pytest.mark.parametrize("act", ["opt out", "unsubscribe", "complain", "erase"])
-def test_b8_three_of_five_members_who_may_not_be_mailed_any_more_stop_no_segment(
-    scenario: SyncScenario, act: str
-) -> None:
+def test_b8_three_suppressed_members_of_five_stop_no_segment(scenario: SyncScenario, act: str) -> None:
     scenario.archive_on_leave()
     scenario.set_employees(*people(5))
     scenario.sync()
@@ -516,7 +514,7 @@ def test_b8_three_of_five_members_who_may_not_be_mailed_any_more_stop_no_segment
     assert (result.error, scenario.members()) == (None, ["p4@acme.test", "p5@acme.test"])
 
 
-def test_b8_who_did_not_consent_when_the_organisation_begins_to_ask_for_it_is_no_departure(
+def test_b8_members_without_consent_are_no_departures_when_consent_becomes_required(
     scenario: SyncScenario,
 ) -> None:
     scenario.set_employees(*people(5))

@@ -27,19 +27,19 @@ def unheard(scenario: SyncScenario, request: pytest.FixtureRequest) -> SyncScena
     return scenario
 
 
-def test_what_mailchimp_took_is_repeated_without_harm(unheard: SyncScenario) -> None:
+def test_repeating_a_processed_call_does_no_harm(unheard: SyncScenario) -> None:
     report = unheard.sync()
     assert (report.wanted, report.new, len(unheard.sandbox.members(LIST))) == (2, 0, 2)
     assert unheard.sync().calls == 0
 
 
-def test_who_was_sent_and_opted_out_is_unsubscribed_by_the_next_sync(unheard: SyncScenario) -> None:
+def test_an_opt_out_after_a_lost_answer_is_pushed_by_the_next_sync(unheard: SyncScenario) -> None:
     unheard.state_preference("1", opted_in=False)
     unheard.sync()
     assert unheard.status(ANN) is Status.UNSUBSCRIBED
 
 
-def test_who_was_sent_left_and_opted_out_then_is_unsubscribed_too(unheard: SyncScenario) -> None:
+def test_an_opt_out_of_a_leaver_after_a_lost_answer_is_pushed(unheard: SyncScenario) -> None:
     unheard.sync()
     unheard.source.relations = {kind: frame.iloc[1:] for kind, frame in unheard.source.relations.items()}
     unheard.sync()
@@ -48,7 +48,7 @@ def test_who_was_sent_left_and_opted_out_then_is_unsubscribed_too(unheard: SyncS
     assert unheard.status(ANN) is Status.UNSUBSCRIBED
 
 
-def test_an_address_that_was_changed_unheard_is_known_to_be_our_doing(scenario: SyncScenario) -> None:
+def test_a_change_of_address_with_a_lost_answer_counts_as_ours(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     scenario.sync()
     scenario.set_employees("ann@new.test")
@@ -58,7 +58,7 @@ def test_an_address_that_was_changed_unheard_is_known_to_be_our_doing(scenario: 
     assert (report.withheld, report.in_audience, len(scenario.sandbox.members(LIST))) == ({}, 1, 1)
 
 
-def test_a_leaver_who_was_archived_unheard_comes_back_with_the_segment(scenario: SyncScenario) -> None:
+def test_a_leaver_archived_with_a_lost_answer_returns_with_the_segment(scenario: SyncScenario) -> None:
     scenario.archive_on_leave()
     scenario.set_employees(ANN, BOB)
     scenario.sync()
@@ -79,7 +79,7 @@ def resent(scenario: SyncScenario, count: int) -> SyncScenario:
 
 
 @pytest.mark.parametrize(("count", "looked_up"), [(400, 0), (3, 3)])
-def test_a_batch_that_was_sent_unheard_is_found_among_the_latest_changes_or_one_by_one(
+def test_a_batch_with_a_lost_answer_is_found_in_the_latest_changes_or_by_lookups(
     scenario: SyncScenario, count: int, looked_up: int
 ) -> None:
     report = resent(scenario, count).sync()
@@ -87,13 +87,13 @@ def test_a_batch_that_was_sent_unheard_is_found_among_the_latest_changes_or_one_
     assert scenario.calls("GET", MEMBER) == looked_up
 
 
-def test_who_is_not_among_the_latest_changes_is_looked_up(scenario: SyncScenario) -> None:
+def test_a_contact_missing_in_the_latest_changes_is_looked_up(scenario: SyncScenario) -> None:
     scenario.sandbox.configure(clock_ahead_seconds=-timedelta(days=1).total_seconds())
     assert resent(scenario, 20).sync().changed == 20
     assert scenario.calls("GET", MEMBER) == 20
 
 
-def test_who_left_after_an_unheard_batch_is_not_brought_back(scenario: SyncScenario) -> None:
+def test_a_member_who_left_after_a_lost_answer_is_not_resubscribed(scenario: SyncScenario) -> None:
     resent(scenario, 20)
     scenario.before_call("POST", BATCH, lambda: scenario.sandbox.unsubscribe_by_link(LIST, "p7@acme.test"), nth=2)
     report = scenario.sync()

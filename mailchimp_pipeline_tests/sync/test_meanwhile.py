@@ -43,7 +43,7 @@ def opted_out(scenario: SyncScenario, entity_id: str = "1") -> bool:
 
 @pytest.mark.parametrize("count", [1, 30])
 @pytest.mark.parametrize(("leave", "status"), LEAVING)
-def test_who_leaves_between_the_pull_and_a_change_of_data_is_not_subscribed_by_it(
+def test_a_member_who_unsubscribes_during_a_push_is_not_subscribed_by_it(
     scenario: SyncScenario, leave: Leave, status: Status, count: int
 ) -> None:
     changed(scenario, count)
@@ -73,7 +73,7 @@ def test_the_departures_are_pulled_over_the_connection_of_the_batch(scenario: Sy
     assert scenario.sandbox.counts().total.calls - calls == slots.taken + 2
 
 
-def test_who_comes_to_the_audience_meanwhile_is_adopted(scenario: SyncScenario) -> None:
+def test_a_member_who_joins_during_a_push_is_adopted(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN, BOB)
     scenario.before_call("POST", BATCH, lambda: scenario.add_member(ANN))
     report = scenario.sync()
@@ -86,7 +86,7 @@ def test_who_comes_to_the_audience_meanwhile_is_adopted(scenario: SyncScenario) 
     ("status", "reason"),
     [(Status.UNSUBSCRIBED, Rejection.UNSUBSCRIBED), (Status.CLEANED, Rejection.CLEANED)],
 )
-def test_who_comes_and_leaves_meanwhile_is_not_subscribed(
+def test_a_member_who_joins_and_leaves_during_a_push_is_not_subscribed(
     scenario: SyncScenario, status: Status, reason: Rejection
 ) -> None:
     scenario.set_employees(ANN)
@@ -96,7 +96,7 @@ def test_who_comes_and_leaves_meanwhile_is_not_subscribed(
     assert opted_out(scenario) == (status is Status.UNSUBSCRIBED)
 
 
-def test_who_is_deleted_between_the_batch_and_the_look_is_left_for_the_next_time(scenario: SyncScenario) -> None:
+def test_a_member_deleted_after_its_batch_is_left_for_the_next_sync(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     scenario.before_call("POST", BATCH, lambda: scenario.add_member(ANN))
     scenario.before_call("GET", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
@@ -104,9 +104,7 @@ def test_who_is_deleted_between_the_batch_and_the_look_is_left_for_the_next_time
 
 
 @pytest.mark.parametrize("when", [1, 2])
-def test_who_opts_out_here_while_a_batch_is_under_way_is_unsubscribed_behind_it(
-    scenario: SyncScenario, when: int
-) -> None:
+def test_a_contact_who_opts_out_during_a_batch_is_unsubscribed_afterwards(scenario: SyncScenario, when: int) -> None:
     scenario.set_employees(*people(600))
     scenario.before_call("POST", BATCH, lambda: scenario.state_preference("1", opted_in=False), nth=when)
     scenario.sync()

@@ -27,14 +27,14 @@ def test_a_new_address_moves_the_member(scenario: SyncScenario) -> None:
     assert scenario.sync().unchanged == 1
 
 
-def test_who_has_yet_to_confirm_keeps_that_under_the_new_address(scenario: SyncScenario) -> None:
+def test_a_pending_member_stays_pending_at_the_new_address(scenario: SyncScenario) -> None:
     scenario.enable_double_opt_in()
     report = with_a_new_address(scenario).sync()
     assert (report.moved, report.withheld, report.wanted) == (1, {Rejection.PENDING: 1}, 1)
     assert (scenario.status(ANN), scenario.status(NEW)) == (None, Status.PENDING)
 
 
-def test_who_unsubscribes_just_before_the_move_is_not_subscribed_by_it(scenario: SyncScenario) -> None:
+def test_a_member_who_unsubscribes_before_a_move_stays_unsubscribed(scenario: SyncScenario) -> None:
     with_a_new_address(scenario)
     scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.unsubscribe_by_link(LIST, ANN))
     report = scenario.sync()
@@ -61,7 +61,7 @@ def test_where_the_new_address_is_a_member_already_the_former_one_is_archived(sc
     assert scenario.sync().unchanged == 1
 
 
-def test_who_is_gone_right_after_the_move_is_left_for_the_next_time(scenario: SyncScenario) -> None:
+def test_a_member_deleted_after_a_move_is_left_for_the_next_sync(scenario: SyncScenario) -> None:
     with_a_new_address(scenario)
     scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, NEW), nth=2)
     assert scenario.sync().withheld == {Rejection.OTHER: 1}
@@ -91,13 +91,13 @@ def who_left(scenario: SyncScenario, *, by_link: bool = False) -> SyncScenario:
     return scenario
 
 
-def test_who_opted_in_again_is_subscribed_again(scenario: SyncScenario) -> None:
+def test_a_contact_who_opts_in_again_is_resubscribed(scenario: SyncScenario) -> None:
     report = who_left(scenario).sync()
     assert (report.returned, report.changed, report.wanted, scenario.status(ANN)) == (1, 1, 1, Status.SUBSCRIBED)
 
 
 @pytest.mark.parametrize(("by_link", "double_optin"), [(True, False), (False, True)])
-def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(
+def test_a_contact_who_must_confirm_becomes_pending(
     scenario: SyncScenario, *, by_link: bool, double_optin: bool
 ) -> None:
     if double_optin:
@@ -107,7 +107,7 @@ def test_where_the_contact_itself_must_say_so_mailchimp_asks_it(
     assert scenario.status(ANN) is Status.PENDING
 
 
-def test_who_may_not_come_back_yet_is_kept_with_the_reason(scenario: SyncScenario) -> None:
+def test_a_contact_who_cannot_return_yet_keeps_the_reason(scenario: SyncScenario) -> None:
     who_left(scenario)
     scenario.sandbox.limit_signups(SignupLimit())
     report = scenario.sync()
@@ -116,7 +116,7 @@ def test_who_may_not_come_back_yet_is_kept_with_the_reason(scenario: SyncScenari
     assert (scenario.sync().returned, scenario.rejected()) == (1, [])
 
 
-def test_who_comes_back_and_is_gone_there_is_sent_as_a_new_contact(scenario: SyncScenario) -> None:
+def test_a_returning_contact_without_a_member_is_sent_as_new(scenario: SyncScenario) -> None:
     who_left(scenario)
     scenario.before_call("PATCH", MEMBER, lambda: scenario.sandbox.delete_as_admin(LIST, ANN))
     assert scenario.sync().rejected == {Rejection.FORGOTTEN: 1}
@@ -131,14 +131,14 @@ def who_opted_out(scenario: SyncScenario) -> SyncScenario:
     return scenario
 
 
-def test_who_opted_out_is_unsubscribed_once(scenario: SyncScenario) -> None:
+def test_an_opted_out_contact_is_unsubscribed_once(scenario: SyncScenario) -> None:
     result = who_opted_out(scenario).result()
     assert (result.unsubscribed, result.report and result.report.wanted) == (1, 1)
     assert (scenario.status(ANN), scenario.status(BOB)) == (Status.UNSUBSCRIBED, Status.SUBSCRIBED)
     assert scenario.result().unsubscribed == 0
 
 
-def test_who_opted_out_and_is_gone_there_is_asked_for_no_more(scenario: SyncScenario) -> None:
+def test_an_opted_out_contact_without_a_member_is_not_looked_up_again(scenario: SyncScenario) -> None:
     who_opted_out(scenario).sandbox.delete_as_admin(LIST, ANN)
     assert (scenario.result().unsubscribed, scenario.result().unsubscribed) == (1, 0)
 
@@ -151,7 +151,7 @@ class Refusing(MailchimpClient):
 
 
 @pytest.mark.parametrize("status", [Status.CLEANED, Status.SUBSCRIBED])
-def test_who_opted_out_and_cannot_be_changed_is_looked_up(scenario: SyncScenario, status: Status) -> None:
+def test_an_opted_out_contact_whose_change_is_rejected_is_looked_up(scenario: SyncScenario, status: Status) -> None:
     who_opted_out(scenario)
     if status is Status.CLEANED:
         scenario.before_call("GET", MEMBER, lambda: scenario.sandbox.bounce(LIST, ANN))
@@ -161,7 +161,7 @@ def test_who_opted_out_and_cannot_be_changed_is_looked_up(scenario: SyncScenario
 
 
 @pytest.mark.parametrize(("double_optin", "archived"), [(False, 1), (True, 0)])
-def test_who_left_every_segment_is_archived_unless_they_have_yet_to_confirm(
+def test_a_contact_in_no_segment_is_archived_unless_pending(
     scenario: SyncScenario, *, double_optin: bool, archived: int
 ) -> None:
     if double_optin:

@@ -62,7 +62,7 @@ def test_a_failure_waits_for_those_under_way() -> None:
     assert finished == [1]
 
 
-def test_what_waits_for_its_turn_does_not_begin_once_it_is_stopped() -> None:
+def test_waiting_tasks_do_not_start_after_a_stop() -> None:
     all_begun, done, stopped = Barrier(AT_ONCE), list[int](), Event()
 
     def do() -> None:
@@ -74,7 +74,7 @@ def test_what_waits_for_its_turn_does_not_begin_once_it_is_stopped() -> None:
     assert sorted(done) == list(range(AT_ONCE))
 
 
-def test_what_the_question_raises_ends_the_work() -> None:
+def test_an_error_of_the_stop_check_ends_the_work() -> None:
     done = list[int]()
 
     def stopping() -> bool:

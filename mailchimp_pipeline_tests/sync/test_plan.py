@@ -33,7 +33,7 @@ def test_a_subscribed_member_is_changed() -> None:
     assert (len(planned.new), len(planned.changed), planned.withheld) == (0, 1, {})
 
 
-def test_who_has_a_member_at_a_former_address_is_moved() -> None:
+def test_a_contact_with_a_member_at_a_former_address_is_moved() -> None:
     planned = plan(differences(None, moved_from="former"))
     assert (len(planned.moved), len(planned.new)) == (1, 0)
 
@@ -43,21 +43,21 @@ def test_a_former_address_does_not_matter_where_the_new_one_is_known() -> None:
     assert (len(planned.moved), len(planned.changed), planned.withheld) == (0, 1, {Rejection.CLEANED: 1})
 
 
-def test_who_opted_in_after_unsubscribing_returns_and_nobody_else_does() -> None:
+def test_only_a_contact_who_opted_in_after_unsubscribing_returns() -> None:
     planned = plan(differences("unsubscribed", "cleaned", "pending", returns="yes"))
     assert planned.returning["known_status"].tolist() == ["unsubscribed"]
     assert planned.withheld == {Rejection.CLEANED: 1, Rejection.PENDING: 1}
 
 
 @pytest.mark.parametrize("status", [None, *MemberStatus])
-def test_who_gave_mailchimp_another_address_is_left_alone_at_this_one(status: MemberStatus | None) -> None:
+def test_a_contact_who_changed_the_address_at_mailchimp_is_left_alone(status: MemberStatus | None) -> None:
     planned = plan(differences(status, returns="yes").assign(own_address="yes"))
     assert (len(planned.new), len(planned.moved), len(planned.changed), len(planned.returning)) == (0, 0, 0, 0)
     assert planned.withheld == {Rejection.OWN_ADDRESS: 1}
 
 
 @given(st.lists(st.sampled_from([None, *(status.value for status in MemberStatus)]), max_size=30))
-def test_nobody_with_another_status_than_subscribed_is_ever_sent(statuses: list[str | None]) -> None:
+def test_only_subscribed_members_are_sent(statuses: list[str | None]) -> None:
     frame = differences(*statuses)
     planned = plan(frame)
     sent = {*planned.new["known_status"].dropna(), *planned.changed["known_status"].dropna()}

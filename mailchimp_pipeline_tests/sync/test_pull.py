@@ -20,7 +20,7 @@ def read(scenario: SyncScenario) -> int:
     return result.read
 
 
-def test_the_first_time_all_are_read_the_archived_too(scenario: SyncScenario) -> None:
+def test_the_first_pull_reads_all_members_including_archived_ones(scenario: SyncScenario) -> None:
     for status in Status:
         scenario.add_member(f"{status}@acme.test", status)
     assert read(scenario) >= len(Status)
@@ -29,7 +29,7 @@ def test_the_first_time_all_are_read_the_archived_too(scenario: SyncScenario) ->
     assert read(scenario) == 0
 
 
-def test_then_only_what_changed_since(scenario: SyncScenario) -> None:
+def test_later_pulls_read_changes_only(scenario: SyncScenario) -> None:
     scenario.add_member(ANN)
     scenario.add_member(BOB)
     read(scenario)
@@ -37,7 +37,7 @@ def test_then_only_what_changed_since(scenario: SyncScenario) -> None:
     assert (read(scenario), read(scenario)) == (1, 0)
 
 
-def test_what_we_pushed_ourselves_is_read_back_once(scenario: SyncScenario) -> None:
+def test_pushed_members_are_read_back_once(scenario: SyncScenario) -> None:
     scenario.set_employees(*people(30))
     scenario.sync()
     assert (read(scenario), read(scenario)) == (30, 0)
@@ -60,7 +60,7 @@ def test_after_a_clock_that_was_ahead_all_are_read_again(scenario: SyncScenario)
     assert (read(scenario), read(scenario)) == (2, 0)
 
 
-def test_who_came_back_is_read_where_somebody_was_away(scenario: SyncScenario) -> None:
+def test_a_returned_member_is_pulled(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     scenario.add_member(ANN, Status.CLEANED)
     scenario.sync()
@@ -76,7 +76,7 @@ def test_a_pull_that_fails_is_begun_again_where_it_was(scenario: SyncScenario) -
     assert read(scenario) == 1
 
 
-def test_who_left_an_audience_that_no_segment_feeds_is_sent_to_none(scenario: SyncScenario) -> None:
+def test_an_unsubscribe_in_an_unused_audience_counts_in_every_audience(scenario: SyncScenario) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "News", OTHER_LIST)
     scenario.set_employees(ANN, BOB, CAT)
     scenario.sync()
@@ -91,7 +91,7 @@ def test_who_left_an_audience_that_no_segment_feeds_is_sent_to_none(scenario: Sy
     ]
 
 
-def test_where_one_audience_cannot_be_read_nothing_is_sent_to_any(scenario: SyncScenario) -> None:
+def test_an_unreadable_audience_stops_the_push_to_all_audiences(scenario: SyncScenario) -> None:
     scenario.sandbox.add_audience(scenario.account_id, "News", OTHER_LIST)
     scenario.set_employees(ANN)
     scenario.before_call("GET", "/lists", lambda: scenario.sandbox.start_outage(FaultKind.BROKEN))
@@ -101,7 +101,7 @@ def test_where_one_audience_cannot_be_read_nothing_is_sent_to_any(scenario: Sync
     assert (scenario.sync().new, scenario.is_synced()) == (1, True)
 
 
-def test_an_administrator_who_archives_a_member_is_obeyed(scenario: SyncScenario) -> None:
+def test_a_member_archived_by_an_administrator_stays_archived(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN)
     scenario.sync()
     scenario.clock.advance(HOUR)

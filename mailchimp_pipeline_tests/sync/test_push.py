@@ -6,7 +6,7 @@ from mailchimp_pipeline_tests.sync.scenario import ANN, BATCH, BOB, LIST, MEMBER
 from sandbox import CallStarted, Fault, FaultKind, Status
 
 
-def test_who_is_new_is_subscribed_once(scenario: SyncScenario) -> None:
+def test_a_new_contact_is_subscribed_once(scenario: SyncScenario) -> None:
     scenario.set_employees(ANN, BOB)
     first, second = scenario.sync(), scenario.sync()
     assert (first.new, first.wanted, first.calls, first.in_audience) == (2, 2, 1, 2)
@@ -71,7 +71,7 @@ def test_a_large_segment_goes_in_batches_that_fit_one_call(scenario: SyncScenari
     assert scenario.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 1203}
 
 
-def test_a_failure_lets_what_is_under_way_be_written_down(scenario: SyncScenario) -> None:
+def test_after_a_failure_calls_in_progress_are_recorded(scenario: SyncScenario) -> None:
     scenario.set_employees(*people(2000))
     scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST", skip=1, times=1))
     assert "Mailchimp" in (scenario.result().error or "")
@@ -82,7 +82,7 @@ def test_a_failure_lets_what_is_under_way_be_written_down(scenario: SyncScenario
     assert set(scenario.sandbox.carried_out(LIST).values()) == {1}
 
 
-def test_a_failure_drops_what_has_not_begun(scenario: SyncScenario) -> None:
+def test_after_a_failure_no_call_starts(scenario: SyncScenario) -> None:
     scenario.set_employees(*people(500 * 25))
     scenario.sandbox.add_fault(Fault(kind=FaultKind.UNAVAILABLE, method="POST"))
     assert scenario.result().error

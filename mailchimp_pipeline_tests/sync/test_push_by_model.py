@@ -75,7 +75,7 @@ def synced(scenario: SyncScenario, population: list[Person]) -> Iterator[SyncRep
 
 @given(populations(), st.booleans())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_all_are_accounted_for_and_nobody_is_mailed_who_must_not_be(
+def test_every_contact_is_counted_and_no_suppressed_contact_is_mailed(
     database: Database,
     scenario_sandbox: tuple[Sandbox, SetClock],
     population: list[Person],

@@ -27,24 +27,24 @@ def with_a_rejected_change(scenario: SyncScenario) -> SyncScenario:
     return scenario
 
 
-def test_whose_change_was_rejected_is_archived_when_they_leave(scenario: SyncScenario) -> None:
+def test_a_contact_with_a_rejected_change_is_archived_after_leaving(scenario: SyncScenario) -> None:
     with_a_rejected_change(scenario).set_employees(an_employee(id="2", email=BOB))
     assert (scenario.sync().archived, scenario.status(ANN)) == (1, Status.ARCHIVED)
 
 
-def test_whose_change_was_rejected_moves_to_another_address(scenario: SyncScenario) -> None:
+def test_a_contact_with_a_rejected_change_can_move(scenario: SyncScenario) -> None:
     with_a_rejected_change(scenario).set_employees("ann@new.test", BOB)
     assert scenario.sync().moved == 1
     assert (scenario.status(ANN), scenario.status("ann@new.test")) == (None, Status.SUBSCRIBED)
     assert len(scenario.sandbox.members(LIST)) == 2
 
 
-def test_whose_change_was_rejected_is_unsubscribed_when_they_opt_out(scenario: SyncScenario) -> None:
+def test_a_contact_with_a_rejected_change_is_unsubscribed_after_an_opt_out(scenario: SyncScenario) -> None:
     with_a_rejected_change(scenario).state_preference("1", opted_in=False)
     assert (scenario.result().unsubscribed, scenario.status(ANN)) == (1, Status.UNSUBSCRIBED)
 
 
-def test_who_unsubscribes_after_a_rejection_has_withdrawn(scenario: SyncScenario) -> None:
+def test_an_unsubscribe_after_a_rejection_withdraws_consent(scenario: SyncScenario) -> None:
     with_a_rejected_change(scenario).sandbox.unsubscribe_by_link(LIST, ANN)
     scenario.sync()
     assert scenario.members() == [BOB]

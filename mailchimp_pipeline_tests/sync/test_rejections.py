@@ -36,5 +36,5 @@ def test_a_segment_in_error_says_how_many_were_rejected_and_why() -> None:
     )
 
 
-def test_nobody_wanted_is_nobody_rejected() -> None:
+def test_without_members_no_contact_is_rejected() -> None:
     assert SyncReport(wanted=0).rejected_share == 0

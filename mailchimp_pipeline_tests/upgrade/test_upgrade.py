@@ -37,7 +37,7 @@ def stage_before_migration(empty_database_url: str, tmp_path: Path) -> Generator
         yield stage
 
 
-def test_no_request_is_lost_while_the_tables_change(stage_before_migration: Stage) -> None:
+def test_no_request_fails_during_a_migration(stage_before_migration: Stage) -> None:
     tenant = a_tenant(stage_before_migration)
     tenant.add_employees(*({"department": "Sales"} for _ in range(20)), *({"department": "Support"} for _ in range(20)))
     sales = {"name": "Sales", "segmentType": "employee", "filterCriteria": {"department": "Sales"}}
@@ -65,7 +65,7 @@ def assert_all_recorded(traffic: Traffic) -> None:
     assert len(tenant.stage.sandbox.members(tenant.list_id)) == 20
 
 
-def test_before_its_tables_are_there_the_api_is_not_ready_and_says_so(stage_before_migration: Stage) -> None:
+def test_the_api_is_not_ready_before_the_migration(stage_before_migration: Stage) -> None:
     assert send(stage_before_migration.port, "/readyz", "GET", None, {}).status == 503
     assert send(stage_before_migration.port, "/healthz", "GET", None, {}).status == 200
     assert a_tenant(stage_before_migration).connect().status == 503
@@ -86,7 +86,7 @@ def test_tables_of_a_later_version_serve_and_those_of_an_earlier_one_do_not(empt
         require_tables(database)
 
 
-def test_a_table_that_stays_in_use_is_given_up_and_the_migration_goes_on_later(empty_database_url: str) -> None:
+def test_a_migration_gives_up_on_a_table_in_use_and_can_be_repeated(empty_database_url: str) -> None:
     migrate(empty_database_url, FORMER)
     change = "alter table audience_reads add column more text"
     with Database(empty_database_url) as database, database.unrestricted() as reader:
@@ -110,7 +110,7 @@ def test_an_interrupted_migration_is_run_again(empty_database_url: str) -> None:
             assert session.scalar(text("select current_user")) == "mailchimp_pipeline_app"
 
 
-def test_who_comes_behind_a_waiting_migration_waits_no_longer_than_it_does(database: Database) -> None:
+def test_a_query_waits_no_longer_than_one_attempt_of_a_migration(database: Database) -> None:
     def change() -> None:
         with database.dedicated() as connection:
             run_briefly(connection, "lock table audience_reads in access exclusive mode", what="it")

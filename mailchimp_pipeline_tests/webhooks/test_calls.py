@@ -50,7 +50,7 @@ def test_an_address_that_is_only_spelt_anew_is_read_once() -> None:
 
 
 @pytest.mark.parametrize("kind", ["profile", "campaign"])
-def test_nobody_is_read_for_a_profile_or_a_campaign(kind: str) -> None:
+def test_profile_and_campaign_events_read_no_member(kind: str) -> None:
     assert read_call(a_form(kind), NOW).members == ()
 
 
@@ -113,7 +113,7 @@ def test_what_is_no_form_is_refused(body: bytes) -> None:
 
 @given(body=st.one_of(st.binary(max_size=80), forms))
 @example(body=b"type=unsubscribe&fired_at=9999-12-31 23:59:59&data[list_id]=a&data[action]=unsub&data[email]=a@b")
-def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
+def test_any_body_is_parsed_or_rejected(body: bytes) -> None:
     try:
         call = read_call(body, NOW)
     except MalformedCall:

@@ -42,9 +42,7 @@ def test_connecting_again_piles_up_none_however_many_others_there_are(
     assert len(there(tenant)) == 11
 
 
-def test_an_audience_whose_webhooks_are_told_in_part_does_not_stop_the_others(
-    stage: Stage, listing: Callable[[str], None]
-) -> None:
+def test_a_partial_webhook_listing_does_not_stop_other_audiences(stage: Stage, listing: Callable[[str], None]) -> None:
     tenant = a_tenant(stage, connected=True)
     crowded, other = sorted([tenant.list_id, stage.sandbox.add_audience(tenant.account_id, "Vendors")])
     crowd(tenant, crowded, 12)

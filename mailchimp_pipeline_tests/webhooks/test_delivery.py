@@ -62,7 +62,7 @@ def test_mailchimp_repeats_a_call_until_the_member_could_be_read(
     assert delivered(populated) == "unsubscribed"
 
 
-def test_mailchimp_tells_of_a_new_address(populated: Tenant) -> None:
+def test_mailchimp_reports_a_new_address(populated: Tenant) -> None:
     populated.stage.sandbox.change_address(populated.list_id, ANN, BOB)
     assert (delivered(populated, BOB), delivered(populated, ANN)) == ("subscribed", None)
 

@@ -115,7 +115,7 @@ def test_nothing_is_recorded_of_an_address_that_mailchimp_does_not_have(hook: Ho
     assert hook.status(BOB) is None
 
 
-def test_nobody_is_read_for_a_changed_profile(hook: Hook, faults: Callable[[Fault], None]) -> None:
+def test_a_profile_event_reads_no_member(hook: Hook, faults: Callable[[Fault], None]) -> None:
     faults(Fault(kind=FaultKind.BROKEN, route=MEMBER))
     assert [hook.send_event("profile"), hook.send_event("campaign")] == [200, 200]
     assert hook.status() is None
@@ -162,13 +162,13 @@ def test_a_call_signed_with_another_secret_is_refused(hook: Hook) -> None:
     assert (hook.status(), hook.preference()) == (None, None)
 
 
-def test_a_call_that_was_caught_and_is_sent_later_is_refused(hook: Hook) -> None:
+def test_a_replayed_call_is_rejected(hook: Hook) -> None:
     body = hook.form()
     stale = signed(body, at=datetime.now(UTC) - TOLERANCE - timedelta(seconds=30))
     assert (hook.call(body, signature=stale).status, hook.status()) == (401, None)
 
 
-def test_without_signing_the_path_alone_lets_a_call_in(stage: Stage) -> None:
+def test_without_signatures_the_path_authenticates_a_call(stage: Stage) -> None:
     hook = a_hook(stage, secret=None)
     assert (hook.send_event(), hook.status()) == (200, "subscribed")
 
@@ -232,7 +232,7 @@ def test_no_event_is_answered_as_a_defect(hook: Hook, kind: EventKind, action: s
     assert hook.send_event(kind, at=at, action=action, email=email, old_email=old, new_email=new) in {200, 400}
 
 
-def test_of_two_organisations_with_one_address_only_the_called_one_is_told(stage: Stage) -> None:
+def test_a_call_affects_only_the_organisation_of_its_webhook(stage: Stage) -> None:
     hook, other = a_hook(stage), a_hook(stage)
     for each in (hook, other):
         stage.sandbox.unsubscribe_by_link(each.tenant.list_id, ANN)

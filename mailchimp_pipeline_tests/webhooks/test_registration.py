@@ -96,7 +96,7 @@ def test_a_webhook_whose_answer_was_lost_is_made_anew(stage: Stage, faults: Call
     assert [found.id for found in there(tenant)] == [row.mailchimp_webhook_id for row in stored_webhooks(tenant)]
 
 
-def test_what_the_api_left_at_its_former_address_is_made_anew(tenant: Tenant, sandbox: Sandbox) -> None:
+def test_a_webhook_at_the_former_public_url_is_recreated(tenant: Tenant, sandbox: Sandbox) -> None:
     (before,) = there(tenant)
     database_url, files = tenant.stage.parts.database_url, tenant.stage.files
     with a_stage_with_url(database_url, files, sandbox) as elsewhere:
@@ -142,7 +142,7 @@ def test_connecting_leaves_to_the_next_run_what_there_is_no_time_for(
     assert (newest["action"], newest["details"]) == ("webhook.not_registered", {"failure": "OutOfTime"})
 
 
-def test_what_could_not_be_made_is_made_with_the_next_scheduled_run(
+def test_a_missing_webhook_is_created_by_the_next_scheduled_run(
     stage: Stage, sandbox: Sandbox, faults: Callable[[Fault], None]
 ) -> None:
     tenant = a_tenant(stage, connected=True)
@@ -161,7 +161,7 @@ def test_a_mailchimp_that_is_away_stops_no_disconnecting(tenant: Tenant, faults:
     assert (stored_webhooks(tenant), tenant.audit_actions()[0]) == ([], "webhook.not_removed")
 
 
-def test_what_could_not_be_removed_goes_when_the_organisation_comes_back(
+def test_a_leftover_webhook_is_deleted_when_the_organisation_reconnects(
     tenant: Tenant, sandbox: Sandbox, faults: Callable[[Fault], None]
 ) -> None:
     (left,) = there(tenant)

@@ -42,7 +42,7 @@ def test_neither_the_path_nor_the_secret_stands_in_the_table(database: Database)
     assert SECRET not in repr(webhook_of(database, token))
 
 
-def test_a_secret_is_told_to_who_has_the_keys(database: Database) -> None:
+def test_a_secret_needs_the_encryption_keys(database: Database) -> None:
     token = begin_webhook(database)
     finish_webhook(database, token)
     found = webhook_of(database, token)

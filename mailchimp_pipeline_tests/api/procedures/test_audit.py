@@ -29,7 +29,7 @@ def transactions(tenant: Tenant, *tables: str, condition: str = "true") -> set[s
 
 
 @pytest.mark.parametrize("procedure", MUTATIONS, ids=lambda procedure: procedure.path)
-def test_whatever_a_mutation_writes_is_told_in_the_same_transaction(connected: Tenant, procedure: Procedure) -> None:
+def test_every_mutation_writes_its_audit_entry_in_the_same_transaction(connected: Tenant, procedure: Procedure) -> None:
     connected.add_employees({})
     value = an_input(connected, procedure)
     written, audited = transactions(connected, *WRITTEN), transactions(connected, "audit_log")
@@ -39,7 +39,7 @@ def test_whatever_a_mutation_writes_is_told_in_the_same_transaction(connected: T
     assert transactions(connected, "audit_log", condition="actor = 'alice'") - audited
 
 
-def test_every_mutation_is_told_with_its_actor(connected: Tenant) -> None:
+def test_every_mutation_has_an_audit_entry_with_its_actor(connected: Tenant) -> None:
     segment_id = connected.create().data["id"]
     connected.mutate("segments.update", {"id": segment_id, "name": "Other"})
     connected.mutate("segments.sync", {"id": segment_id})

@@ -185,6 +185,6 @@ def test_what_the_pipeline_refreshes_is_what_the_api_tells(connected: Tenant) ->
     assert (after["status"], after["openRate"], after["clickRate"]) == ("sending", 0.4, 0.2)
 
 
-def test_a_campaign_that_nobody_tracks(connected: Tenant) -> None:
+def test_an_untracked_campaign_is_not_found(connected: Tenant) -> None:
     for path in ("campaigns.get", "campaigns.history"):
         assert connected.query(path, {"id": NO_ID}).error["data"]["code"] == "NOT_FOUND"

@@ -172,14 +172,14 @@ def test_all_audiences_are_listed_not_the_first_ten(connected: Tenant) -> None:
     assert list(listed[0]) == ["id", "name", "memberCount", "doubleOptin"]
 
 
-def test_a_key_revoked_since_is_told_as_such_and_written_down_once(connected: Tenant) -> None:
+def test_a_revoked_key_is_reported_and_audited_once(connected: Tenant) -> None:
     connected.stage.sandbox.revoke_key(connected.api_key)
     answers = [connected.query("connection.listAudiences") for _ in range(2)]
     assert {answer.error["data"]["code"] for answer in answers} == {"UNPROCESSABLE_CONTENT"}
     assert connected.audit_actions() == ["connection.key_refused", "connection.connected"]
 
 
-def test_a_key_that_is_taken_again_is_marked_no_more_and_that_is_written_down(connected: Tenant) -> None:
+def test_an_accepted_key_is_unmarked_and_audited(connected: Tenant) -> None:
     sandbox = connected.stage.sandbox
     shown = list[bool]()
     for deactivated in (True, False, False):

@@ -41,7 +41,7 @@ INSIDE = "db.internal:5432"
         (SlotsTaken("said"), "TOO_MANY_REQUESTS"),
     ],
 )
-def test_what_a_person_can_act_on_is_shown(failure: Exception, code: str) -> None:
+def test_actionable_errors_are_shown(failure: Exception, code: str) -> None:
     error = translate(failure)
     assert error is not None
     assert (error.code, error.message) == (code, "said")
@@ -69,7 +69,7 @@ def test_what_has_to_be_set_up_first_is_a_precondition(failure: Exception) -> No
         (SecretUnreadable(INSIDE), "PRECONDITION_FAILED"),
     ],
 )
-def test_what_only_an_operator_can_mend_goes_to_the_log(failure: Exception, code: str) -> None:
+def test_operator_errors_go_to_the_log(failure: Exception, code: str) -> None:
     with logged_lines() as log:
         error = translate(failure)
     assert error is not None
@@ -77,13 +77,13 @@ def test_what_only_an_operator_can_mend_goes_to_the_log(failure: Exception, code
     assert INSIDE in log.getvalue()
 
 
-def test_what_is_shown_names_no_place() -> None:
+def test_error_texts_for_clients_have_no_location() -> None:
     error = translate(LockTaken("Another process is at it.", place=INSIDE))
     assert error is not None
     assert error.message == "Another process is at it."
 
 
-def test_of_what_nobody_foresaw_a_part_of_an_answer_says_no_more() -> None:
+def test_unexpected_errors_reveal_nothing() -> None:
     with logged_lines() as log:
         because = public_message(StatementRefused("refused", place=INSIDE))
     assert because == "An unexpected error occurred: ask the operator of the pipeline to report it"

@@ -97,7 +97,7 @@ def test_a_list_of_another_organisation(connected: Tenant, procedure: Procedure)
     assert call(intruder, procedure, {}).data == {"items": [], "nextCursor": None}
 
 
-def test_what_a_contact_said_to_another_organisation(connected: Tenant) -> None:
+def test_preferences_of_another_organisation_are_not_found(connected: Tenant) -> None:
     connected.add_employees({})
     assert call(connected, find("mailchimp.preferences.updateOptStatus")).status == 200
     intruder = a_tenant(connected.stage)

@@ -79,7 +79,7 @@ def test_pages_of_rejected_contacts_follow_each_other(employer: Tenant) -> None:
     assert (len(second["items"]), second["nextCursor"]) == (1, None)
 
 
-def test_a_rejected_contact_is_sent_again_once_somebody_asks_for_it(employer: Tenant) -> None:
+def test_a_rejected_contact_is_sent_again_on_request(employer: Tenant) -> None:
     segment_id, sandbox = employer.create().data["id"], employer.stage.sandbox
     sync(employer, segment_id)
     synced = sync(employer, segment_id)

@@ -99,7 +99,7 @@ def test_no_segment_is_made_without_a_connection(tenant: Tenant) -> None:
     assert tenant.create().error["data"]["code"] == "PRECONDITION_FAILED"
 
 
-def test_no_segment_is_made_while_mailchimp_cannot_tell_of_its_audience(connected: Tenant) -> None:
+def test_no_segment_is_created_while_mailchimp_is_unavailable(connected: Tenant) -> None:
     connected.stage.sandbox.start_outage(FaultKind.UNAVAILABLE)
     try:
         assert connected.create().error["data"]["code"] == "BAD_GATEWAY"
