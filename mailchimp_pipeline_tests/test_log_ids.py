@@ -68,9 +68,9 @@ def test_our_lines_go_to_standard_error_as_it_is_at_the_moment(capsys: pytest.Ca
 
 
 def test_a_synced_segment_is_a_line_with_its_ids_and_figures(database_url: str, tmp_path: Path) -> None:
-    with a_company(database_url, tmp_path / "files") as company, lines() as told:
+    with a_company(database_url, tmp_path / "files") as company, lines() as logged:
         company.sync(request := company.request_sync())
-    (line,) = [line for line in told if line["event"] == "segment synced"]
+    (line,) = [line for line in logged if line["event"] == "segment synced"]
 
     assert (line["organisation_id"], line["segment_id"]) == ("acme", company.segment.id)
     assert (line["run_id"], line["request_id"]) == ("run-1", request.id)
@@ -78,21 +78,21 @@ def test_a_synced_segment_is_a_line_with_its_ids_and_figures(database_url: str, 
 
 
 def test_a_retried_call_is_told_with_the_ids_of_its_segment_and_counted(database_url: str, tmp_path: Path) -> None:
-    with a_company(database_url, tmp_path / "files") as company, lines() as told:
+    with a_company(database_url, tmp_path / "files") as company, lines() as logged:
         company.sandbox.add_fault(Fault(kind=FaultKind.THROTTLED, method="POST", times=1))
         result = company.sync()
-    (line,) = [line for line in told if line["event"] == "mailchimp call tried again"]
+    (line,) = [line for line in logged if line["event"] == "mailchimp call tried again"]
 
     assert (line["after"], line["run_id"], line["organisation_id"]) == ("Throttled", "run-1", "acme")
     assert (line["segment_id"], result.retries) == (company.segment.id, 1)
-    assert "@" not in json.dumps(told)
+    assert "@" not in json.dumps(logged)
 
 
 def test_a_segment_that_failed_is_a_line_that_says_why(database_url: str, tmp_path: Path) -> None:
-    with a_company(database_url, tmp_path / "files") as company, lines() as told:
+    with a_company(database_url, tmp_path / "files") as company, lines() as logged:
         (company.files / "employees.csv").unlink()
         company.sync()
-    (line,) = [line for line in told if line["event"] == "segment failed"]
+    (line,) = [line for line in logged if line["event"] == "segment failed"]
 
     assert "There is no employees.csv" in line["why"]
     assert (line["level"], line["segment_id"]) == ("error", company.segment.id)

@@ -10,7 +10,7 @@ from mailchimp_pipeline_tests.api.served import Api, an_api
 from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
 
 
-def told(api: Api) -> dict[str, float]:
+def samples_of(api: Api) -> dict[str, float]:
     lines = api.ask("/metrics").body.decode().splitlines()
     ours = (line.rpartition(" ") for line in lines if line.startswith("mailchimp_pipeline_"))
     return {name.removeprefix("mailchimp_pipeline_"): float(value) for name, _, value in ours}
@@ -18,7 +18,7 @@ def told(api: Api) -> dict[str, float]:
 
 def test_every_metric_is_exported() -> None:
     with an_api(read_figures=some_figures) as api:
-        samples = told(api)
+        samples = samples_of(api)
 
     expected = {
         "database_up": 1,
@@ -40,7 +40,7 @@ def test_every_metric_is_exported() -> None:
 
 def test_a_pipeline_without_syncs_exports_no_sync_time() -> None:
     with an_api(read_figures=lambda: some_figures(newest_sync_at=None, oldest_sync_at=None)) as api:
-        assert not [name for name in told(api) if "timestamp" in name]
+        assert not [name for name in samples_of(api) if "timestamp" in name]
 
 
 def test_without_a_database_the_metrics_say_so_and_contain_no_old_values() -> None:
@@ -52,8 +52,8 @@ def test_without_a_database_the_metrics_say_so_and_contain_no_old_values() -> No
         raise TransientError("PostgreSQL (db.internal:5432) cannot be reached: start it")
 
     with an_api(read_figures=read, clock=lambda: seconds[0]) as api:
-        before, is_up[0], seconds[0] = told(api), False, 60.0
-        after = told(api)
+        before, is_up[0], seconds[0] = samples_of(api), False, 60.0
+        after = samples_of(api)
         why = api.line("no figures")["why"]
 
     assert (before["database_up"], after["database_up"], "db.internal" in why) == (1, 0, True)
@@ -63,7 +63,7 @@ def test_without_a_database_the_metrics_say_so_and_contain_no_old_values() -> No
 
 def test_a_defect_in_the_figures_leaves_the_apis_own() -> None:
     with an_api(read_figures=lambda: cast("PipelineFigures", 1 / 0)) as api:
-        assert told(api)["database_up"] == 0
+        assert samples_of(api)["database_up"] == 0
     assert api.line("no figures")["raised"][0]["type"] == "ZeroDivisionError"
 
 
@@ -78,7 +78,7 @@ def test_figures_are_read_once_in_five_seconds_however_often_they_are_asked_for(
     with an_api(read_figures=read, clock=lambda: seconds[0]) as api:
         for second in (0.0, 1.0, 4.9, 5.1):
             seconds[0] = second
-            told(api)
+            samples_of(api)
     assert len(reads) == 2
 
 
@@ -90,6 +90,6 @@ def test_figures_that_hang_do_not_keep_the_page() -> None:
         return some_figures()
 
     with an_api(read_figures=read, figures_seconds=0.05) as api:
-        assert told(api)["database_up"] == 0
+        assert samples_of(api)["database_up"] == 0
         gone_on.set()
     assert "longer than 0.05 s" in api.line("no figures")["why"]

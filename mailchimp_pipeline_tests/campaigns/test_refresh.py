@@ -24,8 +24,8 @@ def send(stage: Stage, campaign: Campaign, figures: Figures = FIGURES, status: T
 
 def audit_actions(stage: Stage, campaign: Campaign) -> list[str]:
     with stage.parts.database.organisation(campaign.organisation_id) as session:
-        told = audit_log.entries(session, limit=50, entity=audit_log.Entity("campaign", campaign.id))
-    return [f"{entry.actor} {entry.action}" for entry in told.items]
+        entries = audit_log.entries(session, limit=50, entity=audit_log.Entity("campaign", campaign.id))
+    return [f"{entry.actor} {entry.action}" for entry in entries.items]
 
 
 def test_a_campaign_is_followed_from_its_draft_to_its_final_counts(stage: Stage) -> None:

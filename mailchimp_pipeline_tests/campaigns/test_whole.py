@@ -23,9 +23,9 @@ def run(stage: Stage) -> dg.ExecuteInProcessResult:
 
 def rows(result: dg.ExecuteInProcessResult, table: str = "campaigns") -> list[Mapping[str, object]]:
     (materialization,) = result.asset_materializations_for_node("campaign_stats")
-    told = materialization.metadata[table]
-    assert isinstance(told, dg.TableMetadataValue)
-    return [dict(record.data) for record in told.records]
+    logged = materialization.metadata[table]
+    assert isinstance(logged, dg.TableMetadataValue)
+    return [dict(record.data) for record in logged.records]
 
 
 def move(stage: Stage, campaign: Campaign, status: CampaignStatus, figures: Figures) -> None:
@@ -48,9 +48,9 @@ def test_a_call_that_is_tried_again_is_told_with_the_ids_of_organisation_and_run
     stage.connect()
     stage.track()
     stage.sandbox.add_fault(Fault(kind=FaultKind.THROTTLED, times=1))
-    with lines() as told:
+    with lines() as logged:
         result = run(stage)
-    (line,) = [line for line in told if line["event"] == "mailchimp call tried again"]
+    (line,) = [line for line in logged if line["event"] == "mailchimp call tried again"]
     assert (line["organisation_id"], line["run_id"]) == ("acme", result.run_id)
 
 

@@ -62,8 +62,8 @@ def due(database: Database, settling_since: datetime = AT + HOUR) -> list[str]:
 
 def details(database: Database, campaign: Campaign) -> list[tuple[str, str, object]]:
     with database.organisation(campaign.organisation_id) as session:
-        told = audit_log.entries(session, limit=50, entity=audit_log.Entity("campaign", campaign.id)).items
-    return [(entry.actor, entry.action, entry.details) for entry in told]
+        found = audit_log.entries(session, limit=50, entity=audit_log.Entity("campaign", campaign.id)).items
+    return [(entry.actor, entry.action, entry.details) for entry in found]
 
 
 def test_a_campaign_is_tracked_once(database: Database) -> None:

@@ -236,19 +236,19 @@ def test_an_opt_out_reaches_a_contact_whose_batch_lost_its_answer(audience: Audi
 
 
 @pytest.mark.parametrize(
-    ("others", "told", "moved_from"),
+    ("others", "reported_status", "moved_from"),
     [
         ([], None, ANN),
         ([a_member(entity_id="2")], None, None),
         ([], MemberStatus.CLEANED, None),
     ],
-    ids=["nobody has it", "somebody else has it", "it bounced"],
+    ids=["no other member has it", "another member has it", "it bounced"],
 )
 def test_a_new_address_comes_from_the_former_one_that_nobody_has_now(
-    pushed: Audience, others: list[Member], told: MemberStatus | None, moved_from: str | None
+    pushed: Audience, others: list[Member], reported_status: MemberStatus | None, moved_from: str | None
 ) -> None:
-    if told:
-        pushed.report_members(ANN, told)
+    if reported_status:
+        pushed.report_members(ANN, reported_status)
     pushed.want(a_member("eva@acme.test"), *others)
     assert pushed.differing()[EVA]["moved_from"] == moved_from
 

@@ -70,8 +70,8 @@ def test_a_confirmation_of_departures_for_a_waiting_request_is_audited(database:
     assert request is not None
     assert (request.requested_by, request.departures_confirmed) == ("alice", True)
     with database.organisation(ACME) as session:
-        told = [(entry.actor, entry.action) for entry in audit_log.entries(session, limit=2).items]
-    assert told == [("bob", "segment.departures_confirmed"), ("alice", "segment.sync_requested")]
+        audited = [(entry.actor, entry.action) for entry in audit_log.entries(session, limit=2).items]
+    assert audited == [("bob", "segment.departures_confirmed"), ("alice", "segment.sync_requested")]
 
 
 def test_a_request_during_the_deletion_of_its_segment_finds_no_segment(database: Database) -> None:

@@ -149,8 +149,8 @@ def test_a_sync_that_ends_well_keeps_its_figures_and_clears_the_error(database: 
     after = stored(database, segment)
     assert (after.status, after.last_error, after.member_count) == (SegmentStatus.SYNCED, None, 3)
     assert (after.last_report, after.last_synced_at, after.updated_at) == ({"new": 2}, AT + MINUTE, AT)
-    told = [(entry.actor, entry.action, entry.details) for entry in entries(database)[1:]]
-    assert told == [
+    audited = [(entry.actor, entry.action, entry.details) for entry in entries(database)[1:]]
+    assert audited == [
         (audit_log.PIPELINE, "segment.failed", {"error": "Mailchimp was away."}),
         (audit_log.PIPELINE, "segment.syncing", {}),
         (audit_log.PIPELINE, "segment.synced", {"member_count": 3, "new": 2}),

@@ -39,12 +39,12 @@ def test_an_unreachable_server_is_a_transient_error_with_its_address_and_no_pass
     database = Database(f"postgresql+psycopg://someone:hunter2@127.0.0.1:{port}/pipeline")
     with pytest.raises(DatabaseAway) as raised, database.everyone() as session:
         session.execute(text("select 1"))
-    told = str(raised.value)
+    message = str(raised.value)
     assert isinstance(raised.value, TransientError)
-    assert f"127.0.0.1:{port}/pipeline" in told
-    assert "127.0.0.1" not in without_places(told)
-    assert "hunter2" not in told
-    assert "someone" not in told
+    assert f"127.0.0.1:{port}/pipeline" in message
+    assert "127.0.0.1" not in without_places(message)
+    assert "hunter2" not in message
+    assert "someone" not in message
 
 
 def test_a_connection_ended_by_the_server_is_a_transient_error_and_the_next_one_works(database: Database) -> None:

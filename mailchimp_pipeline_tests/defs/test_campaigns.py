@@ -58,10 +58,14 @@ def rows(table: dg.MetadataValue) -> list[Mapping[str, object]]:
 
 def test_a_refresh_says_how_the_campaigns_do_in_fractions() -> None:
     sending, draft = a_campaign(1, open_rate=0.4), a_campaign(2, status=CampaignStatus.DRAFT)
-    told = metadata(run(refreshed(sending, draft)))
-    assert (told["organisations"].value, told["refreshed"].value, told["missing_at_mailchimp"].value) == (1, 2, 0)
-    assert told["statuses"].value == {"draft": 1, "sending": 1}
-    assert [(row["campaign"], row["open_rate"], row["click_rate"]) for row in rows(told["campaigns"])] == [
+    reported = metadata(run(refreshed(sending, draft)))
+    assert (reported["organisations"].value, reported["refreshed"].value, reported["missing_at_mailchimp"].value) == (
+        1,
+        2,
+        0,
+    )
+    assert reported["statuses"].value == {"draft": 1, "sending": 1}
+    assert [(row["campaign"], row["open_rate"], row["click_rate"]) for row in rows(reported["campaigns"])] == [
         ("c2", "", ""),
         ("c1", 0.4, 0.2),
     ]
@@ -83,10 +87,10 @@ def test_nothing_is_drawn_where_nothing_was_sent() -> None:
 
 
 def test_what_is_shown_has_a_limit() -> None:
-    told = metadata(run(refreshed(*(a_campaign(number, open_rate=0.4) for number in range(1000)))))
-    assert len(rows(told["campaigns"])) == CAMPAIGNS_LISTED
-    assert isinstance(told["rates"], dg.MarkdownMetadataValue)
-    svg = base64.b64decode((told["rates"].md_str or "").partition("base64,")[2].removesuffix(")"))
+    reported = metadata(run(refreshed(*(a_campaign(number, open_rate=0.4) for number in range(1000)))))
+    assert len(rows(reported["campaigns"])) == CAMPAIGNS_LISTED
+    assert isinstance(reported["rates"], dg.MarkdownMetadataValue)
+    svg = base64.b64decode((reported["rates"].md_str or "").partition("base64,")[2].removesuffix(")"))
     assert (svg.count(b"<g "), len(svg) < 20_000) == (CAMPAIGNS_PLOTTED, True)
 
 
@@ -119,9 +123,9 @@ def test_a_campaign_that_fails_is_named_too() -> None:
 def test_the_log_counts_as_refreshed_what_was() -> None:
     away = OrganisationRefresh("bolt", tuple(CampaignResult(a_campaign(n)) for n in range(50)), error="It is away.")
     partly = CampaignResult(a_campaign(2), "Try later.", is_refreshed=False)
-    with lines() as told:
+    with lines() as reported:
         run(away, OrganisationRefresh("acme", (CampaignResult(a_campaign(1)), partly)))
-    counted = {line["organisation_id"]: (line["refreshed"], line["failed"]) for line in told}
+    counted = {line["organisation_id"]: (line["refreshed"], line["failed"]) for line in reported}
     assert counted == {"bolt": (0, 50), "acme": (1, 1)}
 
 

@@ -198,10 +198,10 @@ def test_the_job_reports_what_it_deleted_as_numbers_and_does_not_delete_itself(
     )
     result = mailchimp_retention.execute_in_process(instance=instance, resources={"retention": retention})
     assert run_ids(instance) == {result.run_id}
-    (told,) = [
+    (metadata,) = [
         event.step_output_data.metadata for event in result.all_events if event.event_type_value == "STEP_OUTPUT"
     ]
-    assert {name: value.value for name, value in told.items()} == {
+    assert {name: value.value for name, value in metadata.items()} == {
         "sync_requests_deleted": 0,
         "campaign_stats_deleted": 0,
         "runs_deleted": 1,

@@ -214,11 +214,11 @@ def stopped(
 
 def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.DagsterInstance) -> None:
     run = a_run(instance, tags=range_tags("acme/1", "acme/2"))
-    ((told, reason),) = stopped(instance, run, failed_runs)
+    ((stopped_run, reason),) = stopped(instance, run, failed_runs)
     record = instance.get_run_record_by_id(run.run_id)
     assert record
-    assert told == StoppedRun(run.run_id, ["acme/1", "acme/2"], told.begun, [])
-    assert (told.begun, record.start_time) == (record.create_timestamp, None)
+    assert stopped_run == StoppedRun(run.run_id, ["acme/1", "acme/2"], stopped_run.begun, [])
+    assert (stopped_run.begun, record.start_time) == (record.create_timestamp, None)
     assert reason.startswith(f"Run {run.run_id} failed before it reached this segment.")
 
 
@@ -262,8 +262,12 @@ def test_a_run_does_not_report_the_text_of_unexpected_errors(instance: dg.Dagste
 
 def test_a_cancelled_run_ends_the_requests_that_it_served(instance: dg.DagsterInstance) -> None:
     run = a_run(instance, config=SyncConfig(segments=["acme/1", "acme/2"], requests=["request-1", "request-2"]))
-    ((told, reason),) = stopped(instance, run, cancelled_runs)
-    assert (told.id, told.keys, told.request_ids) == (run.run_id, ["acme/1", "acme/2"], ["request-1", "request-2"])
+    ((stopped_run, reason),) = stopped(instance, run, cancelled_runs)
+    assert (stopped_run.id, stopped_run.keys, stopped_run.request_ids) == (
+        run.run_id,
+        ["acme/1", "acme/2"],
+        ["request-1", "request-2"],
+    )
     assert "was cancelled" in reason
 
 
@@ -286,10 +290,10 @@ def test_a_failed_run_of_another_job_is_not_about_segments(instance: dg.DagsterI
 def test_a_range_whose_partitions_are_gone_has_no_segments(instance: dg.DagsterInstance) -> None:
     run = a_run(instance, tags=range_tags("acme/1", "acme/2"))
     instance.delete_dynamic_partition("segments", "acme/2")
-    ((told, _),) = stopped(instance, run, failed_runs)
-    assert told.keys == []
+    ((stopped_run, _),) = stopped(instance, run, failed_runs)
+    assert stopped_run.keys == []
 
 
 def test_a_run_without_partitions_has_no_segments(instance: dg.DagsterInstance) -> None:
-    ((told, _),) = stopped(instance, a_run(instance), cancelled_runs)
-    assert told.keys == []
+    ((stopped_run, _),) = stopped(instance, a_run(instance), cancelled_runs)
+    assert stopped_run.keys == []

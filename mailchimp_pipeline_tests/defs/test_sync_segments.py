@@ -138,20 +138,20 @@ def test_the_log_has_the_traceback_of_an_unexpected_error(instance: dg.DagsterIn
 
 def test_a_segments_metadata_is_counts_and_a_link(instance: dg.DagsterInstance) -> None:
     result = run(instance, FakePipeline(), ONE_KEY)
-    told = {event.asset_key: event for event in result.asset_materializations_for_node("sync_segments")}
-    push = {name: value.value for name, value in told[AUDIENCE].metadata.items()}
+    materialized = {event.asset_key: event for event in result.asset_materializations_for_node("sync_segments")}
+    push = {name: value.value for name, value in materialized[AUDIENCE].metadata.items()}
     assert push.items() >= {"wanted": 4, "new": 2, "unchanged": 1, "calls": 1, "seconds": 1.5}.items()
     assert push["rejected"] == {"looks_fake": 1}
     assert push["audience_page"] == "https://admin.mailchimp.com/lists/members?id=7"
-    assert told[MEMBERSHIP].metadata["excluded"].value == {"invalid_address": 1}
+    assert materialized[MEMBERSHIP].metadata["excluded"].value == {"invalid_address": 1}
 
 
 def test_a_segment_with_nothing_to_tell_is_still_done(instance: dg.DagsterInstance) -> None:
     results = {"acme/1": SegmentResult(a_segment("acme/1")), "acme/2": a_result("acme/2", web_id=None)}
     result = run(instance, FakePipeline(results=results), SyncConfig(segments=["acme/1", "acme/2"]))
-    told = [event.metadata for event in result.asset_materializations_for_node("sync_segments")]
+    all_metadata = [event.metadata for event in result.asset_materializations_for_node("sync_segments")]
     assert (result.success, materialized(instance, AUDIENCE)) == (True, {"acme/1", "acme/2"})
-    assert not any("audience_page" in metadata for metadata in told)
+    assert not any("audience_page" in metadata for metadata in all_metadata)
 
 
 def test_requests_are_handed_on(instance: dg.DagsterInstance) -> None:

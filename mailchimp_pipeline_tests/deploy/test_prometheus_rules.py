@@ -26,11 +26,11 @@ def exposed() -> str:
 
 
 def test_every_metric_that_a_rule_asks_for_is_told() -> None:
-    told = set(METRIC.findall("\n".join(line for line in exposed().splitlines() if not line.startswith("#"))))
+    exported = set(METRIC.findall("\n".join(line for line in exposed().splitlines() if not line.startswith("#"))))
     asked = {name for rule in rules() for name in METRIC.findall(rule["expr"])}
 
     assert asked
-    assert asked - told == set()
+    assert asked - exported == set()
 
 
 def test_every_label_that_a_rule_selects_by_is_told() -> None:

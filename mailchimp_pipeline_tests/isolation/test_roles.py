@@ -16,7 +16,6 @@ from mailchimp_pipeline_tests.isolation.tenants import ROLES, a_login
 
 _WHO = text("select current_user")
 _OWNS = text("select count(*) from pg_class where relowner = current_user::regrole and relname = 'audit_log'")
-_SAMPLED = text("select count(*) from pg_stats where tablename = :table")
 
 
 def as_login(url: str, login: str) -> str:

@@ -195,9 +195,9 @@ def test_errors_contain_neither_key_nor_member(caplog: pytest.LogCaptureFixture)
         pytest.raises(Unavailable) as failed,
     ):
         client.member_state(LIST_ID, MemberRef(A_HASH))
-    told = "".join(traceback.format_exception(failed.value)) + caplog.text
-    assert A_HASH not in told
-    assert A_KEY not in told
+    error_text = "".join(traceback.format_exception(failed.value)) + caplog.text
+    assert A_HASH not in error_text
+    assert A_KEY not in error_text
     assert failed.value.__context__ is None
 
 
@@ -209,6 +209,6 @@ def test_errors_about_invalid_answers_contain_no_member(caplog: pytest.LogCaptur
         pytest.raises(Unavailable) as failed,
     ):
         client.member_state(LIST_ID, MemberRef(A_HASH))
-    told = "".join(traceback.format_exception(failed.value)) + caplog.text
-    assert A_HASH not in told
-    assert "engine.test" not in told
+    error_text = "".join(traceback.format_exception(failed.value)) + caplog.text
+    assert A_HASH not in error_text
+    assert "engine.test" not in error_text

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from mailchimp_pipeline.connections import ApiKey
-from mailchimp_pipeline.contacts import subscriber_hash
 from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.database.locks import hold_audience
@@ -22,7 +21,6 @@ from mailchimp_pipeline_tests.runs.company import Company
 from mailchimp_pipeline_tests.waiting import eventually
 
 OTHER_KEY = ApiKey.parse("fedcba9876543210fedcba9876543210-us6")
-P0 = subscriber_hash("p0@acme.test")
 
 
 def records(company: Company) -> DatabaseRecords:
@@ -70,10 +68,10 @@ def test_a_missing_file_is_named_on_the_segment_and_where_it_should_be_in_the_ru
     (company.files / "vendors.csv").unlink()
     error, stored = company.sync().error or "", company.stored_segment()
     with company.pipeline.resources.database.organisation(ACME) as session:
-        (told, *_) = audit_log.entries(session, limit=1).items
+        (entry, *_) = audit_log.entries(session, limit=1).items
     assert error.startswith("There is no vendors.csv or vendors.parquet in the source's directory. Put one there")
     assert str(company.files) in error
-    assert (stored.last_error, told.details) == (without_places(error), {"error": without_places(error)})
+    assert (stored.last_error, entry.details) == (without_places(error), {"error": without_places(error)})
     assert str(company.files) not in (stored.last_error or "")
 
 

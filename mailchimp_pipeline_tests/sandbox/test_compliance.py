@@ -27,10 +27,10 @@ def is_reviewed(sandbox: Sandbox, list_id: str) -> None:
     sandbox.review(list_id, ANN)
 
 
-barred = pytest.mark.parametrize("act", [leaves, bounces, is_reviewed])
+each_compliance_state = pytest.mark.parametrize("act", [leaves, bounces, is_reviewed])
 
 
-@barred
+@each_compliance_state
 def test_only_the_contact_can_resubscribe(sandbox: Sandbox, api: AudienceApi, act: Act) -> None:
     api.batch(a_member())
     act(sandbox, api.list_id)
@@ -40,7 +40,7 @@ def test_only_the_contact_can_resubscribe(sandbox: Sandbox, api: AudienceApi, ac
         assert "type" not in answer.json()
 
 
-@barred
+@each_compliance_state
 def test_a_batch_refuses_them_in_an_error(sandbox: Sandbox, api: AudienceApi, act: Act) -> None:
     api.batch(a_member())
     act(sandbox, api.list_id)
@@ -52,7 +52,7 @@ def test_a_batch_refuses_them_in_an_error(sandbox: Sandbox, api: AudienceApi, ac
     assert api.status() == before
 
 
-@barred
+@each_compliance_state
 def test_a_batch_can_pass_over_them_in_silence(sandbox: Sandbox, api: AudienceApi, act: Act) -> None:
     sandbox.configure(compliance_in_batch="ignored")
     api.batch(a_member())
@@ -63,7 +63,7 @@ def test_a_batch_can_pass_over_them_in_silence(sandbox: Sandbox, api: AudienceAp
     assert api.status() == before
 
 
-@barred
+@each_compliance_state
 def test_pending_is_allowed_and_their_confirmation_brings_them_back(
     sandbox: Sandbox, api: AudienceApi, act: Act
 ) -> None:
@@ -75,7 +75,7 @@ def test_pending_is_allowed_and_their_confirmation_brings_them_back(
     assert api.status() == "subscribed"
 
 
-@barred
+@each_compliance_state
 def test_archiving_is_no_way_round(sandbox: Sandbox, api: AudienceApi, act: Act) -> None:
     api.batch(a_member())
     act(sandbox, api.list_id)

@@ -68,9 +68,9 @@ def test_a_late_answer_is_the_right_one_after_its_time(sandbox: Sandbox, api: Au
     assert time.monotonic() - begun >= 0.1
 
 
-@pytest.mark.parametrize("let_go", [Sandbox.clear_faults, Sandbox.reset])
+@pytest.mark.parametrize("release", [Sandbox.clear_faults, Sandbox.reset])
 def test_an_answer_is_held_until_its_fault_is_gone(
-    sandbox: Sandbox, api: AudienceApi, let_go: Callable[[Sandbox], None]
+    sandbox: Sandbox, api: AudienceApi, release: Callable[[Sandbox], None]
 ) -> None:
     sandbox.add_fault(Fault(kind=FaultKind.HELD, method="POST", times=1))
     with ThreadPoolExecutor(1) as pool:
@@ -78,7 +78,7 @@ def test_an_answer_is_held_until_its_fault_is_gone(
         eventually(lambda: sandbox.members(api.list_id))
         with AudienceApi(sandbox.api_root, api.list_id) as other:
             assert (other.status(), held.done()) == ("subscribed", False)
-        let_go(sandbox)
+        release(sandbox)
         assert held.result()["total_created"] == 1
 
 

@@ -156,8 +156,8 @@ def test_b2_a_segment_says_how_many_of_its_members_are_in_the_audience(scenario:
     report = scenario.sync()
     assert (report.in_audience, report.wanted, report.rejected_share, scenario.is_synced()) == (3, 5, 0.2, True)
     stored = scenario.stored().last_report or {}
-    told = {name: stored[name] for name in ("wanted", "in_audience", "rejected", "waiting", "withheld")}
-    assert told == {
+    counts = {name: stored[name] for name in ("wanted", "in_audience", "rejected", "waiting", "withheld")}
+    assert counts == {
         "wanted": 5,
         "in_audience": 3,
         "rejected": {"looks_fake": 1},

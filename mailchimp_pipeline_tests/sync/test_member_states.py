@@ -48,7 +48,7 @@ def name(known: Known) -> str:
     return "absent (null)" if known is None else known.value
 
 
-def told(known: Known, status: MemberStatus | None, *, is_later: bool) -> Known:
+def expected_status(known: Known, status: MemberStatus | None, *, is_later: bool) -> Known:
     """Return the resulting status in the table."""
     archived, other, absent, _ = cells(name(known))
     if status is None:
@@ -67,7 +67,7 @@ def transitions() -> Iterator[tuple[Known, MemberStatus | None, timedelta, Known
     for known in KNOWN:
         for status in (None, *MemberStatus):
             for after in (timedelta(), LATER - AT):
-                yield known, status, after, told(known, status, is_later=after > timedelta())
+                yield known, status, after, expected_status(known, status, is_later=after > timedelta())
             # Older reports change nothing.
             yield known, status, EARLIER - AT, known
 
@@ -81,7 +81,7 @@ def test_each_status_follows_from_the_known_one_and_from_what_mailchimp_tells() 
 def test_without_times_what_mailchimp_tells_is_taken_and_our_archiving_stays_ours() -> None:
     for known in KNOWN:
         for status in (None, *MemberStatus):
-            assert status_after_report(known, status) is told(known, status, is_later=False)
+            assert status_after_report(known, status) is expected_status(known, status, is_later=False)
 
 
 def archived_by_us(known: Known) -> Known:

@@ -21,10 +21,10 @@ def crowd(tenant: Tenant, list_id: str, number: int) -> None:
 def listing(sandbox: Sandbox) -> Generator[Callable[[str], None]]:
     """Return a function that sets how the sandbox lists webhooks, until the end of the test."""
 
-    def told(listed: str) -> None:
+    def set_listing(listed: str) -> None:
         sandbox.configure(webhooks_listed=listed)
 
-    yield told
+    yield set_listing
     sandbox.configure(webhooks_listed="in_pages")
 
 
