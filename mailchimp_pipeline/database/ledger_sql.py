@@ -299,7 +299,8 @@ select known.* from (
     ) as known
     where known.status in ('subscribed', 'pending')
 ) as known
-where known.status = 'subscribed' or not ({_MAY_CONFIRM})
+where known.status = 'subscribed' or known.subscriber_hash = any (%(erased_addresses)s::text[])
+    or not ({_MAY_CONFIRM})
 """
 """The members of the organisation's audiences who may not be e-mailed. Has the placeholder `erased_addresses`."""
 

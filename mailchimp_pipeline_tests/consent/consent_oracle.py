@@ -396,7 +396,15 @@ class ConsentOracle:
         return any((each.place, each.key) == (said.place, said.key) for each in later)
 
     def _may_have_erased(self, erased: Erasure, key: str) -> bool:
-        return key in erased.keys or self.company.has_had(erased.entity, key)
+        return key in erased.keys or self._may_have_had(erased.entity, key)
+
+    def _may_have_had(self, entity: Entity, key: str) -> bool:
+        """Tell whether an address is or was the entity's in HR, or may be one that it gave to Mailchimp."""
+        had = set(self.company.had.get(entity, ()))
+        for _, _, former, given in self.given_to:
+            if former in had:
+                had.add(given)
+        return key in had
 
     def block(self, list_id: str, key: str, known: Callable[[Statement], Certainty] | None = None) -> Block:
         """Return whether the address must not be mailed in the audience, by what the product knows."""
@@ -444,7 +452,7 @@ class ConsentOracle:
         about = [
             min(is_holder, ~lifted) if erased.entity in holders else NO,
             ~lifted_here if key in erased.keys else NO,
-            MAYBE if self.company.has_had(erased.entity, key) and not lifted_here else NO,
+            MAYBE if self._may_have_had(erased.entity, key) and not lifted_here else NO,
         ]
         return min(max(about), erased.certainty)
 

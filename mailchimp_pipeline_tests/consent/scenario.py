@@ -429,7 +429,7 @@ class ConsentScenario:
         position, reading = self._position(), self.clocks.now + self.mailchimp_ahead
         if act in _WITHDRAWALS and (has_changed or act == "complain"):
             what = f"{_WITHDRAWALS[act]} in {list_id}"
-            if after and after.status is Status.CLEANED:
+            if after and after.status in {Status.CLEANED, Status.ARCHIVED}:
                 # Mailchimp takes it back from nobody, whatever the contact tells us later.
                 self.oracle.note_set_aside(list_id, key, position, reading, what)
             return self.oracle.note_withdrawal(list_id, key, position, reading, what, is_complaint=act == "complain")

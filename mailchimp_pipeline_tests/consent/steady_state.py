@@ -91,14 +91,21 @@ def _wrongs_of_segment(
         # Not everybody with the address is in the segment.
         consents = max(oracle.consents(each.entity) for each in wanted if each.key == person.key)
         lacks_consent = oracle.opt_in_only and consents is not YES
-        is_open = block.certainty is not NO or lacks_consent or oracle.is_set_aside(spec.list_id, person.key)
-        if not is_open:
+        may_stay_away = oracle.is_set_aside(spec.list_id, person.key) or _has_left(scenario, person, by_key)
+        if block.certainty is NO and not lacks_consent and not may_stay_away:
             sure.add(person.key)
             yield from _wrongs_of_wanted(scenario, person, spec.list_id, by_key)
-        elif block.certainty is not YES or oracle.is_set_aside(spec.list_id, person.key):
+        elif block.certainty is not YES or may_stay_away:
             possible.add(person.key)
     if state.wanted is not None and not len(sure) <= state.wanted <= len(sure | possible):
         yield f"segment {name} counts {state.wanted} members, and has {len(sure)} to {len(sure | possible)}"
+
+
+def _has_left(scenario: ConsentScenario, person: Person, members: dict[str, SeenMember]) -> bool:
+    """Tell whether the address is unsubscribed, perhaps for somebody else who had it, and nobody opted in with it."""
+    member, holders = members.get(person.key), scenario.company.holders(person.key)
+    has_opted_in = any(said.key == person.key or said.entity in holders for said in scenario.oracle.opt_ins)
+    return bool(member and member.status is Status.UNSUBSCRIBED) and not has_opted_in
 
 
 def _wrongs_of_wanted(
