@@ -11,7 +11,7 @@ def test_the_first_true_value_is_returned() -> None:
 
 
 def test_a_timeout_reports_the_last_value() -> None:
-    with pytest.raises(AssertionError, match=r"not so after 0.05 s: the last answer was \[\]"):
+    with pytest.raises(AssertionError, match=r"not true after 0.05 s. Its last value was \[\]"):
         eventually(list[int], seconds=0.05)
 
 

@@ -101,7 +101,7 @@ def _wrongs_of_segment(
         yield f"segment {name} counts {state.wanted} members, and has {len(sure)} to {len(sure | possible)}"
 
 
-def _has_left(scenario: ConsentScenario, person: Person, members: dict[str, SeenMember]) -> bool:
+def _has_left(scenario: ConsentScenario, person: Person, members: dict[str, StoredMember]) -> bool:
     """Tell whether the address is unsubscribed, perhaps for somebody else who had it, and nobody opted in with it."""
     member, holders = members.get(person.key), scenario.company.holders(person.key)
     has_opted_in = any(said.key == person.key or said.entity in holders for said in scenario.oracle.opt_ins)
