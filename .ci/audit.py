@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     vulnerable = [one for one in dependencies if one.get("vulns")]
     unknown = [one for one in dependencies if "skip_reason" in one]
     for one in vulnerable:
-        sys.stdout.write(_told(one))
+        sys.stdout.write(_line(one))
     if vulnerable:
         sys.stdout.write(f"{len(vulnerable)} of {len(dependencies)} dependencies are vulnerable: `make lock`.\n")
         return 1
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _told(dependency: Mapping[str, Any]) -> str:
+def _line(dependency: Mapping[str, Any]) -> str:
     lines = [
         f"{dependency['name']} {dependency['version']}: {found['id']}, fixed in "
         f"{', '.join(found.get('fix_versions') or ()) or 'no version yet'}\n"

@@ -73,12 +73,12 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
     verified = connection_store.Account(account.account_id, account.account_name, api_key)
     webhooks = context.webhook_registration()
     with context.session() as session:
-        farewell = webhooks.take_leave(session, of_all_but=verified.id)
+        to_remove = webhooks.forget_webhooks(session, of_all_but=verified.id)
         store = ConnectionStore(session, context.parts.keyring)
         may_share = context.parts.settings.shared_accounts
         connected = store.connect(verified, by=context.actor, at=context.clock(), may_share=may_share)
         made = _shown(session, connected)
-    webhooks.remove(farewell, context.mailchimp_of)
+    webhooks.remove(to_remove, context.mailchimp_of)
     webhooks.register_all()
     return made
 
@@ -89,7 +89,7 @@ def disconnect(context: Context) -> ConnectionView:
     context = context.in_time()
     webhooks = context.webhook_registration()
     with context.session() as session:
-        farewell = webhooks.take_leave(session)
+        to_remove = webhooks.forget_webhooks(session)
         store = ConnectionStore(session, context.parts.keyring)
         ended = store.disconnect(by=context.actor, at=context.clock())
         if ended is None:
@@ -98,7 +98,7 @@ def disconnect(context: Context) -> ConnectionView:
             "The organisation disconnected Mailchimp before this sync began.", by=context.actor, at=context.clock()
         )
         shown = _shown(session, ended)
-    webhooks.remove(farewell, context.mailchimp_of)
+    webhooks.remove(to_remove, context.mailchimp_of)
     return shown
 
 

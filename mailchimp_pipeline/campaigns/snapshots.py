@@ -99,10 +99,10 @@ def fetch_snapshots(account: MailchimpCampaigns, wanted: Collection[str]) -> Cam
             break
     reports = _reports(account, [campaign for campaign in found.values() if campaign.may_have_report])
     listed = {key: CampaignSnapshot(campaign, reports.get(key)) for key, campaign in found.items()}
-    return _singly(account, sorted(set(wanted) - found.keys()), listed)
+    return _one_by_one(account, sorted(set(wanted) - found.keys()), listed)
 
 
-def _singly(
+def _one_by_one(
     account: MailchimpCampaigns, wanted: Iterable[str], listed: Mapping[str, CampaignSnapshot]
 ) -> CampaignSnapshots:
     seen, failed = dict(listed), dict[str, TransientError]()

@@ -75,11 +75,11 @@ class NoTokenSecret(PermanentError):
         )
 
 
-def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
+def _print_errors(command: Callable[_P, None]) -> Callable[_P, None]:
     """Print a `PipelineError` as its text, without a stack, and exit with code 1."""
 
     @wraps(command)
-    def explained(*args: _P.args, **kwargs: _P.kwargs) -> None:
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
         # Files that the command and its children write are for the user only.
         os.umask(0o077)
         try:
@@ -90,11 +90,11 @@ def _explained(command: Callable[_P, None]) -> Callable[_P, None]:
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 
-    return explained
+    return wrapped
 
 
 @app.command()
-@_explained
+@_print_errors
 def demo() -> None:
     """Run the main job once, with sample data and nothing to set up, and print what was synced."""
     require_sandbox()
@@ -104,7 +104,7 @@ def demo() -> None:
 
 
 @app.command()
-@_explained
+@_print_errors
 def dev() -> None:
     """Start everything on this machine, with Dagster's UI, until Ctrl-C."""
     require_sandbox()
@@ -114,7 +114,7 @@ def dev() -> None:
 
 
 @app.command()
-@_explained
+@_print_errors
 def api(
     port: Annotated[int | None, typer.Option(help="Port; by default MAILCHIMP_PIPELINE_API_PORT.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; use 0.0.0.0 in a container.")] = "127.0.0.1",
@@ -130,7 +130,7 @@ def api(
 
 
 @app.command()
-@_explained
+@_print_errors
 def token(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     actor: Annotated[str, typer.Option(help="Who calls, for the audit log.")],
@@ -160,7 +160,7 @@ def token(
 
 
 @app.command()
-@_explained
+@_print_errors
 def actor(
     subject: Annotated[str, typer.Argument(help="The `sub` of the caller's tokens.")],
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
@@ -177,7 +177,7 @@ def actor(
 
 
 @app.command()
-@_explained
+@_print_errors
 def migrate() -> None:
     """Bring the database tables up to this version."""
     from mailchimp_pipeline.database import migrations
@@ -189,7 +189,7 @@ def migrate() -> None:
 
 
 @app.command()
-@_explained
+@_print_errors
 def sandbox(
     port: Annotated[int | None, typer.Option(help="Port; by default MAILCHIMP_PIPELINE_SANDBOX_PORT.")] = None,
     latency_ms: Annotated[int, typer.Option(help="How long each answer takes, in milliseconds.", min=0)] = 0,
@@ -207,7 +207,7 @@ def sandbox(
 
 
 @app.command()
-@_explained
+@_print_errors
 def sync(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     segment: Annotated[str | None, typer.Option(help="One segment's id; by default all of the organisation.")] = None,
@@ -228,7 +228,7 @@ def sync(
 
 
 @app.command()
-@_explained
+@_print_errors
 def reconcile(
     organisation: Annotated[str | None, typer.Option(help="The organisation's id; by default all of them.")] = None,
     *,
@@ -242,7 +242,7 @@ def reconcile(
 
 
 @keys.command()
-@_explained
+@_print_errors
 def rotate() -> None:
     """Re-encrypt every stored secret with the first of MAILCHIMP_PIPELINE_ENCRYPTION_KEYS."""
     from mailchimp_pipeline.database.key_rotation import rotate as rotate_keys
@@ -254,7 +254,7 @@ def rotate() -> None:
 
 
 @erasures.command("list")
-@_explained
+@_print_errors
 def list_erasures() -> None:
     """List the pending erasures, and what each is waiting for."""
     from mailchimp_pipeline.cli.terminal_tables import erasure_table
@@ -266,7 +266,7 @@ def list_erasures() -> None:
 
 
 @erasures.command("confirm")
-@_explained
+@_print_errors
 def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure's id, as `list` shows it.")]) -> None:
     """Complete an erasure after you deleted the contact at Mailchimp by hand."""
     from mailchimp_pipeline.database.erasure_store import DatabaseErasures
@@ -278,7 +278,7 @@ def confirm_erasure(erasure_id: Annotated[str, typer.Argument(help="The erasure'
 
 
 @app.command()
-@_explained
+@_print_errors
 def doctor(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False
 ) -> None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 import email_validator
 import pyarrow as pa
 
-from mailchimp_pipeline.contacts.text_columns import NO_TEXT, each_once, normalised, pc
+from mailchimp_pipeline.contacts.text_columns import NO_TEXT, map_distinct, normalised, pc
 
 LONGEST = 254
 """The maximum length of an address in SMTP, in bytes."""
@@ -102,7 +102,7 @@ def checked(addresses: pa.StringArray) -> CheckedAddresses:
         pa.scalar(AddressProblem.MISSING.value),
         pc.if_else(pc.is_null(sent), pa.scalar(AddressProblem.INVALID.value), NO_TEXT),
     )
-    return CheckedAddresses(emails=pc.coalesce(sent, addresses), hashes=each_once(_md5, sent), problems=problems)
+    return CheckedAddresses(emails=pc.coalesce(sent, addresses), hashes=map_distinct(_md5, sent), problems=problems)
 
 
 def plain(addresses: pa.StringArray) -> pa.BooleanArray:
@@ -137,4 +137,4 @@ def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:
     """Return `sendable` of each address, with a fast path for plain ones."""
     lowered: pa.StringArray = pc.ascii_lower(addresses)
     is_plain = plain(lowered)
-    return pc.if_else(is_plain, lowered, each_once(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))
+    return pc.if_else(is_plain, lowered, map_distinct(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))

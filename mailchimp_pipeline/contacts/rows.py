@@ -23,9 +23,9 @@ from mailchimp_pipeline.contacts.relations import (
 )
 from mailchimp_pipeline.contacts.text_columns import (
     ARROW_STRING,
-    give_back_memory,
     normalised_column,
     pc,
+    release_memory,
     text_by_text,
     text_column,
     text_frame,
@@ -161,7 +161,7 @@ class Source(Protocol):
 def read_contacts(source: Source, organisation_id: str, relations: Iterable[EntityType]) -> pd.DataFrame:
     """Return the organisation's contacts of these relations (at least one), as `contacts` does."""
     frames = [contacts(source.read(relation, organisation_id), relation) for relation in relations]
-    give_back_memory()
+    release_memory()
     return pd.concat(frames, ignore_index=True)
 
 

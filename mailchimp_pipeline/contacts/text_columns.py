@@ -45,13 +45,13 @@ def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -
     return joined(pa.chunked_array(results, pa.string()))
 
 
-def each_once(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
+def map_distinct(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
     """Return the function's result for each text, with one call for each distinct text. Null stays null."""
     encoded = pc.dictionary_encode(texts)
     return text_by_text(function, encoded.dictionary).take(encoded.indices)
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Return Arrow's unused memory to the system, which halves the memory after a large step."""
     pa.default_memory_pool().release_unused()
 
@@ -93,7 +93,7 @@ def normalised_column(texts: pa.StringArray) -> pa.StringArray:
     as_is = pc.match_substring_regex(texts, _NORMALISED_ASCII)
     if pc.all(as_is, skip_nulls=True).as_py():
         return texts
-    return pc.if_else(as_is, texts, each_once(normalised, pc.if_else(as_is, NO_TEXT, texts)))
+    return pc.if_else(as_is, texts, map_distinct(normalised, pc.if_else(as_is, NO_TEXT, texts)))
 
 
 def trimmed_column(texts: pa.StringArray) -> pa.StringArray:

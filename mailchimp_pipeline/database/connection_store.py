@@ -20,7 +20,7 @@ from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.locks import account_lock, connection_lock, lock_for_transaction
-from mailchimp_pipeline.database.session import OrganisationSession, look_across, work_for
+from mailchimp_pipeline.database.session import OrganisationSession, read_all_organisations, restrict_to
 from mailchimp_pipeline.database.tables import AudienceReadRow, ConnectionRow, SegmentRow, as_value
 from mailchimp_pipeline.errors import PermanentError
 
@@ -126,9 +126,9 @@ def _all_organisations(session: OrganisationSession) -> Generator[None]:
     If the block raises, it is rolled back.
     """
     session.flush()
-    look_across(session)
+    read_all_organisations(session)
     yield
-    work_for(session, session.organisation_id)
+    restrict_to(session, session.organisation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class ConnectionStore:
         row.api_key_hint = account.api_key.hint
         row.connected_by, row.connected_at, row.key_refused_at = by, at, None
         self._session.flush()
-        self._tell(row, action, by, at)
+        self._audit(row, action, by, at)
         return _connection(row)
 
     def disconnect(self, *, by: str, at: datetime) -> Connection | None:
@@ -224,7 +224,7 @@ class ConnectionStore:
             return None
         if row.opt_in_only != opt_in_only:
             row.opt_in_only = opt_in_only
-            self._tell(row, "connection.opt_in_only_set", by, at, {"opt_in_only": opt_in_only})
+            self._audit(row, "connection.opt_in_only_set", by, at, {"opt_in_only": opt_in_only})
         return _connection(row)
 
     def mark_key_refused(self, at: datetime) -> None:
@@ -232,14 +232,14 @@ class ConnectionStore:
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is None:
             row.key_refused_at = at
-            self._tell(row, "connection.key_refused", audit_log.PIPELINE, at)
+            self._audit(row, "connection.key_refused", audit_log.PIPELINE, at)
 
     def clear_key_refused(self, at: datetime) -> None:
         """Record that Mailchimp accepts the API key again."""
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is not None:
             row.key_refused_at = None
-            self._tell(row, "connection.key_accepted", audit_log.PIPELINE, at)
+            self._audit(row, "connection.key_accepted", audit_log.PIPELINE, at)
 
     def _latest(self) -> ConnectionRow | None:
         ours = select(ConnectionRow).where(self._session.owns(ConnectionRow))
@@ -257,9 +257,9 @@ class ConnectionStore:
         # A new connection brings its own key.
         row.api_key_encrypted, row.soft_deleted_at = None, at
         self._session.flush()
-        self._tell(row, "connection.disconnected", by, at)
+        self._audit(row, "connection.disconnected", by, at)
 
-    def _tell(
+    def _audit(
         self, row: ConnectionRow, action: str, by: str, at: datetime, details: dict[str, object] | None = None
     ) -> None:
         said = details or {"account_id": row.account_id, "data_center": row.data_center}

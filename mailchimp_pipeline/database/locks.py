@@ -149,7 +149,7 @@ def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) 
     Raises `LockTaken` if the lock is not free within `wait_seconds`. Zero tries once.
     """
     with database.dedicated() as connection:
-        with database.explained():
+        with database.translated_errors():
             acquired = _acquire(connection, lock, wait_seconds)
         if not acquired:
             raise LockTaken(f"Another process is working at {what}. Try again when it is done.")
@@ -299,7 +299,7 @@ class DatabaseConnectionSlots:
         return slot
 
     def _try(self) -> int | None:
-        with self._one_at_a_time, self._database.explained():
+        with self._one_at_a_time, self._database.translated_errors():
             try:
                 return self._take(self._connect())
             except DBAPIError as error:

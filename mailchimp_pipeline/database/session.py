@@ -46,17 +46,17 @@ _WORK_FOR = text(
 )
 
 
-def work_for(session: Session, organisation_id: str) -> None:
+def restrict_to(session: Session, organisation_id: str) -> None:
     """Restrict the transaction to reading and writing the rows of this organisation."""
     session.execute(_WORK_FOR, {"role": DatabaseRole.APP.value, "organisation_id": organisation_id})
 
 
-def look_across(session: Session) -> None:
+def read_all_organisations(session: Session) -> None:
     """Allow the transaction to read the rows of all organisations, and to write none."""
     session.execute(_TAKE_ON_FOR_TRANSACTION, {"role": DatabaseRole.OVERVIEW.value})
 
 
-def see_nobody(connection: Connection) -> None:
+def hide_all_rows(connection: Connection) -> None:
     """Hide all rows from the connection, which is used for locks only."""
     connection.execute(_TAKE_ON_FOR_SESSION, {"role": DatabaseRole.APP.value})
 
@@ -158,31 +158,31 @@ class Database:
         """Open a transaction for one organisation. It is committed at the end, or rolled back if the block raises."""
         if not organisation_id:
             raise ValueError("A transaction needs the id of an organisation.")
-        with self.explained(), OrganisationSession(self._engine, organisation_id) as session, session.begin():
-            work_for(session, organisation_id)
+        with self.translated_errors(), OrganisationSession(self._engine, organisation_id) as session, session.begin():
+            restrict_to(session, organisation_id)
             yield session
 
     @contextmanager
     def everyone(self) -> Generator[Session]:
         """Open a read-only transaction over all organisations, for sensors, schedules and key rotation."""
-        with self.explained(), Session(self._engine, expire_on_commit=False) as session, session.begin():
-            look_across(session)
+        with self.translated_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            read_all_organisations(session)
             yield session
 
     @contextmanager
     def unrestricted(self) -> Generator[Connection]:
         """Open a connection with the rights of the URL's user, for migrations. It commits on request."""
-        with self.explained(), self._engine.connect() as connection:
+        with self.translated_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def dedicated(self) -> Generator[Connection]:
         """Open a separate connection in autocommit mode. Session locks end with it."""
-        with self.explained():
+        with self.translated_errors():
             connection = self._dedicated.connect()
         with connection:
-            with self.explained():
-                see_nobody(connection)
+            with self.translated_errors():
+                hide_all_rows(connection)
                 # With keepalives, the server ends the sessions of a lost machine, and their locks.
                 for name, value in _KEEPALIVES.items():
                     connection.execute(
@@ -203,7 +203,7 @@ class Database:
         self.close()
 
     @contextmanager
-    def explained(self) -> Generator[None]:
+    def translated_errors(self) -> Generator[None]:
         """Translate the driver's errors in the block into `PipelineError`s that say what to do and quote no row."""
         try:
             yield
@@ -212,9 +212,9 @@ class Database:
                 "All connections to PostgreSQL are in use. Try again later.", place=self._place
             ) from error
         except (DBAPIError, psycopg.Error) as error:
-            raise self._told(error).with_traceback(error.__traceback__) from None
+            raise self._translated(error).with_traceback(error.__traceback__) from None
 
-    def _told(self, error: DBAPIError | psycopg.Error) -> PipelineError:
+    def _translated(self, error: DBAPIError | psycopg.Error) -> PipelineError:
         if is_connection_lost(error):
             return DatabaseAway(
                 "PostgreSQL cannot be reached or ended the connection. Check that the server runs, and that "

@@ -85,7 +85,7 @@ def sync_segments(
     selected = context.op_execution_context.selected_asset_keys
     assets = [asset for asset in _METADATA if asset in selected]
     results: list[SegmentResult] = []
-    with pipeline.at_work(context.run.run_id):
+    with pipeline.hold_run_lock(context.run.run_id):
         _observe(context, pipeline)
         for result in pipeline.sync(
             keys, run_id=context.run.run_id, push=AUDIENCE in assets, request_ids=config.requests

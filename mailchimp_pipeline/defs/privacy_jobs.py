@@ -30,19 +30,19 @@ _log = logger("mailchimp_pipeline.erasures")
 
 
 @dg.op(
-    name="carry_on_with_erasures",
+    name="retry_pending_erasures",
     out=dg.Out(dg.Nothing),
     description=(
         "Deletes contacts at Mailchimp whose erasure is pending. Failed? An erasure needs a person: the log says "
         "which one and what to do; `mailchimp-pipeline erasures list` shows them. It is safe to run again."
     ),
 )
-def carry_on_with_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:
+def retry_pending_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:
     """Try each due erasure. Fails at the end if one needs a person's help."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
     with bound_contextvars(run_id=context.run.run_id):
-        for attempt in erasures.carry_on():
+        for attempt in erasures.retry_pending():
             counts[attempt.request.status.value] += 1
             waiting += [attempt.request.id] if attempt.needs_person else []
             for problem in attempt.problems:
@@ -71,8 +71,8 @@ def _log_attempt(attempt: "Attempt") -> None:
     description="Carries on with erasures until Mailchimp has confirmed each for every audience.",
 )
 def mailchimp_erasure() -> None:
-    """Run `carry_on_with_erasures`."""
-    carry_on_with_erasures()
+    """Run `retry_pending_erasures`."""
+    retry_pending_erasures()
 
 
 @dg.sensor(

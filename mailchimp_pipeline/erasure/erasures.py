@@ -86,7 +86,7 @@ class NewTraces(TransientError):
         super().__init__("More became known of the contact meanwhile. The next attempt sees to it.")
 
 
-class Asking:
+class AudienceDeletions:
     """The deletions of one erasure at Mailchimp. `targets` and `problems` grow during the attempt."""
 
     def __init__(
@@ -118,7 +118,7 @@ class Asking:
         """
         list_ids = [audience.id for audience in mailchimp.audiences()]
         self.sweep_all_but(list_ids)
-        self._see_to_missing(list_ids, reach)
+        self._conclude_missing_audiences(list_ids, reach)
         if not self.targets.addresses:
             self._recognise(mailchimp, list_ids)
         # An address found in one audience is then deleted in all.
@@ -166,7 +166,7 @@ class Asking:
         questions = self.targets.questions(list_ids)
         return [question for question in questions if question.list_id in list_ids and question.key not in self._asked]
 
-    def _see_to_missing(self, list_ids: Sequence[str], reach: Reach) -> None:
+    def _conclude_missing_audiences(self, list_ids: Sequence[str], reach: Reach) -> None:
         """Settle deletions in audiences that were deleted. An audience of another account is a problem for a person."""
         missing = [question for question in self.targets.questions(()) if question.list_id not in list_ids]
         for question in missing:
@@ -306,7 +306,7 @@ class Erasures:
         now = self.clock()
         return [request for request in self.records.pending() if request.is_due(now)]
 
-    def carry_on(self) -> Iterator[Attempt]:
+    def retry_pending(self) -> Iterator[Attempt]:
         """Continue the due erasures, and yield each attempt. After a failure, skip the account's remaining erasures."""
         away: dict[str, PipelineError] = {}
         for request in self.due():
@@ -330,47 +330,47 @@ class Erasures:
             targets = self.records.begin(request)
             if targets is None:
                 return Attempt(self.records.get(request))
-            asking = Asking(self.records, request, targets, stopping=stopping)
-            self._ask_source(asking, unread)
-            cut_short = self._ask_mailchimp(asking, request)
-            problems = self._end(asking, request)
+            deletions = AudienceDeletions(self.records, request, targets, stopping=stopping)
+            self._ask_source(deletions, unread)
+            cut_short = self._ask_mailchimp(deletions, request)
+            problems = self._end(deletions, request)
         return Attempt(self.records.get(request), problems, cut_short)
 
-    def _ask_source(self, asking: Asking, unread: PipelineError | None) -> None:
+    def _ask_source(self, deletions: AudienceDeletions, unread: PipelineError | None) -> None:
         """Store the contact's present address in the source, unless it is stored or the source has just failed."""
-        targets = asking.targets
+        targets = deletions.targets
         if targets.source_read:
             return
         try:
             if unread is not None:
                 raise unread
             contact = (targets.entity_type, targets.entity_id)
-            addresses = present_member_ids(self.source(), asking.organisation_id, *contact)
+            addresses = present_member_ids(self.source(), deletions.organisation_id, *contact)
         except PipelineError as error:
-            asking.problems.append(error)
+            deletions.problems.append(error)
             return
-        asking.learn(targets.with_addresses(addresses or ()).model_copy(update={"source_read": True}))
+        deletions.learn(targets.with_addresses(addresses or ()).model_copy(update={"source_read": True}))
 
-    def _ask_mailchimp(self, asking: Asking, request: ErasureRequest) -> PipelineError | None:
+    def _ask_mailchimp(self, deletions: AudienceDeletions, request: ErasureRequest) -> PipelineError | None:
         """Delete the contact at Mailchimp. Return the error that ended the attempt early, or None."""
         try:
             reach = self.records.reach(request.organisation_id)
             if reach.is_connected:
                 with self.mailchimp(request.organisation_id) as mailchimp:
-                    asking.everywhere(mailchimp, reach)
+                    deletions.everywhere(mailchimp, reach)
                 return None
-            asking.sweep_all_but(())
-            if asking.targets.is_anywhere:
+            deletions.sweep_all_but(())
+            if deletions.targets.is_anywhere:
                 raise NobodyToAsk(request.organisation_id)
         except PipelineError as error:
-            asking.problems.append(error)
+            deletions.problems.append(error)
             return error
         return None
 
-    def _end(self, asking: Asking, request: ErasureRequest) -> tuple[PipelineError, ...]:
-        if not asking.problems and not self.records.conclude(request, asking.targets):
-            asking.problems.append(NewTraces())
-        if asking.problems:
-            errors = dict.fromkeys(str(problem) for problem in asking.problems)
-            self.records.save(request, asking.targets, error="\n".join(errors))
-        return tuple(asking.problems)
+    def _end(self, deletions: AudienceDeletions, request: ErasureRequest) -> tuple[PipelineError, ...]:
+        if not deletions.problems and not self.records.conclude(request, deletions.targets):
+            deletions.problems.append(NewTraces())
+        if deletions.problems:
+            errors = dict.fromkeys(str(problem) for problem in deletions.problems)
+            self.records.save(request, deletions.targets, error="\n".join(errors))
+        return tuple(deletions.problems)

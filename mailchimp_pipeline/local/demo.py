@@ -98,7 +98,7 @@ class _Demo:
         """Create sample data, accounts, connections and segments. Return organisation and id of the first segment."""
         size = write_sample(self.stack.settings.home / "sample")
         self.console.print(f"Made {size.employees} employees and {size.vendors} vendors of three organisations.")
-        segments = sample_organisations.settle(self.stack, self.sandbox)
+        segments = sample_organisations.set_up(self.stack, self.sandbox)
         self.console.print(f"Connected them and created {len(segments)} segments, through the API.")
         return segments[0]
 

@@ -78,7 +78,7 @@ def _with_sandbox(settings: Settings, console: Console) -> Generator[LocalStack]
     with sandbox_stack(settings) as stack, closing(SandboxControl(stack.sandbox_url)) as sandbox:
         _tell_where(settings, console)
         stack.start_api()
-        sample_organisations.settle(stack, sandbox)
+        sample_organisations.set_up(stack, sandbox)
         sample = sample_data(settings.home) if settings.source is None else None
         keep_sandbox(settings.home, stack.settings.api_root, sample)
         yield stack

@@ -155,7 +155,7 @@ def forget(server: EmbeddedServer) -> None:
                 forget_audiences(session)
 
 
-def settle(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]]:
+def set_up(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]]:
     """Add the accounts and audiences to an empty sandbox, connect the organisations, and create missing segments.
 
     Return organisation and id of new segments. Raises `NotASampleOrganisation` before any change.

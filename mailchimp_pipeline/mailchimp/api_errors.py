@@ -5,9 +5,9 @@ TransientError
     ├── Throttled          too many calls; without effect
     ├── TimedOut           no answer in time; the call may have had its effect
     └── Unavailable        unreachable or broken; the call may have had its effect
-        ├── BrokenOff      the answer is cut off or malformed
+        ├── ConnectionBroken      the answer is cut off or malformed
         ├── Incomplete     a listing has fewer entries than announced
-        └── NobodyThere    nothing listens at the sandbox's address; without effect
+        └── Unreachable    nothing listens at the sandbox's address; without effect
 PermanentError
 ├── KeyRefused             the API key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
@@ -49,7 +49,7 @@ class Unavailable(MailchimpAway):
     """Mailchimp is unreachable or broken, or a proxy answered instead."""
 
 
-class BrokenOff(Unavailable):
+class ConnectionBroken(Unavailable):
     """The answer is cut off, too large, or not in the expected format."""
 
 
@@ -57,7 +57,7 @@ class Incomplete(Unavailable):
     """A listing ended before all announced entries."""
 
 
-class NobodyThere(Unavailable):
+class Unreachable(Unavailable):
     """Nothing listens at the sandbox's address. Retries do not help."""
 
 

@@ -16,13 +16,12 @@ from mailchimp_pipeline.connections import API_ROOT
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.mailchimp.api_errors import (
     AccountDisabled,
-    BrokenOff,
+    ConnectionBroken,
     Incomplete,
     KeyRefused,
     MailchimpAway,
     MemberExists,
     MemberRefused,
-    NobodyThere,
     NotPermitted,
     NotPossible,
     NotTheApi,
@@ -31,6 +30,7 @@ from mailchimp_pipeline.mailchimp.api_errors import (
     Throttled,
     TimedOut,
     Unavailable,
+    Unreachable,
 )
 from mailchimp_pipeline.mailchimp.wire_models import BatchError, Call, Problem
 from mailchimp_pipeline.sync import MemberStatus, Rejection
@@ -128,7 +128,7 @@ class Answer:
     sent_at: "datetime | None" = None
 
 
-def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | PermanentError | None:
+def classify(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | PermanentError | None:
     """Return the error for an answer of the API at `root`, None for a success. Never raises."""
     if 200 <= answer.status < 300:
         return None
@@ -144,7 +144,7 @@ def verdict(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway |
             "MAILCHIMP_API_ROOT: Mailchimp's ends in /3.0, as does the sandbox's.",
             place=root,
         )
-    return _passing(call, answer, problem) or _lasting(call, answer.status, problem or _UNEXPLAINED)
+    return _transient(call, answer, problem) or _permanent(call, answer.status, problem or _UNEXPLAINED)
 
 
 def lost(
@@ -161,7 +161,7 @@ def lost(
     """
     # Plain HTTP is used for the sandbox on this machine only (`connections.api_root`).
     if root.startswith("http://") and _was_refused(error):
-        return NobodyThere(
+        return Unreachable(
             f"Nothing listens where the sandbox is expected, while {call.task}. Bring it up: `make dev`, or "
             "`mailchimp-pipeline sandbox --sample`; or correct MAILCHIMP_API_ROOT.",
             place=root,
@@ -173,7 +173,7 @@ def lost(
     if in_vain or seconds >= _LONG:
         return TimedOut(f"Mailchimp did not answer in time while {call.task}. {_LATER}.")
     if begun:
-        return BrokenOff(f"Mailchimp's answer while {call.task} broke off or is too large. {_LATER}.")
+        return ConnectionBroken(f"Mailchimp's answer while {call.task} broke off or is too large. {_LATER}.")
     why = "its certificate is not good" if isinstance(error, requests.exceptions.SSLError) else "the connection failed"
     return Unavailable(f"Mailchimp could not be reached while {call.task}: {why}. {_LATER}.")
 
@@ -184,9 +184,9 @@ def _was_refused(error: Exception) -> bool:
     return any(isinstance(getattr(reason, "__cause__", None), ConnectionRefusedError) for reason in reasons)
 
 
-def malformed(call: Call, answer: Answer) -> BrokenOff:
+def malformed(call: Call, answer: Answer) -> ConnectionBroken:
     """Return the error for a success with an unexpected body."""
-    return BrokenOff(
+    return ConnectionBroken(
         f"Mailchimp's answer while {call.task} could not be read (HTTP {answer.status}, {len(answer.body)} bytes). "
         f"{_LATER}.",
         retry_after=answer.retry_after,
@@ -201,7 +201,7 @@ def incomplete(call: Call, *, announced: int, read: int) -> Incomplete:
     )
 
 
-def _passing(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAway | None:
+def _transient(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAway | None:
     status, wait = answer.status, answer.retry_after
     if status == 429 or (status == 403 and problem is None):
         return Throttled(
@@ -221,7 +221,7 @@ def _passing(call: Call, answer: Answer, problem: Problem | None) -> MailchimpAw
     return None
 
 
-def _lasting(call: Call, status: int, problem: Problem) -> PermanentError:
+def _permanent(call: Call, status: int, problem: Problem) -> PermanentError:
     if status in {401, 403}:
         return _about_the_key(call, status, problem)
     if status == 404:

@@ -29,15 +29,15 @@ from requests.adapters import HTTPAdapter
 from mailchimp_pipeline.connections import API_ROOT, ApiKey
 from mailchimp_pipeline.logs import logger
 from mailchimp_pipeline.mailchimp.api_errors import (
-    BrokenOff,
+    ConnectionBroken,
     KeyRefused,
     MailchimpAway,
-    NobodyThere,
     NotFound,
     Throttled,
     TimedOut,
+    Unreachable,
 )
-from mailchimp_pipeline.mailchimp.error_classification import Answer, incomplete, lost, malformed, verdict
+from mailchimp_pipeline.mailchimp.error_classification import Answer, classify, incomplete, lost, malformed
 from mailchimp_pipeline.mailchimp.wire_models import Call, EntryPage, Item, Wire
 from mailchimp_pipeline.sync import CONNECTIONS
 
@@ -281,11 +281,11 @@ class Transport:
             except NotFound as error:
                 error.after_lost_answer = answer_lost
                 raise
-            except NobodyThere:
+            except Unreachable:
                 raise
             except MailchimpAway as error:
                 answer_lost = answer_lost or not isinstance(error, Throttled)
-                broke_off += isinstance(error, BrokenOff)
+                broke_off += isinstance(error, ConnectionBroken)
                 if answer_lost and not call.repeat_when_lost:
                     raise
                 if call.could_be_smaller and (isinstance(error, TimedOut) or broke_off > 1):
@@ -334,7 +334,7 @@ class Transport:
         else:
             seconds = self._retries.clock() - begun
             answer = Answer(response.status_code, body, retry_after(response.headers), seconds, sent_at)
-            failure = verdict(call, answer, API_ROOT if self._is_the_api else self._root)
+            failure = classify(call, answer, API_ROOT if self._is_the_api else self._root)
             if failure is None:
                 return answer
         raise failure
@@ -420,6 +420,6 @@ def _read_page(
     while len(sizes) > 1:
         try:
             return fetcher.fetch(call.page(sizes[0], offset, could_be_smaller=True), model)
-        except (TimedOut, BrokenOff):
+        except (TimedOut, ConnectionBroken):
             del sizes[0]
     return fetcher.fetch(call.page(sizes[0], offset), model)

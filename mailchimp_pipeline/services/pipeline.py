@@ -99,7 +99,7 @@ class Pipeline:
         return self._records.open_requests()
 
     @contextmanager
-    def at_work(self, run_id: str) -> Generator[None]:
+    def hold_run_lock(self, run_id: str) -> Generator[None]:
         """Hold the run's lock for the block, which shows that its process is alive.
 
         Taken again after a lost connection. Raises `TransientError` if another process holds the lock.

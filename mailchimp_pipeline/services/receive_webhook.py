@@ -40,7 +40,8 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
         return
     with database.organisation(organisation_id) as session:
         now = members_known(session, call.list_id, call.members)
-    tell = {MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.UNSUBSCRIBED}
-    untold = [key for key in call.members if now.get(key, (None,))[0] not in tell]
-    withdrawn = call.members if call.withdrawn_by is Channel.COMPLAINT else untold
+    # The pull recorded the withdrawal of an unsubscribed member. Of an archived or deleted one only the call knows it.
+    pulled = {MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.UNSUBSCRIBED}
+    others = [key for key in call.members if now.get(key, (None,))[0] not in pulled]
+    withdrawn = call.members if call.withdrawn_by is Channel.COMPLAINT else others
     ledger.record_withdrawals([Withdrawal(key, call.fired_at, call.withdrawn_by) for key in withdrawn])

@@ -136,7 +136,7 @@ class CampaignRefresh:
             for campaign, found in refreshes:
                 try:
                     # The savepoint limits a refused statement to this campaign.
-                    with self.database.explained(), session.begin_nested():
+                    with self.database.translated_errors(), session.begin_nested():
                         after = store.write(campaign.id, found, by=audit_log.PIPELINE, at=self.clock())
                 except StatementRefused as refused:
                     error = f"It could not be stored. {refused}"

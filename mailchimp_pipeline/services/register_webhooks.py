@@ -46,7 +46,7 @@ class OrganisationLeft(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
+class WebhooksToRemove:
     """Webhooks (audience, Mailchimp's id) to remove at Mailchimp, and the API key of their account."""
 
     api_key: ApiKey | None = None
@@ -87,7 +87,7 @@ class Registration:
         if known is None or not known.is_made:
             self._register([list_id])
 
-    def take_leave(self, session: OrganisationSession, *, of_all_but: str | None = None) -> Farewell:
+    def forget_webhooks(self, session: OrganisationSession, *, of_all_but: str | None = None) -> WebhooksToRemove:
         """Delete the webhooks from the database. Return them for `remove`, which removes them at Mailchimp.
 
         Called in the transaction that ends the connection. If the organisation stays with the account `of_all_but`,
@@ -96,25 +96,25 @@ class Registration:
         connections = ConnectionStore(session, self.keyring)
         live = connections.live()
         if live is None or live.account_id == of_all_but:
-            return Farewell()
+            return WebhooksToRemove()
         try:
             api_key = connections.api_key()
         except SecretUnreadable:
             api_key = None
-        return Farewell(api_key, WebhookStore(session, self.keyring).forget_all())
+        return WebhooksToRemove(api_key, WebhookStore(session, self.keyring).forget_all())
 
     def remove(
-        self, farewell: Farewell, account_of: Callable[[ApiKey], AbstractContextManager[MailchimpClient]]
+        self, to_remove: WebhooksToRemove, account_of: Callable[[ApiKey], AbstractContextManager[MailchimpClient]]
     ) -> None:
-        """Remove the webhooks of `take_leave` at Mailchimp. Calls of a webhook that stays there are ignored."""
-        if farewell.api_key is None or not farewell.webhooks:
+        """Remove the webhooks of `forget_webhooks` at Mailchimp. Calls of a webhook that stays there are ignored."""
+        if to_remove.api_key is None or not to_remove.webhooks:
             return
-        list_ids = [list_id for list_id, _ in farewell.webhooks]
-        with self._noted(_NOT_REMOVED, list_ids) as left, account_of(farewell.api_key) as mailchimp:
-            for list_id, webhook_id in farewell.webhooks:
+        list_ids = [list_id for list_id, _ in to_remove.webhooks]
+        with self._noted(_NOT_REMOVED, list_ids) as left, account_of(to_remove.api_key) as mailchimp:
+            for list_id, webhook_id in to_remove.webhooks:
                 with self._noted(_NOT_REMOVED, [list_id], _OF_ONE_AUDIENCE):
                     mailchimp.remove_webhook(list_id, webhook_id)
-                    self._tell(_REMOVED, [list_id], {"webhook_id": webhook_id})
+                    self._audit(_REMOVED, [list_id], {"webhook_id": webhook_id})
                 left.remove(list_id)
 
     def _register(self, list_ids: Sequence[str]) -> None:
@@ -128,10 +128,10 @@ class Registration:
         ):
             for list_id in list_ids:
                 with self._noted(_NOT_REGISTERED, [list_id], _OF_ONE_AUDIENCE):
-                    self._see_to(list_id, mailchimp)
+                    self._register_one(list_id, mailchimp)
                 left.remove(list_id)
 
-    def _see_to(self, list_id: str, mailchimp: MailchimpClient) -> None:
+    def _register_one(self, list_id: str, mailchimp: MailchimpClient) -> None:
         with self._session() as session:
             known = WebhookStore(session, self.keyring).get(list_id)
         is_there = False
@@ -186,23 +186,23 @@ class Registration:
 
     @contextmanager
     def _noted(
-        self, action: str, list_ids: Sequence[str], foreseen: tuple[type[PipelineError], ...] = (PipelineError,)
+        self, action: str, list_ids: Sequence[str], expected: tuple[type[PipelineError], ...] = (PipelineError,)
     ) -> Generator[list[str]]:
         """Write a failure of the block to the audit log, for the audiences left in the list.
 
-        The block gets the list, and removes each audience that is done. Only errors in `foreseen` are handled.
+        The block gets the list, and removes each audience that is done. Only errors in `expected` are handled.
         """
         left = list(list_ids)
         try:
             yield left
-        except foreseen as failure:
+        except expected as failure:
             kind, text = type(failure).__name__, str(failure)
             _log.warning(action, organisation_id=self.organisation_id, failure=kind, text=text)
             details = {"failure": kind} | ({"reason": text} if isinstance(failure, _OF_MAILCHIMP) else {})
             with suppress(PipelineError):
-                self._tell(action, left, details)
+                self._audit(action, left, details)
 
-    def _tell(self, action: str, list_ids: Sequence[str], details: Mapping[str, object]) -> None:
+    def _audit(self, action: str, list_ids: Sequence[str], details: Mapping[str, object]) -> None:
         with self._session() as session:
             for list_id in list_ids:
                 entity = audit_log.Entity("audience", list_id)

@@ -23,7 +23,7 @@ from mailchimp_pipeline.sync.member_states import Action, is_allowed
 from mailchimp_pipeline.sync.opt_outs import push_opt_outs
 from mailchimp_pipeline.sync.plan import Batches, Plan, members, plan, refs, why_withheld
 from mailchimp_pipeline.sync.pull import pull_departures
-from mailchimp_pipeline.sync.tasks import Result, in_parallel, report, together
+from mailchimp_pipeline.sync.tasks import Result, in_parallel, merged, report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def push_segment(
     Raises the errors of `audiences`, and `Stopped` if `stopping` returns true.
     """
     push = _Push(segment_id, audience, audiences=audiences, ledger=ledger, stopping=stopping)
-    done = together([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
+    done = merged([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
     if push.has_begun:
         ledger.end_push()
         # A running batch subscribes a contact who opts out meanwhile.
@@ -88,16 +88,16 @@ class _Push:
             # A batch identifies members by address. If Mailchimp spells an address differently, a batch adds a second
             # member.
             by_id = planned.changed["member_id"].notna()
-            yield from (partial(self.update, row) for row in _singly(planned.changed[by_id]))
+            yield from (partial(self.update, row) for row in _one_by_one(planned.changed[by_id]))
             yield from (partial(self.update, rows) for rows in changed.full(planned.changed[~by_id]))
             yield from (partial(self._admit, Action.ADD, self.create, rows) for rows in new.full(planned.new))
-            yield from (partial(self._admit, Action.ADD, self.move, row) for row in _singly(planned.moved))
+            yield from (partial(self._admit, Action.ADD, self.move, row) for row in _one_by_one(planned.moved))
             yield from (
                 partial(self._admit, Action.SUBSCRIBE_AGAIN, self.subscribe_again, row)
-                for row in _singly(planned.returning)
+                for row in _one_by_one(planned.returning)
             )
         for rows in changed.last():
-            pieces = _singly(rows) if len(rows) <= _FEW else [rows]
+            pieces = _one_by_one(rows) if len(rows) <= _FEW else [rows]
             yield from (partial(self.update, piece) for piece in pieces)
         yield from (partial(self._admit, Action.ADD, self.create, rows) for rows in new.last())
 
@@ -120,7 +120,7 @@ class _Push:
         left_out = self._left_out(action, rows)
         admitted = rows[~rows["subscriber_hash"].isin(list(left_out))] if left_out else rows
         withheld = Result(withheld=Counter(left_out.values()))
-        return withheld if admitted.empty else together([withheld, send(admitted)])
+        return withheld if admitted.empty else merged([withheld, send(admitted)])
 
     def _left_out(self, action: Action, rows: "pd.DataFrame") -> dict[str, Rejection]:
         """Return why rows must not be sent now, by subscriber hash."""
@@ -139,12 +139,12 @@ class _Push:
         created = self._recorded(rows, answer, status, "new")
         if not answer.existing:
             return created
-        return together([created, self._adopt(rows[rows["subscriber_hash"].isin(list(answer.existing))])])
+        return merged([created, self._adopt(rows[rows["subscriber_hash"].isin(list(answer.existing))])])
 
     def update(self, rows: "pd.DataFrame") -> Result:
         """Send changed data: one call for each of a few members, which keeps the status, or a batch, which sets it."""
         if len(rows) <= _FEW:
-            return together(self._admit(Action.CHANGE, self._change, row) for row in _singly(rows))
+            return merged(self._admit(Action.CHANGE, self._change, row) for row in _one_by_one(rows))
         # The batch subscribes members who unsubscribed or were archived since the pull. One connection avoids any
         # delay.
         with self._audiences.one_connection():
@@ -156,7 +156,7 @@ class _Push:
         (ref,) = refs(row)
         member = self._audiences.change_member(self._audience.id, ref, contact.merge_fields)
         if isinstance(member, Rejection):
-            return together([Result({"calls": 1}), self._reject(row, member)])
+            return merged([Result({"calls": 1}), self._reject(row, member)])
         if member is None:
             self._ledger.record_result(ref.subscriber_hash, None)
             return Result({"calls": 1}, withheld={Rejection.OTHER: 1})
@@ -184,13 +184,13 @@ class _Push:
         moved = self._audiences.change_address(self._audience.id, former, _value(row, "email") or "")
         one_call = Result({"calls": 1})
         if isinstance(moved, Rejection):
-            return together([one_call, self._reject(row, moved)])
+            return merged([one_call, self._reject(row, moved)])
         if isinstance(moved, AddressChangeResult):
-            return together([one_call, self._drop(former, moved), self.create(row)])
+            return merged([one_call, self._drop(former, moved), self.create(row)])
         self._ledger.record_address(former.subscriber_hash, row, moved)
         if moved.status is not MemberStatus.SUBSCRIBED:
             return Result({"moved": 1, "calls": 1}, withheld={why_withheld(moved.status): 1})
-        return together([Result({"moved": 1, "calls": 1}), self._change(row.assign(member_id=moved.member_id))])
+        return merged([Result({"moved": 1, "calls": 1}), self._change(row.assign(member_id=moved.member_id))])
 
     def subscribe_again(self, row: "pd.DataFrame") -> Result:
         """Subscribe a contact who opted in again. If Mailchimp requires it, ask the contact to confirm."""
@@ -200,13 +200,13 @@ class _Push:
         if member is Rejection.COMPLIANCE and asked is MemberStatus.SUBSCRIBED:
             member = self._audiences.set_member_status(self._audience.id, ref, MemberStatus.PENDING)
         if isinstance(member, Rejection):
-            return together([Result({"calls": 1}), self._reject(row, member)])
+            return merged([Result({"calls": 1}), self._reject(row, member)])
         if member is None:
             return self.create(row)
         self._ledger.record_result(ref.subscriber_hash, member)
         if member.status is not MemberStatus.SUBSCRIBED:
             return Result({"calls": 1}, withheld={why_withheld(member.status): 1})
-        return together([Result({"returned": 1, "calls": 1}), self._change(row)])
+        return merged([Result({"returned": 1, "calls": 1}), self._change(row)])
 
     def archive(self, ref: MemberRef) -> Result:
         """Archive a member who is still subscribed. Archiving would hide an unsubscribe since the pull."""
@@ -239,7 +239,7 @@ class _Push:
         subscribed = [key for key, status in statuses.items() if status is MemberStatus.SUBSCRIBED]
         if not subscribed:
             return Result(withheld=withheld)
-        return together([Result(withheld=withheld), self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
+        return merged([Result(withheld=withheld), self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
 
     def _found(self, keys: Sequence[str]) -> Mapping[str, MemberState | None]:
         """Return the current states of members by hash, None if the audience does not have the member.
@@ -282,5 +282,5 @@ def _value(row: "pd.DataFrame", column: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _singly(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
+def _one_by_one(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
     return (rows.iloc[place : place + 1] for place in range(len(rows)))

@@ -59,7 +59,7 @@ class Result:
     withheld: Mapping[Rejection, int] = field(default_factory=dict[Rejection, int])
 
 
-def together(results: Iterable[Result]) -> Result:
+def merged(results: Iterable[Result]) -> Result:
     """Return the sum of the results."""
     counts: Counter[str] = Counter()
     rejected: Counter[Rejection] = Counter()

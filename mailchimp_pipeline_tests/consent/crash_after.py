@@ -86,9 +86,9 @@ class CrashingDatabase(Database):
             yield connection
 
     @contextmanager
-    def explained(self) -> Generator[None]:
+    def translated_errors(self) -> Generator[None]:
         """Turn what the driver raises into errors that a person can act on."""
-        with self._database.explained():
+        with self._database.translated_errors():
             yield
 
     def close(self) -> None:

@@ -81,10 +81,12 @@ class Office:
         status: str = self.erase()["status"]
         return status
 
-    def carry_on(self, parts: Resources | None = None) -> list[Attempt]:
+    def retry_pending(self, parts: Resources | None = None) -> list[Attempt]:
         """Let a day pass, and do what the job does."""
         erasures = replace(impatient(parts or self.parts), clock=lambda: LATER)
-        return [attempt for attempt in erasures.carry_on() if attempt.request.organisation_id == self.organisation_id]
+        return [
+            attempt for attempt in erasures.retry_pending() if attempt.request.organisation_id == self.organisation_id
+        ]
 
     def pending(self) -> list[str | None]:
         """Return why each pending erasure is pending."""

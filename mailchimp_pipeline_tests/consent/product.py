@@ -193,7 +193,7 @@ class Product:
         """Do what sensors and the job of erasures do every minute."""
         with suppress_death(crash), suppress(PipelineError):
             self._records(crash).fail_abandoned()
-            list(self._erasures(crash).carry_on())
+            list(self._erasures(crash).retry_pending())
         with self.database.everyone() as session:
             due = organisations_with_opt_outs(session, self.clock())
         for organisation_id in due:

@@ -8,7 +8,7 @@ import pytest
 
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, MovedAtMailchimp, Reach, Targets, Trace
-from mailchimp_pipeline.erasure.erasures import Asking
+from mailchimp_pipeline.erasure.erasures import AudienceDeletions
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
 OLD, NEW, NEWEST = "a" * 32, "b" * 32, "c" * 32
@@ -82,11 +82,11 @@ class FakeRecords:
         return targets
 
 
-def asked(mailchimp: FakeMailchimp) -> Asking:
+def asked(mailchimp: FakeMailchimp) -> AudienceDeletions:
     """Ask for a contact that the second audience had at its old address."""
     trace = Trace(list_id="l2", subscriber_hash=OLD, contact_id="c1")
     targets = Targets(entity_type=EntityType.EMPLOYEE, entity_id="1").with_traces([trace])
-    asking = Asking(FakeRecords(), REQUEST, targets, stopping=lambda: False)
+    asking = AudienceDeletions(FakeRecords(), REQUEST, targets, stopping=lambda: False)
     asking.everywhere(mailchimp, Reach(is_connected=True, had_other_accounts=False))
     return asking
 

@@ -120,11 +120,11 @@ def test_while_mailchimp_is_away_it_is_pending_and_completes_by_itself_after_a_r
     office.sync(office.segment())
     office.sandbox.start_outage()
     assert office.erase() == {**ENTITY, "status": "pending", "audiences": 1}
-    office.carry_on()
+    office.retry_pending()
     office.sandbox.end_outage()
     stage = office.tenant.stage
     with open_resources(settings_for(office.parts.database_url, stage.files, stage.sandbox)) as anew:
-        attempts = office.carry_on(anew)
+        attempts = office.retry_pending(anew)
     assert [attempt.request.status for attempt in attempts] == [ErasureStatus.COMPLETED]
     assert (office.there(), office.pending()) == (None, [])
 
@@ -135,7 +135,7 @@ def test_an_erasure_goes_on_where_it_was_interrupted(office: Office) -> None:
     assert office.status() == "pending"
     office.sandbox.clear_faults()
     office.sandbox.reset_counts()
-    office.carry_on()
+    office.retry_pending()
     assert [office.there(place) for place in range(3)] == [None, None, None]
     assert office.pending() == []
 
@@ -146,7 +146,7 @@ def test_a_deletion_whose_answer_was_lost_is_confirmed_by_the_lasting_id(office:
     office.sandbox.add_fault(fault)
     assert office.status() == "pending"
     office.sandbox.clear_faults()
-    assert [attempt.request.status for attempt in office.carry_on()] == [ErasureStatus.COMPLETED]
+    assert [attempt.request.status for attempt in office.retry_pending()] == [ErasureStatus.COMPLETED]
 
 
 def test_a_contact_that_changed_its_address_at_mailchimp_is_found_by_the_lasting_id(office: Office) -> None:
@@ -164,7 +164,7 @@ def test_an_address_that_was_there_and_is_not_known_any_more_is_no_success_witho
     forget_lasting_ids(office)
     office.sandbox.change_address(office.lists[0], ADDRESS, NEW_ADDRESS)
     assert office.erase() == {**ENTITY, "status": "pending", "audiences": 1}
-    (attempt,) = office.carry_on()
+    (attempt,) = office.retry_pending()
     assert attempt.needs_person
     assert f"Audience {office.lists[0]} had the contact" in str(office.pending())
 
@@ -189,7 +189,7 @@ def test_without_a_lasting_id_the_member_is_looked_up_before_it_is_deleted(offic
     office.sandbox.add_fault(Fault(kind=FaultKind.CUT, method="POST", route=DELETION, applied=True, times=10))
     assert office.status() == "pending"
     office.sandbox.clear_faults()
-    assert [attempt.request.status for attempt in office.carry_on()] == [ErasureStatus.COMPLETED]
+    assert [attempt.request.status for attempt in office.retry_pending()] == [ErasureStatus.COMPLETED]
 
 
 def test_a_source_that_is_away_keeps_it_pending_until_it_was_asked(office: Office) -> None:
@@ -200,7 +200,7 @@ def test_a_source_that_is_away_keeps_it_pending_until_it_was_asked(office: Offic
         assert office.erase() == {**ENTITY, "status": "pending", "audiences": 0}
     finally:
         away.rename(file)
-    assert [attempt.request.status for attempt in office.carry_on()] == [ErasureStatus.COMPLETED]
+    assert [attempt.request.status for attempt in office.retry_pending()] == [ErasureStatus.COMPLETED]
     assert office.there(2) is None
 
 
@@ -214,7 +214,7 @@ def test_a_sync_under_way_does_not_bring_the_contact_back(office: Office) -> Non
     segment = office.segment()
     with a_sync_held_at_its_batch(office, segment):
         status = office.status()
-    office.carry_on()
+    office.retry_pending()
     assert status == "pending"
     assert (office.there(), office.pending()) == (None, [])
     assert HASH not in office.known()

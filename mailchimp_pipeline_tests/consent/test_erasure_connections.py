@@ -31,7 +31,7 @@ def test_a_contact_that_was_pushed_is_pending_until_the_organisation_connects_ag
     assert office.status() == "pending"
     assert "is not connected to Mailchimp" in str(office.pending())
     office.tenant.connect()
-    office.carry_on()
+    office.retry_pending()
     assert (office.there(), office.pending()) == (None, [])
 
 
@@ -52,11 +52,11 @@ def test_a_sync_that_outlives_the_connection_keeps_it_pending(office: Office, *,
             assert office.tenant.mutate("connection.disconnect").status == 200
         status = office.status()
     assert status == "pending"
-    office.carry_on()
+    office.retry_pending()
     assert HASH not in office.known()
     assert office.pending() != []
     assert office.tenant.connect().status == 200
-    office.carry_on()
+    office.retry_pending()
     assert (office.there(), office.pending()) == (None, [])
 
 
@@ -77,5 +77,5 @@ def test_a_refused_key_leaves_it_pending_and_asks_for_a_person(office: Office) -
     office.sync(office.segment())
     office.sandbox.revoke_key(office.tenant.api_key)
     assert office.status() == "pending"
-    (attempt,) = office.carry_on()
+    (attempt,) = office.retry_pending()
     assert attempt.needs_person

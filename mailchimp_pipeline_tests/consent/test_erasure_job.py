@@ -31,7 +31,7 @@ class WrittenErasures:
     def due(self) -> Sequence[ErasureRequest]:
         return [attempt.request for attempt in self.attempts]
 
-    def carry_on(self) -> Iterator[Attempt]:
+    def retry_pending(self) -> Iterator[Attempt]:
         for attempt in self.attempts:
             self.tried.append(attempt.request.id)
             yield attempt

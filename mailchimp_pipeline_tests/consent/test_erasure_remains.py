@@ -37,7 +37,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
         office.sandbox.start_outage()
         assert office.erase(entity)["status"] == "pending"
         office.sandbox.end_outage()
-        whole.carry_on()
+        whole.retry_pending()
         whole.sync(segment)
         return Aftermath(before, whole.places(*PERSON, ENTITY_ID), printed.getvalue())
 

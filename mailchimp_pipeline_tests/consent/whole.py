@@ -58,7 +58,7 @@ class Whole:
         self.instance.add_dynamic_partitions(SEGMENTS.name or "", [segment.partition_key])
         assert job.execute_in_process(instance=self.instance, partition_key=segment.partition_key).success
 
-    def carry_on(self) -> None:
+    def retry_pending(self) -> None:
         """Carry on by Dagster's job, a day later."""
         erasures = replace(impatient(self.office.parts), clock=lambda: LATER)
         job = mailchimp_erasure.execute_in_process(instance=self.instance, resources={"erasures": erasures})

@@ -117,7 +117,7 @@ class FakePipeline:
         return self.requests
 
     @contextmanager
-    def at_work(self, run_id: str) -> Generator[None]:
+    def hold_run_lock(self, run_id: str) -> Generator[None]:
         self.alive.add(run_id)
         try:
             yield

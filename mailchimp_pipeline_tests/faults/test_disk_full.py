@@ -98,5 +98,5 @@ def test_a_full_disk_stops_the_push_and_the_next_push_finishes(database: Databas
 
 
 def test_a_full_disk_error_names_the_disk(database: Database) -> None:
-    with pytest.raises(DatabaseFull, match="no room left on its disk"), database.explained():
+    with pytest.raises(DatabaseFull, match="no room left on its disk"), database.translated_errors():
         raise psycopg.errors.DiskFull("could not extend file")

@@ -136,7 +136,7 @@ class KillScenario:
         """Finish pending erasures."""
         parts = self.pipeline.resources
         later = Erasures(self._erasure_records, lambda: parts.source, parts.client, lambda: utc_now() + LATER)
-        for attempt in later.carry_on():
+        for attempt in later.retry_pending():
             assert not attempt.problems
 
     def refresh(self) -> None:

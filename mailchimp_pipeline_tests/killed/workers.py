@@ -28,7 +28,7 @@ def start(work: Callable[..., None], *arguments: object) -> BaseProcess:
 
 def sync(environment: Environment, key: str, run_id: str, request_id: str | None) -> None:
     """Run a sync of one segment, as Dagster's run process does."""
-    with open_pipeline(Settings.from_environment(environment)) as pipeline, pipeline.at_work(run_id):
+    with open_pipeline(Settings.from_environment(environment)) as pipeline, pipeline.hold_run_lock(run_id):
         request_ids = [request_id] if request_id else []
         for _ in pipeline.sync([key], run_id=run_id, push=True, request_ids=request_ids):
             pass
@@ -37,7 +37,7 @@ def sync(environment: Environment, key: str, run_id: str, request_id: str | None
 def erase(environment: Environment) -> None:
     """Continue the due erasures."""
     with open_resources(Settings.from_environment(environment)) as parts:
-        for _ in parts.erasures().carry_on():
+        for _ in parts.erasures().retry_pending():
             pass
 
 

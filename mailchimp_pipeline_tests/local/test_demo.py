@@ -96,7 +96,7 @@ def test_a_sandbox_that_was_started_anew_is_made_to_fit_what_the_database_knows(
     demo = played.demo
     for _ in range(2):
         demo.sandbox.reset()
-        sample_organisations.settle(demo.stack, demo.sandbox)
+        sample_organisations.set_up(demo.stack, demo.sandbox)
         assert played.sync() == {None}
         _, audience = next(sample_organisations.audiences())
         assert sum(demo.sandbox.statuses(audience.id).values()) > 1000

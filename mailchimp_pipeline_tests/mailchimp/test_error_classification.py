@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailchimp_pipeline.errors import PermanentError, PipelineError, TransientError
 from mailchimp_pipeline.mailchimp import api_errors
-from mailchimp_pipeline.mailchimp.error_classification import Answer, lost, malformed, verdict
+from mailchimp_pipeline.mailchimp.error_classification import Answer, classify, lost, malformed
 from mailchimp_pipeline.mailchimp.wire_models import Call
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import ADDRESS, a_problem
@@ -22,14 +22,14 @@ HTML = b"<html><head><title>Request Blocked</title></head></html>"
 
 def the_error(status: int, body: object = b"") -> PipelineError:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    error = verdict(A_CALL, Answer(status, content))
+    error = classify(A_CALL, Answer(status, content))
     assert error is not None
     return error
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_a_success_is_no_error(status: int) -> None:
-    assert verdict(A_CALL, Answer(status)) is None
+    assert classify(A_CALL, Answer(status)) is None
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_text_says_what_was_done_and_what_to_do() -> None:
 
 def test_a_page_at_a_configured_address_is_not_the_api_and_says_which_setting_to_correct() -> None:
     for root in ("http://127.0.0.1:8900/3", "https://mailchimp.example.com/3.0"):
-        error = verdict(A_CALL, Answer(404, HTML), root)
+        error = classify(A_CALL, Answer(404, HTML), root)
         assert isinstance(error, api_errors.NotTheApi)
         assert "Correct the path in MAILCHIMP_API_ROOT" in str(error)
-    assert isinstance(verdict(A_CALL, Answer(404, HTML), "https://us6.api.mailchimp.com/3.0"), api_errors.Unavailable)
+    assert isinstance(classify(A_CALL, Answer(404, HTML), "https://us6.api.mailchimp.com/3.0"), api_errors.Unavailable)
     said = json.dumps(a_problem(404, "Resource Not Found")).encode()
-    assert isinstance(verdict(A_CALL, Answer(404, said), "http://127.0.0.1:8900/3.0"), api_errors.AudienceGone)
+    assert isinstance(classify(A_CALL, Answer(404, said), "http://127.0.0.1:8900/3.0"), api_errors.AudienceGone)
 
 
 def test_error_texts_contain_no_possible_address() -> None:
@@ -126,7 +126,7 @@ documents = st.fixed_dictionaries(
 
 @given(st.integers(100, 999), st.binary() | documents.map(lambda document: json.dumps(document).encode()))
 def test_every_answer_has_a_classification_without_an_address(status: int, body: bytes) -> None:
-    error = verdict(A_CALL, Answer(status, body))
+    error = classify(A_CALL, Answer(status, body))
     assert (error is None) == (200 <= status < 300)
     assert error is None or isinstance(error, TransientError | PermanentError)
     assert ADDRESS not in str(error)
@@ -153,12 +153,12 @@ def test_a_lost_answer_is_a_transient_error(error: requests.RequestException, ki
 
 
 def test_an_answer_that_had_begun_broke_off() -> None:
-    assert type(lost(A_CALL, requests.exceptions.ChunkedEncodingError("x"), begun=True)) is api_errors.BrokenOff
+    assert type(lost(A_CALL, requests.exceptions.ChunkedEncodingError("x"), begun=True)) is api_errors.ConnectionBroken
 
 
 @pytest.mark.parametrize(("seconds", "kind"), [(29, api_errors.Unavailable), (30, api_errors.TimedOut)])
 def test_a_failure_after_a_long_wait_counts_as_a_timeout(seconds: float, kind: type[TransientError]) -> None:
-    assert type(verdict(A_CALL, Answer(502, b"<html>", seconds=seconds))) is kind
+    assert type(classify(A_CALL, Answer(502, b"<html>", seconds=seconds))) is kind
     assert type(lost(A_CALL, requests.ConnectionError("x"), seconds=seconds)) is kind
 
 

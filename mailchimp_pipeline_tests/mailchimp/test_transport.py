@@ -15,13 +15,13 @@ from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.local.stack import free_port
 from mailchimp_pipeline.mailchimp import Deletion, Retries, ThreadSlots, Timeouts
 from mailchimp_pipeline.mailchimp.api_errors import (
-    BrokenOff,
+    ConnectionBroken,
     KeyRefused,
-    NobodyThere,
     NotTheApi,
     Redirected,
     TimedOut,
     Unavailable,
+    Unreachable,
 )
 from mailchimp_pipeline.mailchimp.transport import LARGEST_ANSWER
 from mailchimp_pipeline.sync import MemberRef
@@ -116,7 +116,7 @@ def test_an_answer_larger_than_any_of_mailchimps_is_not_read_to_its_end() -> Non
     with (
         scripted(Reply(body=bomb, headers={"Content-Encoding": "gzip"})) as script,
         a_client(script.root) as client,
-        pytest.raises(BrokenOff),
+        pytest.raises(ConnectionBroken),
     ):
         client.account()
 
@@ -141,7 +141,7 @@ def test_an_answer_that_takes_too_long_is_not_waited_for() -> None:
 
 def test_a_closed_loopback_port_fails_at_once_with_the_command_to_start_the_sandbox() -> None:
     when, root = Time(), f"http://127.0.0.1:{free_port()}/3.0"
-    with a_client(root, retries=when.retries()) as client, pytest.raises(NobodyThere, match="sandbox --sample"):
+    with a_client(root, retries=when.retries()) as client, pytest.raises(Unreachable, match="sandbox --sample"):
         client.account()
     assert when.pauses == []
 

@@ -19,11 +19,11 @@ class Blinking(Database):
     blinked = False
 
     @contextmanager
-    def explained(self) -> Generator[None]:
+    def translated_errors(self) -> Generator[None]:
         if not self.blinked:
             self.blinked = True
             raise DatabaseAway("PostgreSQL restarts.")
-        with super().explained():
+        with super().translated_errors():
             yield
 
 
@@ -35,7 +35,7 @@ def blinking(company: Company) -> Generator[Pipeline]:
 
 
 def test_a_run_starts_despite_a_database_blip(blinking: Pipeline) -> None:
-    with blinking.at_work("run"):
+    with blinking.hold_run_lock("run"):
         assert blinking.is_alive("run")
 
 

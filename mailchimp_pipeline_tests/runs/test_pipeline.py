@@ -129,7 +129,7 @@ def test_segments_that_are_gone_are_passed_over(company: Company) -> None:
 
 def test_a_run_is_alive_while_it_is_at_work(company: Company) -> None:
     assert not company.pipeline.is_alive("run")
-    with company.pipeline.at_work("run"):
+    with company.pipeline.hold_run_lock("run"):
         assert company.pipeline.is_alive("run")
     eventually(lambda: not company.pipeline.is_alive("run"))  # PostgreSQL ends a session a moment after its client
 
