@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from mailchimp_pipeline.cli.commands import (
-    _explained,  # pyright: ignore[reportPrivateUsage] - what all commands share
+    _print_errors,  # pyright: ignore[reportPrivateUsage] - what all commands share
     app,
 )
 from mailchimp_pipeline.connections import ApiKey
@@ -112,7 +112,7 @@ def test_erasures_that_wait_are_listed_and_an_unknown_one_cannot_be_confirmed(
 
 
 def test_ctrl_c_ends_a_command_without_a_stack() -> None:
-    @_explained
+    @_print_errors
     def interrupted() -> None:
         raise KeyboardInterrupt
 
