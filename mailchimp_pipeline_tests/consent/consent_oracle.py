@@ -239,7 +239,7 @@ class ConsentOracle:
         )
         known = {entity for (_, entity), sent in self.sent.items() if sent == key}
         # Of several the product knows one, until it has read the source.
-        said.attributed.update(known & self.company.holders(key) if len(known) == 1 else ())
+        said.attributed.update(known if known == self.company.holders(key) and len(known) == 1 else ())
         self.withdrawals.append(said)
         return said
 
@@ -274,6 +274,9 @@ class ConsentOracle:
             self.withdrawals.append(
                 Withdrawal(self.index(), position, list_id, reading, key, entities, what, certainty=MAYBE)
             )
+        if self.members.get((list_id, former)) is Status.ARCHIVED:
+            # Whoever archived it, it has changed since: the product leaves it alone.
+            self.note_set_aside(list_id, former, position, reading, f"archived in {list_id}, and is {key} since")
         root = self.own_addresses.pop((list_id, former), former)
         if any((place, given_up) == (list_id, key) for _, place, given_up, _ in self.given_to):
             # The product may take what the member before it did for the doing of this one.
