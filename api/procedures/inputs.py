@@ -67,5 +67,5 @@ class EntityInput(WireModel):
 
 
 def not_found(what: str) -> TRPCError:
-    """Return NOT_FOUND, also for the id of a deleted thing or of another organisation."""
+    """Return the error NOT_FOUND. It is the same for an unknown id, a deleted object and another organisation's."""
     return TRPCError("NOT_FOUND", f"There is no such {what}: it may have been deleted")

@@ -181,9 +181,9 @@ def present_addresses(
 def present_member_ids(
     source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
 ) -> tuple[str, ...] | None:
-    """Return the possible Mailchimp ids of the contact, for each of its addresses in the source.
+    """Return the ids that the contact can have at Mailchimp: the hashes of all spellings of its addresses.
 
-    None if the source has no such contact.
+    The contact may be a member under some of them or none. None if the source has no such contact.
     """
     found = find_contacts(source, organisation_id, entity_type, entity_id)
     if found.empty:

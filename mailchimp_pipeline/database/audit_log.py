@@ -59,7 +59,7 @@ def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequenc
 
 
 def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Contact) -> Entity:
-    """Return the contact as the log records it: by its id, or by the keyed hash of an id that may be an address."""
+    """Return the contact's identifier in the audit log: its id, or a keyed hash if the id may be an e-mail address."""
     entity_type, entity_id = contact
     if may_hold_address(entity_id):
         entity_id = keyed_hashes(session, keyring).of_entity(entity_type, entity_id)

@@ -58,7 +58,7 @@ def claim_account(session: OrganisationSession, account_id: str, *, may_share: b
 
 
 def claim_audience(session: OrganisationSession, list_id: str) -> None:
-    """Reserve the audience until the transaction ends. Raises `AudienceTaken`."""
+    """Reserve the audience until the transaction ends. Raises `AudienceTaken` if another organisation uses it."""
     ours = _live_connections(ConnectionRow.account_id).where(ConnectionRow.organisation_id == session.organisation_id)
     account_id: str | None = session.scalar(ours)
     if account_id is None:

@@ -78,7 +78,7 @@ class ErasedContacts:
         return bool(self._addresses_of(erasure_request_id))
 
     def recognised(self, erasure_request_id: str, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return the addresses (subscriber hashes) that belong to the erasure request."""
+        """Return those of the subscriber hashes that belong to an address of the erasure request."""
         kept = self._addresses_of(erasure_request_id)
         return [key for key in subscriber_hashes if self.keyed.of_address(key) in kept]
 

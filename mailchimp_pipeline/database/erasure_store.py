@@ -1,8 +1,9 @@
 """Erasure requests: remove a contact's data from the database, and store what is left to delete at Mailchimp.
 
-The rows of a contact are removed from every table, by entity, address and contact id. The audit log stays, because it
-is immutable. It names a contact by its id in the source or a keyed hash of the id. Targets at Mailchimp are stored
-encrypted until the erasure is completed, and then deleted.
+The rows of a contact are found by its id in the source, its addresses and its Mailchimp contact ids, and removed from
+every table except the audit log, which is immutable. The audit log names a contact by its id in the source, or by a
+keyed hash of the id. What is left to delete at Mailchimp, the targets, is stored encrypted until the erasure is
+completed.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -334,7 +335,7 @@ class DatabaseErasures:
             return ErasedContacts(session, self.keyring).has_addresses(request.id)
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return the contact's addresses among these, given as subscriber hashes."""
+        """Return those of the subscriber hashes that belong to an address of the erased contact."""
         with self.database.organisation(request.organisation_id) as session:
             return ErasedContacts(session, self.keyring).recognised(request.id, subscriber_hashes)
 

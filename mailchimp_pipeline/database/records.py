@@ -75,7 +75,11 @@ class DatabaseRecords:
         *,
         departures_confirmed: bool = False,
     ) -> MembershipCounts:
-        """Replace the segment's members, writing only differences. Raises `segments.MassDeparture`."""
+        """Replace the segment's members, writing only differences. Return the counts.
+
+        Contacts who opted out or were erased since the membership was computed are left out. Raises
+        `segments.MassDeparture` if more than half of the members would leave, unless `departures_confirmed`.
+        """
         with self.database.organisation(segment.organisation_id) as session:
             # A contact may have opted out or been erased since the membership was computed.
             now_erased = ErasedContacts(session, self.keyring).among(membership.members, erased)
@@ -137,7 +141,7 @@ class DatabaseRecords:
             return due_segments(session, keys)
 
     def due_segments(self) -> Sequence[Segment]:
-        """Return the live segments of connected organisations, ordered by organisation."""
+        """Return the segments to sync: all that are not deleted, of connected organisations. Ordered by organisation."""
         with self.database.everyone() as session:
             return due_segments(session)
 

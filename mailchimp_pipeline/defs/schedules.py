@@ -1,4 +1,4 @@
-"""The schedules, in UTC, and the runs of the daily schedule at any time."""
+"""The schedules, in UTC, and a function that starts the runs of the daily schedule at another time."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false

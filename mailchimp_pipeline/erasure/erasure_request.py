@@ -166,7 +166,7 @@ class Targets(BaseModel):
         return self.model_copy(update={"addresses": tuple(sorted({*self.addresses, *subscriber_hashes}))})
 
     def with_traces(self, traces: Iterable[Trace]) -> Self:
-        """Return the targets with more traces. Deletions of these traces are open again."""
+        """Return the targets with these traces added. A trace that was already deleted is to be deleted again."""
         known = {(trace.list_id, trace.subscriber_hash): trace for trace in self.traces}
         found = {(trace.list_id, trace.subscriber_hash): trace for trace in traces}
         for key, trace in found.items():

@@ -71,7 +71,7 @@ _ORGANISATIONS = (
 
 @dataclass(frozen=True, slots=True)
 class SampleSize:
-    """The number of rows written."""
+    """How many sample employees and vendors were written."""
 
     employees: int
     vendors: int

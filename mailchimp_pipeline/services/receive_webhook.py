@@ -1,4 +1,4 @@
-"""Process the calls of Mailchimp's webhooks. The members in a call are read from Mailchimp, as in a pull."""
+"""Process webhook calls from Mailchimp. A call names the members that changed; the API then returns their state."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
