@@ -141,7 +141,7 @@ class DatabaseRecords:
             return due_segments(session, keys)
 
     def due_segments(self) -> Sequence[Segment]:
-        """Return the segments to sync: all that are not deleted, of connected organisations. Ordered by organisation."""
+        """Return the segments to sync, ordered by organisation: those of connected organisations, if not deleted."""
         with self.database.everyone() as session:
             return due_segments(session)
 
