@@ -402,12 +402,20 @@ class ConsentOracle:
         return key in erased.keys or self._may_have_had(erased.entity, key)
 
     def _may_have_had(self, entity: Entity, key: str) -> bool:
-        """Tell whether an address is or was the entity's in HR, or may be one that it gave to Mailchimp."""
+        return key in self._addresses(entity)
+
+    def _addresses(self, entity: Entity) -> set[str]:
+        """Return the addresses that the entity has or had in HR, and those that it may have given to Mailchimp."""
         had = set(self.company.had.get(entity, ()))
         for _, _, former, given in self.given_to:
             if former in had:
                 had.add(given)
-        return key in had
+        return had
+
+    def is_entangled(self, entity: Entity) -> bool:
+        """Tell whether somebody else may have had one of the entity's addresses: then much is in doubt."""
+        theirs = self._addresses(entity)
+        return any(other != entity and theirs & self._addresses(other) for other in self.company.had)
 
     def block(self, list_id: str, key: str, known: Callable[[Statement], Certainty] | None = None) -> Block:
         """Return whether the address must not be mailed in the audience, by what the product knows."""

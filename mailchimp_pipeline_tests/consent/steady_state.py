@@ -91,7 +91,11 @@ def _wrongs_of_segment(
         # Not everybody with the address is in the segment.
         consents = max(oracle.consents(each.entity) for each in wanted if each.key == person.key)
         lacks_consent = oracle.opt_in_only and consents is not YES
-        may_stay_away = oracle.is_set_aside(spec.list_id, person.key) or _has_left(scenario, person, by_key)
+        may_stay_away = (
+            oracle.is_entangled(person.entity)
+            or oracle.is_set_aside(spec.list_id, person.key)
+            or _has_left(scenario, person, by_key)
+        )
         if block.certainty is NO and not lacks_consent and not may_stay_away:
             sure.add(person.key)
             yield from _wrongs_of_wanted(scenario, person, spec.list_id, by_key)
@@ -166,7 +170,7 @@ def _wrong_preferences(scenario: ConsentScenario) -> Iterator[str]:
     """Yield where the API says something else of a contact's consent than the contact."""
     oracle = scenario.oracle
     for entity in sorted(oracle.company.had):
-        if any(erased.entity == entity for erased in oracle.erasures):
+        if oracle.is_entangled(entity) or any(erased.entity == entity for erased in oracle.erasures):
             continue
         has_spoken = any(said.entity == entity and said.certainty is YES for said in oracle.opt_ins)
         expected = {YES: False, NO: True if has_spoken else None}.get(oracle.opted_out(entity))

@@ -37,6 +37,7 @@ from mailchimp_pipeline_tests.consent.company import (
     OWN_ADDRESSES,
     PEOPLE,
     Entity,
+    Person,
     key_of,
 )
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
@@ -117,6 +118,12 @@ def step(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]]
     return lambda function: precondition(is_sound)(drawn(noted(function)))
 
 
+def step_of_shared(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """Declare a rule of a history in which several people may have had an address."""
+    is_shared = cast("Callable[[Any], bool]", attrgetter("is_shared"))
+    return lambda function: precondition(is_shared)(step(**strategies)(function))
+
+
 def noted(function: Callable[..., None]) -> Callable[..., None]:
     """Let what happens be noted: not every history that finds something wrong can be played again."""
 
@@ -146,6 +153,8 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.scenario: ConsentScenario
         self.is_sound = True
+        self.is_shared = True
+        """Whether several people may have an address. If not, all that follows from a statement is certain."""
         self.restless = 0
         self.kinds: set[str] = set()
         """Kinds of what was wrong in this history."""
@@ -161,6 +170,7 @@ class Histories(RuleBasedStateMachine):
         kind=st.sampled_from([SegmentType.MIXED, SegmentType.MIXED, SegmentType.EMPLOYEE]),
         on_leave=st.sampled_from(OnLeave),
         few=st.sampled_from([1, 1, 10]),
+        is_shared=st.booleans(),
         staff=st.lists(addresses, min_size=4, max_size=len(PEOPLE)),
         before=st.lists(st.tuples(acts, lists, addresses), max_size=5),
     )
@@ -175,17 +185,20 @@ class Histories(RuleBasedStateMachine):
         few: int,
         staff: list[str],
         before: list[tuple[str, str, str]],
+        *,
+        is_shared: bool,
     ) -> None:
+        self.is_shared = is_shared
         # So many are changed one by one: where it is only one, even the people of a small company go in batches.
         self.patch.setattr("mailchimp_pipeline.sync.push._FEW", few)
         ours, mailchimps = (timedelta(minutes=minutes) for minutes in skew)
         self.scenario = self.harness.begin(ours_ahead=ours, mailchimp_ahead=mailchimps)
         self.scenario.sandbox.configure(complaint_makes=complaints)
         for entity, email, department in zip(PEOPLE, staff, cycle(DEPARTMENTS), strict=False):
-            self.scenario.hire(entity, email, department=department)
+            self.hire(entity, email, department=department)
         for act, there, email in before:
-            self.scenario.at_mailchimp("sign_up", there, email)
-            self.scenario.at_mailchimp(act, there, email)
+            self.scenario.at_mailchimp("sign_up", there, self.member_address(email))
+            self.scenario.at_mailchimp(act, there, self.member_address(email))
         self.scenario.add_segment(SegmentSpec("first", list_id, kind, on_leave=on_leave))
         self.judge(self.scenario.daily_sync())
 
@@ -193,7 +206,7 @@ class Histories(RuleBasedStateMachine):
 
     @step(entity=entities, email=addresses, department=departments)
     def somebody_is_hired(self, entity: Entity, email: str, department: str) -> None:
-        self.scenario.hire(entity, email, department=department)
+        self.hire(entity, email, department=department)
 
     @step(entity=entities)
     def somebody_leaves(self, entity: Entity) -> None:
@@ -201,16 +214,16 @@ class Histories(RuleBasedStateMachine):
 
     @step(entity=entities, email=addresses, spell=st.sampled_from([str, str.upper, str.title, key_of]))
     def an_address_changes(self, entity: Entity, email: str, spell: Callable[[str], str]) -> None:
-        self.scenario.company.change(entity, email=spell(email))
+        self.scenario.company.change(entity, email=spell(self.address(entity, email)))
 
-    @step(entity=st.sampled_from(PEOPLE), other=st.sampled_from(PEOPLE))
+    @step_of_shared(entity=st.sampled_from(PEOPLE), other=st.sampled_from(PEOPLE))
     def two_people_swap_addresses(self, entity: Entity, other: Entity) -> None:
         company = self.scenario.company
         if (one := company.find(entity)) and (two := company.find(other)):
             company.change(entity, email=two.email)
             company.change(other, email=one.email)
 
-    @step(entity=entities, other=st.sampled_from(LATER_IDS))
+    @step_of_shared(entity=entities, other=st.sampled_from(LATER_IDS))
     def somebody_comes_back_under_another_id(self, entity: Entity, other: Entity) -> None:
         if entity.entity_type is other.entity_type:
             self.scenario.company.come_back_as(entity, other)
@@ -239,7 +252,9 @@ class Histories(RuleBasedStateMachine):
         self.scenario.erase(entity, CrashAfter(crash))
         self.judge()
 
-    @step(entity=entities, other=entities, email=addresses, act=st.sampled_from(["unsubscribe_by_link", "complain"]))
+    @step_of_shared(
+        entity=entities, other=entities, email=addresses, act=st.sampled_from(["unsubscribe_by_link", "complain"])
+    )
     def one_of_two_who_share_an_address_moves_and_opts_in(
         self, entity: Entity, other: Entity, email: str, act: str
     ) -> None:
@@ -254,7 +269,7 @@ class Histories(RuleBasedStateMachine):
         self.scenario.opt_in(entity)
         self.judge()
 
-    @step(entity=entities, email=addresses)
+    @step_of_shared(entity=entities, email=addresses)
     def somebody_takes_over_an_erased_contacts_address(self, entity: Entity, email: str) -> None:
         erased = next((each for each in reversed(self.scenario.oracle.erasures) if each.keys), None)
         if erased is None or erased.entity == entity:
@@ -268,7 +283,7 @@ class Histories(RuleBasedStateMachine):
 
     @step(act=acts, list_id=lists, email=addresses)
     def somebody_acts_at_mailchimp(self, act: str, list_id: str, email: str) -> None:
-        self.scenario.at_mailchimp(act, list_id, email)
+        self.scenario.at_mailchimp(act, list_id, self.member_address(email))
 
     @step(
         entity=entities,
@@ -295,7 +310,10 @@ class Histories(RuleBasedStateMachine):
 
     @step(list_id=lists, email=addresses, new_email=st.sampled_from([*OWN_ADDRESSES, *ADDRESSES[:1]]))
     def somebody_gives_mailchimp_another_address(self, list_id: str, email: str, new_email: str) -> None:
-        self.scenario.change_address(list_id, email, new_email)
+        if self.is_shared:
+            self.scenario.change_address(list_id, email, new_email)
+        elif person := self.person_of(email):
+            self.scenario.change_address(list_id, person.email, self.address(person.entity, new_email))
 
     @precondition(lambda self: self.is_sound and self.scenario.calls)
     @rule(data=st.data(), is_repeated=st.booleans())
@@ -334,7 +352,7 @@ class Histories(RuleBasedStateMachine):
             if email is None:
                 self.scenario.company.leave(holder)
             else:
-                self.scenario.company.change(holder, email=email)
+                self.scenario.company.change(holder, email=self.address(holder, email))
 
     @step(
         who=st.none() | st.sets(addresses, min_size=1, max_size=2),
@@ -342,7 +360,10 @@ class Histories(RuleBasedStateMachine):
         tries=st.none() | st.integers(1, 2),
     )
     def mailchimp_refuses_signups(self, who: set[str] | None, kind: SignupLimitKind, tries: int | None) -> None:
-        limited = None if who is None else frozenset(who | {key_of(email) for email in who})
+        limited = None
+        if who is not None:
+            theirs = {self.member_address(email) for email in who}
+            limited = frozenset(theirs | set(map(key_of, theirs)))
         self.scenario.sandbox.limit_signups(SignupLimit(addresses=limited, kind=kind, tries=tries, seconds=6 * 3600))
 
     # Segments and connections
@@ -394,6 +415,7 @@ class Histories(RuleBasedStateMachine):
     @noted
     def another_organisation_connects_the_account(self, list_id: str, email: str, *, is_erased: bool) -> None:
         with self.unless_wrong():
+            email = self.member_address(email)
             wrongs = list(self.scenario.neighbour_touches(NEIGHBOUR, list_id, email, is_erased=is_erased))
             self.is_sound = not wrongs
             self.wrong(wrongs)
@@ -450,6 +472,7 @@ class Histories(RuleBasedStateMachine):
     def somebody_acts_at_mailchimp_during_a_sync(  # noqa: PLR0913, PLR0917 - each is drawn
         self, act: str, list_id: str, email: str, when: Literal["before", "after"], method: str, nth: int
     ) -> None:
+        email = self.member_address(email)
         # The sync has reason to send everybody again: together, where that is done.
         for person in list(self.scenario.company):
             self.scenario.company.change(person.entity, first_name=f"Eva {self.scenario.clocks.now:%H%M%S}")
@@ -487,6 +510,24 @@ class Histories(RuleBasedStateMachine):
         if self.is_sound and hasattr(self, "scenario"):
             self.all_becomes_steady()
         self.harness.end()
+
+    def address(self, entity: Entity, email: str) -> str:
+        """Return the address that somebody gets for the one drawn: nobody else's, unless addresses are shared."""
+        return email if self.is_shared else f"{entity.replace('/', '')}.{email}"
+
+    def person_of(self, email: str) -> Person | None:
+        """Return the person whose place in the company is that of the drawn address."""
+        people = sorted(self.scenario.company, key=attrgetter("entity"))
+        return people[ADDRESSES.index(email) % len(people)] if people else None
+
+    def member_address(self, email: str) -> str:
+        """Return the address at which something happens at Mailchimp, for the one drawn."""
+        person = None if self.is_shared else self.person_of(email)
+        return person.email if person else email
+
+    def hire(self, entity: Entity, email: str, *, department: str) -> None:
+        """Hire somebody at the address drawn."""
+        self.scenario.hire(entity, self.address(entity, email), department=department)
 
     def a_segment(self, data: st.DataObject) -> str:
         name = data.draw(st.sampled_from(sorted(self.scenario.segments)), label="segment")
