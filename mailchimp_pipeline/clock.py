@@ -1,10 +1,13 @@
-"""The clock. Functions that need the time take a `Clock`, so that tests can set it."""
+"""The current time, and the type of a function that returns it.
+
+Code that needs the time takes a `Clock`, so that tests can pass a fixed time.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Returns the current time with its time zone."""
+"""A function that returns the current time with its time zone."""
 
 
 def utc_now() -> datetime:

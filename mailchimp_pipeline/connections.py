@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from mailchimp_pipeline.errors import PermanentError
 
 API_ROOT: Final = "https://{data_center}.api.mailchimp.com/3.0"
-"""The URL of Mailchimp's API."""
+"""The URL of Mailchimp's API. The API key's data centre takes the place of `{data_center}`."""
 
 # A key has 32 characters before its data centre. The limit of 128 allows longer keys, but not a pasted file.
 _KEY: Final = re.compile(r"([0-9A-Za-z]{1,128})-(us[0-9]{1,3})")
 _SAMPLE: Final = "sample"
-"""The prefix of the sample organisations' keys. Mailchimp's keys are hexadecimal and never have it."""
+"""The prefix of the sample organisations' keys. Mailchimp's own keys are hexadecimal, so they never start with it."""
 _DATA_CENTER: Final = re.compile(r"us[0-9]{1,3}")
 
 
@@ -29,14 +29,14 @@ class MalformedApiKey(PermanentError):
 
 
 class UnusableApiRoot(PermanentError):
-    """The configured URL of the API is invalid or would expose the API key."""
+    """The configured URL of the API is invalid, or the API key could be read on the way to it."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The address of Mailchimp's API cannot be used: {why}. Correct MAILCHIMP_API_ROOT.")
 
 
 class SampleKeyKept(PermanentError):
-    """A sample organisation's key must not be sent to any server but the sandbox."""
+    """The API key of a sample organisation would have been sent to a server other than the sandbox."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -47,7 +47,7 @@ class SampleKeyKept(PermanentError):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ApiKey:
-    """A Mailchimp API key. Only `reveal` shows it: its text and repr do not, and it cannot be pickled."""
+    """A Mailchimp API key. Its text and repr hide the key, and it cannot be pickled. Only `reveal` returns it."""
 
     _text: str = field(repr=False)
 
@@ -57,7 +57,10 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> "ApiKey":
-        """Return the text as a key. Raises `MalformedApiKey`, also for surrounding blanks."""
+        """Return the text as a key.
+
+        Raises `MalformedApiKey` if the text does not have the form of a Mailchimp key, or has blanks around it.
+        """
         return cls(text)
 
     @property
@@ -67,9 +70,9 @@ class ApiKey:
 
     @property
     def hint(self) -> str:
-        """The last four characters before the data centre, by which users distinguish keys.
+        """The last characters before the data centre, by which users tell keys apart.
 
-        A short key has a hint of at most half its characters.
+        There are four of them, or half of the key if the key has fewer than eight characters.
         """
         secret = self._text.rpartition("-")[0]
         return secret[len(secret) - min(4, len(secret) // 2) :]
@@ -91,9 +94,9 @@ class ApiKey:
 
 
 def api_root(template: str, data_center: str) -> str:
-    """Return the URL of the API, without a slash at the end, with the data centre in place of `{data_center}`.
+    """Return `template` with the data centre in place of `{data_center}`, and without a slash at the end.
 
-    Raises `UnusableApiRoot` for an invalid URL, and for plain HTTP to another machine.
+    Raises `UnusableApiRoot` if the data centre or the URL is invalid, or if it is plain HTTP to another machine.
     """
     if not _DATA_CENTER.fullmatch(data_center):
         raise UnusableApiRoot("the data centre is not of the form us6")
@@ -104,7 +107,11 @@ def api_root(template: str, data_center: str) -> str:
 
 
 def root_for(api_key: ApiKey, template: str) -> str:
-    """Return the URL of the API for a key. Raises `UnusableApiRoot` and `SampleKeyKept`."""
+    """Return the URL of the API for this key, from `template` as in `api_root`.
+
+    Raises `UnusableApiRoot` if the URL is invalid, and `SampleKeyKept` if a sample organisation's key would leave this
+    machine.
+    """
     root = api_root(template, api_key.data_center)
     # Plain HTTP stays on this machine, where the sandbox is.
     if api_key.is_sample and not root.startswith("http://"):

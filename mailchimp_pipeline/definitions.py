@@ -21,10 +21,11 @@ from mailchimp_pipeline.defs.sensors import SENSORS
 
 
 def build_definitions(resources: Mapping[str, object]) -> dg.Definitions:
-    """Return the definitions with these resources, given as objects or as Dagster resources.
+    """Return Dagster's definitions with these resources, each given as an object or as a Dagster resource.
 
-    `pipeline` is a `services.pipeline.Pipeline`, `campaigns` a `services.refresh_campaigns.CampaignRefresh`,
-    `erasures` an `erasure.Erasures`, `retention` a `services.apply_retention.ApplyRetention`.
+    The keys of `resources` are `pipeline` (a `services.pipeline.Pipeline`), `campaigns` (a
+    `services.refresh_campaigns.CampaignRefresh`), `erasures` (an `erasure.Erasures`) and `retention` (a
+    `services.apply_retention.ApplyRetention`).
     """
     return dg.Definitions(
         assets=[*ASSETS, campaign_stats],

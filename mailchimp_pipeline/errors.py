@@ -1,8 +1,8 @@
-"""The expected errors, which a person can act on.
+"""Expected errors, which a person can act on.
 
-The text of a `PipelineError` says what failed and what to do next. It contains no address, name or key, so it may be
-logged, and without its place stored on a segment and shown. Adapters derive their errors from these classes. Any other
-exception is a defect.
+The text of a `PipelineError` says what failed and what to do next. It contains no e-mail address, name or key, so it
+may be logged. Without its `place`, it may also be stored on a segment and shown to users. Adapters derive their errors
+from these classes. Any other exception is a defect.
 """
 
 import re
@@ -13,8 +13,8 @@ _PLACE = re.compile(r" \[about [^\]]*\]")
 class PipelineError(Exception):
     """An expected error. Its text says what to do, and is safe to log.
 
-    `place` is for operators only, such as a path, a host or the id of a key. It is added at the end of the text, and
-    `without_places` removes it.
+    `place` says where it failed, such as a path, a host or the id of a key, and is for operators only. It is appended
+    to the text, and `without_places` removes it.
     """
 
     def __init__(self, text: str = "", *, place: str | None = None) -> None:
@@ -22,7 +22,7 @@ class PipelineError(Exception):
 
 
 class TransientError(PipelineError):
-    """An error that may disappear without a change. A later attempt may succeed."""
+    """An error that may pass without anybody changing something. A later attempt may succeed."""
 
 
 class Interrupted(TransientError):
@@ -34,5 +34,5 @@ class PermanentError(PipelineError):
 
 
 def without_places(text: str) -> str:
-    """Return the text of errors without their places, for the organisation's users."""
+    """Remove the `place` of each error from the text, so that it can be shown to the organisation's users."""
     return _PLACE.sub("", text)

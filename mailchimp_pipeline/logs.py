@@ -1,7 +1,8 @@
-"""JSON log lines from structlog and the standard library's loggers, in every process.
+"""Write log lines as JSON, from structlog and from the standard library's loggers, in every process.
 
 Each line has the ids that `structlog.contextvars` binds: organisation, segment, run and request. An exception is logged
-with types and frames, and with its text if it is a `PipelineError`; other texts may quote an address, a name or a key.
+with its type and frames. Its text is logged only if it is a `PipelineError`, because any other text may quote an
+address, a name or a key.
 """
 
 import logging
@@ -38,7 +39,7 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def json_handler(stream: TextIO) -> logging.Handler:
-    """Return a handler that writes JSON lines."""
+    """Return a logging handler that writes each line to the stream as JSON."""
     return _as_json(logging.StreamHandler(stream))
 
 
@@ -60,7 +61,7 @@ def configure_logging(stream: TextIO | None = None) -> None:
 
 
 class _StandardErrorHandler(logging.StreamHandler[TextIO]):
-    """Writes to the current standard error, which Dagster and tests replace."""
+    """A handler that writes to what `sys.stderr` is at that moment, because Dagster and tests replace it."""
 
     @property
     def stream(self) -> TextIO:
@@ -75,9 +76,9 @@ class _StandardErrorHandler(logging.StreamHandler[TextIO]):
 
 
 def log_our_lines() -> None:
-    """Write this project's log lines to standard error as JSON. Dagster's lines stay the same.
+    """Write this project's log lines to standard error as JSON. Lines of Dagster and other libraries are not changed.
 
-    Repeated calls do nothing.
+    Calling it again does nothing.
     """
     log = logging.getLogger("mailchimp_pipeline")
     if any(isinstance(one, _StandardErrorHandler) for one in log.handlers):
@@ -87,7 +88,10 @@ def log_our_lines() -> None:
 
 
 def _without_texts(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Replace an exception with its types, frames, and safe texts."""
+    """Replace the exception of a log event by its type and frames, and those of its causes.
+
+    The text of an exception is kept only if it is a `PipelineError`.
+    """
     raised = event.pop("exc_info", None)
     event.pop("stack_info", None)
     exception = raised if isinstance(raised, BaseException) else _exception(raised)
@@ -97,14 +101,17 @@ def _without_texts(_logger: object, _method: str, event: EventDict) -> EventDict
 
 
 def _exception(info: object) -> BaseException | None:
-    """Return the exception of a logging call's `exc_info`: a triple, or true for the exception being handled."""
+    """Return the exception that a logging call means by `exc_info`, None if there is none.
+
+    `exc_info` is either a triple with the exception, or true for the exception that is being handled.
+    """
     if isinstance(info, tuple):
         return cast("tuple[object, BaseException | None, object]", info)[1]
     return sys.exc_info()[1] if info else None
 
 
 def _chain(exception: BaseException) -> Generator[BaseException]:
-    """Yield an exception and its causes."""
+    """Yield the exception, its cause, the cause's cause, and so on."""
     current: BaseException | None = exception
     while current is not None:
         yield current

@@ -32,7 +32,8 @@ PROJECT_ROOT = _PACKAGE_PARENT if (_PACKAGE_PARENT / "pyproject.toml").exists() 
 """The directory of the checkout, or the working directory if the package is installed without one."""
 
 TOKEN_SECRET_LENGTH = 32
-"""The minimum length of a token secret. HS256 needs a key as long as its hash; a shorter one can be guessed."""
+"""The minimum number of characters of a token secret. HS256 needs a key as long as its hash; a shorter one can be
+guessed."""
 
 
 class SettingsError(PermanentError):
@@ -250,7 +251,8 @@ class Settings(BaseModel):
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Return the settings in `environ`, by default the process's environment and the file `.env`.
 
-        Raises `SettingsError`. The environment has precedence over the file. An empty variable counts as not set.
+        A variable in the environment takes precedence over the file. An empty variable counts as not set. Raises
+        `SettingsError` if a value is invalid.
         """
         given = _process_environment() if environ is None else environ
         names = VARIABLES.values()
@@ -260,12 +262,15 @@ class Settings(BaseModel):
             raise SettingsError(_explained(error)) from None
 
     def environment(self) -> dict[str, str]:
-        """Return the variables for equal settings, with secrets in plain text, for child processes only."""
+        """Return the environment variables that give a child process the same settings.
+
+        Secrets are in plain text, so the result must not be logged or stored.
+        """
         return {VARIABLES[name]: _text(getattr(self, name)) for name in sorted(self.model_fields_set)}
 
     @property
     def proxy(self) -> str | None:
-        """The URL of the proxy to Mailchimp, with its password, None if there is none."""
+        """The URL of the proxy for calls to Mailchimp, with its password. None if no proxy is set."""
         return self.mailchimp_proxy.get_secret_value() if self.mailchimp_proxy else None
 
     @model_validator(mode="after")
@@ -278,7 +283,7 @@ class Settings(BaseModel):
 
 
 VARIABLES: Mapping[str, str] = {name: str(info.validation_alias) for name, info in Settings.model_fields.items()}
-"""The environment variable of each setting."""
+"""The name of the environment variable of each setting."""
 
 
 def _process_environment() -> Mapping[str, str]:

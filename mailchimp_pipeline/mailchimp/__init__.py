@@ -1,6 +1,6 @@
 """The client of Mailchimp's Marketing API, its errors, and Mailchimp's answers as typed values.
 
-What does not belong here: what is sent to which member (`sync`), storage (`database`).
+What does not belong here: deciding what is sent about which member (`sync`), storage (`database`).
 """
 
 from mailchimp_pipeline.mailchimp.client import MailchimpClient

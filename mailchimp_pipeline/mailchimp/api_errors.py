@@ -2,19 +2,19 @@
 
 TransientError
 └── MailchimpAway          a later attempt may succeed; `retry_after` has Mailchimp's pause, if it sent one
-    ├── Throttled          too many calls; without effect
+    ├── Throttled          too many calls; the call had no effect
     ├── TimedOut           no answer in time; the call may have had its effect
     └── Unavailable        unreachable or broken; the call may have had its effect
-        ├── ConnectionBroken      the answer is cut off or malformed
+        ├── ConnectionBroken      the answer is cut off, too large or malformed
         ├── Incomplete     a listing has fewer entries than announced
-        └── Unreachable    nothing listens at the sandbox's address; without effect
+        └── Unreachable    nothing listens at the sandbox's address; the call had no effect
 PermanentError
 ├── KeyRefused             the API key is wrong, disabled or revoked
 │   ├── AccountDisabled    the key's account is deactivated
 │   └── NotPermitted       the key's user may not do this
 ├── NotFound               Mailchimp does not have the resource
-│   ├── AudienceGone
-│   └── CampaignGone
+│   ├── AudienceGone       the account does not have the audience
+│   └── CampaignGone       the account does not have the campaign
 ├── Redirected             the URL of the API redirects elsewhere
 │   └── NotTheApi          the URL belongs to another server
 └── Rejected               Mailchimp refused the request: `title`, `fields`
@@ -30,7 +30,10 @@ from mailchimp_pipeline.sync import Rejection
 
 
 class MailchimpAway(TransientError):
-    """Mailchimp did not carry out the call, or its answer was lost. A later attempt may succeed."""
+    """Mailchimp did not carry out the call, or its answer was lost. A later attempt may succeed.
+
+    `retry_after` is the pause in seconds that Mailchimp asks for, None if it does not ask for one.
+    """
 
     def __init__(self, text: str, *, retry_after: float | None = None, place: str | None = None) -> None:
         super().__init__(text, place=place)
@@ -54,7 +57,7 @@ class ConnectionBroken(Unavailable):
 
 
 class Incomplete(Unavailable):
-    """A listing ended before all announced entries."""
+    """A listing ended before all the entries that Mailchimp had announced."""
 
 
 class Unreachable(Unavailable):
@@ -66,17 +69,18 @@ class KeyRefused(PermanentError):
 
 
 class AccountDisabled(KeyRefused):
-    """The account of the API key is deactivated."""
+    """The Mailchimp account of the API key is deactivated."""
 
 
 class NotPermitted(KeyRefused):
-    """The user of the API key does not have the permission."""
+    """The user of the API key does not have the permission for this call."""
 
 
 class NotFound(PermanentError):
-    """Mailchimp does not have the resource. `advice` says what to do.
+    """Mailchimp does not have the resource that the call is about. `advice` says what to do.
 
-    `after_lost_answer` is true if an earlier attempt of the same call got no answer, and may have deleted the resource.
+    `after_lost_answer` is true if the answer to an earlier attempt of the same call was lost. That attempt may have
+    deleted the resource.
     """
 
     advice: ClassVar = "It may have been deleted there: look it up in Mailchimp"
@@ -106,13 +110,14 @@ class Redirected(PermanentError):
 
 
 class NotTheApi(Redirected):
-    """The configured URL does not belong to the API."""
+    """The configured URL belongs to a server that is not Mailchimp's API."""
 
 
 class Rejected(PermanentError):
     """Mailchimp refused the request.
 
-    `title` is the reason and `fields` the invalid fields, both without personal data.
+    `title` is the reason that Mailchimp gives, and `fields` are the names of the invalid fields. Neither has personal
+    data.
     """
 
     def __init__(self, text: str, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
@@ -122,15 +127,15 @@ class Rejected(PermanentError):
 
 
 class NotPossible(Rejected):
-    """The resource's state does not allow the call, for example archiving an archived member."""
+    """The resource's state does not allow the call. An archived member, for example, cannot be archived again."""
 
 
 class MemberExists(Rejected):
-    """The audience already has the address."""
+    """The audience already has a member with the address."""
 
 
 class MemberRefused(Rejected):
-    """Mailchimp refused the contact. `rejection` is the reason."""
+    """Mailchimp refused the contact, for the reason in `rejection`."""
 
     def __init__(self, text: str, rejection: Rejection, *, title: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(text, title=title, fields=fields)

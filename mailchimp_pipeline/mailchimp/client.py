@@ -1,6 +1,6 @@
-"""The client of one Mailchimp account: the calls about the account, audiences, batches, campaigns and webhooks.
+"""The client of one Mailchimp account: the calls about the account, its audiences, batches, campaigns and webhooks.
 
-Implements the port `sync.Audiences`. The calls about members are in `member_calls`.
+It implements the port `sync.Audiences`. The calls about members are in `member_calls`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,19 +64,22 @@ class AccountCalls:
     _transport: Transport
 
     def account(self) -> AccountEntry:
-        """Return the account. Raises `KeyRefused` if Mailchimp does not accept the key."""
+        """Return the account of the API key. Raises `KeyRefused` if Mailchimp does not accept the key."""
         fields = {"fields": "account_id,account_name,role"}
         return self._transport.fetch(Call("GET", "/", "asking for the account of the API key", fields), AccountEntry)
 
     def ping(self) -> None:
-        """Check that Mailchimp answers and accepts the key. Raises the errors of `mailchimp.api_errors` otherwise."""
+        """Check that Mailchimp answers and accepts the key.
+
+        Raises `KeyRefused` if Mailchimp does not accept the key, and `MailchimpAway` if it does not answer.
+        """
         self._transport.fetch(Call("GET", "/ping", "asking whether Mailchimp is there"), Health)
 
 
-def one_each(members: Sequence[NewMember]) -> dict[str, NewMember]:
-    """Return the members by subscriber hash, without repeated addresses.
+def by_subscriber_hash(members: Sequence[NewMember]) -> dict[str, NewMember]:
+    """Return the members by subscriber hash. Of several members with the same address, only the first is kept.
 
-    Mailchimp may refuse a whole batch with a repeated address.
+    Mailchimp may refuse a whole batch in which an address is repeated.
     """
     unique: dict[str, NewMember] = {}
     for member in members:
@@ -85,10 +88,11 @@ def one_each(members: Sequence[NewMember]) -> dict[str, NewMember]:
 
 
 def batch_answer(sent: Mapping[str, NewMember], result: BatchResult) -> BatchAnswer:
-    """Return the result of each contact sent. An item in `errors` takes precedence over a returned member.
+    """Return Mailchimp's answer about each contact of a batch. `sent` has the contacts by subscriber hash.
 
-    A contact that the result does not mention is rejected as `COMPLIANCE`: Mailchimp is known to leave out only
-    contacts in a compliance state.
+    A contact that is both a returned member and an item in `errors` counts as an error. A contact that the result does
+    not mention is rejected as `COMPLIANCE`: Mailchimp is known to leave out only contacts who unsubscribed, bounced or
+    are under its review (a "compliance state").
     """
     found: dict[str, Rejection | Exists | None] = dict.fromkeys(sent, Rejection.COMPLIANCE)
     refs: dict[str, MemberRef] = {}
@@ -141,7 +145,7 @@ class AudienceCalls:
         return self._transport.fetch(call, ListEntry).audience()
 
     def merge_fields(self, list_id: str) -> tuple[MergeField, ...]:
-        """Return the merge fields of the audience. Raises `AudienceGone` if the account does not have the audience."""
+        """Return the audience's merge fields. Raises `AudienceGone` if the account does not have the audience."""
         params = {"fields": "merge_fields.tag,merge_fields.required,merge_fields.merge_id,total_items"}
         task = f"reading the merge fields of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/merge-fields", task, params, gone=AudienceGone)
@@ -157,14 +161,15 @@ class AudienceCalls:
         update_existing: bool,
         may_repeat: Callable[[], bool] | None = None,
     ) -> BatchAnswer:
-        """Send one batch of at most `BATCH_SIZE` members.
+        """Send one batch of at most `BATCH_SIZE` contacts. Existing members are changed only with `update_existing`.
 
-        After a failure the batch is repeated, unless `may_repeat` returns False. Without `update_existing`, contacts
-        that a lost call added are then in `existing`: the caller looks them up.
+        After a failure the whole batch is sent again, unless `may_repeat` returns False. The failed attempt may have
+        added some of the contacts. Without `update_existing` these are then in `existing`, and the caller has to look
+        up their state.
         """
         if len(members) > BATCH_SIZE:
             raise ValueError(f"a batch has at most {BATCH_SIZE} members, this one has {len(members)}")
-        sent = one_each(members)
+        sent = by_subscriber_hash(members)
         if not sent:
             return BatchAnswer(accepted={}, existing=frozenset())
         body = {"members": [_wire(member) for member in sent.values()], "update_existing": update_existing}
@@ -204,7 +209,11 @@ class CampaignCalls:
     def campaigns(
         self, *, list_id: str | None = None, since_create_time: datetime | None = None
     ) -> Iterator[MailchimpCampaign]:
-        """Yield the campaigns, newest first. A campaign may be repeated."""
+        """Yield the account's campaigns, newest first. A campaign may occur twice.
+
+        With `list_id`, only campaigns to this audience. With `since_create_time`, only campaigns that were created
+        later.
+        """
         params = {"fields": _of_each("campaigns", _CAMPAIGN), "sort_field": "create_time", "sort_dir": "DESC"}
         params |= {"list_id": list_id} if list_id is not None else {}
         params |= {"since_create_time": _moment(since_create_time)} if since_create_time else {}
@@ -219,7 +228,10 @@ class CampaignCalls:
         return self._transport.fetch(call, CampaignEntry).described()
 
     def campaign_id_of(self, web_id: str) -> str | None:
-        """Return the id of the campaign with this `web_id`, the number in its page's URL, None if there is none."""
+        """Return the id of the campaign with this `web_id`, None if the account has no such campaign.
+
+        The `web_id` is the number in the URL of the campaign's page at Mailchimp.
+        """
         fields = _of_each("campaigns", ("id", "web_id"))
         params = {"fields": fields, "sort_field": "create_time", "sort_dir": "DESC"}
         call = Call("GET", "/campaigns", "looking a campaign up by the number of its page", params)
@@ -230,7 +242,10 @@ class CampaignCalls:
         return None
 
     def reports(self, *, since_send_time: datetime | None = None) -> Iterator[MailchimpReport]:
-        """Yield the reports of sent campaigns. A report may be repeated."""
+        """Yield the reports of sent campaigns. A report may occur twice.
+
+        With `since_send_time`, only of campaigns that were sent later.
+        """
         params = {"fields": _of_each("reports", _REPORT)}
         params |= {"since_send_time": _moment(since_send_time)} if since_send_time else {}
         call = Call("GET", "/reports", "listing the campaign reports", params)
@@ -238,13 +253,16 @@ class CampaignCalls:
             yield from (report.counted() for report in page)
 
     def report(self, campaign_id: str) -> MailchimpReport:
-        """Return the report of a sent campaign. Raises `CampaignGone` if there is none."""
+        """Return the report of a sent campaign. Raises `CampaignGone` if the campaign has no report."""
         task, fields = f"reading the report of the campaign {campaign_id}", {"fields": ",".join(_REPORT)}
         call = Call("GET", campaign_path(campaign_id, of="reports"), task, fields, gone=CampaignGone)
         return self._transport.fetch(call, Report).counted()
 
     def snapshot(self, campaign_id: str) -> CampaignSnapshot | None:
-        """Return the campaign with its report, if it has one, None if the account does not have the campaign."""
+        """Return the campaign, with its report if it has one.
+
+        Returns None if the account does not have the campaign.
+        """
         try:
             campaign = self.campaign(campaign_id)
         except CampaignGone:
@@ -274,7 +292,8 @@ EVENTS: Final = {
     "campaign": False,
 }
 SOURCES: Final = {"user": True, "admin": True, "api": False}
-"""The origins of reported changes. Mailchimp would also report this pipeline's own changes if `api` were left out."""
+"""Who made the changes that webhooks report: members and administrators, but not programs that use the API. Without
+this setting, Mailchimp would also report the changes that this pipeline makes."""
 
 
 class WebhookCalls:
@@ -283,10 +302,10 @@ class WebhookCalls:
     _transport: Transport
 
     def webhooks(self, list_id: str) -> tuple[WebhookEntry, ...]:
-        """Return all webhooks of the audience. Raises `Incomplete` if Mailchimp returns only a part.
+        """Return all webhooks of the audience. Raises `Incomplete` if Mailchimp returns fewer than it announces.
 
-        Mailchimp does not document pages for webhooks. Further pages are read only if the first has fewer webhooks than
-        announced.
+        Mailchimp does not document paging for webhooks. Further pages are therefore read only if the first has fewer
+        webhooks than announced.
         """
         task = f"listing the webhooks of the audience {list_id}"
         call = Call("GET", f"{audience_path(list_id)}/webhooks", task, gone=AudienceGone)
@@ -306,8 +325,8 @@ class WebhookCalls:
     def add_webhook(self, list_id: str, url: str) -> WebhookEntry:
         """Create a webhook. Return it with its signing secret, which Mailchimp does not return again.
 
-        The call is not repeated after a lost answer, because the secret is lost too: remove the webhook with this URL,
-        and create another.
+        If the answer is lost, the secret is lost with it, so the call is not repeated. The caller then has to remove
+        the webhook with this URL and create another.
         """
         call = Call(
             "POST",
@@ -334,8 +353,8 @@ class WebhookCalls:
 class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, WebhookCalls):
     """The client of one Mailchimp account. Threads may share it. Every call may raise the errors of `api_errors`.
 
-    `slots` are the account's connections: each request holds one, a pause before a retry holds none. `key_watch` is
-    called when Mailchimp accepts or refuses the API key. `proxy` is the URL of an HTTP proxy.
+    `slots` limits the account's parallel connections. Each request holds one slot; a pause before a retry holds none.
+    `key_watch` is told when Mailchimp accepts or refuses the API key. `proxy` is the URL of an HTTP proxy.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing that a caller may choose
@@ -361,11 +380,14 @@ class MailchimpClient(AccountCalls, AudienceCalls, MemberCalls, CampaignCalls, W
 
     @property
     def server_time(self) -> datetime | None:
-        """Time of Mailchimp's last answer, by Mailchimp's clock, in whole seconds. None before the first answer."""
+        """The time of Mailchimp's last answer, by Mailchimp's clock, in whole seconds. None before the first answer."""
         return self._transport.server_time
 
     def one_connection(self) -> AbstractContextManager[None]:
-        """Reserve one connection for this thread's calls in the block, which then never wait for a free connection."""
+        """Reserve one connection for the calls that this thread makes in the block.
+
+        The start of the block waits until a connection is free. The calls in the block never wait for one.
+        """
         return self._transport.one_slot()
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.mailchimp.client import batch_answer, one_each
+from mailchimp_pipeline.mailchimp.client import batch_answer, by_subscriber_hash
 from mailchimp_pipeline.mailchimp.wire_models import BatchResult
 from mailchimp_pipeline.sync import BatchAnswer, MemberStatus, NewMember, Rejection
 from mailchimp_pipeline_tests.mailchimp.builders import A_HASH, ADDRESS, a_batch_result, a_member, a_new_member, an_item
@@ -14,7 +14,7 @@ COMPLIANCE = "X is in a compliance state due to unsubscribe, bounce, or complian
 
 def answered(result: dict[str, object], status: MemberStatus = MemberStatus.SUBSCRIBED) -> BatchAnswer:
     """Return the answer to a batch of one contact."""
-    return batch_answer(one_each([a_new_member(status=status)]), BatchResult.model_validate(result))
+    return batch_answer(by_subscriber_hash([a_new_member(status=status)]), BatchResult.model_validate(result))
 
 
 def test_a_member_that_comes_back_as_it_was_sent_is_accepted() -> None:
@@ -65,7 +65,7 @@ def test_unrelated_members_in_the_answer_are_ignored() -> None:
 
 
 def test_of_two_contacts_with_one_address_the_first_is_sent() -> None:
-    sent = one_each([a_new_member("Ada@x.test", merge_fields={"FNAME": "Ada"}), a_new_member("ada@x.test ")])
+    sent = by_subscriber_hash([a_new_member("Ada@x.test", merge_fields={"FNAME": "Ada"}), a_new_member("ada@x.test ")])
     assert [member.merge_fields for member in sent.values()] == [{"FNAME": "Ada"}]
 
 
@@ -77,7 +77,7 @@ results = st.builds(a_batch_result, *(st.lists(part, max_size=4).map(tuple) for 
 
 @given(st.lists(emails.map(a_new_member), max_size=5), results)
 def test_each_contact_stands_in_exactly_one_place(sent: list[NewMember], result: dict[str, object]) -> None:
-    answer = batch_answer(one_each(sent), BatchResult.model_validate(result))
+    answer = batch_answer(by_subscriber_hash(sent), BatchResult.model_validate(result))
     stands = [*answer.accepted, *answer.existing, *answer.rejected]
     assert len(stands) == len(set(stands))
     assert set(stands) == {subscriber_hash(member.email) for member in sent}
