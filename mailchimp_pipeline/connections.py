@@ -72,7 +72,7 @@ class ApiKey:
     def hint(self) -> str:
         """The last characters before the data centre, by which users tell keys apart.
 
-        There are four of them, or half of the key if the key has fewer than eight characters.
+        There are four of them, or half of the characters before the data centre if these are fewer than eight.
         """
         secret = self._text.rpartition("-")[0]
         return secret[len(secret) - min(4, len(secret) // 2) :]

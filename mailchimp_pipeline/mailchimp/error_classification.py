@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Exists: TypeAlias = Literal["exists"]
-"""The audience already has the address, which is not a rejection by itself."""
+"""The meaning of a refusal that says that the audience already has the address. By itself it is not a rejection."""
 
 EXISTS: Final[Exists] = "exists"
 
@@ -71,7 +71,10 @@ _BY_STATUS: Final = {
 
 
 def rejection_of_item(item: BatchError) -> Rejection | Exists:
-    """Return the meaning of an item in a batch's `errors`."""
+    """Return why Mailchimp did not add a contact of a batch. `item` is the contact's entry in the answer's `errors`.
+
+    Returns `EXISTS` if the audience already has the address.
+    """
     meaning = _meaning(item.error, item.email_address)
     if meaning in {Rejection.COMPLIANCE, Rejection.FORGOTTEN}:
         return meaning or Rejection.OTHER
@@ -83,14 +86,20 @@ def rejection_of_item(item: BatchError) -> Rejection | Exists:
 
 
 def rejection_of_problem(title: str, detail: str, fields: tuple[str, ...]) -> Rejection | Exists | None:
-    """Return the meaning of a problem with one member, None if it is not about the contact."""
+    """Return why Mailchimp refused a contact, from the parts of its problem document.
+
+    Returns `EXISTS` if the audience already has the address, and None if the refusal is not about the contact.
+    """
     if meaning := _meaning(f"{title}. {detail}", ""):
         return meaning
     return Rejection.INVALID_ADDRESS if "email_address" in fields else None
 
 
 def rejection_of_field(name: str) -> Rejection:
-    """Return the rejection for an invalid field: the address, a merge field (in capitals: LNAME), or another."""
+    """Return the rejection for the name of an invalid field.
+
+    A name in capitals, such as LNAME, is the tag of a merge field.
+    """
     last = name.rpartition(".")[2]
     if last.lower() in {"email", "email_address"}:
         return Rejection.INVALID_ADDRESS
@@ -98,7 +107,7 @@ def rejection_of_field(name: str) -> Rejection:
 
 
 def rejection_of_status(status: MemberStatus) -> Rejection:
-    """Return the rejection for a contact that has this status after it was sent to be subscribed."""
+    """Return the rejection for a contact that has this status after a call that should have subscribed it."""
     return _BY_STATUS.get(status, Rejection.OTHER)
 
 
@@ -110,7 +119,7 @@ def _meaning(text: str, address: str) -> Rejection | Exists | None:
 _LATER: Final = "Try again later; if it stays so, look at status.mailchimp.com"
 
 _LONG: Final = 30.0
-"""Seconds after which a failure without explanation, or a closed connection, counts as a timeout of Mailchimp."""
+"""Seconds after which a failure without explanation, or a closed connection, counts as Mailchimp's timeout."""
 
 _MAILCHIMPS_OWN: Final = re.compile(r"https://(us[0-9]{1,3}|\{data_center\})\.api\.mailchimp\.com/3\.0")
 
@@ -119,7 +128,11 @@ _UNEXPLAINED: Final = Problem.model_validate({})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer. `retry_after` and `seconds` are in seconds; `sent_at` is by the server's clock."""
+    """An HTTP answer.
+
+    `seconds` is how long the server took to answer, and `retry_after` the pause in seconds that it asks for. `sent_at`
+    is the time of the answer by the server's clock.
+    """
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -129,7 +142,10 @@ class Answer:
 
 
 def classify(call: Call, answer: Answer, root: str = API_ROOT) -> MailchimpAway | PermanentError | None:
-    """Return the error for an answer of the API at `root`, None for a success. Never raises."""
+    """Return the error that an answer means, None for a success. The error is returned and not raised.
+
+    `root` is the URL of the API that answered.
+    """
     if 200 <= answer.status < 300:
         return None
     if 300 <= answer.status < 400:
@@ -155,9 +171,10 @@ def lost(
     begun: bool = False,
     seconds: float = 0.0,
 ) -> MailchimpAway:
-    """Return the error for a request without a complete answer after `seconds`. `begun` means that an answer had begun.
+    """Return the error for a request that got no complete answer.
 
-    The text of `error` is left out, because it contains the URL.
+    `begun` says that the answer had begun, and `seconds` how long the request took. The text of `error` is left out,
+    because it contains the URL.
     """
     # Plain HTTP is used for the sandbox on this machine only (`connections.api_root`).
     if root.startswith("http://") and _was_refused(error):
@@ -179,13 +196,13 @@ def lost(
 
 
 def _was_refused(error: Exception) -> bool:
-    """Return whether the connection was refused, according to the cause inside urllib3's and requests' errors."""
+    """Return whether the server refused the connection. The reason is nested in errors of urllib3 and requests."""
     reasons = (getattr(cause, "reason", None) for cause in error.args)
     return any(isinstance(getattr(reason, "__cause__", None), ConnectionRefusedError) for reason in reasons)
 
 
 def malformed(call: Call, answer: Answer) -> ConnectionBroken:
-    """Return the error for a success with an unexpected body."""
+    """Return the error for a successful answer that does not have the expected format."""
     return ConnectionBroken(
         f"Mailchimp's answer while {call.task} could not be read (HTTP {answer.status}, {len(answer.body)} bytes). "
         f"{_LATER}.",
@@ -194,7 +211,7 @@ def malformed(call: Call, answer: Answer) -> ConnectionBroken:
 
 
 def incomplete(call: Call, *, announced: int, read: int) -> Incomplete:
-    """Return the error for a listing with fewer entries than announced."""
+    """Return the error for a listing in which Mailchimp announced more entries than it returned."""
     return Incomplete(
         f"Mailchimp announced {announced} entries while {call.task} and gave {read}. A part is not taken for the "
         f"whole. {_LATER}."

@@ -34,16 +34,17 @@ _AS_IT_IS = {"skip_merge_validation": "true"}
 
 
 class MemberCalls:
-    """Calls about members of the account's audiences."""
+    """Calls about the members of the account's audiences."""
 
     _transport: Transport
 
     def members(
         self, list_id: str, *, status: MemberStatus | None = None, since_last_changed: datetime | None = None
     ) -> Iterator[Member]:
-        """Yield the audience's members, latest change first, optionally with one status or changed since a time.
+        """Yield the audience's members, the latest change first. A member may occur twice.
 
-        Without a status, Mailchimp may leave out archived members. A member may be repeated.
+        With `status`, only members with this status. Without it, Mailchimp may leave out archived members. With
+        `since_last_changed`, only members that changed at or after this time.
         """
         call = _listing(list_id, status, since_last_changed)
         for page in read_pages(self._transport, call, EntryPage[Member]):
@@ -52,7 +53,10 @@ class MemberCalls:
     def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
     ) -> Iterator[Sequence[MemberState]]:
-        """Yield the states of the members of `members`, in pages."""
+        """Yield pages of the states of the audience's members.
+
+        `status` and `since` select the members, as `status` and `since_last_changed` do in `members`.
+        """
         for page in read_pages(self._transport, _listing(list_id, status, since), EntryPage[Member]):
             yield [member.state() for member in page]
 
@@ -69,13 +73,17 @@ class MemberCalls:
         return self._find(list_id, member_path(list_id, ref.path_id))
 
     def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None if the member or the audience does not exist."""
+        """Return the state of the member with this contact id, which stays the same if the address changes.
+
+        Returns None if the member or the audience does not exist.
+        """
         return self._find(list_id, _contact_path(list_id, contact_id))
 
     def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> MemberState | Rejection | None:
         """Set the member's status.
 
-        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        Returns the member's new state, the reason if Mailchimp refuses, or None if the audience does not have the
+        member.
         """
         task = f"setting a member of the audience {list_id} to {status}"
         return self._patch(list_id, ref, task, {"status": str(status)}, _AS_IT_IS)
@@ -85,7 +93,8 @@ class MemberCalls:
     ) -> MemberState | Rejection | None:
         """Change the member's merge fields, never its status.
 
-        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        Returns the member's new state, the reason if Mailchimp refuses, or None if the audience does not have the
+        member.
         """
         task = f"changing a member of the audience {list_id}"
         return self._patch(list_id, ref, task, {"merge_fields": dict(merge_fields)})
@@ -93,10 +102,11 @@ class MemberCalls:
     def change_address(
         self, list_id: str, ref: MemberRef, new_email: str
     ) -> MemberState | AddressChangeResult | Rejection:
-        """Change the member's address; the status stays.
+        """Change the member's address; the status stays the same.
 
-        Returns the member's new state, or the reason for which the address was not changed. If a first attempt
-        succeeded and its answer was lost, the result is `UNKNOWN`: the caller then sends the contact as a new member.
+        Returns the member's new state, or the reason why the address was not changed. If the change succeeds but its
+        answer is lost, the repeated call no longer finds the former address and returns `UNKNOWN`. The caller then
+        sends the contact as a new member, which the audience may already have.
         """
         task = f"changing the address of a member of the audience {list_id}"
         try:
@@ -109,7 +119,7 @@ class MemberCalls:
     def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
         """Archive the member. Returns its new state, None if the audience does not have the member.
 
-        Mailchimp does not archive pending and cleaned members.
+        Mailchimp does not archive pending and cleaned members. Their unchanged state is then returned.
         """
         task = f"archiving a member of the audience {list_id}"
         try:
@@ -121,10 +131,11 @@ class MemberCalls:
         return MemberState(ref.subscriber_hash, MemberStatus.ARCHIVED, archived_at, ref.contact_id, ref.member_id)
 
     def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
-        """Delete the member permanently. The address cannot be added to the audience again by API.
+        """Delete the member permanently. Afterwards the address cannot be added to the audience again through the API.
 
-        `UNKNOWN` means only that the audience does not have the member: its address may have changed, or it was deleted
-        before.
+        Returns `UNKNOWN` if the audience does not have the member. That does not prove a deletion: the member may have
+        another address by now. Returns `GONE_UNHEARD` if the answer to an earlier attempt was lost and the audience no
+        longer has the member.
         """
         path = f"{member_path(list_id, ref.path_id)}/actions/delete-permanent"
         try:
@@ -134,7 +145,10 @@ class MemberCalls:
         return Deletion.DELETED
 
     def whole_member(self, list_id: str, ref: MemberRef) -> Mapping[str, object] | None:
-        """Return the member as Mailchimp's JSON, None if the audience does not have the member."""
+        """Return all fields of the member as in Mailchimp's JSON.
+
+        Returns None if the audience does not have the member.
+        """
         task = f"reading a member of the audience {list_id}"
         call = Call("GET", member_path(list_id, ref.path_id), task, {"exclude_fields": "_links"})
         try:
@@ -150,7 +164,10 @@ class MemberCalls:
         body: Mapping[str, object],
         params: Mapping[str, str | int] | None = None,
     ) -> MemberState | Rejection | None:
-        """Change a member and return its new state. Raises `MemberExists` if another member has the address."""
+        """Change a member. Returns its new state, the reason if Mailchimp refuses, or None if it does not exist.
+
+        Raises `MemberExists` if another member of the audience has the new address.
+        """
         call = Call("PATCH", member_path(list_id, ref.path_id), task, params or {}, body=body)
         try:
             return self._transport.fetch(call, Member).state()
@@ -192,9 +209,10 @@ def _listing(list_id: str, status: MemberStatus | None, since: datetime | None) 
 
 
 def _moment(since: datetime) -> str | None:
-    """Return the time for Mailchimp's filter, one second earlier, because Mailchimp excludes the time itself.
+    """Return `since` as text for Mailchimp's filter `since_last_changed`.
 
-    None for a time before Mailchimp existed: a filter of 1970 makes Mailchimp hang.
+    It is one second earlier, because the filter excludes the time itself. None for a time before Mailchimp existed,
+    because a filter of 1970 makes Mailchimp hang.
     """
     if since.tzinfo is None:
         raise ValueError("a moment without a time zone is not one")

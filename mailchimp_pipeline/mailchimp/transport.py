@@ -1,7 +1,8 @@
-"""Send calls to the Marketing API: take a connection, send the request, classify the answer, and retry.
+"""Send calls to the Marketing API: take a connection slot, send the request, classify the answer, and retry.
 
-Also reads listings page by page. A failed call is repeated with growing random pauses, until a budget of seconds is
-spent. `ConnectionSlots` is the port for an account's parallel connections. Slots shared by processes are in `database`.
+A failed call is repeated after growing random pauses, as long as its budget of seconds lasts. Listings are read page by
+page. `ConnectionSlots` is the port that limits an account's parallel connections; `database` implements it for several
+processes.
 """
 
 import logging
@@ -43,22 +44,22 @@ from mailchimp_pipeline.sync import CONNECTIONS
 
 
 class ConnectionSlots(Protocol):
-    """The connections of one account."""
+    """Limits the parallel connections of one Mailchimp account. A slot is the right to use one connection."""
 
     def slot(self) -> AbstractContextManager[None]:
-        """Hold one connection for the block, after waiting until one is free."""
+        """Wait for a free slot, and hold it during the block."""
         ...
 
 
 class ThreadSlots:
-    """Slots shared by the threads of this process only."""
+    """Slots that are shared by the threads of this process only."""
 
     def __init__(self, connections: int = CONNECTIONS) -> None:
         self._free = BoundedSemaphore(connections)
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one connection for the block, after waiting until one is free."""
+        """Wait for a free slot, and hold it during the block."""
         with self._free:
             yield
 
@@ -70,9 +71,10 @@ _retried: ContextVar[list[str] | None] = ContextVar("retried", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """The limits of retries, in seconds. `budget` covers a call's attempts and pauses, not the wait for a slot.
+    """The limits of retries. All times are in seconds.
 
-    A pause is at most `longest_pause`, or as long as Mailchimp requests, if the budget allows it.
+    `budget` is the time that a call may spend on attempts and on pauses between them, without the wait for a slot. A
+    pause is at most `longest_pause`, or longer if Mailchimp asks for it and the budget allows it.
     """
 
     budget: float = 300.0
@@ -84,7 +86,7 @@ class Retries:
 
 
 class RetryBudget:
-    """The remaining retry budget of one call."""
+    """The time that one call may still spend on attempts and on pauses between them."""
 
     def __init__(self, rule: Retries) -> None:
         self._rule = rule
@@ -93,15 +95,18 @@ class RetryBudget:
 
     @contextmanager
     def attempt(self) -> Generator[None]:
-        """Subtract the duration of the block from the budget."""
+        """Run one attempt in the block, and subtract its duration from the budget."""
         begun = self._rule.clock()
         try:
             yield
         finally:
             self._left -= self._rule.clock() - begun
 
-    def rest(self, retry_after: float | None) -> bool:
-        """Pause before the next attempt. Return False without a pause if the budget does not allow it."""
+    def pause(self, retry_after: float | None) -> bool:
+        """Pause before the next attempt. Returns False, without a pause, if the budget does not last for it.
+
+        `retry_after` is the pause in seconds that Mailchimp asks for, None if it does not ask for one.
+        """
         # Random, so that calls that failed at the same moment are not repeated at the same moment.
         pause = max(self._next_pause * self._rule.rng.uniform(0.5, 1.0), retry_after or 0.0)
         if pause > self._left:
@@ -114,7 +119,10 @@ class RetryBudget:
 
 @contextmanager
 def counted_retries() -> Generator[list[str]]:
-    """Yield a list that gets the error's class name for each retry in the block and in threads with its context."""
+    """Yield a list to which each retry in the block adds the class name of the error before it.
+
+    Retries in other threads are added too, if the threads run in a copy of the block's context.
+    """
     retried: list[str] = []
     token = _retried.set(retried)
     try:
@@ -124,13 +132,13 @@ def counted_retries() -> Generator[list[str]]:
 
 
 def count_retry(error: Exception) -> None:
-    """Record that a call is retried after the error."""
+    """Add the error's class name to the list of the surrounding `counted_retries`, if there is one."""
     if (retried := _retried.get()) is not None:
         retried.append(type(error).__name__)
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Return the time of an answer from its Date header, None if it is missing or invalid."""
+    """Return the time in an answer's Date header, None if the header is missing or invalid."""
     try:
         date = parsedate_to_datetime(headers.get("Date", ""))
     except (TypeError, ValueError, OverflowError):
@@ -139,9 +147,9 @@ def date_of(headers: Mapping[str, str]) -> datetime | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header in either format, None if it is missing or invalid.
+    """Return the pause in seconds that a Retry-After header asks for, None if the header is missing or invalid.
 
-    A date is compared with the answer's Date header, because clocks differ.
+    The header has either seconds or a date. A date is compared with the answer's Date header, because clocks differ.
     """
     text = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
@@ -167,10 +175,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, for the next bytes of an answer, and for the whole answer.
+    """How many seconds to wait for a connection, for the next bytes of an answer, and for the whole answer.
 
-    Mailchimp ends a call after 120 s. `read` is longer, because Mailchimp's error says more than a timeout, and a
-    closed connection does not end the call at Mailchimp.
+    Mailchimp ends a call after 120 s. `read` is longer, because Mailchimp's error then says more than a timeout would.
+    Closing the connection earlier would not end the call at Mailchimp.
     """
 
     connect: float = 10.0
@@ -179,14 +187,14 @@ class Timeouts:
 
 
 class KeyWatch(Protocol):
-    """Receives whether Mailchimp accepts the API key, before the caller gets the result."""
+    """Is told whether Mailchimp accepts the API key, before the call returns or raises."""
 
     def refused(self, error: KeyRefused) -> None:
         """Handle a refusal of the API key by Mailchimp."""
         ...
 
     def accepted(self) -> None:
-        """Handle a successful call."""
+        """Handle a successful call, which shows that Mailchimp accepts the API key."""
         ...
 
 
@@ -199,7 +207,7 @@ class _Unwatched:
 
 
 class Transport:
-    """Sends calls of one account over at most ten pooled connections. Threads may share it."""
+    """Sends the calls of one account over at most ten HTTP connections. Threads may share it."""
 
     def __init__(  # noqa: PLR0913 - each is one thing that the client is given for it
         self,
@@ -220,7 +228,7 @@ class Transport:
         self._session = _session(api_key, proxy)
         self._held = threading.local()
         self.server_time: datetime | None = None
-        """Time of Mailchimp's last answer, by Mailchimp's clock."""
+        """The time of Mailchimp's last answer, by Mailchimp's clock. None before the first answer."""
         # True after a call used up its retries, until the next success. Meanwhile calls are tried once, because in an
         # outage each would wait for its whole budget.
         self._in_vain = False
@@ -228,7 +236,7 @@ class Transport:
         self._is_the_api = False
 
     def fetch(self, call: Call, model: type[_Model]) -> _Model:
-        """Return the body of the answer as a `model`. Raises the errors of `mailchimp.api_errors`."""
+        """Send a call and return the body of the answer as a `model`. Raises the errors of `mailchimp.api_errors`."""
 
         def read(answer: Answer) -> _Model:
             try:
@@ -240,10 +248,10 @@ class Transport:
         return self._carry_out(call, read)
 
     def send(self, call: Call) -> "datetime | None":
-        """Send a call that Mailchimp answers with 204, without a body. Raises the errors of `mailchimp.api_errors`.
+        """Send a call that Mailchimp answers with HTTP 204 and no body. Raises the errors of `mailchimp.api_errors`.
 
-        Any other success may come from a proxy, and does not prove a deletion. Returns the time of the answer by
-        Mailchimp's clock, None without a date.
+        Returns the time of the answer by Mailchimp's clock, None if the answer has no date. Any other success is an
+        error: it may come from a proxy, and does not prove that Mailchimp carried out the call.
         """
 
         def read(answer: Answer) -> "datetime | None":
@@ -255,7 +263,7 @@ class Transport:
 
     @contextmanager
     def one_slot(self) -> Generator[None]:
-        """Hold one slot for this thread's calls in the block."""
+        """Hold one slot during the block, and use it for all calls of this thread in the block."""
         with self._slots.slot():
             self._held.slot = True
             try:
@@ -290,7 +298,7 @@ class Transport:
                     raise
                 if call.could_be_smaller and (isinstance(error, TimedOut) or broke_off > 1):
                     raise
-                if not self._rest(call, patience, error.retry_after):
+                if not self._pause(call, patience, error.retry_after):
                     raise
                 count_retry(error)
                 # Without the path, which may have the hash of an address.
@@ -304,9 +312,9 @@ class Transport:
                 self._key_watch.accepted()
                 return done
 
-    def _rest(self, call: Call, patience: RetryBudget, retry_after: float | None) -> bool:
-        """Pause before the next attempt. Return False if there is none."""
-        if self._in_vain or not patience.rest(retry_after):
+    def _pause(self, call: Call, patience: RetryBudget, retry_after: float | None) -> bool:
+        """Pause before the next attempt. Returns False if the call must not be tried again."""
+        if self._in_vain or not patience.pause(retry_after):
             self._in_vain = True
             return False
         return call.may_repeat is None or call.may_repeat()
@@ -340,7 +348,11 @@ class Transport:
         raise failure
 
     def _body(self, response: requests.Response, *, until: float) -> bytes:
-        """Return the body. It is read in pieces, so that a slow sender cannot delay the call beyond `until`."""
+        """Return the body of an answer. Raises an error of requests if it is larger than `LARGEST_ANSWER`.
+
+        The body is read in parts of 64 kB. If it is not complete when `Retries.clock` reaches `until`, it raises
+        `requests.Timeout`, so that a slow sender cannot delay the call any further.
+        """
         pieces, size = list[bytes](), 0
         while piece := response.raw.read1(_PIECE, decode_content=True):
             pieces.append(piece)
@@ -357,7 +369,7 @@ _JSON = {"Content-Type": "application/json"}
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - that of requests
-        """Return None. Otherwise requests would parse the redirect's Location, and fail if it is invalid."""
+        """Return None, because requests would otherwise parse the redirect's URL and fail if it is invalid."""
         return None
 
 
@@ -379,7 +391,8 @@ def _session(api_key: ApiKey, proxy: str | None) -> requests.Session:
 
 
 PAGE_SIZES: Final[tuple[int, ...]] = (1000, 500, 100)
-"""Entries per page: Mailchimp's maximum, and smaller sizes for pages that Mailchimp does not return in time."""
+"""Entries per page. The first is Mailchimp's maximum. The smaller ones are for pages that Mailchimp does not return in
+time."""
 
 
 class Fetcher(Protocol):
@@ -391,9 +404,10 @@ class Fetcher(Protocol):
 
 
 def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> Iterator[tuple[Item, ...]]:
-    """Yield the entries of all pages. Entries may be repeated, but none is left out.
+    """Yield the entries of a listing, page by page. `call` asks for the whole listing.
 
-    Raises `Incomplete` if the listing ends before all announced entries.
+    An entry may occur twice, but none is left out. Raises `Incomplete` if the listing ends before all the entries that
+    Mailchimp announced.
     """
     sizes: list[int] = [*PAGE_SIZES]
     total, offset = None, 0
@@ -413,9 +427,10 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> It
 def _read_page(
     fetcher: Fetcher, call: Call, model: type[EntryPage[Item]], sizes: list[int], offset: int
 ) -> EntryPage[Item]:
-    """Return the page of the largest size that Mailchimp returns. Sizes that fail are removed from `sizes`.
+    """Return the page that begins at `offset`, in the largest of `sizes` that Mailchimp manages to return.
 
-    The last size is requested with all retries of a call.
+    A size that fails is removed from `sizes`, so that later pages do not try it again. The last size is requested with
+    all retries of a call.
     """
     while len(sizes) > 1:
         try:

@@ -1,6 +1,6 @@
-"""Parse a webhook's call, and check its signature.
+"""Webhook calls from Mailchimp: parse the body of a call, and check its signature.
 
-Pure: the time is a parameter.
+Nothing here reads the clock or does I/O; the present time is the parameter `now`.
 """
 
 import hashlib
@@ -19,29 +19,30 @@ from mailchimp_pipeline.contacts.addresses import LONGEST
 from mailchimp_pipeline.errors import PermanentError
 
 PATH: Final = "/webhooks/mailchimp"
-"""The path of webhooks in the API. The webhook's token follows."""
+"""The path at which the API receives webhook calls. In the URL of a webhook, its token follows."""
 
 TOLERANCE: Final = timedelta(seconds=300)
-"""The maximum age of a signature, also in the future, because clocks differ. It limits replays of a call."""
+"""How far the time of a signature may be from the present: in the past, or in the future because clocks differ. It
+limits how long somebody can replay a recorded call."""
 
 _MAX_FIELDS: Final = 2000
 _FIRED_AT: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 _ACTIONS: Final = frozenset({"unsub", "archive", "delete"})
-"""How a member left, in a call of the kind `unsubscribe`."""
+"""The values of `data[action]` in a call of the kind `unsubscribe`: how the member left."""
 _UNIX: Final = re.compile(r"\d{1,11}", re.ASCII)
 _LIST_ID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 class MalformedCall(PermanentError):
-    """The call does not have Mailchimp's format. The error names the invalid field, but not its value."""
+    """The webhook call does not have Mailchimp's format. The error names the invalid field, but not its value."""
 
 
 class SignatureRefused(PermanentError):
-    """The call's signature is missing, wrong or too old."""
+    """The signature of the webhook call is missing, wrong, or too far from the present."""
 
 
 class EventKind(StrEnum):
-    """The kind of a call, Mailchimp's `type`."""
+    """The event that a webhook call reports: the field `type` of the call."""
 
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
@@ -53,10 +54,10 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """A call of a webhook. `members` are the subscriber hashes in it, which the receiver reads from Mailchimp.
+    """A webhook call from Mailchimp. It only names the members that changed; their state is then read from the API.
 
-    `members` is empty for a sent campaign and a changed profile. `withdrawn_by` is how consent was withdrawn, if it
-    was.
+    `members` are their subscriber hashes. There are none for a sent campaign and for a changed profile. `withdrawn_by`
+    is how a member withdrew consent, None if the call reports no withdrawal.
     """
 
     list_id: str
@@ -67,7 +68,10 @@ class WebhookCall:
 
 
 def read_call(body: bytes, now: datetime) -> WebhookCall:
-    """Return the call in a form-encoded body. Raises `MalformedCall`."""
+    """Parse the form-encoded body of a webhook call.
+
+    Raises `MalformedCall` if the body is not a form, or if a field is missing or does not have Mailchimp's format.
+    """
     fields = _fields(body)
     try:
         kind = EventKind(fields.get("type", ""))
@@ -88,9 +92,9 @@ def _withdrawn_by(kind: EventKind, fields: Mapping[str, str]) -> Channel | None:
 
 
 def check_signature(header: str | None, body: bytes, secret: str, now: datetime) -> None:
-    """Raise `SignatureRefused` unless `header` is a signature of the raw body at about this time.
+    """Raise `SignatureRefused` unless `header` has a signature of the raw body, made with `secret` at about `now`.
 
-    The header's format is `t=<unix>,v1=<hex>`.
+    The header's format is `t=<unix>,v1=<hex>`. `TOLERANCE` says how far `t` may be from `now`.
     """
     times, digests = _signature(header or "")
     if len(times) != 1 or not _UNIX.fullmatch(times[0]):
@@ -107,7 +111,7 @@ def check_signature(header: str | None, body: bytes, secret: str, now: datetime)
 
 
 def _signature(header: str) -> tuple[list[str], list[str]]:
-    """Return the times and the digests in the header."""
+    """Return the values of `t` (times) and of `v1` (signatures) in the header."""
     pairs = [part.strip().partition("=") for part in header.split(",")]
     return [value for name, _, value in pairs if name == "t"], [value for name, _, value in pairs if name == "v1"]
 
@@ -121,7 +125,7 @@ def _fields(body: bytes) -> Mapping[str, str]:
 
 
 def _members(kind: EventKind, fields: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the subscriber hashes in the call."""
+    """Return the subscriber hashes of the members that the call reports as changed."""
     if kind is EventKind.CAMPAIGN:
         return ()
     if kind is EventKind.UPEMAIL:
@@ -135,7 +139,10 @@ def _members(kind: EventKind, fields: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _address(fields: Mapping[str, str], name: str) -> str:
-    """Return an address after a loose check, because Mailchimp has members that the pipeline would not send."""
+    """Return the address in a field. Raises `MalformedCall` if the text cannot be an address.
+
+    The check is loose, because Mailchimp has members with addresses that the pipeline would not send.
+    """
     address = fields.get(f"data[{name}]", "").strip()
     looks_right = "@" in address[1:-1] and len(address) <= LONGEST
     if not (looks_right and address.isprintable() and " " not in address):
@@ -144,7 +151,10 @@ def _address(fields: Mapping[str, str], name: str) -> str:
 
 
 def _fired_at(fields: Mapping[str, str], now: datetime) -> datetime:
-    """Return the time of the call in whole seconds, at most the present: nothing could be later than a future time."""
+    """Return the time of the call in whole seconds, or `now` if the call is from the future.
+
+    With a time in the future, the call would count as later than everything that happens until then.
+    """
     text = fields.get("fired_at", "")
     try:
         fired_at = datetime.fromisoformat(text).replace(tzinfo=UTC) if _FIRED_AT.fullmatch(text) else None

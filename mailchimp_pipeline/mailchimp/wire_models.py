@@ -1,6 +1,6 @@
-"""Mailchimp's requests and answers as typed values, with the paths of its resources and its problem document.
+"""Mailchimp's requests and answers as typed values, the paths of its resources, and its problem document.
 
-Unknown fields, blanks and new values in an answer are accepted.
+Unknown fields, blank fields and unknown values in an answer are accepted.
 """
 
 import re
@@ -40,7 +40,7 @@ def _none_for_blank(value: object) -> object:
 
 
 def _or_zero(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    """Return 0 for an invalid number, so that one odd figure does not invalidate a page of a thousand entries."""
+    """Return 0 for an invalid number, so that one of them does not invalidate a page of a thousand entries."""
     try:
         return read(value)
     except ValidationError:
@@ -63,7 +63,7 @@ def _instant(value: object) -> datetime | None:
 
 
 class _OrBlank:
-    """Reads a value that is not text as blank. Runs in pydantic's core, which is faster for many values."""
+    """Reads a value that is not text as blank. This runs in pydantic's core, which is faster for many values."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_default_schema(handler(source), default="", on_error="default")
@@ -86,7 +86,7 @@ Status = Annotated[MemberStatus, BeforeValidator(_status)]
 
 
 class Wire(BaseModel):
-    """A part of an answer. Validation errors do not show its data."""
+    """The base class of Mailchimp's answers and their parts. Validation errors do not show the data."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -95,7 +95,7 @@ Item = TypeVar("Item", bound=Wire)
 
 
 class EntryPage(Wire, Generic[Item]):
-    """A page of a listing. `total_items` is the size of the whole listing, and required."""
+    """A page of a listing. `total_items` is the number of entries in the whole listing, and is required."""
 
     items: tuple[Item, ...] = Field(
         (), validation_alias=AliasChoices("lists", "members", "merge_fields", "campaigns", "reports", "abuse_reports")
@@ -118,7 +118,7 @@ class AccountEntry(Wire):
 
 
 class ListEntry(Wire):
-    """An audience."""
+    """An audience, which Mailchimp's API calls a list."""
 
     id: str
     name: Text = ""
@@ -127,7 +127,7 @@ class ListEntry(Wire):
     member_count: Count = Field(0, validation_alias=AliasPath("stats", "member_count"))
 
     def audience(self) -> Audience:
-        """Return the audience as the sync's `Audience`."""
+        """Return this entry as a `sync.Audience`."""
         return Audience(
             id=self.id,
             name=self.name,
@@ -156,7 +156,7 @@ class Member(Wire):
     contact_id: Text = Field("", repr=False)
 
     def state(self) -> MemberState:
-        """Return the state as the sync's `MemberState`."""
+        """Return the state of this member as a `sync.MemberState`."""
         # Not from the id: ids of very old members are hashes of another spelling of the address.
         key = subscriber_hash(self.email_address) if self.email_address else self.id
         return MemberState(
@@ -170,7 +170,10 @@ class Member(Wire):
 
 
 def _channel(status: MemberStatus, reason: str) -> Channel | None:
-    """Return how the member was unsubscribed, from Mailchimp's `unsubscribe_reason`."""
+    """Return how the member was unsubscribed, from Mailchimp's `unsubscribe_reason`.
+
+    Returns None if the member is not unsubscribed.
+    """
     if status is not MemberStatus.UNSUBSCRIBED:
         return None
     text = reason.casefold()
@@ -186,7 +189,7 @@ class AbuseReport(Wire):
     date: Instant = None
 
     def complaint(self) -> Withdrawal:
-        """Return the complaint as the sync's `Withdrawal`. Raises `ValueError` without a date."""
+        """Return the complaint as a `sync.Withdrawal`. Raises `ValueError` if it has no date."""
         if self.date is None:
             raise ValueError("a complaint without a date")
         return Withdrawal(subscriber_hash(self.email_address), self.date, Channel.COMPLAINT)
@@ -209,7 +212,7 @@ class WholeMember(Wire):
 
 
 class BatchError(Wire):
-    """The reason for which Mailchimp rejected one contact of a batch. `error` contains the address."""
+    """The reason why Mailchimp rejected one contact of a batch. `error` is a text that contains the address."""
 
     email_address: Text = Field("", repr=False)
     error: Text = Field("", repr=False)
@@ -228,7 +231,7 @@ class BatchMember(Wire):
 
 
 class BatchResult(Wire):
-    """The result of a batch. All three lists are required."""
+    """Mailchimp's answer to a batch. All three lists are required."""
 
     new_members: tuple[BatchMember, ...]
     updated_members: tuple[BatchMember, ...]
@@ -236,16 +239,16 @@ class BatchResult(Wire):
 
     @property
     def changed_at(self) -> datetime | None:
-        """The earliest change of a member by the batch, None without any time.
+        """The earliest time at which the batch changed a member, by Mailchimp's clock. None if the answer has no times.
 
-        A change that a member makes during the batch is later than this.
+        A change that a member makes while the batch is carried out is later than this.
         """
         times = {member.last_changed for member in (*self.new_members, *self.updated_members)}
         return min(filter(None, map(_instant, times)), default=None)
 
 
 class CampaignEntry(Wire):
-    """A campaign. `status` is Mailchimp's status, `web_id` the number in the URL of the campaign's page."""
+    """A campaign. `status` is Mailchimp's word for it; `web_id` is the number in the URL of the campaign's page."""
 
     id: str
     web_id: int | None = None
@@ -260,7 +263,7 @@ class CampaignEntry(Wire):
     send_time: Instant = None
 
     def described(self) -> MailchimpCampaign:
-        """Return the campaign as a `MailchimpCampaign`."""
+        """Return this entry as a `campaigns.MailchimpCampaign`."""
         return MailchimpCampaign(
             id=self.id,
             status=self.status,
@@ -298,7 +301,7 @@ class Report(Wire):
     click_rate: Rate = Field(None, validation_alias=AliasPath("clicks", "click_rate"))
 
     def counted(self) -> MailchimpReport:
-        """Return the report as a `MailchimpReport`."""
+        """Return this report as a `campaigns.MailchimpReport`."""
         return MailchimpReport(
             id=self.id,
             emails_sent=self.emails_sent,
@@ -327,7 +330,7 @@ class WebhookEntry(Wire):
 
 
 class Webhooks(Wire):
-    """Webhooks of an audience. `total_items` counts all webhooks, 0 if Mailchimp does not say."""
+    """Webhooks of an audience. `total_items` is the number of all its webhooks, 0 if Mailchimp does not say."""
 
     webhooks: tuple[WebhookEntry, ...]
     total_items: Count = 0
@@ -350,9 +353,10 @@ class _FieldError(Wire):
 
 
 class Problem(Wire):
-    """A problem document. Mailchimp may leave out any field. `detail` may contain an address and is never shown.
+    """A problem document, in which Mailchimp explains why a call failed. Mailchimp may leave out any field.
 
-    Its string has only the title, the names of the fields and the number of the request.
+    `detail` may contain an e-mail address and is never shown. The text of a `Problem` has only the title, the names of
+    the invalid fields and the number of the request.
     """
 
     raw_title: Text = Field("", validation_alias="title", repr=False)
@@ -362,7 +366,7 @@ class Problem(Wire):
 
     @classmethod
     def read(cls, body: bytes) -> "Problem | None":
-        """Return the body as a problem, None if it is not one, or has neither title nor detail."""
+        """Parse the body of an answer. Returns None if it is not a problem document or has neither title nor detail."""
         try:
             problem = cls.model_validate_json(body)
         except ValidationError:
@@ -371,7 +375,7 @@ class Problem(Wire):
 
     @property
     def title(self) -> str:
-        """The title, if it has only letters, spaces, hyphens and apostrophes, else blank."""
+        """The title if it has only letters, blanks, hyphens and apostrophes, else an empty text."""
         return self.raw_title if _TITLE.fullmatch(self.raw_title) else ""
 
     @property
@@ -392,12 +396,15 @@ _HASH: Final = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to Mailchimp.
+    """A request to Mailchimp, and what to do if it fails.
 
-    Error texts contain `task` ("reading the audience abc123") and, after a refusal, `advice`. `gone` is the error for a
-    resource that does not exist. Without `repeat_when_lost`, the call is not repeated after a lost answer. With
-    `could_be_smaller`, it is not repeated after a timeout or a second broken answer, because the caller then requests a
-    smaller page. It is not repeated either if `may_repeat` returns False; that is called after the pause.
+    - `task` says in error texts what was being done, such as "reading the audience abc123".
+    - `advice` says in the error text of a refusal what to do.
+    - `gone` is the error for a resource that does not exist.
+    - `repeat_when_lost` is false if the call must not be repeated after a lost answer.
+    - `could_be_smaller` is true if the caller can ask for a smaller page. The call is then not repeated after a timeout
+      or a second broken answer.
+    - `may_repeat` is called after the pause before a retry. If it returns False, the call is not repeated.
     """
 
     method: str
@@ -412,34 +419,40 @@ class Call:
     may_repeat: Callable[[], bool] | None = field(default=None, repr=False)
 
     def page(self, count: int, offset: int, *, could_be_smaller: bool = False) -> "Call":
-        """Return the call for one page of its listing."""
+        """Return the call for one page of the listing: `count` entries, without the first `offset` ones."""
         params = {**self.params, "count": count, "offset": offset}
         return replace(self, params=params, could_be_smaller=could_be_smaller)
 
 
 def audience_path(list_id: str) -> str:
-    """Return the audience's path. Raises `AudienceGone` for an invalid id."""
+    """Return the path of the audience. Raises `AudienceGone` if the text cannot be the id of an audience."""
     if not _ID.fullmatch(list_id):
         raise AudienceGone("What was given is not the id of a Mailchimp audience. Choose one of the audiences.")
     return f"/lists/{list_id}"
 
 
 def member_path(list_id: str, subscriber_hash: str) -> str:
-    """Return the member's path. It always has the hash, because addresses must not be in a URL."""
+    """Return the path of the member. Raises `ValueError` unless the id is an MD5 in lower-case hex.
+
+    The path never has the e-mail address, because addresses must not be in a URL.
+    """
     if not _HASH.fullmatch(subscriber_hash):
         raise ValueError("a subscriber hash is an MD5 in lower-case hex")
     return f"{audience_path(list_id)}/members/{subscriber_hash}"
 
 
 def webhook_path(list_id: str, webhook_id: str) -> str:
-    """Return the path of an audience's webhook. Raises `NotFound` for an invalid id."""
+    """Return the path of the webhook. Raises `NotFound` if the text cannot be the id of a webhook."""
     if not _ID.fullmatch(webhook_id):
         raise NotFound("What was given is not the id of a Mailchimp webhook. List the audience's webhooks.")
     return f"{audience_path(list_id)}/webhooks/{webhook_id}"
 
 
 def campaign_path(campaign_id: str, *, of: str = "campaigns") -> str:
-    """Return the path of a campaign or of its report. Raises `CampaignGone` for an invalid id."""
+    """Return the path of the campaign, or with `of="reports"` that of its report.
+
+    Raises `CampaignGone` if the text cannot be the id of a campaign.
+    """
     if not _ID.fullmatch(campaign_id):
         raise CampaignGone("What was given is not the id of a Mailchimp campaign. Copy it again from Mailchimp.")
     return f"/{of}/{campaign_id}"

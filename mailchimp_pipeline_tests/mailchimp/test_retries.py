@@ -40,14 +40,14 @@ def test_pauses_never_exceed_the_budget(wishes: list[float | None], budget: floa
     when = Time()
     patience = RetryBudget(when.retries(budget))
     for wish in wishes:
-        patience.rest(wish)
+        patience.pause(wish)
     assert sum(when.pauses) <= budget + 1e-6
 
 
 def test_pauses_are_jittered_and_bounded() -> None:
     when = Time()
     patience = RetryBudget(when.retries(1000))
-    while patience.rest(None):
+    while patience.pause(None):
         pass
     assert 0.5 <= when.pauses[0] <= 1
     assert max(when.pauses) <= 30
