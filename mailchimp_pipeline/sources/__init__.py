@@ -1,7 +1,7 @@
 """Sources of employees and vendors: files in a directory, or a database.
 
-A new kind of source is a module with a class that implements `contacts.Source`, and a line in `open_source`. What does
-not belong here: the meaning of rows (`contacts`).
+A new kind of source needs a module with a class that implements `contacts.Source`, and a line in `open_source`. What
+does not belong here: the meaning of rows (`contacts`).
 """
 
 from collections.abc import Callable
@@ -30,8 +30,9 @@ __all__ = [
 def open_source(location: str, employees: str | None = None, vendors: str | None = None) -> Source:
     """Return the source at a location: an SQLAlchemy URL, or the path of a directory with CSV or Parquet files.
 
-    `employees` and `vendors` are table names or queries, for SQL only. Their defaults are the tables of these names.
-    The source is not read or connected to yet. Raises `UnreadableSourceError` for an invalid location.
+    `employees` and `vendors` are table names or queries, and are allowed only for a database. By default the tables
+    `employees` and `vendors` are read. Nothing is read or connected to yet. Raises `UnreadableSourceError` if the
+    location is invalid.
     """
     if "://" in location:
         return SqlSource.at(location, employees=employees or "employees", vendors=vendors or "vendors")
@@ -44,20 +45,20 @@ def open_source(location: str, employees: str | None = None, vendors: str | None
 
 
 class LateSource:
-    """The source that `open_it` returns. It is opened at the first read.
+    """A source that is opened at the first read, by calling `open_it`.
 
-    A wrong setting therefore fails reads and not the start: every read raises an error of `open_it`.
+    A wrong setting therefore does not prevent the start: instead, every read raises the error of `open_it`.
     """
 
     def __init__(self, open_it: Callable[[], Source]) -> None:
         self._open = open_it
 
     def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
-        """Return the organisation's rows of the relation."""
+        """Return the organisation's rows of the relation (employees or vendors)."""
         return self._source.read(relation, organisation_id)
 
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
-        """Return the rows of one contact, as the source's `find` does."""
+        """Return the rows of one contact, as in `contacts.Source.find`."""
         return self._source.find(relation, organisation_id, entity_id)
 
     def describe(self, relation: EntityType) -> RelationVersion:

@@ -1,6 +1,6 @@
-"""Read CSV as text columns. A malformed line is an error that names the line, never a missing row.
+"""Read CSV as text columns. A malformed line raises an error that names the line; no row is left out silently.
 
-A file is read in blocks, so that selecting a few rows takes little memory.
+A file is read in blocks of about a megabyte, so that selecting a few rows takes little memory.
 """
 
 import csv
@@ -29,11 +29,11 @@ _LONGEST_FIELD = _BLOCK
 
 
 def read_csv(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:
-    """Return the available `RELATION_COLUMNS` with unchanged values. `path` is for error messages.
+    """Return the file's columns that are in `RELATION_COLUMNS`, with unchanged values. `path` is for error messages.
 
-    The file is in UTF-8, with or without a byte-order mark, separated by commas, and its first line has the column
-    names. With `keep`, only the contact's rows are returned, and only a few blocks are in memory. Raises
-    `UnreadableSourceError`.
+    The file must be in UTF-8, with or without a byte-order mark, and separated by commas. Its first line has the column
+    names. With `keep`, only the rows of that contact are returned, and only a few blocks are in memory at a time.
+    Raises `UnreadableSourceError` if the file is malformed.
     """
     _require_quotes_in_place(open_file, path)
     header = _header(open_file, path)
@@ -72,7 +72,7 @@ def _require_quotes_in_place(open_file: Opener, path: Path) -> None:
 
 
 def _pieces(open_file: Opener) -> Iterator[bytes]:
-    """Yield the file in pieces of about a block, each with complete lines, without the byte-order mark."""
+    """Yield the file in blocks of about a megabyte, each with complete lines, without the byte-order mark."""
     with open_file() as file:
         piece = file.read(_BLOCK).removeprefix(_BYTE_ORDER_MARK) + file.readline()
         while piece:
@@ -81,7 +81,7 @@ def _pieces(open_file: Opener) -> Iterator[bytes]:
 
 
 def _misplaced_quote(open_file: Opener, path: Path, position: int) -> UnreadableSourceError:
-    """Return the error for a misplaced quote. `position` is its byte position in the output of `_pieces`."""
+    """Return the error for a misplaced quote. `position` counts the bytes from the start of the first block."""
     line = b"".join(_pieces(open_file)).count(b"\n", 0, position) + 1
     return UnreadableSourceError(
         f"{path.name}, line {line}, has a quote within a field, or one that is never closed. "
@@ -92,7 +92,7 @@ def _misplaced_quote(open_file: Opener, path: Path, position: int) -> Unreadable
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """The names of all columns, the number of lines of the header, and whether lines follow it."""
+    """The header of a CSV file: all column names, the number of its lines, and whether lines follow it."""
 
     names: list[str]
     lines: int
@@ -100,7 +100,7 @@ class _Header:
 
     @property
     def included(self) -> list[str]:
-        """The names of the columns to read."""
+        """The names of the columns that are read."""
         return [name for name in self.names if name in RELATION_COLUMNS]
 
 
@@ -123,7 +123,7 @@ def _header(open_file: Opener, path: Path) -> _Header:
 
 
 def _batches(open_file: Opener, header: _Header) -> Iterator[Columns]:
-    """Yield an empty batch with the columns, and then the rows of each block."""
+    """Yield the columns without rows first, and then with the rows of each block."""
     yield {name: pa.array([], pa.string()) for name in header.included}
     if not header.is_followed:  # Arrow does not skip a header that has no line break
         return
@@ -141,7 +141,7 @@ def _batches(open_file: Opener, header: _Header) -> Iterator[Columns]:
 
 
 def _malformed(open_file: Opener, path: Path) -> UnreadableSourceError:
-    """Return the error for the first malformed line, found by reading the file again."""
+    """Return the error that names the first malformed line. The file is read again to find the line."""
     with open_file() as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -166,7 +166,7 @@ def _malformed(open_file: Opener, path: Path) -> UnreadableSourceError:
 
 
 class _Rows(Iterator[list[str]]):
-    """The return type of `csv.reader`, which is not public."""
+    """The type of what `csv.reader` returns, which the standard library does not export."""
 
     line_num: int
 

@@ -1,4 +1,4 @@
-"""A source of files: a CSV or Parquet file for each relation, read once for all organisations."""
+"""A source of files: one CSV or Parquet file for each relation. A file is read once for all organisations."""
 
 import hashlib
 import stat
@@ -23,7 +23,7 @@ _FORMATS = {".csv": read_csv, ".parquet": read_parquet}
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The properties of a file that change when it is rewritten or replaced."""
+    """The properties of a file by which a rewritten or replaced file is noticed."""
 
     modified_ns: int
     size: int
@@ -48,10 +48,10 @@ class Quiet:
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
-    def lacks(self, stamp: Stamp) -> float:
-        """Return the seconds to wait until the file has been unchanged long enough.
+    def missing_seconds(self, stamp: Stamp) -> float:
+        """Return how many more seconds the file has to stay unchanged, 0 if it can be read.
 
-        A future time of change counts as now.
+        A time of change in the future counts as now.
         """
         age = self.now() - stamp.modified_ns / 1e9
         return self.seconds if age < 0 else max(0.0, self.seconds - age)
@@ -59,7 +59,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The content of a file: columns by name, and the digest of its bytes."""
+    """The content of a file: its columns by name, its number of rows and a digest of its bytes."""
 
     stamp: Stamp
     columns: Columns
@@ -67,7 +67,10 @@ class _Content:
 
 
 class FileSource:
-    """The source with `employees.csv` or `employees.parquet`, and the same for `vendors`, in one directory."""
+    """A directory with `employees.csv` or `employees.parquet`, and `vendors.csv` or `vendors.parquet`.
+
+    The content of a file stays in memory and is read again when the file changes.
+    """
 
     def __init__(self, directory: Path, stamp: Callable[[Path], Stamp] = Stamp.of, quiet: Quiet | None = None) -> None:
         self._directory = directory
@@ -85,7 +88,7 @@ class FileSource:
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
         """Return the contact's rows.
 
-        The file is read for them, and not kept, unless its content is in memory already.
+        If the file's content is not in memory, the file is read for these rows only and its content is not kept.
         """
         path, keep = self._path(relation), ContactFilter(relation, organisation_id, entity_id)
         with _read_from(path, path.name):
@@ -96,7 +99,7 @@ class FileSource:
                 return text_frame(_parsed(path, keep))
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return the number of rows of the relation's file, and the digest of its bytes."""
+        """Return the number of rows of the relation's file, and a digest of its bytes as the version."""
         return self._content(relation).version
 
     def _content(self, relation: EntityType) -> _Content:
@@ -108,7 +111,7 @@ class FileSource:
             return known
 
     def _path(self, relation: EntityType) -> Path:
-        """Return the relation's file. Raises `UnreadableSourceError` if there is none, or more than one."""
+        """Return the path of the relation's file. Raises `UnreadableSourceError` if there is none, or more than one."""
         wanted = [self._directory / f"{relation.relation}{suffix}" for suffix in _FORMATS]
         with _read_from(self._directory, "The source's directory"):
             found = [path for path in wanted if _is_file(path)]
@@ -138,7 +141,10 @@ class FileSource:
 
     @contextmanager
     def _undisturbed(self, path: Path) -> Generator[Stamp]:
-        """Yield the file's stamp for reading it. Raises `SourceChangedError` if the file has changed afterwards."""
+        """Yield the file's stamp, and let the block read the file.
+
+        Raises `SourceChangedError` if the file is still being written before the block, or has changed after it.
+        """
         before = self._settled(path)
         try:
             yield before
@@ -150,9 +156,12 @@ class FileSource:
             raise _rewritten(path)
 
     def _settled(self, path: Path) -> Stamp:
-        """Return the file's stamp once the file has been unchanged long enough. Raises `SourceChangedError`."""
+        """Wait until the file has been unchanged for long enough, and return its stamp.
+
+        Raises `SourceChangedError` if this would take longer than `Quiet.patience`.
+        """
         stamp, watched = self._stamp(path), 0.0
-        lacking = self._quiet.lacks(stamp)
+        lacking = self._quiet.missing_seconds(stamp)
         while lacking:
             if watched + lacking > self._quiet.patience:
                 raise _changed(path, f"still being written after {watched:.0f} s")
@@ -169,7 +178,7 @@ def _parsed(path: Path, keep: ContactFilter | None = None) -> Columns:
 
 @contextmanager
 def _read_from(path: Path, what: str) -> Generator[None]:
-    """Turn an `OSError` of the block into `UnreadableSourceError`."""
+    """Raise `UnreadableSourceError` for an `OSError` in the block. `what` is the subject of the error's text."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,6 @@
-"""What all kinds of sources share: their errors, column names, and the filter for the rows of one contact.
+"""What all kinds of sources share: errors, column names, and the filter for the rows of one contact.
 
-`SourceAwayError` and `SourceChangedError` are `Interrupted`, `UnreadableSourceError` is a `PermanentError`. Their texts
-and causes do not contain messages of drivers or parsers, which may quote rows.
+The texts and causes of the errors do not contain messages of drivers or parsers, which may quote rows.
 """
 
 from collections import Counter
@@ -18,26 +17,26 @@ from mailchimp_pipeline.errors import Interrupted, PermanentError
 
 
 class SourceAwayError(Interrupted):
-    """The source's database does not answer."""
+    """The source's database does not answer. A later attempt may succeed."""
 
 
 class SourceChangedError(Interrupted):
-    """A file changed while it was read, or is being written."""
+    """A file changed while it was read, or is still being written. A later attempt may succeed."""
 
 
 class UnreadableSourceError(PermanentError):
-    """A source or relation does not exist or cannot be read."""
+    """A source, or one of its relations, does not exist or cannot be read."""
 
 
 def column_name(name: str) -> str:
-    """Return the column name in the form for comparisons: normalised, in lower case."""
+    """Return the column name as it is compared: normalised and in lower case."""
     return normalised(name).lower()
 
 
 def column_names(header: Sequence[str], path: Path) -> list[str]:
-    """Return the `column_name` of each column.
+    """Return the `column_name` of each column of a file's header. `path` is for error messages.
 
-    Raises `UnreadableSourceError` for an empty header or a repeated column of `RELATION_COLUMNS`.
+    Raises `UnreadableSourceError` if the header is empty or has a column of `RELATION_COLUMNS` twice.
     """
     if not header:
         raise UnreadableSourceError(
@@ -54,10 +53,10 @@ def column_names(header: Sequence[str], path: Path) -> list[str]:
 
 
 Columns = Mapping[str, pa.StringArray]
-"""Columns of equal length, by their names in `RELATION_COLUMNS`."""
+"""Columns of equal length by name. The names are in `RELATION_COLUMNS`."""
 
 Opener = Callable[[], BinaryIO]
-"""Opens the file for reading."""
+"""A function that opens the file for reading, each time from its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,10 @@ class ContactFilter:
     COLUMNS = ("organisation_id", "id")
 
     def mask(self, columns: Columns) -> pa.BooleanArray:
-        """Return which rows belong to the contact. Raises `MissingColumnError`."""
+        """Return for each row whether it belongs to the contact.
+
+        Raises `MissingColumnError` if there is no column `organisation_id` or `id`.
+        """
         for name in self.COLUMNS:
             if name not in columns:
                 raise MissingColumnError(self.relation.relation, name)
@@ -80,6 +82,9 @@ class ContactFilter:
         )
 
     def rows(self, columns: Columns) -> Columns:
-        """Return the contact's rows. Raises `MissingColumnError`."""
+        """Return the contact's rows.
+
+        Raises `MissingColumnError` if there is no column `organisation_id` or `id`.
+        """
         mask = self.mask(columns)
         return {name: pc.filter(column, mask) for name, column in columns.items()}

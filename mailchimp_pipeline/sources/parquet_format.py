@@ -13,10 +13,11 @@ from mailchimp_pipeline.sources.format import Columns, ContactFilter, Opener, Un
 
 
 def read_parquet(open_file: Opener, path: Path, keep: ContactFilter | None = None) -> Columns:
-    """Return the available `RELATION_COLUMNS` as text. `path` is for error messages.
+    """Return the file's columns that are in `RELATION_COLUMNS`, as text. `path` is for error messages.
 
-    With `keep`, only the contact's rows are returned, and columns are read one after the other. Row-group statistics
-    are not used, because the file may have another form of the id. Raises `UnreadableSourceError`.
+    With `keep`, only the rows of that contact are returned, and one column at a time is in memory. Row-group statistics
+    are not used, because the file may have the id in another spelling. Raises `UnreadableSourceError` if the file is
+    not valid Parquet or a column has no text form.
     """
     with open_file() as opened:
         try:
@@ -55,9 +56,10 @@ def _as_text(column: Any, name: str, path: Path) -> pa.StringArray:  # noqa: ANN
 
 
 def _as_whole_numbers(column: Any) -> Any:  # noqa: ANN401  # Arrow of any type
-    """Return a column of whole numbers without fractions (7 instead of 7.0), for ids. Other columns stay the same.
+    """Return a column of whole numbers without fractions (7 instead of 7.0), as ids need it.
 
-    pandas uses floats for columns with missing values, and databases use decimals.
+    pandas stores numbers as floats if values are missing, and databases store them as decimals. Other columns, and
+    numbers with fractions, stay the same.
     """
     if pa.types.is_decimal(column.type):
         numbers, whole = column, pa.decimal256(76, 0)

@@ -1,7 +1,8 @@
-"""A source in a database: a table or query for each relation. Only the organisation's rows and known columns are read.
+"""A source in a database: a table or query for each relation.
 
-`CopyTransport` reads from PostgreSQL by COPY, which takes a quarter of the time of a SELECT and half the memory.
-`SelectTransport` reads from any database with an SQLAlchemy driver. The database converts each value to text.
+Only known columns are read, and of one organisation. The database converts each value to text. `CopyTransport` reads
+from PostgreSQL by COPY, which takes a quarter of the time of a SELECT and half the memory. `SelectTransport` reads from
+any database with an SQLAlchemy driver.
 """
 
 import re
@@ -26,14 +27,20 @@ _QUERY = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class SqlRelation:
-    """A relation in a database. `columns` maps names in `RELATION_COLUMNS` to the relation's own names."""
+    """A relation in a database, given as a table name or a query.
+
+    `columns` maps names in `RELATION_COLUMNS` to the names that the database has for them.
+    """
 
     table_or_query: str
     columns: Mapping[str, str]
 
     @classmethod
     def find(cls, connection: sa.Connection, entity_type: EntityType, table_or_query: str) -> "SqlRelation":
-        """Return the relation with its available columns, compared as `column_name`. Raises `MissingColumnError`."""
+        """Look up which of `RELATION_COLUMNS` the table or query has, and return the relation with these.
+
+        Names are compared as `column_name`. Raises `MissingColumnError` if there is no column `organisation_id`.
+        """
         everything: sa.ColumnElement[object] = sa.literal_column("*")
         probe = sa.select(everything).select_from(_from_clause(table_or_query)).where(sa.false())
         found = list(connection.execute(probe).keys())
@@ -60,12 +67,15 @@ def is_query(table_or_query: str) -> bool:
 
 
 def as_subquery(query: str) -> str:
-    """Return the query for use in brackets, without the last semicolon and with a line break after a last comment."""
+    """Return the query in a form that can stand in brackets.
+
+    The last semicolon is removed, and a line break ends a comment at the end.
+    """
     return query.strip().rstrip(";") + "\n"
 
 
 def table_path(name: str) -> tuple[str | None, str]:
-    """Return the schema, None if the name has none, and the table."""
+    """Split a table name at its last dot into schema and table. The schema is None if the name has no dot."""
     schema, _, table = name.strip().rpartition(".")
     return schema or None, table
 
@@ -79,12 +89,12 @@ def _from_clause(table_or_query: str) -> sa.FromClause:
 
 
 class CopyTransport:
-    """Reads rows by COPY TO STDOUT. COPY has no parameters, so the driver quotes values."""
+    """Reads rows by COPY TO STDOUT. COPY takes no parameters, so the driver quotes the values."""
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows.
 
-        The organisation is an untyped literal, so that PostgreSQL can use an index on a column of any type.
+        The organisation's id is an untyped literal, so that PostgreSQL can use an index on a column of any type.
         """
         query = _rows_to_copy(relation, sql.Literal(organisation_id))
         pieces = copy_out(_driver_connection(connection), query, list(relation.columns))
@@ -111,7 +121,10 @@ class CopyTransport:
         return pd.DataFrame(texts, dtype=ARROW_STRING)
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
-        """Return the number of rows, and the sum of their hashes, which does not depend on their order."""
+        """Return the number of rows, and the sum of the rows' hashes as the version.
+
+        The sum does not depend on the order of the rows.
+        """
         texts = [sql.SQL("{}::text").format(_name(theirs)) for theirs in relation.columns.values()]
         query = sql.SQL(
             "SELECT count(*), coalesce(sum(hashtextextended(row({texts})::text, 0)::numeric), 0) FROM {relation}"
@@ -121,7 +134,7 @@ class CopyTransport:
 
 
 def _rows_to_copy(relation: SqlRelation, organisation: sql.Composable) -> sql.Composed:
-    """Return the query for the organisation's rows. `organisation` is a literal or a placeholder."""
+    """Return the query for the organisation's rows. `organisation` is the id, as a literal or a placeholder."""
     columns = [sql.SQL("{} AS {}").format(_name(theirs), _name(ours)) for ours, theirs in relation.columns.items()]
     return sql.SQL("SELECT {columns} FROM {relation} WHERE {organisation_id} = {organisation}").format(
         columns=sql.SQL(", ").join(columns),
@@ -172,7 +185,10 @@ class SelectTransport:
     def find(
         self, connection: sa.Connection, relation: SqlRelation, organisation_id: str, entity_id: str, *, trimmed: bool
     ) -> pd.DataFrame:
-        """Return the organisation's rows with this id."""
+        """Return the organisation's rows with this id.
+
+        With `trimmed`, stored ids are compared as text without blanks at their ends.
+        """
         stored: sa.ColumnElement[str] = sa.column(relation.columns["id"])
         statement = _rows_of(relation, organisation_id)
         if trimmed:
@@ -187,7 +203,10 @@ class SelectTransport:
             return pd.DataFrame(columns=list(relation.columns), dtype=ARROW_STRING)
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
-        """Return the number of rows, and the sum of their hashes, which does not depend on their order."""
+        """Return the number of rows, and the sum of the rows' hashes as the version.
+
+        The sum does not depend on the order of the rows.
+        """
         rows, total = 0, 0
         for piece in _pieces(connection, relation):
             hashes: Any = pd.util.hash_pandas_object(piece.astype("str"), index=False)
@@ -213,7 +232,7 @@ def _select_as_text(relation: SqlRelation) -> "sa.Select[*tuple[Any, ...]]":
 
 _CONNECT_SECONDS = 10
 _STATEMENT_MINUTES = 15
-"""The time limit of a statement. Reading a million contacts takes seconds."""
+"""The time limit of a statement in minutes. Reading a million contacts takes seconds."""
 
 # COPY returns the server's bytes, and Arrow expects UTF-8.
 _POSTGRES_ARGUMENTS = {
@@ -225,17 +244,17 @@ _POSTGRES_ARGUMENTS = {
 _LIMITED = sa.text(
     "select set_config('statement_timeout', :limit, true) where current_setting('statement_timeout') = '0'"
 )
-"""Sets the transaction's time limit, unless the database or role has its own."""
+"""Sets the time limit of the transaction's statements, unless the database or the role has its own."""
 
 _CANCELLED = "57014"
 """SQLSTATE of a statement that reached its time limit or was cancelled."""
 
 _LASTING_STATES = ("22", "28", "2F", "3D", "3F", "42", "0A")
-"""Classes of SQLSTATE that need a person: data, log-in, names, permissions, syntax."""
+"""The first characters of the SQLSTATEs that need a person: wrong data, log-in, names, permissions or syntax."""
 
 
 class SqlTransport(Protocol):
-    """Transfers rows of one kind of database into a frame."""
+    """Reads rows from one kind of database into a frame."""
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows, with the relation's columns as `ARROW_STRING`."""
@@ -251,14 +270,14 @@ class SqlTransport(Protocol):
         ...
 
     def version(self, connection: sa.Connection, relation: SqlRelation) -> RelationVersion:
-        """Return the number of rows over all organisations, and a hash of their content."""
+        """Return the number of rows over all organisations, and a hash of their content as the version."""
         ...
 
 
 class SqlSource:
-    """The source of tables or queries in one database.
+    """A source of tables or queries in one database.
 
-    Every read has its own connection, which is read-only in PostgreSQL.
+    Each read opens its own connection. In PostgreSQL the connection is read-only.
     """
 
     def __init__(self, engine: sa.Engine, transport: SqlTransport, relations: Mapping[EntityType, str]) -> None:
@@ -268,9 +287,9 @@ class SqlSource:
 
     @classmethod
     def at(cls, url: str, *, employees: str, vendors: str) -> "SqlSource":
-        """Return the source at an SQLAlchemy URL. Each relation is a table name or a query.
+        """Return the source at an SQLAlchemy URL. `employees` and `vendors` are table names or queries.
 
-        Raises `UnreadableSourceError` for an invalid URL or a missing driver.
+        Raises `UnreadableSourceError` if the URL is invalid or its driver is not installed.
         """
         engine = _engine(url)
         transport = CopyTransport() if engine.dialect.name == "postgresql" else SelectTransport()
@@ -282,11 +301,11 @@ class SqlSource:
             return self._transport.rows(connection, found, organisation_id)
 
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
-        """Return the contact's rows.
+        """Return the contact's rows. Raises `MissingColumnError` if the relation has no column `id`.
 
-        The database first looks for the id as given, which uses an index if there is one. Without a result, it compares
-        the normalised id with the trimmed ids of the organisation. An id with unusual characters inside is found only
-        by its exact text.
+        The database first looks for the id exactly as given, which uses an index if there is one. If it finds nothing,
+        it compares the normalised id with the organisation's stored ids, without blanks at their ends. A stored id with
+        unusual characters inside is therefore found only by its exact text.
         """
         with self._open(relation) as (connection, found):
             if "id" not in found.columns:
@@ -300,13 +319,16 @@ class SqlSource:
             return rows.reset_index(drop=True)
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return the number of rows of the relation, and a hash of the content of `RELATION_COLUMNS`."""
+        """Return the number of rows of the relation, and a hash of the content of `RELATION_COLUMNS` as the version."""
         with self._open(relation) as (connection, found):
             return self._transport.version(connection, found)
 
     @contextmanager
     def _open(self, entity_type: EntityType) -> Generator[tuple[sa.Connection, SqlRelation]]:
-        """Yield a connection and the relation. Errors of the driver are translated to errors of `sources`."""
+        """Yield a connection and the relation. An error of the driver is raised as an error of `sources`.
+
+        It is a `SourceAwayError` if a later attempt may succeed, else an `UnreadableSourceError`.
+        """
         # The handler is outside, because closing a broken connection raises another error.
         try:
             with self._connect() as connection:
@@ -331,7 +353,10 @@ class SqlSource:
 
 
 def _engine(url: str) -> sa.Engine:
-    """Return an engine without a pool, because a run reads only a few times."""
+    """Return an engine without a connection pool, because a run reads only a few times.
+
+    Raises `UnreadableSourceError` if the URL is invalid or its driver is not installed.
+    """
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() in {"postgres", "postgresql"}:
@@ -367,7 +392,7 @@ def _is_passing(error: exc.DBAPIError | psycopg.Error) -> bool:
 
 
 def _said(error: Exception) -> str:
-    """Return the kind of the error and its SQLSTATE. The text is left out, because it may quote rows and users."""
+    """Return the error's class and its SQLSTATE. The text is left out, because it may quote rows and users."""
     name = type(getattr(error, "orig", error)).__name__
     state = _state(error)
     return f"{name}, SQLSTATE {state}" if state else name

@@ -1,4 +1,4 @@
-"""Values of a sync: audiences and members as Mailchimp describes them, answers of Mailchimp, and the report."""
+"""The values of a sync: audiences and members as Mailchimp describes them, its answers, and the report of a push."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.consent import Channel
 
 Figure: TypeAlias = int | dict[str, int]
-"""A count, or counts by reason."""
+"""A number of contacts or calls, or numbers of contacts by reason."""
 
 BATCH_SIZE = 500
 """Mailchimp's limit of contacts in one call."""
@@ -33,7 +33,10 @@ class MemberStatus(StrEnum):
 
 
 class KnownStatus(StrEnum):
-    """The status of a member in the database: Mailchimp's status, or `removed` if the pipeline archived the member."""
+    """The status of a member in the database: Mailchimp's status, or `removed`.
+
+    `removed` means that the pipeline archived the member, and `archived` that somebody else did.
+    """
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -45,11 +48,11 @@ class KnownStatus(StrEnum):
 
 
 MAILED = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING)
-"""Statuses of members who receive e-mail: campaigns (subscribed) or a request to confirm (pending)."""
+"""The statuses of members who receive e-mail: campaigns (subscribed), or a request to confirm (pending)."""
 
 
 class Rejection(StrEnum):
-    """The reason for which Mailchimp rejected a contact, or for which the pipeline did not send the contact."""
+    """The reason why Mailchimp rejected a contact, or why the pipeline did not send it."""
 
     COMPLIANCE = "compliance_state"
     FORGOTTEN = "permanently_deleted"
@@ -64,7 +67,7 @@ class Rejection(StrEnum):
     PENDING = "awaiting_confirmation"
     OWN_ADDRESS = "address_changed_at_mailchimp"
     WITHDRAWN = "withdrawn_meanwhile"
-    """The contact opted out, was erased or left the segment after the membership was computed."""
+    """The contact opted out, was erased or left the segment after the segment's members were computed."""
     OTHER = "other"
 
 
@@ -81,7 +84,10 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class MergeField:
-    """A merge field of an audience. `tag` is its name, such as FNAME. A recreated field has a new `merge_id`."""
+    """A merge field of an audience. `tag` is its name, such as FNAME.
+
+    A field that is deleted and created again has a new `merge_id`.
+    """
 
     tag: str
     is_required: bool = False
@@ -92,8 +98,8 @@ class MergeField:
 class MemberRef:
     """The ids of a member of an audience.
 
-    `subscriber_hash` is the MD5 of the member's address. `member_id` replaces the hash in the API's paths, None if both
-    are the same. `contact_id` stays the same if the address changes.
+    `subscriber_hash` is the MD5 of the member's address in lower case. `member_id` is the member's id in the API's
+    paths, None if it is the same as the hash. `contact_id` stays the same if the address changes.
     """
 
     subscriber_hash: str
@@ -108,10 +114,10 @@ class MemberRef:
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """The status of a member as reported by Mailchimp.
+    """The state of a member as reported by Mailchimp.
 
-    `changed_at` is the time of the member's last change, by Mailchimp's clock. `channel` says how a member withdrew
-    consent, None if Mailchimp does not report it.
+    `changed_at` is the time of the member's last change, by Mailchimp's clock. `channel` is how a member withdrew
+    consent, None if Mailchimp does not report it. The ids are those of `MemberRef`.
     """
 
     subscriber_hash: str
@@ -124,7 +130,7 @@ class MemberState:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A withdrawal of consent that the member's status does not show. `at` is by Mailchimp's clock."""
+    """A withdrawal of consent that the member's status may not show. `at` is by Mailchimp's clock."""
 
     subscriber_hash: str
     at: datetime
@@ -143,11 +149,11 @@ class NewMember:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The result of comparing some members of a segment with the audience, in contacts.
+    """The result of comparing some members of a segment with the audience.
 
-    `differences` has one row for each contact that the audience lacks or has with other data or another status.
-    `unchanged` counts contacts without a difference. `waiting` counts, by reason, rejected contacts that are not due to
-    be sent again.
+    `differences` has one row for each contact that the audience lacks, or has with other data or another status.
+    `unchanged` is the number of contacts without a difference. `waiting` is the number, by reason, of contacts that
+    Mailchimp rejected and that are not due to be sent again.
     """
 
     differences: "pd.DataFrame"
@@ -159,7 +165,8 @@ class Compared:
 class BatchAnswer:
     """Mailchimp's answer to a batch, by subscriber hash. Each contact is in `accepted`, `existing` or `rejected`.
 
-    `changed_at` is the earliest change of a member by the batch, by Mailchimp's clock.
+    `accepted` contacts were added or changed. `existing` contacts were members already and were not changed.
+    `changed_at` is the earliest time at which the batch changed a member, by Mailchimp's clock.
     """
 
     accepted: Mapping[str, MemberRef]
@@ -170,14 +177,14 @@ class BatchAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """A contact's known status in the audience and whether the contact may be sent, read right before sending."""
+    """A contact's known status in the audience, and whether it may be sent, as of the moment before it is sent."""
 
     status: KnownStatus | None
     may_be_sent: bool
 
 
 class AddressChangeResult(StrEnum):
-    """The reason for which Mailchimp did not change a member's address."""
+    """The reason why Mailchimp did not change a member's address."""
 
     UNKNOWN = "unknown"
     """The audience has no member with the former address."""
@@ -187,14 +194,16 @@ class AddressChangeResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """The result of the push of one segment, in contacts.
+    """The result of pushing one segment. All figures but `calls` are numbers of contacts.
 
-    `wanted` is the sum of `new`, `changed`, `unchanged`, `rejected`, `waiting` and `withheld`. Mailchimp accepted the
-    `new` and `changed` contacts, and did not accept the `rejected`. Contacts in `waiting` were rejected by an earlier
-    sync and are not due. Contacts in `withheld` were not sent because of their status in the audience. `moved` contacts
-    got a new address, `returned` contacts were subscribed again after an opt-in, and Mailchimp asked `invited` contacts
-    to confirm. `archived` members left every segment of the audience. `calls` counts the calls that change members, and
-    the reads before an archive call.
+    - `wanted` is the sum of `new`, `changed`, `unchanged`, `rejected`, `waiting` and `withheld`.
+    - `new` and `changed` contacts were sent and accepted by Mailchimp, `rejected` contacts were not accepted.
+    - `waiting` contacts were rejected by an earlier sync and are not due to be sent again.
+    - `withheld` contacts were not sent because of their status in the audience.
+    - `moved` contacts got a new address, and `returned` contacts were subscribed again after an opt-in.
+    - `invited` contacts were asked by Mailchimp to confirm.
+    - `archived` members left every segment of the audience.
+    - `calls` is the number of calls that change members, and of reads before an archive call.
     """
 
     wanted: int
@@ -212,22 +221,22 @@ class SyncReport:
 
     @property
     def in_audience(self) -> int:
-        """Return the number of wanted members that are subscribed."""
+        """Return the number of wanted contacts that are subscribed members."""
         return self.unchanged + self.new + self.changed - self.invited
 
     @property
     def awaiting_confirmation(self) -> int:
-        """Return the number of wanted members that Mailchimp asked to confirm."""
+        """Return the number of wanted contacts that Mailchimp asked to confirm and that have not done so."""
         return self.invited + self.withheld.get(Rejection.PENDING, 0)
 
     @property
     def rejected_share(self) -> float:
-        """Return the share of the wanted members that Mailchimp does not accept, 0 to 1."""
+        """Return the share of the wanted contacts that Mailchimp rejected, in this sync or an earlier one, 0 to 1."""
         rejected = sum(self.rejected.values()) + sum(self.waiting.values())
         return rejected / self.wanted if self.wanted else 0.0
 
     def as_dict(self) -> dict[str, Figure]:
-        """Return the report as JSON values. Used for the segment's `last_report` and Dagster's metadata."""
+        """Return the figures as JSON values, for the segment's `last_report` and for Dagster's metadata."""
         return {
             "wanted": self.wanted,
             "in_audience": self.in_audience,

@@ -1,8 +1,9 @@
 """The known status of an audience's member, its transitions, and the actions that it allows.
 
-Three facts are stored apart. `segment_members` and `audience_members.leaving` have what the source wants,
-`audience_members.status` has what Mailchimp reported last, and `rejected_contacts` has what Mailchimp rejected last. A
-rejected change therefore never keeps a contact from leaving, moving, opting out or being erased.
+The known status is what the database has about a member: what Mailchimp last reported, or `removed`. Three facts are
+stored apart: what the source wants (`segment_members` and `audience_members.leaving`), the known status
+(`audience_members.status`), and what Mailchimp last rejected (`rejected_contacts`). A rejected change therefore never
+keeps a contact from leaving, moving, opting out or being erased.
 
 | known status    | Mailchimp reports `archived` | reports another status | reports no member   | we archive it |
 |-----------------|---------------------------|-----------------------|-----------------------|---------------|
@@ -38,7 +39,7 @@ from mailchimp_pipeline.sync.audience import KnownStatus, MemberStatus
 
 
 class Action(StrEnum):
-    """An action that a sync takes on a member of an audience."""
+    """An action that a sync may take on a member of an audience."""
 
     ADD = "add"
     CHANGE = "change"
@@ -57,15 +58,15 @@ ALLOWED: Mapping[Action, frozenset[KnownStatus | None]] = {
 """The known statuses in which each action is allowed. None means that the audience does not have the member."""
 
 _MARGIN = timedelta(minutes=1)
-"""Mailchimp answers an archive call within this time. A later change of an archived member is not that call's
-change."""
+"""The longest time between an archive call and the change that Mailchimp reports for it. If an archived member changed
+later than that, somebody else archived it."""
 
 _ARCHIVABLE = {KnownStatus.SUBSCRIBED, KnownStatus.PENDING}
 _ARCHIVED = {KnownStatus.ARCHIVED, KnownStatus.REMOVED}
 
 
 class ImpossibleTransition(Exception):
-    """A member with this known status cannot have been archived by the pipeline. Raised only because of a defect."""
+    """The pipeline archived a member whose known status does not allow it. Raised only because of a defect."""
 
     def __init__(self, known: KnownStatus | None) -> None:
         super().__init__(
@@ -87,8 +88,8 @@ def status_after_report(
 ) -> KnownStatus | None:
     """Return the new known status of a member after Mailchimp reported `status`, None if the member does not exist.
 
-    `known_at` is the last change of the member in the previous report, `changed_at` in this one. A report with an
-    earlier change than the previous report changes nothing.
+    `known_at` is the time of the member's last change in the previous report, `changed_at` that in this report. If this
+    report is older, the known status stays the same.
     """
     if known_at is not None and changed_at is not None and changed_at < known_at:
         return known

@@ -33,10 +33,12 @@ def push_opt_outs(
 ) -> int:
     """Unsubscribe every member of the audience who may not be e-mailed. Return the number of these members.
 
-    If the audience was not pulled right before (`is_pulled`), each member is read first. An unsubscribe by the member
-    is then recorded as the member's own statement, which applies to every contact with the address.
+    `is_pulled` says that the audience's changes were pulled right before. Without that, each member's state is read
+    first. A member who has unsubscribed at Mailchimp meanwhile is then recorded as having done so. That is the member's
+    own statement, and applies to every contact with the address.
 
-    Raises `UnsubscribeRefused` after all other members, if Mailchimp refuses to change some.
+    Raises `UnsubscribeRefused` if Mailchimp refuses to unsubscribe some members, after all others are unsubscribed.
+    Raises `Stopped` if `stopping` returns true.
     """
 
     def unsubscribe(ref: MemberRef) -> bool:
@@ -67,10 +69,10 @@ def _unsubscribed(list_id: str, ref: MemberRef, audiences: "Audiences") -> Membe
 
 
 def _under_another_address(list_id: str, ref: MemberRef, audiences: "Audiences") -> MemberState | None:
-    """Return the member under its new address, None if the audience does not have the member.
+    """Return the member with the same contact id, None if the audience does not have the member.
 
-    Raises `PermanentError` if the audience does not exist: the account may be another one, and the member still
-    subscribed.
+    The member is looked up because its address may have changed. Raises `PermanentError` if the audience does not
+    exist: the account may be another one, and the member may still be subscribed.
     """
     audiences.audience(list_id)
     return audiences.find_contact(list_id, ref.contact_id) if ref.contact_id else None

@@ -1,4 +1,7 @@
-"""Decide which differing contacts are sent, and with which action. Only this module decides it. Pure."""
+"""Decide which of the contacts that differ from the audience are sent, and with which action.
+
+No other module decides it. The functions here take values and return values.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,16 +22,16 @@ _WITHHELD: Mapping[str, Rejection] = {
 }
 
 MERGE_FIELDS = {"FNAME": "first_name", "LNAME": "last_name"}
-"""The column of a contact that each merge field gets its value from."""
+"""The column of a contact from which each merge field gets its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions for one piece of `Ledger.compare`. Each row of the piece belongs to exactly one field.
+    """What a sync does with the contacts of one `Compared`. Each row of `differences` is in exactly one of the fields.
 
     `new` contacts are not in the audience. `moved` contacts are in it under a former address. `changed` contacts are
-    subscribed with other data. `returning` contacts unsubscribed and opted in later. `withheld` counts the contacts
-    that are not sent, by reason.
+    subscribed with other data. `returning` contacts unsubscribed and opted in later. `withheld` is the number of
+    contacts that are not sent, by reason.
     """
 
     new: "pd.DataFrame"
@@ -46,7 +49,8 @@ class Plan:
 def plan(differences: "pd.DataFrame") -> Plan:
     """Return the plan for the rows of `Compared.differences`.
 
-    The plan depends on each contact's known status, its address in the audience, and a later opt-in.
+    It depends on each contact's known status, on whether the contact has another address in the audience, and on
+    whether the contact opted in later.
     """
     status = differences["known_status"]
     own_address = differences["own_address"].notna()
@@ -68,18 +72,21 @@ def plan(differences: "pd.DataFrame") -> Plan:
 
 
 def why_withheld(status: KnownStatus | MemberStatus | None) -> Rejection:
-    """Return the reason for which a member with this status is not sent. None means that the member does not exist."""
+    """Return the reason why a member with this status is not sent.
+
+    The status is None if the member does not exist.
+    """
     return _WITHHELD.get(status, Rejection.OTHER) if status else Rejection.OTHER
 
 
 class Batches:
-    """Splits rows into batches of `BATCH_SIZE`. An incomplete batch is kept until more rows are added."""
+    """Splits rows into batches of `BATCH_SIZE`. Rows that do not fill a batch are kept until more rows are added."""
 
     def __init__(self) -> None:
         self._left: list[pd.DataFrame] = []
 
     def full(self, rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
-        """Add rows, and yield the full batches."""
+        """Add rows, and yield the batches that are now full."""
         import pandas as pd  # noqa: PLC0415 - only a run loads pandas
 
         waiting = pd.concat([*self._left, rows], ignore_index=True)
@@ -94,7 +101,10 @@ class Batches:
 
 
 def members(rows: "pd.DataFrame", status: MemberStatus, merge_tags: frozenset[str]) -> list[NewMember]:
-    """Return the rows as members to send, with the merge fields that the audience has. Missing values are left out."""
+    """Return the rows as members to send to Mailchimp.
+
+    Of the merge fields, each member has those in `merge_tags` for which the row has a value.
+    """
     from mailchimp_pipeline.contacts.text_columns import text_column  # noqa: PLC0415 - only a run loads pandas
 
     tags = sorted(merge_tags & MERGE_FIELDS.keys())

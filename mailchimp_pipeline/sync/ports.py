@@ -1,4 +1,7 @@
-"""The ports of a sync: the audiences of a Mailchimp account, and the ledger of one audience."""
+"""The ports of a sync: the audiences of a Mailchimp account, and the ledger of one audience.
+
+The ledger is the table of what an audience has.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -42,9 +45,9 @@ class Audiences(Protocol):
     def member_states(
         self, list_id: str, *, status: MemberStatus | None = None, since: datetime | None = None
     ) -> Iterator[Sequence[MemberState]]:
-        """Yield pages of the members that changed after `since`, or of all members, latest change first.
+        """Yield pages of the members that changed after `since`, or of all members, the latest change first.
 
-        `status` selects the members with one status. Without it, archived members are left out, as in Mailchimp's API.
+        With `status`, only members with this status. Without it, archived members are left out, as in Mailchimp's API.
         """
         ...
 
@@ -57,7 +60,10 @@ class Audiences(Protocol):
         ...
 
     def find_contact(self, list_id: str, contact_id: str) -> MemberState | None:
-        """Return the member with this contact id, None if the audience does not have the member."""
+        """Return the member with this contact id, which stays the same if the address changes.
+
+        Returns None if the audience does not have the member.
+        """
         ...
 
     def subscribe(
@@ -68,9 +74,9 @@ class Audiences(Protocol):
         update_existing: bool,
         may_repeat: Callable[[], bool] | None = None,
     ) -> BatchAnswer:
-        """Send one batch of at most `BATCH_SIZE` members. Existing members are changed only with `update_existing`.
+        """Send one batch of at most `BATCH_SIZE` contacts. Existing members are changed only with `update_existing`.
 
-        After a failure the batch is repeated, unless `may_repeat` returns False.
+        After a failure the whole batch is sent again, unless `may_repeat` returns False.
         """
         ...
 
@@ -79,44 +85,56 @@ class Audiences(Protocol):
     ) -> MemberState | Rejection | None:
         """Change the member's merge fields, never its status.
 
-        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        Returns the member's new state, the reason if Mailchimp refuses, or None if the audience does not have the
+        member.
         """
         ...
 
     def set_member_status(self, list_id: str, ref: MemberRef, status: MemberStatus) -> MemberState | Rejection | None:
         """Set the member's status.
 
-        Returns the member's new state, the reason of a rejection, or None if the audience does not have the member.
+        Returns the member's new state, the reason if Mailchimp refuses, or None if the audience does not have the
+        member.
         """
         ...
 
     def change_address(
         self, list_id: str, ref: MemberRef, new_email: str
     ) -> MemberState | AddressChangeResult | Rejection:
-        """Change the member's address; the status stays.
+        """Change the member's address; the status stays the same.
 
-        Returns the member's new state, or the reason for which the address was not changed.
+        Returns the member's new state, or the reason why the address was not changed.
         """
         ...
 
     def archive_member(self, list_id: str, ref: MemberRef) -> MemberState | None:
-        """Archive the member. Returns its new state, None if the audience does not have the member."""
+        """Archive the member. Returns its new state, None if the audience does not have the member.
+
+        Members that Mailchimp does not archive keep their state.
+        """
         ...
 
     def one_connection(self) -> AbstractContextManager[None]:
-        """Reserve one connection for this thread's calls in the block, which then never wait for a free connection."""
+        """Reserve one connection for the calls that this thread makes in the block.
+
+        The start of the block waits until a connection is free. The calls in the block never wait for one.
+        """
         ...
 
 
 class Ledger(Protocol):
-    """The database's record of one audience (`audience_members`). Every call is its own transaction."""
+    """The table of what one audience has (`audience_members`).
+
+    It has what Mailchimp last reported about each member, and a digest of the data that Mailchimp last accepted. Every
+    call is its own transaction.
+    """
 
     def read_through(self) -> datetime | None:
         """Return the time up to which changes were pulled, None before the first pull."""
         ...
 
     def record_member_states(self, members: Sequence[MemberState]) -> None:
-        """Record members as reported by Mailchimp, and the consent statements that follow from the reports."""
+        """Record members as reported by Mailchimp, and the opt-ins and withdrawals that the reports show."""
         ...
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
@@ -131,30 +149,37 @@ class Ledger(Protocol):
         ...
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None) -> None:
-        """Record that all changes up to `through` were pulled, and the audience's merge fields unless they are None."""
+        """Record that all changes up to `through` were pulled, and the audience's merge fields.
+
+        If `merge_fields` is None, the recorded merge fields stay the same.
+        """
         ...
 
     def merge_tags(self) -> frozenset[str]:
-        """Return the tags of the audience's merge fields, as of the last read."""
+        """Return the tags of the audience's merge fields, as of the last time they were read."""
         ...
 
     def begin_push(self) -> None:
-        """Record the start of a push. Until `end_push`, the audience may have changes that the database lacks."""
+        """Record the start of a push.
+
+        Until `end_push`, Mailchimp may have changes that the database does not have yet.
+        """
         ...
 
     def end_push(self) -> None:
-        """Record the end of a push: every answer is recorded."""
+        """Record the end of a push, when every answer of Mailchimp is recorded."""
         ...
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
-        """Compare the segment's members with the audience. Yield the result in pieces, ordered by subscriber hash.
+        """Compare the segment's members with the audience. Yield the results in the order of subscriber hashes.
 
-        Columns of `differences` (Arrow strings):
+        Each result is about some of the members. The columns of its `differences` (Arrow strings) are:
 
-        - subscriber_hash, email, first_name, last_name, entity_type, entity_id, digest
+        - subscriber_hash, email, first_name, last_name, entity_type, entity_id
+        - digest: a hash of the e-mail address and merge fields, which tells whether they changed
         - known_status: a `KnownStatus`, null if the audience does not have the member or the pipeline archived it,
           archived if an administrator archived the contact under its former address
-        - member_id: Mailchimp's id for paths, null if it is the hash
+        - member_id: the member's id in the API's paths, null if it is the subscriber hash
         - returns: "yes" if the contact opted in after it was unsubscribed, else null
         - moved_from, moved_from_id: hash and id of the contact's former address, if no contact has that address now
         - own_address: "yes" if the contact changed this address at Mailchimp to another one, else null
@@ -165,9 +190,10 @@ class Ledger(Protocol):
         ...
 
     def recheck(self, segment_id: str, rows: "pd.DataFrame") -> Mapping[str, Recheck]:
-        """Return, by hash, the current status of contacts that are about to be sent.
+        """Return, by subscriber hash, the current status of contacts that are about to be sent.
 
-        Contacts that are not in the result may be sent. The result is empty if nothing changed since the comparison.
+        `rows` are rows of `differences`. Contacts that are not in the result may be sent. The result is empty if
+        nothing changed since the comparison.
         """
         ...
 
@@ -189,18 +215,26 @@ class Ledger(Protocol):
         ...
 
     def record_address(self, former: str, row: "pd.DataFrame", member: MemberState) -> None:
-        """Record that a member changed its address, and the member's state.
+        """Record that a call of the pipeline changed a member's address, and the member's new state.
 
-        `former` is the hash of the old address, `row` the row of `differences` with the new address.
+        `former` is the subscriber hash of the old address, and `row` the row of `differences` with the new address.
         """
         ...
 
     def record_accepted(
         self, rows: "pd.DataFrame", accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
     ) -> None:
-        """Record the contacts that Mailchimp accepted, `at` by Mailchimp's clock. `rows` are rows of `differences`."""
+        """Record the contacts that Mailchimp accepted, with the status that they now have.
+
+        `rows` are rows of `differences`, `accepted` has the members' ids by subscriber hash, and `at` is the time of
+        the change by Mailchimp's clock.
+        """
         ...
 
     def record_rejected(self, rows: "pd.DataFrame", rejected: Mapping[str, Rejection], *, of_whole_batch: bool) -> None:
-        """Record the reasons of rejections, and when the contacts are sent again. The known statuses stay the same."""
+        """Record why Mailchimp rejected contacts, and when they are sent again. Their known statuses stay the same.
+
+        `rows` are rows of `differences`, and `rejected` has the reasons by subscriber hash. `of_whole_batch` says that
+        Mailchimp rejected every contact of the batch.
+        """
         ...

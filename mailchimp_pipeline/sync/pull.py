@@ -1,4 +1,4 @@
-"""Pull the changes of an audience before a push. The first pull reads all members."""
+"""Pull an audience's changes from Mailchimp into the database before a push. The first pull reads all members."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.sync.ports import Audiences, Ledger
 
 _OVERLAP = timedelta(minutes=15)
-"""Each pull starts this long before the previous one, because clocks differ."""
+"""How long before the time of the previous pull the changes are read again, because clocks differ."""
 
 _RESUBSCRIBABLE = (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
 """Statuses that a batch changes back to subscribed. Unsubscribed members are read last, right before the batch.
 Mailchimp does not resubscribe a cleaned member."""
 
 _Listing = tuple[MemberStatus | None, datetime | None]
-"""The status to list, None for all but archived, and the time since when members changed, None for any time."""
+"""The status of the members to list, None for all but archived ones; and the time since when they changed, None for any
+time."""
 
 
 def pull_changes(
@@ -31,10 +32,11 @@ def pull_changes(
     now: datetime,
     merge_fields: Callable[[], Sequence[MergeField]] | None = None,
 ) -> int:
-    """Record the audience's changes since the last pull, or all members at the first pull.
+    """Record the audience's changes since the last pull, or all its members at the first pull.
 
-    `merge_fields` reads the audience's merge fields, None to skip them. Returns the number of members read. Raises the
-    errors of `audiences`. Members recorded before an error stay recorded, and the next pull reads them again.
+    Returns the number of members read. `merge_fields` reads the audience's merge fields; with None they are not read.
+    Raises the errors of `audiences`. Members that were recorded before an error stay recorded, and the next pull reads
+    them again.
     """
     through = ledger.read_through()
     # A last pull in the future was recorded by a wrong clock: read everything.
@@ -49,9 +51,9 @@ def pull_changes(
 
 
 def pull_departures(list_id: str, *, audiences: "Audiences", ledger: "Ledger") -> None:
-    """Record the members who unsubscribed or were archived since the last pull. Called right before a batch.
+    """Record the members who unsubscribed or were archived since the last pull.
 
-    A batch would subscribe these members again.
+    It is called right before a batch, which would subscribe these members again.
     """
     through = ledger.read_through()
     since = None if through is None else through - _OVERLAP
@@ -62,7 +64,7 @@ def pull_departures(list_id: str, *, audiences: "Audiences", ledger: "Ledger") -
 
 
 def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger: "Ledger") -> None:
-    """Record the current state of one member."""
+    """Read the current state of one member from Mailchimp, and record it."""
     member = audiences.member_state(list_id, ref)
     if member is None:
         ledger.record_result(ref.subscriber_hash, None)
@@ -71,9 +73,10 @@ def pull_member(list_id: str, ref: MemberRef, *, audiences: "Audiences", ledger:
 
 
 def _record(list_id: str, wanted: Sequence[_Listing], audiences: "Audiences", ledger: "Ledger") -> int:
-    """Record the listed members, in the order of the listings, and spam complaints. Return the number of members.
+    """Record the members of these listings, in the order of the listings, and the audience's spam complaints.
 
-    The first pages are read in parallel, because most listings have one page or none.
+    Returns the number of members. The first pages of all listings are read in parallel, because most listings have one
+    page or none.
     """
     listings = [audiences.member_states(list_id, status=status, since=since) for status, since in wanted]
     read = 0

@@ -1,7 +1,7 @@
-"""Push one segment: send the planned contacts, archive the leavers, and record each answer.
+"""Push one segment: send the planned contacts, archive the members who left, and record each answer.
 
-Calls run in parallel, one for each connection of the account. After a failure, running calls are still recorded. The
-next sync continues with the contacts that are left.
+Calls run in parallel, one for each connection of the account. After a failure, the calls that are running are still
+recorded, and the next sync sends the contacts that are left.
 """
 
 from collections import Counter
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 
 _FEW = 10
-"""Up to this number of members, one call for each is cheaper than a batch or a listing of the audience."""
+"""For up to this number of members, one call each is cheaper than a batch, or than listing the audience."""
 
 _LATEST = 50_000
-"""The number of latest changes to read, at most, to find more than `_FEW` members: fifty pages."""
+"""How many of the audience's latest changes are read, at most, to find more than `_FEW` members in them: fifty
+pages."""
 
 
 def push_segment(
@@ -46,9 +47,10 @@ def push_segment(
     ledger: "Ledger",
     stopping: Callable[[], bool] = lambda: False,
 ) -> SyncReport:
-    """Send the segment's differences to an audience whose changes were pulled. Return the report.
+    """Send the segment's differences to the audience, and return the report.
 
-    Raises the errors of `audiences`, and `Stopped` if `stopping` returns true.
+    The audience's changes must have been pulled before. Raises the errors of `audiences`, and `Stopped` if `stopping`
+    returns true.
     """
     push = _Push(segment_id, audience, audiences=audiences, ledger=ledger, stopping=stopping)
     done = merged([*in_parallel(push.tasks(), stopping), *in_parallel(push.departures(), stopping)])
@@ -60,7 +62,7 @@ def push_segment(
 
 
 class _Push:
-    """Sends the differences of one segment and records the answers. Its methods run in parallel threads."""
+    """Sends what differs in one segment and records the answers. Its methods run in parallel threads."""
 
     def __init__(
         self,
@@ -116,14 +118,17 @@ class _Push:
             self.has_begun = True
 
     def _admit(self, action: Action, send: "Callable[[pd.DataFrame], Result]", rows: "pd.DataFrame") -> Result:
-        """Send the rows for which the action is still allowed. Only this method makes calls that subscribe contacts."""
+        """Send the rows for which the action is still allowed.
+
+        Every call that subscribes contacts is made through this method.
+        """
         left_out = self._left_out(action, rows)
         admitted = rows[~rows["subscriber_hash"].isin(list(left_out))] if left_out else rows
         withheld = Result(withheld=Counter(left_out.values()))
         return withheld if admitted.empty else merged([withheld, send(admitted)])
 
     def _left_out(self, action: Action, rows: "pd.DataFrame") -> dict[str, Rejection]:
-        """Return why rows must not be sent now, by subscriber hash."""
+        """Return the rows that must not be sent any more, as reasons by subscriber hash."""
         left_out: dict[str, Rejection] = {}
         for key, known in self._ledger.recheck(self._segment_id, rows).items():
             if not known.may_be_sent:
@@ -142,7 +147,10 @@ class _Push:
         return merged([created, self._adopt(rows[rows["subscriber_hash"].isin(list(answer.existing))])])
 
     def update(self, rows: "pd.DataFrame") -> Result:
-        """Send changed data: one call for each of a few members, which keeps the status, or a batch, which sets it."""
+        """Send changed data of subscribed members: a few of them one by one, more of them in a batch.
+
+        A call about one member keeps its status, but a batch subscribes its members.
+        """
         if len(rows) <= _FEW:
             return merged(self._admit(Action.CHANGE, self._change, row) for row in _one_by_one(rows))
         # The batch subscribes members who unsubscribed or were archived since the pull. One connection avoids any
@@ -179,7 +187,11 @@ class _Push:
         return self._recorded(rows, answer, MemberStatus.SUBSCRIBED, "changed")
 
     def move(self, row: "pd.DataFrame") -> Result:
-        """Change a member's address. If Mailchimp cannot change it, add the contact as a new member."""
+        """Change a member's address.
+
+        If the audience does not have the former address, or has the new one already, the contact is added as a new
+        member.
+        """
         former = MemberRef(_value(row, "moved_from") or "", member_id=_value(row, "moved_from_id"))
         moved = self._audiences.change_address(self._audience.id, former, _value(row, "email") or "")
         one_call = Result({"calls": 1})
@@ -193,7 +205,10 @@ class _Push:
         return merged([Result({"moved": 1, "calls": 1}), self._change(row.assign(member_id=moved.member_id))])
 
     def subscribe_again(self, row: "pd.DataFrame") -> Result:
-        """Subscribe a contact who opted in again. If Mailchimp requires it, ask the contact to confirm."""
+        """Subscribe a contact who opted in again.
+
+        The contact is asked to confirm if the audience has double opt-in, or if Mailchimp requires it.
+        """
         (ref,) = refs(row)
         asked = MemberStatus.PENDING if self._audience.double_optin else MemberStatus.SUBSCRIBED
         member = self._audiences.set_member_status(self._audience.id, ref, asked)
@@ -209,7 +224,10 @@ class _Push:
         return merged([Result({"returned": 1, "calls": 1}), self._change(row)])
 
     def archive(self, ref: MemberRef) -> Result:
-        """Archive a member who is still subscribed. Archiving would hide an unsubscribe since the pull."""
+        """Archive a member if it is still subscribed.
+
+        Its state is read first, because archiving would hide that the member unsubscribed since the pull.
+        """
         member = self._audiences.member_state(self._audience.id, ref)
         if member and member.status is MemberStatus.SUBSCRIBED:
             member = self._audiences.archive_member(self._audience.id, ref)
@@ -224,14 +242,18 @@ class _Push:
         return Result({"calls": 1})
 
     def _drop(self, former: MemberRef, moved: AddressChangeResult) -> Result:
-        """Archive the former address of a contact that could not be moved, so that nobody gets each e-mail twice."""
+        """Archive the former address of a contact whose new address is in the audience already.
+
+        Otherwise the contact would get each e-mail twice. If the audience does not have the former address, only that
+        is recorded.
+        """
         if moved is AddressChangeResult.TAKEN:
             return self.archive(former)
         self._ledger.record_result(former.subscriber_hash, None)
         return Result()
 
     def _adopt(self, rows: "pd.DataFrame") -> Result:
-        """Record members that joined the audience since the pull, and update the data of the subscribed ones."""
+        """Record contacts that joined the audience since the pull, and update the data of those who are subscribed."""
         found = self._found(rows["subscriber_hash"].tolist())
         self._ledger.record_member_states([member for member in found.values() if member])
         statuses = {key: member and member.status for key, member in found.items()}
@@ -242,10 +264,10 @@ class _Push:
         return merged([Result(withheld=withheld), self.update(rows[rows["subscriber_hash"].isin(subscribed)])])
 
     def _found(self, keys: Sequence[str]) -> Mapping[str, MemberState | None]:
-        """Return the current states of members by hash, None if the audience does not have the member.
+        """Return the current states of members by subscriber hash, None if the audience does not have the member.
 
-        After a lost answer, the members are a whole batch and among the audience's latest changes, so these are read
-        first. Members not among them are read one by one, in parallel.
+        After a lost answer these members are a whole batch and among the audience's latest changes, so the latest
+        changes are read first. Members that are not among them are read one by one, in parallel.
         """
         found: dict[str, MemberState | None] = {}
         if len(keys) > _FEW:

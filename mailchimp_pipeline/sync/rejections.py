@@ -8,10 +8,10 @@ from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync.audience import Rejection, SyncReport
 
 FINAL = frozenset({Rejection.FORGOTTEN, Rejection.FAKE, Rejection.INVALID_ADDRESS})
-"""The address itself is refused. The contact is never sent again automatically."""
+"""Rejections of the address itself. Such a contact is never sent again automatically."""
 
 TRANSIENT = frozenset({Rejection.TOO_MANY_SIGNUPS, Rejection.OTHER})
-"""The rejection may be temporary. The contact is sent again after the next of `PAUSES`."""
+"""Rejections that may be temporary. Such a contact is sent again after the next of `PAUSES`."""
 
 PAUSES: Sequence[timedelta] = (
     timedelta(hours=1),
@@ -20,14 +20,14 @@ PAUSES: Sequence[timedelta] = (
     timedelta(days=3),
     timedelta(days=7),
 )
-"""The pause after the first, second, ... rejection. The last pause applies to every later rejection."""
+"""The pause after the first, second, ... rejection of a contact. The last pause applies to every later rejection."""
 
 MOST_REJECTED = 0.2
-"""The share of a segment's wanted members, 0 to 1, that Mailchimp may reject. Above it, the segment is in error."""
+"""The share of a segment's wanted contacts, 0 to 1, that Mailchimp may reject. Above it, the segment is in error."""
 
 
 class TooManyRejected(PermanentError):
-    """Mailchimp rejected more than the allowed share of a segment's members."""
+    """Mailchimp rejected more of a segment's contacts than `MOST_REJECTED` allows."""
 
     def __init__(self, name: str, report: SyncReport) -> None:
         reasons = Counter(report.rejected) + Counter(report.waiting)
@@ -48,7 +48,7 @@ TEXTS: Mapping[Rejection, str] = {
     Rejection.TOO_MANY_SIGNUPS: "The address signed up to many audiences recently. It is sent again later.",
     Rejection.OTHER: "Mailchimp gave a reason that is not known here. It is sent again later.",
 }
-"""Explanations of rejections for users."""
+"""The explanation of each rejection for users."""
 
 
 def is_final(reason: Rejection) -> bool:
@@ -57,11 +57,11 @@ def is_final(reason: Rejection) -> bool:
 
 
 def next_attempt(reason: Rejection, *, attempts: int, at: datetime, of_whole_batch: bool = False) -> datetime | None:
-    """Return when a contact is sent again that was rejected for the `attempts`-th time at `at`.
+    """Return when a contact is sent again that Mailchimp rejected at `at`, for the `attempts`-th time.
 
     None means that the contact is sent again only if the contact or the audience's merge fields change. If Mailchimp
-    rejected every contact of a batch (`of_whole_batch`), the reason says little about one contact, so all are sent
-    again.
+    rejected every contact of a batch (`of_whole_batch`), the reason says little about one contact. All but the final
+    rejections then have a next attempt.
     """
     if is_final(reason) or not (of_whole_batch or reason in TRANSIENT):
         return None

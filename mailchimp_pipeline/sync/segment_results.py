@@ -1,4 +1,4 @@
-"""The result of a segment's sync: membership counts, the report of the push, and the error."""
+"""The result of a segment's sync: the numbers of its members, the report of the push, and the error."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,9 +22,9 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MembershipCounts:
-    """Counts of contacts: `matching` the criteria, `members` of the segment, and `excluded` by reason.
+    """Numbers of contacts: `matching` the criteria, `members` of the segment, and `excluded` by reason.
 
-    `before` counts the members before the sync. `added`, `changed` and `removed` count the differences.
+    `before` is the number of members before the sync. `added`, `changed` and `removed` are the differences to them.
     """
 
     matching: int
@@ -38,7 +38,7 @@ class MembershipCounts:
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:
-    """The result of one segment's sync. `error` is the reason of a failure, without personal data."""
+    """The result of one segment's sync. `error` says why the sync failed, without personal data, None if it did not."""
 
     segment: "Segment"
     membership: MembershipCounts | None = None
@@ -62,7 +62,7 @@ class SegmentResult:
         return self.membership.members if self.membership else 0
 
     def figures(self) -> dict[str, object]:
-        """Return the counts and durations as JSON values. Used for the segment's `last_report`."""
+        """Return the counts and the duration as JSON values, for the segment's `last_report`."""
         membership = self.membership and {
             "matching": self.membership.matching,
             "excluded": {str(reason): count for reason, count in sorted(self.membership.excluded.items())},

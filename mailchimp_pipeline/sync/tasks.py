@@ -13,19 +13,20 @@ from mailchimp_pipeline.sync.audience import CONNECTIONS, Rejection, SyncReport
 _T = TypeVar("_T")
 
 AT_ONCE = CONNECTIONS + 4
-"""Number of threads. More than connections, so that connections stay busy while some threads record answers."""
+"""The number of threads. There are more than connections, so that connections stay busy while threads record
+answers."""
 
 
 class Stopped(TransientError):
-    """The sync was stopped before its end."""
+    """The sync was asked to stop before it was complete."""
 
 
 def in_parallel(tasks: Iterable[Callable[[], _T]], stopping: Callable[[], bool]) -> Iterator[_T]:
     """Run tasks in threads and yield their results, in order of completion.
 
     At most two tasks for each connection are queued or running. If a task fails, running tasks finish, queued tasks are
-    dropped, and the task's error is raised. Each thread calls `stopping` before its task. The work ends in the same way
-    if `stopping` raises an error, and with `Stopped` if it returns true.
+    dropped, and the task's error is raised. Each thread calls `stopping` before its task. If that returns true, the
+    work ends in the same way with `Stopped`; if it raises an error, with that error.
     """
 
     def begin(task: Callable[[], _T]) -> _T:
@@ -60,7 +61,7 @@ class Result:
 
 
 def merged(results: Iterable[Result]) -> Result:
-    """Return the sum of the results."""
+    """Return the sum of the results of several tasks."""
     counts: Counter[str] = Counter()
     rejected: Counter[Rejection] = Counter()
     waiting: Counter[Rejection] = Counter()
@@ -74,7 +75,7 @@ def merged(results: Iterable[Result]) -> Result:
 
 
 def report(total: Result) -> SyncReport:
-    """Return the sum of all results as a report."""
+    """Return the sum of all results as a `SyncReport`."""
     counts = Counter(total.counts)
     by_reason = sum(sum(each.values()) for each in (total.rejected, total.waiting, total.withheld))
     return SyncReport(
