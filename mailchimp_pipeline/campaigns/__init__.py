@@ -1,6 +1,7 @@
-"""Campaigns: their snapshots at Mailchimp, and the changes that a refresh makes to tracked campaigns.
+"""Campaigns: what Mailchimp says about them, and how a refresh changes the tracked campaigns.
 
-Pure. What does not belong here: HTTP (`mailchimp`), SQL (`database`), refreshing all organisations (`services`).
+Campaigns are read only through the port `MailchimpCampaigns`. What does not belong here: HTTP (`mailchimp`), SQL
+(`database`), refreshing all organisations (`services`).
 """
 
 from mailchimp_pipeline.campaigns.plot import rates_plot, rates_text

@@ -9,7 +9,7 @@ from mailchimp_pipeline.campaigns.tracked_campaign import Campaign, Stats
 
 _COLUMNS: Final = 3
 _WIDTH, _HEIGHT = 250, 150
-"""The size of a panel in pixels."""
+"""The size of a campaign's panel in pixels."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 34, 24
 _LEGEND_HEIGHT: Final = 26
@@ -22,7 +22,10 @@ _DASHES: Final = ' stroke-dasharray="4 3"'
 
 
 def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
-    """Return the plot as SVG. Each history has at least one row, oldest first."""
+    """Return a plot of the campaigns' open and click rates over time, as SVG.
+
+    `histories` has the stats of each campaign, oldest first, at least one for each.
+    """
     columns = min(_COLUMNS, max(1, len(histories)))
     rows = -(-len(histories) // columns)
     width, height = columns * _WIDTH, _LEGEND_HEIGHT + rows * _HEIGHT
@@ -43,7 +46,7 @@ def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
 
 
 def rates_text(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
-    """Return the latest rates as text, for screen readers."""
+    """Return the campaigns' latest open and click rates as text, for screen readers."""
     latest = ((_printable(campaign.title), stats[-1].figures) for campaign, stats in histories)
     return "; ".join(f"{title} {now.open_rate:.1%} opened, {now.click_rate:.1%} clicked" for title, now in latest)
 
@@ -88,10 +91,10 @@ def _y(share: float, top: float) -> float:
 
 
 def _next_tenth(share: float) -> float:
-    """Return the share rounded up to a tenth, 0.1 to 1: the top of the scale."""
+    """Return the top of the scale: the share rounded up to a tenth, at least 0.1 and at most 1."""
     return next(tenth / 10 for tenth in range(1, 11) if share <= tenth / 10 or tenth == 10)
 
 
 def _printable(text: str) -> str:
-    """Return the text without characters that are not printable, because XML forbids some of them."""
+    """Replace each character that is not printable with a blank, because XML forbids some of them."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -1,4 +1,4 @@
-"""Campaigns and reports as Mailchimp describes them, and fetching many of them."""
+"""Campaigns and reports as Mailchimp describes them, and a function that fetches many of them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ONE_SECOND: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class MailchimpCampaign:
-    """A campaign as Mailchimp describes it. `status` is Mailchimp's status."""
+    """A campaign as Mailchimp describes it. `status` is Mailchimp's own word, such as `save` for a draft."""
 
     id: str
     status: str
@@ -25,15 +25,19 @@ class MailchimpCampaign:
 
     @property
     def may_have_report(self) -> bool:
-        """Whether e-mail may have been sent. The send time of a draft or a scheduled campaign is only a plan."""
+        """Whether e-mail may have been sent, so that a report may exist.
+
+        The send time of a draft or a scheduled campaign is only a plan.
+        """
         return self.status not in _NEVER_SENT and (self.send_time is not None or self.status in {"sending", "sent"})
 
 
 @dataclass(frozen=True, slots=True)
 class MailchimpReport:
-    """Mailchimp's report of a campaign. Rates are fractions, 0 to 1, None if Mailchimp does not give them.
+    """Mailchimp's report of a campaign. Rates are fractions of the delivered e-mails, 0 to 1.
 
-    `unique_clicks` counts each link once per person; `subscriber_clicks` counts the people who clicked.
+    A rate is None if Mailchimp does not give it. `unique_clicks` counts each link once per person; `subscriber_clicks`
+    counts the people who clicked. The figures with `proxy_excluded` leave out opens by mail proxies.
     """
 
     id: str
@@ -54,7 +58,7 @@ class MailchimpReport:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSnapshot:
-    """A campaign at Mailchimp, with its report if there is one."""
+    """What Mailchimp says about a campaign at one time, with its report if there is one."""
 
     campaign: MailchimpCampaign
     report: MailchimpReport | None = None
@@ -62,21 +66,24 @@ class CampaignSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSnapshots:
-    """Snapshots and errors by campaign id. A campaign in neither does not exist at Mailchimp."""
+    """The snapshots of several campaigns by id, and in `failed` the errors of those that could not be read.
+
+    A campaign that is in neither does not exist at Mailchimp.
+    """
 
     seen: Mapping[str, CampaignSnapshot]
     failed: Mapping[str, TransientError]
 
 
 class MailchimpCampaigns(Protocol):
-    """The campaigns of one account. Listings may repeat an entry, but leave none out."""
+    """Port: the campaigns of one account. A listing may have an entry twice, but leaves none out."""
 
     def campaigns(self) -> Iterable[MailchimpCampaign]:
-        """Yield all campaigns, newest first. Pages are read on demand."""
+        """Yield all campaigns, newest first. A page is read only when its first entry is needed."""
         ...
 
     def reports(self, *, since_send_time: datetime | None = None) -> Iterable[MailchimpReport]:
-        """Yield the reports of campaigns sent after the time. Pages are read on demand."""
+        """Yield the reports of campaigns sent after the time. A page is read only when its first entry is needed."""
         ...
 
     def snapshot(self, campaign_id: str) -> CampaignSnapshot | None:
@@ -85,11 +92,11 @@ class MailchimpCampaigns(Protocol):
 
 
 def fetch_snapshots(account: MailchimpCampaigns, wanted: Collection[str]) -> CampaignSnapshots:
-    """Return the snapshots of the wanted campaigns, by id.
+    """Return the snapshots of the wanted campaigns, given by their ids at Mailchimp.
 
-    Pages of campaigns are read until all are found, newest first: one page is enough if they are among the newest
-    thousand. A campaign on no page is read by its id, because only Mailchimp's answer about it proves that it does not
-    exist. If that call fails with `TransientError`, the error is in the result, and the others are still read.
+    The listing of campaigns is read until all are found. It begins with the newest, so one page of a thousand is
+    usually enough. A campaign that is not in the listing is read by its id, because only that answer proves that it
+    does not exist. If this call fails with `TransientError`, the error is in the result, and the others are still read.
     """
     found: dict[str, MailchimpCampaign] = {}
     for campaign in account.campaigns():
@@ -117,7 +124,7 @@ def _one_by_one(
 
 
 def _reports(account: MailchimpCampaigns, of: Collection[MailchimpCampaign]) -> Mapping[str, MailchimpReport]:
-    """Return the existing reports of these campaigns, by campaign id."""
+    """Return the reports of these campaigns by campaign id. A campaign without a report is left out."""
     if not of:
         return {}
     wanted = {campaign.id for campaign in of}

@@ -1,4 +1,4 @@
-"""A tracked campaign, its figures, and the changes that a refresh makes to it."""
+"""A tracked campaign, its figures, and what a refresh changes."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,15 +20,15 @@ class CampaignStatus(StrEnum):
 
 
 FINAL: Final = frozenset({CampaignStatus.SENT, CampaignStatus.CANCELLED})
-"""Statuses that never change again."""
+"""Statuses that do not change any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a campaign at one time. Rates are fractions of the successful deliveries, 0 to 1.
+    """The figures of a campaign at one time. Rates are fractions of the delivered e-mails, 0 to 1.
 
     `open_rate` is Mailchimp's, which includes opens by mail programs that open every e-mail.
-    `open_rate_without_machine_opens` excludes them, and is None for mail from before 2024-06-22.
+    `open_rate_without_machine_opens` leaves these out, and is None for e-mail from before 2024-06-22.
     """
 
     emails_sent: int
@@ -44,7 +44,7 @@ class Figures:
 
     @property
     def delivered(self) -> int:
-        """The number of delivered e-mails, at least 0. Rates are fractions of it."""
+        """The number of delivered e-mails: those sent, without the bounced ones, at least 0."""
         return max(0, self.emails_sent - self.bounces)
 
 
@@ -59,10 +59,10 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A tracked campaign with its latest figures, which are None before the first.
+    """A tracked campaign with its latest figures, which are None before the first refresh that finds some.
 
-    `missing_since` is when the campaign was found deleted or archived at Mailchimp. Its other values then stay the
-    same.
+    `missing_since` is the time at which a refresh found that the campaign is deleted or archived at Mailchimp, None if
+    it is not. The figures then stay as they were.
     """
 
     id: str
@@ -84,7 +84,10 @@ class Campaign:
 
 
 def settling_since(now: datetime, settle_days: int) -> datetime:
-    """Return the earliest send time of campaigns whose figures may still change."""
+    """Return the time `settle_days` before `now`.
+
+    Campaigns sent later than that are still refreshed, because their figures may still change.
+    """
     return now - timedelta(days=settle_days)
 
 
@@ -103,10 +106,11 @@ _LONGEST_WORD: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The new state of a campaign, as read at the time `at`.
+    """What a refresh found out about a campaign. `at` is the time before the calls to Mailchimp.
 
-    `seen` is None if Mailchimp no longer has the campaign, `figures` is None if there is no report. The former values
-    then stay. `problem` is a message for users.
+    `seen` is None if Mailchimp no longer has the campaign, and `figures` is None if there is no report. The stored
+    values then stay as they are. `is_missing` is true if the campaign is deleted or archived. `problem` is a message
+    for users.
     """
 
     at: datetime
@@ -118,9 +122,10 @@ class Refresh:
 
 
 def refresh(before: CampaignStatus | None, snapshot: CampaignSnapshot | None, at: datetime) -> Refresh:
-    """Return the refresh of a campaign that had the status `before`, None for a new campaign.
+    """Return what a refresh changes. `before` is the campaign's stored status, None for a new campaign.
 
-    `at` is the time before the calls to Mailchimp. Raises `ValueError` for a new campaign without a snapshot.
+    `snapshot` is None if Mailchimp does not have the campaign. `at` is the time before the calls to Mailchimp. Raises
+    `ValueError` for a new campaign without a snapshot.
     """
     if snapshot is None:
         if before is None:
@@ -181,7 +186,10 @@ def _rate_without_machines(report: MailchimpReport, delivered: int) -> float | N
 
 
 def _rate(said: float | None, people: int, delivered: int) -> float:
-    """Return Mailchimp's rate, or the rate computed from the counts if it is missing or not between 0 and 1."""
+    """Return Mailchimp's rate, or `people / delivered` if Mailchimp gives none or one that is not between 0 and 1.
+
+    Without deliveries, the rate is 0.
+    """
     if said is not None and 0 <= said <= 1:
         return said
     return min(1.0, people / delivered) if delivered and people > 0 else 0.0

@@ -44,14 +44,16 @@ WITHDRAWALS_OF_CONTACT: LiteralString = f"""
         and withdrawn.entity_type = about.entity_type and withdrawn.entity_id = about.entity_id
         and {_IN_FORCE_FOR_CONTACT}
 """
-"""The withdrawals of the contact `about` that no opt-in supersedes. The contact is opted out if there is one."""
+"""The withdrawals of a contact that no opt-in supersedes. The contact is opted out if there is one. `about` is the row
+of the surrounding query with the contact's entity_type and entity_id."""
 
 WITHDRAWALS_AT_ADDRESS: LiteralString = f"""
     select withdrawn.* from consent_statements as withdrawn
     where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
         and withdrawn.subscriber_hash = about.subscriber_hash and {_IN_FORCE_AT_ADDRESS}
 """
-"""The withdrawals for the address of `about` that no opt-in supersedes."""
+"""The withdrawals for an address that no opt-in supersedes. `about` is the row of the surrounding query with the
+address's subscriber_hash."""
 
 CONSENT_REQUIRED: LiteralString = """exists (
     select from mailchimp_connections as connection
@@ -79,13 +81,14 @@ EXCLUSION: LiteralString = f"""case
             and preference.entity_type = about.entity_type and preference.entity_id = about.entity_id
     ) then 'no_consent'
 end"""
-"""The reason for which the contact `about` (entity_type, entity_id, subscriber_hash) may not be e-mailed, else null."""
+"""The reason why a contact may not be e-mailed, null if it may. `about` is the row of the surrounding query with the
+contact's entity_type, entity_id and subscriber_hash."""
 
 SUPPRESSED_CONTACTS: LiteralString = """
 select entity_type, entity_id from email_preferences
 where organisation_id = %(organisation_id)s and not opted_in
 """
-"""The contacts excluded by rule 2 of this module: they withdrew consent."""
+"""The contacts that rule 2 excludes: they withdrew consent."""
 
 SUPPRESSED_ADDRESSES: LiteralString = f"""
 select subscriber_hash from email_preferences
@@ -95,8 +98,7 @@ select withdrawn.subscriber_hash from consent_statements as withdrawn
 where withdrawn.organisation_id = %(organisation_id)s and not withdrawn.opted_in
     and withdrawn.subscriber_hash is not null and {_IN_FORCE_AT_ADDRESS}
 """
-"""The addresses excluded by rules 3 and 4 of this module: consent was withdrawn for them, or by a contact with the
-address."""
+"""The addresses that rules 3 and 4 exclude: consent was withdrawn for them, or by a contact with the address."""
 
 _ERASED_CONTACTS: LiteralString = """
 select entity_type, entity_id
@@ -106,7 +108,7 @@ from unnest(%(erased_types)s::text[], %(erased_ids)s::text[]) as erased (entity_
 ERASED_ADDRESSES: LiteralString = """
 select subscriber_hash from unnest(%(erased_addresses)s::text[]) as erased (subscriber_hash)
 """
-"""The addresses excluded by rule 1 of this module (erased contacts), as passed by the caller."""
+"""The addresses that rule 1 excludes: those of erased contacts, which the caller passes."""
 
 SUPPRESSED_MEMBERS: LiteralString = f"""
 select member.subscriber_hash from ({SUPPRESSED_CONTACTS} union all {_ERASED_CONTACTS}) as about cross join lateral (
@@ -131,13 +133,14 @@ where {CONSENT_REQUIRED} and member.organisation_id = %(organisation_id)s and me
             and preference.entity_type = member.entity_type and preference.entity_id = member.entity_id
     )
 """
-"""The members of the segment `segment_id` who may not be e-mailed: the same rules as `EXCLUSION`, as one fast query."""
+"""The members of the segment `segment_id` who may not be e-mailed. The rules are those of `EXCLUSION`, in a query that
+is fast for a whole segment."""
 
 CONSENTED_CONTACTS: LiteralString = """
 select entity_type, entity_id from email_preferences
 where organisation_id = %(organisation_id)s and opted_in
 """
-"""The contacts who opted in, as rule 5 of this module requires."""
+"""The contacts who opted in, which rule 5 requires."""
 
 RECENTLY_CHANGED: LiteralString = """(
     exists (
@@ -148,4 +151,4 @@ RECENTLY_CHANGED: LiteralString = """(
         where organisation_id = %(organisation_id)s and (completed_at is null or completed_at > %(since)s)
     )
 )"""
-"""Whether a consent statement or an erasure since `since` may have changed a decision."""
+"""Whether a decision may have changed after the time `since`, because of a consent statement or an erasure."""

@@ -1,4 +1,4 @@
-"""Consent statements: who opted in or withdrew consent, when and where."""
+"""Consent statements: who opted in or withdrew consent, when, and where."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.contacts import EntityType
 
 Contact: TypeAlias = tuple["EntityType", str]
-"""An employee or a vendor: the entity type, and the id in the source."""
+"""An employee or a vendor: the entity type, and the id that the source has for it."""
 
 MAILCHIMP = "mailchimp"
-"""The source of statements made at Mailchimp."""
+"""The `source` of statements that were made at Mailchimp."""
 
 DELETED_AT_MAILCHIMP = "deleted_at_mailchimp"
-"""The source of a withdrawal that is recorded because a member was permanently deleted at Mailchimp.
+"""The `source` of a withdrawal that is recorded because a member was permanently deleted at Mailchimp.
 
-Used only if no erasure by this pipeline explains the deletion.
+It is used only if the deletion does not come from an erasure by this pipeline.
 """
 
 RESERVED_SOURCES = frozenset({MAILCHIMP, DELETED_AT_MAILCHIMP})
-"""Sources that only the pipeline may record."""
+"""Values of `source` that only the pipeline itself may record."""
 
 
 class Channel(StrEnum):
-    """How a statement was made at Mailchimp."""
+    """How an opt-in or a withdrawal was made at Mailchimp."""
 
     LINK = "link"
     """The contact used the unsubscribe link."""
@@ -41,10 +41,10 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConsentStatement:
-    """An opt-in or a withdrawal of consent by a contact, for an address, or both.
+    """An opt-in or a withdrawal of consent, made by a contact, for an address, or both.
 
-    `mailchimp_list_id` is the audience in which the statement was made, None if it was made in this pipeline.
-    `stated_at` is by Mailchimp's clock for a statement made in an audience, else by the pipeline's clock.
+    `mailchimp_list_id` is the audience in which it was made, None if it was made in this pipeline. `stated_at` is by
+    Mailchimp's clock if it was made in an audience, else by the pipeline's clock.
     """
 
     opted_in: bool
@@ -58,7 +58,10 @@ class ConsentStatement:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The current result of a contact's statements, with the times of the latest opt-in and withdrawal."""
+    """Whether a contact may be e-mailed according to its own statements.
+
+    It has the times of the latest opt-in and the latest withdrawal, and the source of the statement that counts.
+    """
 
     entity_type: "EntityType"
     entity_id: str

@@ -1,4 +1,4 @@
-"""E-mail addresses: their canonical form, their validation, and the subscriber hash."""
+"""E-mail addresses: their canonical form, the check of their syntax, and the subscriber hash."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 class AddressProblem(StrEnum):
-    """The reason for which a contact's address cannot be used."""
+    """The reason why a contact's address cannot be used."""
 
     MISSING = "missing_address"
     INVALID = "invalid_address"
@@ -34,7 +34,8 @@ class AddressProblem(StrEnum):
 class CheckedAddresses:
     """The result of checking a column of addresses: three Arrow string columns of the same length.
 
-    `emails` are canonical, or as given if there is a problem. `hashes` are null if there is a problem.
+    `emails` has the canonical addresses, or the given ones if there is a problem. `hashes` has the subscriber hashes,
+    null if there is a problem. `problems` has the `AddressProblem`, null if there is none.
     """
 
     emails: pa.StringArray
@@ -45,8 +46,8 @@ class CheckedAddresses:
 def canonical_address(address: str) -> str:
     """Return the canonical form of an address: trimmed, in lower case, with the domain in ASCII.
 
-    Mailchimp stores an internationalised domain as it was entered, in Unicode or as `xn--`. The domain is encoded by
-    IDNA 2008, as email-validator does for `sendable`. A domain that email-validator refuses is only converted to lower
+    Mailchimp stores an internationalised domain as it was entered, in Unicode or as `xn--`; both have the same
+    canonical form. The domain is encoded by IDNA 2008. A domain that email-validator refuses is only converted to lower
     case.
     """
     trimmed = address.strip()
@@ -59,15 +60,16 @@ def canonical_address(address: str) -> str:
 def subscriber_hash(address: str) -> str:
     """Return the MD5 of the `canonical_address` in hex, which identifies a contact in an audience.
 
-    It is also Mailchimp's id of the member, unless Mailchimp has the domain in Unicode.
+    It is also the id that Mailchimp gives the member, unless Mailchimp has the address with a Unicode domain.
     """
     return _md5(canonical_address(address))
 
 
 def member_ids(address: str) -> frozenset[str]:
-    """Return the possible ids of the member at Mailchimp: hashes of the address with an ASCII and a Unicode domain.
+    """Return the ids that Mailchimp may have given to a member with this address.
 
-    An id that was read from Mailchimp is more reliable.
+    They are the hashes of the address with its domain in ASCII and in Unicode. An id read from Mailchimp is more
+    reliable.
     """
     canonical = canonical_address(address)
     local, at, domain = canonical.rpartition("@")
@@ -75,15 +77,15 @@ def member_ids(address: str) -> frozenset[str]:
 
 
 def may_hold_address(text: str) -> bool:
-    """Return whether the text may contain an e-mail address, which is the case if it has an `@` in any spelling."""
+    """Return whether the text may contain an e-mail address: whether it has an `@`, in any spelling of it."""
     return "@" in normalised(text)
 
 
 def sendable(address: str) -> str | None:
-    """Return the address in the form that is sent, None if Mailchimp does not accept its syntax.
+    """Return the address as it is sent to Mailchimp, None if Mailchimp does not accept its syntax.
 
-    The form is in lower case, because Mailchimp ignores case, and a change of case in the source must not cause a push.
-    An internationalised domain is sent in ASCII. An internationalised local part is refused, as Mailchimp does.
+    It is in lower case, because Mailchimp ignores case, and so a change of case in the source sends nothing. A domain
+    with letters outside ASCII is sent in ASCII. Such letters before the `@` are refused, as Mailchimp refuses them.
     """
     if len(address) > LONGEST:  # email-validator would refuse it too, but more slowly
         return None
@@ -95,7 +97,7 @@ def sendable(address: str) -> str | None:
 
 
 def checked(addresses: pa.StringArray) -> CheckedAddresses:
-    """Check a column of trimmed addresses (Arrow strings, null for a missing address)."""
+    """Check a column of trimmed addresses, which are Arrow strings. A missing address is null."""
     sent = _sendable_column(addresses)
     problems = pc.if_else(
         pc.is_null(addresses),
@@ -105,8 +107,11 @@ def checked(addresses: pa.StringArray) -> CheckedAddresses:
     return CheckedAddresses(emails=pc.coalesce(sent, addresses), hashes=map_distinct(_md5, sent), problems=problems)
 
 
-def plain(addresses: pa.StringArray) -> pa.BooleanArray:
-    """Return which of the lower-cased addresses are plain, and so need no further check. Null stays null."""
+def are_surely_valid(addresses: pa.StringArray) -> pa.BooleanArray:
+    """Return which of the lower-cased addresses match a simple pattern that only valid addresses match.
+
+    The others may be valid or not, and need the full check. Null stays null.
+    """
     short = pc.less_equal(pc.binary_length(addresses), _LONGEST_PLAIN)
     return pc.and_(short, pc.match_substring_regex(addresses, _PLAIN))
 
@@ -134,7 +139,7 @@ def _unicode_domain(domain: str) -> str:
 
 
 def _sendable_column(addresses: pa.StringArray) -> pa.StringArray:
-    """Return `sendable` of each address, with a fast path for plain ones."""
+    """Return `sendable` of each address. Addresses that match a simple pattern skip the slow check."""
     lowered: pa.StringArray = pc.ascii_lower(addresses)
-    is_plain = plain(lowered)
+    is_plain = are_surely_valid(lowered)
     return pc.if_else(is_plain, lowered, map_distinct(sendable, pc.if_else(is_plain, NO_TEXT, addresses)))

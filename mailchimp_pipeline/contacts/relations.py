@@ -1,4 +1,4 @@
-"""The two relations of contacts, their columns, and the errors for missing columns and ids."""
+"""The two relations that contacts come from, their columns, and the errors for missing columns and ids."""
 
 from enum import StrEnum
 
@@ -6,14 +6,14 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class EntityType(StrEnum):
-    """The relation that a contact comes from."""
+    """What a contact is: an employee or a vendor. Each type has its own relation in the source, a table or file."""
 
     EMPLOYEE = "employee"
     VENDOR = "vendor"
 
     @property
     def relation(self) -> str:
-        """The relation's name in settings, files, tables and messages."""
+        """The name of the type's relation in settings, files, tables and messages, such as `employees`."""
         return f"{self.value}s"
 
 
@@ -29,7 +29,7 @@ RELATION_COLUMNS = (
     "name",
     "company_name",
 )
-"""The columns that a source returns. Other columns, such as a salary, are not read."""
+"""The columns that are read from a source. Other columns, such as a salary, are not read."""
 
 CONTACT_COLUMNS = (
     "organisation_id",
@@ -42,8 +42,8 @@ CONTACT_COLUMNS = (
     *ATTRIBUTES,
     "address_problem",
 )
-"""The columns of a frame of contacts, all `ARROW_STRING`. `address_problem` is null if the address is valid;
-`subscriber_hash` is null if it is not."""
+"""The columns of a frame of contacts, all `ARROW_STRING`. If the address is valid, `address_problem` is null; if it is
+not, `subscriber_hash` is null."""
 
 
 class MissingColumnError(PermanentError):
@@ -59,7 +59,10 @@ class MissingColumnError(PermanentError):
 
 
 class MissingIdError(PermanentError):
-    """Rows of a relation lack the id or the organisation, so their opt-outs and erasures cannot be looked up."""
+    """Some rows of a relation have no id or no organisation.
+
+    The opt-outs and erasures of these contacts cannot be looked up.
+    """
 
     def __init__(self, relation: str, column: str, rows: int) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """Contacts from the rows of a source: the port of sources, the conversion of rows, and the digest of a contact's data.
 
-The conversion trims text, normalises ids and checks addresses. No row is dropped. If a contact's digest has not
-changed, nothing has to be sent.
+The conversion trims text, normalises ids and checks addresses. No row is left out. As long as a contact's digest stays
+the same, nothing has to be sent.
 """
 
 import hashlib
@@ -41,8 +41,9 @@ def contacts(frame: pd.DataFrame, entity_type: EntityType) -> pd.DataFrame:
     """Return one contact for each row, in the same order, with `CONTACT_COLUMNS` as `ARROW_STRING`.
 
     `frame` has `RELATION_COLUMNS` as text. Vendors may lack the attributes, and may have `name` or `company_name` in
-    place of the two names. Text is trimmed, blank text becomes null, and ids are `normalised`. Rows of the same entity
-    are not merged. Raises `MissingColumnError` and `MissingIdError`.
+    place of the two names. Text is trimmed, blank text becomes null, and ids are `normalised`. Several rows of the same
+    employee or vendor stay several rows. Raises `MissingColumnError` if a required column is missing, and
+    `MissingIdError` if a row has no id or no organisation.
     """
     _require_columns(frame, entity_type)
     given = {name: _given(frame, name) for name in RELATION_COLUMNS if name in frame.columns}
@@ -82,13 +83,13 @@ def _require_ids(given: dict[str, pa.StringArray], entity_type: EntityType) -> N
 
 
 def _given(frame: pd.DataFrame, name: str) -> pa.StringArray:
-    """Return a column without blanks at the ends of its texts. Ids are normalised."""
+    """Return a column's texts without blanks at their ends. Ids are also normalised."""
     column = trimmed_column(text_column(frame[name]))
     return normalised_column(column) if name in _IDS else column
 
 
 def _names(given: dict[str, pa.StringArray], nothing: pa.StringArray) -> tuple[pa.StringArray, pa.StringArray]:
-    """Return first and last names. A vendor without both gets its `name`, or else its `company_name`.
+    """Return first and last names. A vendor that has neither gets its `name`, or else its `company_name`.
 
     A `name` is split at its first blank, so that greetings use the first word ("Ludwig", "van Beethoven"). A name with
     a comma is not split, because it may be "Beethoven, Ludwig van" or "Acme, Inc."; neither is a `company_name`.
@@ -106,10 +107,10 @@ _DIGEST_BYTES = 16
 
 
 def content_digest(frame: pd.DataFrame, merge_fields: Mapping[str, str]) -> "pd.Series[str]":
-    """Return, for each row, a digest (32 hex characters) of `email` and merge fields. The index is the frame's.
+    """Return for each row a digest of what is sent about it: `email` and the merge fields. The index is the frame's.
 
     `merge_fields` maps the tag of each of the audience's merge fields to a column. Missing values are left out, so a
-    merge field without a value does not change the digest.
+    merge field without a value does not change the digest. A digest has 32 hex characters.
     """
     email = _delimited(text_column(frame["email"]), "EMAIL")
     others = (_delimited(text_column(frame[column]), tag) for tag, column in sorted(merge_fields.items()))
@@ -123,23 +124,24 @@ def _digest(content: str) -> str:
 
 
 def _delimited(text: pa.StringArray, tag: str) -> pa.StringArray:
-    """Return each text with its tag and length before it, which makes the digest unambiguous. Null becomes blank."""
+    """Return each text after its tag and length, so that different contents never look the same. Null becomes blank."""
     length = pc.cast(pc.binary_length(text), pa.string())
     return pc.coalesce(pc.binary_join_element_wise(tag, length, text, ":"), "")
 
 
 @dataclass(frozen=True, slots=True)
 class RelationVersion:
-    """The number of rows of a relation over all organisations, and a `version` that changes with the content."""
+    """The number of rows of a relation, over all organisations, and a `version` that changes with their content."""
 
     rows: int
     version: str
 
 
 class Source(Protocol):
-    """A source of employees and vendors. A missing relation is an error, never an empty result.
+    """A source of employees and vendors. `relation` says which of them are read.
 
-    Raises `Interrupted` if the source is unavailable or changing, and `PermanentError` if it cannot be read.
+    A relation that does not exist is an error, never an empty result. Raises `Interrupted` if the source is unavailable
+    or changing, and `PermanentError` if it cannot be read.
     """
 
     def read(self, relation: EntityType, organisation_id: str) -> pd.DataFrame:
@@ -147,33 +149,36 @@ class Source(Protocol):
         ...
 
     def find(self, relation: EntityType, organisation_id: str, entity_id: str) -> pd.DataFrame:
-        """Return the rows of one contact, as `read` does, without loading the others.
+        """Return the rows of one contact, with the columns of `read`, without loading the others.
 
-        Ids are compared as `normalised`. Raises `MissingColumnError` if the relation has no ids.
+        Ids are compared as `normalised`. Raises `MissingColumnError` if the relation has no column for ids.
         """
         ...
 
     def describe(self, relation: EntityType) -> RelationVersion:
-        """Return the number of rows and the version of the relation."""
+        """Return the number of rows of the relation, and a version that changes with their content."""
         ...
 
 
 def read_contacts(source: Source, organisation_id: str, relations: Iterable[EntityType]) -> pd.DataFrame:
-    """Return the organisation's contacts of these relations (at least one), as `contacts` does."""
+    """Read the organisation's rows of these relations, at least one, and return them as `contacts`."""
     frames = [contacts(source.read(relation, organisation_id), relation) for relation in relations]
     release_memory()
     return pd.concat(frames, ignore_index=True)
 
 
 def find_contacts(source: Source, organisation_id: str, entity_type: EntityType, entity_id: str) -> pd.DataFrame:
-    """Return the contact's rows as `contacts` does: none, one, or several if the source has several."""
+    """Return the contact's rows as `contacts`: none, one, or several if the source has several."""
     return contacts(source.find(entity_type, organisation_id, entity_id), entity_type)
 
 
 def present_addresses(
     source: Source, organisation_id: str, entity_type: EntityType, entity_id: str
 ) -> tuple[str, ...] | None:
-    """Return the contact's addresses in the source as subscriber hashes, None if the source has no such contact."""
+    """Return the subscriber hashes of the contact's valid addresses in the source.
+
+    Returns None if the source does not have the contact.
+    """
     found = find_contacts(source, organisation_id, entity_type, entity_id)
     return None if found.empty else tuple(sorted({str(address) for address in found["subscriber_hash"].dropna()}))
 
@@ -183,7 +188,7 @@ def present_member_ids(
 ) -> tuple[str, ...] | None:
     """Return the ids that the contact can have at Mailchimp: the hashes of all spellings of its addresses.
 
-    The contact may be a member under some of them or none. None if the source has no such contact.
+    The contact may be a member under some of them, or under none. Returns None if the source does not have the contact.
     """
     found = find_contacts(source, organisation_id, entity_type, entity_id)
     if found.empty:

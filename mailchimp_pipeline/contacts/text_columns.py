@@ -1,7 +1,7 @@
 """Text columns in Arrow, their conversion to and from DataFrames, and normalised text.
 
-Ids, headers and filter values are compared in their normalised form. Exports from HR systems and spreadsheets have
-non-breaking spaces, full-width letters and invisible characters. Texts that look alike have the same normalised form.
+Exports from HR systems and spreadsheets have non-breaking spaces, full-width letters and invisible characters. Ids,
+headers and filter values are therefore compared in a normalised form, which is the same for texts that look alike.
 """
 
 import re
@@ -31,13 +31,13 @@ def text_column(values: "pd.Series[Any]") -> pa.StringArray:
 
 
 def joined(column: Any) -> pa.StringArray:  # noqa: ANN401  # an Array or a ChunkedArray of text
-    """Return a column in one or several chunks as one array."""
+    """Return a column as one array. The column may be an array already, or be divided into chunks."""
     chunked: bool = hasattr(column, "combine_chunks")
     return column.combine_chunks() if chunked else column
 
 
 def text_by_text(function: Callable[[str], str | None], texts: pa.StringArray) -> pa.StringArray:
-    """Return the function's result for each text. Works in pieces, because each Python string takes 100 bytes."""
+    """Return the function's result for each text. Some texts at a time, because each Python string takes 100 bytes."""
     results: list[pa.StringArray] = []
     for start in range(0, len(texts), _AT_ONCE):
         piece: Any = texts.slice(start, _AT_ONCE).to_pylist()
@@ -52,7 +52,7 @@ def map_distinct(function: Callable[[str], str | None], texts: pa.StringArray) -
 
 
 def release_memory() -> None:
-    """Return Arrow's unused memory to the system, which halves the memory after a large step."""
+    """Return Arrow's unused memory to the system. After a large step this halves the memory of the process."""
     pa.default_memory_pool().release_unused()
 
 
@@ -89,7 +89,7 @@ def normalised(text: str) -> str:
 
 
 def normalised_column(texts: pa.StringArray) -> pa.StringArray:
-    """Return `normalised` of each text. Null stays null."""
+    """Return each text as `normalised`. Null stays null."""
     as_is = pc.match_substring_regex(texts, _NORMALISED_ASCII)
     if pc.all(as_is, skip_nulls=True).as_py():
         return texts
@@ -97,14 +97,15 @@ def normalised_column(texts: pa.StringArray) -> pa.StringArray:
 
 
 def trimmed_column(texts: pa.StringArray) -> pa.StringArray:
-    """Return the texts without blanks and invisible characters at their ends, null if nothing else is left.
+    """Return the texts without blanks and invisible characters at their ends, null if nothing is left.
 
-    For text that is sent and not compared, such as names. Inside, only NUL is removed, which PostgreSQL cannot store.
+    This is for text that is sent and not compared, such as names. Inside a text, only NUL characters are removed, which
+    PostgreSQL cannot store.
     """
     trimmed = pc.utf8_trim(pc.replace_substring(texts, "\0", ""), characters=_AT_ENDS)
     return pc.if_else(pc.equal(trimmed, ""), NO_TEXT, trimmed)
 
 
 def same_text(texts: pa.StringArray, wanted: str) -> pa.BooleanArray:
-    """Return which texts equal `wanted`, both normalised. False for null."""
+    """Return for each text whether it equals `wanted`, both normalised. Null does not equal it."""
     return pc.fill_null(pc.equal(normalised_column(texts), normalised(wanted)), fill_value=False)

@@ -1,6 +1,6 @@
-"""An organisation's contacts, prepared once to compute the memberships of any number of segments.
+"""An organisation's contacts, prepared once, to compute the members of any number of segments.
 
-A membership has the matching contacts, and the reasons that exclude some of them.
+The members of a segment are the contacts that match its criteria and that no reason excludes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from mailchimp_pipeline.segments.segment import FilterCriteria, SegmentType, fol
 
 
 class Exclusion(StrEnum):
-    """The reason for which a contact that matches the criteria is not a member."""
+    """The reason why a contact that matches a segment's criteria is not a member."""
 
     MISSING_ADDRESS = "missing_address"
     INVALID_ADDRESS = "invalid_address"
@@ -38,16 +38,16 @@ PRECEDENCE = (
     Exclusion.NO_CONSENT,
     Exclusion.DUPLICATE,
 )
-"""The order of reasons if several apply: erasure, opt-out, address, missing consent. A contact counts as a duplicate
-only if nothing else excludes it."""
+"""Which reason counts if several apply, the first one first. A contact counts as a duplicate only if nothing else
+excludes it."""
 
 
 _FEW = 2
-"""This number of members may always leave a segment at the same time."""
+"""This number of members may always leave a segment at the same time, without anybody confirming it."""
 
 
 class MassDeparture(PermanentError):
-    """Implausibly many of a segment's members would leave at the same time."""
+    """So many of a segment's members would leave at the same time that a person has to confirm it."""
 
     def __init__(self, name: str, before: int, leaving: int) -> None:
         super().__init__(
@@ -64,11 +64,12 @@ def is_mass_departure(before: int, leaving: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Suppressions:
-    """The contacts of an organisation that may not be e-mailed, with the `reason` `Exclusion.OPTED_OUT` or `ERASED`.
+    """The contacts and addresses of an organisation that may not be e-mailed.
 
-    `entities` has the columns entity_type, entity_id and reason. `addresses` has subscriber_hash and reason. The
-    present address of a suppressed entity is suppressed too, for every contact. `consented` (entity_type, entity_id)
-    has the contacts who opted in, None if the organisation does not require an opt-in.
+    `entities` has the columns entity_type, entity_id and reason, and `addresses` has subscriber_hash and reason. The
+    reason is `Exclusion.OPTED_OUT` or `Exclusion.ERASED`. The present addresses of the contacts in `entities` are
+    suppressed too, for every contact that has them. `consented` (entity_type, entity_id) has the contacts who opted in,
+    None if the organisation does not require an opt-in.
     """
 
     entities: pd.DataFrame
@@ -78,10 +79,11 @@ class Suppressions:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The membership of a segment. `matching == len(members) + sum(excluded.values())`.
+    """The members of a segment, the number of contacts that match its criteria, and the excluded ones by reason.
 
-    `members` has entity_type, entity_id, subscriber_hash, email, first_name and last_name. Addresses and entities occur
-    once. Employees come before vendors, then rows are ordered by id. `excluded` counts excluded contacts by reason.
+    `matching == len(members) + sum(excluded.values())`. `members` has the columns entity_type, entity_id,
+    subscriber_hash, email, first_name and last_name. Each contact and each address occurs once. Employees come before
+    vendors, and both are ordered by id.
     """
 
     members: pd.DataFrame
@@ -99,22 +101,25 @@ _INCLUDED = len(PRECEDENCE)
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """A column as codes of its distinct values. A missing value has the number of values as its code."""
+    """A column whose values are stored as codes, which are indices in `distinct`.
+
+    A missing value has the code `len(distinct)`.
+    """
 
     codes: Codes
     distinct: pa.StringArray
 
     def among(self, wanted: Iterable[str]) -> Flags:
-        """Return which rows have one of these values."""
+        """Return for each row whether its value is one of these."""
         values = pa.array([*wanted], pa.string(), from_pandas=True)
         return np.append(pc.is_in(self.distinct, value_set=values).to_numpy(zero_copy_only=False), False)[self.codes]
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """The contacts of one organisation in push order, with the exclusion of each. Create it with `prepare`.
+    """The contacts of one organisation, and why each of them is excluded from every segment. Create it with `prepare`.
 
-    All columns have the same length.
+    Employees come before vendors, and both are ordered by id. All columns have the same length.
     """
 
     contacts: Mapping[str, pa.StringArray]
@@ -123,14 +128,14 @@ class Population:
     addresses: Codes
     attributes: Mapping[str, _Coded]
     exclusions: NDArray[np.int8]
-    """For each contact the index of its exclusion in `PRECEDENCE`, or `_INCLUDED`. An exclusion applies to every
-    segment."""
+    """For each contact the index of its exclusion in `PRECEDENCE`, or `_INCLUDED` if it is not excluded."""
 
     @classmethod
     def prepare(cls, contacts: pd.DataFrame, suppressions: Suppressions) -> "Population":
-        """Return the population of contacts with `CONTACT_COLUMNS`, in any order.
+        """Prepare contacts, which have `CONTACT_COLUMNS` and may be in any order.
 
-        Raises `ValueError` for contacts of several organisations, or suppressions with unknown reasons or entity types.
+        Raises `ValueError` if the contacts are of several organisations, or if the suppressions have an unknown reason
+        or entity type.
         """
         _check(suppressions)
         given = {name: text_column(contacts[name]) for name in CONTACT_COLUMNS}
@@ -152,7 +157,7 @@ class Population:
         )
 
     def membership(self, segment_type: SegmentType, criteria: FilterCriteria) -> Membership:
-        """Return the membership of a segment with this type and these criteria."""
+        """Return the members of a segment with this type and these criteria."""
         matching = np.flatnonzero(self._matches(segment_type, criteria))
         reasons = self.exclusions[matching]
         included = matching[reasons == _INCLUDED]
@@ -166,7 +171,7 @@ class Population:
         )
 
     def holds(self, kinds: Iterable[EntityType]) -> bool:
-        """Return whether there is any contact of these entity types."""
+        """Return whether the organisation has any contact of these entity types."""
         return bool(self.entity_types.among(kind.value for kind in kinds).any())
 
     def _matches(self, segment_type: SegmentType, criteria: FilterCriteria) -> Flags:
@@ -178,17 +183,19 @@ class Population:
         return matches
 
     def _one_each(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return the first of these rows for each entity, and of those the first for each address.
+        """Keep the first row of each employee or vendor, and of the kept rows the first for each address.
 
-        An entity has several rows if the source has, for example for a person with two posts. It is in the segments of
-        both.
+        A person with two posts, for example, has two rows in the source, and is in the segments of both posts.
         """
         one_an_entity = rows[~pd.Series(self.entities[rows]).duplicated().to_numpy()]
         return one_an_entity[~pd.Series(self.addresses[one_an_entity]).duplicated().to_numpy()]
 
 
 def _check(suppressions: Suppressions) -> None:
-    """Raise `ValueError` for an unknown reason or entity type, which would leave a suppressed contact in."""
+    """Raise `ValueError` if a suppression has an unknown reason or entity type.
+
+    Otherwise the contact that it is about would be e-mailed.
+    """
     reasons = {*suppressions.entities["reason"], *suppressions.addresses["reason"]}
     unknown = (reasons - set(_SUPPRESSIONS)) | (set(suppressions.entities["entity_type"]) - set(EntityType))
     if unknown:
@@ -197,10 +204,10 @@ def _check(suppressions: Suppressions) -> None:
 
 
 def _order_of_pushing(columns: Mapping[str, pa.StringArray]) -> NDArray[np.uint64]:
-    """Return the rows in push order: employees before vendors, whole numbers by value before other ids.
+    """Return the order in which contacts are pushed, as row numbers: employees before vendors, then by id.
 
-    Whole numbers are compared by their number of digits and then as text, without leading zeros. The other columns come
-    last, so the result does not depend on the order of the source's rows.
+    Ids that are whole numbers come first, ordered by value: by their number of digits and then as text, without leading
+    zeros. The other columns come last in the order, so that it does not depend on the order of the source's rows.
     """
     ids = columns["entity_id"]
     whole = pc.match_substring_regex(ids, "^[0-9]+$")
@@ -226,7 +233,7 @@ def _folded(attribute: _Coded) -> _Coded:
 
 
 def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
-    """Return a number for each entity, ascending along the sorted rows."""
+    """Return a number for each row, the same for rows of the same employee or vendor. The rows are sorted."""
     starts = np.zeros(len(columns["entity_id"]), dtype=np.bool_)
     for name in ("entity_type", "entity_id"):
         column: Any = columns[name]
@@ -237,7 +244,10 @@ def _entity_codes(columns: Mapping[str, pa.StringArray]) -> Codes:
 def _exclusions(
     columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions
 ) -> NDArray[np.int8]:
-    """Return the exclusion of each contact. Reasons are written in reverse `PRECEDENCE`, so the first one stays."""
+    """Return for each contact the index of its exclusion in `PRECEDENCE`, or `_INCLUDED`.
+
+    Reasons are written in reverse precedence, so that the first one stays.
+    """
     excluded: dict[Exclusion, Flags] = {
         Exclusion(problem.value): _equal(columns["address_problem"], problem.value) for problem in AddressProblem
     }
@@ -255,7 +265,10 @@ def _exclusions(
 def _suppressed(
     columns: Mapping[str, pa.StringArray], addresses: _Coded, suppressions: Suppressions, reason: Exclusion
 ) -> Flags:
-    """Return the contacts suppressed for this reason: entities, and contacts with their addresses."""
+    """Return for each contact whether it is suppressed for this reason.
+
+    It is if it is in `entities`, if its address is in `addresses`, or if a contact in `entities` has its address.
+    """
     entities = suppressions.entities[suppressions.entities["reason"] == reason.value]
     hashes = suppressions.addresses.loc[suppressions.addresses["reason"] == reason.value, "subscriber_hash"]
     themselves = _among_entities(columns, entities)

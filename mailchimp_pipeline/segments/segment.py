@@ -1,4 +1,4 @@
-"""A stored segment: its filter criteria, and the result of its last sync."""
+"""A stored segment: its type, its filter criteria, and the result of its last sync."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,17 @@ from pydantic.alias_generators import to_camel
 from mailchimp_pipeline.contacts import EntityType, normalised
 
 MOST_VALUES = 100
-"""The maximum number of values of a criterion."""
+"""The maximum number of values of one criterion."""
 
 LONGEST_VALUE = 200
-"""The maximum number of characters of a value."""
+"""The maximum number of characters of a criterion's value."""
 
 STORABLE_TEXT = r"^[^\x00]*$"
-"""The pattern of text that PostgreSQL can store: every character but NUL."""
+"""A regular expression for text that PostgreSQL can store: without NUL characters."""
 
 
 class SegmentType(StrEnum):
-    """The relations that a segment selects contacts from."""
+    """Whether a segment selects employees, vendors or both."""
 
     EMPLOYEE = "employee"
     VENDOR = "vendor"
@@ -31,18 +31,18 @@ class SegmentType(StrEnum):
 
     @property
     def entity_types(self) -> tuple[EntityType, ...]:
-        """The relations of the segment type."""
+        """The entity types that a segment of this type selects."""
         return tuple(EntityType) if self is SegmentType.MIXED else (EntityType(self.value),)
 
 
 def folded(value: str) -> str:
-    """Return the text in the form for comparisons: normalised and case-folded."""
+    """Return the text as criteria and attributes are compared: normalised, and without differences of case."""
     caseless = normalised(unicodedata.normalize("NFD", value).casefold())
     return normalised(caseless.casefold())  # NFKC may compose characters that have a case again
 
 
 def _as_tuple(value: object) -> object:
-    """Return a list or a single string as a tuple, which pydantic's strict mode requires."""
+    """Return a list or a single string as a tuple, because pydantic's strict mode accepts nothing else."""
     if isinstance(value, str):
         return (value,)
     return tuple(cast("list[object]", value)) if isinstance(value, list) else value
@@ -67,10 +67,10 @@ Values = Annotated[
 
 
 class FilterCriteria(BaseModel):
-    """The criteria of a segment. A contact matches if each attribute has any of its values.
+    """The criteria of a segment: for each attribute, the values that a contact may have. No values allow any.
 
-    Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are
-    equal after folding are kept once.
+    A contact has to match the criteria of all attributes, so empty criteria match everybody. A single string counts as
+    a list of one. Values are trimmed. Of values that `folded` makes equal, only the first is kept.
     """
 
     model_config = ConfigDict(
@@ -126,7 +126,8 @@ class Segment:
     last_synced_at: datetime | None = None
     soft_deleted_at: datetime | None = None
     unknown: tuple[str, ...] = ()
-    """Values that a newer version stored and this version does not know. Such a segment is shown but not synced."""
+    """Values that a newer version of the pipeline stored and this one does not know. A segment with such values is
+    shown but not synced."""
 
     @property
     def partition_key(self) -> str:

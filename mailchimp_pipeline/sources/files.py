@@ -38,9 +38,10 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """How long a file must be unchanged before it is read, and the maximum wait for it, in seconds.
+    """For how long a file must be unchanged before it is read. Times are in seconds.
 
-    Without the wait, a file that is still being written would look complete.
+    Without this, a file that is still being written would look complete. `patience` is the longest wait for such a
+    file.
     """
 
     seconds: float = 3.0

@@ -105,8 +105,8 @@ class CopyTransport:
     ) -> pd.DataFrame:
         """Return the organisation's rows with this id, by SELECT.
 
-        The id is a parameter, so no log of statements has it. A cast to text never fails, and an index on a text column
-        is still used.
+        The id is a parameter, so that no log of statements has it. The stored ids are cast to text, which never fails,
+        and an index on a text column is still used. With `trimmed`, they are compared without blanks at their ends.
         """
         stored = sql.SQL("btrim({}::text)" if trimmed else "{}::text").format(_name(relation.columns["id"]))
         query = sql.SQL("{} AND {} = %s").format(_rows_to_copy(relation, sql.Placeholder()), stored)
@@ -176,7 +176,10 @@ _ROWS_A_PIECE = 50_000
 
 
 class SelectTransport:
-    """Reads rows by `pandas.read_sql`. The database converts values to text, because drivers would turn 7 into 7.0."""
+    """Reads rows by `pandas.read_sql_query`.
+
+    The database converts the values to text, because drivers would turn 7 into 7.0.
+    """
 
     def rows(self, connection: sa.Connection, relation: SqlRelation, organisation_id: str) -> pd.DataFrame:
         """Return the organisation's rows."""

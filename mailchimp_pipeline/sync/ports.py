@@ -138,9 +138,10 @@ class Ledger(Protocol):
         ...
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
-        """Record a member after a call by the pipeline, None if the audience does not have it.
+        """Record the state of a member after a call that the pipeline made.
 
-        Unlike `record_member_states`, this records no consent statement.
+        `member` is None if the audience does not have the member. Unlike `record_member_states`, this records no opt-in
+        or withdrawal of consent.
         """
         ...
 
