@@ -84,7 +84,7 @@ class Context:
     `budget.mailchimp_seconds` of its own."""
 
     def in_time(self) -> "Context":
-        """Return a copy of this context whose Mailchimp clients share one deadline, which starts to run now."""
+        """Return a copy of this context whose Mailchimp clients share one deadline, by default counted from now."""
         return replace(self, mailchimp_until=self._mailchimp_until)
 
     @property

@@ -92,8 +92,8 @@ def push_to_audiences(  # noqa: PLR0913 - each is one thing that a push needs
     """Unsubscribe the members of the audiences `list_ids` who may not be e-mailed.
 
     Return the number of unsubscribed members and the permanent errors, both by audience id. Members with an address of
-    the `erased` contacts are unsubscribed too. Without `is_pulled` (the audiences were just read), each member is read
-    first. Raises `TransientError` at once if Mailchimp or the database fails temporarily.
+    the `erased` contacts are unsubscribed too. If the audiences were not pulled just before (`is_pulled` is false),
+    each member is read first. Raises `TransientError` at once if Mailchimp or the database is unavailable.
     """
     done: dict[str, int] = {}
     problems: dict[str, PipelineError] = {}
