@@ -37,26 +37,26 @@ export interface AudienceEntry {
   member: Record<string, unknown>;
 }
 
-/** One change of state. */
+/** An entry of the audit log: one change. */
 export interface AuditEntry {
-  /** The `sub` of a token, `user-` and a keyed hash if that may be an e-mail address, or the pipeline. */
+  /** Who made the change: the `sub` of the caller's token, `user-` and a keyed hash if that may be an e-mail address, or a name of the pipeline. */
   actor: string;
   /** The change, such as `segment.created`. */
   action: string;
   entityType: string;
-  /** The id of the entity; a keyed hash if it may be an e-mail address. */
+  /** The id of the entity, or a keyed hash if the id may be an e-mail address. */
   entityId: string;
   at: string;
   details: Record<string, unknown>;
 }
 
-/** A page of the log, or of the entries about one entity. */
+/** A page of the audit log, of all entries or of those about one entity. */
 export interface AuditInput {
-  /** The largest number of items. */
+  /** The maximum number of items on the page. */
   limit?: number | undefined;
-  /** The `nextCursor` of the previous page; without it, the first page. */
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
   cursor?: string | null | undefined;
-  /** The kind of entity, such as `segment`; needs `entityId`. */
+  /** The kind of entity, such as `segment`. Needs `entityId`. */
   entityType?: string | null | undefined;
   entityId?: string | null | undefined;
 }
@@ -67,7 +67,7 @@ export interface AuditPage {
   nextCursor: string | null;
 }
 
-/** A tracked campaign with its latest figures, which are null until it is sent. */
+/** A tracked campaign with its latest figures. The figures are null until it is sent. */
 export interface Campaign {
   id: string;
   mailchimpCampaignId: string;
@@ -84,7 +84,7 @@ export interface Campaign {
   uniqueClicks: number | null;
   sendTime: string | null;
   lastRefreshedAt: string | null;
-  /** When it was found deleted or archived at Mailchimp; the figures stay. */
+  /** When the campaign was found deleted or archived at Mailchimp; its last figures stay. Null if Mailchimp has it. */
   missingSince: string | null;
   createdAt: string;
 }
@@ -100,7 +100,7 @@ export interface CampaignInput {
   id: string;
 }
 
-/** A page of campaigns, the last tracked first. */
+/** A page of campaigns, the most recently tracked first. */
 export interface CampaignPage {
   items: Campaign[];
   nextCursor: string | null;
@@ -144,19 +144,19 @@ export interface Connection {
   dataCenter: string;
   /** The last characters of the API key. */
   apiKeyHint: string;
-  /** The worst status of the segments: error, syncing, pending, synced. */
+  /** The worst status of the segments, from worst to best: error, syncing, pending, synced. */
   syncStatus: SegmentStatus;
   connectedAt: string;
-  /** The last successful sync of a segment. */
+  /** When the last successful sync of a segment ended. */
   lastSyncedAt: string | null;
-  /** Since when Mailchimp refuses the API key; null if it accepts it. */
+  /** When Mailchimp began to refuse the API key; null if it accepts the key. */
   keyRefusedAt: string | null;
   softDeletedAt: string | null;
 }
 
 /** Which contacts the organisation sends to Mailchimp. */
 export interface ConsentRule {
-  /** Only contacts who opted in; otherwise all contacts who did not opt out. */
+  /** True: only contacts who opted in. False: all contacts who did not opt out. */
   optInOnly: boolean;
 }
 
@@ -200,9 +200,9 @@ export type EntityType = "employee" | "vendor";
 export interface Erasure {
   entityId: string;
   entityType: EntityType;
-  /** Completed once Mailchimp has confirmed it for every audience; until then it is retried. */
+  /** `completed` when Mailchimp has confirmed the erasure for every audience. Until then `pending`, and it is retried. */
   status: ErasureStatus;
-  /** The number of audiences with the contact, now or before. */
+  /** The number of audiences in which the contact is or was. */
   audiences: number;
 }
 
@@ -230,21 +230,21 @@ export interface FilterCriteriaOutput {
 
 /** A page of a campaign's history. */
 export interface HistoryInput {
-  /** The largest number of items. */
+  /** The maximum number of items on the page. */
   limit?: number | undefined;
-  /** The `nextCursor` of the previous page; without it, the first page. */
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
   cursor?: string | null | undefined;
   id: string;
 }
 
-/** The data at Mailchimp. */
+/** The data about the contact at Mailchimp. */
 export interface MailchimpHoldings {
   entries: AudienceEntry[];
   /** Why some audiences could not be read; null if all were. */
   incompleteBecause: string | null;
 }
 
-/** The contact in a segment. */
+/** A segment that has the contact as a member, and the contact's data there. */
 export interface Membership {
   segmentId: string;
   segmentName: string;
@@ -280,20 +280,20 @@ export interface OptStatusInput {
 
 /** A page of a list. */
 export interface PageInput {
-  /** The largest number of items. */
+  /** The maximum number of items on the page. */
   limit?: number | undefined;
-  /** The `nextCursor` of the previous page; without it, the first page. */
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
   cursor?: string | null | undefined;
 }
 
-/** A requested erasure. */
+/** An erasure of the contact that was requested. */
 export interface PastErasure {
   status: ErasureStatus;
   requestedAt: string;
   completedAt: string | null;
 }
 
-/** A contact's latest opt-in or opt-out; the time of the opposite statement stays. */
+/** Whether a contact opted in or out, and the times of its latest opt-in and latest opt-out. */
 export interface Preference {
   entityId: string;
   entityType: EntityType;
@@ -304,13 +304,13 @@ export interface Preference {
   updatedAt: string;
 }
 
-/** A page of preferences, the last changed first. */
+/** A page of preferences, the most recently changed first. */
 export interface PreferencePage {
   items: Preference[];
   nextCursor: string | null;
 }
 
-/** The number of matching contacts, of members among them, and of the others by what excludes them. */
+/** How many contacts match the filter, how many of them would be members, and how many are excluded, by reason. */
 export interface Preview {
   matching: number;
   members: number;
@@ -331,19 +331,19 @@ export interface RejectedContact {
   /** The reason in words, and what to do. */
   text: string;
   attempts: number;
-  /** When Mailchimp rejected it. */
+  /** When Mailchimp rejected the contact. */
   rejectedAt: string;
-  /** When it is sent again. Null: when the contact or the merge fields of the audience change, unless final. */
+  /** When the contact is sent again. If null and not final, it is sent again when its data or the merge fields of the audience change. */
   nextAttemptAt: string | null;
-  /** Whether it is not sent again without `retryRejected`. */
+  /** Whether the contact is sent again only after `retryRejected`. */
   isFinal: boolean;
 }
 
 /** A page of a segment's rejected contacts. */
 export interface RejectedInput {
-  /** The largest number of items. */
+  /** The maximum number of items on the page. */
   limit?: number | undefined;
-  /** The `nextCursor` of the previous page; without it, the first page. */
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
   cursor?: string | null | undefined;
   id: string;
 }
@@ -354,7 +354,7 @@ export interface RejectedPage {
   nextCursor: string | null;
 }
 
-/** The reason for which Mailchimp rejected the contact in an audience. */
+/** Why Mailchimp rejected the contact in an audience. */
 export interface RejectedSending {
   mailchimpListId: string;
   subscriberHash: string;
@@ -379,9 +379,9 @@ export interface Segment {
   status: SegmentStatus;
   /** Why the last sync failed, and what to do. */
   lastError: string | null;
-  /** The number of members at the last sync; null before the first. */
+  /** The number of members at the last sync; null before the first sync. */
   memberCount: number | null;
-  /** The outcome of the last sync; null before the first, or if it failed too early. */
+  /** The outcome of the last sync. Null before the first sync, or if the last one failed too early. */
   counts: SegmentCounts | null;
   lastSyncedAt: string | null;
   createdAt: string;
@@ -389,7 +389,7 @@ export interface Segment {
   softDeletedAt: string | null;
 }
 
-/** The changes of a segment; a field that is left out stays. */
+/** The changes to a segment. A field that is left out keeps its value. */
 export interface SegmentChangesInput {
   id: string;
   name?: string | undefined;
@@ -398,9 +398,11 @@ export interface SegmentChangesInput {
   onLeave?: OnLeave | undefined;
 }
 
-/** The outcome of the last sync for the wanted members. */
+/** The numbers of the segment's members at the last sync, by outcome. */
 export interface SegmentCounts {
+  /** The members that belong in the audience. */
   wanted: number;
+  /** The wanted members that are subscribed. */
   inAudience: number;
   /** Members whom Mailchimp has asked to confirm. */
   awaitingConfirmation: number;
@@ -469,13 +471,13 @@ export type AppRouter = TRPCBuiltRouter<
   {
     mailchimp: {
       connection: {
-        /** Return the organisation's connection; null if it has none. */
+        /** Return the organisation's connection, or null if it has none. */
         get: Query<void, Connection | null>;
-        /** Connect the account of an API key that Mailchimp accepts; it replaces the previous connection. */
+        /** Connect the Mailchimp account of an API key. It replaces the organisation's previous connection. */
         connect: Mutation<ConnectInput, Connection>;
-        /** End the connection and delete its key. Segments and campaigns stay; requested syncs end. */
+        /** End the connection and delete its API key. Segments and campaigns stay; syncs that wait to begin fail. */
         disconnect: Mutation<void, Connection>;
-        /** Return all audiences of the account, the oldest first. */
+        /** Return all audiences of the connected account, the oldest first. */
         listAudiences: Query<void, Audience[]>;
       };
       segments: {
@@ -487,43 +489,43 @@ export type AppRouter = TRPCBuiltRouter<
         create: Mutation<NewSegmentInput, Segment>;
         /** Change a segment's name, description, filter criteria, or what happens to members who leave it. */
         update: Mutation<SegmentChangesInput, Segment>;
-        /** Delete a segment. The members of its audience stay there. */
+        /** Delete a segment. Its members stay in the audience. */
         delete: Mutation<SegmentInput, Segment>;
-        /** Request a sync now. A second request while the first waits changes nothing. Returns the segment. */
+        /** Request a sync now. A second request while the first is waiting changes nothing. Returns the segment. */
         sync: Mutation<SyncInput, Segment>;
         /** Return a page of the members whom Mailchimp rejects, with the reason and when each is sent again. */
         rejected: Query<RejectedInput, RejectedPage>;
-        /** Let the next sync send the segment's rejected contacts again, for any reason. Returns the segment. */
+        /** Let the next sync send the segment's rejected contacts again, whatever the reason was. Returns the segment. */
         retryRejected: Mutation<SegmentInput, Segment>;
         /** Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing. */
         preview: Query<PreviewInput, Preview>;
       };
       campaigns: {
-        /** Return a page of the tracked campaigns, the last tracked first. */
+        /** Return a page of the tracked campaigns, the most recently tracked first. */
         list: Query<PageInput | null | undefined, CampaignPage>;
         /** Return one tracked campaign. */
         get: Query<CampaignInput, Campaign>;
         /** Return a page of a campaign's figures over time, the latest first. */
         history: Query<HistoryInput, CampaignHistory>;
-        /** Track a campaign of the connected account, with its current figures. A tracked campaign is refreshed. */
+        /** Track a campaign of the connected account, and read its figures. If it is already tracked, it is refreshed. */
         trackCampaign: Mutation<TrackInput, Campaign>;
-        /** Refresh a campaign now. If Mailchimp no longer has it, it is marked as missing and keeps its figures. */
+        /** Refresh a campaign's figures now. If Mailchimp no longer has it, it is marked as missing and its figures stay. */
         refreshStats: Mutation<CampaignInput, Campaign>;
       };
       preferences: {
-        /** Return a contact's preference; null if there is none. */
+        /** Return a contact's preference, or null if no opt-in or opt-out is recorded. */
         getForEntity: Query<EntityInput, Preference | null>;
-        /** Return a page of all preferences, the last changed first. */
+        /** Return a page of all preferences, the most recently changed first. */
         list: Query<PageInput | null | undefined, PreferencePage>;
-        /** Record an opt-in or opt-out. An opt-out is pushed to Mailchimp at once, or by the next run. */
+        /** Record an opt-in or opt-out. An opt-out is pushed to Mailchimp now, or by the next run if Mailchimp fails. */
         updateOptStatus: Mutation<OptStatusInput, Preference>;
         /** Return the consent rule. Raises PRECONDITION_FAILED if the organisation is not connected. */
         getConsentRule: Query<void, ConsentRule>;
-        /** Set the consent rule from the next sync on; it stays after the organisation connects again. */
+        /** Set the consent rule. It applies from the next sync on, and stays when the organisation connects again. */
         setConsentRule: Mutation<ConsentRule, ConsentRule>;
-        /** Erase a contact in the database and in every audience; pending until Mailchimp has confirmed each. */
+        /** Erase a contact in the database and in every audience. Pending until Mailchimp has confirmed each deletion. */
         gdprDelete: Mutation<EntityInput, Erasure>;
-        /** Return all data about a contact, in the database and at Mailchimp. The audit log has an entry. */
+        /** Return all data about a contact, in the database and at Mailchimp. The audit log records the export. */
         export: Mutation<EntityInput, ContactExport>;
       };
       audit: {

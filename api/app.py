@@ -56,7 +56,7 @@ ContextT = TypeVar("ContextT", bound=Identified)
 
 
 def _unknown(_exception: Exception) -> TRPCError | None:
-    """Translate no exception."""
+    """Return None: no exception is a known error."""
     return None
 
 
@@ -67,12 +67,11 @@ def _nothing() -> None:
 # No slots: Python 3.11 cannot subscript a frozen generic class that has them.
 @dataclass(frozen=True, kw_only=True)
 class ApiParts(Generic[ContextT]):
-    """The parts of an application.
+    """The parts that `create_app` makes an application of.
 
-    `make_context` authenticates a request and may raise a TRPCError. `check_ready` raises if requests cannot be
-    served. `translate` returns the error that a client sees for an exception, or None for a defect. `read_figures`
-    reads the metrics of the pipeline. `close` runs once, after the last call. `routes` are served beside the
-    procedures.
+    `make_context` authenticates a request and may raise a TRPCError. `check_ready` raises if requests cannot be served.
+    `translate` returns the error that a client sees for an exception, or None for a defect. `read_figures` reads the
+    metrics of the pipeline. `close` runs once, after the last call. `routes` are served beside the procedures.
     """
 
     procedures: Procedures[ContextT]
@@ -89,7 +88,7 @@ class ApiParts(Generic[ContextT]):
 
 
 def create_app(parts: ApiParts[ContextT]) -> FastAPI:
-    """Return the application."""
+    """Return the application made of these parts."""
     metrics = Metrics(_pipeline_metrics(parts))
     server = _trpc_server(parts, metrics)
 
@@ -171,9 +170,10 @@ TIME_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=10)
 
 
 def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIME_LIMITS) -> FastAPI:
-    """Return the application for these settings, or for the environment's; it closes its parts when it ends.
+    """Return the application for the settings, by default the environment's. It closes its resources when it ends.
 
-    Raises `SettingsError` and `KeyringInvalid`. A database that is away is not an error: `/readyz` reports it.
+    Raises `SettingsError` if a setting is missing or invalid, and `KeyringInvalid` if the encryption keys are. A
+    database that does not answer is not an error: `/readyz` reports it.
     """
     with ExitStack() as opened:
         parts = opened.enter_context(open_resources(settings, time_limits=time_limits))
@@ -186,7 +186,7 @@ def build_app(settings: Settings | None = None, *, time_limits: TimeLimits = TIM
 def api_parts(
     parts: Resources, *, budget: CallBudget = CALL_BUDGET, close: Callable[[], None] = lambda: None
 ) -> ApiParts[Context]:
-    """Return the parts of the application; `close` runs after the last call."""
+    """Return the parts of the application that serves all procedures. `close` runs after the last call."""
     # The keyring is built now, so that an invalid key is an error at the start.
     authenticate = authenticator(parts.settings, parts.keyring)
 

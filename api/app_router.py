@@ -48,7 +48,7 @@ _INDENT = "  "
 
 
 def typescript(procedures: Iterable[Procedure]) -> str:
-    """Return the text of `app-router.d.ts`; the same procedures give the same text."""
+    """Return the text of `app-router.d.ts` for these procedures. The same procedures always give the same text."""
     listed = list(procedures)
     known = schemas(listed, "{model}")
     models = [_model(name, known.models[name]) for name in sorted(known.models, key=_name)]
@@ -72,13 +72,13 @@ def _model(name: str, schema: Schema) -> str:
 
 
 def _field(name: str, schema: Schema, *, required: bool) -> str:
-    """Return the declaration of a field. An optional one may also be undefined, which JSON leaves out."""
+    """Return the declaration of a field. An optional field may also be undefined: JSON then leaves it out."""
     written = f"{name}: {_type(schema)}" if required else f"{name}?: {_type(schema)} | undefined"
     return f"{_comment(schema.get('description'), _INDENT)}{_INDENT}{written};"
 
 
 def _tree(procedures: Sequence[Procedure], known: Schemas) -> dict[str, Any]:
-    """Return the procedures as a tree by the parts of their paths; a leaf is a comment and a type."""
+    """Return the procedures as nested objects by the parts of their paths. A leaf is a pair of a comment and a type."""
     tree: dict[str, Any] = {}
     for procedure in procedures:
         *parents, name = procedure.path.split(".")
@@ -92,7 +92,7 @@ def _tree(procedures: Sequence[Procedure], known: Schemas) -> dict[str, Any]:
 
 
 def _input(schema: Schema | None) -> str:
-    """Return the type of an input. An input that may be null may also be left out; `void` is no input."""
+    """Return the type of an input: `void` if there is none. An input that may be null may also be left out."""
     if schema is None:
         return "void"
     return f"{_type(schema)} | undefined" if nullable(schema) else _type(schema)
@@ -130,7 +130,7 @@ def _array(schema: Schema) -> str:
 
 
 def _record(schema: Schema) -> str:
-    """Return the type of an object with arbitrary keys; of an enumeration as keys, some may be missing."""
+    """Return the type of an object with arbitrary keys. If the keys are an enumeration, some may be missing."""
     values = schema.get("additionalProperties", {})
     written = _type(cast("Schema", values)) if isinstance(values, dict) else "unknown" if values else "never"
     if "propertyNames" in schema and (key := _type(schema["propertyNames"])) != "string":
@@ -162,12 +162,12 @@ PATH = Path(__file__).with_name("app-router.d.ts")
 
 
 def app_router_types() -> str:
-    """Return the text of the file for the current procedures."""
+    """Return the text of `app-router.d.ts` for the current procedures."""
     return typescript(PROCEDURES)
 
 
 def write() -> Path:
-    """Write the file for the current procedures; return its path."""
+    """Write `app-router.d.ts` for the current procedures, and return its path."""
     PATH.write_text(app_router_types(), encoding="utf-8")
     return PATH
 

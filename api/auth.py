@@ -72,10 +72,11 @@ def is_actor(text: str) -> bool:
 
 
 REFRESH_PAUSE = 30.0
-"""Seconds between two fetches: tokens with made-up key ids must not cause requests to the provider."""
+"""The minimum number of seconds between two fetches, so that tokens with made-up key ids cause few requests to the
+provider."""
 
 MAX_AGE = 600.0
-"""Seconds after which the keys are fetched again, so that a withdrawn key is not accepted for longer."""
+"""The number of seconds after which the keys are fetched again. A withdrawn key is accepted for no longer."""
 
 _PATIENCE = 2.0
 _TIMEOUTS = (3.05, 5.0)
@@ -89,7 +90,7 @@ class KeysUnavailable(TransientError):
 
 
 class VerificationKeys(Protocol):
-    """Keys and the algorithms that they are used with. The configuration chooses both, never the token."""
+    """The keys that verify tokens, and their algorithms. The configuration chooses both, never the token."""
 
     @property
     def algorithms(self) -> Sequence[str]:
@@ -97,12 +98,12 @@ class VerificationKeys(Protocol):
         ...
 
     def find(self, kid: str | None) -> Key:
-        """Return the key with the id in a token. Raises a TRPCError if there is none."""
+        """Return the key with the id that the token names. Raises a TRPCError if there is none."""
         ...
 
 
 class SharedSecret:
-    """One secret that signs and verifies; key ids are ignored."""
+    """One secret that signs and verifies tokens. Key ids are ignored."""
 
     algorithms: Sequence[str] = ("HS256",)
 
@@ -139,7 +140,7 @@ class PublishedKeys:
         self._fetched_at = float("-inf")
 
     def find(self, kid: str | None) -> Key:
-        """Return the key with that id; without an id, the only key. Raises a TRPCError if there is none."""
+        """Return the key with this id, or the only key if `kid` is None. Raises a TRPCError if there is none."""
         if self._keys and self._clock() - self._fetched_at > MAX_AGE:
             self._refresh(patience=0)
         key = self._known(kid)
@@ -160,7 +161,10 @@ class PublishedKeys:
         return keys.get(kid)
 
     def _refresh(self, patience: float) -> None:
-        """Fetch the keys, unless that was tried recently. While another thread fetches them, wait for so long."""
+        """Fetch the keys, unless that was tried within the last `REFRESH_PAUSE` seconds.
+
+        If another thread is fetching them, wait for it, but at most `patience` seconds.
+        """
         if not self._fetching.acquire(timeout=patience):
             return
         try:
@@ -183,7 +187,10 @@ class _KeySet(BaseModel):
 
 
 def _fetched(url: str) -> bytes:
-    """Return the document. A redirect is an error: only the URL in the settings is trusted."""
+    """Return the document at the URL. Raises `KeysUnavailable` if it cannot be fetched, or is too long.
+
+    A redirect is an error, because only the URL in the settings is trusted.
+    """
     body = bytearray()
     try:
         with (
@@ -209,7 +216,7 @@ def _session() -> requests.Session:
 
 
 def _keys(document: bytes) -> Mapping[str, Key]:
-    """Return the keys for signatures by id; other published keys are ignored."""
+    """Return the keys for signatures by key id. Raises `KeysUnavailable` if the document has none."""
     try:
         published = _KeySet.model_validate_json(document).keys
     except ValidationError:
@@ -252,7 +259,7 @@ _ACTORS = "must have 1 to 255 printable characters and be none of the pipeline's
 
 
 class TokenNotMade(PermanentError):
-    """The token would be refused by this API."""
+    """The token was not made, because this API would refuse it."""
 
 
 class _Claims(BaseModel):
@@ -280,7 +287,7 @@ def make_token(  # noqa: PLR0913 - the claims of a token, all by name
     lifetime: timedelta = DEFAULT_LIFETIME,
     issuer: str | None = None,
 ) -> str:
-    """Return a token signed with the shared secret. Raises `TokenNotMade`."""
+    """Return a token signed with the shared secret. Raises `TokenNotMade` if this API would refuse such a token."""
     if not is_organisation_id(organisation_id):
         raise TokenNotMade(
             "The organisation's id may have letters, digits and . _ : - only, at most 128: write another."
@@ -305,10 +312,10 @@ def make_token(  # noqa: PLR0913 - the claims of a token, all by name
 def read_token(
     token: str, keys: VerificationKeys, keyring: Keyring, now: datetime, *, issuer: str | None = None
 ) -> Caller:
-    """Return the caller of a token with a valid signature, times, audience and issuer. Raises `Unauthenticated`.
+    """Verify a token, and return its caller. `keyring` hashes a `sub` claim that may be an e-mail address.
 
-    Errors of the keys pass through: the caller cannot do anything about keys that cannot be fetched. The keyring
-    hashes a `sub` that may be an e-mail address.
+    Raises `Unauthenticated` if the token's signature, times, audience, issuer or other claims are not valid. If the
+    keys cannot be fetched, which is not the caller's fault, SERVICE_UNAVAILABLE is raised.
     """
     claims = _claims(_verified_payload(token, keys))
     _check_times(claims, now)
@@ -356,7 +363,10 @@ def _claims(payload: bytes) -> _Claims:
 
 
 def _check_times(claims: _Claims, now: datetime) -> None:
-    """Raise unless the token is valid now. In seconds: not every number in a claim is a date."""
+    """Raise `Unauthenticated` unless the token is valid at `now`.
+
+    Times are compared as seconds, because not every number in a claim is a valid date.
+    """
     moment, leeway = now.timestamp(), LEEWAY.total_seconds()
     if claims.exp <= moment - leeway:
         raise Unauthenticated("The token has expired: sign in again")
@@ -370,7 +380,7 @@ _BEARER = re.compile(r"bearer +([^ ]+) *", re.IGNORECASE)
 
 
 class Authenticator:
-    """Authenticates requests by their bearer tokens; tokens must come from `issuer`, if there is one."""
+    """Authenticates requests by their bearer tokens. With `issuer`, only tokens of this issuer are accepted."""
 
     def __init__(
         self, keys: VerificationKeys, keyring: Keyring, *, issuer: str | None = None, now: Clock = utc_now
@@ -381,7 +391,11 @@ class Authenticator:
         self._now = now
 
     def __call__(self, connection: HTTPConnection) -> Caller:
-        """Return the caller. Raises `Unauthenticated`, and SERVICE_UNAVAILABLE if the keys cannot be fetched."""
+        """Return the caller of a request.
+
+        Raises `Unauthenticated` without exactly one valid bearer token, and SERVICE_UNAVAILABLE if the keys that verify
+        it cannot be fetched.
+        """
         given = connection.headers.getlist("authorization")
         if not given:
             raise Unauthenticated("Sign in first: the request has no Authorization header with a bearer token")
@@ -392,7 +406,7 @@ class Authenticator:
 
 
 def authenticator(settings: Settings, keyring: Keyring, *, now: Clock = utc_now) -> Authenticator:
-    """Return the authenticator for the settings. Raises `SettingsError` if they name no secret and no keys."""
+    """Return the authenticator for the settings. Raises `SettingsError` if they have no secret and no JWKS URL."""
     return Authenticator(_verification_keys(settings), keyring, issuer=settings.token_issuer, now=now)
 
 

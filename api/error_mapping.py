@@ -34,7 +34,7 @@ _log = logger("api.error_mapping")
 
 
 def log_failure(where: str, exception: BaseException) -> None:
-    """Log an exception that is a defect, with the part of the API that it left."""
+    """Log an exception that is a defect. `where` names the part of the API that raised it."""
     _log.error("failure", where=where, exc_info=exception)
 
 
@@ -57,7 +57,7 @@ _WITH_OWN_TEXT: Sequence[tuple[type[PipelineError], Code]] = (
     (AccountTaken, "CONFLICT"),
     (AudienceTaken, "CONFLICT"),
 )
-"""Errors whose own text is for users of the API; the first class that matches counts."""
+"""Errors that clients see with their own text. The first class that matches an error counts."""
 
 _OPERATOR = "ask the operator of the pipeline"
 
@@ -72,11 +72,12 @@ _WITH_OTHER_TEXT: Sequence[tuple[type[PipelineError], Code, str]] = (
     (SourceChangedError, "SERVICE_UNAVAILABLE", "The source of employees and vendors is being rewritten: try again"),
     (UnreadableSourceError, "PRECONDITION_FAILED", f"The employees or vendors cannot be read: {_OPERATOR}"),
 )
-"""Errors whose own text names hosts, files and settings: the log gets it, for the operator."""
+"""Errors that clients see with the text in this table. Their own text names hosts, files and settings, so only the log
+gets it, for the operator."""
 
 
 def translate(exception: Exception) -> TRPCError | None:
-    """Return the error that a client sees for an exception; None for a defect."""
+    """Return the error that a client sees for an exception, or None if the exception is a defect."""
     if isinstance(exception, CursorInvalid):
         return TRPCError("BAD_REQUEST", str(exception), {"cursor": [str(exception)]})
     for kind, code in _WITH_OWN_TEXT:

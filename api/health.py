@@ -1,6 +1,6 @@
-"""The liveness and readiness probes, for orchestrators, and the cached probe of what may be slow or away.
+"""The liveness and readiness probes, for orchestrators, and `CachedProbe` for checks that may be slow or fail.
 
-The probes need no token, and are asked often.
+The probes need no token, and are called often.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ _T = TypeVar("_T")
 
 
 class CachedProbe(Generic[_T]):
-    """Runs `probe` in a thread, for at most `seconds`, and caches its result.
+    """Runs `probe` in a thread, for at most `seconds`. Its result is cached for `cached_seconds`.
 
-    A failure is logged as the event `failure`: its text names hosts, and is not for clients.
+    A failure is logged as the event `failure`, because its text names hosts and is not for clients.
     """
 
     def __init__(  # noqa: PLR0913 - the two users differ in each
@@ -46,7 +46,7 @@ class CachedProbe(Generic[_T]):
         self._result: _T | None = None
 
     async def result(self) -> _T | None:
-        """Return the cached result, or a new one; None if the probe failed."""
+        """Return the cached result, or run the probe if it is too old. None if the probe failed."""
         async with self._probing:
             if self._clock() - self._probed_at >= self._cached_seconds:
                 self._result = await self._run()
@@ -78,7 +78,7 @@ async def alive(_request: Request) -> Response:
 
 
 class Readiness:
-    """Answers by a check, whose result is cached for a second. The reason of a failure is only in the log."""
+    """The readiness probe. Runs `check` at most once a second. The reason of a failure is only in the log."""
 
     def __init__(
         self,

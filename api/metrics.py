@@ -41,7 +41,10 @@ _log = logger("api.metrics")
 
 
 class PipelineMetrics(Collector):
-    """Reports the figures that were read last; if they could not be read, only that `database_up` is 0."""
+    """Reports the pipeline's figures to Prometheus, as they were read last.
+
+    If they could not be read, it only reports that `database_up` is 0.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class PipelineMetrics(Collector):
         self._figures = await self._probe.result()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the gauges."""
+        """Yield the gauges of the figures that `refresh` read."""
         figures = self._figures
         yield _gauge("database_up", "Whether the figures of the pipeline could be read, 1 or 0.", figures is not None)
         if figures is not None:
@@ -125,7 +128,7 @@ def _moment(at: datetime) -> float:
 
 
 NO_PROCEDURE = "none"
-"""The label of calls without a procedure: a path that a client made up must not become a series."""
+"""The label `procedure` of calls without a procedure. A path that a client made up must not become a series."""
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 

@@ -14,19 +14,19 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 class InputErrors(WireModel):
-    """What was wrong with an input, by camelCase field."""
+    """What is wrong with an input. `fieldErrors` has messages by camelCase field, `formErrors` those about no field."""
 
     form_errors: list[str]
     field_errors: dict[str, list[str]]
 
 
 class ErrorData(WireModel):
-    """What kind of failure it is."""
+    """The kind of an error."""
 
     code: Code
     http_status: int
     path: str | None = None
-    """The procedure that was called."""
+    """The path of the procedure that was called."""
     zod_error: InputErrors | None = None
 
 
@@ -35,7 +35,7 @@ class ErrorShape(WireModel):
 
     message: str
     code: int
-    """The JSON-RPC number of the code."""
+    """The JSON-RPC error number for `data.code`."""
     data: ErrorData
 
 
@@ -46,7 +46,7 @@ class TrpcError(WireModel):
 
 
 def openapi(procedures: Iterable[Procedure], *, title: str, version: str, prefix: str = "/api/trpc") -> dict[str, Any]:
-    """Return the document, ready for `json.dumps`."""
+    """Return the OpenAPI document of the procedures, ready for `json.dumps`."""
     listed = list(procedures)
     known = schemas(listed, _REFERENCE)
     error = TrpcError.model_json_schema(ref_template=_REFERENCE)
@@ -71,7 +71,7 @@ def openapi(procedures: Iterable[Procedure], *, title: str, version: str, prefix
 
 
 def _operation(procedure: Procedure, taken: Schema | None, returned: Schema) -> dict[str, Any]:
-    """Return one procedure: a query takes its input as JSON in the query string, a mutation as its body."""
+    """Return the OpenAPI operation of a procedure. Queries take the input as JSON in the URL, mutations in the body."""
     role = f"Needs the role `{procedure.role}`." if procedure.role else "Needs no particular role."
     operation: dict[str, Any] = {
         "operationId": procedure.path,

@@ -40,7 +40,7 @@ _log = logger("api.requests")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is known of an open request. Worker threads add to it before the answer is sent."""
+    """What is known about a request that is not answered yet. Worker threads add to it."""
 
     request_id: str
     status: int | None = None
@@ -51,7 +51,7 @@ class RequestRecord:
     calls: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
     def complete(self, message: Message) -> None:
-        """Record the status of the answer, and add the headers."""
+        """Add the headers to an ASGI message of the answer. Record the status, and whether the answer is complete."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -72,23 +72,26 @@ def note_caller(caller: Identified) -> None:
 
 
 def note_call(procedure: Procedure | None, code: str, seconds: float) -> None:
-    """Record a call for the request's log line: the status of a stream is 200 even if its calls fail."""
+    """Record a procedure call for the request's log line: the status of a stream is 200 even if its calls fail."""
     if record := _current.get(None):
         path = NO_PROCEDURE if procedure is None else procedure.path
         record.calls.append({"procedure": path, "code": code, "ms": _milliseconds(seconds)})
 
 
 def note_path(template: str) -> None:
-    """Record a path for the request's log line, for a route whose real path is a secret."""
+    """Record a path to log instead of the request's real path, which is a secret."""
     if record := _current.get(None):
         record.path = template
 
 
 class RequestLogMiddleware:
-    """The outermost middleware. It answers every exception: the server's own answers are not JSON."""
+    """The outermost middleware. It logs each request, and adds headers to each answer.
+
+    It answers exceptions of the application with an error in JSON, because the server would not answer in JSON.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, *, pages: Collection[str], probes: Collection[str]) -> None:
-        """Log the paths in `pages`; log requests for `probes` only if they fail."""
+        """Write the paths in `pages` and `probes` to the log. Requests for `probes` are logged only if they fail."""
         self._app = app
         self._metrics = metrics
         self._pages = frozenset(pages)

@@ -1,6 +1,6 @@
 """The server: its socket, the settings of uvicorn, start and shutdown.
 
-After SIGTERM or Ctrl-C it accepts no connections, finishes the open calls, and closes the parts.
+After SIGTERM or Ctrl-C it accepts no connections, finishes the open calls, and closes the application's resources.
 """
 
 import socket
@@ -17,7 +17,7 @@ from mailchimp_pipeline.errors import PermanentError
 LOOPBACK = "127.0.0.1"
 
 GRACE_SECONDS = 20
-"""How long open requests may take after the signal; an orchestrator should wait a little longer."""
+"""How many seconds open requests may take after the signal. An orchestrator should wait a little longer."""
 
 _KEEP_ALIVE_SECONDS = 15
 _LOOK_SECONDS = 0.05
@@ -56,7 +56,7 @@ class ApiServer(uvicorn.Server):
 
 
 def listen(port: int, host: str = LOOPBACK) -> socket.socket:
-    """Return a socket that listens; port 0 takes a free one. Raises `ApiNotStarted`."""
+    """Return a listening socket. Port 0 takes a free port. Raises `ApiNotStarted` if the port cannot be used."""
     try:
         return socket.create_server((host, port))
     except OSError as error:
@@ -67,13 +67,13 @@ def listen(port: int, host: str = LOOPBACK) -> socket.socket:
 
 
 def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Serve in this process until a signal ends it; call `on_ready` once it answers."""
+    """Serve in this process until a signal ends it. Call `on_ready` once the server answers."""
     ApiServer(app, on_ready).run([listener])
 
 
 @contextmanager
 def in_thread(app: ASGIApp, *, grace_seconds: int = GRACE_SECONDS) -> Generator[str]:
-    """Serve in a thread, on a free port of the loopback, while the block runs; yield the URL."""
+    """Serve in a thread during the block, on a free port of 127.0.0.1. Yield the URL."""
     ready = Event()
     with listen(0) as listener:
         server = ApiServer(app, ready.set, grace_seconds)

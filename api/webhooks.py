@@ -1,7 +1,7 @@
-"""The path that Mailchimp calls: `/webhooks/mailchimp/` and a secret token for each webhook.
+"""The route for webhook calls from Mailchimp: `/webhooks/mailchimp/` and a secret token for each webhook.
 
-A call is answered within Mailchimp's ten seconds, and with success only after it is recorded: Mailchimp repeats every
-other call.
+A call is answered within ten seconds, because Mailchimp waits no longer. It is answered with success only after it is
+recorded, because Mailchimp repeats every other call.
 """
 
 import re
@@ -37,13 +37,14 @@ from mailchimp_pipeline.services.receive_webhook import receive_webhook
 from mailchimp_pipeline.services.resources import Resources
 
 MAX_BODY_BYTES = 256 * 1024
-"""Far more than a contact with all merge fields."""
+"""The maximum size of a call's body. A contact with all merge fields is far smaller."""
 
 _FORM = "application/x-www-form-urlencoded"
 _SIGNATURE = "x-mailchimp-signature"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _CONCURRENCY = Concurrency(total=16, per_organisation=2, wait_seconds=2, busy="Other calls are being taken.")
-"""Members may change by the thousand. A slow Mailchimp of one organisation must not delay the calls of others."""
+"""Limits on calls that are processed at once. Members may change by the thousand, and a slow Mailchimp of one
+organisation must not delay the calls of others."""
 
 _BRIEFLY = Retries(budget=3)
 _SHORT = Timeouts(connect=2, read=5, total=7)
@@ -53,11 +54,11 @@ _log = logger("api.webhooks")
 
 
 class NotMadeYet(TransientError):
-    """The webhook is being created: until its secret is stored, its calls cannot be verified."""
+    """The webhook is being created. Before its secret is stored, its calls cannot be verified."""
 
 
 def webhook_route(parts: Resources, *, clock: Clock = utc_now) -> Route:
-    """Return the route for all webhooks."""
+    """Return the route for the calls of all webhooks."""
     # Log lines have the template: the path is a secret.
     template = f"{PATH}/{{token}}"
     return Route(template, _Receiver(parts, clock, template).answer, methods=["GET", "POST"])
@@ -65,7 +66,7 @@ def webhook_route(parts: Resources, *, clock: Clock = utc_now) -> Route:
 
 @dataclass(frozen=True, slots=True)
 class _Receiver:
-    """Answers the calls of all webhooks."""
+    """Answers the webhook calls from Mailchimp, and the requests with which it checks a URL."""
 
     parts: Resources
     clock: Clock
@@ -73,7 +74,7 @@ class _Receiver:
     limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(_CONCURRENCY))
 
     async def answer(self, request: Request) -> Response:
-        """Answer a call, or the GET with which Mailchimp checks the URL."""
+        """Answer a webhook call, or the GET request with which Mailchimp checks the URL."""
         note_path(self.template)
         afterwards: BackgroundTask | None = None
         try:
@@ -98,7 +99,7 @@ class _Receiver:
         return found
 
     def _take(self, webhook: Webhook, body: bytes, signature: str | None) -> bool:
-        """Verify a call and update its members from Mailchimp. Return whether it names any."""
+        """Verify a call, and read the members that it names from Mailchimp. Return whether it names any."""
         now = self.clock()
         if not webhook.is_made:
             raise NotMadeYet(f"The webhook of audience {webhook.list_id} is being created. Call again.")
@@ -121,7 +122,7 @@ class _Receiver:
         return closing(self.parts.client(organisation_id, retries=_BRIEFLY, timeouts=_SHORT))
 
     async def _propagate(self, organisation_id: str) -> None:
-        """Unsubscribe the contact in the other audiences, after Mailchimp has its answer."""
+        """Unsubscribe contacts who opted out in the organisation's audiences, after Mailchimp has its answer."""
         try:
             async with self.limit.place(organisation_id):
                 await to_thread.run_sync(self._push_opt_outs, organisation_id)
@@ -155,7 +156,7 @@ async def _form(request: Request) -> bytes:
 
 
 def _as_answered(failure: PipelineError) -> TRPCError:
-    """Return the error for the caller, and log the reason."""
+    """Return the error with which a call is answered, and log its reason."""
     if isinstance(failure, TRPCError):
         return failure
     if isinstance(failure, SignatureRefused | MalformedCall):

@@ -18,10 +18,10 @@ _CONTACTS = frozenset(EntityType)
 
 
 class AuditInput(PageInput):
-    """A page of the log, or of the entries about one entity."""
+    """A page of the audit log, of all entries or of those about one entity."""
 
     entity_type: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")] | None = None
-    """The kind of entity, such as `segment`; needs `entityId`."""
+    """The kind of entity, such as `segment`. Needs `entityId`."""
     entity_id: EntityId | None = None
 
     @model_validator(mode="after")
@@ -31,7 +31,7 @@ class AuditInput(PageInput):
         return self
 
     def entity(self, session: OrganisationSession, keyring: Keyring) -> audit_log.Entity | None:
-        """Return the entity as the log names it, or None for all entries."""
+        """Return the entity with the id that it has in the audit log, or None if all entries are wanted."""
         if not self.entity_type or not self.entity_id:
             return None
         if self.entity_type in _CONTACTS:
@@ -40,15 +40,16 @@ class AuditInput(PageInput):
 
 
 class AuditEntry(WireModel):
-    """One change of state."""
+    """An entry of the audit log: one change."""
 
     actor: str
-    """The `sub` of a token, `user-` and a keyed hash if that may be an e-mail address, or the pipeline."""
+    """Who made the change: the `sub` of the caller's token, `user-` and a keyed hash if that may be an e-mail address,
+    or a name of the pipeline."""
     action: str
     """The change, such as `segment.created`."""
     entity_type: str
     entity_id: str
-    """The id of the entity; a keyed hash if it may be an e-mail address."""
+    """The id of the entity, or a keyed hash if the id may be an e-mail address."""
     at: UtcTime
     details: dict[str, Any]
 

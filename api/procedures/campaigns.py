@@ -1,4 +1,4 @@
-"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of these."""
+"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of the figures."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -36,7 +36,7 @@ class HistoryInput(PageInput):
 
 
 class CampaignView(WireModel):
-    """A tracked campaign with its latest figures, which are null until it is sent."""
+    """A tracked campaign with its latest figures. The figures are null until it is sent."""
 
     id: str
     mailchimp_campaign_id: str
@@ -54,12 +54,12 @@ class CampaignView(WireModel):
     send_time: UtcTime | None
     last_refreshed_at: UtcTime | None
     missing_since: UtcTime | None
-    """When it was found deleted or archived at Mailchimp; the figures stay."""
+    """When the campaign was found deleted or archived at Mailchimp; its last figures stay. Null if Mailchimp has it."""
     created_at: UtcTime
 
 
 class CampaignPage(WireModel):
-    """A page of campaigns, the last tracked first."""
+    """A page of campaigns, the most recently tracked first."""
 
     items: list[CampaignView]
     next_cursor: str | None
@@ -92,7 +92,7 @@ class CampaignHistory(WireModel):
 
 @router.query("list")
 def list_campaigns(context: Context, wanted: PageInput | None) -> CampaignPage:
-    """Return a page of the tracked campaigns, the last tracked first."""
+    """Return a page of the tracked campaigns, the most recently tracked first."""
     asked = wanted or PageInput()
     with context.session() as session:
         return CampaignPage.model_validate(CampaignStore(session).list(limit=asked.limit, cursor=asked.cursor))
@@ -120,7 +120,7 @@ def history(context: Context, wanted: HistoryInput) -> CampaignHistory:
 
 @router.mutation("trackCampaign")
 def track_campaign(context: Context, wanted: TrackInput) -> CampaignView:
-    """Track a campaign of the connected account, with its current figures. A tracked campaign is refreshed."""
+    """Track a campaign of the connected account, and read its figures. If it is already tracked, it is refreshed."""
     asked_at = context.clock()
     given = wanted.mailchimp_campaign_id
     with context.mailchimp() as mailchimp:
@@ -141,7 +141,7 @@ def track_campaign(context: Context, wanted: TrackInput) -> CampaignView:
 
 @router.mutation("refreshStats")
 def refresh_stats(context: Context, wanted: CampaignInput) -> CampaignView:
-    """Refresh a campaign now. If Mailchimp no longer has it, it is marked as missing and keeps its figures."""
+    """Refresh a campaign's figures now. If Mailchimp no longer has it, it is marked as missing and its figures stay."""
     tracked, asked_at = get(context, wanted), context.clock()
     with context.mailchimp() as mailchimp:
         found = refresh(tracked.status, mailchimp.snapshot(tracked.mailchimp_campaign_id), asked_at)

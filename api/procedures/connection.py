@@ -34,12 +34,12 @@ class ConnectionView(WireModel):
     api_key_hint: str
     """The last characters of the API key."""
     sync_status: SegmentStatus
-    """The worst status of the segments: error, syncing, pending, synced."""
+    """The worst status of the segments, from worst to best: error, syncing, pending, synced."""
     connected_at: UtcTime
     last_synced_at: UtcTime | None
-    """The last successful sync of a segment."""
+    """When the last successful sync of a segment ended."""
     key_refused_at: UtcTime | None
-    """Since when Mailchimp refuses the API key; null if it accepts it."""
+    """When Mailchimp began to refuse the API key; null if it accepts the key."""
     soft_deleted_at: UtcTime | None
 
 
@@ -54,7 +54,7 @@ class AudienceView(WireModel):
 
 @router.query("get")
 def get(context: Context) -> ConnectionView | None:
-    """Return the organisation's connection; null if it has none."""
+    """Return the organisation's connection, or null if it has none."""
     with context.session() as session:
         found = ConnectionStore(session, context.parts.keyring).live()
         return found and _shown(session, found)
@@ -62,7 +62,7 @@ def get(context: Context) -> ConnectionView | None:
 
 @router.mutation("connect", role=Role.ADMIN)
 def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
-    """Connect the account of an API key that Mailchimp accepts; it replaces the previous connection.
+    """Connect the Mailchimp account of an API key. It replaces the organisation's previous connection.
 
     Raises CONFLICT if another organisation is connected to the account.
     """
@@ -85,7 +85,7 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
 
 @router.mutation("disconnect", role=Role.ADMIN)
 def disconnect(context: Context) -> ConnectionView:
-    """End the connection and delete its key. Segments and campaigns stay; requested syncs end."""
+    """End the connection and delete its API key. Segments and campaigns stay; syncs that wait to begin fail."""
     context = context.in_time()
     webhooks = context.webhook_registration()
     with context.session() as session:
@@ -104,7 +104,7 @@ def disconnect(context: Context) -> ConnectionView:
 
 @router.query("listAudiences")
 def list_audiences(context: Context) -> list[AudienceView]:
-    """Return all audiences of the account, the oldest first."""
+    """Return all audiences of the connected account, the oldest first."""
     with context.mailchimp() as mailchimp:
         return [AudienceView.model_validate(audience) for audience in mailchimp.audiences()]
 

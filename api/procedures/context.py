@@ -22,7 +22,7 @@ from mailchimp_pipeline.services.resources import NotConnected, Resources
 
 
 class OutOfTime(TransientError):
-    """The deadline of the call has passed before its last request to Mailchimp."""
+    """The call's deadline passed before all its requests to Mailchimp were begun."""
 
     def __init__(self) -> None:
         super().__init__("Mailchimp answered too slowly for all of it to be asked in time. Try again later.")
@@ -30,7 +30,10 @@ class OutOfTime(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class TimedSlots:
-    """The connection slots of an account until `end`, a time of the clock."""
+    """The connection slots of a Mailchimp account, with a deadline.
+
+    After `end`, a value of `clock`, no request to Mailchimp may begin.
+    """
 
     slots: ConnectionSlots
     end: float
@@ -38,7 +41,7 @@ class TimedSlots:
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one connection, waiting until one is free. Raises `OutOfTime` after the end."""
+        """Hold a connection slot during the block; wait until one is free. Raises `OutOfTime` if `end` has passed."""
         if self.clock() > self.end:
             raise OutOfTime
         with self.slots.slot():
@@ -48,38 +51,40 @@ class TimedSlots:
 _log = logger("api.procedures")
 
 _SLOT_SECONDS = 5.0
-"""How long a call waits while syncs use all connections of the account."""
+"""How many seconds a call waits while syncs use all connections of the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallBudget:
-    """How long a call waits for Mailchimp."""
+    """How much time an API call may spend on requests to Mailchimp."""
 
     retries: Retries
     timeouts: Timeouts
     mailchimp_seconds: float = 20.0
-    """Since the client was opened. Later, no request to Mailchimp is begun; the next run does the rest."""
+    """The seconds after the opening of a client in which requests to Mailchimp may begin. The next run does the
+    rest."""
 
 
 CALL_BUDGET = CallBudget(
     Retries(budget=10.0, first_pause=0.5, longest_pause=4.0), Timeouts(connect=5.0, read=10.0, total=20.0)
 )
-"""A person waits for the answer, and can try again."""
+"""The limits of API calls. They are short, because a person waits for the answer and can try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A call by `caller`, served with `parts`."""
+    """The context of a procedure call: its caller, and the resources that serve it (`parts`)."""
 
     caller: Caller
     parts: Resources
     budget: CallBudget = CALL_BUDGET
     clock: Clock = utc_now
     mailchimp_until: float | None = None
-    """A time of the monotonic clock. None: each client has `mailchimp_seconds` of its own."""
+    """The `time.monotonic()` value after which no request to Mailchimp begins. If None, each client has
+    `budget.mailchimp_seconds` of its own."""
 
     def in_time(self) -> "Context":
-        """Return a context whose clients share one deadline."""
+        """Return a copy of this context whose Mailchimp clients share one deadline, by default counted from now."""
         return replace(self, mailchimp_until=self._mailchimp_until)
 
     @property
@@ -104,14 +109,15 @@ class Context:
         return self.caller.role
 
     def session(self) -> AbstractContextManager[OrganisationSession]:
-        """Open a transaction of the organisation. Never call Mailchimp in it: that may take long."""
+        """Open a database transaction of the organisation. Never call Mailchimp in it, because that may take long."""
         return self.parts.database.organisation(self.organisation_id)
 
     @contextmanager
     def mailchimp(self) -> Generator[MailchimpClient]:
-        """Yield a client for the organisation's account, which records whether the key is refused.
+        """Yield a client for the organisation's Mailchimp account. It records whether Mailchimp refuses the API key.
 
-        The key is read each time: another process may have replaced it. Raises `NotConnected`.
+        The key is read from the database each time, because another process may have replaced it. Raises `NotConnected`
+        if the organisation is not connected.
         """
         with self.session() as session:
             store = ConnectionStore(session, self.parts.keyring)
@@ -124,11 +130,11 @@ class Context:
             yield client
 
     def webhook_registration(self) -> Registration:
-        """Return the registration of the organisation's webhooks."""
+        """Return the `Registration` that registers and removes the organisation's webhooks."""
         return self.parts.webhook_registration(self.organisation_id, self.actor, self.mailchimp, clock=self.clock)
 
     def propagate_opt_outs(self) -> None:
-        """Push opt-outs to Mailchimp. If Mailchimp does not answer, the next run pushes them."""
+        """Push the organisation's opt-outs to Mailchimp. If that fails, the next run pushes them."""
         records = DatabaseRecords(self.parts.database, self.parts.keyring, self.clock)
         try:
             propagate_opt_outs(self.organisation_id, self.mailchimp, records=records)
@@ -136,7 +142,7 @@ class Context:
             _log.warning("opt-outs outstanding", organisation_id=self.organisation_id, failure=type(error).__name__)
 
     def mailchimp_of(self, api_key: ApiKey) -> MailchimpClient:
-        """Return a client for an API key. It uses no slots of an account: the account is not known yet."""
+        """Return a client for an API key. It takes no slots of an account, because the account is not known yet."""
         return self._client(api_key, ThreadSlots(1))
 
     def _client(self, api_key: ApiKey, slots: ConnectionSlots, key_watch: KeyWatch | None = None) -> MailchimpClient:

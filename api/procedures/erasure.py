@@ -17,7 +17,7 @@ from mailchimp_pipeline.services.export_contact import Disclosure
 router: Router[Context] = Router("mailchimp.preferences")
 
 _SECONDS = 20.0
-"""How long a call sends requests to Mailchimp. A run does the rest."""
+"""For how many seconds a call sends requests to Mailchimp. A run does the rest."""
 
 
 class Erasure(WireModel):
@@ -26,13 +26,14 @@ class Erasure(WireModel):
     entity_id: str
     entity_type: EntityType
     status: ErasureStatus
-    """Completed once Mailchimp has confirmed it for every audience; until then it is retried."""
+    """`completed` when Mailchimp has confirmed the erasure for every audience. Until then `pending`, and it is
+    retried."""
     audiences: int
-    """The number of audiences with the contact, now or before."""
+    """The number of audiences in which the contact is or was."""
 
 
 class MembershipView(WireModel):
-    """The contact in a segment."""
+    """A segment that has the contact as a member, and the contact's data there."""
 
     segment_id: str
     segment_name: str
@@ -57,7 +58,7 @@ class Sending(WireModel):
 
 
 class RejectedSending(WireModel):
-    """The reason for which Mailchimp rejected the contact in an audience."""
+    """Why Mailchimp rejected the contact in an audience."""
 
     mailchimp_list_id: str
     subscriber_hash: str
@@ -79,7 +80,7 @@ class Statement(WireModel):
 
 
 class PastErasure(WireModel):
-    """A requested erasure."""
+    """An erasure of the contact that was requested."""
 
     status: ErasureStatus
     requested_at: UtcTime
@@ -105,7 +106,7 @@ class AudienceEntry(WireModel):
 
 
 class MailchimpHoldings(WireModel):
-    """The data at Mailchimp."""
+    """The data about the contact at Mailchimp."""
 
     entries: list[AudienceEntry]
     incomplete_because: str | None
@@ -134,7 +135,7 @@ class ContactExport(WireModel):
 
 @router.mutation("gdprDelete", role=Role.ADMIN)
 def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
-    """Erase a contact in the database and in every audience; pending until Mailchimp has confirmed each."""
+    """Erase a contact in the database and in every audience. Pending until Mailchimp has confirmed each deletion."""
     erasures = context.parts.erasures(lambda _organisation_id: context.mailchimp(), clock=context.clock)
     contact = (wanted.entity_type, wanted.entity_id)
     attempt = erasures.erase(context.organisation_id, contact, by=context.actor, stopping=_after(_SECONDS))
@@ -149,7 +150,7 @@ def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
 # A mutation, although it only reads: no cache may keep the answer, no URL the input, and the audit log has an entry.
 @router.mutation("export", role=Role.ADMIN)
 def export(context: Context, wanted: EntityInput) -> ContactExport:
-    """Return all data about a contact, in the database and at Mailchimp. The audit log has an entry."""
+    """Return all data about a contact, in the database and at Mailchimp. The audit log records the export."""
     export = context.parts.export_contact(lambda _organisation_id: context.mailchimp())
     contact = (wanted.entity_type, wanted.entity_id)
     return _shown(export.export(context.organisation_id, contact, by=context.actor))

@@ -43,9 +43,9 @@ EntityId = Annotated[ForeignId, AfterValidator(_normalised)]
 
 
 def left_out() -> Any:  # noqa: ANN401 - the default of any field
-    """Return the default of a field that may be left out but not be null; `model_fields_set` shows which were sent.
+    """Return the default of an input field that may be left out but not be null.
 
-    A factory, so that the JSON Schema has no default.
+    `model_fields_set` shows which fields were sent. This is a factory, so that the JSON Schema has no default.
     """
     return None
 
@@ -54,9 +54,9 @@ class PageInput(WireModel):
     """A page of a list."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    """The largest number of items."""
+    """The maximum number of items on the page."""
     cursor: Annotated[str, StringConstraints(max_length=2000)] | None = None
-    """The `nextCursor` of the previous page; without it, the first page."""
+    """The `nextCursor` of the previous page. Without it, the first page is returned."""
 
 
 class EntityInput(WireModel):

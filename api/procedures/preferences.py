@@ -42,7 +42,7 @@ class OptStatusInput(EntityInput):
 
 
 class PreferenceView(WireModel):
-    """A contact's latest opt-in or opt-out; the time of the opposite statement stays."""
+    """Whether a contact opted in or out, and the times of its latest opt-in and latest opt-out."""
 
     entity_id: str
     entity_type: EntityType
@@ -54,7 +54,7 @@ class PreferenceView(WireModel):
 
 
 class PreferencePage(WireModel):
-    """A page of preferences, the last changed first."""
+    """A page of preferences, the most recently changed first."""
 
     items: list[PreferenceView]
     next_cursor: str | None
@@ -64,12 +64,12 @@ class ConsentRule(WireModel):
     """Which contacts the organisation sends to Mailchimp."""
 
     opt_in_only: bool
-    """Only contacts who opted in; otherwise all contacts who did not opt out."""
+    """True: only contacts who opted in. False: all contacts who did not opt out."""
 
 
 @router.query("getForEntity")
 def get_for_entity(context: Context, wanted: EntityInput) -> PreferenceView | None:
-    """Return a contact's preference; null if there is none."""
+    """Return a contact's preference, or null if no opt-in or opt-out is recorded."""
     with context.session() as session:
         found = PreferenceStore(session).get(wanted.entity_type, wanted.entity_id)
         return found and PreferenceView.model_validate(found)
@@ -77,7 +77,7 @@ def get_for_entity(context: Context, wanted: EntityInput) -> PreferenceView | No
 
 @router.query("list")
 def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePage:
-    """Return a page of all preferences, the last changed first."""
+    """Return a page of all preferences, the most recently changed first."""
     asked = wanted or PageInput()
     with context.session() as session:
         found = PreferenceStore(session).list(limit=asked.limit, cursor=asked.cursor)
@@ -86,7 +86,7 @@ def list_preferences(context: Context, wanted: PageInput | None) -> PreferencePa
 
 @router.mutation("updateOptStatus")
 def update_opt_status(context: Context, wanted: OptStatusInput) -> PreferenceView:
-    """Record an opt-in or opt-out. An opt-out is pushed to Mailchimp at once, or by the next run."""
+    """Record an opt-in or opt-out. An opt-out is pushed to Mailchimp now, or by the next run if Mailchimp fails."""
     parts = context.parts
     recorded = UpdateOptStatus(parts.database, parts.keyring, lambda: parts.source, context.clock).record(
         context.organisation_id,
@@ -109,7 +109,7 @@ def get_consent_rule(context: Context) -> ConsentRule:
 
 @router.mutation("setConsentRule", role=Role.ADMIN)
 def set_consent_rule(context: Context, wanted: ConsentRule) -> ConsentRule:
-    """Set the consent rule from the next sync on; it stays after the organisation connects again."""
+    """Set the consent rule. It applies from the next sync on, and stays when the organisation connects again."""
     with context.session() as session:
         store = ConnectionStore(session, context.parts.keyring)
         chosen = store.set_opt_in_only(opt_in_only=wanted.opt_in_only, by=context.actor, at=context.clock())

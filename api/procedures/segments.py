@@ -62,7 +62,7 @@ class NewSegmentInput(WireModel):
 
 
 class SegmentChangesInput(WireModel):
-    """The changes of a segment; a field that is left out stays."""
+    """The changes to a segment. A field that is left out keeps its value."""
 
     id: str
     name: Name = Field(default_factory=left_out)
@@ -72,7 +72,7 @@ class SegmentChangesInput(WireModel):
 
     @property
     def changes(self) -> SegmentChanges:
-        """The changed fields."""
+        """The fields that were sent, with their new values."""
         given: Any = {name: getattr(self, name) for name in self.model_fields_set - {"id"}}
         return given
 
@@ -88,10 +88,12 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class SegmentCounts(WireModel):
-    """The outcome of the last sync for the wanted members."""
+    """The numbers of the segment's members at the last sync, by outcome."""
 
     wanted: Count
+    """The members that belong in the audience."""
     in_audience: Count
+    """The wanted members that are subscribed."""
     awaiting_confirmation: Count
     """Members whom Mailchimp has asked to confirm."""
     rejected: dict[Rejection, Count]
@@ -115,9 +117,9 @@ class SegmentView(WireModel):
     last_error: str | None
     """Why the last sync failed, and what to do."""
     member_count: int | None
-    """The number of members at the last sync; null before the first."""
+    """The number of members at the last sync; null before the first sync."""
     counts: SegmentCounts | None = None
-    """The outcome of the last sync; null before the first, or if it failed too early."""
+    """The outcome of the last sync. Null before the first sync, or if the last one failed too early."""
     last_synced_at: UtcTime | None
     created_at: UtcTime
     updated_at: UtcTime
@@ -138,11 +140,12 @@ class RejectedContact(WireModel):
     """The reason in words, and what to do."""
     attempts: Count
     rejected_at: UtcTime
-    """When Mailchimp rejected it."""
+    """When Mailchimp rejected the contact."""
     next_attempt_at: UtcTime | None
-    """When it is sent again. Null: when the contact or the merge fields of the audience change, unless final."""
+    """When the contact is sent again. If null and not final, it is sent again when its data or the merge fields of the
+    audience change."""
     is_final: bool
-    """Whether it is not sent again without `retryRejected`."""
+    """Whether the contact is sent again only after `retryRejected`."""
 
 
 class RejectedPage(WireModel):
@@ -160,7 +163,7 @@ class SegmentPage(WireModel):
 
 
 class Preview(WireModel):
-    """The number of matching contacts, of members among them, and of the others by what excludes them."""
+    """How many contacts match the filter, how many of them would be members, and how many are excluded, by reason."""
 
     matching: Count
     members: Count
@@ -219,7 +222,7 @@ def update(context: Context, wanted: SegmentChangesInput) -> SegmentView:
 
 @router.mutation("delete")
 def delete(context: Context, wanted: SegmentInput) -> SegmentView:
-    """Delete a segment. The members of its audience stay there."""
+    """Delete a segment. Its members stay in the audience."""
     with context.session() as session:
         deleted = SegmentStore(session).delete(wanted.id, by=context.actor, at=context.clock())
     if deleted is None:
@@ -236,7 +239,7 @@ class SyncInput(SegmentInput):
 
 @router.mutation("sync")
 def sync(context: Context, wanted: SyncInput) -> SegmentView:
-    """Request a sync now. A second request while the first waits changes nothing. Returns the segment."""
+    """Request a sync now. A second request while the first is waiting changes nothing. Returns the segment."""
     with context.session() as session:
         found = SegmentStore(session).get(wanted.id)
         asked = SyncRequestStore(session).ask(
@@ -275,7 +278,7 @@ def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
 
 @router.mutation("retryRejected")
 def retry(context: Context, wanted: SegmentInput) -> SegmentView:
-    """Let the next sync send the segment's rejected contacts again, for any reason. Returns the segment."""
+    """Let the next sync send the segment's rejected contacts again, whatever the reason was. Returns the segment."""
     with context.session() as session:
         found = _require(session, wanted.id)
         retry_rejected(session, wanted.id, by=context.actor, at=context.clock())
@@ -305,7 +308,7 @@ def preview(context: Context, wanted: PreviewInput) -> Preview:
 
 
 def shown(segment: Segment) -> SegmentView:
-    """Return the view of a segment for clients."""
+    """Return the segment as clients see it."""
     report = segment.last_report or {}
     fields = {name: getattr(segment, name) for name in SegmentView.model_fields if name != "counts"}
     counts = None
@@ -325,7 +328,7 @@ def _sum(*by_reason: object) -> dict[str, int]:
 
 
 def _require(session: OrganisationSession, segment_id: str) -> Segment:
-    """Return the segment. Raises NOT_FOUND."""
+    """Return the segment. Raises NOT_FOUND if there is none with this id."""
     found = SegmentStore(session).get(segment_id)
     if found is None:
         raise not_found("segment")

@@ -1,4 +1,4 @@
-"""One call: whether the caller may make it, whether its input is valid, and its reply.
+"""One procedure call: whether the caller may make it, whether its input is valid, and its reply.
 
 Runs in a worker thread and always returns a reply.
 """
@@ -31,17 +31,18 @@ def _ignore(_procedure: object, _code: str, _seconds: float) -> None:
 
 
 def _unknown(_exception: Exception) -> TRPCError | None:
-    """Translate no exception."""
+    """Return None: no exception is a known error."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class CallHooks:
-    """What an application adds to each call. The hooks run in worker threads or on the event loop: they must not wait.
+    """The functions of an application that are called for each call. They must return quickly.
 
-    `after_call` gets the procedure (None: there is no such procedure, or the whole request was refused), OK or the
-    error's code, and the seconds since the request. `translate` returns the error that the client sees for an
-    exception, or None for a defect; a defect goes to `on_error`, with the path of the call.
+    They run in worker threads or on the event loop. `after_call` gets the procedure (None: there is no such procedure,
+    or the whole request was refused), OK or the error's code, and the seconds since the request. `translate` returns
+    the error that the client sees for an exception, or None for a defect. A defect goes to `on_error`, with the path of
+    the call.
     """
 
     after_call: Callable[[Procedure | None, str, float], None] = _ignore
@@ -61,7 +62,7 @@ class Reply:
 # No slots: Python 3.11 cannot subscript a frozen generic class that has them.
 @dataclass(frozen=True)
 class ProcedureCall(Generic[ContextT]):
-    """One call of a request; `started` is a time of `time.perf_counter`."""
+    """One procedure call of a request. `index` is its place in the batch, `started` a `time.perf_counter()` value."""
 
     index: int
     procedure: Procedure
@@ -71,7 +72,7 @@ class ProcedureCall(Generic[ContextT]):
 
 
 def answer(call: ProcedureCall[ContextT], hooks: CallHooks) -> Reply:
-    """Return the reply to a call, also if the procedure raises `SystemExit`."""
+    """Run a call, and return its reply. Every exception becomes an error reply, even `SystemExit`."""
     path = call.procedure.path
     try:
         body = _output(call)
@@ -82,13 +83,16 @@ def answer(call: ProcedureCall[ContextT], hooks: CallHooks) -> Reply:
 
 
 def refusal(path: str | None, error: TRPCError, procedure: Procedure | None, started: float, hooks: CallHooks) -> Reply:
-    """Return the reply for an error; without a path the whole request is refused."""
+    """Return the reply for an error, and report it to `after_call`. Without a `path`, it is for the whole request."""
     _measure(procedure, error.code, started, hooks)
     return Reply(error.http_status, error.envelope(path), error.headers)
 
 
 def _output(call: ProcedureCall[ContextT]) -> bytes:
-    """Return the procedure's output as JSON. The role is checked before the input is parsed."""
+    """Return the procedure's output as JSON.
+
+    Raises FORBIDDEN, before the input is parsed, if the caller's role is not enough.
+    """
     procedure, role = call.procedure, call.context.role
     if procedure.role is not None and not role.covers(procedure.role):
         needed = f'{procedure.path} needs the role "{procedure.role}", yours is "{role}"'
@@ -97,7 +101,7 @@ def _output(call: ProcedureCall[ContextT]) -> bytes:
 
 
 def as_error(path: str, exception: BaseException, hooks: CallHooks) -> TRPCError:
-    """Return the error that the client sees for an exception."""
+    """Return the error that the client sees for an exception. A defect is reported to `on_error`."""
     if isinstance(exception, TRPCError):
         return exception
     if isinstance(exception, Exception) and (known := hooks.translate(exception)) is not None:
@@ -107,7 +111,7 @@ def as_error(path: str, exception: BaseException, hooks: CallHooks) -> TRPCError
 
 
 def _report(path: str, exception: BaseException, hooks: CallHooks) -> None:
-    """Pass a defect to the application. A defect of its hook does not prevent the reply."""
+    """Report a defect to the application's hook `on_error`. If that raises too, the client still gets its reply."""
     try:
         hooks.on_error(path, exception)
     except Exception as broken:  # noqa: BLE001 - the hook that reports defects is the one that failed

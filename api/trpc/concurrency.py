@@ -1,4 +1,7 @@
-"""How many calls run at once. A call takes its place on the event loop, before it takes a thread."""
+"""Limits on how many calls run at once.
+
+Before a call runs in a thread, it takes one of the limited places on the event loop, or waits for one.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -13,9 +16,10 @@ _RETRY_AFTER = 5
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """`total` calls run at once, `per_organisation` of one organisation; `waiting` more of an organisation may wait.
+    """How many calls run at once: `total`, and `per_organisation` of the same organisation.
 
-    A call that has waited for `wait_seconds` is refused with the text `busy`; None: it waits until it has a place.
+    `waiting` more calls of an organisation may wait. A call that has waited for `wait_seconds` is refused with the text
+    `busy`. If that is None, it waits until it may run.
     """
 
     total: int
@@ -26,13 +30,13 @@ class Concurrency:
 
 
 class _Places(asyncio.Semaphore):
-    """The places of one organisation."""
+    """The calls of one organisation that may run at once, and how many calls are waiting."""
 
     waiting = 0
 
 
 class ConcurrencyLimit:
-    """The places of a `Concurrency`. Belongs to one event loop."""
+    """Enforces a `Concurrency`: a call may run while it holds a place. Belongs to one event loop."""
 
     def __init__(self, allowed: Concurrency) -> None:
         self._allowed = allowed
@@ -42,7 +46,10 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def place(self, organisation_id: str) -> AsyncGenerator[None]:
-        """Hold a place while the block runs. Raises TOO_MANY_REQUESTS."""
+        """Hold a place during the block; wait until one is free.
+
+        Raises TOO_MANY_REQUESTS if too many calls of the organisation wait already, or if no place is free in time.
+        """
         places = self._by_organisation.get(organisation_id) or _Places(self._allowed.per_organisation)
         self._by_organisation[organisation_id] = places
         if places.waiting >= self._allowed.waiting:

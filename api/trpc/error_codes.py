@@ -35,7 +35,7 @@ Code = Literal[
 
 
 class Numbers(NamedTuple):
-    """The two numbers of a code: that of JSON-RPC (5xx codes share one) and the HTTP status."""
+    """The two numbers of an error code: the JSON-RPC number, which 5xx codes share, and the HTTP status."""
 
     rpc: int
     http: int
@@ -66,13 +66,18 @@ CODES: Mapping[Code, Numbers] = {
 }
 
 MAX_ISSUES = 100
-"""Problems of one input that are listed: a list of a million invalid items must not cause a longer answer."""
+"""The maximum number of problems of one input that an error lists. A list of a million invalid items must not cause a
+longer answer."""
 
 _PYDANTIC_PREFIXES = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 
 
 class TRPCError(PipelineError):
-    """An error for clients: `field_errors` are messages by camelCase field, `retry_after` is in seconds."""
+    """An error for clients.
+
+    `field_errors` are messages by camelCase field, `form_errors` are about no single field. `retry_after` is in
+    seconds.
+    """
 
     def __init__(
         self,
@@ -104,7 +109,10 @@ class TRPCError(PipelineError):
         return () if self.retry_after is None else ((b"retry-after", b"%d" % self.retry_after),)
 
     def envelope(self, path: str | None = None) -> bytes:
-        """Return the error as JSON in ASCII: a lone surrogate could not be encoded otherwise."""
+        """Return the error as JSON. `path` is that of the procedure, None if the whole request failed.
+
+        The JSON is in ASCII, because a lone surrogate could not be encoded otherwise.
+        """
         data: dict[str, object] = {"code": self.code, "httpStatus": self.http_status}
         if path is not None:
             data["path"] = path
@@ -123,7 +131,10 @@ def internal_error() -> TRPCError:
 
 
 def bad_input(invalid: ValidationError) -> TRPCError:
-    """Return the error for an invalid input, without its values: the message is JSON, as servers with zod have it."""
+    """Return BAD_REQUEST for an invalid input. It does not repeat the input's values.
+
+    Its message is a JSON list of problems, as servers with zod send it.
+    """
     if invalid.error_count() > MAX_ISSUES:
         summary = f"The input has {invalid.error_count()} problems: send fewer values, or correct them"
         return TRPCError("BAD_REQUEST", summary, {}, form_errors=[summary])

@@ -1,7 +1,7 @@
 """The declaration of procedures: name, kind, input, output, role and handler, checked at import.
 
-The registry `Procedures` is used for dispatch, types and documents. Inputs and outputs are models in camelCase. Their
-JSON Schemas name shared models once.
+The registry `Procedures` is used to find called procedures, and to generate types and documents. Inputs and outputs are
+models in camelCase. Their JSON Schemas contain a shared model once.
 """
 
 import inspect
@@ -26,11 +26,11 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 UtcTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A time, sent as ISO 8601 with `Z`; inputs may have any time zone."""
+"""A time, sent as ISO 8601 with `Z`. Inputs may have any time zone."""
 
 
 class WireModel(BaseModel):
-    """An input or output: camelCase in JSON, snake_case in Python; an unknown key is an error."""
+    """A model of inputs and outputs: camelCase in JSON, snake_case in Python. An unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -74,7 +74,7 @@ class Kind(StrEnum):
 
 
 class Role(StrEnum):
-    """What a caller may do; each role includes the ones before it."""
+    """The role of a caller. Each role includes the rights of the ones before it."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -111,10 +111,10 @@ Declare = Callable[[Handler[ContextT, ParametersT, OutputT]], Handler[ContextT, 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """One procedure. `input` and `output` are types (`input` None: it takes none); `role` None: any caller.
+    """The declaration of one procedure. `input` and `output` are types; `input` is None if the procedure takes none.
 
-    The handler gets the context and, if there is an input, the validated input. `concurrency` is for a procedure that
-    costs much: its calls are limited beside the limit for all calls.
+    If `role` is None, any caller may call it. The handler gets the context and, if there is an input, the validated
+    input. `concurrency` limits the calls of an expensive procedure, in addition to the limit for all calls.
     """
 
     path: str
@@ -128,7 +128,7 @@ class Procedure:
     _writer: TypeAdapter[object] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the declaration, and build the validator and the serializer. Raises `DeclarationError`."""
+        """Build the validator and the serializer. Raises `DeclarationError` if the path or output is not allowed."""
         for segment in self.path.split("."):
             if not _SEGMENT.fullmatch(segment) or segment in RESERVED:
                 raise DeclarationError(f"{self.path!r} cannot be a procedure's path: rename its part {segment!r}")
@@ -140,7 +140,7 @@ class Procedure:
 
     @property
     def input_adapter(self) -> TypeAdapter[object] | None:
-        """The validator of the input; None if the procedure has no input."""
+        """The validator of the input, or None if the procedure has no input."""
         return self._reader
 
     @property
@@ -154,21 +154,27 @@ class Procedure:
         return (inspect.getdoc(self.handler) or "").split("\n\n")[0]
 
     def call(self, context: object, input_text: Callable[[], bytes]) -> bytes:
-        """Return the output as JSON; `input_text` is called only if the procedure has an input."""
+        """Run the handler, and return its output as JSON.
+
+        `input_text` returns the input as JSON. It is called only if the procedure has an input.
+        """
         if self._reader is None:
             return self._write(self.handler(context))
         return self._write(self.handler(context, self._read(self._reader, input_text())))
 
     @staticmethod
     def _read(reader: TypeAdapter[object], text: bytes) -> object:
-        """Return the validated input of a JSON text: strict as with zod, with camelCase names only."""
+        """Return the validated input. Validation is strict, as with zod, and accepts only camelCase names."""
         try:
             return reader.validate_json(text, strict=True, by_alias=True, by_name=False)
         except ValidationError as invalid:
             raise bad_input(invalid) from None
 
     def _write(self, output: object) -> bytes:
-        """Return the output as JSON. Raises if it does not match the declared type."""
+        """Return the output as JSON. Raises if it does not match the declared type.
+
+        Raises `UnsafeOutputError` if it has an integer that JavaScript would round.
+        """
         text = self._writer.dump_json(output, by_alias=True, warnings="error")
         if _SUSPECT.search(text):
             _refuse_unsafe_numbers(from_json(text, allow_inf_nan=False))
@@ -176,7 +182,10 @@ class Procedure:
 
 
 class Router(Generic[ContextT]):
-    """Collects the procedures under a path, such as `mailchimp.segments`; their types are the handlers' annotations."""
+    """Collects the procedures under a path, such as `mailchimp.segments`.
+
+    The annotations of a handler are the types of its input and output.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -207,7 +216,10 @@ class Router(Generic[ContextT]):
 
 
 class Procedures(Generic[ContextT]):
-    """All procedures of a server by path, in the order of their declaration."""
+    """All procedures of a server by path, in the order of their declaration.
+
+    Raises `DeclarationError` if a path is declared twice, or is also the path of a router.
+    """
 
     def __init__(self, *routers: Router[ContextT] | Procedure) -> None:
         self._by_path: dict[str, Procedure] = {}
@@ -220,7 +232,7 @@ class Procedures(Generic[ContextT]):
             self._refuse_router_of_same_name(path)
 
     def get(self, path: str) -> Procedure | None:
-        """Return the procedure at a dotted path, or None."""
+        """Return the procedure at a dotted path, or None if there is none."""
         return self._by_path.get(path)
 
     def __iter__(self) -> Iterator[Procedure]:
@@ -235,7 +247,7 @@ class Procedures(Generic[ContextT]):
 
 
 def _types(path: str, handler: Callable[..., object]) -> tuple[Any, Any]:
-    """Return the types of the input (None: no input) and of the output in the annotations."""
+    """Return the types of the input (None if there is none) and of the output, from the handler's annotations."""
     hints = get_type_hints(handler, include_extras=True)
     parameters = list(inspect.signature(handler).parameters)
     if not 1 <= len(parameters) <= 2 or "return" not in hints or any(name not in hints for name in parameters[1:]):
@@ -271,7 +283,10 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Schemas:
-    """Schemas by procedure path (`inputs` lacks procedures without input), and the named models they refer to."""
+    """JSON Schemas of the inputs and outputs by procedure path, and the named models that they refer to.
+
+    `inputs` does not have procedures without an input.
+    """
 
     inputs: Mapping[str, Schema]
     outputs: Mapping[str, Schema]
@@ -279,7 +294,7 @@ class Schemas:
 
 
 def schemas(procedures: Iterable[Procedure], ref_template: str) -> Schemas:
-    """Return the schemas; `ref_template` is pydantic's, such as `#/components/schemas/{model}`."""
+    """Return the procedures' schemas. `ref_template` is pydantic's, such as `#/components/schemas/{model}`."""
     wanted: list[tuple[str, Any, TypeAdapter[Any]]] = []
     for procedure in procedures:
         if procedure.input_adapter is not None:
@@ -294,5 +309,5 @@ def schemas(procedures: Iterable[Procedure], ref_template: str) -> Schemas:
 
 
 def nullable(schema: Schema) -> bool:
-    """Return whether null is a valid value; an input that may be null may also be left out."""
+    """Return whether a schema accepts null. An input that may be null may also be left out."""
     return schema.get("type") == "null" or any(nullable(part) for part in schema.get("anyOf", ()))

@@ -1,6 +1,6 @@
 """Parses a request: its calls, their inputs, and the form of the answer.
 
-An error here is one of the whole request, without a path.
+An error of `read_request` or `read_body` is about the whole request, so it has no procedure's path.
 """
 
 import asyncio
@@ -30,7 +30,10 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest request (`batch_size` 0: no batches), and how many calls run at once."""
+    """The limits of a request's size and time, and of how many calls run at once.
+
+    `batch_size` is the maximum number of calls in a request; 0 allows no batches.
+    """
 
     batch_size: int = 50
     body_bytes: int = 1_000_000
@@ -40,7 +43,7 @@ class Limits:
 
 
 class Form(Enum):
-    """The form of the answer: one object, an array, or a stream as JSON lines (client 11) or as one object (10)."""
+    """The form of the answer: one object, an array, or a stream (JSON lines for tRPC client 11, one object for 10)."""
 
     SINGLE = auto()
     BATCH = auto()
@@ -50,7 +53,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TrpcRequest:
-    """The calls of one request; `query_input` is the JSON in the parameter `input`."""
+    """The calls of one request. `paths` are their procedures, `query_input` is the JSON in the URL's `input`."""
 
     method: str
     paths: list[str]
@@ -63,17 +66,20 @@ class ClientLeftError(TransientError):
 
 
 class Inputs:
-    """The inputs of a request. They are parsed when the first call needs its input."""
+    """The inputs of a request's calls. They are parsed when the first call needs its input."""
 
     def __init__(self, request: TrpcRequest, body: bytes | None) -> None:
-        """Take the JSON from the URL or the body, by the method; `body` None: it is too long."""
+        """Take the JSON from the URL of a GET request, else from `body`, which is None if it was too long."""
         self._text = request.query_input or b"" if request.method == "GET" else body
         self._single = request.form is Form.SINGLE
         self._lock = threading.Lock()
         self._by_index: Mapping[str, object] | None = None
 
     def text(self, index: int) -> bytes:
-        """Return the JSON of one call's input. Raises BAD_REQUEST and PAYLOAD_TOO_LARGE."""
+        """Return the JSON of the input of the call with this index.
+
+        Raises BAD_REQUEST if the inputs are not valid JSON, and PAYLOAD_TOO_LARGE if the body was too long.
+        """
         if self._text is None:
             raise TRPCError("PAYLOAD_TOO_LARGE", "The request's body is too large: send less, or in several requests")
         if not self._text:
@@ -90,7 +96,7 @@ class Inputs:
 
 
 def read_request(scope: Mapping[str, Any], prefix: str, limits: Limits) -> TrpcRequest:
-    """Return the parsed request. Errors are found in the same order as by the published server."""
+    """Return the parsed request. If it has several errors, the published tRPC server's first one is raised."""
     method: str = scope["method"]
     query: bytes = scope["query_string"]
     if len(scope.get("raw_path") or b"") + len(query) > limits.url_bytes:
@@ -108,7 +114,7 @@ def read_request(scope: Mapping[str, Any], prefix: str, limits: Limits) -> TrpcR
 
 
 class EarlyBody:
-    """Receives the first part of a body at once: a client may send a short request and leave.
+    """Receives the first part of a request's body before it is needed, because a client may send it and leave.
 
     uvicorn has this part in memory anyway, and reads the rest only when it is received.
     """
@@ -123,15 +129,15 @@ class EarlyBody:
         return await (first or self._receive())
 
     def close(self) -> None:
-        """Receive nothing more."""
+        """Stop receiving the first part, if nobody has taken it."""
         if self._first is not None:
             self._first.cancel()
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float = BODY_SECONDS) -> bytes | None:
-    """Return the body, or None if it is longer than the limit; then the rest of it is not read.
+    """Return the body, or None if it is longer than `limit` bytes. The rest of a longer body is not read.
 
-    Raises `ClientLeftError`, and TIMEOUT if the body takes too long.
+    Raises `ClientLeftError` if the client disconnects, and TIMEOUT if the body takes longer than `seconds`.
     """
     if int(dict(scope["headers"]).get(b"content-length", 0)) > limit:
         return None
@@ -190,7 +196,7 @@ def _procedure_path(scope: Mapping[str, Any], prefix: str) -> str:
 
 
 def _refuse_unless_json(content_type: bytes | None) -> None:
-    """Raise for anything but JSON: pages of other sites cannot send JSON without a preflight request."""
+    """Raise UNSUPPORTED_MEDIA_TYPE unless it is JSON, which pages of other sites cannot send without a preflight."""
     if content_type is None:
         raise TRPCError("UNSUPPORTED_MEDIA_TYPE", "Missing content-type header")
     if content_type.split(b";", 1)[0].strip().lower() != b"application/json":
@@ -208,7 +214,7 @@ def _first(query: bytes, name: bytes) -> bytes | None:
 
 
 def _parsed(text: bytes) -> object:
-    """Return parsed JSON. Raises for NaN, Infinity, lone surrogates, deep nesting and invalid UTF-8."""
+    """Return parsed JSON. Raises BAD_REQUEST for NaN, Infinity, lone surrogates, deep nesting and invalid UTF-8."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as broken:
@@ -216,7 +222,7 @@ def _parsed(text: bytes) -> object:
 
 
 def _batch(text: bytes) -> Mapping[str, object]:
-    """Return the inputs of a batch by index."""
+    """Return the inputs of a batch by the index of the call. Raises BAD_REQUEST if they are not a JSON object."""
     inputs = _parsed(text)
     if not isinstance(inputs, dict):
         raise TRPCError("BAD_REQUEST", '"input" needs to be an object when doing a batch call')

@@ -39,7 +39,7 @@ async def respond(send: Send, reply: Reply) -> None:
 
 
 async def respond_without_content(send: Send) -> None:
-    """Send the answer to HEAD."""
+    """Answer a HEAD request with status 204 and no body."""
     await send({"type": "http.response.start", "status": 204, "headers": [_UNCACHED]})
     await send({"type": "http.response.body", "body": b""})
 
@@ -56,7 +56,10 @@ async def compose(send: Send, form: Form, count: int, arrivals: Arrivals) -> Non
 
 
 def _array(replies: Sequence[Reply]) -> Reply:
-    """Return a batch as one reply: its status is that of all calls, or 207; its headers are those of any call."""
+    """Return the replies of a batch as one reply with an array.
+
+    Its status is that of all calls, or 207 if they differ. It has the headers of all replies.
+    """
     statuses = {reply.status for reply in replies}
     headers = dict(header for reply in replies for header in reply.headers)
     body = b"[" + b",".join([reply.body for reply in replies]) + b"]"
@@ -71,7 +74,7 @@ async def _stream(send: Send, lines: AsyncIterator[bytes]) -> None:
 
 
 async def _json_lines(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
-    """Yield the form of client 11: a head that announces a chunk for each call, then the chunks."""
+    """Yield the stream for tRPC client 11: a line that announces a chunk for each call, then a line for each reply."""
     yield b"{" + b",".join([b'"%d":[[0],[null,0,%d]]' % (index, index) for index in range(count)]) + b"}\n"
     for _ in range(count):
         index, reply = await arrivals.get()
@@ -79,7 +82,7 @@ async def _json_lines(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
 
 
 async def _object(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
-    """Yield the form of client 10: one object, an entry per line, with the comma at the start of the line."""
+    """Yield the stream for tRPC client 10: one object, an entry per line, with the comma at the start of the line."""
     for position in range(count):
         index, reply = await arrivals.get()
         yield b'%b"%d":%b\n' % (b"," if position else b"{", index, reply.body)
@@ -90,17 +93,17 @@ ContextT = TypeVar("ContextT", bound=Identified)
 ResultT = TypeVar("ResultT")
 
 _AUTHENTICATION_THREADS = 8
-"""Threads that only authenticate. They may wait for the identity provider, but never for a call."""
+"""The number of threads that only authenticate. They may wait for the identity provider, but never for a call."""
 
 _METHODS = {Kind.QUERY: ("GET", "POST"), Kind.MUTATION: ("POST",)}
 """Queries may also be sent by POST (the client's `methodOverride`): access logs contain the inputs in URLs."""
 
 
 class TrpcServer(Generic[ContextT]):
-    """Serves procedures under a prefix.
+    """Serves procedures under a URL prefix.
 
-    `make_context` authenticates the caller. It runs once per request, in a thread, before the body is read; a
-    TRPCError that it raises is the reply to every call. A call that was begun is finished, whether or not the client
+    `make_context` authenticates the caller. It runs once per request, in a thread, before the body is read. If it
+    raises a TRPCError, that is the reply to every call. A call that was begun is finished, whether or not the client
     waits for it.
     """
 
@@ -129,11 +132,11 @@ class TrpcServer(Generic[ContextT]):
 
     @property
     def route(self) -> "PrefixRoute":
-        """The route for everything under the prefix; add it to the `router.routes` of an application."""
+        """The route for all paths under the prefix. Add it to the `router.routes` of an application."""
         return PrefixRoute(self.prefix, self)
 
     async def close(self) -> None:
-        """Wait for the calls that were begun, also those whose clients have left."""
+        """Wait for the calls that have begun, also for those of clients that have left."""
         while self._running:
             await asyncio.wait(self._running)
         self._authentication.shutdown(wait=False)
@@ -165,7 +168,10 @@ class TrpcServer(Generic[ContextT]):
     async def _start(
         self, scope: Scope, receive: Receive, request: TrpcRequest, found: Sequence[Procedure | None], started: float
     ) -> Arrivals:
-        """Refuse the calls that cannot run, and start the others. Raises `ClientLeftError`."""
+        """Refuse the calls that cannot run, and start the others. Return the queue in which the replies arrive.
+
+        Raises `ClientLeftError` if the client leaves before its request is complete.
+        """
         arrivals = Arrivals()
         callable_now: list[tuple[int, Procedure]] = []
         for index, (path, procedure) in enumerate(zip(request.paths, found, strict=True)):
@@ -208,7 +214,7 @@ class TrpcServer(Generic[ContextT]):
             return as_error(",".join(request.paths), exception, self._hooks)
 
     def _begin(self, running: Coroutine[None, None, None]) -> None:
-        """Run a call in a task of its own: if the client leaves, only the task of the request is cancelled."""
+        """Run a call in a task of its own. If the client leaves, only the request's task is cancelled, not the call."""
         task = asyncio.create_task(running)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -233,20 +239,20 @@ async def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., ResultT], 
 
 
 class PrefixRoute(BaseRoute):
-    """Matches the prefix and all paths below it, with any method, also paths with newlines."""
+    """Matches a URL prefix and all paths below it, with any method. Paths with newlines match, too."""
 
     def __init__(self, prefix: str, app: ASGIApp) -> None:
         self.path = prefix
         self._app = app
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return a full match for a path under the prefix."""
+        """Return a full match if the request's path is under the prefix, else none."""
         path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
         inside = path == self.path or path.startswith(self.path + "/")
         return (Match.FULL if inside else Match.NONE), {}
 
     def url_path_for(self, name: str, /, **path_params: object) -> NoReturn:
-        """Raise `NoMatchFound`: clients build the URLs."""
+        """Raise `NoMatchFound`: the server builds no URLs of procedures."""
         raise NoMatchFound(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -255,7 +261,7 @@ class PrefixRoute(BaseRoute):
 
 
 def _refuse_mixture(found: Sequence[Procedure | None]) -> None:
-    """Raise BAD_REQUEST if a batch has queries and mutations: one of the two kinds has the wrong method."""
+    """Raise BAD_REQUEST if a batch mixes queries and mutations: one of the two has the wrong HTTP method."""
     kinds = dict.fromkeys(procedure.kind for procedure in found if procedure is not None)
     if len(kinds) > 1:
         raise TRPCError("BAD_REQUEST", f"Cannot mix procedure types in call: {', '.join(kinds)}")

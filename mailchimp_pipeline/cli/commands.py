@@ -76,7 +76,7 @@ class NoTokenSecret(PermanentError):
 
 
 def _print_errors(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Print a `PipelineError` as its text, without a stack, and exit with code 1."""
+    """Return the command, changed to print a `PipelineError` as its text, without a stack, and to exit with code 1."""
 
     @wraps(command)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -165,7 +165,7 @@ def actor(
     subject: Annotated[str, typer.Argument(help="The `sub` of the caller's tokens.")],
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
 ) -> None:
-    """Print the names that the audit log has for a caller: for an e-mail address, one for each encryption key."""
+    """Print the names of a caller in the audit log. An e-mail address has a name for each encryption key."""
     from mailchimp_pipeline.database.audit_log import actor_names
     from mailchimp_pipeline.database.encryption import Keyring
     from mailchimp_pipeline.embedded.local_state import local_state
@@ -234,7 +234,7 @@ def reconcile(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be corrected.")] = False,
 ) -> None:
-    """After a restore, correct the database by reading every audience. Changes nothing at Mailchimp."""
+    """Correct the database after the restore of a backup, by reading every audience. Changes nothing at Mailchimp."""
     from mailchimp_pipeline.cli.sync import reconcile_and_print
 
     if not reconcile_and_print(out, organisation, dry_run=dry_run):

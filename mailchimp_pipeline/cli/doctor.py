@@ -57,7 +57,7 @@ class Doubtful(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check, or what to do. It has no secret and no personal data."""
+    """The result of a check: what was checked, and what was found or what to do. It has no secret or personal data."""
 
     about: str
     level: Level
@@ -65,7 +65,7 @@ class Finding:
 
     @property
     def is_well(self) -> bool:
-        """Whether the pipeline can work."""
+        """Whether the pipeline works in spite of this result, as it does with a warning."""
         return self.level is not Level.MISSING
 
 
@@ -74,7 +74,11 @@ ALIVE_SECONDS = 120
 
 
 def heartbeat(settings: Settings) -> str:
-    """Return a text about the state of Dagster's daemon. Raises `Missing` and `Doubtful`."""
+    """Check Dagster's daemon, and return a text about its state.
+
+    Raises `Missing` if the daemon is silent or its storage cannot be read, and `Doubtful` if the daemon reported an
+    error, or a schedule or sensor is switched off.
+    """
     home = _home(settings)
     # Dagster's storages raise the errors of any driver.
     try:
@@ -131,7 +135,7 @@ _IMPATIENT = Retries(budget=5)
 """A short retry budget, because a person waits for the result."""
 
 _CLOCKS_MAY_DIFFER = timedelta(minutes=10)
-"""The difference of clocks that the rule in `consent.decision` allows."""
+"""The largest difference from Mailchimp's clock with which the consent rule in `consent.decision` still works."""
 
 _CLOCKS_SHOULD_DIFFER = timedelta(seconds=30)
 

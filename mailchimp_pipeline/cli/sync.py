@@ -44,9 +44,9 @@ def request_and_wait(
     console: Console,
     departures_confirmed: bool = False,
 ) -> bool:
-    """Request a sync of one segment, or of all of the organisation, and wait. Return whether all were synced.
+    """Request a sync of one segment, or of all segments of the organisation, and wait. Return whether all were synced.
 
-    Raises `NothingToSync`.
+    Raises `NothingToSync` if the organisation is not connected or has no such segment.
     """
     with open_resources() as resources:
         segments = _segments_to_sync(resources, organisation_id, segment_id)
@@ -97,7 +97,7 @@ def _watch(  # noqa: PLR0913 - what is watched, and how long
     wait_seconds: int,
     console: Console,
 ) -> Sequence[SyncRequest]:
-    """Print each segment at the end of its sync. Return the final requests."""
+    """Print each segment when its sync has ended. Return the requests as they are at the end or after the wait."""
     deadline = time.monotonic() + wait_seconds
     printed: set[str] = set()
     while True:
@@ -117,7 +117,7 @@ def _watch(  # noqa: PLR0913 - what is watched, and how long
 def _after_this_sync(segment: Segment, request: SyncRequest) -> Segment:
     """Return the segment with the status, report and error of this sync, without those of an earlier sync.
 
-    The request's error names files and hosts, which only the operator may see.
+    Unlike the segment's own error, the request's error may name files and hosts, which only the operator may see.
     """
     report = segment.last_report if request.status is RequestStatus.DONE else None
     return replace(segment, status=_STATUSES[request.status], last_report=report, last_error=request.error)
@@ -126,7 +126,10 @@ def _after_this_sync(segment: Segment, request: SyncRequest) -> Segment:
 def reconcile_and_print(
     console: Console, organisation_id: str | None, *, dry_run: bool, settings: Settings | None = None
 ) -> bool:
-    """Reconcile one organisation, or all connected ones, and print the results. Return whether all could be read."""
+    """Correct the database by reading the audiences of one organisation, or of all connected ones. Print the results.
+
+    Return whether all audiences could be read. A dry run only prints what would be corrected.
+    """
     with open_resources(settings) as resources:
         found = list(
             reconcile_audiences(

@@ -20,9 +20,9 @@ _COLOURS = {
 
 
 def segment_table(segments: Iterable[Segment], *, title: str) -> Group:
-    """Return a table of segments with status and counts, excluded contacts by reason, and errors.
+    """Return tables of segments: status and counts, then excluded contacts by reason, then errors.
 
-    It fits into 80 columns.
+    They fit into 80 columns.
     """
     table = _table(title, "segment", "status")
     for name in ("matching", "pushed", "unchanged"):
@@ -49,7 +49,7 @@ def segment_table(segments: Iterable[Segment], *, title: str) -> Group:
 
 
 def audience_table(rows: Sequence[tuple[str, str, Mapping[str, int]]], *, title: str) -> Table:
-    """Return a table of audiences. A row has organisation, name and members by status."""
+    """Return a table of audiences. A row has the organisation's id, the audience's name and its members by status."""
     table = _table(title, "organisation", "audience")
     statuses = sorted({status for _, _, counts in rows for status in counts})
     for status in statuses:
@@ -81,7 +81,7 @@ class _Reconciled(Protocol):
 
 
 def reconciliation_table(audiences: Iterable[_Reconciled], *, title: str) -> Table:
-    """Return a table of audiences with the differences of their ledgers, and the errors below."""
+    """Return a table of audiences: how many members differed from the database. Errors are listed below the table."""
     table = _table(title, "organisation", "audience")
     names = ("read", "unknown", "changed", "unsubscribed", "deleted", "opted_out")
     for name in names:

@@ -66,13 +66,13 @@ def run_checks(pipeline: Pipeline, selected: Collection[dg.AssetCheckKey]) -> It
     description="Every segment was synced since 05:00 UTC. Asked at 06:00 UTC.",
 )
 def segments_are_synced_by_six(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
-    """Check that every segment was synced since 05:00 UTC. The metadata list the others."""
+    """Check that every segment was synced since 05:00 UTC. The metadata list the segments that were not."""
     late = pipeline.not_synced_since(last_five(pipeline.now()))
     metadata = {"failing": segments_table(late)}
     return dg.AssetCheckResult(passed=not late, metadata=metadata, severity=dg.AssetCheckSeverity.ERROR)
 
 
 def last_five(now: datetime) -> datetime:
-    """Return the latest 05:00 UTC, at most 24 hours ago."""
+    """Return the last 05:00 UTC that is not after `now`."""
     five = now.astimezone(UTC).replace(hour=5, minute=0, second=0, microsecond=0)
     return five if five <= now else five - timedelta(days=1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mailchimp_pipeline.sync.segment_results import SegmentResult
 
 SEGMENTS_PER_RUN = 250
-"""The maximum number of segments in a run. An organisation with more is one run."""
+"""The maximum number of segments in a run. An organisation with more segments is still one run."""
 
 MEMBERSHIP = dg.AssetKey("segment_membership")
 AUDIENCE = dg.AssetKey("audience_sync")

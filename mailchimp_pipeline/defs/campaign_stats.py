@@ -44,7 +44,7 @@ _FRESH = dg.AssetCheckSpec(
 def campaign_stats(
     context: dg.AssetExecutionContext, campaigns: dg.ResourceParam[CampaignRefresh]
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Refresh the due campaigns. Yield the materialization with the check's result."""
+    """Refresh the campaigns whose figures may still change. Yield the materialization with the check's result."""
     refreshes: list[OrganisationRefresh] = []
     with bound_contextvars(run_id=context.run.run_id):
         for refresh in campaigns.refresh():

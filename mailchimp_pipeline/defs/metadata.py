@@ -25,7 +25,7 @@ centre."""
 
 
 def membership_metadata(result: "SegmentResult") -> Metadata:
-    """Return the counts of a segment's membership, empty metadata without a membership."""
+    """Return the counts of a segment's membership as metadata. Empty if the sync stored no membership."""
     counts = result.membership
     if counts is None:
         return {}
@@ -41,7 +41,7 @@ def membership_metadata(result: "SegmentResult") -> Metadata:
 
 
 def sync_metadata(result: "SegmentResult") -> Metadata:
-    """Return the counts of a push and a link to the audience, empty metadata without a push."""
+    """Return the counts of a push and a link to the audience as metadata. Empty if nothing was pushed."""
     if result.report is None or result.audience is None:
         return {}
     figures = {name: _figure(value) for name, value in result.report.as_dict().items()}
@@ -57,7 +57,7 @@ def sync_metadata(result: "SegmentResult") -> Metadata:
 
 
 def segment_label(segment: "Segment | SegmentName") -> str:
-    """Return a segment's organisation and name."""
+    """Return a label for a segment: its organisation's id and its name."""
     return f"{segment.organisation_id}: {segment.name}"
 
 
@@ -109,7 +109,10 @@ _COLUMNS = {
 
 
 def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapping[str, Sequence[Stats]]) -> Metadata:
-    """Return the metadata of a refresh. Rates are fractions, 0 to 1."""
+    """Return the metadata of a campaign refresh: counts, a table of campaigns, the failures, and a plot of rates.
+
+    `histories` has the figures to plot by campaign id. Rates are fractions from 0 to 1.
+    """
     campaigns = _refreshed(refreshes)
     failed = [refresh for refresh in refreshes if refresh.failures]
     metadata: Metadata = {
@@ -142,7 +145,7 @@ def failures_metadata(failed: "Sequence[OrganisationRefresh]") -> Metadata:
 
 
 def plotted(refreshes: "Sequence[OrganisationRefresh]") -> Sequence[Campaign]:
-    """Return the campaigns to plot: those with figures that were sent last."""
+    """Return the campaigns to plot: of the refreshed ones with figures, those that were sent last."""
     counted = [campaign for campaign in _refreshed(refreshes) if campaign.open_rate is not None]
     return _latest_sent_first(counted)[:CAMPAIGNS_PLOTTED]
 

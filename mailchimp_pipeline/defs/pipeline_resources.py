@@ -1,4 +1,4 @@
-"""Dagster's resources: use cases that are opened for a run or a tick and closed at its end.
+"""Dagster's resources: each opens a use case for one run, or for one tick of a sensor, and closes it at the end.
 
 They have no configuration: settings and secrets are read from the environment at the start of a run.
 """
@@ -26,7 +26,7 @@ class PipelineResource(dg.ConfigurableResource[Pipeline]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Pipeline]:  # noqa: ARG002 - Dagster's
-        """Open the pipeline for one run or tick."""
+        """Open a `Pipeline` for one run or tick."""
         from mailchimp_pipeline.services.pipeline import open_pipeline  # noqa: PLC0415 - pandas loads here
 
         log_our_lines()
@@ -39,7 +39,7 @@ class CampaignsResource(dg.ConfigurableResource[CampaignRefresh]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[CampaignRefresh]:  # noqa: ARG002 - Dagster's
-        """Open the refresh of campaigns for one run."""
+        """Open a `CampaignRefresh` for one run."""
         from mailchimp_pipeline.services.refresh_campaigns import open_campaigns  # noqa: PLC0415 - pandas loads here
 
         log_our_lines()
@@ -52,7 +52,7 @@ class ErasuresResource(dg.ConfigurableResource[Erasures]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Erasures]:  # noqa: ARG002 - Dagster's
-        """Open the erasures for one run or tick."""
+        """Open an `Erasures` for one run or tick."""
         from mailchimp_pipeline.services.resources import open_resources  # noqa: PLC0415 - pandas loads here
 
         log_our_lines()
@@ -65,7 +65,7 @@ class RetentionResource(dg.ConfigurableResource[ApplyRetention]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[ApplyRetention]:  # noqa: ARG002 - Dagster's
-        """Open the retention for one run."""
+        """Open an `ApplyRetention` for one run."""
         from mailchimp_pipeline.services.apply_retention import open_retention  # noqa: PLC0415 - pandas loads here
 
         log_our_lines()

@@ -38,7 +38,7 @@ _log = logger("mailchimp_pipeline.erasures")
     ),
 )
 def retry_pending_erasures(context: dg.OpExecutionContext, erasures: dg.ResourceParam[Erasures]) -> None:
-    """Try each due erasure. Fails at the end if one needs a person's help."""
+    """Retry each erasure that is due. Raises `dagster.Failure` at the end if one needs a person's help."""
     counts: Counter[str] = Counter()
     waiting: list[str] = []
     with bound_contextvars(run_id=context.run.run_id):
@@ -91,7 +91,10 @@ def erasures_due(erasures: dg.ResourceParam[Erasures]) -> dg.SensorResult | dg.S
 
 
 def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
-    """Return a run key that changes with the due erasures, after each attempt, and each hour in case a run died."""
+    """Return a run key that changes with the due erasures and after each attempt.
+
+    It also changes every hour, so that the run is repeated if it died.
+    """
     tried = sorted(f"{request.id}:{request.attempts}" for request in due)
     return hashlib.sha256(",".join([now.strftime("%Y-%m-%d %H"), *tried]).encode()).hexdigest()
 
@@ -105,7 +108,7 @@ def _run_key(due: "Sequence[ErasureRequest]", now: datetime) -> str:
     ),
 )
 def propagate_opt_outs(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Push the opt-outs of each organisation. Fails at the end if an organisation failed."""
+    """Push the opt-outs of each organisation. Raises `dagster.Failure` at the end if one organisation failed."""
     unsubscribed, failed = 0, list[str]()
     for organisation_id, counts, error in pipeline.propagate():
         unsubscribed += sum(counts.values())
@@ -137,7 +140,7 @@ def mailchimp_opt_outs() -> None:
     description="Starts a run where opt-outs have not reached every audience, at most every ten minutes.",
 )
 def opt_outs_due(pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult | dg.SkipReason:
-    """Request one run for all organisations, at most every ten minutes."""
+    """Request one run for all organisations with outstanding opt-outs, at most every ten minutes."""
     if not pipeline.organisations_with_opt_outs():
         return dg.SkipReason("Every opt-out has reached every audience.")
     now = pipeline.now()

@@ -15,19 +15,23 @@ from mailchimp_pipeline.defs.pipeline_resources import ApplyRetention
 from mailchimp_pipeline.defs.sync_runs import SEGMENTS
 
 RUNS_A_DAY = 5000
-"""How many runs one run of the job deletes at most. Each takes Dagster's storage some statements."""
+"""The maximum number of Dagster runs that a run of this job deletes. Each deletion costs several SQL statements."""
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _SLACK = timedelta(days=1)
-"""How far the clocks of a run and of Dagster's storage may be apart."""
+"""The largest expected difference between the clocks of a run and of Dagster's storage."""
 
 _EVENTS_A_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """Runs that ended before the moment: deleted, kept for what they show, and left to the next day."""
+    """The number of old Dagster runs that were deleted, kept or left.
+
+    Runs are `kept` if Dagster shows their events as the last state of an asset. Runs beyond the daily maximum are
+    `left` to the next day.
+    """
 
     deleted: int
     kept: int
@@ -35,7 +39,7 @@ class RunCounts:
 
 
 def delete_runs(instance: dg.DagsterInstance, before: datetime, *, at_most: int = RUNS_A_DAY) -> RunCounts:
-    """Delete the oldest of the runs that ended before the moment, with their events and logs.
+    """Delete Dagster runs that ended before `before`, with their events and logs: the oldest first, at most `at_most`.
 
     A run stays if Dagster shows its events as the last state of an asset or of a segment's partition.
     """
@@ -51,7 +55,10 @@ def delete_runs(instance: dg.DagsterInstance, before: datetime, *, at_most: int 
 
 
 def _runs_shown(instance: dg.DagsterInstance, before: datetime) -> Iterator[str]:
-    """Yield the runs that hold the last state of an asset or of a partition that exists. Some may be newer."""
+    """Yield the ids of runs with the last state of an asset or of a partition that exists.
+
+    Some of these runs may have ended after `before`.
+    """
     for asset in instance.get_asset_records():
         key = asset.asset_entry.asset_key
         if run_id := asset.asset_entry.last_run_id:
@@ -75,7 +82,10 @@ def _runs_shown(instance: dg.DagsterInstance, before: datetime) -> Iterator[str]
 def _runs_of(
     instance: dg.DagsterInstance, key: dg.AssetKey, storage_ids: Sequence[int], before: datetime
 ) -> Iterator[str]:
-    """Yield the runs of these materializations, but for those that are clearly newer than the moment."""
+    """Yield the ids of the runs that wrote the materializations `storage_ids` of the asset `key`.
+
+    Runs that are clearly later than `before` are left out.
+    """
     for first in range(0, len(storage_ids), _EVENTS_A_QUERY):
         materializations = dg.AssetRecordsFilter(
             asset_key=key,
@@ -97,7 +107,7 @@ def _runs_of(
     ),
 )
 def apply_retention(context: dg.OpExecutionContext, retention: dg.ResourceParam[ApplyRetention]) -> None:
-    """Delete rows of the pipeline's tables, then Dagster's runs; report how many."""
+    """Delete old rows of the pipeline's tables, then old runs of Dagster. The output metadata have the numbers."""
     rows = retention.delete_rows()
     runs = delete_runs(context.instance, retention.dagster_runs_before())
     context.add_output_metadata(
@@ -117,7 +127,7 @@ def apply_retention(context: dg.OpExecutionContext, retention: dg.ResourceParam[
     description="Deletes what is older than its retention period. Daily at 03:30 UTC.",
 )
 def mailchimp_retention() -> None:
-    """Run the one op."""
+    """Run `apply_retention`."""
     apply_retention()
 
 

@@ -1,4 +1,4 @@
-"""The schedules, in UTC, and a function that starts the runs of the daily schedule at another time."""
+"""The schedules, in UTC, and a function that returns the daily schedule's run requests at any other time."""
 
 # The types of Dagster's decorators and job factories are partly unknown.
 # pyright: reportUnknownMemberType=false
@@ -25,7 +25,7 @@ from mailchimp_pipeline.defs.sync_runs import scheduled_run, whole_organisations
 def daily_sync(
     context: dg.ScheduleEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Split the due segments into runs of whole organisations."""
+    """Request a sync of all segments, split into runs. All segments of an organisation are in the same run."""
     due = pipeline.due_partition_keys()
     if not due:
         yield dg.SkipReason("No organisation is connected, or none has a segment.")
@@ -54,7 +54,7 @@ def opened_instance(dagster_home: str, postgres_url: str) -> dg.DagsterInstance:
 
 
 def daily_sync_runs(pipeline: Pipeline, instance: dg.DagsterInstance) -> Sequence[dg.RunRequest]:
-    """Return the run requests of `mailchimp_scheduled_sync` for a tick now."""
+    """Return the run requests that `mailchimp_scheduled_sync` would make if it fired now."""
     resources = {"pipeline": pipeline}
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=pipeline.now(), resources=resources

@@ -1,8 +1,8 @@
 """The sensors: for sync requests, and for runs that stopped early.
 
-A request is orphaned if its run ended without ending it. Dagster reports a failed run to a sensor once, even if the
-pipeline's database is unavailable at that moment. After a restore, requests may be open again that were served long
-ago.
+A request is orphaned if its run ended without ending the request. Dagster reports a failed run to a sensor only once,
+even if the pipeline's database is unavailable at that moment. And after the restore of a backup, requests may be open
+again that were served long ago.
 """
 
 # The types of Dagster's decorators and job factories are partly unknown.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def foreseen(event: dg.DagsterEvent) -> str | None:
-    """Return the text of the `PipelineError` that ended the run, None for other errors."""
+    """Return the text of the `PipelineError` that ended the run, or None if another error ended it."""
     kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in _kinds(PipelineError)}
     # Dagster wraps the raised error, and stores it as the cause.
     error: Any = getattr(event.event_specific_data, "error", None)
@@ -55,11 +55,12 @@ def _kinds(kind: type[PipelineError]) -> Iterator[type[PipelineError]]:
 
 
 GRACE = timedelta(minutes=2)
-"""Time after the end of a run in which the sensor of failed runs ends the run's requests with the reason."""
+"""The time after the end of a run in which the sensor `failed_runs` may still end the run's requests. A request that is
+open for longer is orphaned."""
 
 
 def requests_to_serve(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> "Sequence[SyncRequest]":
-    """Fail the orphaned requests. Return the requests that need a run, oldest first.
+    """Return the sync requests that need a run, oldest first. Orphaned requests are marked as failed before.
 
     An organisation has at most one run for requests at a time. A request is never given to a second run.
     """
@@ -102,7 +103,10 @@ def _orphaned(
     latest: dg.RunRecord | None,
     given: Sequence[str],
 ) -> "Iterator[tuple[StoppedRun, SyncRequest]]":
-    """Yield the requests that their run left open, with the run."""
+    """Yield the orphaned requests, each with the run that left it open.
+
+    `latest` is the organisation's last run for requests, and `given` are the ids of the requests in its config.
+    """
     for request in requests:
         if request.run_id:
             run = instance.get_run_record_by_id(request.run_id)
@@ -128,7 +132,7 @@ _SYNCING_JOBS = {scheduled_sync.name, segment_sync.name}
 _SYNCED_ASSETS = {MEMBERSHIP, AUDIENCE}
 
 _NEW_PARTITIONS_PER_TICK = 1000
-"""A tick has a minute; adding this number of partitions takes a second."""
+"""The maximum number of partitions that a tick adds, which takes a second. Dagster ends a tick after a minute."""
 
 
 @dg.sensor(
@@ -139,7 +143,7 @@ _NEW_PARTITIONS_PER_TICK = 1000
     description="Keeps the partitions in step with the segments, and starts runs for requests for a sync.",
 )
 def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
-    """Request one run for each organisation with waiting requests, and update Dagster's partitions."""
+    """Request a run for each organisation with waiting sync requests, and update Dagster's partitions."""
     abandoned = pipeline.fail_abandoned()
     if abandoned:
         context.log.warning("%d segments were syncing in a process that is gone; they are in error now.", abandoned)
@@ -152,7 +156,7 @@ def sync_requests(context: dg.SensorEvaluationContext, pipeline: dg.ResourcePara
 
 
 def _runs(requests: "Sequence[SyncRequest]", live: Sequence[str]) -> list[dg.RunRequest]:
-    """Return one run for each organisation, the one with the oldest request first."""
+    """Return a run request for each organisation. The organisation with the oldest sync request comes first."""
     ready = set(live)
     of: dict[str, list[SyncRequest]] = {}
     for request in requests:
@@ -170,7 +174,7 @@ def _runs(requests: "Sequence[SyncRequest]", live: Sequence[str]) -> list[dg.Run
 def _partition_changes(
     instance: dg.DagsterInstance, live: Sequence[str], now: datetime
 ) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
-    """Return the changes that make Dagster's partitions equal to the segments.
+    """Return the changes that make Dagster's partitions equal to the partition keys `live`.
 
     No partition is deleted while a run or backfill that a person started may need it.
     """
@@ -190,9 +194,9 @@ def _partition_changes(
     description="Fails runs whose process is gone though Dagster takes them for running, so that they are retried.",
 )
 def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
-    """Fail a run that was found dead in two ticks in a row.
+    """Fail each run whose process was not alive in two ticks in a row.
 
-    After one, its connection may just have been interrupted.
+    After a single tick, the connection that shows that the process is alive may just have been interrupted.
     """
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
     runs = [run for run in context.instance.get_runs(started) if _syncs(run)]
@@ -212,7 +216,7 @@ def dead_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pi
     description="Puts the segments that a failed run left undone into error.",
 )
 def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Set the unfinished segments to error. Segments that failed themselves keep their own error."""
+    """Set segments that the failed run did not finish to error. Segments that failed themselves keep their error."""
     why, run = foreseen(context.failure_event), context.dagster_run
     failed = _fail_segments(context, pipeline, f"failed before it reached this segment{f': {why}' if why else '.'}")
     # Each event takes some hundredths of a second, and a tick has a minute.
@@ -229,7 +233,7 @@ def failed_runs(context: dg.RunFailureSensorContext, pipeline: dg.ResourceParam[
     description="Puts the segments that a cancelled run left undone into error.",
 )
 def cancelled_runs(context: dg.RunStatusSensorContext, pipeline: dg.ResourceParam[Pipeline]) -> None:
-    """Set the unfinished segments to error."""
+    """Set segments that the cancelled run did not finish to error."""
     _fail_segments(context, pipeline, "was cancelled before it reached this segment.")
 
 

@@ -21,7 +21,7 @@ class PipelineStorage(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:  # noqa: ANN401 - Dagster's
-        """Return the storage at DAGSTER_POSTGRES_URL, or in the embedded server, which is started."""
+        """Return the storage at DAGSTER_POSTGRES_URL. If that is not set, start the embedded server and use it."""
         return cls(inst_data=inst_data, postgres_url=_postgres_url(Settings.from_environment()), **config_value)
 
 

@@ -26,9 +26,10 @@ SEGMENTS = dg.DynamicPartitionsDefinition(name="segments")
 
 
 def whole_organisations(keys: Sequence[str], per_run: int) -> Iterator[list[str]]:
-    """Split partition keys into runs of at most `per_run` keys. Keeps their order and never splits an organisation.
+    """Split partition keys into lists of at most `per_run` keys, one for each run. Keeps their order.
 
-    The keys are ordered by organisation. An organisation with more than `per_run` keys is one run.
+    The keys must be ordered by organisation. The keys of an organisation are never split: if it has more than
+    `per_run`, they are one list.
     """
     run: list[str] = []
     for _, group in groupby(keys, key=lambda key: key.rpartition("/")[0]):
@@ -68,7 +69,7 @@ UNFINISHED = [
 
 
 class SyncConfig(dg.Config):
-    """The config of a run. It is empty if the run was started for partitions."""
+    """The Dagster config of a sync run. It is empty if the run was started for partitions instead."""
 
     segments: list[str] = Field(default=[], description="Partition keys of the segments: organisation/segment-id.")
     requests: list[str] = Field(default=[], description="Ids of the requests for a sync that the run serves.")
@@ -87,7 +88,7 @@ class SyncConfig(dg.Config):
 
 
 def scheduled_run(run_key: str, keys: Sequence[str]) -> dg.RunRequest:
-    """Return the request for a run of the daily schedule."""
+    """Return the request for a run of the daily schedule that syncs the segments with these partition keys."""
     return dg.RunRequest(
         run_key=run_key, run_config=SyncConfig(segments=list(keys)).run_config, tags={TRIGGER_TAG: SCHEDULE}
     )
@@ -115,7 +116,7 @@ def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str
 
 
 def may_need_partitions(instance: dg.DagsterInstance, now: datetime) -> bool:
-    """Return whether a run or backfill that a person started for partitions is unfinished."""
+    """Return whether a run or backfill that a person started for partitions, and so needs them, is unfinished."""
     ours = {TRIGGER_TAG: [SCHEDULE, REQUEST]}
     unfinished = instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED))
     if unfinished > instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED, tags=ours)):
@@ -138,7 +139,7 @@ def partition_keys(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator
 
 
 def show_as_failed(instance: dg.DagsterInstance, run: dg.DagsterRun, asset: dg.AssetKey, key: str) -> None:
-    """Mark the partition as planned, so that Dagster shows it as failed if the run fails.
+    """Record the partition of the asset as planned in the run, so that Dagster shows it as failed if the run fails.
 
     Dagster shows a planned partition as failed if a failed run has not materialized it. Dagster plans partitions itself
     only for runs that were started for partitions.

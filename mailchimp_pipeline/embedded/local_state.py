@@ -1,4 +1,4 @@
-"""What is kept in `settings.home`: an encryption key, a token secret, and the sandbox of `make dev`.
+"""The files in `settings.home`: the encryption key, the token secret, and the URL of the sandbox of `make dev`.
 
 Files and directories can be read by their owner only, whatever the umask is.
 """
@@ -20,7 +20,7 @@ _FILE = 0o600
 
 
 def private_directory(path: Path) -> Path:
-    """Return the directory, created for its owner only if it is missing. An existing one keeps its mode."""
+    """Return the directory. A missing one is created with access for its owner only, an existing one keeps its mode."""
     # One by one, because `parents=True` sets the mode of the last directory only.
     for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
         missing.mkdir(mode=_DIRECTORY, exist_ok=True)
@@ -28,14 +28,14 @@ def private_directory(path: Path) -> Path:
 
 
 def state_directory(home: Path, name: str) -> Path:
-    """Return the directory `name` in `home`, for its owner only even if it existed with another mode."""
+    """Return the directory `name` in `home`, created if it is missing. In any case only its owner gets access."""
     path = private_directory(home / name)
     path.chmod(_DIRECTORY)
     return path
 
 
 def open_private(path: Path, mode: Literal["a", "w"]) -> TextIO:
-    """Open the file for appending or writing. A new file is for its owner only."""
+    """Open the file for appending or writing. A new file can be read and written by its owner only."""
     return open(path, mode, encoding="utf-8", opener=_opened)
 
 
@@ -58,10 +58,10 @@ _SECRET_BYTES = 32
 
 
 def local_state(settings: Settings) -> Settings:
-    """Return the settings, with missing ones read from `settings.home`, where they are created on first use.
+    """Return the settings, completed with values from files in `settings.home`. Missing files are created.
 
-    Nothing is created if a database URL is set, because other machines with that database would not have the key.
-    Raises `SettingsError` if the encryption keys are missing then, or if a file is damaged.
+    If a database URL is set, nothing is read or created, because other machines with that database would not have the
+    key. Raises `SettingsError` if a database URL is set without encryption keys, or if a file is damaged.
     """
     if settings.database_url:
         _require_encryption_keys(settings)
@@ -81,7 +81,10 @@ def keep_sandbox(home: Path, api_root: str, sample: Path | None) -> None:
 
 
 def _sandbox_of(settings: Settings) -> dict[str, str]:
-    """Return the stored sandbox, unless `MAILCHIMP_API_ROOT` is set. Sample data is only used with the sandbox."""
+    """Return the variables that `keep_sandbox` stored, by name. Empty if `MAILCHIMP_API_ROOT` is set.
+
+    The sample data is left out if the settings have a source.
+    """
     path = settings.home / SANDBOX_FILE
     if "api_root" in settings.model_fields_set or not path.exists():
         return {}

@@ -1,7 +1,6 @@
 """An embedded PostgreSQL from a Python wheel, for one machine. It needs no installation and no settings.
 
-Any process may open the server of a directory: the first process starts it, others attach, the last one stops it. What
-does not belong here: sessions and tables (`database`).
+Any process may open the server of a directory: the first process starts it, others attach, the last one stops it.
 """
 
 import atexit
@@ -71,13 +70,17 @@ class _Identity(TypedDict):
 
 
 class EmbeddedServer:
-    """The server in `home/postgresql`, with both databases. It runs until this object is stopped.
+    """The embedded PostgreSQL server in `home/postgresql`, with the databases of the pipeline and of Dagster.
 
-    Each object holds a shared lock. The server ends when the last object is stopped, or the last process with one ends.
+    Several objects and processes may use the same server. It ends when the last object is stopped, or when the last
+    process with an object ends.
     """
 
     def __init__(self, home: Path) -> None:
-        """Start the server, or attach to it. Raises `EmbeddedDatabaseUnavailable`."""
+        """Start the server, or attach to a running one.
+
+        Raises `EmbeddedDatabaseUnavailable` if PostgreSQL is not installed or does not start.
+        """
         self._home = private_directory(home).resolve()
         self._data = self._home / "postgresql"
         with ExitStack() as held:
@@ -222,9 +225,10 @@ def _initialise(data: Path, binaries: Path, identity: _Identity, log: TextIO) ->
 
 
 def _identity(*needed: Path) -> _Identity:
-    """Return the server's user: this process's, or for root another user in the groups of all needed directories.
+    """Return the user and groups that the server runs as. None means those of this process.
 
-    For root, directories above the needed ones become accessible to their group.
+    PostgreSQL refuses to run as root. For root, this is another user in the groups of all needed directories, and the
+    directories above the needed ones become accessible to their group.
     """
     if os.geteuid() != 0:
         return {"user": None, "extra_groups": None}
@@ -280,7 +284,7 @@ def _log(data: Path) -> Path:
 
 @contextmanager
 def _short_path(data: Path) -> Generator[Path]:
-    """Yield a path of the directory that is short enough for a socket in it."""
+    """Yield a path of the data directory that is short enough for a Unix socket in it: a symbolic link if need be."""
     if len(os.fsencode(data / f".s.PGSQL.{_PORT}")) <= _LONGEST_SOCKET:
         yield data
         return

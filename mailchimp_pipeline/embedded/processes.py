@@ -24,7 +24,7 @@ from mailchimp_pipeline.errors import PermanentError
 _LAST_LINES = 15
 
 _KILL_SECONDS = 2.0
-"""The extra time of a supervisor beyond its patience, in seconds."""
+"""The seconds after its patience that a supervisor gets to kill its process group."""
 
 _MACHINE = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
@@ -75,7 +75,7 @@ def isolated(directory: Path) -> Generator[None]:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], directory: Path | None = None) -> str:
-    """Run a command in exactly this environment, and return its output. Raises `CommandFailed`."""
+    """Run a command with exactly this environment, and return its output. Raises `CommandFailed` if it fails."""
     done = subprocess.run(  # noqa: S603 - the commands are ours, no shell is involved
         command, env=environment, cwd=directory, check=False, capture_output=True, text=True
     )
@@ -86,7 +86,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], directory: Path 
 
 
 def supervised(command: Sequence[str], order: Order) -> list[str]:
-    """Return the command that runs another command under `supervisor`."""
+    """Return the command line that runs `command` under the script `supervisor`, with the options `order`."""
     script = Path(__file__).with_name("supervisor.py")
     return [sys.executable, "-I", str(script), json.dumps(order), *command]
 
@@ -100,7 +100,7 @@ class Children:
     def __init__(self, logs: Path, *, patience: float = 10.0) -> None:
         """Write each child's output to the directory `logs`.
 
-        At the end, kill children that run longer than `patience` s.
+        When the children are stopped, those that do not end within `patience` seconds are killed.
         """
         self._logs = private_directory(logs.absolute())
         self._patience = patience

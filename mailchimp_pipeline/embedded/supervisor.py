@@ -1,4 +1,4 @@
-"""Run a command as long as a lock on a file is held. Then end the command and its process group.
+"""A script that runs a command while some process holds a lock on a file, and then ends the command's process group.
 
 The kernel releases the locks of a process that ends in any way, so no child outlives its parent. This script uses only
 the standard library, because one runs beside every child.
@@ -20,9 +20,11 @@ _AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 class Order(NamedTuple):
-    """The options of a supervised command.
+    """The options of a supervised command. `lock` is the path of the file whose lock keeps the command running.
 
-    `stop_signal` asks the command to end. After `patience` seconds, the rest of its group is killed.
+    `stop_signal` asks the command to end. After `patience` seconds, the rest of its process group is killed. A
+    `detached` command runs in the background, in a session of its own. `user` and `extra_groups` are those that the
+    command runs as, by default the supervisor's.
     """
 
     lock: str
@@ -34,7 +36,7 @@ class Order(NamedTuple):
 
 
 def supervise(order: Order, command: Sequence[str]) -> int:
-    """Run the command, and return its exit code."""
+    """Run the command until it ends or the lock is released. Return the command's exit code."""
     if order.detached:
         if os.fork():
             os._exit(0)
@@ -62,7 +64,7 @@ def _tell_when_nobody_holds(lock: str) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]", order: Order) -> None:
-    """Ask the group to end, wait for the command, and kill the rest of the group, including this process."""
+    """Ask the process group to end, wait for the command, and kill the rest of the group, including this process."""
     os.kill(0, order.stop_signal)
     with suppress(subprocess.TimeoutExpired):
         process.wait(order.patience)

@@ -36,7 +36,7 @@ class DemoFailed(PermanentError):
 
 
 def run_demo(console: Console) -> None:
-    """Run the demo. Raises `DemoFailed`, and the errors of its processes.
+    """Run the demo, and print its steps. Raises `DemoFailed` if a step or a process fails.
 
     The demo uses a new home directory, and neither the environment's settings nor a file `.env`.
     """
@@ -213,7 +213,7 @@ class _Demo:
         return self.pipeline.due_segments()
 
     def _wait(self, since: datetime, segments: Callable[[], Sequence[Segment]]) -> list[str]:
-        """Wait until all segments were synced after `since`. Return the statuses of the first segment in the meantime.
+        """Wait until all segments were synced after `since`. Return the statuses that the first segment had meanwhile.
 
         Raises `DemoFailed` if a segment fails or the time is up.
         """

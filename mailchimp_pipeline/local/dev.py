@@ -1,6 +1,6 @@
-"""`mailchimp-pipeline dev`: the whole pipeline on one machine, until Ctrl-C.
+"""`mailchimp-pipeline dev` runs the whole pipeline on one machine, until Ctrl-C.
 
-`mailchimp-pipeline sandbox`: the sandbox.
+`mailchimp-pipeline sandbox` runs only the Mailchimp sandbox.
 """
 
 import signal
@@ -32,7 +32,7 @@ _LOOK_EVERY_SECONDS = 1.0
 
 
 def run_dev(settings: Settings, console: Console) -> None:
-    """Start all processes, and wait for Ctrl-C. Raises `processes.ChildEnded` if a process ends before."""
+    """Start all processes, and wait for Ctrl-C. Raises `processes.ChildEnded` if a process ends by itself."""
     stop = threading.Event()
 
     def stop_at(_number: int, _frame: FrameType | None) -> None:
@@ -57,7 +57,7 @@ def run_dev(settings: Settings, console: Console) -> None:
 
 @contextmanager
 def _running(settings: Settings, console: Console) -> Generator[LocalStack]:
-    """Start all processes, with the sandbox unless `MAILCHIMP_API_ROOT` is set."""
+    """Start all processes, and yield their stack. The sandbox is started unless `MAILCHIMP_API_ROOT` is set."""
     stack = _own(settings, console) if "api_root" in settings.model_fields_set else _with_sandbox(settings, console)
     with stack as running:
         with console.status("Starting Dagster"):

@@ -88,7 +88,7 @@ class SampleChange:
 
 
 def write_sample(directory: Path) -> SampleSize:
-    """Write `employees.csv` and `vendors.csv`, replacing existing ones. The content is always the same."""
+    """Write `employees.csv` and `vendors.csv`, replacing existing files. The content is the same on each call."""
     random = Random(_SEED)  # noqa: S311  # made data, nothing to guess
     employees = [row for organisation in _ORGANISATIONS for row in _employees(organisation, random)]
     vendors = [row for organisation in _ORGANISATIONS for row in _vendors(organisation, random, employees)]
@@ -101,8 +101,8 @@ def write_sample(directory: Path) -> SampleSize:
 def change_sample(directory: Path) -> SampleChange:
     """Change the sample like a day of HR work: in acme, one employee marries, two move, one leaves and one is hired.
 
-    They all have a valid address that no other contact has. Each call changes other employees than the previous call.
-    The same sample is always changed in the same way.
+    The changed employees have valid addresses that no other contact has. Each call changes other employees than the
+    previous call. The same sample is always changed in the same way.
     """
     path = directory / "employees.csv"
     with path.open(encoding="utf-8", newline="") as file:

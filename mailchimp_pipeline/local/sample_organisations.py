@@ -1,7 +1,6 @@
 """The sample organisations: their accounts in the sandbox, their connections and their segments.
 
-They exist in the embedded database only, because the functions take its server and not a URL. What does not belong
-here: employees and vendors (`sample_data`), starting processes (`stack`).
+They exist in the embedded database only: the functions take the embedded server, and no database URL.
 """
 
 from collections.abc import Iterator
@@ -138,9 +137,9 @@ def accounts() -> tuple[AccountSetup, ...]:
 
 
 def forget(server: EmbeddedServer) -> None:
-    """Delete the records of the organisations' audiences, because a new sandbox has no members.
+    """Delete what the database records about the sample organisations' audiences, because a new sandbox has no members.
 
-    Raises `NotASampleOrganisation` before any change.
+    Raises `NotASampleOrganisation` before any change if one of the organisations is connected to another account.
     """
     with Database(server.database_url) as database:
         for organisation in ORGANISATIONS:
@@ -158,7 +157,8 @@ def forget(server: EmbeddedServer) -> None:
 def set_up(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]]:
     """Add the accounts and audiences to an empty sandbox, connect the organisations, and create missing segments.
 
-    Return organisation and id of new segments. Raises `NotASampleOrganisation` before any change.
+    Return the organisation's id and the segment's id of each new segment. Raises `NotASampleOrganisation` before any
+    change if one of the organisations is connected to another account.
     """
     forget(stack.server)
     for organisation in ORGANISATIONS:
@@ -189,5 +189,5 @@ def _create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> 
 
 
 def audiences() -> Iterator[tuple[SampleOrganisation, SampleAudience]]:
-    """Yield every audience with its organisation."""
+    """Yield every audience of the sample organisations, with its organisation."""
     return ((organisation, audience) for organisation in ORGANISATIONS for audience in organisation.audiences)

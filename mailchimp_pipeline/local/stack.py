@@ -43,7 +43,10 @@ class ApiRefusal(PermanentError):
 
 
 class Dashboard:
-    """Calls procedures with one bearer token. Calls raise `ApiAway` and `ApiRefusal`."""
+    """A client of the API, as the platform's dashboard is one. It calls procedures with one bearer token.
+
+    Calls raise `ApiAway` if the API does not answer, and `ApiRefusal` if it answers with an error.
+    """
 
     def __init__(self, url: str, token: str) -> None:
         """Take the root URL of the API, such as http://127.0.0.1:8000."""
@@ -59,12 +62,12 @@ class Dashboard:
         self._session.close()
 
     def query(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
-        """Return the result of a query."""
+        """Call a query with the input `given`. Return its result."""
         params = {"input": json.dumps(given)} if given else {}
         return self._called("GET", procedure, params=params)
 
     def mutate(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
-        """Return the result of a mutation."""
+        """Call a mutation with the input `given`. Return its result."""
         return self._called("POST", procedure, json=given)
 
     def _called(self, method: str, procedure: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
@@ -85,7 +88,7 @@ _ACTOR = "demo"
 _LOOPBACK = "127.0.0.1"
 
 _OUR_PORTS = range(20_000, 32_000)
-"""Below the ports that systems assign, which start at 32768 or higher."""
+"""The ports that `free_port` tries. Operating systems assign others, which start at 32768 or higher."""
 
 _REAL = ("database_url", "dagster_postgres_url", "jwks_url", "mailchimp_proxy", "public_url")
 """Settings that only a pipeline with a real Mailchimp uses."""
@@ -124,7 +127,7 @@ class OwnSettingsMissing(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """The running processes, with complete settings."""
+    """The pipeline's running processes on this machine, with the complete settings that they use."""
 
     settings: Settings
     children: Children
@@ -140,13 +143,16 @@ class LocalStack:
         self.children.start(name, [installed(command), *arguments], self.environment)
 
     def start_api(self) -> None:
-        """Start the API, and wait until it listens. Raises `PortTaken` and `DidNotStart`."""
+        """Start the API, and wait until it listens.
+
+        Raises `PortTaken` if another process listens on its port, and `DidNotStart` if the API does not listen in time.
+        """
         expect_free(self.settings.api_port, what="The API", setting="api_port")
         self.start("api", "mailchimp-pipeline", "api")
         wait_for_port(self.settings.api_port, self.children, what="The API")
 
     def run(self, command: str, *arguments: str) -> None:
-        """Run an installed command to its end. Raises `processes.CommandFailed`."""
+        """Run an installed command to its end. Raises `processes.CommandFailed` if it fails."""
         run([installed(command), *arguments], self.environment, self.children.directory)
 
 
@@ -180,7 +186,7 @@ class SandboxStack(LocalStack):
 def sandbox_stack(settings: Settings) -> Generator[SandboxStack]:
     """Start the embedded database and the sandbox, and stop both at the end. Uses sample data if no source is set.
 
-    Raises `NotForTheSandbox` before anything is started or written.
+    Raises `NotForTheSandbox` before anything is started if a setting belongs to a pipeline with a real Mailchimp.
     """
     expect_for_the_sandbox(settings)
     with (
@@ -200,9 +206,9 @@ def sandbox_stack(settings: Settings) -> Generator[SandboxStack]:
 
 @contextmanager
 def own_stack(settings: Settings) -> Generator[LocalStack]:
-    """Prepare the user's own data and Mailchimp: start the embedded database if no database URL is set.
+    """Yield a stack for the user's own data and Mailchimp. The embedded database is started if no database URL is set.
 
-    Raises `OwnSettingsMissing` before anything is started or written.
+    Raises `OwnSettingsMissing` before anything is started if a setting for that is missing.
     """
     missing = _missing(settings)
     if missing:
@@ -231,7 +237,7 @@ def expect_for_the_sandbox(settings: Settings) -> None:
 
 
 def _missing(settings: Settings) -> list[str]:
-    """Return the missing settings for the user's own data and Mailchimp."""
+    """Return the names of settings that are needed for the user's own data and Mailchimp, and are not set."""
     needed = ["source"]
     if settings.database_url or settings.dagster_postgres_url:
         needed += ["database_url", "dagster_postgres_url", "encryption_keys"]
@@ -244,7 +250,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _source(settings: Settings) -> str:
-    """Return the source with an absolute path, blank if none is set."""
+    """Return the setting of the source, with an absolute path if it is a file. Empty if no source is set."""
     if settings.source is None:
         return ""
     source = settings.source.get_secret_value()
@@ -260,7 +266,7 @@ def _source(settings: Settings) -> str:
 
 
 def free_port() -> int:
-    """Return a free port that is not given to another process for about a minute. Raises `PortTaken`.
+    """Return a free port that is not given to another process for about a minute. Raises `PortTaken` if there is none.
 
     The port is outside the range that the system assigns. A connection to it was just closed, so for a while servers
     can bind it (with `SO_REUSEADDR`), but this function cannot.
@@ -294,7 +300,7 @@ def expect_free(port: int, *, what: str, setting: str) -> None:
 
 
 def _holder(port: int) -> str:
-    """Return which process listens on the port and how to stop it, as far as this user may see it."""
+    """Return a text that says which process listens on the port, as far as this user may see, and how to stop it."""
     with suppress(psutil.Error):
         for found in psutil.net_connections("tcp"):
             if found.laddr and found.laddr.port == port and found.status == psutil.CONN_LISTEN and found.pid:
@@ -304,7 +310,10 @@ def _holder(port: int) -> str:
 
 
 def wait_for_port(port: int, children: Children, *, what: str, seconds: float = _START_SECONDS) -> None:
-    """Wait until a process listens on the port. Raises `DidNotStart`, and `ChildEnded` if a child ends."""
+    """Wait until a process listens on the port.
+
+    Raises `DidNotStart` if none does within `seconds`, and `ChildEnded` if a child process ends before.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         children.check()
@@ -317,7 +326,7 @@ def wait_for_port(port: int, children: Children, *, what: str, seconds: float = 
 
 
 def workspace_arguments() -> Sequence[str]:
-    """Return the arguments that give Dagster's commands the code location."""
+    """Return the command-line arguments that tell Dagster's commands where the pipeline's code is."""
     return ("-w", str(PROJECT_ROOT / "workspace.yaml"))
 
 
@@ -330,7 +339,7 @@ def _start_sandbox(children: Children, port: int) -> str:
 
 
 def sample_data(home: Path) -> Path:
-    """Return the directory of the sample data, which is written if it is missing."""
+    """Return the directory of the sample data. If it has no sample yet, write one."""
     directory = state_directory(home, "sample")
     if not (directory / "employees.csv").exists():
         write_sample(directory)
@@ -338,7 +347,7 @@ def sample_data(home: Path) -> Path:
 
 
 def _dagster_home(home: Path) -> Path:
-    """Return a DAGSTER_HOME with the project's current `dagster.yaml`."""
+    """Return a directory to use as DAGSTER_HOME, with a copy of the project's `dagster.yaml`."""
     directory = state_directory(home, "dagster")
     shutil.copyfile(PROJECT_ROOT / "dagster.yaml", directory / "dagster.yaml")
     return directory

@@ -1,4 +1,4 @@
-"""Deletes what is older than its retention period: ended sync requests and snapshots of campaign figures.
+"""Delete sync requests and snapshots of campaign figures that are older than their retention period.
 
 The audit log is never deleted.
 """
@@ -18,12 +18,12 @@ from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 
 ROWS_PER_TRANSACTION = 1000
-"""Rows are locked for as long as it takes to delete so many."""
+"""The maximum number of rows that one transaction deletes, so that rows are locked only briefly."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionCounts:
-    """How many rows were deleted."""
+    """How many sync requests and snapshots of campaign figures were deleted."""
 
     sync_requests: int
     campaign_stats: int
@@ -31,13 +31,13 @@ class RetentionCounts:
 
 @contextmanager
 def open_retention(settings: Settings | None = None) -> Generator["ApplyRetention"]:
-    """Yield the retention, and close its resources."""
+    """Yield an `ApplyRetention` for the settings (by default the environment's). Close its resources at the end."""
     with open_resources(settings) as resources:
         yield apply_retention(resources)
 
 
 def apply_retention(resources: Resources, clock: Clock = utc_now) -> "ApplyRetention":
-    """Return the retention with these resources and the periods of their settings."""
+    """Return an `ApplyRetention` with these resources. Their settings have the retention periods."""
     settings = resources.settings
     return ApplyRetention(
         resources.database,
@@ -50,7 +50,10 @@ def apply_retention(resources: Resources, clock: Clock = utc_now) -> "ApplyReten
 
 @dataclass(frozen=True, slots=True)
 class ApplyRetention:
-    """Deletes what is older than its period, in the tables of all organisations."""
+    """Deletes rows that are older than their retention period, in the tables of all organisations.
+
+    `dagster_runs`, `sync_requests` and `campaign_stats` are the retention periods.
+    """
 
     database: Database
     clock: Clock
@@ -60,13 +63,14 @@ class ApplyRetention:
     rows_per_transaction: int = ROWS_PER_TRANSACTION
 
     def dagster_runs_before(self) -> datetime:
-        """Return the moment before which a run must have ended to be deleted."""
+        """Return the time before which a Dagster run must have ended to be deleted."""
         return self.clock() - self.dagster_runs
 
     def delete_rows(self) -> RetentionCounts:
-        """Delete the rows of every organisation, in short transactions; return how many.
+        """Delete old sync requests and campaign figures of every organisation. Return how many of each were deleted.
 
-        Waiting and running requests stay, and so does the latest snapshot of each campaign. It is safe to repeat.
+        Each transaction is short. Requests that are waiting or running stay, and so does the latest snapshot of each
+        campaign. It is safe to call this again after a failure.
         """
         now = self.clock()
         ended_before, refreshed_before = now - self.sync_requests, now - self.campaign_stats

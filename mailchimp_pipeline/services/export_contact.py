@@ -20,7 +20,7 @@ from mailchimp_pipeline.sync import Audience, MemberRef
 
 @dataclass(frozen=True, slots=True)
 class MemberThere:
-    """A contact as a member of an audience. `member` is Mailchimp's JSON."""
+    """A contact's entry in an audience. `member` is the member as Mailchimp's API returns it."""
 
     audience: Audience
     member: Mapping[str, object]
@@ -28,7 +28,10 @@ class MemberThere:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """The data about a contact, and the errors of the source and of Mailchimp if they could not be read."""
+    """The result of an export: all data about a contact.
+
+    `source_problem` and `mailchimp_problem` are the errors if the source or Mailchimp could not be read, else None.
+    """
 
     entity_type: EntityType
     entity_id: str
@@ -41,7 +44,11 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True)
 class ExportContact:
-    """Exports the data about a contact. `mailchimp` opens an organisation's account."""
+    """Exports all data about a contact.
+
+    `source` returns the source of employees and vendors. `mailchimp` opens the Mailchimp account of the organisation
+    with the given id.
+    """
 
     database: Database
     keyring: Keyring
@@ -50,9 +57,10 @@ class ExportContact:
     clock: Clock
 
     def export(self, organisation_id: str, contact: tuple[EntityType, str], *, by: str) -> Disclosure:
-        """Return the data about the contact, and record the export in the audit log.
+        """Return all data about the contact, and record in the audit log that `by` exported it.
 
-        Raises `UnknownContact` if neither the database nor the source has the contact.
+        If the source or Mailchimp fails, the result has the error and the data that could be read. Raises
+        `UnknownContact` if neither the database nor the source has the contact.
         """
         addresses, source_problem = self._present_addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
@@ -75,7 +83,11 @@ class ExportContact:
     def _present_addresses(
         self, organisation_id: str, contact: tuple[EntityType, str]
     ) -> tuple[Collection[str] | None, PipelineError | None]:
-        """Return the contact's addresses in the source, None if it has no such contact, and the source's error."""
+        """Return the subscriber hashes of the contact's addresses in the source, and the source's error.
+
+        None instead of hashes means that the source does not have the contact. If the source fails, there are no
+        hashes.
+        """
         try:
             return present_member_ids(self.source(), organisation_id, *contact), None
         except PipelineError as error:
@@ -85,7 +97,10 @@ class ExportContact:
 def _members(
     mailchimp: MailchimpClient, held: Sequence[AudienceMemberRow], addresses: Collection[str]
 ) -> Iterator[MemberThere]:
-    """Yield the contact's members in all audiences, found by its addresses and by the ledgers' contact ids."""
+    """Yield the contact's entry in each audience that has one.
+
+    Members are found by `addresses`, which are subscriber hashes, and by the hashes and contact ids in the rows `held`.
+    """
     known = {*addresses, *(row.subscriber_hash for row in held)}
     for audience in mailchimp.audiences():
         ours = [row for row in held if row.mailchimp_list_id == audience.id]

@@ -44,27 +44,28 @@ _T = TypeVar("_T")
 
 _ONE_TRY = Retries(budget=10)
 _SHORT = Timeouts(read=30)
-"""Limits of calls before the first segment. They delay the segments, and the next run repeats them."""
+"""Limits of calls to Mailchimp outside the sync of segments. They are short, because the calls delay the segments, and
+the next run repeats calls that failed."""
 
 _PAUSES_OF_A_TICK = (1.0, 4.0, 15.0)
-"""Seconds between attempts in a sensor's tick, which Dagster ends after a minute. An attempt may itself wait for
-PostgreSQL."""
+"""Seconds between database attempts in a sensor's tick. Dagster ends a tick after a minute, and each attempt may itself
+wait for PostgreSQL."""
 
 _log = logger("mailchimp_pipeline.runs")
 
 
 @contextmanager
 def open_pipeline(settings: Settings | None = None) -> Generator["Pipeline"]:
-    """Yield the pipeline, and close its resources."""
+    """Yield a `Pipeline` for the settings (by default the environment's). Close its resources at the end."""
     with open_resources(settings) as resources:
         yield Pipeline(resources)
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Syncs segments for Dagster, with the process's resources.
+    """Syncs segments for Dagster, and answers its queries about segments, requests and runs.
 
-    `before` is the timeout of calls to Mailchimp before the first segment.
+    `before` limits calls to Mailchimp outside the sync of segments: registering webhooks and propagating opt-outs.
     """
 
     resources: Resources
@@ -75,34 +76,34 @@ class Pipeline:
         return utc_now()
 
     def describe(self, relation: str) -> RelationVersion:
-        """Return the version of a source relation, `employee` or `vendor`."""
+        """Return the version and the number of rows of a source table. `relation` is `employee` or `vendor`."""
         return self.resources.source.describe(EntityType(relation))
 
     def due_segments(self) -> Sequence[Segment]:
-        """Return the live segments of connected organisations."""
+        """Return the segments to sync: all of connected organisations that are not deleted. Ordered by organisation."""
         return DatabaseRetry(_PAUSES_OF_A_TICK).do(self._records.due_segments)
 
     def due_partition_keys(self) -> Sequence[str]:
-        """Return the partition keys of the due segments, ordered by organisation."""
+        """Return the Dagster partition keys of the segments to sync (see `due_segments`), ordered by organisation."""
         return self._read(due_partition_keys, _PAUSES_OF_A_TICK)
 
     def not_synced_since(self, moment: datetime) -> Sequence[SegmentName]:
-        """Return the due segments created before `moment` whose last sync failed or was before `moment`."""
+        """Return the segments that existed at `moment`, and are in error or were not synced successfully since then."""
         return self._read(lambda session: not_synced_since(session, moment))
 
     def checked_segments(self) -> CheckedSegments:
-        """Return the live segments, with those whose last sync failed an asset check."""
+        """Return the number of segments to sync, and which of them fail each asset check because of their last sync."""
         return self._read(checked_segments)
 
     def open_requests(self) -> Sequence[SyncRequest]:
-        """Return the waiting and running requests for live segments, oldest first."""
+        """Return the sync requests that are waiting or running, oldest first, without those for deleted segments."""
         return self._records.open_requests()
 
     @contextmanager
     def hold_run_lock(self, run_id: str) -> Generator[None]:
-        """Hold the run's lock for the block, which shows that its process is alive.
+        """Hold the run's lock during the block. The lock shows that the run's process is alive.
 
-        Taken again after a lost connection. Raises `TransientError` if another process holds the lock.
+        After a lost database connection, the lock is taken again. Raises `TransientError` if another process holds it.
         """
         with ExitStack() as held:
             lock = partial(keep, self.resources.database, run_lock(run_id), what=f"run {run_id}")
@@ -112,10 +113,11 @@ class Pipeline:
     def sync(
         self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
     ) -> Iterator[SegmentResult]:
-        """Sync the segments with these partition keys, and end their requests. Yield each result once it is stored.
+        """Sync the segments with the partition keys `keys`. Yield each result after it is stored.
 
-        Deleted segments and segments of disconnected organisations are skipped. Without `push`, memberships are stored
-        and nothing is sent.
+        The sync requests `request_ids` are marked as running, and as ended with their segment's result. Deleted
+        segments and segments of disconnected organisations are skipped. If `push` is false, memberships are stored and
+        nothing is sent.
         """
         database_retry = DatabaseRetry()
         if push and not request_ids:
@@ -162,9 +164,10 @@ class Pipeline:
             return organisations_with_opt_outs(session, self.now())
 
     def propagate(self) -> Iterator[tuple[str, Mapping[str, int], str | None]]:
-        """Pull the audiences of each organisation with outstanding opt-outs, and push its opt-outs.
+        """Unsubscribe contacts who opted out, for each organisation in `organisations_with_opt_outs`.
 
-        Yield the organisation, the number of unsubscribed members by audience, and the first error or None.
+        Changes at Mailchimp are read first. Yield the organisation's id, the number of unsubscribed members by audience
+        id, and the first error or None.
         """
         for organisation_id in self.organisations_with_opt_outs():
             try:
@@ -204,9 +207,9 @@ class Pipeline:
         return self._records.fail_abandoned()
 
     def fail_stopped(self, run: StoppedRun, reason: str) -> Sequence[str]:
-        """Set the segments that the run did not finish to `error`, and its requests to failed.
+        """Set the segments that a stopped run did not finish to `error`, and its requests to `failed`.
 
-        Requests that another run serves are left out. Return the partition keys of the segments.
+        Requests that another run has taken over stay as they are. Return the partition keys of the segments.
         """
         return DatabaseRetry(_PAUSES_OF_A_TICK).do(partial(self._fail_stopped, run, reason))
 
@@ -222,7 +225,7 @@ class Pipeline:
         return failed
 
     def is_alive(self, run_id: str) -> bool:
-        """Return whether the run's process holds its lock."""
+        """Return whether the run's process is alive, that is, whether some process holds the run's lock."""
         with self.resources.database.everyone() as session:
             return is_held(session, run_lock(run_id))
 

@@ -1,7 +1,8 @@
-"""Push the opt-outs of an organisation to every audience of its account.
+"""Push the opt-outs of an organisation: unsubscribe the contacts in every audience of its Mailchimp account.
 
-The API pushes to known members immediately. A run and the job `mailchimp_opt_outs` pull the audiences first.
-Outstanding opt-outs are computed from the tables, so none is lost.
+The API unsubscribes the members that the database knows immediately. A sync run and the job `mailchimp_opt_outs` read
+the audiences first, and so find members that the database does not know. Which opt-outs are outstanding is computed
+from the tables, so none is lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,10 +20,11 @@ from mailchimp_pipeline.sync import Audiences, push_opt_outs
 def propagate_opt_outs(
     organisation_id: str, open_mailchimp: Callable[[], AbstractContextManager[Audiences]], *, records: DatabaseRecords
 ) -> int:
-    """Unsubscribe known members who may not be e-mailed. Return their number.
+    """Unsubscribe members who may not be e-mailed, as far as the database knows them. Return their number.
 
-    Opens Mailchimp only if there are such members. A failing audience does not stop the others. Raises the errors of
-    opening Mailchimp and of its calls; opt-outs that were not pushed stay outstanding.
+    Mailchimp is opened only if there are such members. A permanent error of one audience is raised after the other
+    audiences; all other errors are raised at once. Opt-outs that were not pushed stay outstanding, so a later run
+    pushes them.
     """
     list_ids = records.audiences_to_unsubscribe(organisation_id)
     if not list_ids:
@@ -42,10 +44,11 @@ def pull_and_propagate(
     records: DatabaseRecords,
     clock: Clock,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
-    """Pull every audience of the account, and unsubscribe the members who may not be e-mailed.
+    """Read the changes of every audience of the account, and unsubscribe the members who may not be e-mailed.
 
-    Return the number of unsubscribed members and the errors, both by audience. Raises the errors of Mailchimp and of
-    opening it. An error of the source, which has the present addresses of contacts, is raised after the push.
+    Return the number of unsubscribed members and the permanent errors, both by audience id. Only the source has the
+    current addresses of contacts. If it fails, the opt-outs of known addresses are pushed, and then its error is
+    raised. All other errors of Mailchimp are raised at once.
     """
     begun = clock()
     with open_mailchimp() as mailchimp:
@@ -63,7 +66,10 @@ def pull_and_propagate(
 def _take_addresses(
     organisation_id: str, source: Callable[[], Source], records: DatabaseRecords
 ) -> ErasedAmong | PipelineError:
-    """Record the present addresses of contacts who opted out. Return the erased contacts, or the source's error."""
+    """Record the current addresses of contacts who opted out, as the source has them.
+
+    Return the erased contacts that the source has, or the source's error.
+    """
     relations = records.suppressed_relations(organisation_id)
     try:
         if relations:
@@ -83,9 +89,11 @@ def push_to_audiences(  # noqa: PLR0913 - each is one thing that a push needs
     is_pulled: bool = True,
     erased: ErasedAmong = NOBODY,
 ) -> tuple[Mapping[str, int], Mapping[str, PipelineError]]:
-    """Push the opt-outs to these audiences. Return the number of unsubscribed members and the errors, by audience.
+    """Unsubscribe the members of the audiences `list_ids` who may not be e-mailed.
 
-    Members with an address of the `erased` contacts are unsubscribed too. Raises `TransientError`.
+    Return the number of unsubscribed members and the permanent errors, both by audience id. Members with an address of
+    the `erased` contacts are unsubscribed too. If the audiences were not pulled just before (`is_pulled` is false),
+    each member is read first. Raises `TransientError` at once if Mailchimp or the database is unavailable.
     """
     done: dict[str, int] = {}
     problems: dict[str, PipelineError] = {}

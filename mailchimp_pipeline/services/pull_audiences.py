@@ -1,4 +1,4 @@
-"""Pull the changes of all audiences of an organisation's account, in parallel.
+"""Pull all audiences of an organisation's account: read what changed at Mailchimp, and record it.
 
 An unsubscribe in one audience applies to all. So all audiences are pulled before contacts are sent to one.
 """
@@ -21,7 +21,7 @@ _AUDIENCES_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class PulledAudience:
-    """An audience, and the number of members that its pull read."""
+    """An audience, and how many of its members the pull read from Mailchimp."""
 
     audience: Audience
     read: int
@@ -36,10 +36,11 @@ def pull_audiences(  # noqa: PLR0913 - each is one thing that a pull needs
     with_segments: Collection[str] = (),
     database_retry: DatabaseRetry | None = None,
 ) -> Mapping[str, PulledAudience]:
-    """Pull the changes of every audience of the account. Return the audiences by id.
+    """Read the changes of every audience of the account, in parallel, and record them. Return the audiences by id.
 
-    Also reads the merge fields of the audiences `with_segments`. `database_retry` repeats interrupted pulls. Raises the
-    first error, because without all pulls some unsubscribes are unknown.
+    For audiences with their id in `with_segments`, the merge fields are read too. With `database_retry`, a pull is
+    repeated while PostgreSQL is unavailable. An audience that was deleted meanwhile is left out. The error of any other
+    audience is raised, because without all pulls some unsubscribes are unknown.
     """
 
     def pulled(audience: Audience) -> PulledAudience | None:

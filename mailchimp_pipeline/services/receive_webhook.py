@@ -22,10 +22,10 @@ def receive_webhook(  # noqa: PLR0913 - each is one thing that a call needs
     keyring: Keyring,
     clock: Clock,
 ) -> None:
-    """Read the call's members from Mailchimp and record them. A repeated or late call changes nothing.
+    """Read the members that a webhook call names from Mailchimp, and record them. A late or repeated call does no harm.
 
-    The call's withdrawal of consent is recorded even if the member's status does not show it: after a complaint, or if
-    the member was archived or deleted meanwhile. Raises the errors of Mailchimp.
+    If the call reports a withdrawal of consent, it is recorded even when the member's status does not show it: after a
+    spam complaint, or if the member was archived or deleted meanwhile. Raises the errors of the calls to Mailchimp.
     """
     if not call.members:
         return

@@ -1,4 +1,4 @@
-"""Read all audiences after the restore of an older database, and correct the ledgers.
+"""Correct the database after the restore of a backup: read all audiences, and record what they have now.
 
 Changes nothing at Mailchimp.
 """
@@ -24,11 +24,12 @@ _LOCK_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class ReconciledAudience:
-    """The differences between a ledger and its audience, in members, or the error of reading the audience.
+    """The number of members in which an audience differed from the database, or the error of reading the audience.
 
-    `unknown` members were not in the ledger. `changed` members had another status. `unsubscribed` counts unsubscribed
-    members among both. `deleted` members were in the ledger, and Mailchimp has deleted them permanently. `opted_out`
-    counts the contacts who now count as opted out because of that.
+    `read` counts all members of the audience. `unknown` members were not in the database. `changed` members had another
+    status there. `unsubscribed` counts those of both that are unsubscribed at Mailchimp. `deleted` members were in the
+    database, and Mailchimp has deleted them permanently. `opted_out` counts the contacts who count as opted out because
+    of that.
     """
 
     organisation_id: str
@@ -48,7 +49,7 @@ class NotReconciled(PermanentError):
 
 @dataclass(slots=True)
 class _Comparison:
-    """Counts differences, page by page. `known` has the ledger's status and ids by subscriber hash."""
+    """Counts the differences page by page. `known` has the database's status and ids by subscriber hash."""
 
     known: Mapping[str, tuple[str | None, MemberRef]]
     unknown: int = 0
@@ -58,7 +59,7 @@ class _Comparison:
     contact_ids: set[str] = field(default_factory=set[str])
 
     def add(self, page: Sequence[MemberState]) -> None:
-        """Add a page. Repeated members are ignored, because pages shift while members change."""
+        """Compare a page of members. A repeated member is ignored, because pages shift while members change."""
         for member in page:
             if member.subscriber_hash in self.there:
                 continue
@@ -73,7 +74,7 @@ class _Comparison:
             self.unsubscribed += differs and member.status is MemberStatus.UNSUBSCRIBED
 
     def missing(self) -> list[MemberRef]:
-        """Return the members of the ledger that the audience does not have, under any address."""
+        """Return the members that the database has and the audience does not, under any address."""
         return [
             ref
             for key, (status, ref) in sorted(self.known.items())
@@ -89,9 +90,10 @@ def reconcile_audiences(
     organisation_id: str | None,
     dry_run: bool,
 ) -> Iterator[ReconciledAudience]:
-    """Correct the ledgers of one organisation, or of all connected ones. Yield a result for each audience.
+    """Correct the database's record of the audiences of one organisation, or of all connected ones if the id is None.
 
-    If an account fails, the result has the error. Raises `NotReconciled` if the organisation is not connected.
+    Yield a result for each audience. If a whole account fails, a result with the list id `all` has the error. A dry run
+    only counts differences. Raises `NotReconciled` if the organisation is not connected.
     """
     with database.everyone() as session:
         connected = connected_organisations(session)
@@ -107,7 +109,7 @@ def reconcile_audiences(
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Compares the audiences of one organisation with its ledgers. A dry run writes nothing."""
+    """Compares one organisation's audiences with the database, and corrects the database. A dry run writes nothing."""
 
     database: Database
     keyring: Keyring
@@ -117,7 +119,10 @@ class Reconciliation:
     dry_run: bool = False
 
     def audiences(self) -> Iterator[ReconciledAudience]:
-        """Correct the ledgers, and yield a result for each audience. If an audience fails, the result has the error."""
+        """Correct the database's record of each audience. Yield a result for each.
+
+        If an audience cannot be read, its result has the error, and the others continue.
+        """
         with self.database.organisation(self.organisation_id) as session:
             list_ids = audiences_known(session)
         with self.open_mailchimp() as mailchimp:

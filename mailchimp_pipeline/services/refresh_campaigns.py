@@ -33,9 +33,10 @@ ORGANISATIONS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class CampaignResult:
-    """A campaign after the refresh. `error` is a problem for users, without personal data.
+    """A campaign after the attempt to refresh it. `error` is a problem for users, without personal data.
 
-    `is_refreshed` is false if the call to Mailchimp failed, or if PostgreSQL refused the change.
+    `is_refreshed` is false if the call to Mailchimp failed, or if PostgreSQL refused the change. A campaign that was
+    refreshed may have an `error` too, such as an unknown status.
     """
 
     campaign: Campaign
@@ -45,7 +46,7 @@ class CampaignResult:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationRefresh:
-    """The results of one organisation. If there is an `error`, none of its campaigns was refreshed."""
+    """The results of refreshing one organisation's campaigns. If there is an `error`, none was refreshed."""
 
     organisation_id: str
     campaigns: tuple[CampaignResult, ...]
@@ -56,12 +57,12 @@ class OrganisationRefresh:
 
     @property
     def refreshed(self) -> Sequence[Campaign]:
-        """The refreshed campaigns."""
+        """The campaigns that were refreshed, with their new status and figures."""
         return [] if self.error else [result.campaign for result in self.campaigns if result.is_refreshed]
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """Errors by Mailchimp's campaign id. The key `*` stands for all campaigns of the organisation."""
+        """The error messages by Mailchimp's campaign id. If all campaigns failed together, the only key is `*`."""
         if self.error:
             return {"*": self.error}
         return {result.campaign.mailchimp_campaign_id: result.error for result in self.campaigns if result.error}
@@ -69,7 +70,7 @@ class OrganisationRefresh:
 
 @contextmanager
 def open_campaigns(settings: Settings | None = None) -> Generator["CampaignRefresh"]:
-    """Yield a `CampaignRefresh`, and close its resources."""
+    """Yield a `CampaignRefresh` for the settings (by default the environment's). Close its resources at the end."""
     with open_resources(settings) as resources:
         yield campaign_refresh(resources)
 
@@ -82,9 +83,10 @@ def campaign_refresh(resources: Resources, clock: Clock = utc_now) -> "CampaignR
 
 @dataclass(frozen=True, slots=True)
 class CampaignRefresh:
-    """Refreshes campaigns. `account` returns an organisation's Mailchimp account, by the organisation's id.
+    """Reads the status and figures of tracked campaigns from Mailchimp, and stores them.
 
-    The figures of a campaign may change until `settle_days` after it was sent.
+    `account` returns the Mailchimp account of the organisation with the given id. The figures of a campaign may change
+    until `settle_days` after it was sent.
     """
 
     database: Database
@@ -93,7 +95,7 @@ class CampaignRefresh:
     settle_days: int = 0
 
     def refresh(self) -> Iterator[OrganisationRefresh]:
-        """Refresh the due campaigns of connected organisations.
+        """Refresh the campaigns of connected organisations that are due: those whose figures may still change.
 
         Yield each organisation's result once it is complete.
         """
@@ -103,9 +105,9 @@ class CampaignRefresh:
         return self.results(due)
 
     def results(self, due: Iterable[Campaign]) -> Generator[OrganisationRefresh]:
-        """Refresh the campaigns. Yield each organisation's result once it is complete.
+        """Refresh the campaigns `due`. Yield each organisation's result once it is complete.
 
-        Closing the iterator finishes running organisations, and starts no others.
+        When the iterator is closed, organisations that have begun are finished, and no others begin.
         """
         ordered = sorted(due, key=lambda campaign: (campaign.organisation_id, campaign.id))
         groups = [list(group) for _, group in groupby(ordered, key=lambda campaign: campaign.organisation_id)]
@@ -119,14 +121,17 @@ class CampaignRefresh:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def histories(self, campaigns: Sequence[Campaign], *, latest: int) -> Mapping[str, Sequence[Stats]]:
-        """Return the campaigns' latest figures by id, oldest first. Campaigns without figures are left out."""
+        """Return the last `latest` figures of each campaign by campaign id, oldest first.
+
+        Campaigns without figures are left out.
+        """
         with self.database.everyone() as session:
             return histories(session, [campaign.id for campaign in campaigns], latest=latest)
 
     def write(self, refreshes: Sequence[tuple[Campaign, Refresh]]) -> Mapping[str, CampaignResult]:
-        """Store the refreshes of one organisation in one transaction. Return the results by campaign id.
+        """Store what was read about one organisation's campaigns in one transaction. Return the results by campaign id.
 
-        A refused refresh does not undo the others. Campaigns that are no longer tracked are left out.
+        If PostgreSQL refuses one campaign, the others are stored. Campaigns that are no longer tracked are left out.
         """
         if not refreshes:
             return {}

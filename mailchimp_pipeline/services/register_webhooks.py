@@ -1,6 +1,6 @@
-"""Register webhooks at Mailchimp when an organisation connects, and remove them when it disconnects.
+"""Register webhooks at Mailchimp when an organisation connects or creates a segment; remove them on disconnection.
 
-A failure is written to the audit log and raises no error, because each push reads the audience anyway. The next
+A failure is written to the audit log and raises no error, because each sync reads the audiences anyway. The next
 scheduled run registers missing webhooks.
 """
 
@@ -47,7 +47,7 @@ class OrganisationLeft(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class WebhooksToRemove:
-    """Webhooks (audience, Mailchimp's id) to remove at Mailchimp, and the API key of their account."""
+    """Webhooks to remove at Mailchimp, as pairs of audience id and webhook id, and the API key of their account."""
 
     api_key: ApiKey | None = None
     webhooks: Sequence[tuple[str, str]] = ()
@@ -55,9 +55,10 @@ class WebhooksToRemove:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Registers and removes the webhooks of one organisation for `actor`. Registers none without `public_url`.
+    """Registers and removes the webhooks of one organisation. `actor` is the name for the audit log.
 
-    `mailchimp` opens the organisation's account.
+    `public_url` is the URL at which Mailchimp reaches the API; without it, no webhook is registered. `mailchimp` opens
+    the organisation's account.
     """
 
     organisation_id: str
@@ -75,13 +76,13 @@ class Registration:
         self._register(list_ids)
 
     def register_missing(self) -> None:
-        """Register the webhooks that are missing."""
+        """Register a webhook for each audience that has a segment and no webhook."""
         with self._session() as session:
             list_ids = audiences_in_use(session, without_webhook=True)
         self._register(list_ids)
 
     def register(self, list_id: str) -> None:
-        """Register the audience's webhook, unless the database has one that Mailchimp has created."""
+        """Register the audience's webhook, unless the database has one that was created at Mailchimp."""
         with self._session() as session:
             known = WebhookStore(session, self.keyring).get(list_id)
         if known is None or not known.is_made:
@@ -90,8 +91,8 @@ class Registration:
     def forget_webhooks(self, session: OrganisationSession, *, of_all_but: str | None = None) -> WebhooksToRemove:
         """Delete the webhooks from the database. Return them for `remove`, which removes them at Mailchimp.
 
-        Called in the transaction that ends the connection. If the organisation stays with the account `of_all_but`,
-        webhooks stay.
+        Call this in the transaction that ends or replaces the connection. If the organisation is connected to the
+        account `of_all_but`, nothing is deleted.
         """
         connections = ConnectionStore(session, self.keyring)
         live = connections.live()
@@ -106,7 +107,10 @@ class Registration:
     def remove(
         self, to_remove: WebhooksToRemove, account_of: Callable[[ApiKey], AbstractContextManager[MailchimpClient]]
     ) -> None:
-        """Remove the webhooks of `forget_webhooks` at Mailchimp. Calls of a webhook that stays there are ignored."""
+        """Remove the webhooks that `forget_webhooks` returned from Mailchimp.
+
+        If one cannot be removed, the failure is written to the audit log, and the API refuses its calls.
+        """
         if to_remove.api_key is None or not to_remove.webhooks:
             return
         list_ids = [list_id for list_id, _ in to_remove.webhooks]
@@ -188,9 +192,9 @@ class Registration:
     def _noted(
         self, action: str, list_ids: Sequence[str], expected: tuple[type[PipelineError], ...] = (PipelineError,)
     ) -> Generator[list[str]]:
-        """Write a failure of the block to the audit log, for the audiences left in the list.
+        """Catch the errors in `expected`, and write them to the audit log as `action`, for each audience in the list.
 
-        The block gets the list, and removes each audience that is done. Only errors in `expected` are handled.
+        Yield the list, a copy of `list_ids`. The block removes each audience that is done from it.
         """
         left = list(list_ids)
         try:

@@ -58,7 +58,8 @@ class NoSource(PermanentError):
 def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
     """Yield complete settings: generate missing keys, and start the embedded PostgreSQL if no database URL is set.
 
-    Raises `settings.SettingsError` and `embedded.postgres.EmbeddedDatabaseUnavailable`.
+    Raises `settings.SettingsError` if a setting is invalid or cannot be generated, and
+    `embedded.postgres.EmbeddedDatabaseUnavailable` if the embedded PostgreSQL is not installed or does not start.
     """
     settings = settings or Settings.from_environment()
     if settings.database_url:
@@ -69,7 +70,7 @@ def complete_settings(settings: Settings | None = None) -> Generator[Settings]:
 
 
 def embedded_settings(settings: Settings, server: EmbeddedServer) -> Settings:
-    """Return complete settings for the embedded server, and migrate its tables."""
+    """Create or update the embedded server's tables. Return the settings with its URLs and generated keys."""
     complete = local_state(settings)
     migrate(server.database_url)
     urls = {"MAILCHIMP_PIPELINE_DATABASE_URL": server.database_url, "DAGSTER_POSTGRES_URL": server.dagster_url}
@@ -77,7 +78,10 @@ def embedded_settings(settings: Settings, server: EmbeddedServer) -> Settings:
 
 
 class KeyStatusRecorder:
-    """Records on the connection whether Mailchimp accepts its API key, unless the key was replaced meanwhile."""
+    """Records in the database whether Mailchimp accepts the API key of a connection.
+
+    If the organisation has replaced the key meanwhile, nothing is recorded.
+    """
 
     def __init__(
         self,
@@ -101,7 +105,7 @@ class KeyStatusRecorder:
         self._is_marked = not isinstance(error, NotPermitted)
 
     def accepted(self) -> None:
-        """Record that Mailchimp accepts the key again after a refusal."""
+        """Record that Mailchimp accepts the key again, if a refusal is recorded."""
         if self._is_marked and self._record(ConnectionStore.clear_key_refused):
             self._is_marked = False
 
@@ -134,14 +138,15 @@ class Resources:
 
     @cached_property
     def keyring(self) -> Keyring:
-        """The encryption keys. Raises `database.encryption.KeyringInvalid`."""
+        """The encryption keys. Raises `database.encryption.KeyringInvalid` if the setting is empty or malformed."""
         return Keyring.parse(self.settings.encryption_keys.get_secret_value())
 
     @cached_property
     def source(self) -> Source:
-        """The source of employees and vendors.
+        """The source of employees and vendors, opened by the first read.
 
-        Without a valid setting, every read raises `NoSource` or the source's error.
+        If no source is set, each read raises `NoSource`. If the source cannot be opened, each read raises the source's
+        error.
         """
         return LateSource(self._opened_source)
 
@@ -151,7 +156,7 @@ class Resources:
         return open_source(self.settings.source.get_secret_value(), self.settings.employees, self.settings.vendors)
 
     def audiences(self, organisation_id: str) -> MailchimpClient:
-        """Return the organisation's shared client. Raises the errors of `client`."""
+        """Return the organisation's Mailchimp client, which all threads share. Raises the errors of `client`."""
         with self._lock:
             if organisation_id not in self._clients:
                 self._clients[organisation_id] = self.client(organisation_id)
@@ -160,9 +165,10 @@ class Resources:
     def client(
         self, organisation_id: str, *, retries: Retries | None = None, timeouts: Timeouts | None = None
     ) -> MailchimpClient:
-        """Return a client of the organisation's account. The caller closes it.
+        """Return a new client of the organisation's Mailchimp account. The caller must close it.
 
-        Raises `NotConnected` and `database.encryption.SecretUnreadable`.
+        Raises `NotConnected` if the organisation is not connected, and `database.encryption.SecretUnreadable` if its
+        API key cannot be decrypted.
         """
         with self.database.organisation(organisation_id) as session:
             store = ConnectionStore(session, self.keyring)
@@ -181,11 +187,11 @@ class Resources:
         )
 
     def key_status_recorder(self, connection: Connection, api_key: ApiKey) -> KeyStatusRecorder:
-        """Return the recorder of the API key's status."""
+        """Return a recorder of whether Mailchimp accepts the connection's API key."""
         return KeyStatusRecorder(self.database, self.keyring, connection, api_key, utc_now)
 
     def slots(self, account_id: str) -> DatabaseConnectionSlots:
-        """Return the account's connection slots, shared by all processes."""
+        """Return the slots that limit the simultaneous connections to a Mailchimp account, over all processes."""
         # Two objects for one account would use more connections than Mailchimp allows.
         with self._lock:
             if account_id not in self._slots:
@@ -193,12 +199,12 @@ class Resources:
             return self._slots[account_id]
 
     def erasures(self, mailchimp: OpenAccount | None = None, *, clock: Clock = utc_now) -> Erasures:
-        """Return the erasures. `mailchimp` opens an organisation's account, by default with a retry budget of 60 s."""
+        """Return an `Erasures`. `mailchimp` opens an organisation's account, by default with a retry budget of 60 s."""
         records = DatabaseErasures(self.database, self.keyring, clock)
         return Erasures(records, lambda: self.source, mailchimp or self._patient_client, clock)
 
     def export_contact(self, mailchimp: OpenAccount | None = None) -> ExportContact:
-        """Return the export of contacts' data. `mailchimp` is as for `erasures`."""
+        """Return an `ExportContact`. `mailchimp` opens an organisation's account, by default as in `erasures`."""
         return ExportContact(
             self.database, self.keyring, lambda: self.source, mailchimp or self._patient_client, utc_now
         )
@@ -211,7 +217,7 @@ class Resources:
         *,
         clock: Clock = utc_now,
     ) -> Registration:
-        """Return the registration of the organisation's webhooks. `mailchimp` opens its account."""
+        """Return the `Registration` of the organisation's webhooks. `mailchimp` opens its account."""
         return Registration(
             organisation_id=organisation_id,
             actor=actor,
@@ -233,7 +239,7 @@ class Resources:
 
 @contextmanager
 def open_resources(settings: Settings | None = None, *, time_limits: TimeLimits | None = None) -> Generator[Resources]:
-    """Yield the resources for completed settings, and close them."""
+    """Yield the resources for the settings, completed as by `complete_settings`. Close them at the end."""
     with ExitStack() as stack:
         complete = stack.enter_context(complete_settings(settings))
         database = Database(_database_url(complete), pool_size=_POOL, time_limits=time_limits)

@@ -69,9 +69,10 @@ class _Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The data of an organisation for its segments: contacts, suppressions and pulled audiences by id.
+    """The data that the syncs of an organisation's segments share: contacts, suppressions, and pulled audiences by id.
 
-    `unread` has the errors of relations that could not be read.
+    `unread` has the errors of source tables that could not be read. `unsubscribed` has the number of members that were
+    unsubscribed before the syncs, by audience id.
     """
 
     population: Population
@@ -81,12 +82,13 @@ class _Prepared:
     audiences: Mapping[str, PulledAudience]
     unsubscribed: Mapping[str, int]
     problems: Mapping[str, PipelineError]
-    """The errors of pushing opt-outs, by audience. These audiences are not synced."""
+    """The errors of pushing opt-outs, by audience id. Segments of these audiences are not synced."""
 
     def of(self, segment: Segment, *, departures_confirmed: bool) -> "Membership | _Failed":
-        """Return the segment's membership, or the error of a relation that could not be read.
+        """Return the segment's membership, or the error of a source table that could not be read.
 
-        Raises `SourceIsEmpty`.
+        Raises `SourceIsEmpty` if the source has no contact for a segment that had members, unless
+        `departures_confirmed`.
         """
         kinds = segment.segment_type.entity_types
         for kind in kinds:
@@ -100,10 +102,10 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class SegmentSync:
-    """Syncs segments. `audiences` returns an organisation's Mailchimp account, by the organisation's id.
+    """Syncs segments. `audiences` returns the Mailchimp account of the organisation with the given id.
 
-    `departures_confirmed` has the ids of segments that any number of members may leave. Without `push`, only
-    memberships are stored.
+    `departures_confirmed` has the ids of segments that any number of members may leave at once. If `push` is false,
+    memberships are stored and nothing is sent.
     """
 
     source: Source
@@ -148,7 +150,7 @@ class SegmentSync:
             raise
 
     def _prepare(self, segments: Sequence[Segment]) -> "_Prepared | _Failed":
-        """Pull every audience of the account, read the contacts, and push the opt-outs."""
+        """Pull every audience, read the contacts, and push opt-outs. Return the error if no segment can be synced."""
         organisation_id, begun = segments[0].organisation_id, self.clock()
         kinds = sorted({kind for segment in segments for kind in segment.segment_type.entity_types})
         # Only the source has the present address of a contact who opted out.
@@ -223,15 +225,15 @@ class SegmentSync:
         if isinstance(membership, _Failed):
             return membership
         if not self.push:
-            counts = self._replaced(segment, membership, prepared)
+            counts = self._replace_members(segment, membership, prepared)
             return SegmentResult(segment, counts, seconds=(self.clock() - begun).total_seconds())
         organisation_id, list_id = segment.organisation_id, segment.mailchimp_list_id
-        pulled = prepared.audiences.get(list_id) or self._missing(segment)
+        pulled = prepared.audiences.get(list_id) or self._audience_not_pulled(segment)
         if problem := prepared.problems.get(list_id):
             raise problem
         with self.records.hold_audience(organisation_id, list_id) as hold, counted_retries() as retried:
             self.records.mark_syncing(segment)
-            counts = self._replaced(segment, membership, prepared)
+            counts = self._replace_members(segment, membership, prepared)
             del membership  # the membership is stored, so its memory can be freed
             report = self._push_segment(segment, pulled.audience, hold, prepared.erased)
             is_rejected = report.rejected_share > MOST_REJECTED
@@ -250,12 +252,12 @@ class SegmentSync:
             self.records.mark_ended(result)
         return result
 
-    def _missing(self, segment: Segment) -> PulledAudience:
-        """Return the audience if it was created after the pull, else raise Mailchimp's error for it."""
+    def _audience_not_pulled(self, segment: Segment) -> PulledAudience:
+        """Read an audience that the pull did not have. Raises Mailchimp's error if it does not exist now either."""
         return PulledAudience(self.audiences(segment.organisation_id).audience(segment.mailchimp_list_id), 0)
 
-    def _replaced(self, segment: Segment, membership: Membership, prepared: _Prepared) -> MembershipCounts:
-        """Replace the segment's members. Raises `ConsentViolated` if one of them may not be e-mailed."""
+    def _replace_members(self, segment: Segment, membership: Membership, prepared: _Prepared) -> MembershipCounts:
+        """Store the segment's new members. Raises `ConsentViolated` if one of them may not be e-mailed."""
         confirmed = segment.id in self.departures_confirmed
         counts = self.records.replace_members(
             segment, membership, prepared.suppressions, prepared.erased, departures_confirmed=confirmed

@@ -23,7 +23,7 @@ _log = logger("mailchimp_pipeline.services")
 
 @dataclass(frozen=True, slots=True)
 class UpdateOptStatus:
-    """Records opt-ins and opt-outs. `source` may raise an error if no source is configured."""
+    """Records opt-ins and opt-outs. `source` returns the source of contacts, or raises an error if none is set."""
 
     database: Database
     keyring: Keyring
@@ -33,10 +33,10 @@ class UpdateOptStatus:
     def record(
         self, organisation_id: str, contact: Contact, *, opted_in: bool, consent_source: str, by: str
     ) -> Preference:
-        """Record the contact's statement. Return the contact's preference.
+        """Record that the contact opted in or out, in the name of the actor `by`. Return the contact's preference.
 
-        The statement applies to the contact and to its present address in the source. An opt-in lifts the contact's own
-        erasures. Raises `UnknownContact` if neither the source nor the database has the contact.
+        The statement applies to the contact and to its current addresses in the source. An opt-in also lifts earlier
+        erasures of the contact. Raises `UnknownContact` if neither the source nor the database has the contact.
         """
         addresses = self._addresses(organisation_id, contact)
         with self.database.organisation(organisation_id) as session:
@@ -67,9 +67,9 @@ class UpdateOptStatus:
         return preference
 
     def _addresses(self, organisation_id: str, contact: Contact) -> Collection[str] | None:
-        """Return the contact's addresses in the source as subscriber hashes, None if it does not have the contact.
+        """Return the subscriber hashes of the contact's addresses in the source, or None if it has no such contact.
 
-        Empty if the source cannot be read: the statement is recorded anyway.
+        If the source cannot be read, there are no hashes, and the statement is recorded anyway.
         """
         try:
             return present_addresses(self.source(), organisation_id, *contact)
