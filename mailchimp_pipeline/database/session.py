@@ -358,7 +358,7 @@ def login(database: Database) -> Login:
 _T = TypeVar("_T")
 
 RETRY_PAUSES = (1.0, 4.0, 15.0, 40.0)
-"""The waits before each repetition, in seconds. Together they outlast a restart of PostgreSQL or a failover."""
+"""The waits before each repetition, in seconds. Their sum, one minute, is about the time of a PostgreSQL failover."""
 
 
 @dataclass(frozen=True, slots=True)
