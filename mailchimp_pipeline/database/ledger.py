@@ -336,7 +336,8 @@ class DatabaseLedger:
         """Check the contacts `rows` again right before they are sent.
 
         Return, by subscriber hash, their known statuses and whether they may be sent. The result is empty if nothing
-        changed since the audience was pulled: then all of them may be sent. Raises `ConnectionEnded` if the organisation's connection ended meanwhile.
+        changed since the audience was pulled: then all of them may be sent. Raises
+        `ConnectionEnded` if the organisation's connection ended meanwhile.
         """
         with self._session() as session:
             connection = driver_connection(session)

@@ -72,7 +72,8 @@ where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id 
 """
 """Mark the audience members at former addresses of the segment's contacts as leaving.
 
-This does not depend on the segment's `on_leave`. A member that stayed subscribed at a former address would get each e-mail twice.
+This does not depend on the segment's `on_leave`. A contact whose former address stayed subscribed
+would get each e-mail twice.
 """
 
 _REMOVE = f"""
