@@ -148,8 +148,8 @@ def _all_organisations(session: OrganisationSession) -> Generator[None]:
 class Connection:
     """An organisation's connection to a Mailchimp account, without its API key.
 
-    `api_key_hint` is the last few characters of the key, by which a person recognises it. `key_refused_at` is the time at which
-    Mailchimp began to refuse the key. `soft_deleted_at` is the time at which the connection ended.
+    `api_key_hint` is the last few characters of the key, by which a person recognises it. `key_refused_at` is when
+    Mailchimp began to refuse the key, `soft_deleted_at` is when the connection ended.
     """
 
     id: str
