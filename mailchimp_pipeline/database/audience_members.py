@@ -58,7 +58,7 @@ def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> N
     """Attribute audience members of contacts who opted out to the contacts who now have the members' addresses.
 
     `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's employees, vendors, or both.
-    Otherwise a contact who opted out and then gave up an address would keep the address's next owner from being
+    Without this, a contact who opted out and then gave up an address would keep the address's next owner from being
     e-mailed.
     """
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}

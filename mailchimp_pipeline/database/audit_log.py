@@ -51,8 +51,8 @@ class Entry:
 def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequence[str]:
     """Return the names of a user in the audit log, the current name first. `subject` is the user's id in API tokens.
 
-    The name is normally the subject itself. If the subject may be an e-mail address, or looks like such a hash, the
-    name is `user-` and a keyed hash of the subject. There is then one name for each encryption key.
+    The name is the subject itself. But if the subject may be an e-mail address, the name is `user-` and a keyed hash of
+    the subject, with one name for each encryption key. This also applies to a subject that looks like such a name.
     """
     if not may_hold_address(subject) and _HASHED_ACTOR.fullmatch(subject) is None:
         return (subject,)

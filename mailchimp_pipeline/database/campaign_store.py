@@ -220,7 +220,7 @@ class CampaignStore:
     def _missing_since(self, row: CampaignRow, found: Refresh) -> datetime | None:
         """Return the time since when the campaign is missing at Mailchimp, None if it is not missing.
 
-        An earlier time is kept only if it is since the organisation's current connection.
+        A time found earlier is kept, unless the organisation has connected anew since then.
         """
         before = row.missing_since
         if not found.is_missing or before is None:

@@ -198,7 +198,7 @@ class ConnectionStore:
         return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
 
     def connect(self, account: Account, *, by: str, at: datetime, may_share: bool = False) -> Connection:
-        """Connect the organisation to a Mailchimp account. For the same account as before, replace only the API key.
+        """Connect the organisation to a Mailchimp account. If it is connected to it already, replace only the API key.
 
         If the organisation was connected to another account, that connection ends, and all audiences are read again
         from the start. Raises `AccountTaken` if another organisation uses the account, unless `may_share`. Raises

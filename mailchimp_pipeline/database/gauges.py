@@ -1,7 +1,7 @@
 """Metrics over all organisations: synced and rejected contacts, waiting requests, pending erasures.
 
-The metrics name no organisation. They can be read every minute, because no query reads the audit log or other tables
-that only grow.
+The metrics name no organisation. They are cheap enough to be read every minute, because no query reads the audit log
+or requests that have ended.
 """
 
 from collections.abc import Mapping

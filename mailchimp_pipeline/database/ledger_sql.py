@@ -62,7 +62,7 @@ select
     (select count(*) from audience_members
         where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s) as audience
 """
-"""The number of members of the segment, of other live segments that feed the audience, and of the audience's members.
+"""Three numbers: the segment's members, the other segments that feed the audience, and the audience's members.
 
 If there are no other segments, no other contact can have the same address, and a simpler query is enough.
 """
@@ -145,7 +145,7 @@ where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
 """)
 """The rejected contacts that are not yet due to be sent again.
 
-A contact waits only while its data has this digest. A null digest stands for any data.
+A contact waits only while its data has the digest of the row. A null digest stands for any data.
 """
 
 LIVE_MEMBER: LiteralString = """
@@ -158,9 +158,10 @@ LIVE_MEMBER: LiteralString = """
             or (member.entity_type, member.entity_id) = (known.entity_type, known.entity_id))
         and segment.soft_deleted_at is null
 """
-"""The segment members for whom the audience member `known` exists.
+"""The segment members to which the audience member `known` belongs. If there are none, no segment wants the member.
 
-They have its address, or are the same contact at the address that the member replaced at Mailchimp.
+They have its address, or are the same contact at the address that was replaced at Mailchimp. Deleted segments do not
+count.
 """
 
 STATES = sql.SQL(f"""

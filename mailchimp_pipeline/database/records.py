@@ -150,15 +150,15 @@ class DatabaseRecords:
                 progress.mark_synced(segment.id, member_count=result.member_count, report=report or {}, at=at)
 
     def segments(self, keys: Sequence[str]) -> Sequence[Segment]:
-        """Return the segments with these Dagster partition keys, if they are to be synced. Other keys are ignored.
+        """Return the segments with these Dagster partition keys.
 
-        Deleted segments and those of unconnected organisations are not to be synced.
+        Deleted segments and those of organisations that are not connected are left out.
         """
         with self.database.everyone() as session:
             return due_segments(session, keys)
 
     def due_segments(self) -> Sequence[Segment]:
-        """Return all segments to sync, ordered by organisation.
+        """Return the segments that are due for a sync, ordered by organisation.
 
         These are the segments of connected organisations that are not deleted.
         """

@@ -350,7 +350,11 @@ class CheckedSegments:
 
 
 def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple[Segment, ...]:
-    """Return the segments to sync, ordered by organisation. With `keys`, only those with these partition keys."""
+    """Return the segments that are due for a sync, ordered by organisation.
+
+    These are the segments of connected organisations that are not deleted. With `keys`, only those with these Dagster
+    partition keys.
+    """
     query = select(SegmentRow).where(*_due()).order_by(*_BY_ORGANISATION)
     if keys is None:
         return tuple(map(segment_of, session.scalars(query)))
@@ -360,7 +364,7 @@ def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple
 
 
 def due_partition_keys(session: Session) -> tuple[str, ...]:
-    """Return the Dagster partition keys of all segments to sync, ordered by organisation."""
+    """Return the Dagster partition keys of the segments that are due for a sync, ordered by organisation."""
     query = select(SegmentRow.organisation_id, SegmentRow.id).where(*_due()).order_by(*_BY_ORGANISATION)
     return tuple(f"{organisation_id}/{segment_id}" for organisation_id, segment_id in session.execute(query).all())
 

@@ -56,7 +56,7 @@ class Demand:
 class ErasureRequest:
     """The stored state of an erasure. `audiences` is the number of audiences that have or had the contact.
 
-    `attempts` is how often it was tried to delete the contact at Mailchimp.
+    `attempts` counts the attempts to delete the contact at Mailchimp.
     """
 
     id: str
