@@ -1,5 +1,5 @@
-"""PostgreSQL: tables, transactions of one organisation, and one store for each kind of record.
+"""Access to PostgreSQL: tables, transactions for one organisation, and a store class for each kind of record.
 
-The stores read, write and lock rows; the rules are in `segments`, `sync`, `consent` and `contacts`. Every change of
-state writes its audit entry in the same transaction.
+Stores read, write and lock rows. The rules that they apply are in `segments`, `sync`, `consent` and `contacts`. A store
+that changes state writes an audit log entry in the same transaction.
 """

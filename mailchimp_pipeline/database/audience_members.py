@@ -1,6 +1,7 @@
-"""Queries over the members of all audiences: opt-outs that Mailchimp does not have yet, and what a restore lost.
+"""Queries over the members of all audiences of an organisation.
 
-Outstanding opt-outs are computed from consent statements and ledgers, not queued, so none can be lost.
+They find the opt-outs that Mailchimp does not have yet, and correct the database after a restore from a backup.
+Outstanding opt-outs are computed from consent statements and audience members. They are not queued, so none is lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,15 +48,18 @@ order by connection.organisation_id
 """)
 
 _LONG_AGO = timedelta(days=1)
-"""Time after which audiences are read again. A contact may have unsubscribed at Mailchimp, or another program may have
-subscribed a contact who opted out."""
+"""The time after which an organisation's audiences are read again, even without a new opt-out.
+
+A contact may have unsubscribed at Mailchimp, or another program may have subscribed a contact who opted out.
+"""
 
 
 def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> None:
-    """Attribute members of contacts who opted out to the contacts who have the addresses now.
+    """Attribute audience members of contacts who opted out to the contacts who now have the members' addresses.
 
-    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's contacts. Without this, a
-    contact who opted out and then changed address would block the next contact with the address.
+    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's employees, vendors, or both.
+    Without this, a contact who opted out and then gave up an address would keep the address's next owner from being
+    e-mailed.
     """
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
     members = connection.execute(_OF_FORMER_HOLDERS, ours).fetchall()
@@ -70,14 +74,20 @@ def attribute_members(session: OrganisationSession, contacts: pd.DataFrame) -> N
 
 
 def audiences_to_unsubscribe(session: OrganisationSession, erased: ErasedAmong) -> list[str]:
-    """Return the audiences with members who may not be e-mailed. `erased` are erased contacts in the source."""
+    """Return the ids of the audiences that have members who may not be e-mailed.
+
+    `erased` are the erased contacts that are still in the source.
+    """
     parameters = {"organisation_id": session.organisation_id, **erased.parameters()}
     found = driver_connection(session).execute(_AUDIENCES, parameters)
     return [str(list_id) for (list_id,) in found]
 
 
 def organisations_with_opt_outs(session: Session, now: datetime) -> list[str]:
-    """Return the connected organisations with opt-outs that may not have reached every audience of the account."""
+    """Return the connected organisations whose opt-outs may not have reached all their audiences.
+
+    An organisation is also included if its audiences were last checked more than a day ago.
+    """
     return list(session.scalars(_OUTSTANDING, {"long_ago": now - _LONG_AGO}))
 
 
@@ -89,7 +99,10 @@ order by 1, 2, 3
 
 
 def audiences_known(session: OrganisationSession) -> Sequence[str]:
-    """Return the ids of all audiences in the organisation's segments and ledgers, sorted."""
+    """Return the sorted ids of all audiences that the database knows of the organisation.
+
+    A segment feeds them, also a deleted one, or their members are recorded.
+    """
     rows = (SegmentRow, AudienceReadRow, AudienceMemberRow)
     return sorted(session.scalars(union(*(select(row.mailchimp_list_id).where(session.owns(row)) for row in rows))))
 
@@ -97,7 +110,10 @@ def audiences_known(session: OrganisationSession) -> Sequence[str]:
 def members_known(
     session: OrganisationSession, list_id: str, hashes: Sequence[str] | None = None
 ) -> Mapping[str, tuple[str | None, MemberRef]]:
-    """Return known status and ids of the audience's members by subscriber hash: of all, or of `hashes`."""
+    """Return the known status and the Mailchimp ids of the audience's members, by subscriber hash.
+
+    With `hashes`, only of the members with these subscriber hashes.
+    """
     row = AudienceMemberRow
     query = select(row.subscriber_hash, row.status, row.contact_id, row.member_id).where(
         session.owns(row),
@@ -113,10 +129,11 @@ def members_known(
 def record_deleted(  # noqa: PLR0913 - a statement is made of these
     session: OrganisationSession, keyring: Keyring, list_id: str, hashes: Sequence[str], *, by: str, at: datetime
 ) -> int:
-    """Record that Mailchimp deleted these members permanently. Return the number of new consent statements.
+    """Record that the members with these subscriber hashes were deleted permanently at Mailchimp.
 
-    An erasure made after the backup looks the same, and its hashes are lost. So each contact with one of these
-    addresses counts as opted out in every audience, until it opts in.
+    After a restore, an erasure that was made after the backup may be the cause, and its record is lost. Every contact
+    with one of the addresses is therefore opted out of every audience, until the contact opts in. Return how many
+    consent statements were recorded.
     """
     # The lock is taken before any row lock, as everywhere.
     lock_for_transaction(session, consent_lock(session.organisation_id))

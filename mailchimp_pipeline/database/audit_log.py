@@ -1,7 +1,8 @@
 """The audit log: who changed the state of which entity, and when.
 
-Each entry is written with its change, and never updated. The log contains no address, name or key, because erasures do
-not remove entries: actors are `actor_names`, contacts are `contact_entity`, and details are counts and options.
+An entry is written in the transaction of its change, and never updated. Erasures do not remove entries, so the log must
+not contain addresses, personal names or keys. `actor_names` gives the name of an actor, `contact_entity` the identifier
+of a contact, and the details are counts and options.
 """
 
 import re
@@ -19,7 +20,7 @@ from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AuditRow
 
 PIPELINE = "mailchimp-pipeline"
-"""The actor of changes that no person requested."""
+"""The actor of changes that the pipeline makes by itself."""
 
 OWN_ACTORS = frozenset({PIPELINE, "mailchimp", "command line"})
 """Actors that are not users: the pipeline, Mailchimp and the operator."""
@@ -48,10 +49,10 @@ class Entry:
 
 
 def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequence[str]:
-    """Return the names under which the log records the user `subject`, the current name first.
+    """Return the names of a user in the audit log, the current name first. `subject` is the user's id in API tokens.
 
-    The name is the subject itself, or `user-` and a keyed hash if the subject may be an e-mail address or looks like
-    such a hash. The result has one hash for each key of the keyring.
+    The name is the subject itself. But if the subject may be an e-mail address, the name is `user-` and a keyed hash of
+    the subject, with one name for each encryption key. This also applies to a subject that looks like such a name.
     """
     if not may_hold_address(subject) and _HASHED_ACTOR.fullmatch(subject) is None:
         return (subject,)
@@ -59,7 +60,7 @@ def actor_names(keyring: Keyring, organisation_id: str, subject: str) -> Sequenc
 
 
 def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Contact) -> Entity:
-    """Return the contact's identifier in the audit log: its id, or a keyed hash if the id may be an e-mail address."""
+    """Return the contact as it appears in the audit log: by its id, or a keyed hash if the id may be an address."""
     entity_type, entity_id = contact
     if may_hold_address(entity_id):
         entity_id = keyed_hashes(session, keyring).of_entity(entity_type, entity_id)
@@ -67,7 +68,7 @@ def contact_entity(session: OrganisationSession, keyring: Keyring, contact: Cont
 
 
 def write(session: OrganisationSession, entry: Entry) -> None:
-    """Add an entry to the log, in the transaction of the change."""
+    """Add an entry to the log, in the session's transaction."""
     session.add(
         AuditRow(
             organisation_id=session.organisation_id,
@@ -84,9 +85,9 @@ def write(session: OrganisationSession, entry: Entry) -> None:
 def entries(
     session: OrganisationSession, *, limit: int, cursor: str | None = None, entity: Entity | None = None
 ) -> Page[Entry]:
-    """Return a page of the organisation's entries, newest first, optionally of one entity.
+    """Return a page of the organisation's entries, newest first. With `entity`, only entries about it.
 
-    Raises `paging.CursorInvalid`.
+    Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
     """
     query = select(AuditRow).where(AuditRow.organisation_id == session.organisation_id)
     if entity is not None:

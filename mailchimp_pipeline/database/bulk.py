@@ -1,6 +1,6 @@
-"""Bulk transfer through COPY: from a query into Arrow, and from a frame into a table.
+"""Bulk transfer with PostgreSQL's COPY: from a query into a data frame, and from a data frame into a table.
 
-Every column is transferred as text. In CSV, a null is nothing and an empty text is two quotes, so both are kept apart.
+Every column is transferred as text, in CSV. A null is an empty field, and an empty text is a pair of quotes.
 """
 
 import io
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 DriverConnection = psycopg.Connection[tuple[object, ...]]
-"""A psycopg connection, which has COPY."""
+"""A psycopg connection. Unlike SQLAlchemy's, it supports COPY."""
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _ROWS_A_PIECE = 50_000
 
 
 def driver_connection(session: "Session") -> DriverConnection:
-    """Return psycopg's connection in the session's transaction. SQLAlchemy does not support COPY."""
+    """Return the psycopg connection of the session. Its statements run in the session's transaction."""
     connection: Any = session.connection().connection.driver_connection
     return connection
 
@@ -38,10 +38,11 @@ def copy_out(
     columns: Sequence[str],
     parameters: Mapping[str, object] | None = None,
 ) -> Generator[pd.DataFrame]:
-    """Yield the query's rows in frames of some megabytes, in the query's order. `columns` have the type `ARROW_STRING`.
+    """Yield the query's rows in the query's order, in data frames of about four megabytes.
 
-    A query without rows yields nothing. The connection is in use until the last frame. Closing the generator earlier
-    cancels the query and the transaction.
+    The frames have the columns `columns`, all of type `ARROW_STRING`. Without rows, nothing is yielded. The connection
+    cannot run another query before the last frame is read. Closing the generator earlier cancels the query and the
+    transaction.
     """
     to_stdout = sql.SQL("copy ({}) to stdout (format csv, header)").format(query)
     convert = csv.ConvertOptions(
@@ -68,17 +69,20 @@ def copy_out(
 def copied(
     connection: DriverConnection, query: sql.Composable, columns: Sequence[str], parameters: Mapping[str, object]
 ) -> pd.DataFrame:
-    """Return all rows of `copy_out` in one frame."""
+    """Return all rows of the query in one data frame, read with COPY as by `copy_out`."""
     return pd.concat([as_texts((), columns), *copy_out(connection, query, columns, parameters)], ignore_index=True)
 
 
 def as_texts(rows: Sequence[tuple[object, ...]], columns: Sequence[str]) -> pd.DataFrame:
-    """Return the rows as a frame whose `columns` have the type `ARROW_STRING`."""
+    """Return the rows as a data frame. All columns have the type `ARROW_STRING`."""
     return pd.DataFrame(rows, columns=list(columns), dtype=ARROW_STRING)
 
 
 def copy_in(connection: DriverConnection, table: str, frame: pd.DataFrame) -> None:
-    """Append the frame's rows to the table, by column name. Values are sent as text, missing values as null."""
+    """Append the frame's rows to the table. The frame's columns have the names of table columns.
+
+    Values are sent as text, missing values as null.
+    """
     columns = [str(name) for name in frame.columns]
     schema = pa.schema([(name, pa.string()) for name in columns])
     written = csv.WriteOptions(include_header=False, quoting_style="all_valid")
@@ -98,7 +102,7 @@ def _as_file(sent: Iterator[bytes | bytearray | memoryview]) -> IO[bytes]:
 
 
 class _Blocks(io.RawIOBase):
-    """The data of COPY as a file. The driver returns single rows, Arrow reads blocks."""
+    """A readable file over the output of COPY. It joins the single rows that psycopg returns into larger blocks."""
 
     def __init__(self, sent: Iterator[bytes | bytearray | memoryview]) -> None:
         self._sent = sent
@@ -120,7 +124,10 @@ class _Blocks(io.RawIOBase):
 
 
 def text_array(values: Iterable[str | None]) -> str:
-    """Return the values as the text of a PostgreSQL array. For large arrays, the driver takes ten times as long."""
+    """Return the values as a PostgreSQL array literal. None becomes `NULL`.
+
+    For large arrays, this is ten times as fast as psycopg's conversion.
+    """
     values = list(values)
     texts = [value for value in values if value is not None]
     plain = "".join(texts)
@@ -130,7 +137,7 @@ def text_array(values: Iterable[str | None]) -> str:
 
 
 def contact_arrays(contacts: pd.DataFrame) -> dict[str, str]:
-    """Return the contacts as PostgreSQL arrays: `keys` (subscriber hashes), `entity_types` and `entity_ids`."""
+    """Return the contacts as query parameters: the arrays `keys` (subscriber hashes), `entity_types`, `entity_ids`."""
     columns = {"keys": "subscriber_hash", "entity_types": "entity_type", "entity_ids": "entity_id"}
     return {name: text_array(text_column(contacts[column]).to_pylist()) for name, column in columns.items()}
 
@@ -140,7 +147,7 @@ def _escaped(value: str) -> str:
 
 
 def counted(connection: DriverConnection, query: LiteralString | sql.SQL, parameters: Mapping[str, object]) -> int:
-    """Return the result of a query that has one row with one integer. Raises `TypeError` for another result."""
+    """Return the integer that a counting query selects. Raises `TypeError` if the first value is no integer."""
     row = connection.execute(query, parameters).fetchone()
     if row is None or not isinstance(row[0], int):
         raise TypeError("the query counts nothing")

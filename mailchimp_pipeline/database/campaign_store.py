@@ -1,4 +1,4 @@
-"""The tracked campaigns of an organisation and the history of their figures, and the campaigns due for a refresh."""
+"""The tracked campaigns, the history of their figures, and which campaigns are due to be refreshed from Mailchimp."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ from mailchimp_pipeline.database.tables import CampaignRow, CampaignStatsRow, Co
 
 
 def campaign_of(row: CampaignRow) -> Campaign:
-    """Return the row as a campaign."""
+    """Convert a row to a campaign."""
     return Campaign(
         id=str(row.id),
         organisation_id=row.organisation_id,
@@ -48,7 +48,7 @@ def campaign_of(row: CampaignRow) -> Campaign:
 
 
 def stats_of(row: CampaignStatsRow) -> Stats:
-    """Return the row as figures."""
+    """Convert a row of the history to the campaign's figures at that time."""
     figures = Figures(
         emails_sent=row.emails_sent,
         opens=row.opens,
@@ -65,13 +65,13 @@ def stats_of(row: CampaignStatsRow) -> Stats:
 
 
 def is_news(row: CampaignRow, refresh: Refresh) -> bool:
-    """Return whether the refresh is later than the row's last refresh."""
+    """Return whether the refresh is later than the last one written to the row."""
     looked = [moment for moment in (row.last_refreshed_at, row.missing_since) if moment is not None]
     return not looked or refresh.at > max(looked)
 
 
 def take_over(row: CampaignRow, refresh: Refresh, *, missing_since: datetime | None) -> None:
-    """Write the refresh to the row. Values that Mailchimp no longer returns stay as they are."""
+    """Copy the values of a refresh to the row. Values that Mailchimp did not return stay as they are."""
     row.status, row.missing_since = refresh.status.value, missing_since
     if seen := refresh.seen:
         row.title = seen.title or seen.subject_line or seen.id
@@ -84,7 +84,7 @@ def take_over(row: CampaignRow, refresh: Refresh, *, missing_since: datetime | N
 
 
 def stats_row(row: CampaignRow, refresh: Refresh, figures: Figures) -> CampaignStatsRow:
-    """Return the new row of the campaign's history."""
+    """Make the row that adds the figures of a refresh to the campaign's history."""
     return CampaignStatsRow(
         organisation_id=row.organisation_id,
         campaign_id=row.id,
@@ -104,18 +104,21 @@ def stats_row(row: CampaignRow, refresh: Refresh, figures: Figures) -> CampaignS
 
 
 def audit_entry(row: CampaignRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit_log.Entry:
-    """Return the audit entry for a change of the campaign."""
+    """Make the audit log entry for a change of the campaign."""
     return audit_log.Entry(by, action, audit_log.Entity("campaign", str(row.id)), at, details)
 
 
 class CampaignStore:
-    """The campaigns of the session's organisation."""
+    """The tracked campaigns of the session's organisation."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
     def track(self, snapshot: CampaignSnapshot, *, seen_at: datetime, by: str, at: datetime) -> Campaign:
-        """Track the campaign, or refresh it if it is already tracked. `seen_at` is the time of the snapshot."""
+        """Start to track a campaign, or refresh it if it is already tracked.
+
+        `seen_at` is when the snapshot was read from Mailchimp, `at` is the current time.
+        """
         first, key = refresh(None, snapshot, seen_at), snapshot.campaign.id
         new = insert(CampaignRow).values(
             organisation_id=self._session.organisation_id,
@@ -140,7 +143,10 @@ class CampaignStore:
         return row and campaign_of(row)
 
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Campaign]:
-        """Return a page of campaigns, latest tracked first. Raises `paging.CursorInvalid`."""
+        """Return a page of campaigns, latest tracked first.
+
+        Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
+        """
         query = self._all()
         if cursor is not None:
             query = query.where(tuple_(CampaignRow.created_at, CampaignRow.id) < read_cursor(cursor, UUID))
@@ -149,9 +155,9 @@ class CampaignStore:
         return page(rows, limit, campaign_of, lambda row: cursor_after(row.created_at, row.id))
 
     def history(self, campaign_id: str, *, limit: int, cursor: str | None = None) -> Page[Stats] | None:
-        """Return a page of the campaign's figures, latest first, None if the campaign does not exist.
+        """Return a page of the history of the campaign's figures, latest first. None if the campaign does not exist.
 
-        Raises `paging.CursorInvalid`.
+        Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
         """
         if self.get(campaign_id) is None:
             return None
@@ -166,14 +172,17 @@ class CampaignStore:
         return page(rows, limit, stats_of, lambda row: cursor_after(row.refreshed_at, row.id))
 
     def write(self, campaign_id: str, found: Refresh, *, by: str, at: datetime) -> Campaign | None:
-        """Write a refresh, unless a later one is already written. Return the campaign, None if it does not exist."""
+        """Store a refresh of the campaign, unless a later one is already stored.
+
+        Return the campaign, None if it does not exist.
+        """
         row = self._session.scalar(self._locked(CampaignRow.id == row_id(campaign_id)))
         return row and self._refresh(row, found, by=by, at=at)
 
     def delete_stats(self, before: datetime, *, limit: int) -> int:
-        """Delete at most `limit` snapshots of figures from before the moment; return how many.
+        """Delete at most `limit` rows of the campaigns' histories from before the time `before`.
 
-        The latest snapshot of each campaign stays.
+        The latest figures of each campaign stay. Return how many rows were deleted.
         """
         later = aliased(CampaignStatsRow)
         is_followed = (
@@ -209,7 +218,10 @@ class CampaignStore:
             self._session.add(stats_row(row, found, found.figures))
 
     def _missing_since(self, row: CampaignRow, found: Refresh) -> datetime | None:
-        """Return the time since when the campaign is missing, counted from the organisation's current connection."""
+        """Return the time since when the campaign is missing at Mailchimp, None if it is not missing.
+
+        A time found earlier is kept, unless the organisation has connected anew since then.
+        """
         before = row.missing_since
         if not found.is_missing or before is None:
             return found.at if found.is_missing else None
@@ -227,11 +239,11 @@ class CampaignStore:
 
 
 def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campaign, ...]:
-    """Return the campaigns that are due for a refresh, ordered by organisation. Only connected organisations count.
+    """Return the campaigns of connected organisations that are due for a refresh, ordered by organisation.
 
-    A campaign is due if it has no final status, if it was sent after `settling_since`, or if it was sent and has no
-    final figures yet. A campaign that is missing at Mailchimp is due once after each new connection, because the former
-    connection may have been to a wrong account.
+    A campaign is due if its status can still change, if it was sent after `settling_since`, or if it was sent and no
+    figures were read since. A campaign that is missing at Mailchimp is due once after each new connection, because the
+    former connection may have been to a wrong account.
     """
     has_final_counts = (
         select(CampaignStatsRow.id)
@@ -260,13 +272,13 @@ def due_campaigns(session: Session, *, settling_since: datetime) -> tuple[Campai
 
 
 def organisations_with_old_stats(session: Session, before: datetime) -> Sequence[str]:
-    """Return the organisations with snapshots of figures from before the moment."""
+    """Return the ids of the organisations with figures of campaigns from before the time `before`."""
     query = select(CampaignStatsRow.organisation_id).where(CampaignStatsRow.refreshed_at < before).distinct()
     return session.scalars(query.order_by(CampaignStatsRow.organisation_id)).all()
 
 
 def histories(session: Session, campaign_ids: Collection[str], *, latest: int) -> Mapping[str, Sequence[Stats]]:
-    """Return the `latest` most recent figures of each campaign, oldest first.
+    """Return the most recent figures of each campaign, by campaign id: at most `latest` of them, oldest first.
 
     Campaigns without figures are left out.
     """

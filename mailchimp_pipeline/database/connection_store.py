@@ -1,9 +1,9 @@
-"""Connections to Mailchimp, and the accounts that organisations share.
+"""The organisations' connections to Mailchimp accounts, and the check that they do not share accounts or audiences.
 
-An organisation has at most one live connection; its API key is stored encrypted. Each organisation archives,
-unsubscribes and erases members in its account. An account therefore belongs to one organisation, unless the operator
-permits sharing. An audience always belongs to one organisation. Organisations that shared an account before this check
-existed keep it.
+An organisation has at most one live connection, that is one that has not ended. Its API key is stored encrypted. Each
+organisation archives, unsubscribes and erases members in its account. An account therefore belongs to one organisation,
+unless the operator permits sharing, and an audience always belongs to one organisation. Organisations that shared an
+account before this check existed keep it.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ from mailchimp_pipeline.errors import PermanentError
 
 
 class AccountTaken(PermanentError):
-    """Another organisation uses the account, and the operator does not permit sharing."""
+    """Another organisation is connected to the Mailchimp account, and the operator does not permit sharing."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class AccountTaken(PermanentError):
 
 
 class AudienceTaken(PermanentError):
-    """Another organisation uses the audience."""
+    """A segment of another organisation already feeds the audience."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,7 +46,11 @@ class AudienceTaken(PermanentError):
 
 
 def claim_account(session: OrganisationSession, account_id: str, *, may_share: bool) -> None:
-    """Reserve the account until the transaction ends. Raises `AccountTaken` or `AudienceTaken`."""
+    """Reserve the Mailchimp account for the organisation until the transaction ends.
+
+    Raises `AccountTaken` if another organisation uses the account, unless `may_share`. Raises `AudienceTaken` if
+    segments of this and of another organisation would feed the same audience.
+    """
     lock_for_transaction(session, account_lock(account_id))
     if not may_share and _is_connected_elsewhere(session, account_id):
         raise AccountTaken
@@ -58,7 +62,10 @@ def claim_account(session: OrganisationSession, account_id: str, *, may_share: b
 
 
 def claim_audience(session: OrganisationSession, list_id: str) -> None:
-    """Reserve the audience until the transaction ends. Raises `AudienceTaken` if another organisation uses it."""
+    """Reserve the audience for the organisation until the transaction ends.
+
+    Raises `AudienceTaken` if a segment of another organisation feeds the audience.
+    """
     ours = _live_connections(ConnectionRow.account_id).where(ConnectionRow.organisation_id == session.organisation_id)
     account_id: str | None = session.scalar(ours)
     if account_id is None:
@@ -69,7 +76,7 @@ def claim_audience(session: OrganisationSession, list_id: str) -> None:
 
 
 def audiences_of_others(session: OrganisationSession, account_id: str) -> frozenset[str]:
-    """Return the audiences that segments of other organisations use in this account."""
+    """Return the ids of the account's audiences that segments of other organisations feed."""
     others = _fed_audiences(SegmentRow.mailchimp_list_id).where(
         ConnectionRow.account_id == account_id, SegmentRow.organisation_id != session.organisation_id
     )
@@ -78,12 +85,18 @@ def audiences_of_others(session: OrganisationSession, account_id: str) -> frozen
 
 
 def sharing_organisations(session: Session) -> list[tuple[str, ...]]:
-    """Return the organisations of each shared account. The session must read all organisations."""
+    """Return, for each account that several organisations share, the ids of these organisations.
+
+    The session must be able to read all organisations.
+    """
     return _several(session.execute(_live_connections(ConnectionRow.account_id, ConnectionRow.organisation_id)))
 
 
 def sharing_audiences(session: Session) -> list[tuple[str, ...]]:
-    """Return the organisations of each shared audience. The session must read all organisations."""
+    """Return, for each audience that several organisations share, the ids of these organisations.
+
+    The session must be able to read all organisations.
+    """
     fed = _fed_audiences(
         func.concat(ConnectionRow.account_id, "/", SegmentRow.mailchimp_list_id), SegmentRow.organisation_id
     )
@@ -110,7 +123,7 @@ def _live_connections(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN
 
 
 def _fed_audiences(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN401 - columns of any type
-    """Return the query for live segments of connected organisations."""
+    """Return the query for the columns of segments that are not deleted, of connected organisations."""
     return (
         _live_connections(*columns)
         .select_from(SegmentRow)
@@ -121,9 +134,9 @@ def _fed_audiences(*columns: Any) -> "Select[*tuple[Any, ...]]":  # noqa: ANN401
 
 @contextmanager
 def _all_organisations(session: OrganisationSession) -> Generator[None]:
-    """Allow the transaction to read the rows of all organisations in the block.
+    """Let the transaction read the rows of all organisations during the block.
 
-    If the block raises, it is rolled back.
+    If the block raises, the transaction keeps this right, because it is rolled back anyway.
     """
     session.flush()
     read_all_organisations(session)
@@ -133,7 +146,11 @@ def _all_organisations(session: OrganisationSession) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An organisation's connection without its API key. `api_key_hint` is `ApiKey.hint`."""
+    """An organisation's connection to a Mailchimp account, without its API key.
+
+    `api_key_hint` is the last few characters of the key, by which a person recognises it. `key_refused_at` is when
+    Mailchimp began to refuse the key, `soft_deleted_at` is when the connection ended.
+    """
 
     id: str
     organisation_id: str
@@ -158,7 +175,7 @@ class Account:
 
 
 class ConnectionStore:
-    """The connection of the session's organisation."""
+    """The connection of the session's organisation to Mailchimp."""
 
     def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
         self._session = session
@@ -170,9 +187,10 @@ class ConnectionStore:
         return row and _connection(row)
 
     def api_key(self, *, lock: bool = False) -> ApiKey | None:
-        """Return the live connection's API key, None if there is none. Raises `encryption.SecretUnreadable`.
+        """Return the API key of the live connection, None if the organisation is not connected.
 
-        With `lock`, the key cannot change until the transaction ends.
+        With `lock`, the key cannot change until the transaction ends. Raises `encryption.SecretUnreadable` if the key
+        cannot be decrypted.
         """
         row = self._live(lock=lock)
         if row is None or row.api_key_encrypted is None:
@@ -180,11 +198,11 @@ class ConnectionStore:
         return ApiKey.parse(self._keyring.decrypt(row.api_key_encrypted, self._session.organisation_id))
 
     def connect(self, account: Account, *, by: str, at: datetime, may_share: bool = False) -> Connection:
-        """Connect the organisation to an account. For the same account as before, only the API key is replaced.
+        """Connect the organisation to a Mailchimp account. If it is connected to it already, replace only the API key.
 
-        Another account ends the former connection, and its audiences are read again from the start, because changes
-        meanwhile are unknown. Raises `AccountTaken` if another organisation uses the account, unless `may_share`, and
-        `AudienceTaken` if both would sync into one audience.
+        If the organisation was connected to another account, that connection ends, and all audiences are read again
+        from the start. Raises `AccountTaken` if another organisation uses the account, unless `may_share`. Raises
+        `AudienceTaken` if segments of both organisations would feed the same audience.
         """
         row, latest = self._live(lock=True), self._latest()
         if latest is not None and latest.account_id != account.id:
@@ -218,7 +236,10 @@ class ConnectionStore:
         return _connection(row)
 
     def set_opt_in_only(self, *, opt_in_only: bool, by: str, at: datetime) -> Connection | None:
-        """Set whether only contacts who opted in are pushed. Return the connection, None if there is none."""
+        """Set whether only contacts who opted in are sent to Mailchimp.
+
+        Return the connection, None if the organisation is not connected.
+        """
         row = self._live(lock=True)
         if row is None:
             return None
@@ -228,7 +249,7 @@ class ConnectionStore:
         return _connection(row)
 
     def mark_key_refused(self, at: datetime) -> None:
-        """Record the time at which Mailchimp first refused the API key."""
+        """Record that Mailchimp refuses the API key. The time of the first refusal is kept."""
         row = self._live(lock=True)
         if row is not None and row.key_refused_at is None:
             row.key_refused_at = at
@@ -279,6 +300,6 @@ def _connection(row: ConnectionRow) -> Connection:
 
 
 def mark_propagated(session: OrganisationSession, *, at: datetime) -> None:
-    """Record that every opt-out recorded before `at` reached every audience of the connected account."""
+    """Record that every opt-out recorded before `at` has reached every audience of the connected account."""
     live = update(ConnectionRow).where(session.owns(ConnectionRow), ConnectionRow.soft_deleted_at.is_(None))
     session.execute(live.values(opt_outs_propagated_at=at))

@@ -1,6 +1,7 @@
-"""Record consent statements, and attribute statements for an address to the contacts with the address.
+"""Record consent statements: opt-ins and withdrawals of consent.
 
-What does not belong here: who may be e-mailed (`consent.decision`), reading preferences (`preferences`).
+A statement may be about an address without a known contact. It is attributed to the contacts with the address once the
+source shows them.
 """
 
 from collections.abc import Collection, Sequence
@@ -102,7 +103,7 @@ union
 select entity_type, entity_id from email_preferences as preference
 where preference.organisation_id = %(organisation_id)s and preference.subscriber_hash = about.subscriber_hash
 """
-"""The contacts whose address is the address of `about`, according to all tables."""
+"""The contacts (entity_type, entity_id) with the address of `about`, according to any table."""
 
 _REFRESH = sql.SQL("""
 update email_preferences as preference set subscriber_hash = present.subscriber_hash
@@ -142,12 +143,17 @@ join consent_statements as given using (entity_type, entity_id)
 where given.organisation_id = %(organisation_id)s and given.opted_in and given.mailchimp_list_id is null
 group by given.entity_type, given.entity_id
 """)
-"""The given contacts' latest opt-ins that were not made at Mailchimp. An opt-in supersedes every withdrawal recorded
-before it."""
+"""The id of the latest opt-in that each given contact made in this pipeline, not at Mailchimp.
+
+Such an opt-in supersedes every withdrawal recorded before it.
+"""
 
 
 def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentStatement:  # noqa: ANN401 - a row's columns
-    """Return a row (entity_type, entity_id, subscriber_hash, opted_in, stated_at, channel) as a consent statement."""
+    """Convert a row to a consent statement, made in the audience `list_id`.
+
+    The row has entity_type, entity_id, subscriber_hash, opted_in, stated_at and channel.
+    """
     entity_type, entity_id, key, opted_in, stated_at, channel = row
     return ConsentStatement(
         opted_in=opted_in,
@@ -163,9 +169,10 @@ def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentSta
 def record_statements(
     session: OrganisationSession, keyring: Keyring, statements: Sequence[ConsentStatement], *, by: str, at: datetime
 ) -> int:
-    """Record statements in this order, and update the preferences of their contacts. Return the number of new ones.
+    """Record consent statements in this order, and update the preferences of their contacts.
 
-    A statement made at Mailchimp is recorded once. Each new statement of a contact is in the audit log.
+    A statement made at Mailchimp is ignored if it is recorded already. Return how many statements were recorded. Each
+    recorded statement of a contact also gets an audit log entry.
     """
     if not statements:
         return 0
@@ -190,11 +197,11 @@ def record_statements(
 def record_current_addresses(
     session: OrganisationSession, keyring: Keyring, contacts: pd.DataFrame, *, at: datetime
 ) -> None:
-    """Update addresses of preferences from the source, and attribute withdrawals recorded for an address.
+    """Store contacts' current addresses in their preferences, and attribute withdrawals that are about an address.
 
-    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's employees, vendors, or both. A
-    withdrawal for an address is attributed to every contact with the address, until one of them opts in. It is not
-    attributed to a contact who opted in after it was recorded, under any address.
+    `contacts` has entity_type, entity_id and subscriber_hash of all the organisation's employees, all its vendors, or
+    both. A withdrawal about an address becomes a withdrawal of every contact with the address. This ends once a contact
+    opts in at that address. Contacts who opted in after the withdrawal was recorded, at any address, are left out.
     """
     # The lock is taken before any row lock, as everywhere.
     lock_for_transaction(session, consent_lock(session.organisation_id))
@@ -222,7 +229,10 @@ def record_current_addresses(
 
 
 def _latest_opt_ins(session: OrganisationSession, contacts: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Return the ids of the latest opt-ins that these contacts made in this pipeline. Others are left out."""
+    """Return, by contact, the id of the latest opt-in that the contact made in this pipeline.
+
+    Contacts without such an opt-in are left out.
+    """
     if not contacts:
         return {}
     entity_types, entity_ids = zip(*contacts, strict=True)
@@ -233,7 +243,7 @@ def _latest_opt_ins(session: OrganisationSession, contacts: Collection[tuple[str
 
 
 def contacts_by_address(contacts: pd.DataFrame, addresses: Collection[object]) -> dict[str, list[tuple[str, str]]]:
-    """Return the contacts (entity_type, entity_id) with these addresses (subscriber hashes), by address."""
+    """Return the contacts (entity_type, entity_id) at each of the addresses, which are subscriber hashes."""
     there = contacts[contacts["subscriber_hash"].isin(addresses)]
     holders: dict[str, list[tuple[str, str]]] = {}
     columns = (there[name].tolist() for name in ("subscriber_hash", "entity_type", "entity_id"))

@@ -27,9 +27,9 @@ from mailchimp_pipeline.erasure import ErasureRequest
 
 
 def known_address(session: OrganisationSession, entity_type: EntityType, entity_id: str) -> str | None:
-    """Return the subscriber hash of the contact's latest address.
+    """Return the subscriber hash of the contact's last known address.
 
-    Returns None if the contact is in no segment and was never sent to an audience.
+    Return None if the contact is in no segment and is recorded in no audience.
     """
     wanted = (
         select(SegmentMemberRow.subscriber_hash)
@@ -48,14 +48,15 @@ def known_address(session: OrganisationSession, entity_type: EntityType, entity_
 _RowT = TypeVar("_RowT", AudienceMemberRow, RejectedContactRow)
 
 _ALL = 1_000_000_000
-"""A limit above the number of audit entries of any contact."""
+"""A limit that no contact's number of audit entries exceeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContactData:
-    """All data about a contact in the database. Audit entries are newest first.
+    """All data about a contact in the database. Audit log entries are newest first.
 
-    A membership has `segment_id`, `segment_name`, `mailchimp_list_id`, `email`, `first_name` and `last_name`.
+    `memberships` has a row for each segment that the contact is in, with `segment_id`, `segment_name`,
+    `mailchimp_list_id`, `email`, `first_name` and `last_name`.
     """
 
     preference: Preference | None
@@ -79,7 +80,7 @@ def contact_data(
     contact: Contact,
     addresses: Collection[str] = (),
 ) -> ContactData:
-    """Return the data about the contact, and about its addresses, given as subscriber hashes."""
+    """Return all data in the database about the contact and its `addresses`, which are subscriber hashes."""
     memberships = (
         select(
             cast(SegmentMemberRow.segment_id, Text).label("segment_id"),
@@ -108,7 +109,7 @@ def contact_data(
 def _in_audiences(
     session: OrganisationSession, row: type[_RowT], contact: Contact, addresses: Collection[str]
 ) -> Sequence[_RowT]:
-    """Return the rows of the contact and of its addresses, ordered by audience."""
+    """Return the rows of the table that are about the contact or one of the addresses, ordered by audience."""
     theirs = or_(of_contact(row, contact), row.subscriber_hash.in_(addresses))
     query = select(row).where(session.owns(row), theirs)
     return session.scalars(query.order_by(row.mailchimp_list_id, row.subscriber_hash)).all()
@@ -130,7 +131,7 @@ def _statements(session: OrganisationSession, contact: Contact, addresses: Colle
 
 
 def is_known(session: OrganisationSession, contact: Contact) -> bool:
-    """Return whether the contact is in the tables of consent, segment members or audience members."""
+    """Return whether the contact has a preference, a consent statement, or is a member of a segment or an audience."""
     return any(
         session.scalar(select(exists().where(session.owns(row), of_contact(row, contact))))
         for row in (PreferenceRow, ConsentStatementRow, SegmentMemberRow, AudienceMemberRow)

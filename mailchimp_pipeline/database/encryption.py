@@ -1,11 +1,11 @@
-"""Encryption of stored secrets with rotating keys, and keyed hashes of erased contacts.
+"""Encryption of stored secrets with keys that can be rotated, and keyed hashes of erased contacts.
 
-Each secret is bound to its organisation. A token is a JWE (flattened JSON, `dir`, A256GCM) in base64. The protected
-header names the key, and the associated data is the organisation, so a token copied to another organisation's row
-cannot be decrypted.
+An encrypted secret, the token, is a JWE (flattened JSON, `dir`, A256GCM) in base64. The protected header names the key.
+The associated data is the organisation, so a token copied to another organisation's row cannot be decrypted.
 
-A keyed hash recognises a contact that appears again, but does not reveal it. Each organisation has a random key, stored
-encrypted like API keys. Rotating the encryption keys does not change the hashes.
+A keyed hash is an HMAC of a contact's address or id. It makes it possible to recognise an erased contact that appears
+again, without storing the contact. Each organisation has a random HMAC key, which is stored encrypted like an API key.
+Rotating the encryption keys does not change the keyed hashes.
 """
 
 import base64
@@ -43,7 +43,7 @@ class SecretUnreadable(PermanentError):
 
 
 class Keyring:
-    """The encryption keys by id. The first key encrypts, all keys decrypt."""
+    """The encryption keys. The first key encrypts; every key can decrypt what it has encrypted."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         if not keys:
@@ -57,7 +57,7 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the keyring for the text `id:base64,id:base64`. Raises `KeyringInvalid`."""
+        """Parse a setting of the form `id:base64,id:base64`. Raises `KeyringInvalid` if it has no valid keys."""
         keys: dict[str, bytes] = {}
         for place, entry in enumerate(text.split(","), start=1):
             key_id, _, encoded = entry.strip().partition(":")
@@ -74,21 +74,24 @@ class Keyring:
         return f"Keyring({', '.join(self._keys)})"
 
     def keyed_hashes(self, text: str) -> Sequence[str]:
-        """Return an HMAC of the text for each key, in hex, the current key's first.
+        """Return the HMACs of the text under each encryption key, in hex. The first is under the current key.
 
-        The text cannot be found without the key. The hashes change when the keys rotate.
+        Unlike the hashes of `KeyedHashes`, they change when the encryption keys are rotated.
         """
         return [hmac.digest(key, f"hash\0{text}".encode(), hashlib.sha256).hex() for key in self._raw_keys.values()]
 
     def encrypt(self, secret: str, organisation_id: str) -> str:
-        """Return the secret as a token that decrypts only for this organisation."""
+        """Return the encrypted secret as a token that can be decrypted only for this organisation."""
         envelope = jwe.FlattenedJSONEncryption(_header(self.current), secret.encode(), aad=organisation_id.encode())
         envelope.add_recipient({}, self._keys[self.current])
         sealed = jwe.encrypt_json(envelope, None, algorithms=_ALGORITHMS)
         return base64.b64encode(json.dumps(sealed).encode()).decode()
 
     def decrypt(self, token: str, organisation_id: str) -> str:
-        """Return the secret of a token. Raises `SecretUnreadable`."""
+        """Return the secret of a token.
+
+        Raises `SecretUnreadable` if the key is missing, or if the token was altered or belongs to another organisation.
+        """
         sealed = _opened(token)
         key_id = key_id_of(token)
         key = self._keys.get(key_id)
@@ -107,7 +110,7 @@ class Keyring:
 
 
 def key_id_of(token: str) -> str:
-    """Return the id of the key that encrypted the token. Raises `SecretUnreadable`."""
+    """Return the id of the key that encrypted the token. Raises `SecretUnreadable` if the token was altered."""
     protected = _opened(token)["protected"]
     try:
         header = json.loads(base64.urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))
@@ -166,7 +169,7 @@ _KEY_BYTES = 32
 
 
 class KeyedHashes:
-    """Computes an organisation's keyed hashes, in hex. The hashes of an address and of an entity always differ."""
+    """Computes an organisation's keyed hashes (HMACs) of contacts and addresses, in hex."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -176,7 +179,7 @@ class KeyedHashes:
         return self._hash(f"address\0{subscriber_hash}")
 
     def of_entity(self, entity_type: EntityType, entity_id: str) -> str:
-        """Return the keyed hash of an employee or vendor."""
+        """Return the keyed hash of an employee or vendor, given by type and id."""
         return self._hash(f"entity\0{entity_type.value}\0{entity_id}")
 
     def _hash(self, text: str) -> str:
@@ -184,7 +187,10 @@ class KeyedHashes:
 
 
 def keyed_hashes(session: OrganisationSession, keyring: Keyring) -> KeyedHashes:
-    """Return the organisation's keyed hashes. The first call creates the organisation's key."""
+    """Return the object that computes the organisation's keyed hashes.
+
+    The first call creates and stores the organisation's key.
+    """
     organisation_id = session.organisation_id
     stored = select(PseudonymKeyRow.key_encrypted).where(PseudonymKeyRow.organisation_id == organisation_id)
     encrypted = session.scalar(stored)

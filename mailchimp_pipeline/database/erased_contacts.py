@@ -1,4 +1,7 @@
-"""Erased contacts, stored as keyed hashes. Each hash belongs to the erasure request that created it."""
+"""Erased contacts, stored as keyed hashes, so that they are recognised and not sent again.
+
+Each hash belongs to the erasure request that created it.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +26,18 @@ _ADDRESS, _ENTITY = "address", "entity"
 
 @dataclass(frozen=True, slots=True)
 class ErasedAmong:
-    """The erased contacts and addresses among given contacts. `hashes` are the keyed hashes used for the comparison."""
+    """The result of `ErasedContacts.among`: which contacts of a data frame, and which addresses, are erased.
+
+    `contacts` are pairs of type and id, `addresses` are subscriber hashes. `hashes` are the stored keyed hashes with
+    which the frame was compared.
+    """
 
     contacts: frozenset[tuple[str, str]] = frozenset()
     addresses: frozenset[str] = frozenset()
     hashes: frozenset[tuple[str, str]] = frozenset()
 
     def parameters(self) -> Mapping[str, str]:
-        """Return the SQL parameters of `consent.decision`."""
+        """Return the erased contacts and addresses as parameters for the SQL of `consent.decision`."""
         contacts = sorted(self.contacts)
         return {
             "erased_addresses": text_array(sorted(self.addresses)),
@@ -43,14 +50,14 @@ NOBODY = ErasedAmong()
 
 
 class ErasedContacts:
-    """The erased contacts of the session's organisation."""
+    """The keyed hashes of the erased contacts of the session's organisation."""
 
     def __init__(self, session: OrganisationSession, keyring: Keyring) -> None:
         self._session = session
         self._keyring = keyring
 
     def add(self, contact: Contact, subscriber_hashes: Iterable[str], *, erasure_request_id: str, at: datetime) -> None:
-        """Store the keyed hashes of the contact and its addresses for the erasure request."""
+        """Store the keyed hashes of the contact and of its addresses, as part of the erasure request."""
         hashes: dict[tuple[str, str], str | None] = {(_ENTITY, self.keyed.of_entity(*contact)): contact[0].value}
         hashes |= {(_ADDRESS, self.keyed.of_address(address)): None for address in subscriber_hashes}
         request = {"organisation_id": self._session.organisation_id, "erasure_request_id": row_id(erasure_request_id)}
@@ -61,32 +68,33 @@ class ErasedContacts:
         self._session.execute(insert(ErasedContactRow).values(rows).on_conflict_do_nothing())
 
     def relations(self) -> frozenset[EntityType]:
-        """Return the entity types of the erased contacts."""
+        """Return the entity types (employee, vendor) of which the organisation has erased contacts."""
         of_entities = (self._session.owns(ErasedContactRow), ErasedContactRow.entity_type.is_not(None))
         relations = self._session.scalars(select(ErasedContactRow.entity_type).where(*of_entities).distinct())
         return frozenset(map(EntityType, relations))
 
     def of_addresses(self, subscriber_hashes: Iterable[str]) -> frozenset[str]:
-        """Return the erased ones of the addresses, given as subscriber hashes."""
+        """Return those of the subscriber hashes that are addresses of erased contacts."""
         erased = self._hashes()
         if not erased:
             return frozenset()
         return frozenset(key for key in subscriber_hashes if (_ADDRESS, self.keyed.of_address(key)) in erased)
 
     def has_addresses(self, erasure_request_id: str) -> bool:
-        """Return whether the erasure request has any address."""
+        """Return whether the keyed hash of an address is stored for the erasure request."""
         return bool(self._addresses_of(erasure_request_id))
 
     def recognised(self, erasure_request_id: str, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return those of the subscriber hashes that belong to an address of the erasure request."""
+        """Return those of the subscriber hashes that are addresses of the erasure request's contact."""
         kept = self._addresses_of(erasure_request_id)
         return [key for key in subscriber_hashes if self.keyed.of_address(key) in kept]
 
     def among(self, contacts: pd.DataFrame, known: ErasedAmong | None = None) -> ErasedAmong:
-        """Return the erased ones of the contacts (entity_type, entity_id, subscriber_hash), and their addresses.
+        """Return which of the contacts in the frame are erased, and which of their addresses.
 
-        The present address of an erased contact in the source counts as erased. `known` is an earlier result for a
-        frame with the same contacts; only hashes added since then are compared.
+        The frame has entity_type, entity_id and subscriber_hash. The current address of an erased contact counts as
+        erased, even if the contact got it after the erasure. `known` is an earlier result for the same contacts, or for
+        a frame that includes them. It saves time: only contacts erased since then are searched.
         """
         erased = self._hashes()
         new = erased if known is None else erased - known.hashes
@@ -105,13 +113,14 @@ class ErasedContacts:
         return ErasedAmong(frozenset(entities), frozenset(addresses), erased)
 
     def holds(self, contact: Contact) -> bool:
-        """Return whether the contact is erased."""
+        """Return whether the contact, given by type and id, is erased."""
         return (_ENTITY, self.keyed.of_entity(*contact)) in self._hashes()
 
     def lift(self, contact: Contact, addresses: Iterable[str]) -> bool:
-        """Lift the contact's own erasures, because it opted in. Return whether there was one.
+        """End the suppression of an erased contact, because it opted in. Return whether the contact was suppressed.
 
-        Only `addresses`, the contact's present ones, are no longer erased, unless another erasure request has them too.
+        The contact may then be sent at `addresses`, its current subscriber hashes. Its other erased addresses stay
+        erased, and so do addresses that belong to the erasure of another contact.
         """
         entity = self.keyed.of_entity(*contact)
         of_contact = (self._session.owns(ErasureRequestRow), ErasureRequestRow.entity_hash == entity)
@@ -132,7 +141,7 @@ class ErasedContacts:
 
     @cached_property
     def keyed(self) -> KeyedHashes:
-        """The organisation's keyed hashes."""
+        """Computes the organisation's keyed hashes."""
         return keyed_hashes(self._session, self._keyring)
 
     def _hashes(self) -> frozenset[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """Erasure requests: remove a contact's data from the database, and store what is left to delete at Mailchimp.
 
-The rows of a contact are found by its id in the source, its addresses and its Mailchimp contact ids, and removed from
-every table except the audit log, which is immutable. The audit log names a contact by its id in the source, or by a
-keyed hash of the id. What is left to delete at Mailchimp, the targets, is stored encrypted until the erasure is
-completed.
+The rows of a contact are found by its id in the source, its addresses and its Mailchimp contact ids. They are removed
+from every table except the audit log, which is immutable. The audit log names a contact by its id in the source, or by
+a keyed hash of the id. What is left to delete at Mailchimp (`erasure.Targets`) is stored encrypted, and removed when
+the erasure is completed.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -35,16 +35,25 @@ from mailchimp_pipeline.database.tables import (
     of_contact,
     row_id,
 )
-from mailchimp_pipeline.erasure import Demand, ErasureRequest, ErasureStatus, Reach, Targets, Trace, UnknownContact
+from mailchimp_pipeline.erasure import (
+    AccountHistory,
+    Demand,
+    ErasureRequest,
+    ErasureStatus,
+    Targets,
+    Trace,
+    UnknownContact,
+)
 from mailchimp_pipeline.errors import PermanentError
 
 _MEMBERSHIPS, _LEDGER = "memberships", "audience_members"
 
 
-class Traces:
-    """The rows of one contact in the session's organisation. `rows` counts the removed rows.
+class RowRemoval:
+    """Removes a contact's rows from the tables, and collects the addresses and audiences that the rows name.
 
-    Rows are found by the addresses and ids in `targets`, and by those found in removed rows.
+    Rows are found by the contact's id, by the addresses and Mailchimp ids in `targets`, and by those in removed rows.
+    `rows` counts the removed rows.
     """
 
     def __init__(self, session: OrganisationSession, targets: Targets) -> None:
@@ -56,9 +65,9 @@ class Traces:
         self._traces: list[Trace] = []
 
     def found_with(self, targets: Targets) -> Targets:
-        """Return the targets with the addresses and audiences found in removed rows.
+        """Return the targets with the addresses and audiences that the removed rows named.
 
-        An audience is included if the contact was sent to it or Mailchimp reported a status.
+        An audience is included if the contact was sent to it, or if Mailchimp reported the contact there.
         """
         return targets.with_addresses(self._addresses).with_traces(self._traces)
 
@@ -71,7 +80,10 @@ class Traces:
             self.rows["preferences"] += len(gone) if row is PreferenceRow else 0
 
     def remove_address_from_others(self) -> None:
-        """Remove the contact's addresses from rows of other contacts, and delete statements about an address alone."""
+        """Remove the contact's addresses from rows of other contacts.
+
+        Consent statements about one of these addresses without a contact are deleted.
+        """
         ours, there = self._session.owns(ConsentStatementRow), ConsentStatementRow.subscriber_hash.in_(self._addresses)
         self._session.execute(delete(ConsentStatementRow).where(ours, there, ConsentStatementRow.entity_id.is_(None)))
         for row, column in (
@@ -83,9 +95,10 @@ class Traces:
             self._session.execute(kept.values({column: None}))
 
     def remove_members(self, *, list_id: str | None = None) -> None:
-        """Remove the contact from segments and from the ledgers of one audience or of all.
+        """Remove the contact from segment members, rejected contacts and audience members.
 
-        Removed rows may contain another address of the contact, so the removal is repeated until there is no new one.
+        With `list_id`, only the rows of this audience are removed. Removed rows may name another address of the
+        contact, so the removal is repeated as long as it finds new addresses or ids.
         """
         while True:
             known = (len(self._addresses), len(self._contact_ids))
@@ -118,7 +131,10 @@ class Traces:
         list_id: str | None,
         *columns: InstrumentedAttribute[Any] | ColumnElement[Any],
     ) -> Sequence[Sequence[Any]]:
-        """Delete the contact's rows of a table, in one audience or all. Return these columns of each row."""
+        """Delete the contact's rows from a table, with `list_id` only those of this audience.
+
+        Return the values of `columns` of each deleted row.
+        """
         theirs = [of_contact(row, self._contact), row.subscriber_hash.in_(self._addresses)]
         if row is AudienceMemberRow:
             theirs.append(AudienceMemberRow.contact_id.in_(self._contact_ids))
@@ -128,11 +144,11 @@ class Traces:
 
 
 _AUDIENCE_WAIT_SECONDS = 2.0
-"""Time to wait for a running sync of the audience. After it, the erasure job tries again later."""
+"""How long to wait for a running sync of the audience. If it is still running, a later attempt tries again."""
 
 
 class NoSuchErasure(PermanentError):
-    """There is no pending erasure with this id."""
+    """No pending erasure has the given id."""
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
@@ -152,8 +168,8 @@ class ErasureStore:
     def ask(self, demand: Demand, *, at: datetime) -> ErasureRequest:
         """Remove the contact from the database, suppress it, and store what is left to delete at Mailchimp.
 
-        A repeated request reopens the same erasure, because the contact may be at Mailchimp again. Raises
-        `UnknownContact`.
+        A suppressed contact is not sent again. A repeated request reopens the same erasure, because the contact may be
+        at Mailchimp again. Raises `UnknownContact` if neither the source nor the database has the contact.
         """
         self._lock()
         row = self._in_force(demand)
@@ -161,25 +177,25 @@ class ErasureStore:
         known = row and self._targets_of(row)
         new = Targets(entity_type=demand.entity_type, entity_id=demand.entity_id)
         targets = known.asked_again() if known else new
-        traces = Traces(self._session, targets.with_addresses(demand.addresses or ()))
-        traces.remove_preference()
-        traces.remove_members()
-        if is_new and not demand.is_known and not any(traces.rows.values()):
+        removal = RowRemoval(self._session, targets.with_addresses(demand.addresses or ()))
+        removal.remove_preference()
+        removal.remove_members()
+        if is_new and not demand.is_known and not any(removal.rows.values()):
             raise UnknownContact(demand.entity_type.value)
-        traces.remove_address_from_others()
+        removal.remove_address_from_others()
         if row is None:
             entity_hash = self._erased.keyed.of_entity(demand.entity_type, demand.entity_id)
             row = ErasureRequestRow(entity_hash=entity_hash, requested_by=demand.by, requested_at=at, attempts=0)
             row.organisation_id = self._session.organisation_id
             self._session.add(row)
-        targets = traces.found_with(targets).model_copy(update={"source_read": demand.addresses is not None})
+        targets = removal.found_with(targets).model_copy(update={"source_read": demand.addresses is not None})
         if row.status != ErasureStatus.PENDING:
             row.attempts, row.last_tried_at = 0, None
         row.status, row.completed_at, row.last_error = ErasureStatus.PENDING.value, None, None
         self._write(row, targets)
         self._suppress(row, targets, at=at)
         action = "erasure.requested" if is_new else "erasure.asked_again"
-        self._audit(row, action, by=demand.by, at=at, details={"removed": traces.rows})
+        self._audit(row, action, by=demand.by, at=at, details={"removed": removal.rows})
         return _request(row)
 
     def get(self, request_id: str) -> ErasureRequest | None:
@@ -192,7 +208,7 @@ class ErasureStore:
         return [_request(row) for row in self._session.scalars(self._of(entity_type, entity_id)).all()]
 
     def begin(self, request_id: str, *, at: datetime) -> Targets | None:
-        """Count an attempt. Return the targets, None if the erasure is not pending."""
+        """Count an attempt. Return what is left to delete, None if the erasure is not pending."""
         row = self._pending(request_id)
         if row is None:
             return None
@@ -200,33 +216,37 @@ class ErasureStore:
         return self._targets_of(row)
 
     def save(self, request_id: str, targets: Targets, *, error: str | None, at: datetime) -> None:
-        """Store the progress and the error of an attempt. Addresses found by the attempt are suppressed too."""
+        """Store the targets, which have the progress of the attempt, and its error.
+
+        Addresses that the attempt has found are suppressed too: they are not sent again.
+        """
         if (row := self._pending(request_id)) is not None:
             self._keep(row, targets, at=at)
             row.last_error = error
 
-    def sweep(self, request_id: str, targets: Targets, *, list_id: str, at: datetime) -> Targets:
-        """Remove rows of the contact that a sync has written since the request.
+    def remove_new_rows(self, request_id: str, targets: Targets, *, list_id: str, at: datetime) -> Targets:
+        """Remove rows about the contact that a sync of the audience has written since the request.
 
-        Return the targets with their addresses.
+        Return the targets with the addresses found in the removed rows.
         """
         self._lock()
-        swept = self._swept(targets, list_id)
-        row = self._pending(request_id) if swept != targets else None
+        found = self._with_rows_removed(targets, list_id)
+        row = self._pending(request_id) if found != targets else None
         if row is not None:  # The removed rows may have been the only record of an address.
-            self._keep(row, swept, at=at)
-        return swept
+            self._keep(row, found, at=at)
+        return found
 
     def conclude(self, request_id: str, targets: Targets, *, at: datetime) -> bool:
-        """Complete the erasure and return True, unless the contact has targets that are not done.
+        """Complete the erasure, unless something is left to delete at Mailchimp. Return whether it is completed.
 
-        If there are such targets, they are stored, and the result is False.
+        Further rows about the contact are removed first. If they name addresses or audiences that were not known to the
+        attempt, these are stored for the next attempt, and the result is False.
         """
         self._lock()
         row = self._pending(request_id)
         if row is None:
             return True
-        now_known = self._swept(targets.joined_with(self._targets_of(row) or targets))
+        now_known = self._with_rows_removed(targets.joined_with(self._targets_of(row) or targets))
         if now_known.is_anywhere or now_known.addresses != targets.addresses:
             self._keep(row, now_known, at=at)
             return False
@@ -234,30 +254,33 @@ class ErasureStore:
         return True
 
     def confirm(self, request_id: str, *, by: str, at: datetime) -> ErasureRequest | None:
-        """Complete a pending erasure that a person did at Mailchimp. Return it, None if it is not pending."""
+        """Complete a pending erasure, because a person has deleted the contact at Mailchimp by hand.
+
+        Return the erasure, None if it is not pending.
+        """
         self._lock()
         row = self._pending(request_id)
         if row is None:
             return None
         targets = self._targets_of(row)
-        self._complete(row, targets and self._swept(targets), "erasure.confirmed_by_hand", by=by, at=at)
+        self._complete(row, targets and self._with_rows_removed(targets), "erasure.confirmed_by_hand", by=by, at=at)
         return _request(row)
 
     def _lock(self) -> None:
         lock_for_transaction(self._session, erased_lock(self._session.organisation_id))
 
     def _in_force(self, demand: Demand) -> ErasureRequestRow | None:
-        """Return the contact's current erasure, None if there is none or an opt-in lifted it."""
+        """Return the contact's latest erasure. None if there is none, or if it is completed and an opt-in ended it."""
         latest = self._session.scalar(self._of(demand.entity_type, demand.entity_id).limit(1).with_for_update())
         is_over = latest is None or latest.status == ErasureStatus.COMPLETED
         if is_over and not self._erased.holds((demand.entity_type, demand.entity_id)):
             return None
         return latest
 
-    def _swept(self, targets: Targets, list_id: str | None = None) -> Targets:
-        traces = Traces(self._session, targets)
-        traces.remove_members(list_id=list_id)
-        return traces.found_with(targets)
+    def _with_rows_removed(self, targets: Targets, list_id: str | None = None) -> Targets:
+        removal = RowRemoval(self._session, targets)
+        removal.remove_members(list_id=list_id)
+        return removal.found_with(targets)
 
     def _keep(self, row: ErasureRequestRow, targets: Targets, *, at: datetime) -> None:
         known = targets.joined_with(self._targets_of(row) or targets)
@@ -310,7 +333,7 @@ class ErasureStore:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseErasures:
-    """Implements the port `erasure.ErasureRecords`. Each call is its own transaction."""
+    """The stored erasures of all organisations. Implements `erasure.ErasureRecords`; each call is a transaction."""
 
     database: Database
     keyring: Keyring
@@ -319,23 +342,23 @@ class DatabaseErasures:
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
         """Remove the contact from the database, and store what is left to delete at Mailchimp.
 
-        Raises `UnknownContact`.
+        Raises `UnknownContact` if neither the source nor the database has the contact.
         """
         with self._store(organisation_id) as store:
             return store.ask(demand, at=self.clock())
 
     def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
-        """Return the audiences of the organisation's segments and ledgers."""
+        """Return the ids of all audiences that the database knows of the organisation, in any account."""
         with self.database.organisation(request.organisation_id) as session:
             return audiences_known(session)
 
     def keeps_addresses(self, request: ErasureRequest) -> bool:
-        """Return whether the erasure has keyed hashes of the contact's addresses."""
+        """Return whether keyed hashes of the contact's addresses are stored."""
         with self.database.organisation(request.organisation_id) as session:
             return ErasedContacts(session, self.keyring).has_addresses(request.id)
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return those of the subscriber hashes that belong to an address of the erased contact."""
+        """Return those of the subscriber hashes that are addresses of the contact, found by their keyed hashes."""
         with self.database.organisation(request.organisation_id) as session:
             return ErasedContacts(session, self.keyring).recognised(request.id, subscriber_hashes)
 
@@ -351,50 +374,55 @@ class DatabaseErasures:
 
     @contextmanager
     def hold(self, request: ErasureRequest) -> Generator[None]:
-        """Lock the erasure for the block. Raises `TransientError` if another process holds the lock."""
+        """Hold the erasure's lock during a `with` block. Raises `TransientError` if another process holds it."""
         with hold(self.database, erasure_lock(request.id), what=f"erasure {request.id}"):
             yield
 
     @contextmanager
     def hold_audience(self, request: ErasureRequest, list_id: str) -> Generator[None]:
-        """Lock the audience for the block. Raises `TransientError` if a sync of it is running."""
+        """Hold the audience's lock during a `with` block. Raises `TransientError` if a sync of it is running."""
         wait = _AUDIENCE_WAIT_SECONDS
         with hold_audience(self.database, request.organisation_id, list_id, wait_seconds=wait):
             yield
 
     def begin(self, request: ErasureRequest) -> Targets | None:
-        """Count an attempt. Return the targets, None if the erasure is not pending."""
+        """Count an attempt. Return what is left to delete, None if the erasure is not pending."""
         with self._store(request.organisation_id) as store:
             return store.begin(request.id, at=self.clock())
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
-        """Store the progress and the error of an attempt."""
+        """Store the targets, which have the progress of the attempt, and its error."""
         with self._store(request.organisation_id) as store:
             store.save(request.id, targets, error=error, at=self.clock())
 
-    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
-        """Remove rows that a sync of the audience has written since the request.
+    def remove_new_rows(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+        """Remove rows about the contact that a sync of the audience has written since the request.
 
-        Return the targets with their addresses.
+        Return the targets with the addresses found in the removed rows.
         """
         with self._store(request.organisation_id) as store:
-            return store.sweep(request.id, targets, list_id=list_id, at=self.clock())
+            return store.remove_new_rows(request.id, targets, list_id=list_id, at=self.clock())
 
     def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
-        """Complete the erasure, unless the contact has targets that are not done. Return whether it is completed."""
+        """Complete the erasure, unless something is left to delete at Mailchimp. Return whether it is completed."""
         with self._store(request.organisation_id) as store:
             return store.conclude(request.id, targets, at=self.clock())
 
-    def reach(self, organisation_id: str) -> Reach:
-        """Return the organisation's current and former Mailchimp accounts."""
+    def account_history(self, organisation_id: str) -> AccountHistory:
+        """Return whether the organisation is connected now, and whether it used other accounts before."""
         with self.database.organisation(organisation_id) as session:
             query = select(ConnectionRow.account_id, ConnectionRow.soft_deleted_at).where(session.owns(ConnectionRow))
             accounts = session.execute(query).all()
         live = {account for account, ended_at in accounts if ended_at is None}
-        return Reach(is_connected=bool(live), had_other_accounts=bool({account for account, _ in accounts} - live))
+        return AccountHistory(
+            is_connected=bool(live), had_other_accounts=bool({account for account, _ in accounts} - live)
+        )
 
     def confirm(self, request_id: str, *, by: str) -> ErasureRequest:
-        """Complete a pending erasure that a person did at Mailchimp. Raises `NoSuchErasure`."""
+        """Complete a pending erasure, because a person has deleted the contact at Mailchimp by hand.
+
+        Raises `NoSuchErasure` if no pending erasure has this id.
+        """
         with self.database.everyone() as session:
             query = select(ErasureRequestRow.organisation_id).where(ErasureRequestRow.id == row_id(request_id))
             organisation_id = session.scalar(query)
@@ -411,7 +439,7 @@ class DatabaseErasures:
 
 
 def pending_erasures(session: Session, organisation_id: str | None = None) -> tuple[ErasureRequest, ...]:
-    """Return the pending erasures of one organisation, or of all, oldest first."""
+    """Return the pending erasures, oldest first. With `organisation_id`, only those of this organisation."""
     query = select(ErasureRequestRow).where(ErasureRequestRow.status == ErasureStatus.PENDING.value)
     if organisation_id is not None:
         query = query.where(ErasureRequestRow.organisation_id == organisation_id)

@@ -1,7 +1,7 @@
 """Metrics over all organisations: synced and rejected contacts, waiting requests, pending erasures.
 
-Metrics name no organisation, and are cheap enough to read every minute: no query reads finished work. What does not
-belong here: the format of metrics (`api`), the audit log, which only grows.
+The metrics name no organisation. They are cheap enough to be read every minute, because no query reads the audit log
+or requests that have ended.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 from mailchimp_pipeline.database.session import Database
 
 SECONDS = 3
-"""The longest time of a query, in seconds."""
+"""The time limit of each query, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The number of waiting items, and the waiting time of the oldest in seconds."""
+    """The number of items in a queue, and the age of the oldest in seconds."""
 
     size: int = 0
     oldest_seconds: float = 0.0
@@ -27,10 +27,15 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class PipelineFigures:
-    """Metrics of the pipeline. Segments count if they are live and their organisation is connected.
+    """Metrics of the pipeline, over all connected organisations and their segments that are not deleted.
 
-    `contacts` (by outcome), `rejected` (by reason), `calls` and `retries` are sums over the last sync of each segment.
-    For a segment that was never synced, `oldest_sync_at` uses the time of its creation.
+    - `segments`: the number of segments by status.
+    - `newest_sync_at`, `oldest_sync_at`: the latest and earliest time of the segments' last syncs. For a segment that
+      was never synced, `oldest_sync_at` uses the time of its creation.
+    - `contacts` (by outcome), `rejected` (by reason), `calls`, `retries`: sums over the last sync of each segment.
+    - `waiting`, `running`: the sync requests with this status.
+    - `erasures`: the pending erasures.
+    - `connections`: the number of connections; `keys_refused` of them have an API key that Mailchimp refuses.
     """
 
     segments: Mapping[str, int]
@@ -60,7 +65,7 @@ OUTCOMES = (
     "unsubscribed",
     "archived",
 )
-"""Outcomes of contacts in a sync, as in `sync.SyncReport`."""
+"""The outcomes by which `PipelineFigures.contacts` counts contacts. `sync.SyncReport` describes them."""
 
 _LIVE = """
 with live as (
@@ -109,7 +114,7 @@ select count(*) as live, count(key_refused_at) as refused from mailchimp_connect
 
 
 def pipeline_figures(database: Database) -> PipelineFigures:
-    """Return the current metrics. Raises the errors of `session`."""
+    """Return the current metrics. Raises a `PipelineError` such as `DatabaseAway` on a database error."""
     with database.everyone() as session:
         session.execute(text(f"set local statement_timeout = '{SECONDS}s'"))
         segments = _rows(session, _SEGMENTS)
@@ -144,5 +149,5 @@ def _rows(session: Session, query: TextClause) -> list[Row[tuple[object, ...]]]:
 
 
 def _queue(row: Row[tuple[object, ...]]) -> Queue:
-    """Return the row as a queue. A negative age, caused by differing clocks, becomes zero."""
+    """Convert a row to a queue. A negative age, which differing clocks can cause, becomes zero."""
     return Queue(row.size, max(0.0, float(row.seconds or 0)))

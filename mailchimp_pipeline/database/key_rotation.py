@@ -1,6 +1,6 @@
-"""Rotation of the encryption keys: re-encrypt every stored secret with the first key.
+"""Rotation of the encryption keys: re-encrypt every stored secret with the first key of the keyring.
 
-Afterwards the other keys may be removed. The rotation can run repeatedly, and while the pipeline runs.
+Afterwards the other keys can be removed. A rotation can be repeated, and can run while the pipeline works.
 """
 
 from collections import Counter
@@ -27,14 +27,17 @@ _SECRETS: tuple[tuple[str, type[ConnectionRow | ErasureRequestRow | PseudonymKey
 
 @dataclass(frozen=True, slots=True)
 class HeldSecrets:
-    """Counts of readable and unreadable secrets, by key id. The key id is `?` if the secret names none."""
+    """The number of stored secrets that can and cannot be decrypted, by key id.
+
+    A secret whose key id cannot be read is counted under `?`.
+    """
 
     readable: Counter[str]
     unreadable: Counter[str]
 
 
 def held_secrets(database: Database, keyring: Keyring) -> HeldSecrets:
-    """Decrypt every stored secret, and return the counts. Changes nothing."""
+    """Try to decrypt every stored secret, and return how many can be decrypted. Changes nothing."""
     held = HeldSecrets(Counter(), Counter())
     with database.everyone() as session:
         for _, row, secret in _SECRETS:
@@ -62,9 +65,10 @@ def _key_id(token: str) -> str:
 
 
 def rotate(database: Database, keyring: Keyring, *, by: str, at: datetime) -> int:
-    """Re-encrypt secrets that are not encrypted with the first key. Return the number of these secrets.
+    """Re-encrypt all secrets that are not encrypted with the first key. Return how many were re-encrypted.
 
-    Each organisation is one transaction, with its rows locked. Raises `encryption.SecretUnreadable`.
+    Each organisation is one transaction, with the rows of its secrets locked. Raises `encryption.SecretUnreadable` if a
+    secret cannot be decrypted. Organisations done before then stay re-encrypted.
     """
     with database.everyone() as session:
         holders = [select(row.organisation_id).where(secret.is_not(None)) for _, row, secret in _SECRETS]

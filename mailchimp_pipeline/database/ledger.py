@@ -1,8 +1,8 @@
-"""The database's record of an audience's members: implements the port `sync.Ledger`.
+"""The ledger of an audience: the database's record of the members that the audience has. Implements `sync.Ledger`.
 
-Threads may share a ledger, because each call is its own transaction. A segment's members are compared with the audience
-in pieces read by `COPY` and compared in Arrow. The same comparison in SQL takes ten times as long, because it looks up
-each unchanged member.
+Threads may share a ledger, because each call is its own transaction. To compare a segment's members with the audience,
+ranges of subscriber hashes are read by COPY and compared in Arrow. The same comparison in SQL takes ten times as long,
+because it looks up each unchanged member.
 """
 
 from collections import Counter
@@ -57,21 +57,28 @@ from mailchimp_pipeline.sync.member_states import after_archiving
 from mailchimp_pipeline.sync.rejections import is_final, next_attempt
 
 _HASHES = 2**32
-"""The number of values of a hash's first eight hex digits, which are evenly distributed. Pieces are ranges of them."""
+"""The number of values of a subscriber hash's first eight hex digits.
+
+The values are evenly distributed, so equal ranges of them have about equally many members.
+"""
 
 
 _LOOKED_THROUGH = 20
-"""The largest ratio of audience to segment members up to which the whole audience is read, without lookups."""
+"""How many times larger than the segment the audience may be to be read whole.
+
+In a larger audience, each of the segment's members is looked up.
+"""
 
 _FEW = 0.1
-"""The largest share of differing contacts in a piece up to which these contacts are looked up by hash."""
+"""The share of differing contacts above which a range is read again whole. Below it, each of them is looked up."""
 
 
 def compare(database: Database, parameters: Mapping[str, object], *, size: int) -> Iterator[Compared]:
-    """Yield pieces in the order of hashes, each but the last with at least `size` differences.
+    """Compare a segment with its audience. Yield partial results in the order of subscriber hashes.
 
-    About `size` members are compared in one transaction; between pieces no transaction is open. `parameters` are those
-    of the queries: `organisation_id`, `list_id`, `segment_id`, `merge_fields` of the audience, and the time `at`.
+    Each result but the last has at least `size` differences. About `size` members are compared in one transaction, and
+    no transaction is open while a result is used. `parameters` has the values of the SQL placeholders:
+    `organisation_id`, `list_id`, `segment_id`, the audience's `merge_fields` as stored text, and the current time `at`.
     """
     organisation_id = str(parameters["organisation_id"])
     with database.organisation(organisation_id) as session:
@@ -83,9 +90,9 @@ def compare(database: Database, parameters: Mapping[str, object], *, size: int) 
     for after, through in _ranges(-(-ours // size)):
         bounds = {**parameters, "after": after, "through": through}
         with database.organisation(organisation_id) as session:
-            piece = _Piece(driver_connection(session), bounds, waiting, shared=sharing > 0)
-            held.append(piece.compared(_known(ours, theirs)))
-        # A piece without enough differences would make a small batch.
+            part = _HashRange(driver_connection(session), bounds, waiting, shared=sharing > 0)
+            held.append(part.compared(_known(ours, theirs)))
+        # A result without enough differences would make a small batch.
         if sum(len(each.differences) for each in held) >= size:
             yield _together(held)
             held = []
@@ -94,15 +101,22 @@ def compare(database: Database, parameters: Mapping[str, object], *, size: int) 
 
 
 def _known(ours: int, theirs: int) -> sql.SQL | None:
-    """Return the query for the audience's members, None if the audience has none."""
+    """Choose the query for the audience's members by the number of members of the segment and of the audience.
+
+    Return None if the audience has no members.
+    """
     if theirs == 0:
         return None
     return ledger_sql.KNOWN if theirs <= _LOOKED_THROUGH * ours else ledger_sql.KNOWN_OF_SEGMENT
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A range of hashes in one transaction. `shared` is true if other segments have the same audience."""
+class _HashRange:
+    """The comparison of one range of subscriber hashes, in one transaction.
+
+    `bounds` has the SQL parameters with the bounds of the range. `waiting` are the rejected contacts that
+    are not due to be sent again. `shared` says whether other segments feed the audience too.
+    """
 
     connection: DriverConnection
     bounds: Mapping[str, object]
@@ -111,10 +125,10 @@ class _Piece:
 
     def compared(self, known: sql.SQL | None) -> Compared:
         if known is None and self.waiting.empty:
-            contacts = self._piece(ledger_sql.CONTACT_COLUMNS)
+            contacts = self._in_range(ledger_sql.CONTACT_COLUMNS)
             nothing = pd.Series([None] * len(contacts), dtype=ARROW_STRING)
             return Compared(contacts.assign(**dict.fromkeys(ledger_sql.STATE_COLUMNS, nothing)))
-        wanted = self._piece(ledger_sql.WANTED_COLUMNS)
+        wanted = self._in_range(ledger_sql.WANTED_COLUMNS)
         there = copied(self.connection, known or ledger_sql.KNOWN, ledger_sql.KNOWN_COLUMNS, self.bounds)
         unchanged = _unchanged(wanted, there)
         waits, reasons = self._waits(wanted)
@@ -129,7 +143,7 @@ class _Piece:
         )
 
     def _waits(self, wanted: pd.DataFrame) -> tuple[NDArray[np.bool_], list[str | None]]:
-        """Return, for each wanted contact, whether it is not due after a rejection, and the reason."""
+        """Return, for each wanted contact, whether it waits after a rejection, and the reason of the rejection."""
         keys = text_column(self.waiting["subscriber_hash"])
         place = pc.index_in(text_column(wanted["subscriber_hash"]), value_set=keys)
         digests = pc.take(text_column(self.waiting["digest"]), place)
@@ -139,27 +153,27 @@ class _Piece:
 
     def _contacts(self, differing: pd.DataFrame, *, of: int) -> pd.DataFrame:
         if len(differing) > _FEW * of:
-            everybody = self._piece(ledger_sql.CONTACT_COLUMNS)
+            everybody = self._in_range(ledger_sql.CONTACT_COLUMNS)
             return everybody[everybody["subscriber_hash"].isin(differing["subscriber_hash"])].reset_index(drop=True)
         # A query parameter does not appear in PostgreSQL's log. `COPY` has no parameters.
         these = {"hashes": ",".join(differing["subscriber_hash"])}
-        query = ledger_sql.piece(ledger_sql.CONTACT_COLUMNS, shared=self.shared, some=True)
+        query = ledger_sql.contacts_in_range(ledger_sql.CONTACT_COLUMNS, shared=self.shared, some=True)
         return self._fetched(query, ledger_sql.CONTACT_COLUMNS, these)
 
     def _with_states(self, contacts: pd.DataFrame) -> pd.DataFrame:
-        """Return the contacts with their known states in the audience."""
+        """Return the contacts with columns that say what is known of them in the audience."""
         states = self._fetched(ledger_sql.STATES, ledger_sql.STATE_COLUMNS, contact_arrays(contacts))
         return pd.concat([contacts, states], axis="columns")
 
-    def _piece(self, columns: Sequence[LiteralString]) -> pd.DataFrame:
-        return copied(self.connection, ledger_sql.piece(columns, shared=self.shared), columns, self.bounds)
+    def _in_range(self, columns: Sequence[LiteralString]) -> pd.DataFrame:
+        return copied(self.connection, ledger_sql.contacts_in_range(columns, shared=self.shared), columns, self.bounds)
 
     def _fetched(self, query: sql.SQL, columns: Sequence[str], parameters: Mapping[str, object]) -> pd.DataFrame:
         return as_texts(self.connection.execute(query, {**self.bounds, **parameters}).fetchall(), columns)
 
 
 def _unchanged(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which contacts are subscribed with the wanted data."""
+    """Return, for each wanted contact, whether the audience has it as subscribed with the same data."""
     place = pc.index_in(text_column(wanted["subscriber_hash"]), value_set=text_column(known["subscriber_hash"]))
 
     def has(column: str, value: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - a text or a column of it
@@ -170,21 +184,21 @@ def _unchanged(wanted: pd.DataFrame, known: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _ranges(count: int) -> Iterator[tuple[str, str]]:
-    """Yield `count` ranges that contain all hashes, as exclusive lower and inclusive upper bounds."""
+    """Split all subscriber hashes into `count` ranges. Yield the exclusive lower and inclusive upper bound of each."""
     bounds = [f"{place * _HASHES // count:08x}" for place in range(1, count)]
     yield from pairwise(["", *bounds, "~"])
 
 
-def _together(pieces: Sequence[Compared]) -> Compared:
+def _together(parts: Sequence[Compared]) -> Compared:
     return Compared(
-        pd.concat([each.differences for each in pieces], ignore_index=True),
-        unchanged=sum(each.unchanged for each in pieces),
-        waiting=sum((Counter(each.waiting) for each in pieces), Counter[Rejection]()),
+        pd.concat([each.differences for each in parts], ignore_index=True),
+        unchanged=sum(each.unchanged for each in parts),
+        waiting=sum((Counter(each.waiting) for each in parts), Counter[Rejection]()),
     )
 
 
-PIECE = 10_000
-"""Members compared in one transaction, and the least number of differences in each piece but the last."""
+COMPARED_AT_ONCE = 10_000
+"""The number of members compared in one transaction. Each result but the last has at least as many differences."""
 
 _T = TypeVar("_T")
 _ReportedT = TypeVar("_ReportedT", MemberState, Withdrawal)
@@ -195,7 +209,7 @@ _SENT = {"emails": "email", "entity_types": "entity_type", "entity_ids": "entity
 
 
 class ConnectionEnded(PermanentError):
-    """The organisation disconnected, or connected another account, during a sync."""
+    """The organisation disconnected from Mailchimp, or connected another account, during a sync."""
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(
@@ -206,7 +220,7 @@ class ConnectionEnded(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLedger:
-    """The ledger of one organisation's audience. Implements `sync.Ledger`."""
+    """The ledger of an audience: what the database knows about its members. Implements `sync.Ledger`."""
 
     database: Database
     keyring: Keyring
@@ -214,15 +228,18 @@ class DatabaseLedger:
     list_id: str
     clock: Clock
     erased: ErasedAmong = NOBODY
-    """The erased contacts that are still in the source. Members with their addresses are unsubscribed."""
-    piece: int = PIECE
+    """The erased contacts that are still in the source. Members with their addresses are to be unsubscribed."""
+    compared_at_once: int = COMPARED_AT_ONCE
 
     def read_through(self) -> datetime | None:
-        """Return the time up to which changes were pulled, None before the first pull from the account."""
+        """Return the time up to which changes were pulled, None before the first pull from the connected account."""
         return self._read(AudienceReadRow.read_through)
 
     def finish_reading(self, through: datetime, merge_fields: Sequence[MergeField] | None = None) -> None:
-        """Record that all changes up to `through` were pulled, and the audience's merge fields unless they are None."""
+        """Record that all changes up to the time `through` were pulled. With `merge_fields`, record those too.
+
+        If a merge field is new or was recreated, all members are sent again, because its values are blank.
+        """
         read = {} if merge_fields is None else {"merge_fields": _stored(merge_fields)}
         row = insert(AudienceReadRow).values(
             organisation_id=self.organisation_id, mailchimp_list_id=self.list_id, read_through=through, **read
@@ -240,22 +257,23 @@ class DatabaseLedger:
             session.execute(statement)
 
     def merge_tags(self) -> frozenset[str]:
-        """Return the tags of the audience's merge fields as of the last read, those of a new audience before it."""
+        """Return the tags of the audience's merge fields, as last read. Before the first read, `FNAME` and `LNAME`."""
         with self._session() as session:
             return merge_tags_of(session, self.list_id)
 
     def begin_push(self) -> None:
-        """Record the start of a push."""
+        """Record that a push starts. If `end_push` does not follow, answers of Mailchimp may be lost."""
         self._note_push(push_unfinished=True)
 
     def end_push(self) -> None:
-        """Record the end of a push."""
+        """Record that the push ended and that every answer of Mailchimp is recorded."""
         self._note_push(push_unfinished=False)
 
     def record_member_states(self, members: Sequence[MemberState]) -> None:
-        """Record members as reported by Mailchimp, and the resulting consent statements, in one transaction.
+        """Record the states of members that Mailchimp reported, and the consent statements that follow from them.
 
-        Reports about erased contacts are ignored.
+        For example, a member reported as unsubscribed becomes a withdrawal of consent. Members with the address of an
+        erased contact are ignored. Everything is recorded in one transaction.
         """
         with self._session() as session:
             reported = self._not_erased(session, members)
@@ -273,7 +291,7 @@ class DatabaseLedger:
             connection.execute(ledger_sql.RECORD_STATES, parameters)
 
     def record_withdrawals(self, withdrawals: Sequence[Withdrawal]) -> None:
-        """Record withdrawals of consent, such as spam complaints."""
+        """Record withdrawals of consent, such as spam complaints. Those of erased contacts are ignored."""
         with self._session() as session:
             reported = self._not_erased(session, withdrawals)
             states = [
@@ -283,9 +301,9 @@ class DatabaseLedger:
             self._record_statements(session, ledger_sql.WITHDRAWALS, self._reported(states))
 
     def record_result(self, subscriber_hash: str, member: MemberState | None) -> None:
-        """Record a member after a call by the pipeline, None if the audience does not have it.
+        """Record the member's state after a call by the pipeline. `member` is None if the audience does not have it.
 
-        Records no consent statement.
+        Unlike `record_member_states`, this records no consent statement.
         """
         with self._session() as session:
             status = member and member.status.value
@@ -294,7 +312,10 @@ class DatabaseLedger:
             )
 
     def record_archived(self, subscriber_hash: str, at: datetime | None) -> None:
-        """Record that the pipeline archived a member, `at` by Mailchimp's clock. Raises `ImpossibleTransition`."""
+        """Record that the pipeline archived a member, at the time `at` by Mailchimp's clock.
+
+        Raises `ImpossibleTransition` if the member's known status does not allow that.
+        """
         with self._session() as session:
             audience = _of_audience(session, AudienceMemberRow, self.list_id)
             query = select(AudienceMemberRow.status).where(
@@ -305,16 +326,18 @@ class DatabaseLedger:
             self._record_result(session, subscriber_hash, now.value, at)
 
     def compare(self, segment_id: str) -> Iterator[Compared]:
-        """Compare the segment's members with the audience. Yield the result in pieces, ordered by subscriber hash."""
+        """Compare the segment's members with the audience. Yield partial results, ordered by subscriber hash."""
         with self._session() as session:
             fields = _fields(session, self.list_id)
         parameters = self._parameters(segment_id=row_id(segment_id), merge_fields=fields, at=self.clock())
-        return compare(self.database, parameters, size=self.piece)
+        return compare(self.database, parameters, size=self.compared_at_once)
 
     def recheck(self, segment_id: str, rows: pd.DataFrame) -> Mapping[str, Recheck]:
-        """Return, by hash, the current status of contacts that are about to be sent. Raises `ConnectionEnded`.
+        """Check the contacts `rows` again right before they are sent.
 
-        Contacts that are not in the result may be sent. The result is empty if nothing changed since the comparison.
+        Return, by subscriber hash, their known statuses and whether they may be sent. The result is empty if nothing
+        changed since the audience was pulled: then all of them may be sent. Raises
+        `ConnectionEnded` if the organisation's connection ended meanwhile.
         """
         with self._session() as session:
             connection = driver_connection(session)
@@ -332,15 +355,21 @@ class DatabaseLedger:
         }
 
     def members_to_unsubscribe(self) -> Sequence[MemberRef]:
-        """Return the subscribed and pending members who may not be e-mailed."""
+        """Return the members who are subscribed or pending, but may not be e-mailed."""
         return self._refs(ledger_sql.TO_UNSUBSCRIBE_IN_AUDIENCE, **self.erased.parameters())
 
     def leavers(self) -> Sequence[MemberRef]:
-        """Return the subscribed members to archive."""
+        """Return the members to archive.
+
+        They are subscribed, left a segment that archives its leavers, and are in no other segment of the audience.
+        """
         return self._refs(ledger_sql.LEAVERS)
 
     def record_address(self, former: str, row: pd.DataFrame, member: MemberState) -> None:
-        """Record that a member changed its address to the one of `row`, and the member's state."""
+        """Record that a member's address was changed to that of `row`, and record the member's state.
+
+        `former` is the subscriber hash of the old address. `row` is a frame with the one contact.
+        """
         new, email = str(row["subscriber_hash"].iloc[0]), str(row["email"].iloc[0])
         parameters = self._parameters(
             former=former,
@@ -359,7 +388,10 @@ class DatabaseLedger:
     def record_accepted(
         self, rows: pd.DataFrame, accepted: Mapping[str, MemberRef], status: MemberStatus, at: datetime | None
     ) -> None:
-        """Record the contacts that Mailchimp accepted, `at` by Mailchimp's clock, in one transaction."""
+        """Record in one transaction that Mailchimp accepted contacts, at the time `at` by Mailchimp's clock.
+
+        `rows` has the sent data, `accepted` the accepted contacts by subscriber hash.
+        """
         if not accepted:
             return
         parameters = self._parameters(
@@ -376,7 +408,11 @@ class DatabaseLedger:
             connection.execute(ledger_sql.ACCEPTED_AFTER_ALL, parameters)
 
     def record_rejected(self, rows: pd.DataFrame, rejected: Mapping[str, Rejection], *, of_whole_batch: bool) -> None:
-        """Record the reasons of rejections, and when the contacts are sent again. The known statuses stay the same."""
+        """Record why Mailchimp rejected contacts, and when they are sent again. Their known statuses stay the same.
+
+        `rows` has the sent data, `rejected` the reasons by subscriber hash. `of_whole_batch` says whether Mailchimp
+        rejected every contact of the call.
+        """
         if not rejected:
             return
         at, arrays = self.clock(), _arrays(rows, rejected)
@@ -407,7 +443,7 @@ class DatabaseLedger:
         record_statements(session, self.keyring, recorded, by=MAILCHIMP, at=self.clock())
 
     def _not_erased(self, session: OrganisationSession, reported: Sequence[_ReportedT]) -> dict[str, _ReportedT]:
-        """Return the reports by subscriber hash, without those about erased contacts. Takes the consent lock first."""
+        """Take the consent lock. Return the reports by subscriber hash, without those about erased addresses."""
         # The consent lock is taken before any row lock and before the lock of erased contacts, as everywhere.
         lock_for_transaction(session, consent_lock(self.organisation_id))
         by_hash = {each.subscriber_hash: each for each in reported}
@@ -468,13 +504,16 @@ def _of_audience(
 
 
 def forget_audiences(session: OrganisationSession) -> None:
-    """Delete the records of all audiences of the organisation. The next sync pulls them again from the start."""
+    """Delete everything recorded about the members of the organisation's audiences.
+
+    The next sync reads all audiences again from the start.
+    """
     for row in (AudienceMemberRow, AudienceReadRow):
         session.execute(delete(row).where(session.owns(row)))
 
 
 def merge_tags_of(session: OrganisationSession, list_id: str) -> frozenset[str]:
-    """Return the tags of an audience's merge fields as of the last read, those of a new audience before it."""
+    """Return the tags of the audience's merge fields, as last read. Before the first read, `FNAME` and `LNAME`."""
     return frozenset(_merge_ids(_fields(session, list_id)))
 
 
@@ -489,26 +528,26 @@ def _known_fields(session: OrganisationSession, list_id: str) -> str | None:
 
 
 def _stored(merge_fields: Sequence[MergeField]) -> str:
-    """Return merge fields as stored text: sorted `tag:merge_id`, with `*` after the tag of a required field."""
+    """Return merge fields as the text to store: sorted `tag:merge_id`, with `*` after the tag of a required field."""
     return ",".join(
         sorted(f"{field.tag}{_REQUIRED * field.is_required}:{field.merge_id or ''}" for field in merge_fields)
     )
 
 
 def _merge_ids(stored: str) -> Mapping[str, str]:
-    """Return the merge field's id by tag, empty if the id is not known."""
+    """Parse stored merge fields. Return their ids by tag, with an empty text for an unknown id."""
     parts = (field.partition(":") for field in stored.split(",") if field)
     return {tag.removesuffix(_REQUIRED): merge_id for tag, _, merge_id in parts}
 
 
 def _any_made_anew(before: str, after: str) -> bool:
-    """Return whether a merge field was deleted and recreated with the same tag."""
+    """Compare stored merge fields. Return whether one was deleted and recreated with the same tag."""
     known = _merge_ids(before)
     return any(known.get(tag) and known[tag] != merge_id for tag, merge_id in _merge_ids(after).items())
 
 
 def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:
-    """Return the sent data of these contacts as PostgreSQL arrays, in the order of `hashes`."""
+    """Return the sent data of the contacts with these subscriber hashes as PostgreSQL arrays, in that order."""
     place = {key: row for row, key in enumerate(text_column(rows["subscriber_hash"]).to_pylist())}
     sent = [place[key] for key in hashes]
     columns = {name: text_column(rows[column]).take(sent).to_pylist() for name, column in _SENT.items()}

@@ -1,4 +1,7 @@
-"""The ledger's SQL. Its psycopg placeholders include `organisation_id` and `list_id`.
+"""The SQL of `DatabaseLedger`, which records what each audience has and compares it with the segments.
+
+Every query is about one audience, given by the psycopg placeholders `organisation_id` and `list_id`. Queries over a
+range of subscriber hashes also have the placeholders `after` (exclusive) and `through` (inclusive).
 
 An address is sent to an audience once, even if several segments contain it. The first contact with the address is sent:
 employees before vendors, then the lowest id. Whole numbers are compared by value and come before other ids.
@@ -25,7 +28,7 @@ PUSH_UNFINISHED: LiteralString = """exists (
     select from audience_reads as reading where reading.organisation_id = %(organisation_id)s
         and reading.mailchimp_list_id = %(list_id)s and reading.push_unfinished
 )"""
-"""Whether answers to calls of the pipeline may be lost. If so, a change at Mailchimp may be the pipeline's own."""
+"""Whether Mailchimp's answers to the last push may be lost. Then a reported change may be the pipeline's own change."""
 
 REPORTED: LiteralString = """
     select * from unnest(
@@ -33,7 +36,7 @@ REPORTED: LiteralString = """
         %(member_ids)s::text[], %(channels)s::text[]
     ) as reported (subscriber_hash, status, changed_at, contact_id, member_id, channel)
 """
-"""The members of a page, as reported by Mailchimp."""
+"""The members of one page of a Mailchimp listing, given as arrays."""
 
 _REPORTED_AND_KNOWN: LiteralString = f"""
     ({REPORTED}) as reported
@@ -47,7 +50,7 @@ _REPORTED_AND_KNOWN: LiteralString = f"""
         order by every.subscriber_hash limit 1
     ) as known on true
 """
-"""The members of a page (`reported`) with their known states (`known`)."""
+"""The members of `REPORTED`, each with its row in `audience_members` as `known`, or nulls if it has none."""
 
 SIZES = """
 select
@@ -59,9 +62,9 @@ select
     (select count(*) from audience_members
         where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s) as audience
 """
-"""The number of members of the segment and of the audience, and of other live segments of the audience.
+"""Three numbers: the segment's members, the other segments that feed the audience, and the audience's members.
 
-Only other segments can have another contact at the same address.
+If there are no other segments, no other contact can have the same address, and a simpler query is enough.
 """
 
 _OURS = """
@@ -103,10 +106,11 @@ WAITING_COLUMNS = ("subscriber_hash", "digest", "reason")
 STATE_COLUMNS = ("known_status", "member_id", "returns", "moved_from", "moved_from_id", "own_address")
 
 
-def piece(columns: Sequence[LiteralString], *, shared: bool, some: bool = False) -> sql.SQL:
-    """Return the query for contacts of a piece of the segment, by hash: all, or `some` with the given hashes.
+def contacts_in_range(columns: Sequence[LiteralString], *, shared: bool, some: bool = False) -> sql.SQL:
+    """Return the query for the segment's contacts in a range of subscriber hashes, ordered by hash.
 
-    `shared` is true if the audience has other segments.
+    With `some`, only contacts whose hashes are in the comma-separated placeholder `hashes`. `shared` says whether other
+    segments feed the audience too.
     """
     # Hashes have only hex digits. One text is faster than an array.
     these: LiteralString = "where subscriber_hash = any (string_to_array(%(hashes)s, ','))" if some else ""
@@ -120,7 +124,7 @@ select subscriber_hash, digest, status from audience_members as known
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash > %(after)s and known.subscriber_hash <= %(through)s
 """)
-"""All members of the audience in a piece."""
+"""All members of the audience in a range of subscriber hashes."""
 
 KNOWN_OF_SEGMENT = sql.SQL("""
 select known.subscriber_hash, known.digest, known.status from segment_members as member
@@ -132,14 +136,17 @@ cross join lateral (
 where member.organisation_id = %(organisation_id)s and member.segment_id = %(segment_id)s
     and member.subscriber_hash > %(after)s and member.subscriber_hash <= %(through)s
 """)
-"""The members of the audience in a piece who are in the segment, with a lookup for each."""
+"""The members of the audience in a range of subscriber hashes who are in the segment, found by one lookup each."""
 
 WAITING = sql.SQL("""
 select subscriber_hash, case when not is_final then digest end as digest, reason from rejected_contacts
 where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
     and (is_final or merge_fields = %(merge_fields)s and (next_attempt_at is null or next_attempt_at > %(at)s))
 """)
-"""Rejected contacts that are not due to be sent again. A null digest stands for any digest."""
+"""The rejected contacts that are not yet due to be sent again.
+
+A contact waits only while its data has the digest of the row. A null digest stands for any data.
+"""
 
 LIVE_MEMBER: LiteralString = """
     select from segment_members as member
@@ -150,6 +157,11 @@ LIVE_MEMBER: LiteralString = """
         and (member.subscriber_hash = known.subscriber_hash
             or (member.entity_type, member.entity_id) = (known.entity_type, known.entity_id))
         and segment.soft_deleted_at is null
+"""
+"""The segment members to which the audience member `known` belongs. If there are none, no segment wants the member.
+
+They have its address, or are the same contact at the address that was replaced at Mailchimp. Deleted segments do not
+count.
 """
 
 STATES = sql.SQL(f"""
@@ -215,7 +227,10 @@ left join lateral (
 ) as theirs on true
 order by given.subscriber_hash collate "C"
 """)
-"""The known states of the given contacts in the audience, one row each, by hash."""
+"""What is known of each given contact in the audience, one row each, ordered by subscriber hash.
+
+`sync.Ledger.compare` describes the columns.
+"""
 
 NEWS = sql.SQL(f"""
 select
@@ -235,7 +250,10 @@ from (
     where organisation_id = %(organisation_id)s and mailchimp_list_id = %(list_id)s
 ) as reading
 """)
-"""Whether the connection ended, and whether a statement or a member changed since the audience was pulled."""
+"""Whether the organisation's connection ended, and whether anything changed, since the audience was last pulled.
+
+Changes are consent statements, erasures, and reports of members that are not subscribed.
+"""
 
 RECHECK = sql.SQL(f"""
 select about.subscriber_hash, known.status,
@@ -252,7 +270,7 @@ left join lateral (
         and every.subscriber_hash = about.subscriber_hash limit 1
 ) as known on true
 """)
-"""The known status of each given contact, and whether it may be sent. Erased contacts are in no segment."""
+"""The known status of each given contact in the audience, and whether the contact may be sent."""
 
 # `offset 0` makes PostgreSQL look up the members of each suppressed contact, who are few.
 MEMBERS_OF_SUPPRESSED_CONTACTS: LiteralString = f"""
@@ -277,8 +295,10 @@ _MAY_CONFIRM: LiteralString = f"""exists (
     ) as withdrawn
     where withdrawn.mailchimp_list_id is distinct from known.mailchimp_list_id
 )"""
-"""Whether the pending member `known` withdrew consent in this audience only. It signed up again there, and a
-confirmation will supersede the withdrawal."""
+"""Whether the pending member `known` withdrew consent in this audience only.
+
+Such a member signed up again there. Its confirmation will supersede the withdrawal, so it is not unsubscribed.
+"""
 
 TO_UNSUBSCRIBE: LiteralString = f"""
 select known.* from (
@@ -302,7 +322,10 @@ select known.* from (
 where known.status = 'subscribed' or known.subscriber_hash = any (%(erased_addresses)s::text[])
     or not ({_MAY_CONFIRM})
 """
-"""The members of the organisation's audiences who may not be e-mailed. Has the placeholder `erased_addresses`."""
+"""The members of all the organisation's audiences who are subscribed or pending, but may not be e-mailed.
+
+The placeholder `erased_addresses` has the addresses of erased contacts.
+"""
 
 TO_UNSUBSCRIBE_IN_AUDIENCE = sql.SQL(f"""
 select subscriber_hash, contact_id, member_id from ({TO_UNSUBSCRIBE}) as member
@@ -334,9 +357,10 @@ order by known.subscriber_hash
 
 
 def _replaced_hash(known: LiteralString, new: LiteralString) -> LiteralString:
-    """Return SQL for the address that the member replaced with a new one at Mailchimp.
+    """Return the SQL expression for `replaced_hash`: the address that the member `known` replaced by `new`.
 
-    A withdrawal for one of the two addresses is for both. Null if the source has the new address for the same contact.
+    It is null if the contact has the new address in the source too. Otherwise both addresses stay known, so that a
+    withdrawal for one of them applies to both.
     """
     return f"""case when not exists (
         select from segment_members as wanted where wanted.organisation_id = {known}.organisation_id
@@ -367,8 +391,10 @@ from moved
 where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = %(list_id)s
     and known.subscriber_hash = moved.former
 """)
-"""Give members their new addresses, found by contact id. A contact changed the address, or the pipeline did and the
-answer was lost."""
+"""Update the addresses of members that Mailchimp reports at a new address with a known contact id.
+
+Either the contact changed the address, or the pipeline did and Mailchimp's answer was lost.
+"""
 
 _CONTACTS_OF = f"""
     cross join lateral (
@@ -376,13 +402,16 @@ _CONTACTS_OF = f"""
         union all select null, null where not exists ({HOLDERS})
     ) as contact
 """
-"""The contacts with the address of `about`, or one row of nulls if there is none."""
+"""The known contacts with the address of `about`, or one row of nulls if there is no such contact."""
 
 _CONTACTS_AND_ADDRESS = f"""
     cross join lateral (select entity_type, entity_id from ({HOLDERS}) as holder union all select null, null) as contact
 """
-"""The contacts known to have the address of `about`, and one row of nulls. The next sync attributes the statement of
-that row to contacts who have the address in the source only."""
+"""The known contacts with the address of `about`, and always one row of nulls.
+
+The row of nulls becomes a statement about the address alone. The next sync attributes it to further contacts who have
+the address in the source.
+"""
 
 _LAST_WITHOUT_ENTITY: LiteralString = "contact.entity_type nulls last, contact.entity_id"
 
@@ -392,13 +421,18 @@ _NOT_RECORDED: LiteralString = """about.subscriber_hash is not null and not exis
         and recorded.mailchimp_list_id = %(list_id)s and recorded.stated_at = about.changed_at
         and recorded.entity_id is null and not recorded.opted_in
 )"""
-"""Whether the withdrawal `about` is new. A repeated report must not withdraw the consent of a contact who opted in
-since."""
+"""Whether the withdrawal `about` is not recorded yet.
+
+Mailchimp may report a withdrawal again. This must not withdraw the consent of a contact who opted in since.
+"""
 
 _ADDRESSES: LiteralString = """
     unnest(array[reported.subscriber_hash, case when known.entity_id is null then known.replaced_hash end])
 """
-"""The addresses of a withdrawal: the member's, and if its contact is unknown, also the one that it replaced."""
+"""The addresses to which a reported withdrawal applies.
+
+They are the member's address and, if its contact is unknown, the address that it replaced at Mailchimp.
+"""
 
 DEPARTURES = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
@@ -413,7 +447,7 @@ from (
 where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
-"""The new withdrawals of consent by members who unsubscribed."""
+"""The consent statements to record for members whom Mailchimp newly reports as unsubscribed."""
 
 RETURNS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, true, about.changed_at, 'form'
@@ -428,7 +462,7 @@ from (
 where exists (select from ({WITHDRAWALS_AT_ADDRESS}) as withdrawn where withdrawn.mailchimp_list_id = %(list_id)s)
 order by about.changed_at, about.subscriber_hash
 """)
-"""The opt-ins by members who subscribed again in the audience in which they had withdrawn consent."""
+"""The opt-ins to record for members who subscribed again in the audience in which they had withdrawn consent."""
 
 WITHDRAWALS = sql.SQL(f"""
 select contact.entity_type, contact.entity_id, about.subscriber_hash, false, about.changed_at, about.channel
@@ -438,6 +472,7 @@ from (
 where {_NOT_RECORDED}
 order by about.changed_at, about.subscriber_hash, {_LAST_WITHOUT_ENTITY}
 """)
+"""The consent statements to record for withdrawals that the members' status does not show, such as complaints."""
 
 RECORD_STATES = sql.SQL(f"""
 insert into audience_members as known (

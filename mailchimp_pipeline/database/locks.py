@@ -1,8 +1,11 @@
-"""Locks between processes: PostgreSQL's advisory locks, which end with their process.
+"""Locks between processes, implemented as PostgreSQL advisory locks. A lock ends with the process that holds it.
 
-Locks need PostgreSQL sessions of their own. A connection pooler must therefore pool sessions, not transactions. A
-lock's key is the start of a hash over the kind and the locked object. An accidental collision (2^-64) causes a wait,
-never a wrong result. The connections that Mailchimp allows an account are shared by all processes: one lock for each.
+Locks need PostgreSQL sessions of their own, so a connection pooler must pool sessions, not transactions. A lock's key
+is the start of a hash over its kind and the locked object. If two keys collide by chance (2^-64), one process waits
+without need; nothing else goes wrong.
+
+Mailchimp allows each account a limited number of simultaneous connections, and all processes share them. Each of them
+is a slot with a lock.
 """
 
 import hashlib
@@ -39,7 +42,7 @@ class _Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock that one session at a time can hold."""
+    """A lock, identified by its kind and the ids of the locked object."""
 
     kind: _Kind
     parts: tuple[str, ...] = ()
@@ -52,11 +55,11 @@ class Lock:
 
 
 MIGRATION_LOCK = Lock(_Kind.MIGRATION)
-"""Held during a migration."""
+"""The lock that is held during a migration of the database."""
 
 
 def account_lock(account_id: str) -> Lock:
-    """Return the lock of a Mailchimp account, held while an organisation connects it or adds an audience."""
+    """Return the lock of a Mailchimp account, held while an organisation connects to it or adds an audience of it."""
     return Lock(_Kind.ACCOUNT, (account_id,))
 
 
@@ -76,22 +79,22 @@ def consent_lock(organisation_id: str) -> Lock:
 
 
 def erased_lock(organisation_id: str) -> Lock:
-    """Return the lock of an organisation's erased contacts: shared by readers, exclusive to an erasure."""
+    """Return the lock of an organisation's erased contacts. Readers share it, an erasure holds it alone."""
     return Lock(_Kind.ERASED, (organisation_id,))
 
 
 def erasure_lock(request_id: str) -> Lock:
-    """Return the lock of an erasure, held while it runs."""
+    """Return the lock of an erasure request, held during an attempt to carry it out."""
     return Lock(_Kind.ERASURE, (request_id,))
 
 
 def run_lock(run_id: str) -> Lock:
-    """Return the lock of a run, held while its process works."""
+    """Return the lock of a Dagster run, held while the run's process is alive."""
     return Lock(_Kind.RUN, (run_id,))
 
 
 def slot_lock(account_id: str, slot: int) -> Lock:
-    """Return the lock of one of the connections that Mailchimp allows an account."""
+    """Return the lock of a slot: one of the simultaneous connections that Mailchimp allows an account."""
     return Lock(_Kind.SLOT, (account_id, str(slot)))
 
 
@@ -104,23 +107,23 @@ _LOOK_SECONDS = 5.0
 
 
 class LockTaken(TransientError):
-    """Another process holds the lock, and did not release it in time."""
+    """Another process holds the lock, and did not release it within the waiting time."""
 
 
 class HoldLost(Interrupted):
-    """A lock was lost with its database connection. Another process may have it now."""
+    """A held lock was lost because its database connection ended. Another process may hold it now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A lock that this process holds. Threads may share it. `what` names the locked object in error messages."""
+    """A lock that this process has acquired. Threads may share it. `what` names the locked object in error messages."""
 
     what: str
     _connection: Connection
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def is_kept(self) -> bool:
-        """Return whether the lock is still held. It is lost with the connection, for example if PostgreSQL restarts."""
+        """Return whether the lock is still held. It is lost if its connection ends, as when PostgreSQL restarts."""
         with self._one_at_a_time:
             # The driver would reconnect, but the new connection does not hold the lock.
             if self._connection.invalidated:
@@ -144,9 +147,9 @@ class Hold:
 
 @contextmanager
 def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) -> Generator[Hold]:
-    """Hold the lock for the block, on its own connection. `what` names the locked object in error messages.
+    """Hold the lock during the block, on its own connection. `what` names the locked object in error messages.
 
-    Raises `LockTaken` if the lock is not free within `wait_seconds`. Zero tries once.
+    Raises `LockTaken` if the lock is not free within `wait_seconds`. With zero, it does not wait.
     """
     with database.dedicated() as connection:
         with database.translated_errors():
@@ -158,9 +161,10 @@ def hold(database: Database, lock: Lock, *, what: str, wait_seconds: float = 0) 
 
 @contextmanager
 def keep(database: Database, lock: Lock, *, what: str, look_seconds: float = _LOOK_SECONDS) -> Generator[None]:
-    """Hold the lock for the block, and take it again after a lost connection. Raises `LockTaken`.
+    """Hold the lock during the block. A thread takes it again after a lost connection.
 
-    Only for locks that show that a process is alive: for a moment after a lost connection, another process can take it.
+    The thread looks every `look_seconds`, so another process could take the lock meanwhile. Use this only for locks
+    that show that a process is alive. Raises `LockTaken` if the lock is not free at the start.
     """
     with ExitStack() as connections:
         first, over = connections.enter_context(hold(database, lock, what=what)), threading.Event()
@@ -187,7 +191,7 @@ def keep(database: Database, lock: Lock, *, what: str, look_seconds: float = _LO
 def hold_audience(
     database: Database, organisation_id: str, list_id: str, *, wait_seconds: float = 0
 ) -> Generator[Hold]:
-    """Hold the lock of an audience for the block. A sync holds it for as long as the segment is `syncing`.
+    """Hold the lock of an audience during the block. A sync holds it while its segment is `syncing`.
 
     Raises `LockTaken` if the lock is not free within `wait_seconds`.
     """
@@ -197,7 +201,7 @@ def hold_audience(
 
 
 def is_held(session: Session, lock: Lock) -> bool:
-    """Return whether any session of the database holds the lock. Does not take the lock."""
+    """Return whether any process holds the lock. Does not take the lock."""
     # PostgreSQL shows a 64-bit key as two halves, marked with `objsubid = 1`.
     unsigned = lock.key % 2**64
     held = text(
@@ -214,12 +218,12 @@ def lock_for_transaction(session: Session, lock: Lock) -> None:
 
 
 def share_for_transaction(session: Session, lock: Lock) -> None:
-    """Wait for the lock, and share it with other sharing transactions until the transaction ends."""
+    """Wait for the lock, and hold it in shared mode until the transaction ends."""
     session.execute(text("select pg_advisory_xact_lock_shared(:key)"), {"key": lock.key})
 
 
 def try_for_transaction(session: Session, lock: Lock) -> bool:
-    """Take the lock until the transaction ends, if it is free. Return whether it was."""
+    """Take the lock without waiting, and hold it until the transaction ends. Return False if it is not free."""
     return bool(session.scalar(text("select pg_try_advisory_xact_lock(:key)"), {"key": lock.key}))
 
 
@@ -246,14 +250,15 @@ _GIVE_BACK = text("select pg_advisory_unlock(:key)")
 
 
 class SlotsTaken(TransientError):
-    """All connections of the account stayed in use for the whole waiting time."""
+    """All slots of the Mailchimp account stayed in use for the whole waiting time."""
 
 
 class DatabaseConnectionSlots:
-    """Slots for the connections of one Mailchimp account, for the threads of this process. `close` it at the end.
+    """Limits the simultaneous connections to one Mailchimp account, over all processes. `close` it at the end.
 
-    Threads wait in this process first. Then a free slot is locked in PostgreSQL, on one database connection for all
-    threads.
+    A slot stands for one of the connections that Mailchimp allows the account. A thread that needs one waits first for
+    other threads of its process, and then locks a free slot in PostgreSQL. All threads use one database connection for
+    these locks.
     """
 
     def __init__(
@@ -270,7 +275,10 @@ class DatabaseConnectionSlots:
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Hold one slot for the block, after waiting until one is free. Raises `SlotsTaken` or `DatabaseAway`."""
+        """Hold a slot during the block, after waiting for a free one.
+
+        Raises `SlotsTaken` if no slot becomes free in time, and `DatabaseAway` if PostgreSQL is unavailable.
+        """
         deadline = time.monotonic() + self._wait_seconds
         if not self._free_here.acquire(timeout=self._wait_seconds):
             raise self._taken()
@@ -284,7 +292,7 @@ class DatabaseConnectionSlots:
             self._free_here.release()
 
     def close(self) -> None:
-        """Release all slots and the database connection."""
+        """Close the database connection, which releases all slots."""
         with self._one_at_a_time:
             self._disconnect()
 

@@ -1,4 +1,4 @@
-"""Pages of a list. A cursor identifies the last row of a page, so added or deleted rows do not shift pages."""
+"""Pagination with cursors. A cursor identifies the last row of a page, so added or deleted rows do not shift pages."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -14,30 +14,36 @@ KeyT = TypeVar("KeyT")
 
 
 class CursorInvalid(PermanentError):
-    """A cursor was not returned by a page of this list."""
+    """A cursor is malformed, or belongs to another list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Items of a page, and the cursor of the next page, None on the last page."""
+    """One page of a list. `next_cursor` fetches the next page, and is None on the last page."""
 
     items: tuple[T, ...]
     next_cursor: str | None
 
 
 def page(rows: Sequence[RowT], limit: int, item: Callable[[RowT], T], cursor: Callable[[RowT], str]) -> Page[T]:
-    """Return the first `limit` rows as a page. `rows` has one more row if another page follows."""
+    """Make a page of the first `limit` rows. `rows` must have one row more than `limit` if another page follows.
+
+    `item` converts a row to an item of the page. `cursor` returns the cursor after a row.
+    """
     shown = rows[:limit]
     return Page(tuple(map(item, shown)), cursor(shown[-1]) if len(rows) > limit else None)
 
 
 def cursor_after(at: datetime, key: object) -> str:
-    """Return the cursor after the row with this time and key, as opaque text for URLs."""
+    """Return the cursor of the page that follows the row with this time and key. The text is safe in URLs."""
     return base64.urlsafe_b64encode(f"{at.isoformat()} {key}".encode()).rstrip(b"=").decode()
 
 
 def read_cursor(cursor: str, key: Callable[[str], KeyT]) -> tuple[datetime, KeyT]:
-    """Return the time and key of the cursor's row. Raises `CursorInvalid`."""
+    """Return the time and key in a cursor. `key` parses the key.
+
+    Raises `CursorInvalid` if the cursor was not made by `cursor_after`, or if `key` raises `ValueError`.
+    """
     try:
         at, _, rest = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
         return _with_zone(datetime.fromisoformat(at)), key(_storable(rest))

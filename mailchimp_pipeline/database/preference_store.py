@@ -1,4 +1,4 @@
-"""Read contacts' preferences, and the suppressions of an organisation."""
+"""Read whether contacts are opted in, and whom an organisation may not e-mail."""
 
 from collections.abc import Sequence
 from typing import LiteralString
@@ -26,7 +26,7 @@ _ENTITY, _ADDRESS = ("entity_type", "entity_id"), ("subscriber_hash",)
 
 
 class PreferenceStore:
-    """The preferences of the session's organisation."""
+    """The preferences of the contacts of the session's organisation: whether each of them is opted in."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
@@ -38,7 +38,10 @@ class PreferenceStore:
         return row and _preference(row)
 
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Preference]:
-        """Return a page of preferences, latest changed first. Raises `paging.CursorInvalid`."""
+        """Return a page of preferences, latest changed first.
+
+        Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
+        """
         query, place = self._all(), (PreferenceRow.updated_at, PreferenceRow.entity_type, PreferenceRow.entity_id)
         if cursor is not None:
             at, (entity_type, entity_id) = read_cursor(cursor, _entity_key)
@@ -53,7 +56,10 @@ class PreferenceStore:
 
 
 def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressions:
-    """Return the contacts and addresses that may not be e-mailed. `erased` are those of rule 1 (`consent.decision`)."""
+    """Return the contacts and addresses that may not be e-mailed, by the rules of `consent.decision`.
+
+    `erased` are the erased contacts that are still in the source.
+    """
     connection, ours = driver_connection(session), {"organisation_id": session.organisation_id}
 
     def found(query: LiteralString, columns: Sequence[str]) -> pd.DataFrame:
@@ -70,7 +76,7 @@ def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressi
 
 
 def suppressed_relations(session: OrganisationSession) -> frozenset[EntityType]:
-    """Return the entity types with contacts who opted out. Their present addresses exclude other contacts too."""
+    """Return the entity types (employee, vendor) that have contacts who opted out."""
     opted_out = select(PreferenceRow.entity_type).where(session.owns(PreferenceRow), ~PreferenceRow.opted_in)
     return frozenset(map(EntityType, session.scalars(opted_out.distinct())))
 

@@ -1,4 +1,4 @@
-"""The database operations of a sync. Each call is its own transaction; the stores have the queries."""
+"""The database operations of a sync. Each call is its own transaction. The queries are in the stores."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,35 +26,39 @@ from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppress
 from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
 
 _AUDIENCE_WAIT_SECONDS = 900
-"""Time that a sync waits for another sync of the same audience, in seconds."""
+"""How long a sync waits for another sync of the same audience, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRecords:
-    """The database operations of a sync."""
+    """The database operations of a sync. Each call is its own transaction."""
 
     database: Database
     keyring: Keyring
     clock: Clock
 
     def suppressed_relations(self, organisation_id: str) -> frozenset[EntityType]:
-        """Return the entity types with contacts who opted out or were erased."""
+        """Return the entity types (employee, vendor) that have contacts who opted out or were erased.
+
+        A sync must read all their contacts: a suppressed contact's current address is closed to other contacts too.
+        """
         with self.database.organisation(organisation_id) as session:
             return suppressed_relations(session) | ErasedContacts(session, self.keyring).relations()
 
     def suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> tuple[Suppressions, ErasedAmong]:
-        """Return the suppressions of the organisation and the erased ones of the contacts.
+        """Return whom the organisation may not e-mail, and which of the contacts are erased.
 
-        `contacts` are all the organisation's employees, vendors, or both. Their addresses are recorded first.
+        `contacts` must be all the organisation's employees, all its vendors, or both. Their current addresses are
+        recorded first, as by `take_addresses`.
         """
         erased = self.take_addresses(organisation_id, contacts)
         with self.database.organisation(organisation_id) as session:
             return suppressions(session, erased), erased
 
     def take_addresses(self, organisation_id: str, contacts: pd.DataFrame) -> ErasedAmong:
-        """Record the current addresses of these contacts: all the organisation's employees, vendors, or both.
+        """Record the contacts' current addresses, so that opt-outs apply to them. Return which contacts are erased.
 
-        Return the erased ones of the contacts.
+        `contacts` must be all the organisation's employees, all its vendors, or both.
         """
         with self.database.organisation(organisation_id) as session:
             record_current_addresses(session, self.keyring, contacts, at=self.clock())
@@ -62,7 +66,7 @@ class DatabaseRecords:
             return ErasedContacts(session, self.keyring).among(contacts)
 
     def read_suppressions(self, organisation_id: str, contacts: pd.DataFrame) -> Suppressions:
-        """Return the suppressions of the organisation for a preview. Records nothing."""
+        """Return whom the organisation may not e-mail, for a preview. Unlike `suppressions`, this records nothing."""
         with self.database.organisation(organisation_id) as session:
             return suppressions(session, ErasedContacts(session, self.keyring).among(contacts))
 
@@ -75,10 +79,11 @@ class DatabaseRecords:
         *,
         departures_confirmed: bool = False,
     ) -> MembershipCounts:
-        """Replace the segment's members, writing only differences. Return the counts.
+        """Replace the segment's stored members by the members of `membership`. Only differences are written.
 
-        Contacts who opted out or were erased since the membership was computed are left out. Raises
-        `segments.MassDeparture` if more than half of the members would leave, unless `departures_confirmed`.
+        Contacts who opted out or were erased since the membership was computed are left out. Return how many contacts
+        match, are members, are excluded, were added, changed or removed. Raises `segments.MassDeparture` if more than
+        half of the members would leave, unless `departures_confirmed`.
         """
         with self.database.organisation(segment.organisation_id) as session:
             # A contact may have opted out or been erased since the membership was computed.
@@ -91,35 +96,44 @@ class DatabaseRecords:
         return MembershipCounts(membership.matching, members, excluded, **asdict(change))
 
     def count_suppressed(self, segment: Segment, erased: ErasedAmong) -> int:
-        """Return the number of the segment's members who may not be e-mailed."""
+        """Return the number of the segment's stored members who may not be e-mailed. It should be zero."""
         with self.database.organisation(segment.organisation_id) as session:
             return MemberStore(session).count_suppressed(segment.id, erased)
 
     def audiences_to_unsubscribe(self, organisation_id: str, erased: ErasedAmong = NOBODY) -> Sequence[str]:
-        """Return the audiences with members who may not be e-mailed. `erased` are erased contacts in the source."""
+        """Return the ids of the audiences that have members who may not be e-mailed.
+
+        `erased` are the erased contacts that are still in the source.
+        """
         with self.database.organisation(organisation_id) as session:
             return audiences_to_unsubscribe(session, erased)
 
     def mark_propagated(self, organisation_id: str, at: datetime) -> None:
-        """Record that every opt-out recorded before `at` reached every audience of the account."""
+        """Record that every opt-out recorded before `at` has reached every audience of the connected account."""
         with self.database.organisation(organisation_id) as session:
             mark_propagated(session, at=at)
 
     def ledger(self, organisation_id: str, list_id: str, erased: ErasedAmong = NOBODY) -> DatabaseLedger:
-        """Return the ledger of an audience. `erased` are erased contacts in the source."""
+        """Return the ledger of an audience: the record of its members.
+
+        `erased` are the erased contacts that are still in the source.
+        """
         return DatabaseLedger(self.database, self.keyring, organisation_id, list_id, self.clock, erased)
 
     def hold_audience(self, organisation_id: str, list_id: str) -> AbstractContextManager[Hold]:
-        """Hold the audience's lock, after waiting for a running sync of it. Raises `LockTaken`."""
+        """Hold the audience's lock for a `with` block, after waiting for a running sync of the audience.
+
+        Raises `LockTaken` if the lock is not free within 15 minutes.
+        """
         return hold_audience(self.database, organisation_id, list_id, wait_seconds=_AUDIENCE_WAIT_SECONDS)
 
     def mark_syncing(self, segment: Segment) -> None:
-        """Record that a run syncs the segment."""
+        """Set the segment's status to `syncing`. The caller must hold the audience's lock."""
         with self.database.organisation(segment.organisation_id) as session:
             SegmentProgress(session).mark_syncing(segment.id, at=self.clock())
 
     def mark_ended(self, result: SegmentResult) -> None:
-        """Record the result of the segment's sync: the error or success, the counts, and the rule that stopped it."""
+        """Record how the segment's sync ended: the status `synced` or `error`, the counts, and why it was stopped."""
         segment, at = result.segment, self.clock()
         with self.database.organisation(segment.organisation_id) as session:
             progress, report = SegmentProgress(session), result.figures() if result.report else None
@@ -136,24 +150,36 @@ class DatabaseRecords:
                 progress.mark_synced(segment.id, member_count=result.member_count, report=report or {}, at=at)
 
     def segments(self, keys: Sequence[str]) -> Sequence[Segment]:
-        """Return the due segments with these partition keys. Keys of other segments are ignored."""
+        """Return the segments with these Dagster partition keys.
+
+        Deleted segments and those of organisations that are not connected are left out.
+        """
         with self.database.everyone() as session:
             return due_segments(session, keys)
 
     def due_segments(self) -> Sequence[Segment]:
-        """Return the segments to sync, ordered by organisation: those of connected organisations, if not deleted."""
+        """Return the segments that are due for a sync, ordered by organisation.
+
+        These are the segments of connected organisations that are not deleted.
+        """
         with self.database.everyone() as session:
             return due_segments(session)
 
     def open_requests(self) -> Sequence[SyncRequest]:
-        """Return the waiting and running requests for live segments, oldest first."""
+        """Return the waiting and running sync requests of all organisations, oldest first.
+
+        Requests for deleted segments are left out.
+        """
         with self.database.everyone() as session:
             return open_requests(session)
 
     def start_requests(
         self, request_ids: Sequence[str], segments: Sequence[Segment], run_id: str
     ) -> Sequence[SyncRequest]:
-        """Record that the run serves these requests. Return the requests that are for `segments` and not done."""
+        """Record that the run `run_id` serves the sync requests. Return the requests that it serves.
+
+        Requests that are done, or for a segment that is not in `segments`, are ignored.
+        """
         started: list[SyncRequest] = []
         for organisation_id in sorted({segment.organisation_id for segment in segments}) if request_ids else []:
             segment_ids = [segment.id for segment in segments if segment.organisation_id == organisation_id]
@@ -163,7 +189,7 @@ class DatabaseRecords:
         return started
 
     def end_request(self, result: SegmentResult, request_id: str) -> None:
-        """Record the result of the run for the request."""
+        """Mark the sync request as done or failed, as the result says."""
         with self.database.organisation(result.segment.organisation_id) as session:
             if result.error:
                 SyncRequestStore(session).fail(request_id, result.error, at=self.clock())
@@ -171,5 +197,5 @@ class DatabaseRecords:
                 SyncRequestStore(session).finish(request_id, at=self.clock())
 
     def fail_abandoned(self) -> int:
-        """Set segments to `error` that are `syncing` although no run works on them. Return their number."""
+        """Set segments to `error` that are `syncing` although no run works on them. Return how many there were."""
         return fail_abandoned(self.database, at=self.clock())

@@ -1,6 +1,6 @@
 """The stored members of segments, and the members that Mailchimp rejected.
 
-Writes of members are in bulk and only for differences.
+Members are written in bulk, and only if they changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ create temporary table wanted_members (
 """
 
 _LEFT = "string_to_array(%(left)s, ',')"
-"""Hashes have only hex digits. One text is faster than an array."""
+"""The subscriber hashes in the comma-separated placeholder `left`. One text is faster than an array parameter."""
 
 _MARK = """
 update audience_members as member set leaving = true
@@ -56,7 +56,11 @@ _MARK_LEAVING_ELSEWHERE = f"""{_MARK}
             and (known.entity_type, known.entity_id) = (member.entity_type, member.entity_id)
     )
 """
-"""The same for members who changed the source's address at Mailchimp. Another contact may have that address now."""
+"""Mark audience members as leaving whose contacts left, and who changed their address at Mailchimp.
+
+The member is found by the source's address, which it replaced. The contact must be the same, because another contact
+may have that address now.
+"""
 
 _MARK_MOVED = """
 update audience_members as member set leaving = true
@@ -66,8 +70,11 @@ where member.organisation_id = %(organisation_id)s and member.mailchimp_list_id 
     and member.entity_type = wanted.entity_type and member.entity_id = wanted.entity_id
     and wanted.subscriber_hash not in (member.subscriber_hash, coalesce(member.replaced_hash, ''))
 """
-"""Mark former addresses as leaving, whatever the segment does with leavers. If the address is not changed at Mailchimp,
-the contact would get each e-mail twice."""
+"""Mark the audience members at former addresses of the segment's contacts as leaving.
+
+This does not depend on the segment's `on_leave`. A contact whose former address stayed subscribed
+would get each e-mail twice.
+"""
 
 _REMOVE = f"""
 delete from segment_members
@@ -103,8 +110,10 @@ where known.organisation_id = %(organisation_id)s and known.mailchimp_list_id = 
         or (known.entity_type, known.entity_id) is distinct from (wanted.entity_type, wanted.entity_id)
     )
 """
-"""Give a member to the contact who is new at its address. Then an opt-out of this contact unsubscribes the member, and
-the former contact's departure does not archive it."""
+"""Attribute audience members to the contacts who now have their addresses.
+
+An opt-out of the new contact then unsubscribes the member, and the former contact's departure does not archive it.
+"""
 
 _KNOWN = sql.SQL("""
 select subscriber_hash, digest, entity_type, entity_id from segment_members
@@ -122,7 +131,7 @@ where organisation_id = %(organisation_id)s and segment_id = %(segment_id)s
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """Counts of a segment's members before a change, and of the differences."""
+    """How many members a segment had before a change, and how many were added, changed and removed."""
 
     before: int
     added: int
@@ -131,7 +140,7 @@ class MemberChange:
 
 
 class MemberStore:
-    """The members of segments of the session's organisation."""
+    """The stored members of the segments of the session's organisation."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
@@ -144,11 +153,12 @@ class MemberStore:
         *,
         departures_confirmed: bool = False,
     ) -> MemberChange:
-        """Replace the segment's members. Does nothing if the segment was deleted meanwhile. Return the counts.
+        """Replace the segment's stored members by `members`, and return how many changed.
 
         `members` has one row for each address, with at least subscriber_hash, entity_type, entity_id, email, first_name
-        and last_name. Raises `segments.MassDeparture` if too many members would leave, unless `departures_confirmed`.
-        Contacts who opted out, were erased or did not consent count neither as members nor as leavers.
+        and last_name. If the segment was deleted meanwhile, nothing is written. Raises `segments.MassDeparture` if more
+        than half of the members would leave, unless `departures_confirmed`. Contacts in `suppressions` and those who
+        lack a required opt-in are left out of that comparison.
         """
         if locked_segment(self._session, segment.id) is None:
             return MemberChange(0, 0, 0, 0)
@@ -172,12 +182,12 @@ class MemberStore:
         return MemberChange(len(known), len(added), len(changed), len(left))
 
     def remove_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
-        """Remove members who may no longer be e-mailed. Return their number."""
+        """Remove the segment's members who may no longer be e-mailed. Return how many were removed."""
         parameters = {**self._parameters(segment_id), **erased.parameters()}
         return driver_connection(self._session).execute(_REMOVE_SUPPRESSED, parameters).rowcount
 
     def count_suppressed(self, segment_id: str, erased: ErasedAmong) -> int:
-        """Return the number of members who may not be e-mailed. Other than zero only after a defect."""
+        """Return the number of the segment's members who may not be e-mailed. It is zero unless there is a defect."""
         parameters = {**self._parameters(segment_id), **erased.parameters()}
         return counted(driver_connection(self._session), _COUNT_SUPPRESSED, parameters)
 
@@ -202,9 +212,9 @@ class MemberStore:
 def _difference(
     known: pd.DataFrame, wanted: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[str], Sequence[str]]:
-    """Return the new members, the changed members, and two lists of subscriber hashes.
+    """Compare the stored with the wanted members. Return four results, the last two as lists of subscriber hashes.
 
-    The first list has the members who left, the second the addresses that now belong to another contact.
+    They are: new members, changed members, members who left, and addresses that now belong to another contact.
     """
     before = {name: text_column(known[name]) for name in _COMPARED}
     now = {name: text_column(wanted[name]) for name in _COMPARED}
@@ -228,7 +238,7 @@ _CONTACT = ["entity_type", "entity_id"]
 
 
 def _suppressed(known: pd.DataFrame, left: Sequence[str], suppressions: Suppressions) -> int:
-    """Return the number of members who left because they may not be e-mailed."""
+    """Return how many of the members who left did so because they may not be e-mailed. `left` has subscriber hashes."""
     if not left:
         return 0
     rows = known[known["subscriber_hash"].isin(left)]
@@ -247,9 +257,10 @@ def _flags(column: Any) -> NDArray[np.bool_]:  # noqa: ANN401 - an Arrow array o
 def rejected_contacts(
     session: OrganisationSession, segment_id: str, *, limit: int, cursor: str | None = None
 ) -> Page[RejectedContactRow]:
-    """Return a page of the segment's rejected contacts, latest first. Raises `paging.CursorInvalid`.
+    """Return a page of the segment's members that Mailchimp rejected, latest rejection first.
 
-    `next_attempt_at` is null if a contact is sent again only after a change of the contact or the audience.
+    `next_attempt_at` is null if a contact is sent again only after its data or the audience's merge fields change.
+    Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
     """
     row, query = RejectedContactRow, _of_segment(session, segment_id)
     if cursor is not None:
@@ -259,7 +270,7 @@ def rejected_contacts(
 
 
 def retry_rejected(session: OrganisationSession, segment_id: str, *, by: str, at: datetime) -> int:
-    """Make the segment's next sync send its rejected contacts again. Return the number of these contacts."""
+    """Make the segment's next sync send its rejected contacts again. Return how many there are."""
     row = RejectedContactRow
     key = tuple_(row.mailchimp_list_id, row.subscriber_hash)
     hashes = _of_segment(session, segment_id).with_only_columns(row.mailchimp_list_id, row.subscriber_hash)

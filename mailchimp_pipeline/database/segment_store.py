@@ -1,4 +1,8 @@
-"""The stored segments: definitions, sync status, and which segments are due, late, failing a check, or abandoned."""
+"""The stored segments: their definitions, their sync status, and queries for segments that need attention.
+
+A live segment is one that is not deleted. A live segment is due if its organisation is connected to Mailchimp: every
+scheduled run syncs it.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +37,7 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 def segment_of(row: SegmentRow) -> Segment:
-    """Return the row as a segment. `Segment.unknown` lists the values that this version cannot read."""
+    """Convert a row to a segment. `Segment.unknown` lists the values that this version cannot read."""
     unknown: list[str] = []
     return Segment(
         id=str(row.id),
@@ -86,24 +90,24 @@ def live_segments(session: OrganisationSession) -> Select[SegmentRow]:
 
 
 def live_segment(session: OrganisationSession, segment_id: str) -> SegmentRow | None:
-    """Return the row of a live segment, None if it does not exist."""
+    """Return the row of the segment, None if it does not exist or is deleted."""
     return session.scalar(live_segments(session).where(SegmentRow.id == row_id(segment_id)))
 
 
 def locked_segment(session: OrganisationSession, segment_id: str) -> SegmentRow | None:
-    """Return the current row of a live segment, locked until the transaction ends, None if it does not exist."""
+    """Lock the segment's row until the transaction ends, and return it. None if it does not exist or is deleted."""
     return next(iter(locked_segments(session, [segment_id])), None)
 
 
 def locked_segments(session: OrganisationSession, segment_ids: Collection[str]) -> Sequence[SegmentRow]:
-    """Return the current rows of live segments, locked until the transaction ends."""
+    """Lock the segments' rows until the transaction ends, and return them. Deleted segments are left out."""
     # All transactions lock in the same order, which prevents deadlocks.
     query = live_segments(session).where(SegmentRow.id.in_(row_ids(segment_ids))).order_by(SegmentRow.id)
     return session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
 
 
 def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, error: str, at: datetime) -> None:
-    """Mark the segment's requests with this status as failed."""
+    """Mark the segment's sync requests that have this status as failed."""
     requests = update(SyncRequestRow).where(
         SyncRequestRow.organisation_id == session.organisation_id,
         SyncRequestRow.segment_id == row.id,
@@ -113,7 +117,7 @@ def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, 
 
 
 def audit_entry(row: SegmentRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit_log.Entry:
-    """Return the audit entry for a change of the segment."""
+    """Make the audit log entry for a change of the segment."""
     return audit_log.Entry(by, action, audit_log.Entity("segment", str(row.id)), at, details)
 
 
@@ -131,7 +135,7 @@ class NewSegment:
 
 
 class SegmentChanges(TypedDict, total=False):
-    """The values to change. Omitted values stay the same."""
+    """The values of a segment to change. Omitted values stay the same."""
 
     name: str
     description: str | None
@@ -140,7 +144,7 @@ class SegmentChanges(TypedDict, total=False):
 
 
 class SegmentStore:
-    """The segments of the session's organisation, without deleted ones."""
+    """The segments of the session's organisation. Deleted segments are treated as if they did not exist."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
@@ -148,7 +152,7 @@ class SegmentStore:
     def create(self, new: NewSegment, *, by: str, at: datetime) -> Segment:
         """Create a segment with the status `pending`.
 
-        Raises `AudienceTaken` if another organisation uses the audience.
+        Raises `AudienceTaken` if a segment of another organisation feeds the audience.
         """
         claim_audience(self._session, new.mailchimp_list_id)
         row = SegmentRow(
@@ -182,7 +186,10 @@ class SegmentStore:
         return tuple(map(segment_of, rows))
 
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Segment]:
-        """Return a page of segments, newest first. Raises `paging.CursorInvalid`."""
+        """Return a page of segments, newest first.
+
+        Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
+        """
         query = live_segments(self._session)
         if cursor is not None:
             query = query.where(tuple_(SegmentRow.created_at, SegmentRow.id) < read_cursor(cursor, UUID))
@@ -191,7 +198,7 @@ class SegmentStore:
         return page(rows, limit, segment_of, lambda row: cursor_after(row.created_at, row.id))
 
     def update(self, segment_id: str, changes: SegmentChanges, *, by: str, at: datetime) -> Segment | None:
-        """Change the segment. Return it, None if it does not exist."""
+        """Change the segment. Return the changed segment, None if it does not exist."""
         row = locked_segment(self._session, segment_id)
         if row is None:
             return None
@@ -208,7 +215,10 @@ class SegmentStore:
         return segment_of(row)
 
     def delete(self, segment_id: str, *, by: str, at: datetime) -> Segment | None:
-        """Delete the segment and its members here; members at Mailchimp stay. Return it, None if it does not exist."""
+        """Delete the segment and its members from the database. Members at Mailchimp stay.
+
+        Return the deleted segment, None if it does not exist.
+        """
         row = locked_segment(self._session, segment_id)
         if row is None:
             return None
@@ -236,15 +246,16 @@ class SegmentProgress:
         self._session = session
 
     def mark_syncing(self, segment_id: str, *, at: datetime) -> None:
-        """Record that a run syncs the segment.
+        """Set the status to `syncing`.
 
-        The caller holds the audience's lock, or the segment counts as abandoned.
+        The caller must hold the audience's lock. A segment that is `syncing` while nobody holds the lock is treated as
+        abandoned and set to `error`.
         """
         if row := locked_segment(self._session, segment_id):
             self._move(row, SegmentStatus.SYNCING, at)
 
     def mark_synced(self, segment_id: str, *, member_count: int, report: Mapping[str, object], at: datetime) -> None:
-        """Record a successful sync. `report` has counts as JSON values."""
+        """Record a successful sync. `report` has the counts of the sync as JSON values."""
         if row := locked_segment(self._session, segment_id):
             row.member_count, row.last_report, row.last_synced_at = member_count, dict(report), at
             self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
@@ -259,10 +270,10 @@ class SegmentProgress:
         member_count: int | None = None,
         report: Mapping[str, object] | None = None,
     ) -> None:
-        """Record a failed sync. `message` has no personal data, `report` has counts.
+        """Record a failed sync. `message` must have no personal data. `report` has the counts of the sync.
 
-        If `member_count` is None, the former count stays. The former report is always replaced. `stopped_by` is written
-        to the audit log, where `checked_segments` reads it.
+        If `member_count` is None, the former count stays. The former report is replaced, even by None. `stopped_by` is
+        the check that stopped the sync; it is written to the audit log, where `checked_segments` reads it.
         """
         if row := locked_segment(self._session, segment_id):
             row.member_count = row.member_count if member_count is None else member_count
@@ -270,14 +281,14 @@ class SegmentProgress:
             self._fail(row, message, at, stopped_by)
 
     def mark_untouched(self, segment_ids: Collection[str], message: str, *, since: datetime, at: datetime) -> list[str]:
-        """Set segments to error whose status has not changed since that time. Return their ids."""
+        """Set those of the segments to `error` whose status last changed before the time `since`. Return their ids."""
         untouched = [row for row in locked_segments(self._session, segment_ids) if row.status_changed_at < since]
         for row in untouched:
             self._fail(row, message, at)
         return [str(row.id) for row in untouched]
 
     def abandon(self, segment_id: str, message: str, *, at: datetime) -> bool:
-        """Set the segment to error and fail its running requests, if it is `syncing`. Return whether it was."""
+        """If the segment is `syncing`, set it to `error`, and fail its running requests. Return whether it was."""
         row = locked_segment(self._session, segment_id)
         if row is None or row.status != SegmentStatus.SYNCING:
             return False
@@ -320,15 +331,16 @@ class SegmentName:
 
     @property
     def partition_key(self) -> str:
-        """The segment's partition key in Dagster, as in `segments.Segment`."""
+        """The segment's partition key in Dagster."""
         return f"{self.organisation_id}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedSegments:
-    """The live segments of connected organisations, for the asset checks.
+    """The due segments whose last sync was stopped by a check, for Dagster's asset checks.
 
-    `count` is the number of segments. The other fields are the segments whose last sync failed for that reason.
+    `count` is the number of all due segments. `against_consent` had members who may not be e-mailed. Of `collapsed`,
+    more than half of the members would have left. Of `rejected`, Mailchimp rejected too many contacts.
     """
 
     count: int = 0
@@ -338,7 +350,11 @@ class CheckedSegments:
 
 
 def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple[Segment, ...]:
-    """Return the live segments of connected organisations, ordered by organisation: all, or those with these keys."""
+    """Return the segments that are due for a sync, ordered by organisation.
+
+    These are the segments of connected organisations that are not deleted. With `keys`, only those with these Dagster
+    partition keys.
+    """
     query = select(SegmentRow).where(*_due()).order_by(*_BY_ORGANISATION)
     if keys is None:
         return tuple(map(segment_of, session.scalars(query)))
@@ -348,13 +364,16 @@ def due_segments(session: Session, keys: Collection[str] | None = None) -> tuple
 
 
 def due_partition_keys(session: Session) -> tuple[str, ...]:
-    """Return the partition keys of the due segments, ordered by organisation."""
+    """Return the Dagster partition keys of the segments that are due for a sync, ordered by organisation."""
     query = select(SegmentRow.organisation_id, SegmentRow.id).where(*_due()).order_by(*_BY_ORGANISATION)
     return tuple(f"{organisation_id}/{segment_id}" for organisation_id, segment_id in session.execute(query).all())
 
 
 def not_synced_since(session: Session, moment: datetime) -> tuple[SegmentName, ...]:
-    """Return the due segments created before `moment` whose last sync failed or was before `moment`."""
+    """Return the segments whose last sync failed or was before `moment`, or that were never synced.
+
+    Segments created after `moment`, and those of organisations that are not connected, are left out.
+    """
     late = (
         SegmentRow.created_at < moment,
         or_(
@@ -368,7 +387,7 @@ def not_synced_since(session: Session, moment: datetime) -> tuple[SegmentName, .
 
 
 def checked_segments(session: Session) -> CheckedSegments:
-    """Return the results of the due segments' last syncs, for the asset checks."""
+    """Return the segments whose last sync was stopped by a check, for Dagster's asset checks."""
     stopped_by = (
         select(AuditRow.details["stopped_by"].astext)
         .where(
@@ -395,7 +414,10 @@ def checked_segments(session: Session) -> CheckedSegments:
 
 
 def fail_abandoned(database: Database, *, at: datetime) -> int:
-    """Set `syncing` segments to error if no process holds their audience's lock. Return their number."""
+    """Set segments to `error` that are `syncing` while no process holds their audience's lock.
+
+    The process that synced them has ended. Return how many there were.
+    """
     syncing = select(SegmentRow.organisation_id, SegmentRow.mailchimp_list_id, SegmentRow.id).where(
         SegmentRow.status == SegmentStatus.SYNCING.value, SegmentRow.soft_deleted_at.is_(None)
     )
@@ -428,14 +450,14 @@ _WORST_FIRST = (SegmentStatus.ERROR, SegmentStatus.SYNCING, SegmentStatus.PENDIN
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The worst status of the segments, and the time of the latest sync."""
+    """The worst status of an organisation's segments, and the time of their latest sync."""
 
     status: SegmentStatus
     last_synced_at: datetime | None
 
 
 def summary(session: OrganisationSession) -> Summary:
-    """Return the summary of the organisation's live segments, `pending` without segments."""
+    """Summarise the organisation's segments. Without segments, the status is `pending`."""
     query = (
         select(SegmentRow.status, func.max(SegmentRow.last_synced_at))
         .where(SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None))

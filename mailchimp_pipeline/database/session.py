@@ -1,8 +1,8 @@
-"""Connections and transactions, each for one organisation, their roles, and the errors of PostgreSQL.
+"""Database connections, transactions restricted to one organisation, and translated PostgreSQL errors.
 
-Stores take an `OrganisationSession`, so every query names the organisation. PostgreSQL's row-level security checks it
-again: sessions switch to a role. `APP` reads and writes rows of the session's organisation. `OVERVIEW` reads rows of
-all organisations. The migration 0002 creates the roles; before it, sessions keep the role of the login.
+Stores take an `OrganisationSession`, and every query names its organisation. PostgreSQL's row-level security enforces
+the same restriction: each transaction switches to a `DatabaseRole`. The migration 0002 creates these roles; before it,
+transactions keep the role of the login.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -25,10 +25,12 @@ from mailchimp_pipeline.errors import Interrupted, PermanentError, PipelineError
 
 
 class DatabaseRole(StrEnum):
-    """The role of a session."""
+    """The PostgreSQL role to which a transaction switches."""
 
     APP = "mailchimp_pipeline_app"
+    """Reads and writes the rows of one organisation."""
     OVERVIEW = "mailchimp_pipeline_overview"
+    """Reads the rows of all organisations, and writes none."""
 
 
 # A server's roles may come from another database, so the check looks at the last table that gets a policy. It is part
@@ -57,14 +59,14 @@ def read_all_organisations(session: Session) -> None:
 
 
 def hide_all_rows(connection: Connection) -> None:
-    """Hide all rows from the connection, which is used for locks only."""
+    """Make the connection unable to read or write rows, because it is used for locks only."""
     connection.execute(_TAKE_ON_FOR_SESSION, {"role": DatabaseRole.APP.value})
 
 
 _CONNECT_SECONDS = 10
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _AWAY_STATES = ("08", "57P", "53300")
-"""SQLSTATEs of a server that is unavailable. An error without an SQLSTATE is one of the connection."""
+"""Prefixes of the SQLSTATEs that mean that the server is unavailable."""
 
 
 _BUSY = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -83,39 +85,42 @@ class DatabaseFull(PermanentError):
 
 
 class RoleNotGranted(PermanentError):
-    """The database user may not switch to the roles that access the tables."""
+    """The database user lacks the permission to switch to a `DatabaseRole`."""
 
 
 class StatementRefused(PermanentError):
-    """PostgreSQL refused a statement because of a defect. The error does not quote the row."""
+    """PostgreSQL refused a statement, which is a defect of the pipeline. The error has no values of the row."""
 
 
 class DatabaseBusy(TransientError):
-    """A statement, or its wait for a lock, took too long."""
+    """A statement exceeded its time limit, waited too long for a lock, or was ended by a deadlock."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Time limits of a statement, and of its wait for a lock."""
+    """The time limits of a statement and of its wait for a lock, in seconds."""
 
     statement_seconds: float
     lock_seconds: float
 
 
 class OrganisationSession(Session):
-    """A transaction for one organisation."""
+    """A session whose transaction reads and writes the rows of one organisation only."""
 
     def __init__(self, bind: Engine, organisation_id: str) -> None:
         super().__init__(bind, expire_on_commit=False)
         self.organisation_id = organisation_id
 
     def owns(self, row: type[OrganisationRow]) -> ColumnElement[bool]:
-        """Return the condition that a row belongs to the session's organisation."""
+        """Return the SQL condition that a row belongs to the session's organisation."""
         return row.organisation_id == self.organisation_id
 
 
 class Database:
-    """A PostgreSQL database. Threads may share it. `close` it, or use it in a `with` block."""
+    """A PostgreSQL database with a pool of connections. Threads may share it.
+
+    Use it in a `with` block, or call `close` at the end.
+    """
 
     def __init__(
         self,
@@ -126,9 +131,9 @@ class Database:
         application_name: str = "mailchimp-pipeline",
         time_limits: TimeLimits | None = None,
     ) -> None:
-        """Take a `postgresql+psycopg://` URL. The first use opens a connection.
+        """Prepare access to the database at a `postgresql+psycopg://` URL. Connections are opened on first use.
 
-        `time_limits` apply to transactions. Connections for locks have none.
+        `time_limits` apply to the pool's connections, not to those of `dedicated`.
         """
         parsed = make_url(url)
         self._place = _place(parsed)
@@ -155,7 +160,7 @@ class Database:
 
     @contextmanager
     def organisation(self, organisation_id: str) -> Generator[OrganisationSession]:
-        """Open a transaction for one organisation. It is committed at the end, or rolled back if the block raises."""
+        """Open a transaction for one organisation. It commits at the end of the block, or rolls back if that raises."""
         if not organisation_id:
             raise ValueError("A transaction needs the id of an organisation.")
         with self.translated_errors(), OrganisationSession(self._engine, organisation_id) as session, session.begin():
@@ -171,13 +176,13 @@ class Database:
 
     @contextmanager
     def unrestricted(self) -> Generator[Connection]:
-        """Open a connection with the rights of the URL's user, for migrations. It commits on request."""
+        """Open a connection for migrations, with all rights of the URL's user. The caller must commit."""
         with self.translated_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def dedicated(self) -> Generator[Connection]:
-        """Open a separate connection in autocommit mode. Session locks end with it."""
+        """Open a connection for locks, outside of the pool and in autocommit mode. Closing it releases its locks."""
         with self.translated_errors():
             connection = self._dedicated.connect()
         with connection:
@@ -204,7 +209,10 @@ class Database:
 
     @contextmanager
     def translated_errors(self) -> Generator[None]:
-        """Translate the driver's errors in the block into `PipelineError`s that say what to do and quote no row."""
+        """Translate database errors in the block into `PipelineError`s.
+
+        Their messages say what to do, and have no values of rows.
+        """
         try:
             yield
         except PoolTimeoutError as error:
@@ -265,7 +273,7 @@ def has_lock_timed_out(error: DBAPIError) -> bool:
 
 
 def _limit(connection: psycopg.Connection[object], _record: object, *, limits: TimeLimits) -> None:
-    """Set the limits of a new connection, which saves a round trip in each transaction."""
+    """Set the time limits once for a new connection, which saves a round trip in each transaction."""
     milliseconds = (round(limits.statement_seconds * 1000), round(limits.lock_seconds * 1000))
     connection.execute(
         "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
@@ -286,9 +294,9 @@ def _is_about_role(cause: BaseException | None) -> bool:
 
 
 def _without_values(cause: BaseException | None) -> tuple[str, str]:
-    """Return the kind of the error and PostgreSQL's message. Detail and context are left out, because they quote rows.
+    """Return the type of the error and PostgreSQL's message, without the parts that may contain values of rows.
 
-    The message of a data error is left out for the same reason.
+    These are the error's detail and context, and the message of an error about data.
     """
     if not isinstance(cause, psycopg.Error):
         return type(cause).__name__, ""
@@ -298,7 +306,7 @@ def _without_values(cause: BaseException | None) -> tuple[str, str]:
 
 
 def _place(url: URL) -> str:
-    """Return host and name of the database, without user and password."""
+    """Return the host, port and name of the database, without user and password."""
     host = url.host or url.query.get("host") or "the local socket"
     port = f":{url.port}" if url.port else ""
     return f"{host}{port}/{url.database or ''}"
@@ -306,10 +314,10 @@ def _place(url: URL) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """The database user of the configured URL.
+    """The database user of the configured URL, with what could weaken row-level security.
 
-    `powers` describes rights that bypass row-level security, empty if there are none. `roles_lacking` are the roles
-    that the user cannot switch to. `tables_open` are tables with organisations' rows but without a policy.
+    `powers` describes rights that bypass row-level security, such as superuser. `roles_lacking` are roles that the user
+    cannot switch to. `tables_open` are tables that have an organisation column, but no row-level security.
     """
 
     user: str
@@ -338,7 +346,7 @@ order by relname
 
 
 def login(database: Database) -> Login:
-    """Return the database user. Raises the errors of `session`."""
+    """Return the database user and its rights. Raises a `PipelineError` such as `DatabaseAway` on a database error."""
     with database.unrestricted() as connection:
         who = connection.execute(_WHO).one()
         lacking = [role.value for role in DatabaseRole if not connection.scalar(_MAY_TAKE_ON, {"role": role.value})]
@@ -350,22 +358,25 @@ def login(database: Database) -> Login:
 _T = TypeVar("_T")
 
 RETRY_PAUSES = (1.0, 4.0, 15.0, 40.0)
-"""Seconds before each repetition. A restart of PostgreSQL takes less, a failover about as long."""
+"""The waits before each repetition, in seconds. Their sum, one minute, is about the time of a PostgreSQL failover."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRetry:
-    """Repeats interrupted steps. Threads may share it: after one has waited in vain, the others do not wait."""
+    """Repeats steps that raise `errors.Interrupted`, for example because PostgreSQL restarts.
+
+    Threads may share it. Once a step has failed after all pauses, later steps are no longer repeated.
+    """
 
     pauses: Sequence[float] = RETRY_PAUSES
     over: Event = field(default_factory=Event)
-    """Set it to end all waiting."""
+    """Set this event to end the current pause and to raise its error."""
     _in_vain: Event = field(default_factory=Event)
 
     def do(self, step: Callable[[], _T]) -> _T:
-        """Return the step's result. Repeat the step after each pause while it raises `errors.Interrupted`.
+        """Run the step, and repeat it after each pause while it raises `errors.Interrupted`. Return its result.
 
-        Raises the last `Interrupted` after the last pause, and other errors at once.
+        Raises `Interrupted` if the step still fails after the last pause. Other errors are raised at once.
         """
         for pause in () if self._in_vain.is_set() else self.pauses:
             try:

@@ -1,4 +1,4 @@
-"""Requests for a sync of a segment. A run serves a request, and its end is the request's end."""
+"""Requests by users to sync a segment. A Dagster run serves a request, and its result ends the request."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from mailchimp_pipeline.database.tables import SegmentRow, SyncRequestRow, as_va
 
 
 class RequestStatus(StrEnum):
-    """The states of a request."""
+    """The status of a sync request."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class RequestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """A request to sync a segment. `run_id` is the Dagster run that serves it, None before the start."""
+    """A request to sync a segment. `run_id` is the Dagster run that serves it, None before the run starts."""
 
     id: str
     organisation_id: str
@@ -41,20 +41,21 @@ class SyncRequest:
 
     @property
     def partition_key(self) -> str:
-        """The segment's partition key in Dagster, as in `segments.Segment`."""
+        """The segment's partition key in Dagster."""
         return f"{self.organisation_id}/{self.segment_id}"
 
 
 class SyncRequestStore:
-    """The requests of the session's organisation."""
+    """The sync requests of the session's organisation."""
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
 
     def ask(self, segment_id: str, *, by: str, at: datetime, departures_confirmed: bool = False) -> SyncRequest | None:
-        """Request a sync of the segment, or return the waiting request. None if the segment does not exist.
+        """Request a sync of the segment. If a request is waiting already, that one is used.
 
-        `departures_confirmed` permits any number of members to leave the segment.
+        `departures_confirmed` permits any number of members to leave the segment at once. Return the request, or None
+        if the segment does not exist.
         """
         # Locked, so that parallel callers share one request, and a deletion of the segment ends it.
         segment = locked_segment(self._session, segment_id)
@@ -75,16 +76,17 @@ class SyncRequestStore:
         return self.some([request_id]).get(request_id)
 
     def some(self, request_ids: Collection[str]) -> Mapping[str, SyncRequest]:
-        """Return the requests by id. Requests that do not exist are left out."""
+        """Return the requests with these ids, by id. Requests that do not exist are left out."""
         rows = self._session.scalars(self._query(request_ids), execution_options={"populate_existing": True})
         return {str(row.id): _request(row) for row in rows}
 
     def start(
         self, request_ids: Collection[str], *, segment_ids: Collection[str], run_id: str, at: datetime
     ) -> tuple[SyncRequest, ...]:
-        """Record that the run serves these requests. Return the requests that are for `segment_ids` and not done.
+        """Mark requests as running, served by the run `run_id`. Return the marked requests.
 
-        A retried run takes over the requests of the run before it.
+        Requests that are done, or for a segment that is not in `segment_ids`, are ignored. A retried run takes over the
+        requests of the run before it, even if they are marked as failed.
         """
         started = update(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
@@ -97,18 +99,18 @@ class SyncRequestStore:
         return tuple(map(_request, self._session.scalars(rows, execution_options={"populate_existing": True})))
 
     def finish(self, request_id: str, *, at: datetime) -> None:
-        """Record that the request's run synced the segment, even if the request was already marked as failed."""
+        """Mark the request as done, because its run synced the segment. This also applies to a failed request."""
         row = self._locked(request_id)
         if row and row.run_id and row.status in {RequestStatus.RUNNING, RequestStatus.FAILED}:
             row.status, row.error, row.finished_at = RequestStatus.DONE.value, None, at
 
     def fail(self, request_id: str, error: str, *, at: datetime) -> None:
-        """Record why the request's run did not sync the segment, unless the request has ended."""
+        """Mark the request as failed with this error, unless it has already ended."""
         if (row := self._locked(request_id)) and row.finished_at is None:
             row.status, row.error, row.finished_at = RequestStatus.FAILED.value, error, at
 
     def fail_stopped(self, request_ids: Collection[str], error: str, *, run_id: str, at: datetime) -> None:
-        """Mark the requests of a stopped run as failed, unless they have ended or another run serves them."""
+        """Mark requests of the stopped run `run_id` as failed, unless they have ended or another run serves them."""
         stopped = update(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
             SyncRequestRow.id.in_(row_ids(request_ids)),
@@ -118,7 +120,7 @@ class SyncRequestStore:
         self._session.execute(stopped.values(status=RequestStatus.FAILED.value, error=error, finished_at=at))
 
     def end_waiting(self, error: str, *, by: str, at: datetime) -> None:
-        """Mark waiting requests of the organisation as failed, because no run will serve them."""
+        """Mark all waiting requests of the organisation as failed, for example because it disconnected."""
         waiting = update(SyncRequestRow).where(
             self._session.owns(SyncRequestRow),
             SyncRequestRow.status == RequestStatus.WAITING.value,
@@ -131,7 +133,7 @@ class SyncRequestStore:
             )
 
     def delete_ended(self, before: datetime, *, limit: int) -> int:
-        """Delete at most `limit` requests that ended before the moment; return how many."""
+        """Delete at most `limit` requests that ended before the time `before`. Return how many were deleted."""
         # A locked row is about to change: a run that is retried takes failed requests over.
         ended = (
             select(SyncRequestRow.id)
@@ -178,7 +180,10 @@ class SyncRequestStore:
 
 
 def open_requests(session: Session) -> tuple[SyncRequest, ...]:
-    """Return the waiting and running requests for live segments of all organisations, oldest first."""
+    """Return the waiting and running requests of all organisations, oldest first.
+
+    Requests for deleted segments are left out.
+    """
     query = (
         select(SyncRequestRow)
         .join(SegmentRow, SegmentRow.id == SyncRequestRow.segment_id)
@@ -192,7 +197,7 @@ def open_requests(session: Session) -> tuple[SyncRequest, ...]:
 
 
 def organisations_with_ended_requests(session: Session, before: datetime) -> Sequence[str]:
-    """Return the organisations with requests that ended before the moment."""
+    """Return the ids of the organisations with requests that ended before the time `before`."""
     query = select(SyncRequestRow.organisation_id).where(SyncRequestRow.finished_at < before).distinct()
     return session.scalars(query.order_by(SyncRequestRow.organisation_id)).all()
 

@@ -1,6 +1,8 @@
-"""The tables, as typed rows. Migrations create the tables; a test compares both.
+"""The database tables as SQLAlchemy classes. Migrations create the tables; a test checks that both agree.
 
-Erased contacts are stored as keyed hashes only (`encryption.KeyedHashes`).
+A contact is an employee or a vendor: `entity_type` says which, and `entity_id` is its id in the source. A
+`subscriber_hash` is Mailchimp's MD5 of a lower-cased address. `mailchimp_list_id` is the id of an audience. Erased
+contacts are stored as keyed hashes only (`encryption.KeyedHashes`).
 """
 
 from collections.abc import Iterable
@@ -41,11 +43,11 @@ ValueT = TypeVar("ValueT")
 RowId = Annotated[UUID, mapped_column(primary_key=True, server_default=func.gen_random_uuid())]
 
 ByteOrdered = Annotated[str, mapped_column(Text(collation="C"))]
-"""Text compared byte by byte. The order of hashes and ids is then the same on every server, and fast."""
+"""Text that PostgreSQL compares byte by byte, which is fast and gives the same order on every server."""
 
 
 class Row(DeclarativeBase):
-    """A row of any table."""
+    """The base class of all tables."""
 
     metadata = MetaData(
         naming_convention={
@@ -64,37 +66,40 @@ class Row(DeclarativeBase):
 
 
 class OrganisationRow(Protocol):
-    """A row that belongs to an organisation."""
+    """A table whose rows belong to an organisation."""
 
     organisation_id: Mapped[str]
 
 
 class ContactRow(Protocol):
-    """A row with a contact."""
+    """A table whose rows name a contact by type and id."""
 
     entity_type: Mapped[Any]
     entity_id: Mapped[Any]
 
 
 def of_contact(row: type[ContactRow], contact: tuple[EntityType, str]) -> ColumnElement[bool]:
-    """Return the condition that a row has this contact."""
+    """Return the SQL condition that a row of this table is about the contact."""
     return and_(row.entity_type == contact[0].value, row.entity_id == contact[1])
 
 
 def as_value(kind: type[ValueT], row: Row, **converted: object) -> ValueT:
-    """Return a dataclass with the row's columns of the same names. `converted` replaces some of them."""
+    """Return an instance of the dataclass `kind`, with each field read from the column of the same name.
+
+    `converted` has the values of fields that are not read from the row.
+    """
     names = {field.name for field in fields(kind)} - converted.keys()  # pyright: ignore[reportArgumentType] - a dataclass
     return kind(**{name: getattr(row, name) for name in names}, **converted)
 
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    """Return the constraint that a column has one of these values, or null if it is nullable."""
+    """Return a check constraint that restricts a column to `values`. A nullable column may also be null."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
 
 
 def row_id(text: str) -> UUID | None:
-    """Return the text as a row's id, None if it is not a UUID."""
+    """Parse the id of a row. Return None if the text is not a UUID."""
     try:
         return UUID(text)
     except ValueError:
@@ -102,14 +107,16 @@ def row_id(text: str) -> UUID | None:
 
 
 def row_ids(texts: Iterable[str]) -> list[UUID]:
-    """Return the texts as rows' ids, without those that are not UUIDs."""
+    """Parse the ids of rows. Texts that are not UUIDs are left out."""
     return [found for text in texts if (found := row_id(text))]
 
 
 class ConnectionRow(Row):
-    """A connection to a Mailchimp account. The encrypted API key is null once the connection has ended.
+    """An organisation's connection to a Mailchimp account, current or ended.
 
-    Every opt-out recorded before `opt_outs_propagated_at` has reached every audience of the account.
+    `soft_deleted_at` is set when the connection ends, and the encrypted API key is deleted then. `key_refused_at` is
+    the time at which Mailchimp began to refuse the key. Every opt-out recorded before `opt_outs_propagated_at` has
+    reached every audience of the account.
     """
 
     __tablename__ = "mailchimp_connections"
@@ -141,7 +148,7 @@ class ConnectionRow(Row):
 
 
 class AuditRow(Row):
-    """One change of state. A trigger prevents changing, deleting and truncating rows."""
+    """An entry of the audit log: one change of state. A trigger prevents updates, deletes and truncation."""
 
     __tablename__ = "audit_log"
     __table_args__ = (
@@ -160,7 +167,7 @@ class AuditRow(Row):
 
 
 class SegmentRow(Row):
-    """A segment. `segments.Segment` describes the columns."""
+    """A segment: a filter that selects contacts for an audience. `segments.Segment` describes the columns."""
 
     __tablename__ = "contact_segments"
     __table_args__ = (
@@ -203,7 +210,7 @@ class SegmentRow(Row):
 
 
 class SegmentMemberRow(Row):
-    """A contact in a segment, with the data to send. `digest` is the hash of this data."""
+    """A contact in a segment, with the data to send to Mailchimp. `digest` is a hash of this data."""
 
     __tablename__ = "segment_members"
     __table_args__ = (
@@ -229,13 +236,16 @@ class SegmentMemberRow(Row):
 
 
 class AudienceMemberRow(Row):
-    """A member of an audience, as last reported by Mailchimp and last sent. See `sync.member_states` for statuses.
+    """A member of an audience, as last reported by Mailchimp or last sent. The rows of an audience are its ledger.
 
-    `status` is null if the audience is known not to have the address. `member_id` is Mailchimp's id for paths, null if
-    it is the hash. `contact_id` is Mailchimp's id that stays the same if the address changes. `digest` is the hash of
-    the data that Mailchimp accepted. Entity type and id are null if no contact has the address. `replaced_hash` is the
-    address that the member replaced with this one at Mailchimp. `leaving` is set if the contact left a segment that
-    archives leavers. `changed_at` is by Mailchimp's clock.
+    - `status`: a status of `sync.member_states`, null if the audience does not have the address.
+    - `member_id`: the id in the paths of Mailchimp's API, null if it equals `subscriber_hash`.
+    - `contact_id`: Mailchimp's id that stays the same if the address changes.
+    - `entity_type`, `entity_id`: the contact, null if no known contact has the address.
+    - `digest`: the hash of the data that Mailchimp accepted last.
+    - `replaced_hash`: the former address, if the address was changed at Mailchimp and not by the pipeline.
+    - `leaving`: whether the contact left a segment that archives its leavers.
+    - `changed_at`: the time of the last change, by Mailchimp's clock.
     """
 
     __tablename__ = "audience_members"
@@ -280,8 +290,8 @@ class AudienceMemberRow(Row):
 class RejectedContactRow(Row):
     """A contact that Mailchimp rejected, or whose change it rejected. The row is deleted once the contact is accepted.
 
-    The contact is sent again from `next_attempt_at` on, or if `digest` or the audience's `merge_fields` change. With
-    `is_final`, it is never sent again.
+    The contact is sent again at `next_attempt_at`, or sooner if its data (`digest`) or the audience's merge fields
+    change. If `is_final` is true, the contact is not sent again.
     """
 
     __tablename__ = "rejected_contacts"
@@ -309,10 +319,11 @@ class RejectedContactRow(Row):
 
 
 class AudienceReadRow(Row):
-    """The time up to which the changes of an audience were pulled, and the audience's merge fields.
+    """What was last read of an audience: the time up to which its changes were pulled, and its merge fields.
 
-    Without `read_through`, the next pull reads all members: another account was connected meanwhile. `merge_fields`
-    is comma-separated `tag:merge_id`. `push_unfinished` is set during a push. If it stays set, answers were lost.
+    If `read_through` is null, another account was connected since the last pull, and the next pull reads all members.
+    `merge_fields` is comma-separated `tag:merge_id`, with `*` after the tag of a required field. `push_unfinished` is
+    true during a push. If it stays true afterwards, the push broke off and some of Mailchimp's answers were lost.
     """
 
     __tablename__ = "audience_reads"
@@ -326,7 +337,7 @@ class AudienceReadRow(Row):
 
 
 class SyncRequestRow(Row):
-    """A request for a sync of a segment. Each segment has at most one waiting request."""
+    """A user's request to sync a segment. Each segment has at most one waiting request."""
 
     __tablename__ = "sync_requests"
     __table_args__ = (
@@ -357,9 +368,10 @@ class SyncRequestRow(Row):
 
 
 class ConsentStatementRow(Row):
-    """A consent statement. `consent.ConsentStatement` describes the columns. Rows are added, never changed.
+    """A consent statement: an opt-in or a withdrawal. `consent.ConsentStatement` describes the columns.
 
-    Only an erasure deletes statements, and removes its addresses from other statements. `id` is the order of recording.
+    Rows are only added. The exception is an erasure: it deletes the contact's statements, and removes the contact's
+    addresses from the statements of other contacts. Statements were recorded in the order of `id`.
     """
 
     __tablename__ = "consent_statements"
@@ -387,9 +399,9 @@ class ConsentStatementRow(Row):
 
 
 class PreferenceRow(Row):
-    """A contact's preference, derived from its consent statements. `statement_id` is the latest statement.
+    """Whether a contact is opted in, derived from its consent statements.
 
-    `subscriber_hash` is the contact's present address in the source.
+    `subscriber_hash` is the contact's current address in the source. `statement_id` is the contact's latest statement.
     """
 
     __tablename__ = "email_preferences"
@@ -417,7 +429,10 @@ class PreferenceRow(Row):
 
 
 class ErasureRequestRow(Row):
-    """An erasure request. `targets_encrypted` has what is left to delete at Mailchimp, null once it is completed."""
+    """A request to erase a contact. `entity_hash` is the keyed hash of the contact.
+
+    `targets_encrypted` lists what is left to delete at Mailchimp. It is null once the erasure is completed.
+    """
 
     __tablename__ = "erasure_requests"
     __table_args__ = (
@@ -443,10 +458,12 @@ class ErasureRequestRow(Row):
 
 
 class ErasedContactRow(Row):
-    """A keyed hash of an erased contact: of its entity or of one of its addresses. The contact is never sent again.
+    """A keyed hash that identifies an erased contact, so that it is not sent again.
 
-    The hash belongs to one erasure request. Several requests may have the hash of a shared address. `entity_type` is
-    set for an entity, because its present address is looked up in the source.
+    If `kind` is `entity`, the hash is of the contact's type and id. If it is `address`, the hash is of one of the
+    contact's addresses. Each row belongs to one erasure request; the hash of a shared address may belong to several.
+    `entity_type` is set for the kind `entity` only. It says whether employees or vendors must be read from the source
+    to find the contact's current address.
     """
 
     __tablename__ = "erased_contacts"
@@ -466,7 +483,10 @@ class ErasedContactRow(Row):
 
 
 class PseudonymKeyRow(Row):
-    """The key of an organisation's keyed hashes, encrypted like an API key, so it survives key rotation."""
+    """The key of an organisation's keyed hashes, encrypted like an API key.
+
+    Rotation of the encryption keys re-encrypts this key, but does not change it, so the hashes stay valid.
+    """
 
     __tablename__ = "pseudonym_keys"
 
@@ -479,7 +499,7 @@ def _share(column: str) -> CheckConstraint:
 
 
 class CampaignRow(Row):
-    """A tracked campaign with its latest figures. Rates are 0 to 1."""
+    """A tracked campaign with its latest figures. Rates are fractions from 0 to 1."""
 
     __tablename__ = "campaign_tracking"
     __table_args__ = (
@@ -510,7 +530,7 @@ class CampaignRow(Row):
 
 
 class CampaignStatsRow(Row):
-    """The figures of a campaign at one refresh."""
+    """The figures of a campaign at the time `refreshed_at`. Rates are fractions from 0 to 1."""
 
     __tablename__ = "campaign_stats"
     __table_args__ = (
@@ -542,10 +562,11 @@ class CampaignStatsRow(Row):
 
 
 class WebhookRow(Row):
-    """The webhook of an audience. `token_hash` is the hash of the token in the webhook's URL, which only Mailchimp has.
+    """The webhook of an audience. The webhook's URL has a secret token, of which only the hash is stored.
 
-    `mailchimp_webhook_id` is null until Mailchimp has created the webhook. `secret_encrypted` is null until then, and
-    if Mailchimp does not sign calls.
+    `mailchimp_webhook_id` is null while the webhook is not yet created at Mailchimp. `secret_encrypted` is the secret
+    for the signatures of webhook calls. It is null while the webhook is not yet created, or if Mailchimp does not sign
+    calls.
     """
 
     __tablename__ = "audience_webhooks"

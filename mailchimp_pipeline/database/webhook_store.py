@@ -1,7 +1,7 @@
-"""Webhooks at Mailchimp: their audiences, tokens and secrets.
+"""The webhooks with which Mailchimp reports changes of an audience's members.
 
-The token of a URL is stored as a hash, the signing secret encrypted, so a database dump reveals neither. What does not
-belong here: registration at Mailchimp (`services.register_webhooks`), the content of calls (`ledger`).
+A webhook's URL contains a secret token, which identifies the webhook when Mailchimp calls the URL. The token is stored
+as a hash, and the secret for the calls' signatures is stored encrypted, so a database dump reveals neither.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ _HAS_WEBHOOK = exists().where(
     WebhookRow.mailchimp_list_id == SegmentRow.mailchimp_list_id,
     WebhookRow.mailchimp_webhook_id.is_not(None),
 )
-"""Whether Mailchimp has created the webhook of a segment's audience."""
+"""The SQL condition that the audience of a segment has a webhook at Mailchimp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The webhook of an audience. `mailchimp_webhook_id` is None until Mailchimp has created it."""
+    """The webhook of an audience. `mailchimp_webhook_id` is None while it is not yet created at Mailchimp."""
 
     organisation_id: str
     list_id: str
@@ -40,16 +40,19 @@ class Webhook:
 
     @property
     def is_made(self) -> bool:
-        """Whether Mailchimp has created the webhook, and the database has its secret, if any."""
+        """Whether the webhook is created at Mailchimp and its secret, if it has one, is stored."""
         return self.mailchimp_webhook_id is not None
 
     @property
     def is_signed(self) -> bool:
-        """Whether Mailchimp signs the webhook's calls."""
+        """Whether Mailchimp signs its calls of the webhook."""
         return self._sealed is not None
 
     def secret(self, keyring: Keyring) -> str | None:
-        """Return the signing secret, None if calls are not signed. Raises `encryption.SecretUnreadable`."""
+        """Return the secret for the calls' signatures, None if Mailchimp does not sign them.
+
+        Raises `encryption.SecretUnreadable` if the secret cannot be decrypted.
+        """
         return self._sealed and keyring.decrypt(self._sealed, self.organisation_id)
 
 
@@ -67,9 +70,9 @@ class WebhookStore:
         return row and _webhook(row)
 
     def begin(self, list_id: str, *, at: datetime) -> str:
-        """Return the token of a new webhook, which replaces the audience's former one.
+        """Store a new webhook for the audience, in place of the former one. Return the token for its URL.
 
-        Commit before creating the webhook at Mailchimp, because Mailchimp calls the URL at creation.
+        Commit before the webhook is created at Mailchimp, because Mailchimp then calls the URL at once.
         """
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         anew = {
@@ -84,7 +87,10 @@ class WebhookStore:
         return token
 
     def finish(self, token: str, mailchimp_webhook_id: str, secret: str | None, *, by: str, at: datetime) -> bool:
-        """Store the webhook that Mailchimp created for the token. Return whether the token is still current."""
+        """Store the id and the secret of the webhook that was created at Mailchimp for the token.
+
+        Return False, and store nothing, if the webhook was replaced or deleted in the database meanwhile.
+        """
         sealed = None if secret is None else self._keyring.encrypt(secret, self._session.organisation_id)
         waiting = update(WebhookRow).where(self._session.owns(WebhookRow), WebhookRow.token_hash == _token_hash(token))
         made = waiting.values(mailchimp_webhook_id=mailchimp_webhook_id, secret_encrypted=sealed)
@@ -97,28 +103,34 @@ class WebhookStore:
         return True
 
     def forget_all(self) -> Sequence[tuple[str, str]]:
-        """Delete all webhooks. Return audience and Mailchimp's id of those that Mailchimp has created."""
+        """Delete the organisation's webhooks from the database.
+
+        Return the audience id and the webhook id of those that still exist at Mailchimp.
+        """
         gone = delete(WebhookRow).where(self._session.owns(WebhookRow)).returning(WebhookRow)
         forgotten = self._session.scalars(gone)
         return [(row.mailchimp_list_id, row.mailchimp_webhook_id) for row in forgotten if row.mailchimp_webhook_id]
 
 
 def webhook_of(database: Database, token: str) -> Webhook | None:
-    """Return the webhook with this token in its URL, of any organisation, None if there is none."""
+    """Return the webhook whose URL has this token, of any organisation. None if there is no such webhook."""
     with database.everyone() as session:
         row = session.scalar(select(WebhookRow).where(WebhookRow.token_hash == _token_hash(token)))
         return row and _webhook(row)
 
 
 def audiences_in_use(session: OrganisationSession, *, without_webhook: bool = False) -> Sequence[str]:
-    """Return the audiences of the organisation's live segments: all, or those without a webhook at Mailchimp."""
+    """Return the ids of the audiences that the organisation's segments feed.
+
+    With `without_webhook`, only those that have no webhook at Mailchimp.
+    """
     live = select(SegmentRow.mailchimp_list_id).where(session.owns(SegmentRow), SegmentRow.soft_deleted_at.is_(None))
     wanted = live.where(~_HAS_WEBHOOK) if without_webhook else live
     return session.scalars(wanted.distinct().order_by(SegmentRow.mailchimp_list_id)).all()
 
 
 def organisations_without_webhook(session: Session) -> Sequence[str]:
-    """Return the connected organisations with audiences in use that have no webhook at Mailchimp."""
+    """Return the connected organisations with an audience that a segment feeds and that has no webhook at Mailchimp."""
     connected = exists().where(
         ConnectionRow.organisation_id == SegmentRow.organisation_id, ConnectionRow.soft_deleted_at.is_(None)
     )

@@ -1,18 +1,18 @@
-"""Erasures: delete a contact from the database immediately, and from Mailchimp audience by audience.
+"""Erasures: delete a contact from the database at once, and from Mailchimp audience by audience.
 
-An attempt that fails leaves its erasure pending with the error, and the next attempt continues. What does not belong
-here: HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
+If an attempt to delete the contact at Mailchimp fails, the erasure stays pending with the error, and the next attempt
+continues. What does not belong here: HTTP (`mailchimp`), SQL (`database`), Dagster (`defs`).
 """
 
 from mailchimp_pipeline.erasure.erasure_request import (
+    AccountHistory,
     Deletion,
     Demand,
     ErasureAudiences,
     ErasureRecords,
     ErasureRequest,
     ErasureStatus,
-    Question,
-    Reach,
+    OpenDeletion,
     Targets,
     Trace,
     pause_after,
@@ -29,6 +29,7 @@ from mailchimp_pipeline.erasure.erasures import (
 )
 
 __all__ = [
+    "AccountHistory",
     "Attempt",
     "AudienceElsewhere",
     "Deletion",
@@ -42,8 +43,7 @@ __all__ = [
     "NewTraces",
     "NobodyToAsk",
     "NotAllAsked",
-    "Question",
-    "Reach",
+    "OpenDeletion",
     "Targets",
     "Trace",
     "UnknownContact",

@@ -1,4 +1,7 @@
-"""An erasure request: the deletions to make, the answers that settle them, and the ports of erasures. Pure."""
+"""An erasure request: what to delete at Mailchimp, which answers settle a deletion, and the interfaces of erasures.
+
+This module has no side effects.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,28 +20,29 @@ _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 
 
 class ErasureStatus(StrEnum):
-    """The status of an erasure. It is completed once every audience has confirmed the deletion."""
+    """The status of an erasure. It is completed once nothing is left to delete at Mailchimp."""
 
     PENDING = "pending"
     COMPLETED = "completed"
 
 
 class Deletion(StrEnum):
-    """The result of a permanent deletion at Mailchimp."""
+    """Mailchimp's answer to a permanent deletion."""
 
     DELETED = "deleted"
     UNKNOWN = "unknown"
+    """The audience does not have the member."""
     GONE_UNHEARD = "gone_unheard"
-    """The member does not exist, but an earlier attempt without an answer may have deleted it."""
+    """The audience does not have the member, but an earlier call whose answer was lost may have deleted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A request to erase a contact, by the user `by`.
+    """What a user asks for: erase the contact with this type and id. `by` is the user.
 
-    `addresses` are subscriber hashes of the contact's present addresses in the source, in every spelling that Mailchimp
-    may have, None if the source could not be read. `is_known` is false if the source was read and does not have the
-    contact.
+    `addresses` has the subscriber hashes of the contact's current addresses in the source, in every spelling that
+    Mailchimp may have. It is None if the source could not be read. `is_known` is false if the source was read and does
+    not have the contact.
     """
 
     entity_type: EntityType
@@ -50,7 +54,10 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class ErasureRequest:
-    """The state of an erasure. `audiences` is the number of audiences that have or had the contact."""
+    """The stored state of an erasure. `audiences` is the number of audiences that have or had the contact.
+
+    `attempts` counts the attempts to delete the contact at Mailchimp.
+    """
 
     id: str
     organisation_id: str
@@ -64,22 +71,25 @@ class ErasureRequest:
     completed_at: datetime | None
 
     def is_due(self, now: datetime) -> bool:
-        """Return whether the erasure is pending and due for an attempt."""
+        """Return whether the erasure is pending and the pause after its last attempt is over."""
         if self.status is not ErasureStatus.PENDING:
             return False
         return self.last_tried_at is None or now >= self.last_tried_at + pause_after(self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Whether the organisation has a Mailchimp account now, and whether it had others before."""
+class AccountHistory:
+    """Whether an organisation is connected to a Mailchimp account now, and whether it used other accounts before."""
 
     is_connected: bool
     had_other_accounts: bool
 
 
 class Trace(BaseModel):
-    """An audience that had the contact at an address, according to the ledger."""
+    """A place where the contact is or was at Mailchimp: an audience and an address, as recorded by the pipeline.
+
+    `contact_id` and `member_id` are Mailchimp's ids, as in `sync.MemberRef`.
+    """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -90,8 +100,11 @@ class Trace(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """An address to delete from an audience. `was_there` is true if the ledger had the address in the audience."""
+class OpenDeletion:
+    """An address that is still to be deleted from an audience.
+
+    `was_there` says whether the pipeline recorded the contact there. If not, the deletion is a precaution.
+    """
 
     list_id: str
     subscriber_hash: str
@@ -101,19 +114,19 @@ class Question:
 
     @property
     def ref(self) -> MemberRef:
-        """The member to delete."""
+        """The ids of the member to delete."""
         return MemberRef(self.subscriber_hash, self.contact_id, self.member_id)
 
     @property
     def key(self) -> tuple[str, str]:
-        """The audience and the address."""
+        """The audience id and the subscriber hash."""
         return self.list_id, self.subscriber_hash
 
     def is_settled_by(self, deletion: Deletion) -> bool:
-        """Return whether the answer to the deletion by address is final.
+        """Return whether Mailchimp's answer to the deletion by address is final.
 
-        If the audience never had the address, any answer is final. If it had, an unknown address may mean that the
-        contact changed it. The contact id then finds the new address.
+        If the contact was never recorded there, any answer is final. Otherwise an unknown address may mean that the
+        contact has changed its address, and it must be searched by its contact id.
         """
         if deletion is Deletion.DELETED or not self.was_there:
             return True
@@ -121,7 +134,7 @@ class Question:
 
 
 class Targets(BaseModel):
-    """The addresses and audiences of an erasure's contact. Every address is deleted in every audience."""
+    """What an erasure has to delete at Mailchimp: every address of the contact, from every audience."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -130,31 +143,36 @@ class Targets(BaseModel):
     addresses: tuple[str, ...] = ()
     """Subscriber hashes of the contact's addresses."""
     traces: tuple[Trace, ...] = ()
+    """The audiences and addresses where the contact is or was."""
     settled: tuple[tuple[str, str], ...] = ()
-    """Audience and address of each deletion with a final answer."""
+    """The deletions with a final answer, as pairs of audience id and subscriber hash."""
     deleted_from: tuple[str, ...] = ()
+    """The ids of the audiences from which the contact was deleted."""
     source_read: bool = False
-    """Whether the source was read for the contact's present address."""
+    """Whether the contact's current address was read from the source."""
 
     @property
     def audiences(self) -> int:
-        """Return the number of audiences that have or had the contact."""
+        """The number of audiences that have or had the contact."""
         return len({trace.list_id for trace in self.traces} | set(self.deleted_from))
 
     @property
     def is_anywhere(self) -> bool:
-        """Return whether an audience had the contact and has not confirmed its deletion."""
-        return any(question.was_there for question in self.questions(()))
+        """Whether an audience had the contact and has not confirmed its deletion."""
+        return any(open_deletion.was_there for open_deletion in self.open_deletions(()))
 
-    def questions(self, list_ids: Iterable[str]) -> Sequence[Question]:
-        """Return the open deletions in audiences that had the contact, then those in `list_ids`."""
+    def open_deletions(self, list_ids: Iterable[str]) -> Sequence[OpenDeletion]:
+        """Return the deletions without a final answer.
+
+        Those from audiences that had the contact come first, then those from the audiences `list_ids`.
+        """
         traces = {(trace.list_id, trace.subscriber_hash): trace for trace in self.traces}
         ids = {key: (trace.contact_id, trace.member_id) for key, trace in traces.items()}
         had = dict.fromkeys(trace.list_id for trace in self.traces)
         everywhere = [(list_id, address) for list_id in (had | dict.fromkeys(list_ids)) for address in self.addresses]
         settled = set(self.settled)
         return [
-            Question(
+            OpenDeletion(
                 *key, was_there=key in traces, contact_id=ids.get(key, _NO_IDS)[0], member_id=ids.get(key, _NO_IDS)[1]
             )
             for key in everywhere
@@ -162,11 +180,14 @@ class Targets(BaseModel):
         ]
 
     def with_addresses(self, subscriber_hashes: Iterable[str]) -> Self:
-        """Return the targets with more addresses of the contact."""
+        """Return a copy with further addresses of the contact."""
         return self.model_copy(update={"addresses": tuple(sorted({*self.addresses, *subscriber_hashes}))})
 
     def with_traces(self, traces: Iterable[Trace]) -> Self:
-        """Return the targets with these traces added. A trace that was already deleted is to be deleted again."""
+        """Return a copy with further places where the contact is or was.
+
+        A place from which the contact was already deleted is open again.
+        """
         known = {(trace.list_id, trace.subscriber_hash): trace for trace in self.traces}
         found = {(trace.list_id, trace.subscriber_hash): trace for trace in traces}
         for key, trace in found.items():
@@ -177,32 +198,32 @@ class Targets(BaseModel):
         return more.with_addresses(trace.subscriber_hash for trace in found.values())
 
     def joined_with(self, stored: Self) -> Self:
-        """Return the targets with the traces and addresses that a parallel request has stored."""
+        """Return a copy with the addresses and places of `stored`, which a parallel request has stored meanwhile."""
         known = {(trace.list_id, trace.subscriber_hash) for trace in self.traces}
         new = [trace for trace in stored.traces if (trace.list_id, trace.subscriber_hash) not in known]
         joined = self.with_traces(new).with_addresses(stored.addresses)
         return joined.model_copy(update={"source_read": self.source_read or stored.source_read})
 
     def asked_again(self) -> Self:
-        """Return the targets with all deletions open, because the contact may have been added again."""
+        """Return a copy in which all deletions are open again, because the contact may have been added again."""
         settled = set(self.settled)
         traces = tuple(trace for trace in self.traces if (trace.list_id, trace.subscriber_hash) not in settled)
         return self.model_copy(update={"traces": traces, "settled": ()})
 
-    def with_settled(self, question: Question, *, deleted: bool) -> Self:
-        """Return the targets with the final answer to a deletion."""
-        settled = tuple(dict.fromkeys((*self.settled, question.key)))
-        deleted_from = (*self.deleted_from, question.list_id) if deleted else self.deleted_from
+    def with_settled(self, open_deletion: OpenDeletion, *, deleted: bool) -> Self:
+        """Return a copy in which the deletion has a final answer. `deleted` says whether it deleted the contact."""
+        settled = tuple(dict.fromkeys((*self.settled, open_deletion.key)))
+        deleted_from = (*self.deleted_from, open_deletion.list_id) if deleted else self.deleted_from
         return self.model_copy(update={"settled": settled, "deleted_from": tuple(dict.fromkeys(deleted_from))})
 
 
 def pause_after(attempts: int) -> timedelta:
-    """Return the pause after this number of attempts: one minute, doubled each time, at most six hours."""
+    """Return the pause before the next attempt: one minute after the first, then doubled each time up to six hours."""
     return min(_FIRST_PAUSE * 2 ** min(max(attempts - 1, 0), 20), _LONGEST_PAUSE)
 
 
 class ErasureAudiences(Protocol):
-    """The audiences of one account. Every call may raise `TransientError` or `PermanentError`."""
+    """The audiences of one Mailchimp account. Every call may raise `TransientError` or `PermanentError`."""
 
     def audiences(self) -> Sequence[Audience]:
         """Return all audiences of the account."""
@@ -221,7 +242,7 @@ class ErasureAudiences(Protocol):
         ...
 
     def delete_permanently(self, list_id: str, ref: MemberRef) -> Deletion:
-        """Delete the member permanently."""
+        """Delete the member permanently, and return Mailchimp's answer."""
         ...
 
 
@@ -229,35 +250,35 @@ class AttemptRecords(Protocol):
     """The stored state of an erasure during an attempt. Every call is its own transaction."""
 
     def audiences_known(self, request: ErasureRequest) -> Sequence[str]:
-        """Return the audiences of the organisation's segments and ledgers, in any account."""
+        """Return the ids of all audiences that the database knows of the organisation, in any account."""
         ...
 
     def keeps_addresses(self, request: ErasureRequest) -> bool:
-        """Return whether the erasure has keyed hashes of the contact's addresses."""
+        """Return whether keyed hashes of the contact's addresses are stored."""
         ...
 
     def recognised(self, request: ErasureRequest, subscriber_hashes: Iterable[str]) -> Sequence[str]:
-        """Return the contact's addresses among these, found by their keyed hashes."""
+        """Return those of the subscriber hashes that are addresses of the contact, found by their keyed hashes."""
         ...
 
     def hold_audience(self, request: ErasureRequest, list_id: str) -> AbstractContextManager[None]:
-        """Lock the audience for the block. Raises `TransientError` if a sync of it is running."""
+        """Hold the audience's lock during a `with` block. Raises `TransientError` if a sync of it is running."""
         ...
 
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
-        """Store the progress and the error of an attempt."""
+        """Store the targets, which have the progress of the attempt, and its error."""
         ...
 
-    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
-        """Remove rows that a sync of the audience has written since the request.
+    def remove_new_rows(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+        """Remove rows about the contact that a sync of the audience has written since the request.
 
-        Return the targets with their addresses.
+        Return the targets with the addresses found in the removed rows.
         """
         ...
 
 
 class ErasureRecords(AttemptRecords, Protocol):
-    """The stored erasures. Every call is its own transaction."""
+    """The stored erasures of all organisations. Every call is its own transaction."""
 
     def ask(self, organisation_id: str, demand: Demand) -> ErasureRequest:
         """Remove the contact from the database, and store what is left to delete at Mailchimp.
@@ -275,17 +296,17 @@ class ErasureRecords(AttemptRecords, Protocol):
         ...
 
     def hold(self, request: ErasureRequest) -> AbstractContextManager[None]:
-        """Lock the erasure for the block. Raises `TransientError` if another process holds the lock."""
+        """Hold the erasure's lock during a `with` block. Raises `TransientError` if another process holds it."""
         ...
 
     def begin(self, request: ErasureRequest) -> Targets | None:
-        """Count an attempt. Return the targets, None if the erasure is not pending."""
+        """Count an attempt. Return what is left to delete, None if the erasure is not pending."""
         ...
 
     def conclude(self, request: ErasureRequest, targets: Targets) -> bool:
-        """Complete the erasure, unless the contact has targets that are not done. Return whether it is completed."""
+        """Complete the erasure, unless something is left to delete at Mailchimp. Return whether it is completed."""
         ...
 
-    def reach(self, organisation_id: str) -> Reach:
-        """Return the organisation's current and former Mailchimp accounts."""
+    def account_history(self, organisation_id: str) -> AccountHistory:
+        """Return whether the organisation is connected now, and whether it used other accounts before."""
         ...

@@ -1,8 +1,8 @@
-"""Erasures, from the request to the last confirmation, and the errors that keep an erasure pending.
+"""Carry out erasures: attempts to delete a contact at Mailchimp, and the errors that keep an erasure pending.
 
-An attempt deletes a contact at Mailchimp: every address in every audience. The audience's lock is held meanwhile, so
-that no sync adds the contact again. Ids of the contact are stored before its deletion, because Mailchimp does not
-return them afterwards.
+An attempt deletes each of the contact's addresses from each audience of the account. It holds the audience's lock
+meanwhile, so that no sync adds the contact again. The contact's Mailchimp ids are stored before it is deleted, because
+Mailchimp does not return them afterwards.
 """
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -13,14 +13,14 @@ from itertools import chain
 from mailchimp_pipeline.clock import Clock
 from mailchimp_pipeline.contacts import EntityType, Source, present_member_ids
 from mailchimp_pipeline.erasure.erasure_request import (
+    AccountHistory,
     AttemptRecords,
     Deletion,
     Demand,
     ErasureAudiences,
     ErasureRecords,
     ErasureRequest,
-    Question,
-    Reach,
+    OpenDeletion,
     Targets,
     Trace,
 )
@@ -31,7 +31,7 @@ _CONFIRM = "then confirm it with `mailchimp-pipeline erasures confirm`"
 
 
 class UnknownContact(PermanentError):
-    """Neither the source nor the database has the contact."""
+    """Neither the source nor the database has the contact that is to be erased."""
 
     def __init__(self, entity_type: str) -> None:
         super().__init__(
@@ -41,7 +41,10 @@ class UnknownContact(PermanentError):
 
 
 class MovedAtMailchimp(PermanentError):
-    """An audience that had the contact no longer has the address, and the contact id did not lead to a deletion."""
+    """An audience no longer has the address at which it had the contact, and the contact was not found otherwise.
+
+    A person must look for the contact in the audience.
+    """
 
     def __init__(self, list_id: str) -> None:
         super().__init__(
@@ -52,7 +55,7 @@ class MovedAtMailchimp(PermanentError):
 
 
 class AudienceElsewhere(PermanentError):
-    """An audience that had the contact is not in the connected account."""
+    """An audience that had the contact is not in the Mailchimp account that is connected now."""
 
     def __init__(self, list_id: str) -> None:
         super().__init__(
@@ -63,7 +66,7 @@ class AudienceElsewhere(PermanentError):
 
 
 class NobodyToAsk(PermanentError):
-    """The organisation is not connected, although its audiences had the contact."""
+    """The organisation is not connected to Mailchimp, but its audiences had the contact."""
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(
@@ -73,21 +76,24 @@ class NobodyToAsk(PermanentError):
 
 
 class NotAllAsked(TransientError):
-    """The attempt's time was up before all audiences were tried."""
+    """The attempt ran out of time before the contact was deleted from all audiences."""
 
     def __init__(self) -> None:
         super().__init__("Not all audiences could be asked in time. The others are asked by the next attempt.")
 
 
 class NewTraces(TransientError):
-    """New addresses or audiences of the contact were found during the attempt."""
+    """Further addresses or audiences of the contact became known during the attempt."""
 
     def __init__(self) -> None:
         super().__init__("More became known of the contact meanwhile. The next attempt sees to it.")
 
 
 class AudienceDeletions:
-    """The deletions of one erasure at Mailchimp. `targets` and `problems` grow during the attempt."""
+    """One attempt to delete an erased contact from the audiences of a Mailchimp account.
+
+    The attempt updates `targets`, which says what to delete and what is done, and collects errors in `problems`.
+    """
 
     def __init__(
         self, records: AttemptRecords, request: ErasureRequest, targets: Targets, *, stopping: Callable[[], bool]
@@ -98,27 +104,28 @@ class AudienceDeletions:
         self._request = request
         self._stopping = stopping
         self._asked: set[tuple[str, str]] = set()
-        """Audience and address of deletions that this attempt has already tried."""
+        """The deletions that this attempt has already tried, as pairs of audience id and subscriber hash."""
 
     @property
     def organisation_id(self) -> str:
-        """The organisation of the contact."""
+        """The id of the contact's organisation."""
         return self._request.organisation_id
 
     def learn(self, targets: Targets) -> None:
-        """Store new information about the contact."""
+        """Replace the targets, and store them if they have changed."""
         if targets != self.targets:
             self._records.save(self._request, targets)
             self.targets = targets
 
-    def everywhere(self, mailchimp: ErasureAudiences, reach: Reach) -> None:
-        """Delete the contact in all audiences of the account.
+    def everywhere(self, mailchimp: ErasureAudiences, accounts: AccountHistory) -> None:
+        """Delete the contact from all audiences of the account.
 
-        Raises errors that end the attempt; others go to `problems`.
+        An error that concerns one audience is added to `problems`. An error that ends the attempt is raised, for
+        example if Mailchimp does not answer, or `NotAllAsked` if the time is up.
         """
         list_ids = [audience.id for audience in mailchimp.audiences()]
-        self.sweep_all_but(list_ids)
-        self._conclude_missing_audiences(list_ids, reach)
+        self.remove_rows_elsewhere(list_ids)
+        self._conclude_missing_audiences(list_ids, accounts)
         if not self.targets.addresses:
             self._recognise(mailchimp, list_ids)
         # An address found in one audience is then deleted in all.
@@ -130,19 +137,23 @@ class AudienceDeletions:
             except PermanentError as error:
                 self.problems.append(error)
 
-    def sweep_all_but(self, list_ids: Collection[str]) -> None:
-        """Remove rows that syncs wrote about the contact in other audiences of the organisation.
+    def remove_rows_elsewhere(self, list_ids: Collection[str]) -> None:
+        """Remove the contact's new rows for all audiences of the organisation except `list_ids`.
 
-        An audience with a running sync is skipped, and added to `problems`.
+        A sync may have written such rows since the request. An audience with a running sync is skipped, and the error
+        is added to `problems`.
         """
         for list_id in self._records.audiences_known(self._request):
             if list_id not in list_ids:
                 with self._held(list_id) as is_held:
                     if is_held:
-                        self.targets = self._records.sweep(self._request, self.targets, list_id)
+                        self.targets = self._records.remove_new_rows(self._request, self.targets, list_id)
 
     def _recognise(self, mailchimp: ErasureAudiences, list_ids: Sequence[str]) -> None:
-        """Find the contact's addresses among all members, if an earlier erasure left only their keyed hashes."""
+        """Search all members of the audiences for the contact's addresses.
+
+        This is only done if the database has no address of the contact, but keyed hashes of them.
+        """
         if not self._records.keeps_addresses(self._request):
             return
         listings = (
@@ -159,36 +170,43 @@ class AudienceDeletions:
             self.learn(self.targets.with_addresses(theirs.union(each.member_id for each in found if each.member_id)))
 
     def _next(self, list_ids: Sequence[str]) -> str | None:
-        return next((question.list_id for question in self._todo(list_ids)), None)
+        return next((open_deletion.list_id for open_deletion in self._todo(list_ids)), None)
 
-    def _todo(self, list_ids: Sequence[str]) -> Sequence[Question]:
-        """Return the deletions in these audiences that this attempt has not tried."""
-        questions = self.targets.questions(list_ids)
-        return [question for question in questions if question.list_id in list_ids and question.key not in self._asked]
+    def _todo(self, list_ids: Sequence[str]) -> Sequence[OpenDeletion]:
+        """Return the open deletions from these audiences that this attempt has not tried yet."""
+        return [
+            each
+            for each in self.targets.open_deletions(list_ids)
+            if each.list_id in list_ids and each.key not in self._asked
+        ]
 
-    def _conclude_missing_audiences(self, list_ids: Sequence[str], reach: Reach) -> None:
-        """Settle deletions in audiences that were deleted. An audience of another account is a problem for a person."""
-        missing = [question for question in self.targets.questions(()) if question.list_id not in list_ids]
-        for question in missing:
-            if not reach.had_other_accounts:
-                self.targets = self.targets.with_settled(question, deleted=False)
-            elif question.was_there:
-                self.problems.append(AudienceElsewhere(question.list_id))
+    def _conclude_missing_audiences(self, list_ids: Sequence[str], accounts: AccountHistory) -> None:
+        """Settle the deletions from audiences that the connected account does not have.
+
+        If the organisation had no other account, the audience was deleted, and nothing is left to do. Otherwise the
+        audience may be in a former account, which is a problem for a person.
+        """
+        missing = [each for each in self.targets.open_deletions(()) if each.list_id not in list_ids]
+        for open_deletion in missing:
+            if not accounts.had_other_accounts:
+                self.targets = self.targets.with_settled(open_deletion, deleted=False)
+            elif open_deletion.was_there:
+                self.problems.append(AudienceElsewhere(open_deletion.list_id))
 
     def _audience(self, mailchimp: ErasureAudiences, list_id: str) -> None:
         with self._held(list_id) as is_held:
             if not is_held:
-                self._asked |= {question.key for question in self._todo([list_id])}
+                self._asked |= {each.key for each in self._todo([list_id])}
                 return
-            self.targets = self._records.sweep(self._request, self.targets, list_id)
-            for question in self._todo([list_id]):
-                self._asked.add(question.key)
-                self._ask(mailchimp, question)
+            self.targets = self._records.remove_new_rows(self._request, self.targets, list_id)
+            for open_deletion in self._todo([list_id]):
+                self._asked.add(open_deletion.key)
+                self._ask(mailchimp, open_deletion)
             self._records.save(self._request, self.targets)
 
     @contextmanager
     def _held(self, list_id: str) -> Generator[bool]:
-        """Hold the audience's lock for the block. Yield whether the lock was free."""
+        """Hold the audience's lock during the block, and yield True. If the lock is not free, yield False instead."""
         with ExitStack() as held:
             try:
                 held.enter_context(self._records.hold_audience(self._request, list_id))
@@ -198,10 +216,10 @@ class AudienceDeletions:
                 return
             yield True
 
-    def _ask(self, mailchimp: ErasureAudiences, question: Question) -> None:
-        known = self._identified(mailchimp, question)
+    def _ask(self, mailchimp: ErasureAudiences, open_deletion: OpenDeletion) -> None:
+        known = self._identified(mailchimp, open_deletion)
         if known is None:
-            self.problems.append(MovedAtMailchimp(question.list_id))
+            self.problems.append(MovedAtMailchimp(open_deletion.list_id))
             return
         deletion = mailchimp.delete_permanently(known.list_id, known.ref)
         if known.member_id is not None:
@@ -210,39 +228,48 @@ class AudienceDeletions:
         if known.is_settled_by(deletion):
             self.targets = self.targets.with_settled(known, deleted=deletion is not Deletion.UNKNOWN)
         elif known.contact_id is None:
-            self.problems.append(MovedAtMailchimp(question.list_id))
+            self.problems.append(MovedAtMailchimp(open_deletion.list_id))
         else:
             self._ask_for_contact(mailchimp, known, known.contact_id)
 
-    def _identified(self, mailchimp: ErasureAudiences, question: Question) -> Question | None:
-        """Return the question with the member's contact id, None if the audience no longer has the member."""
-        if not question.was_there or question.contact_id is not None:
-            return question
-        found = mailchimp.member_state(question.list_id, question.ref)
+    def _identified(self, mailchimp: ErasureAudiences, open_deletion: OpenDeletion) -> OpenDeletion | None:
+        """Look up the member's contact id, if it is not known, and return the deletion with it.
+
+        Return None if the audience had the member and no longer has it.
+        """
+        if not open_deletion.was_there or open_deletion.contact_id is not None:
+            return open_deletion
+        found = mailchimp.member_state(open_deletion.list_id, open_deletion.ref)
         if found is None:
             return None
         trace = Trace(
-            list_id=question.list_id,
-            subscriber_hash=question.subscriber_hash,
+            list_id=open_deletion.list_id,
+            subscriber_hash=open_deletion.subscriber_hash,
             contact_id=found.contact_id,
             member_id=found.member_id,
         )
         self.learn(self.targets.with_traces([trace]))
-        return replace(question, contact_id=found.contact_id, member_id=found.member_id)
+        return replace(open_deletion, contact_id=found.contact_id, member_id=found.member_id)
 
-    def _ask_for_contact(self, mailchimp: ErasureAudiences, question: Question, contact_id: str) -> None:
-        """Delete the contact at its changed address, found by contact id. If there is none, the contact is gone."""
+    def _ask_for_contact(self, mailchimp: ErasureAudiences, open_deletion: OpenDeletion, contact_id: str) -> None:
+        """Delete the contact at the address to which it changed, found by its contact id.
+
+        If no member has this contact id, the contact is gone, and the deletion is settled.
+        """
         deletion = Deletion.UNKNOWN
-        found = mailchimp.find_contact(question.list_id, contact_id)
+        found = mailchimp.find_contact(open_deletion.list_id, contact_id)
         if found is not None:
             self.learn(self.targets.with_addresses([found.subscriber_hash]))
             # Permanent deletion is the only call that does not accept a contact id.
             ref = MemberRef(found.subscriber_hash, contact_id, found.member_id)
-            deletion = mailchimp.delete_permanently(question.list_id, ref)
-            if deletion is not Deletion.DELETED and mailchimp.find_contact(question.list_id, contact_id) is not None:
-                self.problems.append(MovedAtMailchimp(question.list_id))
+            deletion = mailchimp.delete_permanently(open_deletion.list_id, ref)
+            if (
+                deletion is not Deletion.DELETED
+                and mailchimp.find_contact(open_deletion.list_id, contact_id) is not None
+            ):
+                self.problems.append(MovedAtMailchimp(open_deletion.list_id))
                 return
-        self.targets = self.targets.with_settled(question, deleted=deletion is not Deletion.UNKNOWN)
+        self.targets = self.targets.with_settled(open_deletion, deleted=deletion is not Deletion.UNKNOWN)
 
 
 def _never() -> bool:
@@ -251,9 +278,10 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The result of an attempt, with its problems. `cut_short` is the error that ended the attempt early.
+    """The result of an attempt to carry out an erasure.
 
-    The errors' texts have no personal data.
+    `request` is the erasure after the attempt. `problems` are the errors of the attempt, without personal data. They
+    include `cut_short`, the error that ended the attempt early, if any.
     """
 
     request: ErasureRequest
@@ -262,15 +290,16 @@ class Attempt:
 
     @property
     def needs_person(self) -> bool:
-        """Return whether the erasure needs a person's help."""
+        """Whether a person must help, because repeating the attempt is not enough."""
         return any(isinstance(problem, PermanentError) for problem in self.problems)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasures:
-    """Erases contacts. `mailchimp` opens an organisation's account.
+    """Erases contacts from the database and from Mailchimp.
 
-    `source` may raise an error if none is configured.
+    `source` returns the source of contacts, or raises an error if none is configured. `mailchimp` opens the Mailchimp
+    account of an organisation, given by its id.
     """
 
     records: ErasureRecords
@@ -286,10 +315,11 @@ class Erasures:
         by: str,
         stopping: Callable[[], bool] = _never,
     ) -> Attempt:
-        """Delete the contact from the database, and from Mailchimp as far as it answers. The rest stays pending.
+        """Delete the contact from the database at once, and try to delete it from all audiences at Mailchimp.
 
-        A repeated request reopens the same erasure. Raises `UnknownContact` if neither the source nor the database has
-        the contact.
+        If that fails, the erasure stays pending, and `retry_pending` continues it. A repeated request reopens the same
+        erasure. `stopping` is asked whether to end the attempt. Raises `UnknownContact` if neither the source nor the
+        database has the contact.
         """
         unread: PipelineError | None = None
         demand = Demand(*contact, None, by)
@@ -307,7 +337,10 @@ class Erasures:
         return [request for request in self.records.pending() if request.is_due(now)]
 
     def retry_pending(self) -> Iterator[Attempt]:
-        """Continue the due erasures, and yield each attempt. After a failure, skip the account's remaining erasures."""
+        """Continue the erasures that are due, and yield the result of each attempt.
+
+        After an error that ended an attempt early, the organisation's remaining erasures are skipped with that error.
+        """
         away: dict[str, PipelineError] = {}
         for request in self.due():
             if (known := away.get(request.organisation_id)) is not None:
@@ -337,7 +370,10 @@ class Erasures:
         return Attempt(self.records.get(request), problems, cut_short)
 
     def _ask_source(self, deletions: AudienceDeletions, unread: PipelineError | None) -> None:
-        """Store the contact's present address in the source, unless it is stored or the source has just failed."""
+        """Read the contact's current address from the source and add it to the targets, unless that was done before.
+
+        `unread` is the error if the source could not be read just before. It is then not read again.
+        """
         targets = deletions.targets
         if targets.source_read:
             return
@@ -352,14 +388,14 @@ class Erasures:
         deletions.learn(targets.with_addresses(addresses or ()).model_copy(update={"source_read": True}))
 
     def _ask_mailchimp(self, deletions: AudienceDeletions, request: ErasureRequest) -> PipelineError | None:
-        """Delete the contact at Mailchimp. Return the error that ended the attempt early, or None."""
+        """Delete the contact from all audiences. Return the error that ended the attempt early, or None."""
         try:
-            reach = self.records.reach(request.organisation_id)
-            if reach.is_connected:
+            accounts = self.records.account_history(request.organisation_id)
+            if accounts.is_connected:
                 with self.mailchimp(request.organisation_id) as mailchimp:
-                    deletions.everywhere(mailchimp, reach)
+                    deletions.everywhere(mailchimp, accounts)
                 return None
-            deletions.sweep_all_but(())
+            deletions.remove_rows_elsewhere(())
             if deletions.targets.is_anywhere:
                 raise NobodyToAsk(request.organisation_id)
         except PipelineError as error:

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, MovedAtMailchimp, Reach, Targets, Trace
+from mailchimp_pipeline.erasure import (
+    AccountHistory,
+    Deletion,
+    ErasureRequest,
+    ErasureStatus,
+    MovedAtMailchimp,
+    Targets,
+    Trace,
+)
 from mailchimp_pipeline.erasure.erasures import AudienceDeletions
 from mailchimp_pipeline.sync import Audience, MemberRef, MemberState, MemberStatus
 
@@ -77,7 +85,7 @@ class FakeRecords:
     def save(self, request: ErasureRequest, targets: Targets, *, error: str | None = None) -> None:
         """See `erasure.Records`."""
 
-    def sweep(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
+    def remove_new_rows(self, request: ErasureRequest, targets: Targets, list_id: str) -> Targets:
         """See `erasure.Records`."""
         return targets
 
@@ -87,7 +95,7 @@ def asked(mailchimp: FakeMailchimp) -> AudienceDeletions:
     trace = Trace(list_id="l2", subscriber_hash=OLD, contact_id="c1")
     targets = Targets(entity_type=EntityType.EMPLOYEE, entity_id="1").with_traces([trace])
     asking = AudienceDeletions(FakeRecords(), REQUEST, targets, stopping=lambda: False)
-    asking.everywhere(mailchimp, Reach(is_connected=True, had_other_accounts=False))
+    asking.everywhere(mailchimp, AccountHistory(is_connected=True, had_other_accounts=False))
     return asking
 
 

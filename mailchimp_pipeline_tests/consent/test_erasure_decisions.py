@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailchimp_pipeline.contacts import EntityType
-from mailchimp_pipeline.erasure import Deletion, ErasureRequest, ErasureStatus, Question, Targets, Trace, pause_after
+from mailchimp_pipeline.erasure import (
+    Deletion,
+    ErasureRequest,
+    ErasureStatus,
+    OpenDeletion,
+    Targets,
+    Trace,
+    pause_after,
+)
 
 A, B = "a" * 32, "b" * 32
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -25,25 +33,25 @@ def a_request(*, attempts: int = 1, tried: datetime | None = NOW, status: str = 
     return ErasureRequest("1", "acme", ErasureStatus(status), 0, attempts, tried, None, "alice", NOW, None)
 
 
-def keys(questions: "list[Question] | tuple[Question, ...]") -> list[tuple[str, str]]:
-    return [question.key for question in questions]
+def keys(open_deletions: "list[OpenDeletion] | tuple[OpenDeletion, ...]") -> list[tuple[str, str]]:
+    return [open_deletion.key for open_deletion in open_deletions]
 
 
 def test_every_address_is_asked_for_in_every_audience_and_first_where_it_was() -> None:
-    asked = targets(a_trace("l2"), addresses=(A, B)).questions(["l1", "l2"])
+    asked = targets(a_trace("l2"), addresses=(A, B)).open_deletions(["l1", "l2"])
     assert keys(list(asked)) == [("l2", A), ("l2", B), ("l1", A), ("l1", B)]
-    assert [question.was_there for question in asked] == [True, False, False, False]
+    assert [open_deletion.was_there for open_deletion in asked] == [True, False, False, False]
 
 
 def test_what_is_settled_is_not_asked_again_until_the_contact_turns_up_once_more() -> None:
-    settled = targets(a_trace()).with_settled(Question("l1", A, was_there=True), deleted=True)
-    assert list(settled.questions(["l1"])) == []
-    assert keys(list(settled.with_traces([a_trace()]).questions(["l1"]))) == [("l1", A)]
+    settled = targets(a_trace()).with_settled(OpenDeletion("l1", A, was_there=True), deleted=True)
+    assert list(settled.open_deletions(["l1"])) == []
+    assert keys(list(settled.with_traces([a_trace()]).open_deletions(["l1"]))) == [("l1", A)]
 
 
 def test_an_address_that_turns_up_later_is_asked_for_everywhere() -> None:
-    settled = targets(a_trace()).with_settled(Question("l1", A, was_there=True), deleted=True)
-    assert keys(list(settled.with_addresses([B]).questions(["l1", "l2"]))) == [("l1", B), ("l2", A), ("l2", B)]
+    settled = targets(a_trace()).with_settled(OpenDeletion("l1", A, was_there=True), deleted=True)
+    assert keys(list(settled.with_addresses([B]).open_deletions(["l1", "l2"]))) == [("l1", B), ("l2", A), ("l2", B)]
 
 
 @pytest.mark.parametrize(
@@ -62,26 +70,26 @@ def test_an_address_that_turns_up_later_is_asked_for_everywhere() -> None:
 def test_an_unknown_address_settles_it_only_where_it_never_was(
     *, was_there: bool, contact_id: str | None, deletion: Deletion, is_settled: bool
 ) -> None:
-    assert Question("l1", A, was_there, contact_id).is_settled_by(deletion) is is_settled
+    assert OpenDeletion("l1", A, was_there, contact_id).is_settled_by(deletion) is is_settled
 
 
 def test_a_lasting_id_once_known_is_not_forgotten() -> None:
     known = targets(a_trace(contact_id="c1")).with_traces([a_trace()])
-    assert [question.contact_id for question in known.questions([])] == ["c1"]
+    assert [open_deletion.contact_id for open_deletion in known.open_deletions([])] == ["c1"]
 
 
 def test_audiences_are_counted_where_it_is_or_was() -> None:
-    asked = targets(a_trace("l1")).with_settled(Question("l2", A, was_there=False), deleted=True)
-    asked = asked.with_settled(Question("l3", A, was_there=False), deleted=False)
+    asked = targets(a_trace("l1")).with_settled(OpenDeletion("l2", A, was_there=False), deleted=True)
+    asked = asked.with_settled(OpenDeletion("l3", A, was_there=False), deleted=False)
     assert asked.audiences == 2
     assert asked.is_anywhere
 
 
 def test_what_somebody_else_wrote_down_meanwhile_is_kept() -> None:
-    ours = targets(a_trace("l1")).with_settled(Question("l1", A, was_there=True), deleted=True)
+    ours = targets(a_trace("l1")).with_settled(OpenDeletion("l1", A, was_there=True), deleted=True)
     theirs = targets(a_trace("l1"), a_trace("l2", B)).model_copy(update={"source_read": True})
     joined = ours.joined_with(theirs)
-    assert keys(list(joined.questions([]))) == [("l1", B), ("l2", A), ("l2", B)]
+    assert keys(list(joined.open_deletions([]))) == [("l1", B), ("l2", A), ("l2", B)]
     assert joined.source_read
 
 

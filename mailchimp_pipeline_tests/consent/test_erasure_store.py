@@ -14,7 +14,7 @@ from mailchimp_pipeline.database.erasure_store import DatabaseErasures, ErasureS
 from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import AudienceMemberRow, ErasureRequestRow, RejectedContactRow
-from mailchimp_pipeline.erasure import Demand, ErasureStatus, Question, Targets, Trace
+from mailchimp_pipeline.erasure import Demand, ErasureStatus, OpenDeletion, Targets, Trace
 from mailchimp_pipeline_tests.database.builders import (
     ACME,
     AT,
@@ -127,7 +127,7 @@ def test_an_erasure_is_not_concluded_while_more_is_known_than_was_asked_for(data
 
 def test_what_was_asked_for_meanwhile_is_not_overwritten(database: Database) -> None:
     request_id = ask(database, ANN)
-    attempt = targets(database, request_id).with_settled(Question(LIST, ANN, was_there=False), deleted=True)
+    attempt = targets(database, request_id).with_settled(OpenDeletion(LIST, ANN, was_there=False), deleted=True)
     assert ask(database, NEW) == request_id
     with database.organisation(ACME) as session:
         ErasureStore(session, KEYRING).save(request_id, attempt, error="later", at=AT)

@@ -112,7 +112,7 @@ def a_ledger(
     database: Database, organisation_id: str = ACME, *, list_id: str = LIST, piece: int = 10_000
 ) -> DatabaseLedger:
     """Return the ledger of an audience with a clock that always returns `AT`."""
-    return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, piece=piece)
+    return DatabaseLedger(database, KEYRING, organisation_id, list_id, lambda: AT, compared_at_once=piece)
 
 
 def record_preference(

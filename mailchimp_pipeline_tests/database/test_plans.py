@@ -103,10 +103,10 @@ def touched_by(database: Database, query: sql.SQL | LiteralString, parameters: M
 @pytest.mark.parametrize(
     "statement",
     [
-        ledger_sql.piece(ledger_sql.WANTED_COLUMNS, shared=True),
-        ledger_sql.piece(ledger_sql.WANTED_COLUMNS, shared=False),
-        ledger_sql.piece(ledger_sql.CONTACT_COLUMNS, shared=True),
-        ledger_sql.piece(ledger_sql.CONTACT_COLUMNS, shared=True, some=True),
+        ledger_sql.contacts_in_range(ledger_sql.WANTED_COLUMNS, shared=True),
+        ledger_sql.contacts_in_range(ledger_sql.WANTED_COLUMNS, shared=False),
+        ledger_sql.contacts_in_range(ledger_sql.CONTACT_COLUMNS, shared=True),
+        ledger_sql.contacts_in_range(ledger_sql.CONTACT_COLUMNS, shared=True, some=True),
         ledger_sql.KNOWN,
         ledger_sql.KNOWN_OF_SEGMENT,
         ledger_sql.TO_UNSUBSCRIBE,
