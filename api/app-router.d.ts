@@ -126,7 +126,7 @@ export interface CampaignStats {
 /** The status of a campaign. */
 export type CampaignStatus = "draft" | "scheduled" | "sending" | "sent" | "paused" | "cancelled";
 
-/** How a statement was made at Mailchimp. */
+/** How an opt-in or a withdrawal was made at Mailchimp. */
 export type Channel = "link" | "admin" | "complaint" | "form" | "deletion";
 
 /** The API key of the account to connect. */
@@ -193,7 +193,7 @@ export interface EntityInput {
   entityType: EntityType;
 }
 
-/** The relation that a contact comes from. */
+/** What a contact is: an employee or a vendor. Each type has its own relation in the source, a table or file. */
 export type EntityType = "employee" | "vendor";
 
 /** The state of an erasure. */
@@ -206,13 +206,13 @@ export interface Erasure {
   audiences: number;
 }
 
-/** The status of an erasure. It is completed once every audience has confirmed the deletion. */
+/** The status of an erasure. It is completed once nothing is left to delete at Mailchimp. */
 export type ErasureStatus = "pending" | "completed";
 
-/** The reason for which a contact that matches the criteria is not a member. */
+/** The reason why a contact that matches a segment's criteria is not a member. */
 export type Exclusion = "missing_address" | "invalid_address" | "duplicate" | "opted_out" | "no_consent" | "erased";
 
-/** The criteria of a segment. A contact matches if each attribute has any of its values. Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are equal after folding are kept once. */
+/** The criteria of a segment: for each attribute, the values that a contact may have. No values allow any. A contact has to match the criteria of all attributes, so empty criteria match everybody. A single string counts as a list of one. Values are trimmed. Of values that `folded` makes equal, only the first is kept. */
 export interface FilterCriteriaInput {
   department?: string | string[] | undefined;
   location?: string | string[] | undefined;
@@ -220,7 +220,7 @@ export interface FilterCriteriaInput {
   employmentStatus?: string | string[] | undefined;
 }
 
-/** The criteria of a segment. A contact matches if each attribute has any of its values. Empty criteria match everybody. A single string counts as a list of one. Values are trimmed, and values that are equal after folding are kept once. */
+/** The criteria of a segment: for each attribute, the values that a contact may have. No values allow any. A contact has to match the criteria of all attributes, so empty criteria match everybody. A single string counts as a list of one. Values are trimmed. Of values that `folded` makes equal, only the first is kept. */
 export interface FilterCriteriaOutput {
   department: string[];
   location: string[];
@@ -363,7 +363,7 @@ export interface RejectedSending {
   nextAttemptAt: string | null;
 }
 
-/** The reason for which Mailchimp rejected a contact, or for which the pipeline did not send the contact. */
+/** The reason why Mailchimp rejected a contact, or why the pipeline did not send it. */
 export type Rejection = "compliance_state" | "permanently_deleted" | "looks_fake" | "invalid_address" | "merge_field" | "too_many_signups" | "unsubscribed_at_mailchimp" | "cleaned_at_mailchimp" | "archived_at_mailchimp" | "transactional_at_mailchimp" | "awaiting_confirmation" | "address_changed_at_mailchimp" | "withdrawn_meanwhile" | "other";
 
 /** A group of contacts that is synced into an audience. */
@@ -426,7 +426,7 @@ export interface SegmentPage {
 /** The sync status of a segment. */
 export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 
-/** The relations that a segment selects contacts from. */
+/** Whether a segment selects employees, vendors or both. */
 export type SegmentType = "employee" | "vendor" | "mixed";
 
 /** What was sent about the contact to an audience, and when. */
