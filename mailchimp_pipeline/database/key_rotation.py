@@ -65,10 +65,10 @@ def _key_id(token: str) -> str:
 
 
 def rotate(database: Database, keyring: Keyring, *, by: str, at: datetime) -> int:
-    """Re-encrypt all secrets that are not encrypted with the first key. Return how many were re-encrypted.
+    """Re-encrypt all secrets that are not encrypted with the current key yet. Return how many were re-encrypted.
 
-    Each organisation is one transaction, with the rows of its secrets locked. Raises `encryption.SecretUnreadable` if a
-    secret cannot be decrypted. Organisations done before then stay re-encrypted.
+    The current key is the keyring's first. Each organisation is one transaction, with the rows of its secrets locked.
+    Raises `encryption.SecretUnreadable` if a secret cannot be decrypted. Organisations done before stay re-encrypted.
     """
     with database.everyone() as session:
         holders = [select(row.organisation_id).where(secret.is_not(None)) for _, row, secret in _SECRETS]

@@ -4,8 +4,8 @@ Locks need PostgreSQL sessions of their own, so a connection pooler must pool se
 is the start of a hash over its kind and the locked object. If two keys collide by chance (2^-64), one process waits
 without need; nothing else goes wrong.
 
-Mailchimp allows each account a limited number of simultaneous connections, and all processes share them. Each of them
-is a slot with a lock.
+Mailchimp limits the simultaneous connections of each account, and all processes share this limit. Each allowed
+connection is therefore a slot with a lock of its own. A process holds the lock of a slot while it uses the connection.
 """
 
 import hashlib

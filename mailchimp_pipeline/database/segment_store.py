@@ -83,7 +83,7 @@ def _criteria(stored: Mapping[str, object], unknown: list[str]) -> FilterCriteri
 
 
 def live_segments(session: OrganisationSession) -> Select[SegmentRow]:
-    """Return the query for the organisation's segments that are not deleted."""
+    """Return the query for the segments that are not deleted, of the organisation of `session`."""
     return select(SegmentRow).where(
         SegmentRow.organisation_id == session.organisation_id, SegmentRow.soft_deleted_at.is_(None)
     )

@@ -57,9 +57,9 @@ def foreign_environment() -> dict[str, str]:
 
 @contextmanager
 def isolated(directory: Path) -> Generator[None]:
-    """Restrict this process to `machine_environment` and the working directory `directory` for the block.
+    """Give this process only the variables of `machine_environment`, and the working directory `directory`.
 
-    Nothing that the process starts or loads in the block sees other variables or a file `.env`.
+    This holds for the `with` block. Nothing that is started or loaded in it sees other variables or a file `.env`.
     """
     before, working_directory = dict(os.environ), Path.cwd()
     kept = machine_environment()

@@ -85,8 +85,8 @@ def campaign_refresh(resources: Resources, clock: Clock = utc_now) -> "CampaignR
 class CampaignRefresh:
     """Reads the status and figures of tracked campaigns from Mailchimp, and stores them.
 
-    `account` returns the Mailchimp account of the organisation with the given id. The figures of a campaign may change
-    until `settle_days` after it was sent.
+    `account` returns the Mailchimp account of the organisation with the given id. A campaign is refreshed until
+    `settle_days` after it was sent. Then its figures are final.
     """
 
     database: Database

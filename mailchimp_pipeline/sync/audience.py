@@ -108,7 +108,7 @@ class MemberRef:
 
     @property
     def path_id(self) -> str:
-        """Return the id of the member in the API's paths."""
+        """Return the id that identifies the member in URL paths of the Marketing API."""
         return self.member_id or self.subscriber_hash
 
 
