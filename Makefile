@@ -9,8 +9,8 @@ STAMP := $(VENV)/.installed
 # More arguments for pytest, as in `make test PYTEST_ARGS="-k consent"`.
 PYTEST_ARGS ?=
 
-# One process per core, each with its own PostgreSQL; more than four gain nothing.
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist worksteal
+# Four processes, each with its own PostgreSQL. Tests wait for servers as long as they compute: two cores run four.
+SIDE_BY_SIDE := -n 4 --dist worksteal
 
 # The version of uv that writes the lock files; nothing else uses it.
 UV_VERSION := 0.13.9
