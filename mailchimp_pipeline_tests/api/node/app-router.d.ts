@@ -65,7 +65,7 @@ export interface PageInput {
   cursor?: string | null | undefined;
 }
 
-/** What a caller may do; each role includes the ones before it. */
+/** The role of a caller. Each role includes the rights of the ones before it. */
 export type Role = "viewer" | "editor" | "admin";
 
 /** The time to wait. */
