@@ -94,10 +94,7 @@ class _Push:
             yield from (partial(self.update, rows) for rows in changed.full(planned.changed[~by_id]))
             yield from (partial(self._admit, Action.ADD, self.create, rows) for rows in new.full(planned.new))
             yield from (partial(self._admit, Action.ADD, self.move, row) for row in _one_by_one(planned.moved))
-            yield from (
-                partial(self._admit, Action.SUBSCRIBE_AGAIN, self.subscribe_again, row)
-                for row in _one_by_one(planned.returning)
-            )
+            yield from (partial(self.subscribe_again, row) for row in _one_by_one(planned.returning))
         for rows in changed.last():
             pieces = _one_by_one(rows) if len(rows) <= _FEW else [rows]
             yield from (partial(self.update, piece) for piece in pieces)
@@ -206,6 +203,20 @@ class _Push:
 
     def subscribe_again(self, row: "pd.DataFrame") -> Result:
         """Subscribe a contact who opted in again.
+
+        Its state is read first: if it has been asked to confirm already, by a call whose answer was lost, a second call
+        would subscribe it without its confirmation.
+        """
+        (ref,) = refs(row)
+        reading, member = Result({"calls": 1}), self._audiences.member_state(self._audience.id, ref)
+        if member:
+            self._ledger.record_member_states([member])
+        if member and member.status is MemberStatus.SUBSCRIBED:
+            return merged([reading, self._admit(Action.CHANGE, self._change, row)])
+        return merged([reading, self._admit(Action.SUBSCRIBE_AGAIN, self._set_subscribed, row)])
+
+    def _set_subscribed(self, row: "pd.DataFrame") -> Result:
+        """Set an unsubscribed member to subscribed.
 
         The contact is asked to confirm if the audience has double opt-in, or if Mailchimp requires it.
         """

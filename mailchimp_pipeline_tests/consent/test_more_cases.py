@@ -16,7 +16,17 @@ from mailchimp_pipeline_tests.consent.company import LATER_IDS, PEOPLE, Entity
 from mailchimp_pipeline_tests.consent.crash_after import CrashAfter
 from mailchimp_pipeline_tests.consent.product import SegmentSpec
 from mailchimp_pipeline_tests.consent.scenario import DAY, NEWS, OTHER, STAFF, ConsentScenario
-from mailchimp_pipeline_tests.consent.test_cases_a import ALL_STAFF, ANN, BOB, EVERYBODY, HERS, NEW, OTHERS, start
+from mailchimp_pipeline_tests.consent.test_cases_a import (
+    ALL_STAFF,
+    ANN,
+    BOB,
+    EVERYBODY,
+    HERS,
+    NEW,
+    OTHERS,
+    nothing_is_wrong,
+    start,
+)
 from sandbox import Fault, FaultKind, Hook, Seed, Status
 
 OWN, CARL = "fay@own.test", PEOPLE[2]
@@ -489,3 +499,22 @@ def test_a_batch_is_not_repeated_after_a_member_left(scenario: ConsentScenario) 
     assert scenario.status(NEWS, HERS) is Status.UNSUBSCRIBED
     crowd = [scenario.find(NEWS, f"{each.entity_id}@acme.test") for each in A_CROWD]
     assert all(member and member.merge_fields["FNAME"] == "Eva" for member in crowd)
+
+
+# A call whose answer is lost.
+
+
+def test_a_member_that_the_first_segment_asked_to_confirm_is_left_alone_by_the_second(
+    scenario: ConsentScenario,
+) -> None:
+    start(scenario, EVERYBODY, SegmentSpec("the same", NEWS))
+    scenario.at_mailchimp("unsubscribe_by_link", NEWS, HERS)
+    scenario.days_pass()
+    scenario.opt_in(ANN)
+    # Mailchimp refuses the first call, "subscribed". The answers of the second call, "pending", are lost.
+    scenario.sandbox.add_fault(Fault(kind=FaultKind.CUT, method="PATCH", route=MEMBER, skip=1, applied=True, times=3))
+    sync_daily(scenario)
+    assert nothing_is_wrong(scenario)
+    assert scenario.status(NEWS, HERS) is Status.PENDING
+    (patched,) = (route for route in scenario.sandbox.counts().total.routes if route.method == "PATCH")
+    assert patched.calls == 4
