@@ -17,7 +17,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.auth import authenticator
+from api.auth import Caller, authenticator
+from api.dashboard import dashboard_routes
 from api.error_mapping import log_failure, translate
 from api.health import Readiness, alive
 from api.metrics import READ_SECONDS, Metrics, PipelineMetrics
@@ -71,7 +72,8 @@ class ApiParts(Generic[ContextT]):
 
     `make_context` authenticates a request and may raise a TRPCError. `check_ready` raises if requests cannot be served.
     `translate` returns the error that a client sees for an exception, or None for a defect. `read_figures` reads the
-    metrics of the pipeline. `close` runs once, after the last call. `routes` are served beside the procedures.
+    metrics of the pipeline. `close` runs once, after the last call. `routes` returns the routes that are served beside
+    the procedures; it gets the server, so that pages can call procedures.
     """
 
     procedures: Procedures[ContextT]
@@ -80,7 +82,7 @@ class ApiParts(Generic[ContextT]):
     translate: Callable[[Exception], TRPCError | None] = _unknown
     read_figures: Callable[[], PipelineFigures] | None = None
     close: Callable[[], None] = _nothing
-    routes: Sequence[BaseRoute] = ()
+    routes: Callable[[TrpcServer[ContextT]], Sequence[BaseRoute]] = lambda _server: ()
     cors_origins: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     figures_seconds: float = READ_SECONDS
@@ -102,7 +104,7 @@ def create_app(parts: ApiParts[ContextT]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     document = openapi(parts.procedures, title=TITLE, version=VERSION, prefix=PREFIX)
     app.openapi = lambda: document
-    app.router.routes.extend([server.route, *_routes(parts, metrics), *parts.routes])
+    app.router.routes.extend([server.route, *_routes(parts, metrics), *parts.routes(server)])
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(TRPCError, _answer_error)
     _add_guards(app, parts, metrics)
@@ -190,16 +192,19 @@ def api_parts(
     # The keyring is built now, so that an invalid key is an error at the start.
     authenticate = authenticator(parts.settings, parts.keyring)
 
-    def make_context(connection: HTTPConnection) -> Context:
-        return Context(authenticate(connection), parts, budget)
+    def context_of(caller: Caller) -> Context:
+        return Context(caller, parts, budget)
+
+    def routes(server: TrpcServer[Context]) -> Sequence[BaseRoute]:
+        return (webhook_route(parts), *dashboard_routes(server, authenticate, parts.keyring, context_of))
 
     return ApiParts[Context](
         procedures=PROCEDURES,
-        make_context=make_context,
+        make_context=lambda connection: context_of(authenticate(connection)),
         check_ready=partial(require_tables, parts.database),
         translate=translate,
         read_figures=partial(pipeline_figures, parts.database),
         close=close,
-        routes=(webhook_route(parts),),
+        routes=routes,
         cors_origins=parts.settings.cors_origins or (),
     )

@@ -8,6 +8,7 @@ cannot call in the name of its visitor. Each procedure has its own role.
 
 import logging
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -245,6 +246,9 @@ def _advice(problem: str) -> str:
 AUDIENCE = "mailchimp-pipeline"
 """The value that `aud` must be or contain: a token for another service is not valid here."""
 
+SIGN_IN_AUDIENCE = "mailchimp-pipeline-sign-in"
+"""The value of `aud` in a token that signs a browser in to the dashboard. Such a token is no bearer token."""
+
 MAX_LIFETIME = timedelta(days=30)
 """A token with a longer lifetime is refused: a leaked token cannot be revoked."""
 
@@ -262,7 +266,7 @@ class TokenNotMade(PermanentError):
     """The token was not made, because this API would refuse it."""
 
 
-class _Claims(BaseModel):
+class Claims(BaseModel):
     """The claims that a token must have; others are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
@@ -275,6 +279,7 @@ class _Claims(BaseModel):
     exp: FiniteFloat
     nbf: FiniteFloat | None = None
     iat: FiniteFloat | None = None
+    jti: str | None = None
 
 
 def make_token(  # noqa: PLR0913 - the claims of a token, all by name
@@ -286,8 +291,12 @@ def make_token(  # noqa: PLR0913 - the claims of a token, all by name
     now: datetime,
     lifetime: timedelta = DEFAULT_LIFETIME,
     issuer: str | None = None,
+    audience: str = AUDIENCE,
 ) -> str:
-    """Return a token signed with the shared secret. Raises `TokenNotMade` if this API would refuse such a token."""
+    """Return a token signed with the shared secret. Raises `TokenNotMade` if this API would refuse such a token.
+
+    A token for the audience `SIGN_IN_AUDIENCE` has an id, because it can be used only once.
+    """
     if not is_organisation_id(organisation_id):
         raise TokenNotMade(
             "The organisation's id may have letters, digits and . _ : - only, at most 128: write another."
@@ -300,10 +309,11 @@ def make_token(  # noqa: PLR0913 - the claims of a token, all by name
         "sub": actor,
         "org": organisation_id,
         "role": role.value,
-        "aud": AUDIENCE,
+        "aud": audience,
         "iat": int(now.timestamp()),
         "exp": int((now + lifetime).timestamp()),
         **({} if issuer is None else {"iss": issuer}),
+        **({"jti": secrets.token_urlsafe(16)} if audience == SIGN_IN_AUDIENCE else {}),
     }
     keys = SharedSecret(secret)
     return jwt.encode({"alg": keys.algorithms[0]}, claims, keys.find(None), keys.algorithms)
@@ -312,21 +322,33 @@ def make_token(  # noqa: PLR0913 - the claims of a token, all by name
 def read_token(
     token: str, keys: VerificationKeys, keyring: Keyring, now: datetime, *, issuer: str | None = None
 ) -> Caller:
-    """Verify a token, and return its caller. `keyring` hashes a `sub` claim that may be an e-mail address.
+    """Verify a bearer token, and return its caller. Raises the errors of `verified_claims`."""
+    return caller_of(verified_claims(token, keys, now, issuer=issuer), keyring)
+
+
+def verified_claims(
+    token: str, keys: VerificationKeys, now: datetime, *, issuer: str | None = None, audience: str = AUDIENCE
+) -> Claims:
+    """Verify a token, and return its claims.
 
     Raises `Unauthenticated` if the token's signature, times, audience, issuer or other claims are not valid. If the
     keys cannot be fetched, which is not the caller's fault, SERVICE_UNAVAILABLE is raised.
     """
     claims = _claims(_verified_payload(token, keys))
     _check_times(claims, now)
-    if AUDIENCE not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
-        raise Unauthenticated(f"The token is for another service: its audience (aud) must be {AUDIENCE}")
+    if audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
+        raise Unauthenticated(f"The token is for another service: its audience (aud) must be {audience}")
     if issuer is not None and claims.iss != issuer:
         raise Unauthenticated("The token's issuer (iss) is not the one whose tokens are accepted here")
     if not is_organisation_id(claims.org):
         raise Unauthenticated("The token's organisation (org) is no organisation's id: letters, digits and . _ : -")
     if not is_actor(claims.sub):
         raise Unauthenticated(f"The token's actor (sub) {_ACTORS}")
+    return claims
+
+
+def caller_of(claims: Claims, keyring: Keyring) -> Caller:
+    """Return the caller that verified claims name. `keyring` hashes a `sub` that may be an e-mail address."""
     actor, *_ = actor_names(keyring, claims.org, claims.sub)
     return Caller(actor, claims.org, claims.role)
 
@@ -352,9 +374,9 @@ def _verified_payload(token: str, keys: VerificationKeys) -> bytes:
     return payload or b""
 
 
-def _claims(payload: bytes) -> _Claims:
+def _claims(payload: bytes) -> Claims:
     try:
-        return _Claims.model_validate_json(payload)
+        return Claims.model_validate_json(payload)
     except ValidationError as invalid:
         details = invalid.errors(include_url=False, include_context=False, include_input=False)
         named = ", ".join(sorted({str(one["loc"][0]) for one in details if one["loc"]}))
@@ -362,7 +384,7 @@ def _claims(payload: bytes) -> _Claims:
         raise Unauthenticated(f"The token cannot be used: {problem}") from None
 
 
-def _check_times(claims: _Claims, now: datetime) -> None:
+def _check_times(claims: Claims, now: datetime) -> None:
     """Raise `Unauthenticated` unless the token is valid at `now`.
 
     Times are compared as seconds, because not every number in a claim is a valid date.
@@ -389,6 +411,10 @@ class Authenticator:
         self._keyring = keyring
         self._issuer = issuer
         self._now = now
+
+    def verify(self, token: str, *, audience: str) -> Claims:
+        """Return the claims of a token for another audience than this API's. Raises the errors of `verified_claims`."""
+        return verified_claims(token, self._keys, self._now(), issuer=self._issuer, audience=audience)
 
     def __call__(self, connection: HTTPConnection) -> Caller:
         """Return the caller of a request.

@@ -1,6 +1,7 @@
 """`mailchimp.segments`: creates, changes and previews segments, and requests syncs."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field
@@ -121,9 +122,17 @@ class SegmentView(WireModel):
     counts: SegmentCounts | None = None
     """The outcome of the last sync. Null before the first sync, or if the last one failed too early."""
     last_synced_at: UtcTime | None
+    sync_requested_at: UtcTime | None
+    """When the sync was requested that has yet to end. Null if no requested sync is waiting or running."""
     created_at: UtcTime
     updated_at: UtcTime
     soft_deleted_at: UtcTime | None
+
+
+class SegmentsInput(PageInput):
+    """A page of segments, of all of them or of those with one status."""
+
+    status: SegmentStatus | None = None
 
 
 class RejectedInput(SegmentInput, PageInput):
@@ -171,19 +180,19 @@ class Preview(WireModel):
 
 
 @router.query("list")
-def list_segments(context: Context, wanted: PageInput | None) -> SegmentPage:
+def list_segments(context: Context, wanted: SegmentsInput | None) -> SegmentPage:
     """Return a page of segments, the newest first."""
-    asked = wanted or PageInput()
+    asked = wanted or SegmentsInput()
     with context.session() as session:
-        found = SegmentStore(session).list(limit=asked.limit, cursor=asked.cursor)
-    return SegmentPage(items=[shown(segment) for segment in found.items], next_cursor=found.next_cursor)
+        found = SegmentStore(session).list(limit=asked.limit, cursor=asked.cursor, status=asked.status)
+        return SegmentPage(items=_shown(session, *found.items), next_cursor=found.next_cursor)
 
 
 @router.query("get")
 def get(context: Context, wanted: SegmentInput) -> SegmentView:
     """Return one segment."""
     with context.session() as session:
-        return shown(_require(session, wanted.id))
+        return _shown(session, _require(session, wanted.id))[0]
 
 
 @router.mutation("create")
@@ -203,9 +212,9 @@ def create(context: Context, wanted: NewSegmentInput) -> SegmentView:
         on_leave=wanted.on_leave,
     )
     with context.session() as session:
-        made = SegmentStore(session).create(new, by=context.actor, at=context.clock())
+        made = _shown(session, SegmentStore(session).create(new, by=context.actor, at=context.clock()))[0]
     context.webhook_registration().register(audience.id)
-    return shown(made)
+    return made
 
 
 @router.mutation("update")
@@ -215,9 +224,9 @@ def update(context: Context, wanted: SegmentChangesInput) -> SegmentView:
         return get(context, SegmentInput(id=wanted.id))
     with context.session() as session:
         changed = SegmentStore(session).update(wanted.id, wanted.changes, by=context.actor, at=context.clock())
-    if changed is None:
-        raise not_found("segment")
-    return shown(changed)
+        if changed is None:
+            raise not_found("segment")
+        return _shown(session, changed)[0]
 
 
 @router.mutation("delete")
@@ -225,9 +234,9 @@ def delete(context: Context, wanted: SegmentInput) -> SegmentView:
     """Delete a segment. Its members stay in the audience."""
     with context.session() as session:
         deleted = SegmentStore(session).delete(wanted.id, by=context.actor, at=context.clock())
-    if deleted is None:
-        raise not_found("segment")
-    return shown(deleted)
+        if deleted is None:
+            raise not_found("segment")
+        return _shown(session, deleted)[0]
 
 
 class SyncInput(SegmentInput):
@@ -249,7 +258,7 @@ def sync(context: Context, wanted: SyncInput) -> SegmentView:
             raise not_found("segment")
         if ConnectionStore(session, context.parts.keyring).live() is None:
             raise NotConnected(context.organisation_id)
-    return shown(found)
+        return _shown(session, found)[0]
 
 
 @router.query("rejected")
@@ -282,7 +291,7 @@ def retry(context: Context, wanted: SegmentInput) -> SegmentView:
     with context.session() as session:
         found = _require(session, wanted.id)
         retry_rejected(session, wanted.id, by=context.actor, at=context.clock())
-    return shown(found)
+        return _shown(session, found)[0]
 
 
 _PREVIEWS = Concurrency(
@@ -307,17 +316,23 @@ def preview(context: Context, wanted: PreviewInput) -> Preview:
     return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
 
 
-def shown(segment: Segment) -> SegmentView:
-    """Return the segment as clients see it."""
+def _shown(session: OrganisationSession, *segments: Segment) -> list[SegmentView]:
+    """Return the segments as clients see them."""
+    requested_at = SyncRequestStore(session).open_since([segment.id for segment in segments])
+    return [_view(segment, requested_at.get(segment.id)) for segment in segments]
+
+
+def _view(segment: Segment, sync_requested_at: datetime | None) -> SegmentView:
     report = segment.last_report or {}
-    fields = {name: getattr(segment, name) for name in SegmentView.model_fields if name != "counts"}
+    computed = {"counts", "sync_requested_at"}
+    fields = {name: getattr(segment, name) for name in SegmentView.model_fields if name not in computed}
     counts = None
     if "in_audience" in report:
         counts = SegmentCounts.model_validate(
             {name: report[name] for name in SegmentCounts.model_fields if name != "rejected"}
             | {"rejected": _sum(report.get("rejected"), report.get("waiting"))}
         )
-    return SegmentView.model_validate({**fields, "counts": counts})
+    return SegmentView.model_validate({**fields, "counts": counts, "sync_requested_at": sync_requested_at})
 
 
 def _sum(*by_reason: object) -> dict[str, int]:

@@ -6,13 +6,11 @@ Runs in a worker thread and always returns a reply.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import Generic, TypeVar
 
 from api.trpc.error_codes import TRPCError, internal_error
 from api.trpc.procedures import Identified, Procedure
-from api.trpc.requests import Inputs
 
 ContextT = TypeVar("ContextT", bound=Identified)
 
@@ -62,12 +60,16 @@ class Reply:
 # No slots: Python 3.11 cannot subscript a frozen generic class that has them.
 @dataclass(frozen=True)
 class ProcedureCall(Generic[ContextT]):
-    """One procedure call of a request. `index` is its place in the batch, `started` a `time.perf_counter()` value."""
+    """One procedure call of a request.
+
+    `index` is its place in the batch, and `started` a `time.perf_counter()` value. `input_text` returns the input as
+    JSON, or raises a TRPCError.
+    """
 
     index: int
     procedure: Procedure
     context: ContextT
-    inputs: Inputs
+    input_text: Callable[[], bytes]
     started: float
 
 
@@ -97,7 +99,7 @@ def _output(call: ProcedureCall[ContextT]) -> bytes:
     if procedure.role is not None and not role.covers(procedure.role):
         needed = f'{procedure.path} needs the role "{procedure.role}", yours is "{role}"'
         raise TRPCError("FORBIDDEN", f"{needed}: ask an administrator of your organisation")
-    return procedure.call(call.context, partial(call.inputs.text, call.index))
+    return procedure.call(call.context, call.input_text)
 
 
 def as_error(path: str, exception: BaseException, hooks: CallHooks) -> TRPCError:

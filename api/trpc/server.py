@@ -5,10 +5,12 @@ an array, or a stream of the replies in order of completion.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from contextvars import copy_context
+from functools import partial
 from time import perf_counter
 from typing import Generic, NoReturn, TypeVar
 
@@ -198,8 +200,21 @@ class TrpcServer(Generic[ContextT]):
                 early.close()
         inputs = Inputs(request, body)
         for index, procedure in callable_now:
-            self._begin(self._run(ProcedureCall(index, procedure, context, inputs, started), arrivals))
+            call = ProcedureCall(index, procedure, context, partial(inputs.text, index), started)
+            self._begin(self._run(call, arrivals))
         return arrivals
+
+    async def call(self, context: ContextT, path: str, given: object = None) -> Reply:
+        """Call a procedure in this process, with the limits and hooks of a request.
+
+        `given` is the input as parsed JSON. Raises `KeyError` if there is no procedure with this path.
+        """
+        procedure = self._procedures.get(path)
+        if procedure is None:
+            raise KeyError(path)
+        arrivals, text = Arrivals(), json.dumps(given).encode()
+        self._begin(self._run(ProcedureCall(0, procedure, context, lambda: text, perf_counter()), arrivals))
+        return (await arrivals.get())[1]
 
     def _wrong_method(self, method: str, procedure: Procedure, started: float) -> Reply:
         text = f'Unsupported {method}-request to {procedure.kind} procedure at path "{procedure.path}"'

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from mailchimp_pipeline.campaigns.tracked_campaign import Campaign, Stats
+from mailchimp_pipeline.campaigns.tracked_campaign import Stats
 
 _COLUMNS: Final = 3
 _WIDTH, _HEIGHT = 250, 150
@@ -21,17 +21,18 @@ _DASHES: Final = ' stroke-dasharray="4 3"'
 """The dashes of the click rate, which distinguish the lines without colours."""
 
 
-def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
+def rates_plot(histories: Sequence[tuple[str, Sequence[Stats]]]) -> str:
     """Return a plot of the campaigns' open and click rates over time, as SVG.
 
-    `histories` has the stats of each campaign, oldest first, at least one for each.
+    `histories` has the title and the stats of each campaign, the stats oldest first, at least one for each.
     """
     columns = min(_COLUMNS, max(1, len(histories)))
     rows = -(-len(histories) // columns)
     width, height = columns * _WIDTH, _LEGEND_HEIGHT + rows * _HEIGHT
     size = f'width="{width}" height="{height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="10" fill="{_INK}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}"',
+        f' font-family="sans-serif" font-size="10" fill="{_INK}">',
         f'<rect {size} fill="#ffffff"/>',
         f'<line x1="10" y1="14" x2="28" y2="14" stroke="{_OPENS}" stroke-width="1.5"/>',
         f'<text x="32" y="17" fill="{_OPENS}">open rate</text>',
@@ -39,15 +40,15 @@ def rates_plot(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
         f'<text x="114" y="17" fill="{_CLICKS}">click rate</text>',
         '<text x="176" y="17">times in UTC</text>',
     ]
-    for number, (campaign, stats) in enumerate(histories):
+    for number, (title, stats) in enumerate(histories):
         x, y = number % columns * _WIDTH, _LEGEND_HEIGHT + number // columns * _HEIGHT
-        parts += [f'<g transform="translate({x} {y})">', *_panel(campaign.title, stats), "</g>"]
+        parts += [f'<g transform="translate({x} {y})">', *_panel(title, stats), "</g>"]
     return "".join([*parts, "</svg>"])
 
 
-def rates_text(histories: Sequence[tuple[Campaign, Sequence[Stats]]]) -> str:
+def rates_text(histories: Sequence[tuple[str, Sequence[Stats]]]) -> str:
     """Return the campaigns' latest open and click rates as text, for screen readers."""
-    latest = ((_printable(campaign.title), stats[-1].figures) for campaign, stats in histories)
+    latest = ((_printable(title), stats[-1].figures) for title, stats in histories)
     return "; ".join(f"{title} {now.open_rate:.1%} opened, {now.click_rate:.1%} clicked" for title, now in latest)
 
 

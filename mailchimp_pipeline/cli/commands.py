@@ -138,6 +138,32 @@ def token(
     hours: Annotated[int, typer.Option(help="For how many hours the token is valid.", min=1)] = 12,
 ) -> None:
     """Print a bearer token for the API, for development."""
+    from api.auth import AUDIENCE
+
+    made, _ = _made_token(organisation, actor, role, timedelta(hours=hours), AUDIENCE)
+    sys.stdout.write(f"{made}\n")
+
+
+@app.command("sign-in")
+@_print_errors
+def sign_in(
+    organisation: Annotated[str, typer.Option(help="The organisation's id.")],
+    actor: Annotated[str, typer.Option(help="Who signs in, for the audit log.")],
+    role: Annotated[TokenRole, typer.Option(help="What the person may do.")] = TokenRole.VIEWER,
+    minutes: Annotated[int, typer.Option(help="For how many minutes the link is valid.", min=1)] = 15,
+) -> None:
+    """Print a link that signs a browser in to the dashboard, once."""
+    from api.auth import SIGN_IN_AUDIENCE
+    from api.dashboard import sign_in_link
+
+    made, settings = _made_token(organisation, actor, role, timedelta(minutes=minutes), SIGN_IN_AUDIENCE)
+    sys.stdout.write(f"{sign_in_link(settings.public_url or f'http://127.0.0.1:{settings.api_port}', made)}\n")
+
+
+def _made_token(
+    organisation: str, actor: str, role: TokenRole, lifetime: timedelta, audience: str
+) -> tuple[str, Settings]:
+    """Return a token that is signed with the settings' secret, and the settings. Raises `NoTokenSecret`."""
     from api.auth import make_token
     from api.trpc import Role
     from mailchimp_pipeline.embedded.local_state import local_state
@@ -146,7 +172,6 @@ def token(
     secret = settings.token_secret
     if secret is None:
         raise NoTokenSecret
-    lifetime = timedelta(hours=hours)
     made = make_token(
         secret.get_secret_value(),
         organisation_id=organisation,
@@ -155,8 +180,9 @@ def token(
         now=utc_now(),
         lifetime=lifetime,
         issuer=settings.token_issuer,
+        audience=audience,
     )
-    sys.stdout.write(f"{made}\n")
+    return made, settings
 
 
 @app.command()

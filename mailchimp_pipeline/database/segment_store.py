@@ -185,12 +185,14 @@ class SegmentStore:
         rows = self._session.scalars(live_segments(self._session).order_by(SegmentRow.created_at, SegmentRow.id))
         return tuple(map(segment_of, rows))
 
-    def list(self, *, limit: int, cursor: str | None = None) -> Page[Segment]:
-        """Return a page of segments, newest first.
+    def list(self, *, limit: int, cursor: str | None = None, status: SegmentStatus | None = None) -> Page[Segment]:
+        """Return a page of segments, newest first, only those with this status if one is given.
 
         Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
         """
         query = live_segments(self._session)
+        if status is not None:
+            query = query.where(SegmentRow.status == status.value)
         if cursor is not None:
             query = query.where(tuple_(SegmentRow.created_at, SegmentRow.id) < read_cursor(cursor, UUID))
         query = query.order_by(SegmentRow.created_at.desc(), SegmentRow.id.desc()).limit(limit + 1)

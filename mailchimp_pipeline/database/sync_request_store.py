@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Select, delete, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit_log
@@ -79,6 +79,19 @@ class SyncRequestStore:
         """Return the requests with these ids, by id. Requests that do not exist are left out."""
         rows = self._session.scalars(self._query(request_ids), execution_options={"populate_existing": True})
         return {str(row.id): _request(row) for row in rows}
+
+    def open_since(self, segment_ids: Collection[str]) -> Mapping[str, datetime]:
+        """Return when a sync of each segment was requested, by segment id. Without an open request, it is left out."""
+        query = (
+            select(SyncRequestRow.segment_id, func.max(SyncRequestRow.requested_at))
+            .where(
+                self._session.owns(SyncRequestRow),
+                SyncRequestRow.segment_id.in_(row_ids(segment_ids)),
+                SyncRequestRow.status.in_([RequestStatus.WAITING.value, RequestStatus.RUNNING.value]),
+            )
+            .group_by(SyncRequestRow.segment_id)
+        )
+        return {str(segment_id): at for segment_id, at in self._session.execute(query)}
 
     def start(
         self, request_ids: Collection[str], *, segment_ids: Collection[str], run_id: str, at: datetime

@@ -126,7 +126,7 @@ def refresh_metadata(refreshes: "Sequence[OrganisationRefresh]", histories: Mapp
         "seconds": dg.MetadataValue.float(round(max((refresh.seconds for refresh in refreshes), default=0.0), 3)),
         **failures_metadata(failed),
     }
-    drawn = [(campaign, histories[campaign.id]) for campaign in plotted(refreshes) if histories.get(campaign.id)]
+    drawn = [(campaign.title, histories[campaign.id]) for campaign in plotted(refreshes) if histories.get(campaign.id)]
     return {**metadata, "rates": _picture(rates_plot(drawn), rates_text(drawn))} if drawn else metadata
 
 

@@ -15,8 +15,10 @@ from mailchimp_pipeline.database.migrations import migrate
 from mailchimp_pipeline.embedded.local_state import keep_sandbox
 from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.local import sample_organisations
+from mailchimp_pipeline.local.sample_organisations import ORGANISATIONS
 from mailchimp_pipeline.local.stack import (
     LocalStack,
+    SandboxStack,
     expect_for_the_sandbox,
     expect_free,
     own_stack,
@@ -42,6 +44,9 @@ def run_dev(settings: Settings, console: Console) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop_at)
     with _running(settings, console) as stack:
+        if isinstance(stack, SandboxStack):
+            console.print(f"Dashboard        {stack.sign_in_link(ORGANISATIONS[0].id)}", soft_wrap=True)
+        console.print("                 `mailchimp-pipeline sign-in --organisation acme --actor you --role admin`")
         console.print(f"Dagster's UI     http://127.0.0.1:{settings.ui_port}")
         console.print(f"API              http://127.0.0.1:{settings.api_port}/openapi.json")
         console.print("                 `mailchimp-pipeline token --organisation acme --actor you --role admin`")

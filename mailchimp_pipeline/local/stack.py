@@ -165,21 +165,38 @@ class SandboxStack(LocalStack):
 
     def dashboard(self, organisation_id: str) -> Dashboard:
         """Return a client of the API with the rights of an administrator of the organisation."""
+        from api.auth import AUDIENCE  # noqa: PLC0415 - the API is an extra
+
+        return Dashboard(self.api_url, self._token(organisation_id, AUDIENCE))
+
+    def sign_in_link(self, organisation_id: str) -> str:
+        """Return a link that signs a browser in to the dashboard, once, as an administrator of the organisation."""
+        from api.auth import SIGN_IN_AUDIENCE  # noqa: PLC0415 - the API is an extra
+        from api.dashboard import sign_in_link  # noqa: PLC0415 - as above
+
+        return sign_in_link(self.api_url, self._token(organisation_id, SIGN_IN_AUDIENCE))
+
+    @property
+    def api_url(self) -> str:
+        """The root URL of the API."""
+        return f"http://{_LOOPBACK}:{self.settings.api_port}"
+
+    def _token(self, organisation_id: str, audience: str) -> str:
         from api.auth import make_token  # noqa: PLC0415 - the API is an extra
         from api.trpc import Role  # noqa: PLC0415 - as above
 
         secret = self.settings.token_secret
         if secret is None:
             raise PermanentError(f"{VARIABLES['token_secret']} is not set.")
-        token = make_token(
+        return make_token(
             secret.get_secret_value(),
             organisation_id=organisation_id,
             actor=_ACTOR,
             role=Role.ADMIN,
             now=utc_now(),
             issuer=self.settings.token_issuer,
+            audience=audience,
         )
-        return Dashboard(f"http://{_LOOPBACK}:{self.settings.api_port}", token)
 
 
 @contextmanager

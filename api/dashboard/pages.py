@@ -1,0 +1,374 @@
+"""The pages of the dashboard, one function for each request that a page can make."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from markupsafe import Markup
+from starlette.responses import JSONResponse, Response
+
+from api.dashboard.rendering import HEADERS
+from api.dashboard.visit import CallFailed, Visit
+from api.procedures.campaigns import CampaignHistory
+from mailchimp_pipeline.campaigns import Figures, Stats, rates_plot, rates_text
+
+_CRITERIA = ("department", "location", "employmentType", "employmentStatus")
+
+_LISTED = 50
+"""The items of a list on one page."""
+
+_ATTENTION = 10
+"""The segments in error that the overview shows."""
+
+_DAILY_SYNC = time(5, tzinfo=UTC)
+
+
+async def overview(visit: Visit) -> Response:
+    """Show the health of the connection, and what needs attention."""
+    connected = await visit.call("connection.get")
+    values: dict[str, Any] = {"connection": connected, "audiences": None, "audiences_problem": None}
+    values["failed"] = await visit.call("segments.list", limit=_ATTENTION, status="error")
+    values["syncing"] = await visit.call("segments.list", limit=_ATTENTION, status="syncing")
+    values["recent"] = await visit.call("segments.list", limit=1)
+    values["next_sync"] = _next_daily_sync(datetime.now(UTC)).isoformat()
+    if connected and not connected["keyRefusedAt"]:
+        try:
+            values["audiences"] = await visit.call("connection.listAudiences")
+        except CallFailed as failure:
+            values["audiences_problem"] = _text(failure)
+    return visit.page("overview.html", **values)
+
+
+async def connection(visit: Visit, failure: CallFailed | None = None) -> Response:
+    """Show the connection to Mailchimp, or the form that makes one."""
+    connected = await visit.call("connection.get")
+    return visit.page("connection.html", failure, connection=connected)
+
+
+async def connect(visit: Visit) -> Response:
+    """Connect the account of an API key."""
+    try:
+        await visit.call("connection.connect", apiKey=visit.form.text("apiKey"))
+    except CallFailed as failure:
+        return await connection(visit, failure)
+    return visit.redirect("/connection", done="connected")
+
+
+async def disconnect(visit: Visit) -> Response:
+    """End the connection."""
+    await visit.call("connection.disconnect")
+    return visit.redirect("/connection", done="disconnected")
+
+
+async def segments(visit: Visit) -> Response:
+    """List the segments, of one status if the URL names one."""
+    status = visit.query("status")
+    filtered = {"status": status} if status else {}
+    found = await visit.call("segments.list", limit=_LISTED, cursor=visit.query("cursor"), **filtered)
+    connected = await visit.call("connection.get")
+    return visit.page("segments.html", segments=found, status_filter=status, connection=connected)
+
+
+async def new_segment(visit: Visit) -> Response:
+    """Show the form of a new segment."""
+    return await _segment_form(visit, segment=None, values=_EMPTY_SEGMENT)
+
+
+async def create_segment(visit: Visit) -> Response:
+    """Create a segment, or count its members if the button "Preview" was used."""
+    values = _segment_values(visit)
+    if visit.form.has("preview"):
+        return await _segment_form(visit, segment=None, values=values, preview=True)
+    try:
+        made = await visit.call("segments.create", **values)
+    except CallFailed as failure:
+        return await _segment_form(visit, failure, segment=None, values=values)
+    return visit.redirect(f"/segments/{made['id']}", done="segment_created")
+
+
+async def segment(visit: Visit) -> Response:
+    """Show a segment, the result of its last sync, and its rejected contacts."""
+    found = await visit.call("segments.get", id=visit.id)
+    rejected = await visit.call("segments.rejected", id=visit.id, limit=_LISTED, cursor=visit.query("cursor"))
+    # The errors that a confirmation ends say so.
+    found["needsConfirmation"] = "departures confirmed" in (found["lastError"] or "")
+    return visit.page("segment.html", segment=found, rejected=rejected)
+
+
+async def sync_segment(visit: Visit) -> Response:
+    """Request a sync of a segment."""
+    confirmed = visit.form.has("confirmDepartures")
+    await visit.call("segments.sync", id=visit.id, confirmDepartures=confirmed)
+    return visit.redirect(f"/segments/{visit.id}")
+
+
+async def edit_segment(visit: Visit) -> Response:
+    """Show the form that changes a segment."""
+    found = await visit.call("segments.get", id=visit.id)
+    return await _segment_form(visit, segment=found, values=found)
+
+
+async def update_segment(visit: Visit) -> Response:
+    """Change a segment, or count its members if the button "Preview" was used."""
+    found = await visit.call("segments.get", id=visit.id)
+    given = _segment_values(visit)
+    kept = {name: found[name] for name in ("segmentType", "mailchimpListId")}
+    if visit.form.has("preview"):
+        return await _segment_form(visit, segment=found, values=given | kept, preview=True)
+    changes = {name: value for name, value in given.items() if name not in kept}
+    try:
+        await visit.call("segments.update", id=visit.id, **changes)
+    except CallFailed as failure:
+        return await _segment_form(visit, failure, segment=found, values=given | kept)
+    return visit.redirect(f"/segments/{visit.id}", done="segment_changed")
+
+
+async def delete_segment(visit: Visit) -> Response:
+    """Delete a segment."""
+    await visit.call("segments.delete", id=visit.id)
+    return visit.redirect("/segments", done="segment_deleted")
+
+
+async def retry_rejected(visit: Visit) -> Response:
+    """Let the next sync send the rejected contacts of a segment again."""
+    await visit.call("segments.retryRejected", id=visit.id)
+    return visit.redirect(f"/segments/{visit.id}", done="retry_recorded")
+
+
+async def rejected_csv(visit: Visit) -> Response:
+    """Return all rejected contacts of a segment as a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    columns = ("entityType", "entityId", "reason", "text", "attempts", "rejectedAt", "nextAttemptAt", "isFinal")
+    writer.writerow(columns)
+    async for contact in _all_rejected(visit):
+        writer.writerow([_cell(contact[column]) for column in columns])
+    named = {"content-disposition": f'attachment; filename="rejected-{visit.id}.csv"'}
+    return Response(text.getvalue(), 200, {**HEADERS, **named}, "text/csv; charset=utf-8")
+
+
+async def campaigns(visit: Visit, failure: CallFailed | None = None) -> Response:
+    """List the tracked campaigns."""
+    found = await visit.call("campaigns.list", limit=_LISTED, cursor=visit.query("cursor"))
+    wanted = visit.form.text("mailchimpCampaignId")
+    return visit.page("campaigns.html", failure, campaigns=found, wanted=wanted)
+
+
+async def track_campaign(visit: Visit) -> Response:
+    """Track a campaign."""
+    try:
+        tracked = await visit.call(
+            "campaigns.trackCampaign", mailchimpCampaignId=visit.form.text("mailchimpCampaignId")
+        )
+    except CallFailed as failure:
+        return await campaigns(visit, failure)
+    return visit.redirect(f"/campaigns/{tracked['id']}", done="campaign_tracked")
+
+
+async def campaign(visit: Visit) -> Response:
+    """Show a campaign, and its rates over time."""
+    found = await visit.call("campaigns.get", id=visit.id)
+    history = await visit.call("campaigns.history", id=visit.id, limit=100)
+    return visit.page("campaign.html", campaign=found, history=history, plot=_plot(found["title"], history))
+
+
+async def refresh_campaign(visit: Visit) -> Response:
+    """Refresh the figures of a campaign."""
+    await visit.call("campaigns.refreshStats", id=visit.id)
+    return visit.redirect(f"/campaigns/{visit.id}", done="campaign_refreshed")
+
+
+async def contacts(visit: Visit, failure: CallFailed | None = None) -> Response:
+    """List the recorded preferences, with a form to find one contact."""
+    found = await visit.call("preferences.list", limit=_LISTED, cursor=visit.query("cursor"))
+    contact = _contact(visit)
+    return visit.page(
+        "contacts.html",
+        failure,
+        preferences=found,
+        entityId=contact["entityId"],
+        entityType=contact["entityType"],
+    )
+
+
+async def find_contact(visit: Visit) -> Response:
+    """Show one contact. The id is sent as a form, because URLs are logged and an id may be an address."""
+    try:
+        return await _contact_page(visit)
+    except CallFailed as failure:
+        return await contacts(visit, failure)
+
+
+async def update_opt_status(visit: Visit) -> Response:
+    """Record an opt-in or opt-out."""
+    opted_in = visit.form.text("optedIn") == "true"
+    source = visit.form.text("consentSource")
+    try:
+        await visit.call("preferences.updateOptStatus", **_contact(visit), optedIn=opted_in, consentSource=source)
+    except CallFailed as failure:
+        return await _contact_page(visit, failure)
+    return await _contact_page(visit, happened="opted_in" if opted_in else "opted_out")
+
+
+async def export_contact(visit: Visit) -> Response:
+    """Return all data about a contact: on the page, or as a JSON file."""
+    exported = await visit.call("preferences.export", **_contact(visit))
+    if visit.form.has("download"):
+        named = {"content-disposition": 'attachment; filename="contact.json"'}
+        return JSONResponse(exported, 200, {**HEADERS, **named})
+    return await _contact_page(visit, exported=exported)
+
+
+async def erase_contact(visit: Visit) -> Response:
+    """Erase a contact, after its id was typed to confirm it."""
+    contact = _contact(visit)
+    if visit.form.text("confirmation").strip() != contact["entityId"].strip():
+        refused = {"message": "", "data": {"code": "BAD_REQUEST", "httpStatus": 400}}
+        failure = CallFailed(refused)
+        failure.messages = {"confirmation": ["Type the id of the contact to confirm the erasure."]}
+        return await _contact_page(visit, failure)
+    erasure = await visit.call("preferences.gdprDelete", **contact)
+    return await _contact_page(visit, erasure=erasure)
+
+
+async def audit(visit: Visit) -> Response:
+    """Show the audit log, of one entity if the URL names one. URLs never name contacts: their page has their log."""
+    entity_type, entity_id = visit.query("entityType"), visit.query("entityId")
+    named = {"entityType": entity_type, "entityId": entity_id} if entity_type and entity_id else {}
+    found = await visit.call("audit.list", limit=_LISTED, cursor=visit.query("cursor"), **named)
+    return visit.page("audit.html", entries=found, entity_type=entity_type, entity_id=entity_id)
+
+
+async def settings(visit: Visit, failure: CallFailed | None = None) -> Response:
+    """Show the consent rule."""
+    connected = await visit.call("connection.get")
+    rule = await visit.call("preferences.getConsentRule") if connected else None
+    return visit.page("settings.html", failure, rule=rule)
+
+
+async def save_settings(visit: Visit) -> Response:
+    """Set the consent rule."""
+    try:
+        await visit.call("preferences.setConsentRule", optInOnly=visit.form.text("optInOnly") == "true")
+    except CallFailed as failure:
+        return await settings(visit, failure)
+    return visit.redirect("/settings", done="settings_saved")
+
+
+_EMPTY_SEGMENT: dict[str, Any] = {
+    "name": "",
+    "description": None,
+    "segmentType": "employee",
+    "mailchimpListId": "",
+    "filterCriteria": {name: [] for name in _CRITERIA},
+    "onLeave": "keep",
+}
+
+
+def _segment_values(visit: Visit) -> dict[str, Any]:
+    """Return the fields of a segment's form, as the input of `segments.create`."""
+    form = visit.form
+    return {
+        "name": form.text("name"),
+        "description": form.text("description").strip() or None,
+        "segmentType": form.text("segmentType"),
+        "mailchimpListId": form.text("mailchimpListId"),
+        "filterCriteria": {name: form.lines(name) for name in _CRITERIA},
+        "onLeave": form.text("onLeave"),
+    }
+
+
+async def _segment_form(
+    visit: Visit,
+    failure: CallFailed | None = None,
+    *,
+    preview: bool = False,
+    **values: Any,  # noqa: ANN401 - JSON
+) -> Response:
+    audiences: Any = []
+    counted, problem = None, None
+    if values["segment"] is None:
+        try:
+            audiences = await visit.call("connection.listAudiences")
+        except CallFailed as missing:
+            problem = _text(missing)
+    if preview:
+        given = values["values"]
+        try:
+            counted = await visit.call(
+                "segments.preview", segmentType=given["segmentType"], filterCriteria=given["filterCriteria"]
+            )
+        except CallFailed as refused:
+            failure = refused
+    return visit.page(
+        "segment_form.html", failure, audiences=audiences, audiences_problem=problem, preview=counted, **values
+    )
+
+
+async def _all_rejected(visit: Visit) -> AsyncIterator[dict[str, Any]]:
+    cursor = None
+    while True:
+        page = await visit.call("segments.rejected", id=visit.id, limit=100, cursor=cursor)
+        for contact in page["items"]:
+            yield contact
+        cursor = page["nextCursor"]
+        if cursor is None:
+            return
+
+
+def _cell(value: object) -> str:
+    """Return the value of a CSV cell. A spreadsheet would run a text that begins like a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _contact(visit: Visit) -> dict[str, str]:
+    """Return the contact that a form names."""
+    return {"entityId": visit.form.text("entityId"), "entityType": visit.form.text("entityType") or "employee"}
+
+
+async def _contact_page(
+    visit: Visit,
+    failure: CallFailed | None = None,
+    *,
+    happened: str | None = None,
+    exported: Any = None,  # noqa: ANN401 - JSON
+    erasure: Any = None,  # noqa: ANN401 - JSON
+) -> Response:
+    contact = _contact(visit)
+    preference = await visit.call("preferences.getForEntity", **contact)
+    entries = await visit.call("audit.list", limit=_LISTED, **contact)
+    return visit.page(
+        "contact.html",
+        failure,
+        entityId=contact["entityId"],
+        entityType=contact["entityType"],
+        preference=preference,
+        entries=entries,
+        happened=happened,
+        exported=exported,
+        erasure=erasure,
+    )
+
+
+def _plot(title: str, history: Any) -> Markup:  # noqa: ANN401 - JSON
+    """Return the plot of a campaign's rates, which begins with the oldest."""
+    stats = [
+        Stats(each.refreshed_at, each.status, Figures(**each.model_dump(exclude={"refreshed_at", "status"})))
+        for each in reversed(CampaignHistory.model_validate(history).items)
+    ]
+    if not stats:
+        return Markup()
+    figure = Markup('<figure role="img" aria-label="{}">{}</figure>')
+    return figure.format(rates_text([(title, stats)]), Markup(rates_plot([(title, stats)])))  # noqa: S704 - it is escaped
+
+
+def _text(failure: CallFailed) -> str:
+    return " ".join(text for texts in failure.messages.values() for text in texts)
+
+
+def _next_daily_sync(now: datetime) -> datetime:
+    today = datetime.combine(now.date(), _DAILY_SYNC)
+    return today if today > now else today + timedelta(days=1)

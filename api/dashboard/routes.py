@@ -1,0 +1,167 @@
+"""The routes of the dashboard, and what every page has in common: the caller, forms, errors."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from api.auth import Authenticator, Caller, Unauthenticated
+from api.dashboard import pages
+from api.dashboard.rendering import HEADERS, STATIC, render
+from api.dashboard.sessions import COOKIE, Sessions, is_from_this_site
+from api.dashboard.visit import CallFailed, Form, Visit
+from api.procedures.context import Context
+from api.request_log import note_caller, note_path
+from api.trpc import TRPCError, TrpcServer
+from api.trpc.requests import read_body
+from mailchimp_pipeline.database.encryption import Keyring
+
+_MAX_FORM_BYTES = 200_000
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+_PAGES: Sequence[tuple[str, str, Handler]] = (
+    ("GET", "/", pages.overview),
+    ("GET", "/connection", pages.connection),
+    ("POST", "/connection", pages.connect),
+    ("POST", "/connection/disconnect", pages.disconnect),
+    ("GET", "/segments", pages.segments),
+    ("GET", "/segments/new", pages.new_segment),
+    ("POST", "/segments/new", pages.create_segment),
+    ("GET", "/segments/{id}", pages.segment),
+    ("POST", "/segments/{id}/sync", pages.sync_segment),
+    ("GET", "/segments/{id}/edit", pages.edit_segment),
+    ("POST", "/segments/{id}/edit", pages.update_segment),
+    ("POST", "/segments/{id}/delete", pages.delete_segment),
+    ("POST", "/segments/{id}/retry", pages.retry_rejected),
+    ("GET", "/segments/{id}/rejected.csv", pages.rejected_csv),
+    ("GET", "/campaigns", pages.campaigns),
+    ("POST", "/campaigns", pages.track_campaign),
+    ("GET", "/campaigns/{id}", pages.campaign),
+    ("POST", "/campaigns/{id}/refresh", pages.refresh_campaign),
+    ("GET", "/contacts", pages.contacts),
+    ("POST", "/contacts/find", pages.find_contact),
+    ("POST", "/contacts/opt-status", pages.update_opt_status),
+    ("POST", "/contacts/export", pages.export_contact),
+    ("POST", "/contacts/erase", pages.erase_contact),
+    ("GET", "/audit", pages.audit),
+    ("GET", "/settings", pages.settings),
+    ("POST", "/settings", pages.save_settings),
+)
+
+
+def dashboard_routes(
+    server: TrpcServer[Context],
+    authenticate: Authenticator,
+    keyring: Keyring,
+    make_context: Callable[[Caller], Context],
+) -> Sequence[BaseRoute]:
+    """Return the routes of the dashboard's pages. `server` runs the procedures that they call."""
+    dashboard = _Dashboard(server, Sessions(authenticate, keyring), make_context)
+    return (
+        *(Route(path, dashboard.page(path, handler), methods=[method]) for method, path, handler in _PAGES),
+        Route("/sign-in", dashboard.sign_in_page, methods=["GET"]),
+        Route("/sign-in", dashboard.sign_in, methods=["POST"]),
+        Route("/sign-out", dashboard.sign_out, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Dashboard:
+    server: TrpcServer[Context]
+    sessions: Sessions
+    make_context: Callable[[Caller], Context]
+
+    def page(self, path: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a page: it finds the caller, checks a form's origin, and shows errors as a page."""
+
+        async def endpoint(request: Request) -> Response:
+            note_path(path)
+            try:
+                caller = await run_in_threadpool(self.sessions.caller, request)
+            except Unauthenticated as missing:
+                return _ask_to_sign_in(request, missing)
+            visit = self._visit(request, caller)
+            try:
+                if request.method == "POST":
+                    visit = await self._with_form(visit)
+                return await handler(visit)
+            except CallFailed as failure:
+                return visit.page("error.html", failure)
+
+        return endpoint
+
+    def _visit(self, request: Request, caller: Caller) -> Visit:
+        context = self.make_context(caller)
+        note_caller(context)
+
+        async def send(path: str, given: object) -> bytes:
+            return (await self.server.call(context, path, given)).body
+
+        return Visit(request, caller, send, self.sessions.form_token(caller))
+
+    async def _with_form(self, visit: Visit) -> Visit:
+        form = await _form(visit.request)
+        if not is_from_this_site(visit.request) or not self.sessions.is_form_token(visit.caller, form.text("token")):
+            raise _refusal(
+                "FORBIDDEN", 403, "This form is not from this page's session. Reload the page and try again."
+            )
+        return replace(visit, form=form)
+
+    async def sign_in_page(self, request: Request) -> Response:
+        """Sign in with the token of a link, or show how to get one."""
+        note_path("/sign-in")
+        token = request.query_params.get("token")
+        return await self._signed_in(request, token) if token else render("sign_in.html", problem=None)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Sign in with a token that a page of the platform, or the sign-in page, sends as a form."""
+        note_path("/sign-in")
+        try:
+            form = await _form(request)
+        except CallFailed as failure:
+            return render("sign_in.html", failure.status, problem=failure.messages[""][0])
+        return await self._signed_in(request, form.text("token").strip())
+
+    async def _signed_in(self, request: Request, token: str) -> Response:
+        try:
+            caller = await run_in_threadpool(self.sessions.sign_in, token)
+        except TRPCError as refused:
+            return render("sign_in.html", refused.http_status, problem=refused.message)
+        # A page of our own, not a redirect: a browser does not send a new SameSite=Strict cookie with a redirect that
+        # began on another site.
+        response = render("signed_in.html")
+        self.sessions.start(caller, request, response)
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the session of this browser."""
+        note_path("/sign-out")
+        response = RedirectResponse("/sign-in", 303, HEADERS)
+        if is_from_this_site(request):
+            response.delete_cookie(COOKIE)
+        return response
+
+
+async def _form(request: Request) -> Form:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise _refusal("UNSUPPORTED_MEDIA_TYPE", 415, "This is not a form that a page of the dashboard sends.")
+    body = await read_body(request.scope, request.receive, _MAX_FORM_BYTES)
+    if body is None:
+        raise _refusal("PAYLOAD_TOO_LARGE", 413, "The form is too large. Send less text.")
+    return Form.parse(body)
+
+
+def _refusal(code: str, status: int, message: str) -> CallFailed:
+    return CallFailed({"message": message, "data": {"code": code, "httpStatus": status}})
+
+
+def _ask_to_sign_in(request: Request, missing: Unauthenticated) -> Response:
+    """Show the sign-in page. A form answers 401, so that the script does not take the answer for its success."""
+    is_new = request.method == "GET" and COOKIE not in request.cookies and "authorization" not in request.headers
+    return render("sign_in.html", 401, problem=None if is_new else missing.message)
