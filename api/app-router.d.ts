@@ -384,6 +384,8 @@ export interface Segment {
   /** The outcome of the last sync. Null before the first sync, or if the last one failed too early. */
   counts: SegmentCounts | null;
   lastSyncedAt: string | null;
+  /** When the sync was requested that has yet to end. Null if no requested sync is waiting or running. */
+  syncRequestedAt: string | null;
   createdAt: string;
   updatedAt: string;
   softDeletedAt: string | null;
@@ -428,6 +430,15 @@ export type SegmentStatus = "pending" | "syncing" | "synced" | "error";
 
 /** Whether a segment selects employees, vendors or both. */
 export type SegmentType = "employee" | "vendor" | "mixed";
+
+/** A page of segments, of all of them or of those with one status. */
+export interface SegmentsInput {
+  /** The maximum number of items on the page. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
+  cursor?: string | null | undefined;
+  status?: SegmentStatus | null | undefined;
+}
 
 /** What was sent about the contact to an audience, and when. */
 export interface Sending {
@@ -482,7 +493,7 @@ export type AppRouter = TRPCBuiltRouter<
       };
       segments: {
         /** Return a page of segments, the newest first. */
-        list: Query<PageInput | null | undefined, SegmentPage>;
+        list: Query<SegmentsInput | null | undefined, SegmentPage>;
         /** Return one segment. */
         get: Query<SegmentInput, Segment>;
         /** Create a segment. It is synced by the next scheduled sync, or on request. */

@@ -145,7 +145,7 @@ async def rejected_csv(visit: Visit) -> Response:
     writer.writerow(columns)
     async for contact in _all_rejected(visit):
         writer.writerow([_cell(contact[column]) for column in columns])
-    named = {"content-disposition": f'attachment; filename="rejected-{visit.id}.csv"'}
+    named = {"content-disposition": 'attachment; filename="rejected-contacts.csv"'}
     return Response(text.getvalue(), 200, {**HEADERS, **named}, "text/csv; charset=utf-8")
 
 
@@ -203,7 +203,7 @@ async def find_contact(visit: Visit) -> Response:
 
 async def update_opt_status(visit: Visit) -> Response:
     """Record an opt-in or opt-out."""
-    opted_in = visit.form.text("optedIn") == "true"
+    opted_in = _choice(visit, "optedIn")
     source = visit.form.text("consentSource")
     try:
         await visit.call("preferences.updateOptStatus", **_contact(visit), optedIn=opted_in, consentSource=source)
@@ -251,7 +251,7 @@ async def settings(visit: Visit, failure: CallFailed | None = None) -> Response:
 async def save_settings(visit: Visit) -> Response:
     """Set the consent rule."""
     try:
-        await visit.call("preferences.setConsentRule", optInOnly=visit.form.text("optInOnly") == "true")
+        await visit.call("preferences.setConsentRule", optInOnly=_choice(visit, "optInOnly"))
     except CallFailed as failure:
         return await settings(visit, failure)
     return visit.redirect("/settings", done="settings_saved")
@@ -322,6 +322,11 @@ def _cell(value: object) -> str:
     """Return the value of a CSV cell. A spreadsheet would run a text that begins like a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _choice(visit: Visit, name: str) -> bool | None:
+    """Return which of two buttons was chosen, None if it was neither: every procedure refuses that."""
+    return {"true": True, "false": False}.get(visit.form.text(name))
 
 
 def _contact(visit: Visit) -> dict[str, str]:

@@ -13,7 +13,7 @@ from api.auth import Authenticator, Caller, Unauthenticated
 from api.dashboard import pages
 from api.dashboard.rendering import HEADERS, STATIC, render
 from api.dashboard.sessions import COOKIE, Sessions, is_from_this_site
-from api.dashboard.visit import CallFailed, Form, Visit
+from api.dashboard.visit import CallFailed, FormFields, Visit
 from api.procedures.context import Context
 from api.request_log import note_caller, note_path
 from api.trpc import TRPCError, TrpcServer
@@ -117,7 +117,10 @@ class _Dashboard:
         """Sign in with the token of a link, or show how to get one."""
         note_path("/sign-in")
         token = request.query_params.get("token")
-        return await self._signed_in(request, token) if token else render("sign_in.html", problem=None)
+        # A HEAD request, by which some programs check a link, must not use the token up.
+        if token and request.method == "GET":
+            return await self._signed_in(request, token)
+        return render("sign_in.html", problem=None)
 
     async def sign_in(self, request: Request) -> Response:
         """Sign in with a token that a page of the platform, or the sign-in page, sends as a form."""
@@ -148,13 +151,16 @@ class _Dashboard:
         return response
 
 
-async def _form(request: Request) -> Form:
+async def _form(request: Request) -> FormFields:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise _refusal("UNSUPPORTED_MEDIA_TYPE", 415, "This is not a form that a page of the dashboard sends.")
     body = await read_body(request.scope, request.receive, _MAX_FORM_BYTES)
     if body is None:
         raise _refusal("PAYLOAD_TOO_LARGE", 413, "The form is too large. Send less text.")
-    return Form.parse(body)
+    try:
+        return FormFields.parse(body)
+    except ValueError:
+        raise _refusal("PAYLOAD_TOO_LARGE", 413, "The form has too many fields.") from None
 
 
 def _refusal(code: str, status: int, message: str) -> CallFailed:

@@ -30,7 +30,7 @@ _PURPOSE = "dashboard session"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class _Session(BaseModel):
+class _BrowserSession(BaseModel):
     """The content of a session cookie. `expires` is in seconds since 1970."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
@@ -72,7 +72,7 @@ class Sessions:
     def start(self, caller: Caller, request: Request, response: Response) -> None:
         """Set the cookie of a new session."""
         expires = self._now() + SESSION_LIFETIME
-        session = _Session(
+        session = _BrowserSession(
             actor=caller.actor,
             organisation_id=caller.organisation_id,
             role=caller.role,
@@ -99,8 +99,8 @@ class Sessions:
         if cookie is None:
             raise Unauthenticated("Sign in first")
         try:
-            session = _Session.model_validate_json(self._keyring.decrypt(cookie, _PURPOSE), strict=False)
-        except (SecretUnreadable, ValidationError):
+            session = _BrowserSession.model_validate_json(self._keyring.decrypt(cookie, _PURPOSE), strict=False)
+        except (SecretUnreadable, ValidationError, RecursionError):  # JSON that nests deeply
             raise Unauthenticated("The session is not valid: sign in again") from None
         if session.expires <= self._now().timestamp():
             raise Unauthenticated("The session has expired: sign in again")

@@ -29,13 +29,13 @@ class CallFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class FormFields:
     """The fields of a submitted form. A field may have several values."""
 
     values: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     @classmethod
-    def parse(cls, body: bytes) -> "Form":
+    def parse(cls, body: bytes) -> "FormFields":
         """Parse a form in the encoding that browsers use by default. Invalid UTF-8 is replaced."""
         return cls(parse_qs(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=200))
 
@@ -61,7 +61,7 @@ class Visit:
     send: Callable[[str, object], Awaitable[bytes]]
     """Calls a procedure of `mailchimp` with an input. Returns the answer as the API sends it."""
     form_token: str
-    form: Form = field(default_factory=Form)
+    form: FormFields = field(default_factory=FormFields)
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@ import pytest
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
+from mailchimp_pipeline.database.segment_store import SegmentProgress
 from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant, parse_time
 from mailchimp_pipeline_tests.api.served import a_token
@@ -40,6 +41,7 @@ def test_the_fields_of_a_segment_are_those_of_the_contract(connected: Tenant) ->
         "memberCount",
         "counts",
         "lastSyncedAt",
+        "syncRequestedAt",
         "createdAt",
         "updatedAt",
         "softDeletedAt",
@@ -157,9 +159,32 @@ def test_pages_follow_each_other_while_segments_come_and_go(connected: Tenant) -
     assert second["nextCursor"] is None
 
 
+def test_pages_of_one_status_leave_the_other_segments_out(connected: Tenant) -> None:
+    made = [connected.create(name=f"Segment {number}").data for number in range(6)]
+    with connected.stage.parts.database.organisation(connected.organisation_id) as session:
+        for number in (0, 2, 5):
+            SegmentProgress(session).mark_error(made[number]["id"], "The audience is gone.", at=utc_now())
+    names: list[list[str]] = []
+    cursor = None
+    while not names or cursor:
+        page = connected.query("segments.list", {"status": "error", "limit": 2, "cursor": cursor}).data
+        names.append([segment["name"] for segment in page["items"]])
+        cursor = page["nextCursor"]
+    assert names == [["Segment 5", "Segment 2"], ["Segment 0"]]
+    assert connected.query("segments.list", {"status": "synced"}).data["items"] == []
+    assert len(connected.query("segments.list", {"status": None}).data["items"]) == 6
+
+
 @pytest.mark.parametrize(
     ("asked", "field"),
-    [({"limit": 0}, "limit"), ({"limit": 101}, "limit"), ({"limit": "5"}, "limit"), ({"cursor": "x"}, "cursor")],
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 101}, "limit"),
+        ({"limit": "5"}, "limit"),
+        ({"cursor": "x"}, "cursor"),
+        ({"status": "odd"}, "status"),
+        ({"status": ["error"]}, "status"),
+    ],
 )
 def test_a_page_that_cannot_be_is_refused(tenant: Tenant, asked: dict[str, object], field: str) -> None:
     error = tenant.query("segments.list", asked).error
@@ -174,9 +199,34 @@ def waiting(tenant: Tenant) -> list[SyncRequest]:
 
 def test_asking_twice_for_a_sync_is_one_request(connected: Tenant) -> None:
     made = connected.create().data
-    assert [connected.mutate("segments.sync", {"id": made["id"]}).data for _ in range(2)] == [made, made]
+    first, second = (connected.mutate("segments.sync", {"id": made["id"]}).data for _ in range(2))
+    assert first == second == made | {"syncRequestedAt": first["syncRequestedAt"]}
     assert [(one.segment_id, one.requested_by) for one in waiting(connected)] == [(made["id"], "alice")]
     assert connected.audit_actions().count("segment.sync_requested") == 1
+
+
+def test_a_segment_says_when_its_sync_was_requested_until_the_request_has_ended(connected: Tenant) -> None:
+    made, other = connected.create().data, connected.create().data
+    before = utc_now()
+    asked = connected.mutate("segments.sync", {"id": made["id"]}).data["syncRequestedAt"]
+    assert before <= parse_time(asked) <= utc_now()
+    listed = {each["id"]: each["syncRequestedAt"] for each in connected.query("segments.list").data["items"]}
+    assert listed == {made["id"]: asked, other["id"]: None}
+
+    (request,) = waiting(connected)
+    with connected.stage.parts.database.organisation(connected.organisation_id) as session:
+        SyncRequestStore(session).start([request.id], segment_ids=[made["id"]], run_id="run", at=utc_now())
+    assert connected.query("segments.get", {"id": made["id"]}).data["syncRequestedAt"] == asked
+    with connected.stage.parts.database.organisation(connected.organisation_id) as session:
+        SyncRequestStore(session).finish(request.id, at=utc_now())
+    assert connected.query("segments.get", {"id": made["id"]}).data["syncRequestedAt"] is None
+
+
+def test_a_request_that_failed_is_not_waited_for(connected: Tenant) -> None:
+    made = connected.create().data
+    connected.mutate("segments.sync", {"id": made["id"]})
+    connected.mutate("connection.disconnect")
+    assert connected.query("segments.get", {"id": made["id"]}).data["syncRequestedAt"] is None
 
 
 def test_a_sync_may_be_asked_for_while_another_runs(connected: Tenant) -> None:
@@ -239,7 +289,7 @@ def test_a_batch_in_which_one_call_fails_answers_the_others(connected: Tenant) -
     paths = "segments.sync,mailchimp.segments.sync"
     answer = connected.ask(f"{paths}?batch=1", method="POST", value=inputs)
     assert answer.status == 207
-    assert answer.json[0]["result"]["data"] == made
+    assert answer.json[0]["result"]["data"]["id"] == made["id"]
     assert answer.json[1]["error"]["data"]["code"] == "NOT_FOUND"
 
 

@@ -1,4 +1,4 @@
-"""One API, sandbox and database for all tests of the procedures. Each test has its own organisation."""
+"""One API, sandbox and database for all tests of the procedures and the dashboard. Each has its own organisation."""
 
 from collections.abc import Generator
 
