@@ -17,7 +17,9 @@ from joserfc.jwk import OctKey
 from starlette.requests import HTTPConnection
 
 from api.auth import (
+    AUDIENCE,
     MAX_LIFETIME,
+    SIGN_IN_AUDIENCE,
     Authenticator,
     Caller,
     SharedSecret,
@@ -104,6 +106,7 @@ def test_the_audience_may_be_one_of_many() -> None:
         ({"aud": None, "role": "owner"}, "aud, role are missing or wrong"),
         ({"org": "acme/1"}, "no organisation's id"),
         ({"org": ""}, "no organisation's id"),
+        ({"jti": 5}, "jti are missing or wrong"),
         ({"sub": "al\x00ice"}, "printable characters"),
         ({"sub": "mailchimp-pipeline"}, "none of the pipeline's own names"),
         ({"sub": " Mailchimp"}, "none of the pipeline's own names"),
@@ -219,6 +222,33 @@ def test_the_token_that_is_made_says_its_issuer() -> None:
     token = make_token(SECRET, organisation_id="acme", actor="a", role=Role.ADMIN, now=NOW, issuer="us")
 
     assert Authenticator(SharedSecret(SECRET), KEYRING, issuer="us", now=lambda: NOW)(asked_with(f"Bearer {token}"))
+
+
+def made_for(audience: str) -> str:
+    return make_token(SECRET, organisation_id="acme", actor="a", role=Role.EDITOR, now=NOW, audience=audience)
+
+
+def test_a_sign_in_token_is_good_for_nothing_else_and_has_an_id_of_its_own() -> None:
+    first, second = (authenticate.verify(made_for(SIGN_IN_AUDIENCE), audience=SIGN_IN_AUDIENCE) for _ in range(2))
+    assert (first.sub, first.org, first.role) == ("a", "acme", Role.EDITOR)
+    assert first.jti
+    assert first.jti != second.jti
+    assert "for another service" in refusal(asked_with(f"Bearer {made_for(SIGN_IN_AUDIENCE)}"))
+
+
+def test_a_bearer_token_signs_nobody_in() -> None:
+    assert authenticate.verify(made_for(AUDIENCE), audience=AUDIENCE).jti is None
+    with pytest.raises(Unauthenticated, match=f"must be {SIGN_IN_AUDIENCE}$"):
+        authenticate.verify(made_for(AUDIENCE), audience=SIGN_IN_AUDIENCE)
+
+
+def test_a_sign_in_token_is_verified_as_any_other() -> None:
+    choosy = Authenticator(SharedSecret(SECRET), KEYRING, issuer="us", now=lambda: NOW)
+    late = Authenticator(SharedSecret(SECRET), KEYRING, now=lambda: NOW + timedelta(days=1))
+    foreign = Authenticator(SharedSecret(OTHER_SECRET), KEYRING, now=lambda: NOW)
+    for verifying, reason in ((choosy, "issuer"), (late, "expired"), (foreign, "another key")):
+        with pytest.raises(Unauthenticated, match=reason):
+            verifying.verify(made_for(SIGN_IN_AUDIENCE), audience=SIGN_IN_AUDIENCE)
 
 
 def headed(header: Mapping[str, object]) -> HTTPConnection:

@@ -1,16 +1,19 @@
 """The commands: each works, or prints one error text and returns its exit code."""
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from api.auth import SIGN_IN_AUDIENCE, SharedSecret, Unauthenticated, verified_claims
 from mailchimp_pipeline.cli.commands import (
     _print_errors,  # pyright: ignore[reportPrivateUsage] - what all commands share
     app,
@@ -23,6 +26,7 @@ from mailchimp_pipeline.local.sample_organisations import ORGANISATIONS
 from mailchimp_pipeline.local.stack import free_port, installed
 from mailchimp_pipeline.mailchimp import MailchimpClient, ThreadSlots
 from mailchimp_pipeline.services.resources import complete_settings
+from mailchimp_pipeline_tests.api.served import SECRET
 from mailchimp_pipeline_tests.database.builders import ACME, API_KEY, a_connection
 from mailchimp_pipeline_tests.runs.company import KEYS
 from mailchimp_pipeline_tests.waiting import TIMEOUT_SECONDS
@@ -46,7 +50,7 @@ def call(*arguments: str) -> Result:
 
 def test_without_a_command_there_is_help() -> None:
     shown = call("--help").output
-    names = ("actor", "api", "demo", "dev", "doctor", "keys", "migrate", "sandbox", "sync", "token")
+    names = ("actor", "api", "demo", "dev", "doctor", "keys", "migrate", "sandbox", "sign-in", "sync", "token")
     assert [name for name in names if f" {name} " not in shown] == []
 
 
@@ -135,11 +139,39 @@ def test_the_names_of_a_caller_are_printed_one_for_each_key(environment: pytest.
     assert call("actor", "auth0|507f1f77", "--organisation", "acme").stdout == "auth0|507f1f77\n"
 
 
-def test_where_tokens_come_from_elsewhere_none_is_made(environment: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", ["token", "sign-in"])
+def test_where_tokens_come_from_elsewhere_none_is_made(environment: pytest.MonkeyPatch, command: str) -> None:
     environment.setenv("MAILCHIMP_PIPELINE_JWKS_URL", "https://login.example.com/keys")
-    result = call("token", "--organisation", "acme", "--actor", "alice")
+    result = call(command, "--organisation", "acme", "--actor", "alice")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "MAILCHIMP_PIPELINE_JWKS_URL" in result.stderr
+
+
+def test_a_sign_in_link_is_printed_alone_and_is_good_for_the_dashboard_only(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAILCHIMP_PIPELINE_TOKEN_SECRET", SECRET)
+    result = call("sign-in", "--organisation", "acme", "--actor", "alice", "--role", "editor", "--minutes", "5")
+    assert (result.exit_code, result.stdout.count("\n")) == (0, 1)
+    url, _, token = result.stdout.strip().partition("?token=")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/sign-in", url)
+    now = datetime.now(UTC)
+    claims = verified_claims(token, SharedSecret(SECRET), now, audience=SIGN_IN_AUDIENCE)
+    assert (claims.org, claims.sub, claims.role) == ("acme", "alice", "editor")
+    assert 200 < claims.exp - now.timestamp() <= 300
+    with pytest.raises(Unauthenticated):
+        verified_claims(token, SharedSecret(SECRET), now)
+
+
+def test_a_sign_in_link_leads_to_where_the_api_is_reached_from_outside(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAILCHIMP_PIPELINE_PUBLIC_URL", "https://pipeline.acme.test")
+    link = call("sign-in", "--organisation", "acme", "--actor", "alice").stdout
+    assert link.startswith("https://pipeline.acme.test/sign-in?token=")
+
+
+@pytest.mark.parametrize("wrong", [("--minutes", "0"), ("--minutes", "50000"), ("--role", "owner"), ("--actor", "\n")])
+def test_no_sign_in_link_is_made_that_would_be_refused(wrong: tuple[str, str]) -> None:
+    result = call("sign-in", "--organisation", "acme", "--actor", "alice", *wrong)
+    assert result.exit_code != 0
+    assert "token=" not in result.output
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Visitor:
         """Request a page."""
         return send(self.tenant.stage.port, path, method, None, {"cookie": f"{COOKIE}={self.cookie}"} | headers)
 
-    def submit(self, path: str, fields: Mapping[str, Any] | None = None, **headers: str | None) -> Answer:
+    def submit(self, path: str, fields: Mapping[str, Any] | None = None, /, **headers: str | None) -> Answer:
         """Send a form with its token and origin. `headers` replaces headers; None leaves one out."""
         body = urlencode({"token": self.form_token} | dict(fields or {}), doseq=True)
         return self.send_form(path, body, **headers)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Scope
 
-from api.trpc import CallHooks, Concurrency, Limits, Procedure, TRPCError, TrpcServer
+from api.trpc import CallHooks, Concurrency, Limits, Procedure, Role, TRPCError, TrpcServer
+from api.trpc.calls import Reply
 from api.trpc.procedures import Kind
 from mailchimp_pipeline.errors import TransientError
 from mailchimp_pipeline_tests.api.trpc.sample import Caller, Gate, authenticate, returns, sample
@@ -191,6 +192,93 @@ def test_a_defect_of_the_server_itself_is_readable() -> None:
     server = TrpcServer(sample(), authenticate)
     body = in_loop(server, request("test.nothing") | {"headers": None})
     assert b'"message":"Internal server error"' in body
+
+
+def called(path: str, given: object = None, *, role: Role = Role.ADMIN, hooks: CallHooks | None = None) -> Reply:
+    """Call a procedure of the sample in this process."""
+    server = TrpcServer(sample(), authenticate, hooks=hooks)
+
+    async def call_and_close() -> Reply:
+        try:
+            return await server.call(Caller(role), path, given)
+        finally:
+            await server.close()
+
+    return asyncio.run(call_and_close())
+
+
+def test_a_call_in_this_process_is_answered_as_one_over_http() -> None:
+    assert called("test.page", {"limit": 1}).body == b'{"result":{"data":{"items":[0],"nextCursor":null,"counts":{}}}}'
+    assert called("test.nothing") == Reply(200, b'{"result":{"data":null}}')
+    assert called("test.add", {"amount": 2}).body == b'{"result":{"data":4}}'
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "status", "text"),
+    [
+        ("test.admin.erase", None, 403, "ask an administrator"),
+        ("test.add", {"amount": "many"}, 400, "amount"),
+        ("test.add", None, 400, "BAD_REQUEST"),
+        ("test.away", None, 502, "The post office is closed"),
+        ("test.crash", None, 500, "Internal server error"),
+        ("test.exit", None, 500, "Internal server error"),
+    ],
+)
+def test_a_call_in_this_process_fails_as_one_over_http(path: str, given: object, status: int, text: str) -> None:
+    reply = called(
+        path, given, role=Role.EDITOR, hooks=CallHooks(translate=translate, on_error=lambda _path, _error: None)
+    )
+    assert reply.status == status
+    assert text in reply.body.decode()
+    assert "secret" not in reply.body.decode()
+
+
+def test_a_call_in_this_process_is_measured_and_its_defect_reported() -> None:
+    measured: list[tuple[str | None, str]] = []
+    defects: list[str] = []
+    hooks = CallHooks(
+        after_call=lambda procedure, code, _seconds: measured.append((procedure and procedure.path, code)),
+        on_error=lambda path, _exception: defects.append(path),
+    )
+    for path in ("test.nothing", "test.crash"):
+        called(path, hooks=hooks)
+    assert measured == [("test.nothing", "OK"), ("test.crash", "INTERNAL_SERVER_ERROR")]
+    assert defects == ["test.crash"]
+
+
+def test_an_unknown_procedure_is_a_defect_of_whoever_calls_it_in_this_process() -> None:
+    with pytest.raises(KeyError, match=r"test\.nope"):
+        called("test.nope")
+
+
+def test_calls_in_this_process_count_against_the_limits() -> None:
+    gate, limits = Gate(), Limits(concurrency=Concurrency(total=2, per_organisation=1, waiting=2))
+    server = TrpcServer(sample(gate.procedure), authenticate, limits=limits)
+
+    async def call_at_once() -> list[Reply]:
+        calls = [asyncio.create_task(server.call(Caller(Role.ADMIN), "gate")) for _ in range(5)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        gate.opened.set()
+        replies = await asyncio.gather(*calls)
+        await server.close()
+        return replies
+
+    assert Counter(reply.status for reply in asyncio.run(call_at_once())) == {200: 3, 429: 2}
+
+
+def test_a_call_in_this_process_is_finished_though_nobody_waits_for_it() -> None:
+    gate = Gate()
+    server = TrpcServer(sample(gate.procedure), authenticate)
+
+    async def leave() -> None:
+        call = asyncio.create_task(server.call(Caller(Role.ADMIN), "gate"))
+        await asyncio.to_thread(gate.entered.wait, TIMEOUT_SECONDS)
+        call.cancel()
+        gate.opened.set()
+        await server.close()
+
+    asyncio.run(leave())
+    assert gate.finished.is_set()
 
 
 def request(path: str, *, method: str = "GET") -> dict[str, Any]:
