@@ -17,7 +17,7 @@ from api.dashboard.visit import CallFailed, FormFields, Visit
 from api.procedures.context import Context
 from api.request_log import note_caller, note_path
 from api.trpc import TRPCError, TrpcServer
-from api.trpc.requests import read_body
+from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.database.encryption import Keyring
 
 _MAX_FORM_BYTES = 200_000
@@ -154,7 +154,12 @@ class _Dashboard:
 async def _form(request: Request) -> FormFields:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise _refusal("UNSUPPORTED_MEDIA_TYPE", 415, "This is not a form that a page of the dashboard sends.")
-    body = await read_body(request.scope, request.receive, _MAX_FORM_BYTES)
+    try:
+        body = await read_body(request.scope, request.receive, _MAX_FORM_BYTES)
+    except ClientLeftError as left:
+        raise _refusal("CLIENT_CLOSED_REQUEST", 499, str(left)) from None
+    except TRPCError as slow:
+        raise _refusal(slow.code, slow.http_status, slow.message) from None
     if body is None:
         raise _refusal("PAYLOAD_TOO_LARGE", 413, "The form is too large. Send less text.")
     try:

@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+import socket
 
 import pytest
 
+from api.dashboard.sessions import COOKIE
 from api.trpc import Role
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.dashboard.visitor import FORM, a_visitor, sign_in
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
+from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.api.trpc.wire import Answer, send
+from mailchimp_pipeline_tests.waiting import eventually
 
 TOO_LONG = 200_001
 
@@ -194,3 +198,20 @@ def test_a_csv_file_has_the_rejected_contacts_of_all_pages(connected: Tenant) ->
     answer = a_visitor(connected).visit(f"/segments/{segment_id}/rejected.csv")
     rows = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
     assert len({row["entityId"] for row in rows}) == len(rows) == 250
+
+
+def test_a_browser_that_leaves_before_its_form_is_complete_is_no_failure(connected: Tenant) -> None:
+    visitor = a_visitor(connected)
+    head = [
+        "POST /connection/disconnect HTTP/1.1",
+        "host: localhost",
+        f"content-type: {FORM}",
+        f"cookie: {COOKIE}={visitor.cookie}",
+        "content-length: 500",
+    ]
+    with logged_lines() as log:
+        with socket.create_connection(("127.0.0.1", connected.stage.port)) as client:
+            client.sendall("\r\n".join([*head, "", "token="]).encode())
+        eventually(log.getvalue)
+    assert [json.loads(line)["level"] for line in log.getvalue().splitlines()] == ["info"]
+    assert is_connected(connected)
