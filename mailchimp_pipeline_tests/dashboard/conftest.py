@@ -5,7 +5,7 @@ stopped, and tests of other packages start their own.
 """
 
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
 from typing import Protocol
 

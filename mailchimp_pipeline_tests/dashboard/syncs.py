@@ -25,11 +25,7 @@ def sync_what_was_requested(tenant: Tenant) -> None:
     pipeline = Pipeline(tenant.stage.parts)
     asked = eventually(lambda: _requests(pipeline, tenant))
     keys = [request.partition_key for request in asked]
-    list(
-        pipeline.sync(
-            keys, run_id=f"run-{next(_runs)}", push=True, request_ids=[request.id for request in asked]
-        )
-    )
+    list(pipeline.sync(keys, run_id=f"run-{next(_runs)}", push=True, request_ids=[request.id for request in asked]))
 
 
 @contextmanager

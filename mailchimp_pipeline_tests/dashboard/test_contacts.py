@@ -65,8 +65,8 @@ def test_all_data_about_a_contact_is_shown_and_downloaded(employer: Tenant, visi
     visitor = visit(employer)
     find(visitor)
     visitor.click("Show all data")
-    expect(visitor.page.get_by_role("region", name="Segments")).to_contain_text("Everybody")
-    expect(visitor.page.get_by_role("region", name="Audiences")).to_contain_text(CONTACT)
+    expect(visitor.page.get_by_role("group", name="Segments")).to_contain_text("Everybody")
+    expect(visitor.page.get_by_role("group", name="Audiences")).to_contain_text(CONTACT)
     with visitor.page.expect_download() as started:
         visitor.click("Download as JSON")
     assert started.value.suggested_filename == "contact.json"
@@ -98,7 +98,7 @@ def test_no_url_or_title_names_a_contact(employer: Tenant, visit: Visits) -> Non
     titles.append(visitor.page.title())
     opt_out(visitor)
     visitor.click("Show all data")
-    expect(visitor.page.get_by_role("region", name="Segments")).to_be_visible()
+    expect(visitor.page.get_by_role("group", name="Segments")).to_be_visible()
     titles.append(visitor.page.title())
     visitor.open("/audit")
     for anchor in visitor.page.locator("main a").all():

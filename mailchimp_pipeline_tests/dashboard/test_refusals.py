@@ -25,10 +25,10 @@ FOR_EDITORS: Mapping[str, Mapping[str, str]] = {
 }
 FOR_ADMINISTRATORS: Mapping[str, Mapping[str, str]] = {
     "/connection": {"apiKey": "{key}"},
-    "/connection/disconnect": {},
     "/contacts/export": CONTACT,
     "/contacts/erase": {**CONTACT, "confirmation": "1"},
     "/settings": {"optInOnly": "true"},
+    "/connection/disconnect": {},
 }
 FORMS = {**FOR_EDITORS, **FOR_ADMINISTRATORS}
 """All forms that change something, and valid fields of them."""
@@ -114,13 +114,12 @@ def test_pages_of_another_organisation_are_not_found(
     expect(stranger.page.get_by_role("alert")).to_be_visible()
 
 
-@pytest.mark.parametrize("origin", ["http://evil.test", "null", "", None])
-def test_a_form_of_another_origin_is_refused(
-    connected: Tenant, visit: Visits, ids: Mapping[str, str], origin: str | None
-) -> None:
+def test_a_form_of_another_origin_is_refused(connected: Tenant, visit: Visits, ids: Mapping[str, str]) -> None:
     visitor, before = visit(connected), connected.audit_actions()
-    token, headers = visitor.form_token(), {} if origin is None else {"origin": origin}
-    assert {send(visitor, form, ids, token, headers) for form in FORMS} == {403}
+    token = visitor.form_token()
+    strange: list[dict[str, str]] = [{"origin": origin} for origin in ("http://evil.test", "null", "")]
+    for headers in (*strange, {}):
+        assert {send(visitor, form, ids, token, headers) for form in FORMS} == {403}
     assert connected.audit_actions() == before
 
 

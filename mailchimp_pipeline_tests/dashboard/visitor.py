@@ -74,6 +74,10 @@ class Visitor:
         sent = {"origin": url} if headers is None else dict(headers)
         return self.page.request.post(url + path, form=dict(fields), headers=sent, max_redirects=0)
 
+    def unfold(self) -> None:
+        """Show what is folded on the page."""
+        self.page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than the window."""
         width = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -130,4 +134,3 @@ def _watch(visitor: Visitor) -> None:
     visitor.page.on("pageerror", note_error)
     visitor.page.on("request", note_request)
     visitor.page.on("response", note_response)
-
