@@ -28,7 +28,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test histories ordeal check format lint types imports audit coverage location lock bench bench-scripts clean
+.PHONY: help demo dev test histories ordeal check format lint types imports audit coverage location lock bench bench-scripts screenshots clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -97,6 +97,9 @@ bench: $(STAMP) ## Measure performance (about 20 minutes, on an otherwise idle m
 # At 1/20 of the size, to see that the scripts work: the figures mean nothing then.
 bench-scripts: $(STAMP)
 	$(BIN)/python -m bench.report --scale 1/20
+
+screenshots: $(STAMP) ## Take the README's screenshots of the dashboard again; needs Chromium
+	$(BIN)/python -m docs.screenshots
 
 lock: $(STAMP) ## Pin every dependency again, with hashes
 	$(BIN)/pip install --quiet uv==$(UV_VERSION)

@@ -237,6 +237,15 @@ export interface HistoryInput {
   id: string;
 }
 
+/** A page of a segment's past syncs. */
+export interface HistoryOfSegment {
+  /** The maximum number of items on the page. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
+  cursor?: string | null | undefined;
+  id: string;
+}
+
 /** The data about the contact at Mailchimp. */
 export interface MailchimpHoldings {
   entries: AudienceEntry[];
@@ -291,6 +300,24 @@ export interface PastErasure {
   status: ErasureStatus;
   requestedAt: string;
   completedAt: string | null;
+}
+
+/** A sync of the segment that ended. */
+export interface PastSync {
+  endedAt: string;
+  /** Why it failed, and what to do; null if it succeeded. */
+  error: string | null;
+  /** The rule that stopped it. `departures` are confirmed with `confirmDepartures`. */
+  stoppedBy: StopReason | null;
+  /** Null if it failed. */
+  counts: SyncCounts | null;
+  seconds: number | null;
+}
+
+/** A page of past syncs, the latest first. */
+export interface PastSyncPage {
+  items: PastSync[];
+  nextCursor: string | null;
 }
 
 /** Whether a contact opted in or out, and the times of its latest opt-in and latest opt-out. */
@@ -464,6 +491,28 @@ export interface Statement {
   channel: Channel | null;
 }
 
+/** The rule that stopped a segment's sync. */
+export type StopReason = "consent" | "departures" | "rejections";
+
+/** The numbers of contacts in one sync. What a sync before an upgrade did not count is 0. */
+export interface SyncCounts {
+  /** The contacts that match the filter. */
+  matching: number;
+  /** The matching contacts that are no members, by reason. */
+  excluded: Partial<Record<Exclusion, number>>;
+  wanted: number;
+  inAudience: number;
+  new: number;
+  changed: number;
+  /** The members whose address was changed. */
+  moved: number;
+  archived: number;
+  /** The members who opted out here, and were unsubscribed before the sync. */
+  unsubscribed: number;
+  rejected: Partial<Record<Rejection, number>>;
+  withheld: Partial<Record<Rejection, number>>;
+}
+
 /** The segment to sync. */
 export interface SyncInput {
   id: string;
@@ -506,6 +555,8 @@ export type AppRouter = TRPCBuiltRouter<
         sync: Mutation<SyncInput, Segment>;
         /** Return a page of the members whom Mailchimp rejects, with the reason and when each is sent again. */
         rejected: Query<RejectedInput, RejectedPage>;
+        /** Return a page of the segment's past syncs, as the audit log has them. */
+        history: Query<HistoryOfSegment, PastSyncPage>;
         /** Let the next sync send the segment's rejected contacts again, whatever the reason was. Returns the segment. */
         retryRejected: Mutation<SegmentInput, Segment>;
         /** Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing. */

@@ -92,9 +92,8 @@ async def segment(visit: Visit) -> Response:
     """Show a segment, the result of its last sync, and its rejected contacts."""
     found = await visit.call("segments.get", id=visit.id)
     rejected = await visit.call("segments.rejected", id=visit.id, limit=_LISTED, cursor=visit.query("cursor"))
-    # The errors that a confirmation ends say so.
-    found["needsConfirmation"] = "departures confirmed" in (found["lastError"] or "")
-    return visit.page("segment.html", segment=found, rejected=rejected)
+    history = await visit.call("segments.history", id=visit.id, limit=_LISTED)
+    return visit.page("segment.html", segment=found, rejected=rejected, history=history["items"])
 
 
 async def sync_segment(visit: Visit) -> Response:

@@ -39,7 +39,7 @@ def _time(iso: str) -> Markup:
     )
 
 
-def _number(value: int) -> Markup:
+def _number(value: float) -> Markup:
     """Return a number, which the script formats as the reader's language does."""
     return Markup('<data value="{}">{}</data>').format(value, f"{value:,}")
 

@@ -10,10 +10,11 @@ from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
 from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.contacts import EntityType, read_contacts
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segment_member_store import rejected_contacts, retry_rejected
-from mailchimp_pipeline.database.segment_store import NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.database.segment_store import ENDED, NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.mailchimp.api_errors import AudienceGone
@@ -29,6 +30,7 @@ from mailchimp_pipeline.segments import (
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.sync import Audience, Rejection
 from mailchimp_pipeline.sync.rejections import text as rejection_text
+from mailchimp_pipeline.sync.segment_results import StopReason
 
 router: Router[Context] = Router("mailchimp.segments")
 
@@ -164,6 +166,50 @@ class RejectedPage(WireModel):
     next_cursor: str | None
 
 
+class SyncCounts(WireModel):
+    """The numbers of contacts in one sync. What a sync before an upgrade did not count is 0."""
+
+    matching: Count = 0
+    """The contacts that match the filter."""
+    excluded: dict[Exclusion, Count] = Field(default_factory=dict[Exclusion, Count])
+    """The matching contacts that are no members, by reason."""
+    wanted: Count = 0
+    in_audience: Count = 0
+    new: Count = 0
+    changed: Count = 0
+    moved: Count = 0
+    """The members whose address was changed."""
+    archived: Count = 0
+    unsubscribed: Count = 0
+    """The members who opted out here, and were unsubscribed before the sync."""
+    rejected: dict[Rejection, Count] = Field(default_factory=dict[Rejection, Count])
+    withheld: dict[Rejection, Count] = Field(default_factory=dict[Rejection, Count])
+
+
+class PastSync(WireModel):
+    """A sync of the segment that ended."""
+
+    ended_at: UtcTime
+    error: str | None
+    """Why it failed, and what to do; null if it succeeded."""
+    stopped_by: StopReason | None
+    """The rule that stopped it. `departures` are confirmed with `confirmDepartures`."""
+    counts: SyncCounts | None
+    """Null if it failed."""
+    seconds: float | None
+
+
+class PastSyncPage(WireModel):
+    """A page of past syncs, the latest first."""
+
+    items: list[PastSync]
+    next_cursor: str | None
+
+
+class HistoryOfSegment(SegmentInput, PageInput):
+    """A page of a segment's past syncs."""
+
+
 class SegmentPage(WireModel):
     """A page of segments, the newest first."""
 
@@ -282,6 +328,35 @@ def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
             for each in found.items
         ],
         next_cursor=found.next_cursor,
+    )
+
+
+@router.query("history")
+def sync_history(context: Context, wanted: HistoryOfSegment) -> PastSyncPage:
+    """Return a page of the segment's past syncs, as the audit log has them."""
+    with context.session() as session:
+        _require(session, wanted.id)
+        found = audit_log.entries(
+            session,
+            limit=wanted.limit,
+            cursor=wanted.cursor,
+            entity=audit_log.Entity("segment", wanted.id),
+            actions=ENDED,
+        )
+    return PastSyncPage(items=[_past_sync(entry) for entry in found.items], next_cursor=found.next_cursor)
+
+
+def _past_sync(entry: audit_log.Entry) -> PastSync:
+    error, details = entry.details.get("error"), dict(entry.details)
+    counts = {name: details[name] for name in SyncCounts.model_fields if name in details}
+    return PastSync.model_validate(
+        {
+            "ended_at": entry.at,
+            "error": error,
+            "stopped_by": details.get("stopped_by"),
+            "counts": None if error else counts,
+            "seconds": details.get("seconds"),
+        }
     )
 
 

@@ -6,7 +6,7 @@ of a contact, and the details are counts and options.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -83,15 +83,24 @@ def write(session: OrganisationSession, entry: Entry) -> None:
 
 
 def entries(
-    session: OrganisationSession, *, limit: int, cursor: str | None = None, entity: Entity | None = None
+    session: OrganisationSession,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    entity: Entity | None = None,
+    actions: Collection[str] = (),
 ) -> Page[Entry]:
-    """Return a page of the organisation's entries, newest first. With `entity`, only entries about it.
+    """Return a page of the organisation's entries, newest first.
+
+    With `entity`, only entries about it are returned, and with `actions`, only entries of these actions.
 
     Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
     """
     query = select(AuditRow).where(AuditRow.organisation_id == session.organisation_id)
     if entity is not None:
         query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))
+    if actions:
+        query = query.where(AuditRow.action.in_(actions))
     if cursor is not None:
         query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, _row_number))
     query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit + 1)

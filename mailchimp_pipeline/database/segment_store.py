@@ -240,6 +240,9 @@ _ACTIONS = {
     SegmentStatus.ERROR: "segment.failed",
 }
 
+ENDED = (_ACTIONS[SegmentStatus.SYNCED], _ACTIONS[SegmentStatus.ERROR])
+"""The actions of the audit log that end a sync."""
+
 
 class SegmentProgress:
     """Changes the status of segments of the session's organisation. Deleted segments are ignored."""

@@ -52,7 +52,8 @@ def run_demo(console: Console) -> None:
             with open_pipeline(stack.settings) as pipeline, closing(SandboxControl(stack.sandbox_url)) as sandbox:
                 _Demo(console, stack, pipeline, sandbox).run()
     console.print(
-        f"\nDone in {time.monotonic() - begun:.0f} s, and nothing keeps running. `make dev` brings it up to stay."
+        f"\nDone in {time.monotonic() - begun:.0f} s, and nothing keeps running. `make dev` brings it up to stay, and "
+        "prints a link to the dashboard."
     )
 
 

@@ -21,7 +21,7 @@ def test_a_segment_has_no_history_before_its_first_sync(employer: Tenant) -> Non
 def test_each_sync_is_listed_with_its_counts_the_latest_first(employer: Tenant) -> None:
     segment_id = employer.create().data["id"]
     sync(employer, segment_id)
-    employer.add_employees({"id": "6", "email": "six@example.com"})
+    employer.add_employees({"id": "6", "email": "six@people.test"})
     sync(employer, segment_id)
     latest, first = employer.query("segments.history", {"id": segment_id}).data["items"]
     assert [(each["counts"]["new"], each["counts"]["inAudience"]) for each in (first, latest)] == [(4, 4), (1, 5)]
