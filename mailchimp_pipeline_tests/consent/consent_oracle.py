@@ -351,7 +351,9 @@ class ConsentOracle:
         yield from self._not_propagated(process)
         for each in wanted:
             place = (each.list_id, each.key)
-            if self.members.get(place) in MAILED and not self.block(*place).certainty:
+            # A member that signed up and has yet to confirm is not sent, so the product need not know whose it is.
+            is_sent = self.members.get(place) is Status.SUBSCRIBED or place in self.brought
+            if is_sent and self.members.get(place) in MAILED and not self.block(*place).certainty:
                 if self.sent.get((each.list_id, each.entity)) != each.key:
                     self.sent_by[each.list_id, each.entity] = set()
                 self.sent[each.list_id, each.entity] = each.key

@@ -355,9 +355,8 @@ class ConsentScenario:
         struck = self._struck()
         synced = [self.segments[name] for name in names]
         lists = frozenset(spec.list_id for _, spec in synced)
-        kinds = frozenset(kind for _, spec in synced for kind in spec.segment_type.entity_types) or frozenset(
-            EntityType
-        )
+        # Where no segment is, nothing reads the source.
+        kinds = frozenset(kind for _, spec in synced for kind in spec.segment_type.entity_types)
         outcomes: Sequence[SyncOutcome] = []
         with self._process(lists, kinds, crash, is_sync=True) as process:
             try:
