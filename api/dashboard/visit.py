@@ -40,8 +40,8 @@ class FormFields:
         return cls(parse_qs(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=200))
 
     def text(self, name: str) -> str:
-        """Return the first value of a field, "" if the form does not have the field."""
-        return next(iter(self.values.get(name, ())), "")
+        """Return the first value of a field, "" if the form does not have the field. Lines end with a line feed."""
+        return next(iter(self.values.get(name, ())), "").replace("\r\n", "\n")
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of a field that are not blank."""

@@ -24,6 +24,7 @@ def test_a_segment_is_connected_created_and_synced(tenant: Tenant, visit: Visits
     visitor.click("Preview")
     expect(visitor.page.locator("#preview")).to_contain_text("2 contacts would be members.")
     visitor.field("Name").fill("Sales")
+    visitor.page.get_by_label("Description").fill("All who sell.\nSince 2026.")
     visitor.page.get_by_label("Mailchimp audience").select_option(label="Staff")
     visitor.click("Create")
     expect(visitor.badge()).to_have_text("pending")
@@ -34,6 +35,8 @@ def test_a_segment_is_connected_created_and_synced(tenant: Tenant, visit: Visits
     expect(visitor.badge()).to_have_text("synced")
     expect(visitor.page.locator("#live")).to_contain_text("2 of 2")
     expect(visitor.page.locator("time").first).to_contain_text("UTC")
+    (made,) = tenant.query("segments.list").data["items"]
+    assert made["description"] == "All who sell.\nSince 2026."
 
 
 def test_a_contact_opts_out_and_is_erased(connected: Tenant, visit: Visits) -> None:
