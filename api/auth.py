@@ -249,6 +249,9 @@ AUDIENCE = "mailchimp-pipeline"
 SIGN_IN_AUDIENCE = "mailchimp-pipeline-sign-in"
 """The value of `aud` in a token that signs a browser in to the dashboard. Such a token is no bearer token."""
 
+MAX_SIGN_IN_LIFETIME = timedelta(hours=1)
+"""A sign-in token with a longer lifetime is refused, since it may be in a log of URLs."""
+
 MAX_LIFETIME = timedelta(days=30)
 """A token with a longer lifetime is refused: a leaked token cannot be revoked."""
 
@@ -303,8 +306,10 @@ def make_token(  # noqa: PLR0913 - the claims of a token, all by name
         )
     if not is_actor(actor):
         raise TokenNotMade(f"The actor {_ACTORS}: write another name.")
-    if not timedelta() < lifetime <= MAX_LIFETIME:
-        raise TokenNotMade(f"A token may be good for {MAX_LIFETIME.days} days at most: choose a shorter time.")
+    most = MAX_SIGN_IN_LIFETIME if audience == SIGN_IN_AUDIENCE else MAX_LIFETIME
+    if not timedelta() < lifetime <= most:
+        longest = "an hour" if audience == SIGN_IN_AUDIENCE else f"{MAX_LIFETIME.days} days"
+        raise TokenNotMade(f"A token may be good for {longest} at most: choose a shorter time.")
     claims = {
         "sub": actor,
         "org": organisation_id,

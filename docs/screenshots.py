@@ -72,6 +72,7 @@ def take_pictures(stack: SandboxStack) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, locale="en-GB", timezone_id="UTC")
         page.goto(stack.sign_in_link(ORGANISATION.id))
+        page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/")
         _picture(page, "overview")
         page.get_by_role("link", name="Segments").first.click()

@@ -317,10 +317,13 @@ async def _all_rejected(visit: Visit) -> AsyncIterator[dict[str, Any]]:
             return
 
 
+_FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")  # noqa: RUF001 - spreadsheets take them for ASCII
+
+
 def _cell(value: object) -> str:
     """Return the value of a CSV cell. A spreadsheet would run a text that begins like a formula."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
 def _choice(visit: Visit, name: str) -> bool | None:

@@ -17,8 +17,8 @@ HEADERS: Mapping[str, str] = {
     # Nothing from another host, and no inline script or style, so that injected HTML cannot run anything.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    # With `no-referrer`, browsers send forms with the origin `null`.
-    "referrer-policy": "same-origin",
+    # A URL may have a sign-in token. With `no-referrer`, browsers would send forms with the origin `null`.
+    "referrer-policy": "strict-origin",
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -9,10 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from api.auth import Authenticator, Caller, Unauthenticated
+from api.auth import Authenticator, Caller
 from api.dashboard import pages
 from api.dashboard.rendering import HEADERS, STATIC, render
-from api.dashboard.sessions import COOKIE, Sessions, is_from_this_site
+from api.dashboard.sessions import Sessions, cookie_name, is_from_this_site
 from api.dashboard.visit import CallFailed, FormFields, Visit
 from api.procedures.context import Context
 from api.request_log import note_caller, note_path
@@ -67,7 +68,7 @@ def dashboard_routes(
         Route("/sign-in", dashboard.sign_in_page, methods=["GET"]),
         Route("/sign-in", dashboard.sign_in, methods=["POST"]),
         Route("/sign-out", dashboard.sign_out, methods=["POST"]),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/static", _StaticFiles(directory=STATIC)),
     )
 
 
@@ -84,7 +85,7 @@ class _Dashboard:
             note_path(path)
             try:
                 caller = await run_in_threadpool(self.sessions.caller, request)
-            except Unauthenticated as missing:
+            except TRPCError as missing:
                 return _ask_to_sign_in(request, missing)
             visit = self._visit(request, caller)
             try:
@@ -114,40 +115,44 @@ class _Dashboard:
         return replace(visit, form=form)
 
     async def sign_in_page(self, request: Request) -> Response:
-        """Sign in with the token of a link, or show how to get one."""
+        """Ask whether to sign in with the token of a link, or show how to get one."""
         note_path("/sign-in")
         token = request.query_params.get("token")
-        # A HEAD request, by which some programs check a link, must not use the token up.
-        if token and request.method == "GET":
-            return await self._signed_in(request, token)
-        return render("sign_in.html", problem=None)
+        return await self._ask(token) if token else render("sign_in.html", problem=None)
 
     async def sign_in(self, request: Request) -> Response:
-        """Sign in with a token that a page of the platform, or the sign-in page, sends as a form."""
+        """Sign in with the token of a form. A form of another site, such as the platform, only asks whether to."""
         note_path("/sign-in")
         try:
             form = await _form(request)
         except CallFailed as failure:
             return render("sign_in.html", failure.status, problem=failure.messages[""][0])
-        return await self._signed_in(request, form.text("token").strip())
-
-    async def _signed_in(self, request: Request, token: str) -> Response:
+        token = form.text("token").strip()
+        if not is_from_this_site(request):
+            return await self._ask(token)
         try:
             caller = await run_in_threadpool(self.sessions.sign_in, token)
         except TRPCError as refused:
-            return render("sign_in.html", refused.http_status, problem=refused.message)
-        # A page of our own, not a redirect: a browser does not send a new SameSite=Strict cookie with a redirect that
-        # began on another site.
-        response = render("signed_in.html")
+            return _not_signed_in(refused)
+        note_caller(caller)
+        response = RedirectResponse("/", 303, HEADERS)
         self.sessions.start(caller, request, response)
         return response
+
+    async def _ask(self, token: str) -> Response:
+        """Ask whether to sign in, so that no other site can sign a browser in to an organisation of its choice."""
+        try:
+            caller = await run_in_threadpool(self.sessions.check, token)
+        except TRPCError as refused:
+            return _not_signed_in(refused)
+        return render("sign_in_confirm.html", caller=caller, token=token)
 
     async def sign_out(self, request: Request) -> Response:
         """End the session of this browser."""
         note_path("/sign-out")
         response = RedirectResponse("/sign-in", 303, HEADERS)
         if is_from_this_site(request):
-            response.delete_cookie(COOKIE)
+            response.delete_cookie(cookie_name(request), secure=True)
         return response
 
 
@@ -172,7 +177,25 @@ def _refusal(code: str, status: int, message: str) -> CallFailed:
     return CallFailed({"message": message, "data": {"code": code, "httpStatus": status}})
 
 
-def _ask_to_sign_in(request: Request, missing: Unauthenticated) -> Response:
+def _ask_to_sign_in(request: Request, missing: TRPCError) -> Response:
     """Show the sign-in page. A form answers 401, so that the script does not take the answer for its success."""
-    is_new = request.method == "GET" and COOKIE not in request.cookies and "authorization" not in request.headers
-    return render("sign_in.html", 401, problem=None if is_new else missing.message)
+    is_new = (
+        request.method == "GET"
+        and cookie_name(request) not in request.cookies
+        and "authorization" not in request.headers
+    )
+    return render("sign_in.html", 401, problem=None) if is_new else _not_signed_in(missing)
+
+
+def _not_signed_in(refused: TRPCError) -> Response:
+    return render("sign_in.html", refused.http_status, problem=refused.message)
+
+
+class _StaticFiles(StaticFiles):
+    """The files of `static`. A browser keeps them, and asks whether they have changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Starlette's
+        """Return the answer with a file, or without it if the browser has it."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response

@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import SIGN_IN_AUDIENCE, Authenticator, Caller, Unauthenticated, caller_of
+from api.auth import (
+    LEEWAY,
+    MAX_SIGN_IN_LIFETIME,
+    SIGN_IN_AUDIENCE,
+    Authenticator,
+    Caller,
+    Claims,
+    Unauthenticated,
+    caller_of,
+)
 from api.trpc import Role
 from mailchimp_pipeline.clock import Clock, utc_now
 from mailchimp_pipeline.database.encryption import Keyring, SecretUnreadable
@@ -54,20 +63,36 @@ class Sessions:
         self._used: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    def check(self, token: str) -> Caller:
+        """Return the caller of a sign-in token, which stays usable.
+
+        Raises `Unauthenticated` if it is not valid or was used before.
+        """
+        claims = self._verified(token)
+        with self._lock:
+            if _key(claims) in self._used:
+                raise _USED
+        return caller_of(claims, self._keyring)
+
     def sign_in(self, token: str) -> Caller:
-        """Return the caller of a sign-in token. Raises `Unauthenticated` if it is not valid or was used before."""
+        """Return the caller of a sign-in token, and use the token up. Raises the errors of `check`."""
+        claims = self._verified(token)
+        with self._lock:
+            now = self._now().timestamp()
+            self._used = {key: expires for key, expires in self._used.items() if expires > now}
+            if _key(claims) in self._used:
+                raise _USED
+            # A token is accepted for some seconds after it expired.
+            self._used[_key(claims)] = claims.exp + timedelta(minutes=5).total_seconds()
+        return caller_of(claims, self._keyring)
+
+    def _verified(self, token: str) -> Claims:
         claims = self._authenticate.verify(token, audience=SIGN_IN_AUDIENCE)
         if not claims.jti:
             raise Unauthenticated("The sign-in token has no id (jti), so it could be used twice: add one")
-        with self._lock:
-            now = self._now().timestamp()
-            self._used = {each: expires for each, expires in self._used.items() if expires > now}
-            key = json.dumps([claims.iss, claims.jti])
-            if key in self._used:
-                raise Unauthenticated("This sign-in link was used before: get a new one")
-            # A token is accepted for some seconds after it expired.
-            self._used[key] = claims.exp + timedelta(minutes=5).total_seconds()
-        return caller_of(claims, self._keyring)
+        if claims.exp > (self._now() + MAX_SIGN_IN_LIFETIME + LEEWAY).timestamp():
+            raise Unauthenticated("The sign-in token is good for too long: an hour is the most")
+        return claims
 
     def start(self, caller: Caller, request: Request, response: Response) -> None:
         """Set the cookie of a new session."""
@@ -78,14 +103,14 @@ class Sessions:
             role=caller.role,
             expires=expires.timestamp(),
         )
+        name, is_secure = cookie_name(request), not _is_local(request)
         response.set_cookie(
-            COOKIE,
+            name,
             self._keyring.encrypt(session.model_dump_json(), _PURPOSE),
             max_age=int(SESSION_LIFETIME.total_seconds()),
             httponly=True,
             samesite="strict",
-            # Some browsers refuse Secure cookies of http://127.0.0.1.
-            secure=request.url.hostname not in _LOOPBACK,
+            secure=is_secure,
         )
 
     def caller(self, request: Request) -> Caller:
@@ -95,7 +120,7 @@ class Sessions:
         """
         if "authorization" in request.headers:
             return self._authenticate(request)
-        cookie = request.cookies.get(COOKIE)
+        cookie = request.cookies.get(cookie_name(request))
         if cookie is None:
             raise Unauthenticated("Sign in first")
         try:
@@ -116,6 +141,24 @@ class Sessions:
 
     def _form_tokens(self, caller: Caller) -> list[str]:
         return list(self._keyring.keyed_hashes(f"form\0{caller.organisation_id}\0{caller.actor}"))
+
+
+_USED = Unauthenticated("This sign-in link was used before: get a new one")
+
+
+def _key(claims: Claims) -> str:
+    """Return what identifies a sign-in token: ids are unique for each issuer."""
+    return json.dumps([claims.iss, claims.jti])
+
+
+def cookie_name(request: Request) -> str:
+    """Return the name of the session's cookie. With `__Host-`, no other host can set it, not even one of the domain."""
+    return COOKIE if _is_local(request) else f"__Host-{COOKIE}"
+
+
+def _is_local(request: Request) -> bool:
+    """Return whether the browser is on this machine: some browsers refuse Secure cookies of http://127.0.0.1."""
+    return request.url.hostname in _LOOPBACK
 
 
 def sign_in_link(url: str, token: str) -> str:

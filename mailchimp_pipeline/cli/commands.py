@@ -150,7 +150,7 @@ def sign_in(
     organisation: Annotated[str, typer.Option(help="The organisation's id.")],
     actor: Annotated[str, typer.Option(help="Who signs in, for the audit log.")],
     role: Annotated[TokenRole, typer.Option(help="What the person may do.")] = TokenRole.VIEWER,
-    minutes: Annotated[int, typer.Option(help="For how many minutes the link is valid.", min=1)] = 15,
+    minutes: Annotated[int, typer.Option(help="For how many minutes the link is valid.", min=1, max=60)] = 15,
 ) -> None:
     """Print a link that signs a browser in to the dashboard, once."""
     from api.auth import SIGN_IN_AUDIENCE

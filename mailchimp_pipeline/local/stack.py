@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -167,21 +168,21 @@ class SandboxStack(LocalStack):
         """Return a client of the API with the rights of an administrator of the organisation."""
         from api.auth import AUDIENCE  # noqa: PLC0415 - the API is an extra
 
-        return Dashboard(self.api_url, self._token(organisation_id, AUDIENCE))
+        return Dashboard(self.api_url, self._token(organisation_id, AUDIENCE, timedelta(hours=12)))
 
     def sign_in_link(self, organisation_id: str) -> str:
         """Return a link that signs a browser in to the dashboard, once, as an administrator of the organisation."""
         from api.auth import SIGN_IN_AUDIENCE  # noqa: PLC0415 - the API is an extra
         from api.dashboard import sign_in_link  # noqa: PLC0415 - as above
 
-        return sign_in_link(self.api_url, self._token(organisation_id, SIGN_IN_AUDIENCE))
+        return sign_in_link(self.api_url, self._token(organisation_id, SIGN_IN_AUDIENCE, timedelta(hours=1)))
 
     @property
     def api_url(self) -> str:
         """The root URL of the API."""
         return f"http://{_LOOPBACK}:{self.settings.api_port}"
 
-    def _token(self, organisation_id: str, audience: str) -> str:
+    def _token(self, organisation_id: str, audience: str, lifetime: timedelta) -> str:
         from api.auth import make_token  # noqa: PLC0415 - the API is an extra
         from api.trpc import Role  # noqa: PLC0415 - as above
 
@@ -194,6 +195,7 @@ class SandboxStack(LocalStack):
             actor=_ACTOR,
             role=Role.ADMIN,
             now=utc_now(),
+            lifetime=lifetime,
             issuer=self.settings.token_issuer,
             audience=audience,
         )

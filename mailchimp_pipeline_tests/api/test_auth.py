@@ -225,7 +225,10 @@ def test_the_token_that_is_made_says_its_issuer() -> None:
 
 
 def made_for(audience: str) -> str:
-    return make_token(SECRET, organisation_id="acme", actor="a", role=Role.EDITOR, now=NOW, audience=audience)
+    hour = timedelta(hours=1)
+    return make_token(
+        SECRET, organisation_id="acme", actor="a", role=Role.EDITOR, now=NOW, lifetime=hour, audience=audience
+    )
 
 
 def test_a_sign_in_token_is_good_for_nothing_else_and_has_an_id_of_its_own() -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.dashboard.syncs import sync
-from mailchimp_pipeline_tests.dashboard.visitor import Visitor
+from mailchimp_pipeline_tests.dashboard.visitor import Visitor, sign_in_token
 from sandbox import CampaignStatus, Figures
 
 LISTS = ("/", "/connection", "/segments", "/campaigns", "/contacts", "/audit", "/settings")
@@ -83,7 +83,8 @@ def walk(visitor: Visitor, organisation: Furnished) -> Iterator[str]:
     segment, failed = f"/segments/{organisation.synced}", f"/segments/{organisation.failed}"
     details = [segment, failed, f"{segment}/edit", f"/campaigns/{organisation.campaign}"]
     about = f"/audit?entityType=segment&entityId={organisation.synced}"
-    for path in [*LISTS, *details, about, f"/segments/{NO_ID}", "/sign-in", "/sign-in?token=wrong"]:
+    sign_in = ["/sign-in", "/sign-in?token=wrong", f"/sign-in?token={sign_in_token(organisation.tenant)}"]
+    for path in [*LISTS, *details, about, f"/segments/{NO_ID}", *sign_in]:
         visitor.open(path)
         yield path
     yield from _forms(visitor)

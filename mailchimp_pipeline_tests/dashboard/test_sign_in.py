@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import authenticator
-from api.dashboard.sessions import COOKIE, SESSION_LIFETIME, Sessions
+from api.dashboard.sessions import SESSION_LIFETIME, Sessions
 from api.trpc import Role
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 from mailchimp_pipeline_tests.dashboard.conftest import Visits
@@ -22,23 +22,34 @@ def is_asked_to_sign_in(visitor: Visitor) -> bool:
 def with_session_of(visitor: Visitor, moment: datetime) -> None:
     """Give the browser the cookie of a session that began at that moment."""
     parts = visitor.tenant.stage.parts
-    sessions = Sessions(authenticator(parts.settings, parts.keyring), parts.keyring, now=lambda: moment)
-    caller = authenticator(parts.settings, parts.keyring, now=lambda: moment)
-    token = sign_in_token(visitor.tenant, now=moment)
-    response = Response()
+    authenticate = authenticator(parts.settings, parts.keyring, now=lambda: moment)
+    sessions = Sessions(authenticate, parts.keyring, now=lambda: moment)
     request = Request({"type": "http", "scheme": "http", "server": ("127.0.0.1", 80), "path": "/", "headers": []})
-    made = Sessions(caller, parts.keyring, now=lambda: moment)
-    sessions.start(made.sign_in(token), request, response)
-    value = response.headers["set-cookie"].partition(";")[0].partition("=")[2]
-    visitor.page.context.add_cookies([{"name": COOKIE, "value": value, "url": visitor.tenant.stage.url}])
+    response = Response()
+    sessions.start(sessions.sign_in(sign_in_token(visitor.tenant, now=moment)), request, response)
+    name, _, value = response.headers["set-cookie"].partition(";")[0].partition("=")
+    visitor.page.context.add_cookies([{"name": name, "value": value, "url": visitor.tenant.stage.url}])
+
+
+def follow(visitor: Visitor, url: str) -> None:
+    """Open a link, and agree to sign in."""
+    visitor.page.goto(url)
+    visitor.click("Sign in")
 
 
 def test_a_link_signs_in_and_leads_to_the_overview(tenant: Tenant, visit: Visits) -> None:
     visitor = visit(tenant, role=None)
-    visitor.page.goto(link(tenant, Role.EDITOR))
+    follow(visitor, link(tenant, Role.EDITOR))
     visitor.page.wait_for_url(f"{tenant.stage.url}/")
     expect(visitor.page.get_by_role("heading", name="Overview")).to_be_visible()
     expect(visitor.page.locator(".account")).to_contain_text(f"{tenant.organisation_id} editor")
+
+
+def test_a_link_asks_before_it_signs_in(tenant: Tenant, visit: Visits) -> None:
+    visitor = visit(tenant, role=None)
+    visitor.page.goto(link(tenant))
+    expect(visitor.page.locator("main")).to_contain_text(tenant.organisation_id)
+    assert is_asked_to_sign_in(visitor)
 
 
 def test_the_pasted_token_of_a_link_signs_in(tenant: Tenant, visit: Visits) -> None:
@@ -53,7 +64,7 @@ def test_the_pasted_token_of_a_link_signs_in(tenant: Tenant, visit: Visits) -> N
 def test_a_link_works_once(tenant: Tenant, visit: Visits) -> None:
     once = link(tenant)
     first, second = visit(tenant, role=None), visit(tenant, role=None)
-    first.page.goto(once)
+    follow(first, once)
     first.page.wait_for_url(f"{tenant.stage.url}/")
     second.page.goto(once)
     expect(second.page.get_by_role("alert")).to_have_text("This sign-in link was used before: get a new one")

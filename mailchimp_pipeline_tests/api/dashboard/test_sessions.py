@@ -13,7 +13,17 @@ from joserfc.jwk import OctKey
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import AUDIENCE, SIGN_IN_AUDIENCE, Authenticator, Caller, SharedSecret, Unauthenticated, make_token
+from api.auth import (
+    AUDIENCE,
+    MAX_SIGN_IN_LIFETIME,
+    SIGN_IN_AUDIENCE,
+    Authenticator,
+    Caller,
+    SharedSecret,
+    TokenNotMade,
+    Unauthenticated,
+    make_token,
+)
 from api.dashboard.sessions import COOKIE, SESSION_LIFETIME, Sessions
 from api.trpc import Role
 from mailchimp_pipeline.clock import utc_now
@@ -52,7 +62,7 @@ def sessions(keyring: Keyring = KEYRING, clock: Times | None = None) -> Sessions
 def a_request(cookie: str | None = None, *, host: str = "pipeline.acme.test") -> Request:
     headers = [(b"host", host.encode())]
     if cookie is not None:
-        headers.append((b"cookie", f"{COOKIE}={cookie}".encode("latin-1")))
+        headers.append((b"cookie", f"__Host-{COOKIE}={cookie}".encode("latin-1")))
     return Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers})
 
 
@@ -87,16 +97,43 @@ def test_a_sign_in_token_starts_a_session_of_its_caller(tenant: Tenant) -> None:
     assert ">viewer<" in page
 
 
-def test_a_link_signs_in_too(tenant: Tenant) -> None:
-    answer = send(tenant.stage.port, f"/sign-in?token={a_sign_in_token(tenant)}", "GET", None, {})
-    assert answer.status == 200
-    assert Visitor(tenant, cookie_of(answer), "").visit("/").status == 200
+def test_a_link_asks_whether_to_sign_in(tenant: Tenant) -> None:
+    token = a_sign_in_token(tenant, role=Role.EDITOR)
+    answer = send(tenant.stage.port, f"/sign-in?token={token}", "GET", None, {})
+    page = answer.body.decode()
+    assert (answer.status, "set-cookie" in answer.headers) == (200, False)
+    assert all(shown in page for shown in (tenant.organisation_id, tenant.actor, "editor"))
+    assert cookie_of(sign_in(tenant.stage, token))
+
+
+def test_a_form_of_another_site_asks_whether_to_sign_in(tenant: Tenant) -> None:
+    token = a_sign_in_token(tenant)
+    answer = sign_in(tenant.stage, token, origin="https://platform.test")
+    assert (answer.status, "set-cookie" in answer.headers) == (200, False)
+    assert f'name="token" value="{token}"' in answer.body.decode()
+    assert sign_in(tenant.stage, token).status == 303
+
+
+def test_a_used_link_does_not_ask(tenant: Tenant) -> None:
+    token = a_sign_in_token(tenant)
+    sign_in(tenant.stage, token)
+    answer = send(tenant.stage.port, f"/sign-in?token={token}", "GET", None, {})
+    assert answer.status == 401
+    assert "used before" in answer.body.decode()
+
+
+def test_a_sign_in_token_is_valid_for_an_hour_at_most() -> None:
+    longer = (NOW + MAX_SIGN_IN_LIFETIME + timedelta(minutes=1)).timestamp()
+    with pytest.raises(Unauthenticated, match="an hour is the most"):
+        sessions().check(a_signed_token(exp=longer))
+    with pytest.raises(TokenNotMade, match="an hour at most"):
+        make_token(SECRET, organisation_id="acme", actor="a", role=Role.ADMIN, now=NOW, audience=SIGN_IN_AUDIENCE)
 
 
 def test_a_sign_in_token_works_once(tenant: Tenant) -> None:
     token = a_sign_in_token(tenant)
     first, second = sign_in(tenant.stage, token), sign_in(tenant.stage, token)
-    assert (first.status, second.status) == (200, 401)
+    assert (first.status, second.status) == (303, 401)
     assert "set-cookie" not in second.headers
     assert "This sign-in link was used before" in second.body.decode()
 
@@ -287,13 +324,19 @@ def test_a_sign_in_token_is_no_bearer_token(tenant: Tenant) -> None:
 def test_asking_for_the_headers_only_does_not_use_the_token_up(tenant: Tenant) -> None:
     token = a_sign_in_token(tenant)
     assert "set-cookie" not in send(tenant.stage.port, f"/sign-in?token={token}", "HEAD", None, {}).headers
-    assert sign_in(tenant.stage, token).status == 200
+    assert sign_in(tenant.stage, token).status == 303
 
 
 def test_made_tokens_have_an_id_of_their_own() -> None:
     def made() -> str:
         return make_token(
-            SECRET, organisation_id="acme", actor="a", role=Role.ADMIN, now=NOW, audience=SIGN_IN_AUDIENCE
+            SECRET,
+            organisation_id="acme",
+            actor="a",
+            role=Role.ADMIN,
+            now=NOW,
+            lifetime=MAX_SIGN_IN_LIFETIME,
+            audience=SIGN_IN_AUDIENCE,
         )
 
     accepting = sessions()

@@ -52,7 +52,7 @@ class Visitor:
 def a_visitor(tenant: Tenant, *, role: Role = Role.ADMIN) -> Visitor:
     """Sign a browser in."""
     answer = sign_in(tenant.stage, a_sign_in_token(tenant, role=role))
-    assert answer.status == 200
+    assert answer.status == 303
     visitor = Visitor(tenant, cookie_of(answer), "")
     page = visitor.visit("/contacts").body.decode()
     found = _FORM_TOKEN.search(page)
@@ -60,9 +60,9 @@ def a_visitor(tenant: Tenant, *, role: Role = Role.ADMIN) -> Visitor:
     return Visitor(tenant, visitor.cookie, found[1])
 
 
-def sign_in(stage: Stage, token: str) -> Answer:
-    """Send a sign-in token as a form, as the platform does: from another site, and without a cookie."""
-    headers = {"content-type": FORM, "origin": "https://platform.test"}
+def sign_in(stage: Stage, token: str, *, origin: str | None = None) -> Answer:
+    """Send a sign-in token as a form, from the page that asks whether to sign in, or from another origin."""
+    headers = {"content-type": FORM, "origin": origin or f"http://127.0.0.1:{stage.port}"}
     return send(stage.port, "/sign-in", "POST", urlencode({"token": token}), headers)
 
 
