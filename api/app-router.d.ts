@@ -561,6 +561,8 @@ export type AppRouter = TRPCBuiltRouter<
         retryRejected: Mutation<SegmentInput, Segment>;
         /** Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing. */
         preview: Query<PreviewInput, Preview>;
+        /** Return the values that the source has for each filter criterion, sorted, at most 100 of each. */
+        filterValues: Query<void, Record<string, string[]>>;
       };
       campaigns: {
         /** Return a page of the tracked campaigns, the most recently tracked first. */

@@ -7,14 +7,18 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from markupsafe import Markup
+from pydantic.alias_generators import to_camel
 from starlette.responses import JSONResponse, Response
 
 from api.dashboard.rendering import HEADERS
 from api.dashboard.visit import CallFailed, Visit
 from api.procedures.campaigns import CampaignHistory
+from api.trpc import Role
 from mailchimp_pipeline.campaigns import Figures, Stats, rates_plot, rates_text
+from mailchimp_pipeline.segments import FilterCriteria
 
-_CRITERIA = ("department", "location", "employmentType", "employmentStatus")
+_CRITERIA = {to_camel(name): name.replace("_", " ").capitalize() for name in FilterCriteria.model_fields}
+"""The labels of the filter criteria, by name."""
 
 _LISTED = 50
 """The items of a list on one page."""
@@ -73,14 +77,15 @@ async def segments(visit: Visit) -> Response:
 
 async def new_segment(visit: Visit) -> Response:
     """Show the form of a new segment."""
+    visit.require(Role.EDITOR)
     return await _segment_form(visit, segment=None, values=_EMPTY_SEGMENT)
 
 
 async def create_segment(visit: Visit) -> Response:
-    """Create a segment, or count its members if the button "Preview" was used."""
+    """Create a segment, count its members (the button "Preview"), or show the values in the source."""
     values = _segment_values(visit)
-    if visit.form.has("preview"):
-        return await _segment_form(visit, segment=None, values=values, preview=True)
+    if visit.form.has("preview") or visit.form.has("values"):
+        return await _segment_form(visit, segment=None, values=values)
     try:
         made = await visit.call("segments.create", **values)
     except CallFailed as failure:
@@ -93,7 +98,7 @@ async def segment(visit: Visit) -> Response:
     found = await visit.call("segments.get", id=visit.id)
     rejected = await visit.call("segments.rejected", id=visit.id, limit=_LISTED, cursor=visit.query("cursor"))
     history = await visit.call("segments.history", id=visit.id, limit=_LISTED)
-    return visit.page("segment.html", segment=found, rejected=rejected, history=history["items"])
+    return visit.page("segment.html", segment=found, rejected=rejected, history=history["items"], criteria=_CRITERIA)
 
 
 async def sync_segment(visit: Visit) -> Response:
@@ -105,17 +110,18 @@ async def sync_segment(visit: Visit) -> Response:
 
 async def edit_segment(visit: Visit) -> Response:
     """Show the form that changes a segment."""
+    visit.require(Role.EDITOR)
     found = await visit.call("segments.get", id=visit.id)
     return await _segment_form(visit, segment=found, values=found)
 
 
 async def update_segment(visit: Visit) -> Response:
-    """Change a segment, or count its members if the button "Preview" was used."""
+    """Change a segment, count its members (the button "Preview"), or show the values in the source."""
     found = await visit.call("segments.get", id=visit.id)
     given = _segment_values(visit)
     kept = {name: found[name] for name in ("segmentType", "mailchimpListId")}
-    if visit.form.has("preview"):
-        return await _segment_form(visit, segment=found, values=given | kept, preview=True)
+    if visit.form.has("preview") or visit.form.has("values"):
+        return await _segment_form(visit, segment=found, values=given | kept)
     changes = {name: value for name, value in given.items() if name not in kept}
     try:
         await visit.call("segments.update", id=visit.id, **changes)
@@ -282,18 +288,17 @@ def _segment_values(visit: Visit) -> dict[str, Any]:
 async def _segment_form(
     visit: Visit,
     failure: CallFailed | None = None,
-    *,
-    preview: bool = False,
     **values: Any,  # noqa: ANN401 - JSON
 ) -> Response:
     audiences: Any = []
     counted, problem = None, None
+    known: Any = {}
     if values["segment"] is None:
         try:
             audiences = await visit.call("connection.listAudiences")
         except CallFailed as missing:
             problem = _text(missing)
-    if preview:
+    if visit.form.has("preview"):
         given = values["values"]
         try:
             counted = await visit.call(
@@ -301,8 +306,20 @@ async def _segment_form(
             )
         except CallFailed as refused:
             failure = refused
+    if visit.form.has("values"):
+        try:
+            known = await visit.call("segments.filterValues")
+        except CallFailed as refused:
+            failure = refused
     return visit.page(
-        "segment_form.html", failure, audiences=audiences, audiences_problem=problem, preview=counted, **values
+        "segment_form.html",
+        failure,
+        audiences=audiences,
+        audiences_problem=problem,
+        preview=counted,
+        criteria=_CRITERIA,
+        known=known,
+        **values,
     )
 
 

@@ -72,6 +72,12 @@ class Visit:
         """Return a parameter of the URL, None if it is missing or blank."""
         return self.request.query_params.get(name) or None
 
+    def require(self, role: Role) -> None:
+        """Raise `CallFailed` with the status 403 if the caller's role is not enough for a page."""
+        if not self.caller.role.covers(role):
+            message = f'This page needs the role "{role}": ask an administrator of your organisation'
+            raise CallFailed({"message": message, "data": {"code": "FORBIDDEN", "httpStatus": 403}})
+
     async def call(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
         """Call a procedure with an input, and return its output. Raises `CallFailed`."""
         answer = json.loads(await self.send(f"mailchimp.{procedure}", given or None))
@@ -94,6 +100,7 @@ class Visit:
             form_token=self.form_token,
             messages=failure.messages if failure else {},
             done=self.query("done"),
+            cursor=self.query("cursor"),
             **values,
         )
 

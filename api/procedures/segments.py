@@ -2,9 +2,10 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import AfterValidator, Field
+from pydantic.alias_generators import to_camel
 
 from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
@@ -27,10 +28,14 @@ from mailchimp_pipeline.segments import (
     SegmentStatus,
     SegmentType,
 )
+from mailchimp_pipeline.segments.segment import MOST_VALUES, folded
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.sync import Audience, Rejection
 from mailchimp_pipeline.sync.rejections import text as rejection_text
 from mailchimp_pipeline.sync.segment_results import StopReason
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 router: Router[Context] = Router("mailchimp.segments")
 
@@ -389,6 +394,22 @@ def preview(context: Context, wanted: PreviewInput) -> Preview:
     population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
     found = population.membership(wanted.segment_type, wanted.filter_criteria)
     return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
+
+
+@router.query("filterValues", concurrency=_PREVIEWS)
+def filter_values(context: Context) -> dict[str, list[str]]:
+    """Return the values that the source has for each filter criterion, sorted, at most 100 of each."""
+    contacts = read_contacts(context.parts.source, context.organisation_id, list(EntityType))
+    return {to_camel(criterion): _values(contacts[criterion]) for criterion in FilterCriteria.model_fields}
+
+
+def _values(column: "pd.Series[str]") -> list[str]:
+    """Return the different values of a column, each in its first spelling."""
+    by_folded: dict[str, str] = {}
+    for value in column.dropna().unique():
+        if value:
+            by_folded.setdefault(folded(value), value)
+    return sorted(by_folded.values(), key=folded)[:MOST_VALUES]
 
 
 def _shown(session: OrganisationSession, *segments: Segment) -> list[SegmentView]:

@@ -43,9 +43,27 @@ function sort(heading) {
   body.append(...rows);
 }
 
+// A value of the source becomes a button that adds it to the filter, or removes it.
+function makeValuesButtons(root) {
+  for (const item of root.querySelectorAll(".values li")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...item.childNodes);
+    item.append(button);
+  }
+}
+
+function choose(button) {
+  const field = document.getElementById(button.closest(".values").dataset.for);
+  const [value, lines] = [button.textContent, field.value.split("\n").filter((line) => line.trim())];
+  field.value = (lines.includes(value) ? lines.filter((line) => line !== value) : [...lines, value]).join("\n");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 function improve(root) {
   localise(root);
   makeSortable(root);
+  makeValuesButtons(root);
 }
 
 // Replaces an element by the one with the same id in another document.
@@ -120,17 +138,20 @@ async function refresh() {
   poll();
 }
 
+// Sends the form of a segment for a part of its page, "preview" or "values", which changes nothing.
+async function fill(form, part) {
+  try {
+    const { answer, page } = await fetched(form.dataset.preview, submission(form, null, { [part]: "1" }));
+    replace(answer.ok ? part : "alert", page);
+  } catch {
+    // The next change of the form tries again.
+  }
+}
+
 let typing;
-function preview(form) {
+function fillSoon(form) {
   clearTimeout(typing);
-  typing = setTimeout(async () => {
-    try {
-      const { answer, page } = await fetched(form.dataset.preview, submission(form, null, { preview: "1" }));
-      if (answer.ok) replace("preview", page);
-    } catch {
-      // The button "Preview" shows what is wrong.
-    }
-  }, 600);
+  typing = setTimeout(() => fill(form, "preview"), 600);
 }
 
 document.addEventListener("submit", (event) => {
@@ -138,16 +159,18 @@ document.addEventListener("submit", (event) => {
   if (form.method !== "post" || submitter?.hasAttribute("data-reload") || form.action.endsWith("/sign-out")) return;
   if (new URL(form.action).pathname === "/sign-in") return;
   event.preventDefault();
-  if (submitter?.name === "preview") preview(form);
+  if (["preview", "values"].includes(submitter?.name)) fill(form, submitter.name);
   else send(form, submitter);
 });
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-preview]");
-  if (form && !["name", "description"].includes(event.target.name)) preview(form);
+  if (form && !["name", "description"].includes(event.target.name)) fillSoon(form);
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest("table[data-sortable] th button");
   if (button) sort(button.closest("th"));
+  const value = event.target.closest(".values button");
+  if (value) choose(value);
 });
 window.addEventListener("popstate", () => location.reload());
 

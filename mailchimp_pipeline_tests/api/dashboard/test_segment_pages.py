@@ -1,0 +1,49 @@
+"""The pages of segments: their form, its preview and its values, and the pages of their lists."""
+
+import pytest
+
+from api.trpc import Role
+from mailchimp_pipeline_tests.api.dashboard.visitor import Visitor, a_visitor
+from mailchimp_pipeline_tests.api.procedures.stage import Tenant
+
+
+@pytest.fixture
+def editor(connected: Tenant) -> Visitor:
+    """Return an editor of an organisation with three employees."""
+    connected.add_employees({"department": "Sales"}, {"department": "sales"}, {"department": "Art", "location": "Oslo"})
+    return a_visitor(connected, role=Role.EDITOR)
+
+
+def filled(editor: Visitor, **changed: str) -> dict[str, str]:
+    usual = {"name": "Artists", "segmentType": "employee", "mailchimpListId": editor.tenant.list_id, "onLeave": "keep"}
+    return usual | changed
+
+
+@pytest.mark.parametrize("page", ["/segments/new", "/segments/{id}/edit"])
+def test_a_viewer_gets_no_form_that_changes_a_segment(connected: Tenant, page: str) -> None:
+    path = page.replace("{id}", connected.create().data["id"])
+    answer = a_visitor(connected, role=Role.VIEWER).visit(path)
+    assert answer.status == 403
+    assert "This page needs the role &#34;editor&#34;" in answer.body.decode()
+
+
+def test_the_form_shows_the_values_in_the_source_and_keeps_what_was_entered(editor: Visitor) -> None:
+    page = editor.submit("/segments/new", filled(editor, values="1")).body.decode()
+    assert "<li><bdi>Art</bdi></li><li><bdi>Sales</bdi></li>" in page
+    assert "<li><bdi>Oslo</bdi></li>" in page
+    assert 'value="Artists"' in page
+
+
+def test_a_preview_of_one_member_has_the_singular(editor: Visitor) -> None:
+    page = editor.submit("/segments/new", filled(editor, department="Art", preview="1")).body.decode()
+    assert "</strong> contact would be a member." in page
+    assert "</data> matches the filter." in page
+
+
+def test_a_later_page_of_a_list_leads_back_to_the_first(editor: Visitor) -> None:
+    for number in range(51):
+        editor.tenant.create(name=f"Segment {number}")
+    first = editor.visit("/segments").body.decode()
+    assert "First page" not in first
+    following = first.partition('rel="next" href="')[2].partition('"')[0]
+    assert "First page" in editor.visit(following.replace("&amp;", "&")).body.decode()
