@@ -40,7 +40,7 @@ def test_the_preview_counts_while_one_types(employer: Tenant, visit: Visits) -> 
     visitor.field("Department").press_sequentially("Sales")
     expect(preview).to_contain_text("4 contacts would be members.")
     visitor.field("Department").fill("Support")
-    expect(preview).to_contain_text("1 contacts would be members.")
+    expect(preview).to_contain_text("1 contact would be a member.")
     expect(visitor.field("Department")).to_be_focused()
     assert visitor.is_marked()
 
@@ -51,8 +51,20 @@ def test_the_preview_says_who_is_left_out(employer: Tenant, visit: Visits) -> No
     visitor.open("/segments/new")
     visitor.click("Preview")
     preview = visitor.page.locator("#preview")
-    expect(preview).to_contain_text("5 contacts would be members. 6 match the filter.")
+    expect(preview).to_contain_text("5 contacts would be members.")
+    expect(preview).to_contain_text("6 match the filter.")
     expect(preview.get_by_role("listitem")).to_contain_text("they have no address")
+
+
+def test_a_value_of_the_source_is_chosen_for_a_filter(employer: Tenant, visit: Visits) -> None:
+    visitor = visit(employer)
+    visitor.open("/segments/new")
+    visitor.click("Show the values in the source")
+    visitor.click("Support")
+    expect(visitor.field("Department")).to_have_value("Support")
+    expect(visitor.page.locator("#preview")).to_contain_text("1 contact would be a member.")
+    visitor.click("Support")
+    expect(visitor.field("Department")).to_have_value("")
 
 
 def test_a_segment_is_created(employer: Tenant, visit: Visits) -> None:
