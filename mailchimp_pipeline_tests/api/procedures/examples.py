@@ -33,6 +33,8 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.segments.rejected": {"id": NO_ID, "limit": 1, "cursor": None},
     "mailchimp.segments.retryRejected": {"id": NO_ID},
     "mailchimp.segments.preview": {"segmentType": "mixed", "filterCriteria": {"employmentType": []}},
+    "mailchimp.segments.history": {"id": NO_ID, "limit": 1, "cursor": None},
+    "mailchimp.segments.filterValues": NO_INPUT,
     "mailchimp.campaigns.list": {"limit": 1, "cursor": None},
     "mailchimp.campaigns.get": {"id": NO_ID},
     "mailchimp.campaigns.history": {"id": NO_ID, "limit": 1, "cursor": None},
@@ -76,4 +78,5 @@ def an_input(tenant: Tenant, procedure: Procedure) -> Any:  # noqa: ANN401 - wha
     example, router = EXAMPLES[procedure.path], procedure.path.rpartition(".")[0]
     if made := suited.get(procedure.path):
         return example | made()
-    return example | {"id": OWNED[router](tenant)} if router in OWNED and "id" in example else example
+    takes_id = example is not NO_INPUT and "id" in example
+    return example | {"id": OWNED[router](tenant)} if router in OWNED and takes_id else example
