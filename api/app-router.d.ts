@@ -21,6 +21,11 @@ export interface ErrorShape extends TRPCDefaultErrorShape {
 type Query<Input, Output> = TRPCQueryProcedure<{ input: Input; output: Output; meta: object }>;
 type Mutation<Input, Output> = TRPCMutationProcedure<{ input: Input; output: Output; meta: object }>;
 
+/** An e-mail address. */
+export interface AddressInput {
+  address: string;
+}
+
 /** An audience of the account. */
 export interface Audience {
   id: string;
@@ -226,6 +231,17 @@ export interface FilterCriteriaOutput {
   location: string[];
   employmentType: string[];
   employmentStatus: string[];
+}
+
+/** An employee or vendor that was found. */
+export interface FoundContact {
+  entityType: EntityType;
+  entityId: string;
+}
+
+/** The contacts that were found, sorted by type and id. */
+export interface FoundContacts {
+  items: FoundContact[];
 }
 
 /** A page of a campaign's history. */
@@ -583,6 +599,8 @@ export type AppRouter = TRPCBuiltRouter<
         list: Query<PageInput | null | undefined, PreferencePage>;
         /** Record an opt-in or opt-out. An opt-out is pushed to Mailchimp now, or by the next run if Mailchimp fails. */
         updateOptStatus: Mutation<OptStatusInput, Preference>;
+        /** Return the contacts, at most 100, that were synced with an address. Erased contacts are not found. */
+        findByAddress: Mutation<AddressInput, FoundContacts>;
         /** Return the consent rule. Raises PRECONDITION_FAILED if the organisation is not connected. */
         getConsentRule: Query<void, ConsentRule>;
         /** Set the consent rule. It applies from the next sync on, and stays when the organisation connects again. */

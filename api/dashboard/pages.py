@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from api.dashboard.visit import CallFailed, Visit
 from api.procedures.campaigns import CampaignHistory
 from api.trpc import Role
 from mailchimp_pipeline.campaigns import Figures, Stats, rates_plot, rates_text
+from mailchimp_pipeline.contacts import may_hold_address
 from mailchimp_pipeline.segments import FilterCriteria
 
 _CRITERIA = {to_camel(name): name.replace("_", " ").capitalize() for name in FilterCriteria.model_fields}
@@ -185,23 +186,29 @@ async def refresh_campaign(visit: Visit) -> Response:
     return visit.redirect(f"/campaigns/{visit.id}", done="campaign_refreshed")
 
 
-async def contacts(visit: Visit, failure: CallFailed | None = None) -> Response:
-    """List the recorded preferences, with a form to find one contact."""
-    found = await visit.call("preferences.list", limit=_LISTED, cursor=visit.query("cursor"))
+async def contacts(visit: Visit, failure: CallFailed | None = None, *, found: Any = None) -> Response:  # noqa: ANN401 - JSON
+    """List the recorded preferences, with a form to find one contact, and the contacts that it `found`."""
+    preferences = await visit.call("preferences.list", limit=_LISTED, cursor=visit.query("cursor"))
     contact = _contact(visit)
     return visit.page(
         "contacts.html",
         failure,
-        preferences=found,
-        entityId=contact["entityId"],
+        preferences=preferences,
+        found=found,
+        wanted=contact["entityId"],
         entityType=contact["entityType"],
     )
 
 
 async def find_contact(visit: Visit) -> Response:
-    """Show one contact. The id is sent as a form, because URLs are logged and an id may be an address."""
+    """Show the contact of an id, or that of an address; if several have it, list them.
+
+    What is searched for is sent as a form, because URLs are logged and an id may be an address.
+    """
     try:
-        return await _contact_page(visit)
+        if _is_search_by_address(visit):
+            return await _contacts_with_address(visit)
+        return await _contact_page(visit, _contact(visit))
     except CallFailed as failure:
         return await contacts(visit, failure)
 
@@ -213,8 +220,8 @@ async def update_opt_status(visit: Visit) -> Response:
     try:
         await visit.call("preferences.updateOptStatus", **_contact(visit), optedIn=opted_in, consentSource=source)
     except CallFailed as failure:
-        return await _contact_page(visit, failure)
-    return await _contact_page(visit, happened="opted_in" if opted_in else "opted_out")
+        return await _contact_page(visit, _contact(visit), failure)
+    return await _contact_page(visit, _contact(visit), happened="opted_in" if opted_in else "opted_out")
 
 
 async def export_contact(visit: Visit) -> Response:
@@ -223,7 +230,7 @@ async def export_contact(visit: Visit) -> Response:
     if visit.form.has("download"):
         named = {"content-disposition": 'attachment; filename="contact.json"'}
         return JSONResponse(exported, 200, {**HEADERS, **named})
-    return await _contact_page(visit, exported=exported)
+    return await _contact_page(visit, _contact(visit), exported=exported)
 
 
 async def erase_contact(visit: Visit) -> Response:
@@ -233,9 +240,9 @@ async def erase_contact(visit: Visit) -> Response:
         refused = {"message": "", "data": {"code": "BAD_REQUEST", "httpStatus": 400}}
         failure = CallFailed(refused)
         failure.messages = {"confirmation": ["Type the id of the contact to confirm the erasure."]}
-        return await _contact_page(visit, failure)
+        return await _contact_page(visit, contact, failure)
     erasure = await visit.call("preferences.gdprDelete", **contact)
-    return await _contact_page(visit, erasure=erasure)
+    return await _contact_page(visit, contact, erasure=erasure)
 
 
 async def audit(visit: Visit) -> Response:
@@ -349,19 +356,36 @@ def _choice(visit: Visit, name: str) -> bool | None:
 
 
 def _contact(visit: Visit) -> dict[str, str]:
-    """Return the contact that a form names."""
-    return {"entityId": visit.form.text("entityId"), "entityType": visit.form.text("entityType") or "employee"}
+    """Return the contact that a form names, by its own field or as what is searched for."""
+    entity_id = visit.form.text("entityId") or visit.form.text("wanted")
+    return {"entityId": entity_id, "entityType": visit.form.text("entityType") or "employee"}
 
 
-async def _contact_page(
+def _is_search_by_address(visit: Visit) -> bool:
+    """Return whether an address is searched for. An `entityId` is an id, although it may have the form of an address.
+
+    Viewers find contacts by their ids only, as in the API.
+    """
+    is_search = not visit.form.has("entityId")
+    return is_search and may_hold_address(visit.form.text("wanted")) and visit.caller.role.covers(Role.EDITOR)
+
+
+async def _contacts_with_address(visit: Visit) -> Response:
+    found = (await visit.call("preferences.findByAddress", address=visit.form.text("wanted")))["items"]
+    if len(found) == 1:
+        return await _contact_page(visit, found[0])
+    return await contacts(visit, found=found)
+
+
+async def _contact_page(  # noqa: PLR0913 - what happened to the contact, all by name
     visit: Visit,
+    contact: Mapping[str, str],
     failure: CallFailed | None = None,
     *,
     happened: str | None = None,
     exported: Any = None,  # noqa: ANN401 - JSON
     erasure: Any = None,  # noqa: ANN401 - JSON
 ) -> Response:
-    contact = _contact(visit)
     preference = await visit.call("preferences.getForEntity", **contact)
     entries = await visit.call("audit.list", limit=_LISTED, **contact)
     return visit.page(

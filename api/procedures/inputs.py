@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.trpc import TRPCError, WireModel
-from mailchimp_pipeline.contacts import EntityType, normalised
+from mailchimp_pipeline.contacts import EntityType, normalised, sendable
 from mailchimp_pipeline.segments import STORABLE_TEXT
 
 
@@ -40,6 +40,16 @@ def _normalised(entity_id: str) -> str:
 
 EntityId = Annotated[ForeignId, AfterValidator(_normalised)]
 """The id of an employee or vendor, normalised as in the source."""
+
+
+def _sendable(text: str) -> str:
+    if (found := sendable(normalised(text))) is None:
+        raise ValueError("this is not an e-mail address that Mailchimp accepts")
+    return found
+
+
+Address = Annotated[str, AfterValidator(_sendable)]
+"""An e-mail address, in the form in which contacts are sent."""
 
 
 def left_out() -> Any:  # noqa: ANN401 - the default of any field

@@ -5,16 +5,21 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 from api.procedures.context import Context
-from api.procedures.inputs import EntityInput, PageInput
+from api.procedures.inputs import Address, EntityInput, PageInput
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.consent import RESERVED_SOURCES
-from mailchimp_pipeline.contacts import EntityType, may_hold_address
+from mailchimp_pipeline.contacts import EntityType, may_hold_address, subscriber_hash
+from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.connection_store import Connection, ConnectionStore
+from mailchimp_pipeline.database.contact_data import contacts_with_address
 from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 
 router: Router[Context] = Router("mailchimp.preferences")
+
+_MOST_FOUND = 100
+"""The most contacts that a search returns."""
 
 
 def _channel(source: str) -> str:
@@ -60,6 +65,25 @@ class PreferencePage(WireModel):
     next_cursor: str | None
 
 
+class AddressInput(WireModel):
+    """An e-mail address."""
+
+    address: Address
+
+
+class FoundContact(WireModel):
+    """An employee or vendor that was found."""
+
+    entity_type: EntityType
+    entity_id: str
+
+
+class FoundContacts(WireModel):
+    """The contacts that were found, sorted by type and id."""
+
+    items: list[FoundContact]
+
+
 class ConsentRule(WireModel):
     """Which contacts the organisation sends to Mailchimp."""
 
@@ -98,6 +122,23 @@ def update_opt_status(context: Context, wanted: OptStatusInput) -> PreferenceVie
     if not wanted.opted_in:
         context.propagate_opt_outs()
     return PreferenceView.model_validate(recorded)
+
+
+# A mutation, although it only reads: no cache may keep the answer, no URL the address, and the audit log has an entry.
+@router.mutation("findByAddress")
+def find_by_address(context: Context, wanted: AddressInput) -> FoundContacts:
+    """Return the contacts, at most 100, that were synced with an address. Erased contacts are not found.
+
+    The audit log records the search and the number of contacts, but not the address.
+    """
+    with context.session() as session:
+        found = contacts_with_address(session, context.parts.keyring, subscriber_hash(wanted.address))[:_MOST_FOUND]
+        organisation = audit_log.Entity("organisation", context.organisation_id)
+        searched = audit_log.Entry(
+            context.actor, "contact.searched", organisation, context.clock(), {"found": len(found)}
+        )
+        audit_log.write(session, searched)
+    return FoundContacts(items=[FoundContact(entity_type=kind, entity_id=each) for kind, each in found])
 
 
 @router.query("getConsentRule")

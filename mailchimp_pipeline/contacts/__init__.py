@@ -8,6 +8,7 @@ from mailchimp_pipeline.contacts.addresses import (
     canonical_address,
     may_hold_address,
     member_ids,
+    sendable,
     subscriber_hash,
 )
 from mailchimp_pipeline.contacts.relations import (
@@ -51,5 +52,6 @@ __all__ = [
     "present_addresses",
     "present_member_ids",
     "read_contacts",
+    "sendable",
     "subscriber_hash",
 ]

@@ -1,15 +1,18 @@
-"""The data that the database stores about one contact, for a subject access request, and its last known address."""
+"""The data that the database stores about one contact, its last known address, and the contacts with an address."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import LiteralString, TypeVar
 
+import pandas as pd
 from sqlalchemy import Row, Text, and_, cast, exists, or_, select
 
 from mailchimp_pipeline.consent import Channel, ConsentStatement, Contact, Preference
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit_log
+from mailchimp_pipeline.database.bulk import driver_connection
 from mailchimp_pipeline.database.encryption import Keyring
+from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.erasure_store import ErasureStore
 from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.session import OrganisationSession
@@ -43,6 +46,38 @@ def known_address(session: OrganisationSession, entity_type: EntityType, entity_
         .order_by(AudienceMemberRow.pushed_at.desc().nulls_last(), AudienceMemberRow.subscriber_hash)
     )
     return session.scalar(wanted.limit(1)) or session.scalar(sent.limit(1))
+
+
+# No index begins with the organisation and the hash. Both tables have one that has the audience between the two, so
+# the address is looked up in one audience after the other.
+CONTACTS_WITH_ADDRESS: LiteralString = """
+with audience as (
+    select mailchimp_list_id from contact_segments where organisation_id = %(organisation_id)s
+    union select mailchimp_list_id from audience_reads where organisation_id = %(organisation_id)s
+)
+select distinct known.entity_type, known.entity_id from audience cross join lateral (
+    select entity_type, entity_id from segment_members as member
+    where member.organisation_id = %(organisation_id)s
+        and member.mailchimp_list_id = audience.mailchimp_list_id and member.subscriber_hash = %(subscriber_hash)s
+    union all
+    select entity_type, entity_id from audience_members as member
+    where member.organisation_id = %(organisation_id)s
+        and member.mailchimp_list_id = audience.mailchimp_list_id and member.subscriber_hash = %(subscriber_hash)s
+        and member.entity_id is not null
+    offset 0
+) as known
+"""
+
+
+def contacts_with_address(session: OrganisationSession, keyring: Keyring, subscriber_hash: str) -> list[Contact]:
+    """Return the contacts that are in a segment or an audience with this address, sorted, without erased ones."""
+    wanted = {"organisation_id": session.organisation_id, "subscriber_hash": subscriber_hash}
+    found = driver_connection(session).execute(CONTACTS_WITH_ADDRESS, wanted).fetchall()
+    if not found:
+        return []
+    frame = pd.DataFrame(found, columns=["entity_type", "entity_id"]).assign(subscriber_hash=subscriber_hash)
+    erased = ErasedContacts(session, keyring).among(frame).contacts
+    return sorted((EntityType(kind), str(each)) for kind, each in found if (kind, each) not in erased)
 
 
 _RowT = TypeVar("_RowT", AudienceMemberRow, RejectedContactRow)

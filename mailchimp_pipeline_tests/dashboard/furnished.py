@@ -123,7 +123,11 @@ def _forms(visitor: Visitor) -> Iterator[str]:
 
 def _contact(visitor: Visitor, contact: str) -> Iterator[str]:
     visitor.open("/contacts")
-    visitor.field("Id in the source").fill(contact)
+    visitor.field("Id or address").fill("nobody@furnished.test")
+    visitor.click("Find")
+    expect(visitor.page.get_by_text("No contact with this address was synced yet.")).to_be_visible()
+    yield "an unknown address"
+    visitor.field("Id or address").fill(contact)
     visitor.click("Find")
     expect(visitor.page.get_by_role("heading", level=1)).to_contain_text("Employee")
     yield "a contact"

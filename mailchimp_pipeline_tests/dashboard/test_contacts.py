@@ -25,7 +25,7 @@ def employer(connected: Tenant) -> Tenant:
 
 def find(visitor: Visitor, contact: str = CONTACT) -> None:
     visitor.open("/contacts")
-    visitor.field("Id in the source").fill(contact)
+    visitor.field("Id or address").fill(contact)
     visitor.click("Find")
     expect(visitor.page.get_by_role("heading", name=f"Employee {contact}")).to_be_visible()
 
@@ -59,6 +59,23 @@ def test_a_contact_of_the_list_is_shown_by_its_button(employer: Tenant, visit: V
     visitor.open("/contacts")
     visitor.click(f"Show employee {CONTACT}")
     expect(visitor.page.get_by_role("heading", name=f"Employee {CONTACT}")).to_be_visible()
+
+
+def test_contacts_who_share_an_address_are_shown_by_their_buttons(connected: Tenant, visit: Visits) -> None:
+    for location in ("Berlin", "Paris"):
+        connected.add_employees({"id": f"in {location}", "email": CONTACT, "location": location})
+        audience = connected.stage.sandbox.add_audience(connected.account_id, location)
+        wanted = {"mailchimpListId": audience, "filterCriteria": {"location": location}}
+        sync(connected, connected.create(**wanted).data["id"])
+    visitor = visit(connected)
+    visitor.open("/contacts")
+    visitor.mark()
+    visitor.field("Id or address").fill(CONTACT)
+    visitor.click("Find")
+    expect(visitor.page.get_by_role("group", name="Contacts with this address")).to_contain_text("in Berlin")
+    visitor.click("Show employee in Paris")
+    expect(visitor.page.get_by_role("heading", name="Employee in Paris")).to_be_visible()
+    assert visitor.is_marked()
 
 
 def test_all_data_about_a_contact_is_shown_and_downloaded(employer: Tenant, visit: Visits) -> None:

@@ -84,7 +84,7 @@ def test_a_form_that_is_sent_after_the_session_ended_asks_to_sign_in(connected: 
     visitor = visit(connected)
     visitor.open("/contacts")
     visitor.page.context.clear_cookies()
-    visitor.field("Id in the source").fill("1")
+    visitor.field("Id or address").fill("1")
     visitor.click("Find")
     expect(visitor.page.get_by_role("alert")).to_have_text("Sign in first")
     expect(visitor.field("Sign-in token")).to_be_visible()

@@ -49,7 +49,7 @@ def test_a_contact_opts_out_and_is_erased(connected: Tenant, visit: Visits) -> N
     visitor.click("Sync now")
     sync_what_was_requested(connected)
     visitor.page.get_by_role("link", name="Contacts").click()
-    visitor.field("Id in the source").fill("4711")
+    visitor.field("Id or address").fill("4711")
     visitor.click("Find")
     visitor.field("How did the contact say it?").fill("phone call")
     visitor.click("Record opt-out")

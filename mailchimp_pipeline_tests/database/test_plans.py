@@ -10,6 +10,7 @@ from sqlalchemy import text
 from mailchimp_pipeline.consent.decision import SUPPRESSED_ADDRESSES, SUPPRESSED_MEMBERS
 from mailchimp_pipeline.database import ledger_sql
 from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.contact_data import CONTACTS_WITH_ADDRESS
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.session import Database
@@ -156,6 +157,12 @@ def test_contacts_are_looked_up_one_by_one(
     }
     parameters = {"organisation_id": ACME, "list_id": LIST, "segment_id": segment.id, **given, "at": AT}
     assert touched_by(database, statement, parameters) < A_FEW * PEOPLE
+
+
+@pytest.mark.usefixtures("segment")
+def test_the_contacts_with_an_address_are_found_without_reading_the_others(database: Database) -> None:
+    wanted = {"organisation_id": ACME, "subscriber_hash": people("p", 0)[0]["subscriber_hash"]}
+    assert 0 < touched_by(database, CONTACTS_WITH_ADDRESS, wanted) < A_FEW
 
 
 @pytest.mark.usefixtures("segment")

@@ -43,6 +43,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.preferences.getForEntity": _ENTITY,
     "mailchimp.preferences.list": {"limit": 100, "cursor": None},
     "mailchimp.preferences.updateOptStatus": {**_ENTITY, "optedIn": False, "consentSource": "dashboard"},
+    "mailchimp.preferences.findByAddress": {"address": "person1@acme.test"},
     "mailchimp.preferences.getConsentRule": NO_INPUT,
     "mailchimp.preferences.setConsentRule": {"optInOnly": True},
     "mailchimp.preferences.gdprDelete": _ENTITY,
