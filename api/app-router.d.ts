@@ -336,6 +336,13 @@ export interface PastSyncPage {
   nextCursor: string | null;
 }
 
+/** The erasures that Mailchimp has yet to confirm. They are retried until it does. */
+export interface PendingErasures {
+  count: number;
+  /** When the oldest of them was requested; null if none is pending. */
+  oldestRequestedAt: string | null;
+}
+
 /** Whether a contact opted in or out, and the times of its latest opt-in and latest opt-out. */
 export interface Preference {
   entityId: string;
@@ -607,6 +614,8 @@ export type AppRouter = TRPCBuiltRouter<
         setConsentRule: Mutation<ConsentRule, ConsentRule>;
         /** Erase a contact in the database and in every audience. Pending until Mailchimp has confirmed each deletion. */
         gdprDelete: Mutation<EntityInput, Erasure>;
+        /** Return how many erasures of the organisation are pending, and since when. */
+        pendingErasures: Query<void, PendingErasures>;
         /** Return all data about a contact, in the database and at Mailchimp. The audit log records the export. */
         export: Mutation<EntityInput, ContactExport>;
       };

@@ -29,6 +29,9 @@ _ATTENTION = 10
 
 _DAILY_SYNC = time(5, tzinfo=UTC)
 
+_ERASURE_PATIENCE = timedelta(days=1)
+"""How long an erasure may wait for Mailchimp before a person should look at it."""
+
 
 async def overview(visit: Visit) -> Response:
     """Show the health of the connection, and what needs attention."""
@@ -37,7 +40,10 @@ async def overview(visit: Visit) -> Response:
     values["failed"] = await visit.call("segments.list", limit=_ATTENTION, status="error")
     values["syncing"] = await visit.call("segments.list", limit=_ATTENTION, status="syncing")
     values["recent"] = await visit.call("segments.list", limit=1)
-    values["next_sync"] = _next_daily_sync(datetime.now(UTC)).isoformat()
+    values["erasures"] = await visit.call("preferences.pendingErasures")
+    now = datetime.now(UTC)
+    values["erasures_overdue"] = _is_overdue(values["erasures"]["oldestRequestedAt"], now)
+    values["next_sync"] = _next_daily_sync(now).isoformat()
     if connected and not connected["keyRefusedAt"]:
         try:
             values["audiences"] = await visit.call("connection.listAudiences")
@@ -415,6 +421,10 @@ def _plot(title: str, history: Any) -> Markup:  # noqa: ANN401 - JSON
 
 def _text(failure: CallFailed) -> str:
     return " ".join(text for texts in failure.messages.values() for text in texts)
+
+
+def _is_overdue(requested_at: str | None, now: datetime) -> bool:
+    return requested_at is not None and now - datetime.fromisoformat(requested_at) > _ERASURE_PATIENCE
 
 
 def _next_daily_sync(now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""`mailchimp.preferences.gdprDelete` and `.export`: the rights of a contact under the GDPR, for administrators."""
+"""`mailchimp.preferences.gdprDelete`, `.pendingErasures` and `.export`: the rights of a contact under the GDPR."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from api.procedures.preferences import PreferenceView
 from api.trpc import Role, Router, UtcTime, WireModel
 from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.database.erasure_store import count_pending
 from mailchimp_pipeline.erasure import ErasureStatus
 from mailchimp_pipeline.services.export_contact import Disclosure
 
@@ -30,6 +31,14 @@ class Erasure(WireModel):
     retried."""
     audiences: int
     """The number of audiences in which the contact is or was."""
+
+
+class PendingErasures(WireModel):
+    """The erasures that Mailchimp has yet to confirm. They are retried until it does."""
+
+    count: int
+    oldest_requested_at: UtcTime | None
+    """When the oldest of them was requested; null if none is pending."""
 
 
 class MembershipView(WireModel):
@@ -145,6 +154,14 @@ def gdpr_delete(context: Context, wanted: EntityInput) -> Erasure:
         status=attempt.request.status,
         audiences=attempt.request.audiences,
     )
+
+
+@router.query("pendingErasures")
+def pending_erasures(context: Context) -> PendingErasures:
+    """Return how many erasures of the organisation are pending, and since when."""
+    with context.session() as session:
+        count, oldest = count_pending(session)
+    return PendingErasures(count=count, oldest_requested_at=oldest)
 
 
 # A mutation, although it only reads: no cache may keep the answer, no URL the input, and the audit log has an entry.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mailchimp_pipeline.clock import Clock
@@ -445,6 +445,16 @@ def pending_erasures(session: Session, organisation_id: str | None = None) -> tu
         query = query.where(ErasureRequestRow.organisation_id == organisation_id)
     query = query.order_by(ErasureRequestRow.requested_at, ErasureRequestRow.id)
     return tuple(map(_request, session.scalars(query)))
+
+
+def count_pending(session: OrganisationSession) -> tuple[int, datetime | None]:
+    """Return the number of the organisation's pending erasures, and when the oldest of them was requested."""
+    row = ErasureRequestRow
+    query = select(func.count(), func.min(row.requested_at)).where(
+        session.owns(row), row.status == ErasureStatus.PENDING.value
+    )
+    count, oldest = session.execute(query).one()
+    return count, oldest
 
 
 def _request(row: ErasureRequestRow) -> ErasureRequest:

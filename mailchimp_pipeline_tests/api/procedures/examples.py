@@ -47,6 +47,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.preferences.getConsentRule": NO_INPUT,
     "mailchimp.preferences.setConsentRule": {"optInOnly": True},
     "mailchimp.preferences.gdprDelete": _ENTITY,
+    "mailchimp.preferences.pendingErasures": NO_INPUT,
     "mailchimp.preferences.export": _ENTITY,
     "mailchimp.audit.list": {"limit": 2, "cursor": None, "entityType": "segment", "entityId": NO_ID},
 }
