@@ -55,7 +55,7 @@ export interface AuditEntry {
   details: Record<string, unknown>;
 }
 
-/** A page of the audit log, of all entries or of those about one entity. */
+/** A page of the audit log, of all entries, or of those about one entity or by one actor. */
 export interface AuditInput {
   /** The maximum number of items on the page. */
   limit?: number | undefined;
@@ -64,6 +64,8 @@ export interface AuditInput {
   /** The kind of entity, such as `segment`. Needs `entityId`. */
   entityType?: string | null | undefined;
   entityId?: string | null | undefined;
+  /** The name of the actor in the log, exactly. */
+  actor?: string | null | undefined;
 }
 
 /** A page of entries, the newest first. */

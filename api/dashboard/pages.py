@@ -252,11 +252,16 @@ async def erase_contact(visit: Visit) -> Response:
 
 
 async def audit(visit: Visit) -> Response:
-    """Show the audit log, of one entity if the URL names one. URLs never name contacts: their page has their log."""
+    """Show the audit log, of one entity or actor if the URL names one.
+
+    URLs never name contacts: their page has their log. The log's names of actors are no addresses.
+    """
     entity_type, entity_id = visit.query("entityType"), visit.query("entityId")
     named = {"entityType": entity_type, "entityId": entity_id} if entity_type and entity_id else {}
-    found = await visit.call("audit.list", limit=_LISTED, cursor=visit.query("cursor"), **named)
-    return visit.page("audit.html", entries=found, entity_type=entity_type, entity_id=entity_id)
+    actor = (visit.query("actor") or "").strip()
+    by = {"actor": actor} if actor else {}
+    found = await visit.call("audit.list", limit=_LISTED, cursor=visit.query("cursor"), **named, **by)
+    return visit.page("audit.html", entries=found, filters=named | by, actor=actor)
 
 
 async def settings(visit: Visit, failure: CallFailed | None = None) -> Response:

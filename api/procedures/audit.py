@@ -2,27 +2,46 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import StringConstraints, model_validator
+from pydantic import AfterValidator, StringConstraints, model_validator
 
+from api.auth import MAX_ACTOR_LENGTH
 from api.procedures.context import Context
 from api.procedures.inputs import EntityId, PageInput
 from api.trpc import Router, UtcTime, WireModel
-from mailchimp_pipeline.contacts import EntityType
+from mailchimp_pipeline.contacts import EntityType, may_hold_address
 from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.segments import STORABLE_TEXT
 
 router: Router[Context] = Router("mailchimp.audit")
 
 _CONTACTS = frozenset(EntityType)
 
 
+def _without_address(actor: str) -> str:
+    if may_hold_address(actor):
+        raise ValueError(
+            "the log names an actor whose id has an @ by a keyed hash: `mailchimp-pipeline actor` prints that name"
+        )
+    return actor
+
+
+ActorName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ACTOR_LENGTH, pattern=STORABLE_TEXT),
+    AfterValidator(_without_address),
+]
+
+
 class AuditInput(PageInput):
-    """A page of the audit log, of all entries or of those about one entity."""
+    """A page of the audit log, of all entries, or of those about one entity or by one actor."""
 
     entity_type: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}$")] | None = None
     """The kind of entity, such as `segment`. Needs `entityId`."""
     entity_id: EntityId | None = None
+    actor: ActorName | None = None
+    """The name of the actor in the log, exactly."""
 
     @model_validator(mode="after")
     def _names_a_whole_entity(self) -> Self:
@@ -67,7 +86,7 @@ def list_entries(context: Context, wanted: AuditInput | None) -> AuditPage:
     asked = wanted or AuditInput()
     with context.session() as session:
         entity = asked.entity(session, context.parts.keyring)
-        found = audit_log.entries(session, limit=asked.limit, cursor=asked.cursor, entity=entity)
+        found = audit_log.entries(session, limit=asked.limit, cursor=asked.cursor, entity=entity, actor=asked.actor)
     return AuditPage(items=[_shown(entry) for entry in found.items], next_cursor=found.next_cursor)
 
 

@@ -82,23 +82,27 @@ def write(session: OrganisationSession, entry: Entry) -> None:
     )
 
 
-def entries(
+def entries(  # noqa: PLR0913 - filters of one list, all by name
     session: OrganisationSession,
     *,
     limit: int,
     cursor: str | None = None,
     entity: Entity | None = None,
+    actor: str | None = None,
     actions: Collection[str] = (),
 ) -> Page[Entry]:
     """Return a page of the organisation's entries, newest first.
 
-    With `entity`, only entries about it are returned, and with `actions`, only entries of these actions.
+    With `entity`, only entries about it are returned, with `actor`, only entries by it, and with `actions`, only
+    entries of these actions.
 
     Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
     """
     query = select(AuditRow).where(AuditRow.organisation_id == session.organisation_id)
     if entity is not None:
         query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))
+    if actor is not None:
+        query = query.where(AuditRow.actor == actor)
     if actions:
         query = query.where(AuditRow.action.in_(actions))
     if cursor is not None:

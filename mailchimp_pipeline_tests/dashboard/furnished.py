@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
@@ -84,7 +85,8 @@ def walk(visitor: Visitor, organisation: Furnished) -> Iterator[str]:
     details = [segment, failed, f"{segment}/edit", f"/campaigns/{organisation.campaign}"]
     about = f"/audit?entityType=segment&entityId={organisation.synced}"
     sign_in = ["/sign-in", "/sign-in?token=wrong", f"/sign-in?token={sign_in_token(organisation.tenant)}"]
-    for path in [*LISTS, *details, about, f"/segments/{NO_ID}", *sign_in]:
+    by = f"/audit?actor={quote(organisation.texts.actor)}"
+    for path in [*LISTS, *details, about, by, f"/segments/{NO_ID}", *sign_in]:
         visitor.open(path)
         yield path
     yield from _forms(visitor)

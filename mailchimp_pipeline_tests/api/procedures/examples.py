@@ -49,7 +49,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.preferences.gdprDelete": _ENTITY,
     "mailchimp.preferences.pendingErasures": NO_INPUT,
     "mailchimp.preferences.export": _ENTITY,
-    "mailchimp.audit.list": {"limit": 2, "cursor": None, "entityType": "segment", "entityId": NO_ID},
+    "mailchimp.audit.list": {"limit": 2, "cursor": None, "entityType": "segment", "entityId": NO_ID, "actor": "alice"},
 }
 
 

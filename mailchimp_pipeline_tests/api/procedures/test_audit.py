@@ -1,5 +1,7 @@
 """`mailchimp.audit` over HTTP and the database."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
@@ -91,3 +93,24 @@ def test_half_of_an_entity_is_refused(tenant: Tenant, asked: dict[str, str]) -> 
     error = tenant.query("audit.list", asked).error
     assert error["data"]["code"] == "BAD_REQUEST"
     assert "go together" in error["data"]["zodError"]["formErrors"][0]
+
+
+def test_the_entries_of_one_actor_are_found_by_its_exact_name(connected: Tenant) -> None:
+    bob = replace(connected, actor="bob")
+    for tenant in (connected, bob, connected, bob):
+        segment_id = tenant.create().data["id"]
+    first = connected.query("audit.list", {"actor": "bob", "limit": 1}).data
+    rest = connected.query("audit.list", {"actor": "bob", "cursor": first["nextCursor"]}).data
+    assert [entry["actor"] for entry in (*first["items"], *rest["items"])] == ["bob", "bob"]
+    assert connected.query("audit.list", {"actor": "Bob"}).data == {"items": [], "nextCursor": None}
+    about = {"entityType": "segment", "entityId": segment_id}
+    assert connected.query("audit.list", about | {"actor": "alice"}).data["items"] == []
+    assert len(connected.query("audit.list", about | {"actor": "bob"}).data["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "actor", ["", "a" * 256, "a\0b", "ann@acme.test", "ann\N{FULLWIDTH COMMERCIAL AT}acme.test", 1]
+)
+def test_what_is_no_name_in_the_log_is_refused(tenant: Tenant, actor: object) -> None:
+    error = tenant.query("audit.list", {"actor": actor}).error
+    assert (error["data"]["code"], list(error["data"]["zodError"]["fieldErrors"])) == ("BAD_REQUEST", ["actor"])
