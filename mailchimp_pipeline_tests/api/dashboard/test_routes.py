@@ -39,6 +39,9 @@ ROUTES = [route for route in _routes() if route[1] not in {"/sign-in", "/sign-ou
 PAGES = [path for method, path in ROUTES if method == "GET"]
 FORMS = [path for method, path in ROUTES if method == "POST"]
 
+EDITING = {"/segments/new", "/segments/{id}/edit"}
+"""The pages that only have a form, which a viewer may not send."""
+
 READING = {"/contacts/find"}
 """The forms that change nothing."""
 
@@ -86,13 +89,13 @@ def test_a_viewer_changes_nothing(connected: Tenant, filled: Mapping[str, str], 
     assert connected.audit_actions() == before
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [path for path in PAGES if path not in EDITING])
 def test_a_viewer_reads_every_page_without_a_button_that_is_refused(
     connected: Tenant, filled: Mapping[str, str], path: str
 ) -> None:
     answer = a_visitor(connected, role=Role.VIEWER).visit(placed(path, filled))
     assert answer.status == 200
-    if not path.startswith(("/segments/new", "/segments/{id}/edit", "/settings")):
+    if path != "/settings":
         actions = set(re.findall(r'<form method="post" action="([^"]+)"', answer.body.decode()))
         assert actions <= {"/contacts/find"}
 
