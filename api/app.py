@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.auth import Caller, authenticator
-from api.dashboard import dashboard_routes
+from api.dashboard import answer_unknown_page, dashboard_routes
 from api.error_mapping import log_failure, translate
 from api.health import Readiness, alive
 from api.metrics import READ_SECONDS, Metrics, PipelineMetrics
@@ -153,6 +153,8 @@ def _add_guards(app: FastAPI, parts: ApiParts[ContextT], metrics: Metrics) -> No
 async def _answer_http_error(request: Request, exception: Exception) -> Response:
     """Answer an unknown path or method in the form of all errors of this API."""
     status = exception.status_code if isinstance(exception, HTTPException) else 500
+    if status == 404 and (page := answer_unknown_page(request)):
+        return page
     error = TRPCError(
         _CODES.get(status, "BAD_REQUEST"), f"{request.method} is not answered at this path: see /openapi.json"
     )

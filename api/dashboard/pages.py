@@ -63,7 +63,7 @@ async def connect(visit: Visit) -> Response:
     try:
         await visit.call("connection.connect", apiKey=visit.form.text("apiKey"))
     except CallFailed as failure:
-        return await connection(visit, failure)
+        return await connection(visit, failure.beside("apiKey"))
     return visit.redirect("/connection", done="connected")
 
 
@@ -105,7 +105,15 @@ async def segment(visit: Visit) -> Response:
     found = await visit.call("segments.get", id=visit.id)
     rejected = await visit.call("segments.rejected", id=visit.id, limit=_LISTED, cursor=visit.query("cursor"))
     history = await visit.call("segments.history", id=visit.id, limit=_LISTED)
-    return visit.page("segment.html", segment=found, rejected=rejected, history=history["items"], criteria=_CRITERIA)
+    connected = await visit.call("connection.get")
+    return visit.page(
+        "segment.html",
+        segment=found,
+        rejected=rejected,
+        history=history["items"],
+        connection=connected,
+        criteria=_CRITERIA,
+    )
 
 
 async def sync_segment(visit: Visit) -> Response:
@@ -175,7 +183,7 @@ async def track_campaign(visit: Visit) -> Response:
             "campaigns.trackCampaign", mailchimpCampaignId=visit.form.text("mailchimpCampaignId")
         )
     except CallFailed as failure:
-        return await campaigns(visit, failure)
+        return await campaigns(visit, failure.beside("mailchimpCampaignId"))
     return visit.redirect(f"/campaigns/{tracked['id']}", done="campaign_tracked")
 
 
@@ -245,7 +253,7 @@ async def erase_contact(visit: Visit) -> Response:
     if visit.form.text("confirmation").strip() != contact["entityId"].strip():
         refused = {"message": "", "data": {"code": "BAD_REQUEST", "httpStatus": 400}}
         failure = CallFailed(refused)
-        failure.messages = {"confirmation": ["Type the id of the contact to confirm the erasure."]}
+        failure.messages = {"confirmation": ["This is not the id of the contact."]}
         return await _contact_page(visit, contact, failure)
     erasure = await visit.call("preferences.gdprDelete", **contact)
     return await _contact_page(visit, contact, erasure=erasure)

@@ -61,6 +61,8 @@ def _made() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        # An upgrade that replaces the files must not mix templates of two versions.
+        auto_reload=False,
     )
     # Pages are in English. A translation installs gettext's instead.
     environment.policies["ext.i18n.trimmed"] = True

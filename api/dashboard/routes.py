@@ -15,6 +15,7 @@ from api.dashboard import pages
 from api.dashboard.rendering import HEADERS, STATIC, render
 from api.dashboard.sessions import Sessions, cookie_name, is_from_this_site
 from api.dashboard.visit import CallFailed, FormFields, Visit
+from api.error_mapping import log_failure
 from api.procedures.context import Context
 from api.request_log import note_caller, note_path
 from api.trpc import TRPCError, TrpcServer
@@ -22,6 +23,8 @@ from api.trpc.requests import ClientLeftError, read_body
 from mailchimp_pipeline.database.encryption import Keyring
 
 _MAX_FORM_BYTES = 200_000
+
+_DEFECT = "Something went wrong. Try again. If it stays so, give the operator the time and the page."
 
 Handler = Callable[[Visit], Awaitable[Response]]
 
@@ -94,6 +97,9 @@ class _Dashboard:
                 return await handler(visit)
             except CallFailed as failure:
                 return visit.page("error.html", failure)
+            except Exception as defect:  # noqa: BLE001 - the person gets a page, the log the defect
+                log_failure("dashboard", defect)
+                return visit.page("error.html", _refusal("INTERNAL_SERVER_ERROR", 500, _DEFECT))
 
         return endpoint
 
@@ -127,7 +133,8 @@ class _Dashboard:
             form = await _form(request)
         except CallFailed as failure:
             return render("sign_in.html", failure.status, problem=failure.messages[""][0])
-        token = form.text("token").strip()
+        # A person may paste the whole link.
+        token = form.text("token").strip().rpartition("token=")[2]
         if not is_from_this_site(request):
             return await self._ask(token)
         try:
@@ -189,6 +196,13 @@ def _ask_to_sign_in(request: Request, missing: TRPCError) -> Response:
 
 def _not_signed_in(refused: TRPCError) -> Response:
     return render("sign_in.html", refused.http_status, problem=refused.message)
+
+
+def answer_unknown_page(request: Request) -> Response | None:
+    """Return the page for an unknown path, None if the client is no browser that wants a page."""
+    if request.method != "GET" or "text/html" not in request.headers.get("accept", ""):
+        return None
+    return render("unknown.html", 404)
 
 
 class _StaticFiles(StaticFiles):

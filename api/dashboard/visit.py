@@ -27,6 +27,16 @@ class CallFailed(Exception):
         if general:
             self.messages[""] = general
 
+    def beside(self, field: str) -> "CallFailed":
+        """Return this failure with its general messages at a field: the only one of the form.
+
+        Who may not use the form has no such field, and gets the messages above the page.
+        """
+        if self.code == "FORBIDDEN":
+            return self
+        self.messages[field] = [*self.messages.get(field, []), *self.messages.pop("", [])]
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class FormFields:

@@ -354,6 +354,7 @@ def sync_history(context: Context, wanted: HistoryOfSegment) -> PastSyncPage:
 def _past_sync(entry: audit_log.Entry) -> PastSync:
     error, details = entry.details.get("error"), dict(entry.details)
     counts = {name: details[name] for name in SyncCounts.model_fields if name in details}
+    counts["rejected"] = _sum(details.get("rejected"), details.get("waiting"))
     return PastSync.model_validate(
         {
             "ended_at": entry.at,

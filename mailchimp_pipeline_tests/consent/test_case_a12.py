@@ -46,7 +46,7 @@ def call_everything(tenant: Tenant) -> None:
     for procedure in sorted(PROCEDURES, key=lambda each: _LATER.get(each.path.removeprefix("mailchimp."), 0)):
         path, value = procedure.path.removeprefix("mailchimp."), an_input(tenant, procedure)
         if value is not NO_INPUT and "entityId" in value:
-            value = value | ENTITY  # noqa: PLR6104 - the examples are shared
+            value = value | ENTITY
         call = tenant.mutate if procedure.kind is Kind.MUTATION else tenant.query
         assert call(path, value).status == 200, path
 

@@ -54,5 +54,5 @@ def test_an_unknown_campaign_is_refused_and_the_entered_id_stays(connected: Tena
     visitor = visit(connected)
     visitor.open("/campaigns")
     track(visitor, "0000000000")
-    expect(visitor.page.get_by_role("alert")).to_be_visible()
+    expect(visitor.page.locator("#errors-mailchimpCampaignId")).to_contain_text("no such campaign")
     expect(visitor.field("Track a campaign")).to_have_value("0000000000")

@@ -51,12 +51,24 @@ function makeValuesButtons(root) {
     button.append(...item.childNodes);
     item.append(button);
   }
+  markChosen(root);
+}
+
+function lines(text) {
+  return text.split("\n").map((line) => line.trim()).filter((line) => line);
+}
+
+function markChosen(root) {
+  for (const button of root.querySelectorAll(".values button")) {
+    const field = document.getElementById(button.closest(".values").dataset.for);
+    button.setAttribute("aria-pressed", lines(field?.value ?? "").includes(button.textContent));
+  }
 }
 
 function choose(button) {
   const field = document.getElementById(button.closest(".values").dataset.for);
-  const [value, lines] = [button.textContent, field.value.split("\n").filter((line) => line.trim())];
-  field.value = (lines.includes(value) ? lines.filter((line) => line !== value) : [...lines, value]).join("\n");
+  const [value, chosen] = [button.textContent, lines(field.value)];
+  field.value = (chosen.includes(value) ? chosen.filter((line) => line !== value) : [...chosen, value]).join("\n");
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
@@ -164,7 +176,9 @@ document.addEventListener("submit", (event) => {
 });
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-preview]");
-  if (form && !["name", "description"].includes(event.target.name)) fillSoon(form);
+  if (!form) return;
+  markChosen(form);
+  if (!["name", "description"].includes(event.target.name)) fillSoon(form);
 });
 document.addEventListener("click", (event) => {
   const button = event.target.closest("table[data-sortable] th button");

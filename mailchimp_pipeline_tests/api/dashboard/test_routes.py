@@ -309,3 +309,10 @@ def test_a_line_of_a_page_has_its_organisation_its_role_and_its_calls(tenant: Te
         line = json.loads(eventually(log.getvalue).splitlines()[0])
     assert (line["organisation_id"], line["role"], line["status"]) == (tenant.organisation_id, "viewer", 200)
     assert [(call["procedure"], call["code"]) for call in line["calls"]] == [("mailchimp.audit.list", "OK")]
+
+
+def test_a_browser_gets_a_page_for_an_unknown_path(stage: Stage) -> None:
+    answer = send(stage.port, "/nope", "GET", None, {"accept": "text/html,*/*"})
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in answer.body.decode()
+    assert send(stage.port, "/nope", "GET", None, {}).headers["content-type"] == "application/json"

@@ -47,3 +47,25 @@ def test_a_later_page_of_a_list_leads_back_to_the_first(editor: Visitor) -> None
     assert "First page" not in first
     following = first.partition('rel="next" href="')[2].partition('"')[0]
     assert "First page" in editor.visit(following.replace("&amp;", "&")).body.decode()
+
+
+def test_without_a_connection_the_pages_say_that_nothing_is_synced(editor: Visitor) -> None:
+    segment_id = editor.tenant.create().data["id"]
+    editor.tenant.mutate("connection.disconnect")
+    for path in ("/segments", f"/segments/{segment_id}"):
+        page = editor.visit(path).body.decode()
+        assert "Mailchimp is not connected, so nothing is synced." in page
+        assert "disabled" in page.partition(f'action="/segments/{segment_id}/sync"')[2].partition("</form>")[0]
+
+
+def test_rejected_contacts_are_in_the_part_that_is_live(editor: Visitor) -> None:
+    page = editor.visit(f"/segments/{editor.tenant.create().data['id']}").body.decode()
+    assert page.index('id="live"') < page.index('id="rejected"') < page.index('id="definition"')
+
+
+def test_the_page_of_an_id_of_which_nothing_is_recorded_says_so(editor: Visitor) -> None:
+    contact = {"entityType": "employee", "entityId": "1"}
+    warning = "Nothing is recorded about this id."
+    assert warning in editor.submit("/contacts/find", contact | {"wanted": "1"}).body.decode()
+    said = editor.submit("/contacts/opt-status", contact | {"optedIn": "true", "consentSource": "phone"})
+    assert warning not in said.body.decode()

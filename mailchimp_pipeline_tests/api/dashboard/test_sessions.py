@@ -24,7 +24,7 @@ from api.auth import (
     Unauthenticated,
     make_token,
 )
-from api.dashboard.sessions import COOKIE, SESSION_LIFETIME, Sessions
+from api.dashboard.sessions import COOKIE, SESSION_LIFETIME, Sessions, sign_in_link
 from api.trpc import Role
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.encryption import Keyring
@@ -341,3 +341,8 @@ def test_made_tokens_have_an_id_of_their_own() -> None:
 
     accepting = sessions()
     assert accepting.sign_in(made()) == accepting.sign_in(made())
+
+
+def test_a_whole_link_may_be_pasted(tenant: Tenant) -> None:
+    link = sign_in_link(tenant.stage.url, a_sign_in_token(tenant))
+    assert cookie_of(sign_in(tenant.stage, f" {link} "))
