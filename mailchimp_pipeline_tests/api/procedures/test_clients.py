@@ -77,6 +77,9 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     assert values["history"]["nextCursor"] is None
     assert values["preview"] == {"matching": 1, "members": 0, "excluded": {"opted_out": 1}}
     assert (values["rejected"], values["retried"]["id"]) == ({"items": [], "nextCursor": None}, segment["id"])
+    assert (values["pastSyncs"], values["searched"]) == ({"items": [], "nextCursor": None}, {"items": []})
+    assert values["filterValues"]["department"] == ["Sales"]
+    assert values["pendingErasures"] == {"count": 0, "oldestRequestedAt": None}
     assert values["preference"] == values["optedOut"] == values["preferences"]["items"][0]
     assert values["exported"]["preference"] == values["preference"]
     assert [one["optedIn"] for one in values["exported"]["statements"]] == [False]

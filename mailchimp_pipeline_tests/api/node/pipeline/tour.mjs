@@ -50,6 +50,7 @@ export async function tour(makeClient, given) {
     asked: segments.sync.mutate({ id }),
     retried: segments.retryRejected.mutate({ id }),
     refreshed: campaigns.refreshStats.mutate({ id: made.tracked.value.id }),
+    searched: preferences.findByAddress.mutate({ address: "nobody@acme.test" }),
   });
   const read = await settle({
     connection: connection.get.query(),
@@ -61,6 +62,9 @@ export async function tour(makeClient, given) {
     campaigns: campaigns.list.query(),
     history: campaigns.history.query({ id: made.tracked.value.id }),
     rejected: segments.rejected.query({ id, limit: 10 }),
+    pastSyncs: segments.history.query({ id, limit: 10 }),
+    filterValues: segments.filterValues.query(),
+    pendingErasures: preferences.pendingErasures.query(),
     preview: segments.preview.query({ segmentType: "employee" }),
     badPreview: segments.preview.query({ segmentType: "customer" }),
     preference: preferences.getForEntity.query(entity),
