@@ -251,9 +251,7 @@ async def erase_contact(visit: Visit) -> Response:
     """Erase a contact, after its id was typed to confirm it."""
     contact = _contact(visit)
     if visit.form.text("confirmation").strip() != contact["entityId"].strip():
-        refused = {"message": "", "data": {"code": "BAD_REQUEST", "httpStatus": 400}}
-        failure = CallFailed(refused)
-        failure.messages = {"confirmation": ["This is not the id of the contact."]}
+        failure = CallFailed.refusal("BAD_REQUEST", "This is not the id of the contact.", "confirmation")
         return await _contact_page(visit, contact, failure)
     erasure = await visit.call("preferences.gdprDelete", **contact)
     return await _contact_page(visit, contact, erasure=erasure)

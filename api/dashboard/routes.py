@@ -99,7 +99,7 @@ class _Dashboard:
                 return visit.page("error.html", failure)
             except Exception as defect:  # noqa: BLE001 - the person gets a page, the log the defect
                 log_failure("dashboard", defect)
-                return visit.page("error.html", _refusal("INTERNAL_SERVER_ERROR", 500, _DEFECT))
+                return visit.page("error.html", CallFailed.refusal("INTERNAL_SERVER_ERROR", _DEFECT))
 
         return endpoint
 
@@ -115,8 +115,8 @@ class _Dashboard:
     async def _with_form(self, visit: Visit) -> Visit:
         form = await _form(visit.request)
         if not is_from_this_site(visit.request) or not self.sessions.is_form_token(visit.caller, form.text("token")):
-            raise _refusal(
-                "FORBIDDEN", 403, "This form is not from this page's session. Reload the page and try again."
+            raise CallFailed.refusal(
+                "FORBIDDEN", "This form is not from this page's session. Reload the page and try again."
             )
         return replace(visit, form=form)
 
@@ -165,23 +165,19 @@ class _Dashboard:
 
 async def _form(request: Request) -> FormFields:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise _refusal("UNSUPPORTED_MEDIA_TYPE", 415, "This is not a form that a page of the dashboard sends.")
+        raise CallFailed.refusal("UNSUPPORTED_MEDIA_TYPE", "This is not a form that a page of the dashboard sends.")
     try:
         body = await read_body(request.scope, request.receive, _MAX_FORM_BYTES)
     except ClientLeftError as left:
-        raise _refusal("CLIENT_CLOSED_REQUEST", 499, str(left)) from None
+        raise CallFailed.refusal("CLIENT_CLOSED_REQUEST", str(left)) from None
     except TRPCError as slow:
-        raise _refusal(slow.code, slow.http_status, slow.message) from None
+        raise CallFailed.refusal(slow.code, slow.message) from None
     if body is None:
-        raise _refusal("PAYLOAD_TOO_LARGE", 413, "The form is too large. Send less text.")
+        raise CallFailed.refusal("PAYLOAD_TOO_LARGE", "The form is too large. Send less text.")
     try:
         return FormFields.parse(body)
     except ValueError:
-        raise _refusal("PAYLOAD_TOO_LARGE", 413, "The form has too many fields.") from None
-
-
-def _refusal(code: str, status: int, message: str) -> CallFailed:
-    return CallFailed({"message": message, "data": {"code": code, "httpStatus": status}})
+        raise CallFailed.refusal("PAYLOAD_TOO_LARGE", "The form has too many fields.") from None
 
 
 def _ask_to_sign_in(request: Request, missing: TRPCError) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.auth import Caller
 from api.dashboard.rendering import render
-from api.trpc import Role
+from api.trpc import CODES, Code, Role
 
 
 class CallFailed(Exception):
@@ -26,6 +26,13 @@ class CallFailed(Exception):
         general: list[str] = details["formErrors"] if details else [error["message"]]
         if general:
             self.messages[""] = general
+
+    @classmethod
+    def refusal(cls, code: Code, message: str, field: str | None = None) -> "CallFailed":
+        """Return the failure of a request that the dashboard itself refuses. The message is at `field`, if given."""
+        status = CODES[code].http
+        failure = cls({"message": message, "data": {"code": code, "httpStatus": status}})
+        return failure.beside(field) if field else failure
 
     def beside(self, field: str) -> "CallFailed":
         """Return this failure with its general messages at a field: the only one of the form.
@@ -86,7 +93,7 @@ class Visit:
         """Raise `CallFailed` with the status 403 if the caller's role is not enough for a page."""
         if not self.caller.role.covers(role):
             message = f'This page needs the role "{role}": ask an administrator of your organisation'
-            raise CallFailed({"message": message, "data": {"code": "FORBIDDEN", "httpStatus": 403}})
+            raise CallFailed.refusal("FORBIDDEN", message)
 
     async def call(self, procedure: str, **given: object) -> Any:  # noqa: ANN401 - JSON
         """Call a procedure with an input, and return its output. Raises `CallFailed`."""
