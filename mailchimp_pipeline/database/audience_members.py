@@ -13,13 +13,13 @@ from sqlalchemy import select, text, true, union, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.consent import DELETED_AT_MAILCHIMP, Channel
-from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.bulk import text_array
 from mailchimp_pipeline.database.consent_statements import HOLDERS, as_statement, contacts_by_address, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger_sql import MEMBERS_OF_SUPPRESSED_CONTACTS, TO_UNSUBSCRIBE
 from mailchimp_pipeline.database.locks import consent_lock, lock_for_transaction
-from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.session import OrganisationSession, driver_connection
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, SegmentRow
 from mailchimp_pipeline.sync import MemberRef
 

@@ -5,31 +5,19 @@ Every column is transferred as text, in CSV. A null is an empty field, and an em
 
 import io
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, LiteralString, cast
+from typing import IO, Any, LiteralString, cast
 
 import pandas as pd
-import psycopg
 import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
 from mailchimp_pipeline.contacts import ARROW_STRING
 from mailchimp_pipeline.contacts.text_columns import text_column, text_frame
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-DriverConnection = psycopg.Connection[tuple[object, ...]]
-"""A psycopg connection. Unlike SQLAlchemy's, it supports COPY."""
+from mailchimp_pipeline.database.session import DriverConnection
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _ROWS_A_PIECE = 50_000
-
-
-def driver_connection(session: "Session") -> DriverConnection:
-    """Return the psycopg connection of the session. Its statements run in the session's transaction."""
-    connection: Any = session.connection().connection.driver_connection
-    return connection
 
 
 def copy_out(

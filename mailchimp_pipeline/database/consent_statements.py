@@ -15,11 +15,11 @@ from mailchimp_pipeline.consent import Channel, ConsentStatement
 from mailchimp_pipeline.consent.decision import WITHDRAWALS_OF_CONTACT
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit_log
-from mailchimp_pipeline.database.bulk import contact_arrays, driver_connection, text_array
+from mailchimp_pipeline.database.bulk import contact_arrays, text_array
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.locks import consent_lock, lock_for_transaction
-from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.session import OrganisationSession, driver_connection
 
 _GIVEN: LiteralString = """
 unnest(

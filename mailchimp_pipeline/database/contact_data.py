@@ -10,12 +10,11 @@ from sqlalchemy import Row, Text, and_, cast, exists, or_, select
 from mailchimp_pipeline.consent import Channel, ConsentStatement, Contact, Preference
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import audit_log
-from mailchimp_pipeline.database.bulk import driver_connection
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.erasure_store import ErasureStore
 from mailchimp_pipeline.database.preference_store import PreferenceStore
-from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.session import OrganisationSession, driver_connection
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
     ConsentStatementRow,

@@ -26,19 +26,12 @@ from mailchimp_pipeline.consent import MAILCHIMP
 from mailchimp_pipeline.contacts import ARROW_STRING
 from mailchimp_pipeline.contacts.text_columns import pc, text_column
 from mailchimp_pipeline.database import ledger_sql
-from mailchimp_pipeline.database.bulk import (
-    DriverConnection,
-    as_texts,
-    contact_arrays,
-    copied,
-    driver_connection,
-    text_array,
-)
+from mailchimp_pipeline.database.bulk import as_texts, contact_arrays, copied, text_array
 from mailchimp_pipeline.database.consent_statements import as_statement, record_statements
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import NOBODY, ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.locks import consent_lock, lock_for_transaction
-from mailchimp_pipeline.database.session import Database, OrganisationSession
+from mailchimp_pipeline.database.session import Database, DriverConnection, OrganisationSession, driver_connection
 from mailchimp_pipeline.database.tables import AudienceMemberRow, AudienceReadRow, row_id
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.sync import (

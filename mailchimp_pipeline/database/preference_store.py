@@ -15,10 +15,10 @@ from mailchimp_pipeline.consent.decision import (
     SUPPRESSED_CONTACTS,
 )
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType
-from mailchimp_pipeline.database.bulk import as_texts, driver_connection
+from mailchimp_pipeline.database.bulk import as_texts
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
-from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.session import OrganisationSession, driver_connection
 from mailchimp_pipeline.database.tables import PreferenceRow, as_value, of_contact
 from mailchimp_pipeline.segments import Exclusion, Suppressions
 

@@ -18,12 +18,12 @@ from mailchimp_pipeline.consent.decision import SUPPRESSED_MEMBERS
 from mailchimp_pipeline.contacts import content_digest
 from mailchimp_pipeline.contacts.text_columns import pc, text_column
 from mailchimp_pipeline.database import audit_log
-from mailchimp_pipeline.database.bulk import copied, copy_in, counted, driver_connection
+from mailchimp_pipeline.database.bulk import copied, copy_in, counted
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import merge_tags_of
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.segment_store import locked_segment
-from mailchimp_pipeline.database.session import OrganisationSession
+from mailchimp_pipeline.database.session import OrganisationSession, driver_connection
 from mailchimp_pipeline.database.tables import RejectedContactRow, SegmentMemberRow, row_id
 from mailchimp_pipeline.segments import MassDeparture, OnLeave, Segment, Suppressions, is_mass_departure
 from mailchimp_pipeline.sync import MERGE_FIELDS

@@ -12,16 +12,19 @@ from enum import StrEnum
 from functools import partial
 from threading import Event
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
-from sqlalchemy import URL, ColumnElement, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, PoolResetState, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database.tables import OrganisationRow
 from mailchimp_pipeline.errors import Interrupted, PermanentError, PipelineError, TransientError
+
+DriverConnection = psycopg.Connection[tuple[object, ...]]
+"""A psycopg connection. Unlike SQLAlchemy's, it supports COPY."""
 
 
 class DatabaseRole(StrEnum):
@@ -35,32 +38,35 @@ class DatabaseRole(StrEnum):
 
 # A server's roles may come from another database, so the check looks at the last table that gets a policy. It is part
 # of each transaction, because migrations can run at any time, and needs no extra round trip.
-_TAKE_ON = """
+_TAKE_ON: LiteralString = """
 select set_config('role', case when (
         select relrowsecurity from pg_catalog.pg_class where oid = to_regclass('audit_log')
-    ) then :role else 'none' end, :for_transaction)
+    ) then %(role)s else 'none' end, %(for_transaction)s)
 """
-_TAKE_ON_FOR_TRANSACTION = text(_TAKE_ON.replace(":for_transaction", "true"))
-_TAKE_ON_FOR_SESSION = text(_TAKE_ON.replace(":for_transaction", "false"))
-_WORK_FOR = text(
-    _TAKE_ON.replace(":for_transaction", "true").rstrip()
-    + ", set_config('mailchimp_pipeline.organisation_id', :organisation_id, true)"
-)
+_WORK_FOR: LiteralString = _TAKE_ON + ", set_config('mailchimp_pipeline.organisation_id', %(organisation_id)s, true)"
+
+
+def driver_connection(session: Session) -> DriverConnection:
+    """Return the psycopg connection of the session. Its statements run in the session's transaction."""
+    connection: Any = session.connection().connection.driver_connection
+    return connection
 
 
 def restrict_to(session: Session, organisation_id: str) -> None:
     """Restrict the transaction to reading and writing the rows of this organisation."""
-    session.execute(_WORK_FOR, {"role": DatabaseRole.APP.value, "organisation_id": organisation_id})
+    parameters = {"role": DatabaseRole.APP.value, "for_transaction": True, "organisation_id": organisation_id}
+    driver_connection(session).execute(_WORK_FOR, parameters)
 
 
 def read_all_organisations(session: Session) -> None:
     """Allow the transaction to read the rows of all organisations, and to write none."""
-    session.execute(_TAKE_ON_FOR_TRANSACTION, {"role": DatabaseRole.OVERVIEW.value})
+    parameters = {"role": DatabaseRole.OVERVIEW.value, "for_transaction": True}
+    driver_connection(session).execute(_TAKE_ON, parameters)
 
 
 def hide_all_rows(connection: Connection) -> None:
     """Make the connection unable to read or write rows, because it is used for locks only."""
-    connection.execute(_TAKE_ON_FOR_SESSION, {"role": DatabaseRole.APP.value})
+    connection.exec_driver_sql(_TAKE_ON, {"role": DatabaseRole.APP.value, "for_transaction": False})
 
 
 _CONNECT_SECONDS = 10
@@ -133,7 +139,7 @@ class Database:
     ) -> None:
         """Prepare access to the database at a `postgresql+psycopg://` URL. Connections are opened on first use.
 
-        `time_limits` apply to the pool's connections, not to those of `dedicated`.
+        `time_limits` do not apply to the connections of `dedicated`.
         """
         parsed = make_url(url)
         self._place = _place(parsed)
@@ -155,8 +161,16 @@ class Database:
         if time_limits is not None:
             event.listen(self._engine, "connect", partial(_limit, limits=time_limits))
         self._dedicated = create_engine(
-            parsed, connect_args=arguments, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
+            parsed,
+            connect_args=arguments,
+            pool_pre_ping=True,
+            max_overflow=-1,
+            pool_reset_on_return=None,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
         )
+        event.listen(self._dedicated, "connect", _keep_alive)
+        event.listen(self._dedicated, "reset", _release_locks)
 
     @contextmanager
     def organisation(self, organisation_id: str) -> Generator[OrganisationSession]:
@@ -182,22 +196,21 @@ class Database:
 
     @contextmanager
     def dedicated(self) -> Generator[Connection]:
-        """Open a connection for locks, outside of the pool and in autocommit mode. Closing it releases its locks."""
+        """Return a connection for locks, in autocommit mode. The end of the block releases its locks.
+
+        These connections have a pool of their own, without a limit, in which up to five stay open.
+        """
         with self.translated_errors():
             connection = self._dedicated.connect()
         with connection:
             with self.translated_errors():
                 hide_all_rows(connection)
-                # With keepalives, the server ends the sessions of a lost machine, and their locks.
-                for name, value in _KEEPALIVES.items():
-                    connection.execute(
-                        text("select set_config(:name, :value, false)"), {"name": f"tcp_{name}", "value": str(value)}
-                    )
             yield connection
 
     def close(self) -> None:
         """Close the idle connections. The database can still be used."""
         self._engine.dispose()
+        self._dedicated.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -280,6 +293,19 @@ def _limit(connection: psycopg.Connection[object], _record: object, *, limits: T
         [f"{each}ms" for each in milliseconds],
     )
     connection.commit()
+
+
+def _keep_alive(connection: psycopg.Connection[object], _record: object) -> None:
+    """Let the server end the session of a lost machine, and with it the session's locks."""
+    for name, value in _KEEPALIVES.items():
+        connection.execute("select set_config(%s, %s, false)", [f"tcp_{name}", str(value)])
+    connection.commit()
+
+
+def _release_locks(connection: psycopg.Connection[object], _record: object, state: PoolResetState) -> None:
+    """Release the locks of a connection that returns to the pool. If that fails, SQLAlchemy closes the connection."""
+    if not state.terminate_only:
+        connection.execute("select pg_advisory_unlock_all()")
 
 
 def _driver_error(error: BaseException) -> BaseException | None:

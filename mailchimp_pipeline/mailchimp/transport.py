@@ -404,7 +404,7 @@ class Fetcher(Protocol):
 
 
 def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> Iterator[tuple[Item, ...]]:
-    """Yield the entries of a listing, page by page. `call` asks for the whole listing.
+    """Yield the entries of a listing, page by page, and nothing for an empty one. `call` asks for the whole listing.
 
     An entry may occur twice, but none is left out. Raises `Incomplete` if the listing ends before all the entries that
     Mailchimp announced.
@@ -421,7 +421,8 @@ def read_pages(fetcher: Fetcher, call: Call, model: type[EntryPage[Item]]) -> It
         if offset < total and not page.items:
             raise incomplete(call, announced=total, read=offset)
         offset += len(page.items)
-        yield page.items
+        if page.items:
+            yield page.items
 
 
 def _read_page(

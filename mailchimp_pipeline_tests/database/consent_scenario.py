@@ -10,7 +10,7 @@ from psycopg import sql
 from mailchimp_pipeline.consent import MAILCHIMP, Channel, ConsentStatement, Contact, Preference
 from mailchimp_pipeline.consent.decision import EXCLUSION
 from mailchimp_pipeline.contacts import EntityType, Source, read_contacts, subscriber_hash
-from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.bulk import text_array
 from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.consent_statements import record_current_addresses, record_statements
 from mailchimp_pipeline.database.contact_data import contact_data
@@ -19,7 +19,7 @@ from mailchimp_pipeline.database.erasure_store import ErasureStore
 from mailchimp_pipeline.database.ledger import DatabaseLedger
 from mailchimp_pipeline.database.preference_store import PreferenceStore
 from mailchimp_pipeline.database.records import DatabaseRecords
-from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.session import Database, driver_connection
 from mailchimp_pipeline.erasure import Demand, ErasureRequest
 from mailchimp_pipeline.services.update_opt_status import UpdateOptStatus
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST, a_connection

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from mailchimp_pipeline.contacts import ARROW_STRING
-from mailchimp_pipeline.database.bulk import copy_in, copy_out, driver_connection, text_array
-from mailchimp_pipeline.database.session import Database, StatementRefused
+from mailchimp_pipeline.database.bulk import copy_in, copy_out, text_array
+from mailchimp_pipeline.database.session import Database, StatementRefused, driver_connection
 
 _texts = st.one_of(
     st.none(),

@@ -9,11 +9,11 @@ from sqlalchemy import text
 
 from mailchimp_pipeline.consent.decision import SUPPRESSED_ADDRESSES, SUPPRESSED_MEMBERS
 from mailchimp_pipeline.database import ledger_sql
-from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.bulk import text_array
 from mailchimp_pipeline.database.contact_data import CONTACTS_WITH_ADDRESS
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.ledger import DatabaseLedger
-from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.session import Database, driver_connection
 from mailchimp_pipeline.database.tables import (
     AudienceMemberRow,
     ConsentStatementRow,

@@ -14,11 +14,11 @@ from sqlalchemy import text
 from mailchimp_pipeline.consent.decision import EXCLUSION, WITHDRAWALS_OF_CONTACT
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.database import migrations as package
-from mailchimp_pipeline.database.bulk import driver_connection, text_array
+from mailchimp_pipeline.database.bulk import text_array
 from mailchimp_pipeline.database.encryption import keyed_hashes
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong, ErasedContacts
 from mailchimp_pipeline.database.migrations import migrate, migrations
-from mailchimp_pipeline.database.session import Database
+from mailchimp_pipeline.database.session import Database, driver_connection
 from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, LIST
 from mailchimp_pipeline_tests.database.consent_scenario import ANN, OTHER_LIST
 
