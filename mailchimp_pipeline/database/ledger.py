@@ -243,7 +243,7 @@ class DatabaseLedger:
         with self._session() as session:
             known = _known_fields(session, self.list_id)
             # After a change of the account, the former state of the merge fields is unknown.
-            if merge_fields is not None and (known is None or _any_made_anew(known, _stored(merge_fields))):
+            if merge_fields is not None and (known is None or _has_new_field(known, _stored(merge_fields))):
                 # A new or recreated field is blank in every member, so all members are sent again.
                 audience = _of_audience(session, AudienceMemberRow, self.list_id)
                 session.execute(update(AudienceMemberRow).where(*audience).values(digest=None))
@@ -533,10 +533,15 @@ def _merge_ids(stored: str) -> Mapping[str, str]:
     return {tag.removesuffix(_REQUIRED): merge_id for tag, _, merge_id in parts}
 
 
-def _any_made_anew(before: str, after: str) -> bool:
-    """Compare stored merge fields. Return whether one was deleted and recreated with the same tag."""
+def _has_new_field(before: str, after: str) -> bool:
+    """Compare stored merge fields. Return whether one that is sent is new, or was recreated with the same tag.
+
+    A field with an empty id in `before` counts as known, because its id was not read yet.
+    """
     known = _merge_ids(before)
-    return any(known.get(tag) and known[tag] != merge_id for tag, merge_id in _merge_ids(after).items())
+    return any(
+        known.get(tag) not in {"", merge_id} for tag, merge_id in _merge_ids(after).items() if tag in MERGE_FIELDS
+    )
 
 
 def _arrays(rows: pd.DataFrame, hashes: Collection[str]) -> dict[str, str]:

@@ -435,6 +435,20 @@ def test_a_merge_field_that_was_made_anew_meanwhile_is_sent_again(scenario: Cons
     assert member.merge_fields["LNAME"] == "Byron"
 
 
+def test_a_merge_field_that_was_away_during_a_sync_that_failed_is_sent_again(scenario: ConsentScenario) -> None:
+    start(scenario, EVERYBODY)
+    scenario.sandbox.remove_merge_field(NEWS, "LNAME")
+    scenario.sandbox.add_fault(Fault(kind=FaultKind.BROKEN, method="PATCH", times=50))
+    (failed,) = scenario.daily_sync()
+    assert failed.error
+    scenario.sandbox.clear_faults()
+    scenario.sandbox.add_merge_field(NEWS, "LNAME")
+    scenario.days_pass()
+    member = scenario.find(NEWS, HERS)
+    assert member is not None
+    assert member.merge_fields["LNAME"] == "Byron"
+
+
 def test_an_unsubscribe_counts_for_the_contact_after_another_account_was_connected(scenario: ConsentScenario) -> None:
     start(scenario, EVERYBODY, SegmentSpec("vendors", OTHER, SegmentType.VENDOR))
     scenario.delete_segment(EVERYBODY.name)
