@@ -158,6 +158,8 @@ export interface Connection {
   lastSyncedAt: string | null;
   /** When Mailchimp began to refuse the API key; null if it accepts the key. */
   keyRefusedAt: string | null;
+  /** Null if the API has no public URL for webhooks. Then each sync reads what changed at Mailchimp. */
+  webhooks: Webhooks | null;
   softDeletedAt: string | null;
 }
 
@@ -192,6 +194,44 @@ export interface ContactExport {
   mailchimp: MailchimpHoldings;
   /** Whether the source was read; if not, Mailchimp was searched only for addresses known from before. */
   sourceAsked: boolean;
+}
+
+/** A contact, and a page of the organisation's segments. */
+export interface ContactInput {
+  /** The maximum number of items on the page. */
+  limit?: number | undefined;
+  /** The `nextCursor` of the previous page. Without it, the first page is returned. */
+  cursor?: string | null | undefined;
+  entityId: string;
+  entityType: EntityType;
+}
+
+/** Whether the contact is a member of a segment, and why not. */
+export interface ContactSegment {
+  segmentId: string;
+  segmentName: string;
+  mailchimpListId: string;
+  mailchimpListName: string | null;
+  /** Whether the last sync made the contact a member. */
+  isMember: boolean;
+  /** The filter criteria that the contact does not match now, such as `department`. */
+  mismatches: string[];
+  /** Why the contact is excluded now, although it matches the filter. */
+  exclusion: Exclusion | null;
+  /** The contact's status in the audience when that was last read. `removed` means that the pipeline archived it. */
+  status: KnownStatus | null;
+  /** Why Mailchimp rejects the contact. */
+  rejection: Rejection | null;
+  /** The same in words, and what to do. */
+  rejectionText: string | null;
+}
+
+/** The segments of the contact's type, the newest first. */
+export interface ContactSegments {
+  isInSource: boolean;
+  isErased: boolean;
+  items: ContactSegment[];
+  nextCursor: string | null;
 }
 
 /** An employee or vendor. */
@@ -263,6 +303,9 @@ export interface HistoryOfSegment {
   cursor?: string | null | undefined;
   id: string;
 }
+
+/** The status of a member in the database: Mailchimp's status, or `removed`. `removed` means that the pipeline archived the member, and `archived` that somebody else did. */
+export type KnownStatus = "subscribed" | "unsubscribed" | "cleaned" | "pending" | "transactional" | "archived" | "removed";
 
 /** The data about the contact at Mailchimp. */
 export interface MailchimpHoldings {
@@ -551,6 +594,14 @@ export interface TrackInput {
   mailchimpCampaignId: string;
 }
 
+/** How many audiences report changes of their members at once. */
+export interface Webhooks {
+  /** The audiences that segments feed. */
+  audiences: number;
+  /** Those of them that have a webhook at Mailchimp. */
+  registered: number;
+}
+
 export type AppRouter = TRPCBuiltRouter<
   { ctx: object; meta: object; errorShape: ErrorShape; transformer: false },
   {
@@ -600,6 +651,10 @@ export type AppRouter = TRPCBuiltRouter<
         trackCampaign: Mutation<TrackInput, Campaign>;
         /** Refresh a campaign's figures now. If Mailchimp no longer has it, it is marked as missing and its figures stay. */
         refreshStats: Mutation<CampaignInput, Campaign>;
+      };
+      contacts: {
+        /** Return for each segment whether the contact is a member, and why not. Mailchimp is not asked. */
+        segments: Query<ContactInput, ContactSegments>;
       };
       preferences: {
         /** Return a contact's preference, or null if no opt-in or opt-out is recorded. */

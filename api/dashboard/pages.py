@@ -405,9 +405,18 @@ async def _contact_page(  # noqa: PLR0913 - what happened to the contact, all by
 ) -> Response:
     preference = await visit.call("preferences.getForEntity", **contact)
     entries = await visit.call("audit.list", limit=_LISTED, **contact)
+    segments_of_it, problem = None, None
+    try:
+        cursor = visit.form.text("cursor") or None
+        segments_of_it = await visit.call("contacts.segments", limit=_LISTED, cursor=cursor, **contact)
+    except CallFailed as unread:
+        problem = _text(unread)
     return visit.page(
         "contact.html",
         failure,
+        segments=segments_of_it,
+        segments_problem=problem,
+        criteria=_CRITERIA,
         entityId=contact["entityId"],
         entityType=contact["entityType"],
         preference=preference,

@@ -10,6 +10,7 @@ from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.segment_store import summary
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
+from mailchimp_pipeline.database.webhook_store import audiences_in_use
 from mailchimp_pipeline.segments import SegmentStatus
 from mailchimp_pipeline.services.resources import NotConnected
 
@@ -21,6 +22,15 @@ class ConnectInput(WireModel):
 
     api_key: SecretStr
     """Letters and digits, followed by the account's data centre, such as -us6."""
+
+
+class WebhooksView(WireModel):
+    """How many audiences report changes of their members at once."""
+
+    audiences: int
+    """The audiences that segments feed."""
+    registered: int
+    """Those of them that have a webhook at Mailchimp."""
 
 
 class ConnectionView(WireModel):
@@ -40,6 +50,8 @@ class ConnectionView(WireModel):
     """When the last successful sync of a segment ended."""
     key_refused_at: UtcTime | None
     """When Mailchimp began to refuse the API key; null if it accepts the key."""
+    webhooks: WebhooksView | None
+    """Null if the API has no public URL for webhooks. Then each sync reads what changed at Mailchimp."""
     soft_deleted_at: UtcTime | None
 
 
@@ -57,7 +69,7 @@ def get(context: Context) -> ConnectionView | None:
     """Return the organisation's connection, or null if it has none."""
     with context.session() as session:
         found = ConnectionStore(session, context.parts.keyring).live()
-        return found and _shown(session, found)
+        return found and _shown(context, session, found)
 
 
 @router.mutation("connect", role=Role.ADMIN)
@@ -77,7 +89,7 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
         store = ConnectionStore(session, context.parts.keyring)
         may_share = context.parts.settings.shared_accounts
         connected = store.connect(verified, by=context.actor, at=context.clock(), may_share=may_share)
-        made = _shown(session, connected)
+        made = _shown(context, session, connected)
     webhooks.remove(to_remove, context.mailchimp_of)
     webhooks.register_all()
     return made
@@ -97,7 +109,7 @@ def disconnect(context: Context) -> ConnectionView:
         SyncRequestStore(session).end_waiting(
             "The organisation disconnected Mailchimp before this sync began.", by=context.actor, at=context.clock()
         )
-        shown = _shown(session, ended)
+        shown = _shown(context, session, ended)
     webhooks.remove(to_remove, context.mailchimp_of)
     return shown
 
@@ -117,8 +129,11 @@ def _parsed(text: SecretStr) -> ApiKey:
         raise TRPCError("BAD_REQUEST", str(malformed), {"apiKey": [str(malformed)]}) from None
 
 
-def _shown(session: OrganisationSession, connection: connection_store.Connection) -> ConnectionView:
-    segments = summary(session)
+def _shown(context: Context, session: OrganisationSession, connection: connection_store.Connection) -> ConnectionView:
+    segments, webhooks = summary(session), None
+    if context.parts.settings.public_url is not None:
+        audiences, missing = audiences_in_use(session), audiences_in_use(session, without_webhook=True)
+        webhooks = WebhooksView(audiences=len(audiences), registered=len(audiences) - len(missing))
     return ConnectionView(
         id=connection.id,
         organisation_id=connection.organisation_id,
@@ -130,5 +145,6 @@ def _shown(session: OrganisationSession, connection: connection_store.Connection
         connected_at=connection.connected_at,
         last_synced_at=segments.last_synced_at,
         key_refused_at=connection.key_refused_at,
+        webhooks=webhooks,
         soft_deleted_at=connection.soft_deleted_at,
     )

@@ -1,6 +1,6 @@
 """All procedures of the API: only these are served, typed and documented."""
 
-from api.procedures import audit, campaigns, connection, erasure, preferences, segments
+from api.procedures import audit, campaigns, connection, contacts, erasure, preferences, segments
 from api.procedures.context import Context
 from api.trpc import Procedures
 
@@ -8,6 +8,7 @@ PROCEDURES: Procedures[Context] = Procedures(
     connection.router,
     segments.router,
     campaigns.router,
+    contacts.router,
     preferences.router,
     erasure.router,
     audit.router,

@@ -11,11 +11,12 @@ from mailchimp_pipeline.consent import Preference
 from mailchimp_pipeline.consent.decision import (
     CONSENT_REQUIRED,
     CONSENTED_CONTACTS,
+    EXCLUSION,
     SUPPRESSED_ADDRESSES,
     SUPPRESSED_CONTACTS,
 )
 from mailchimp_pipeline.contacts import ARROW_STRING, EntityType
-from mailchimp_pipeline.database.bulk import as_texts
+from mailchimp_pipeline.database.bulk import as_texts, contact_arrays
 from mailchimp_pipeline.database.erased_contacts import ErasedAmong
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
 from mailchimp_pipeline.database.session import OrganisationSession, driver_connection
@@ -73,6 +74,32 @@ def suppressions(session: OrganisationSession, erased: ErasedAmong) -> Suppressi
         ),
         consented=found(CONSENTED_CONTACTS, _ENTITY) if is_required else None,
     )
+
+
+def suppressions_among(session: OrganisationSession, contacts: pd.DataFrame, erased: ErasedAmong) -> Suppressions:
+    """Return which of a few contacts may not be e-mailed, by the same rules as `suppressions`.
+
+    `contacts` has entity_type, entity_id and subscriber_hash, and `erased` those of them that are erased.
+    """
+    parameters = {"organisation_id": session.organisation_id, **contact_arrays(contacts), **erased.parameters()}
+    rows = driver_connection(session).execute(_EXCLUSIONS, parameters).fetchall()
+    decided = as_texts(rows, (*_ENTITY, *_ADDRESS, "reason"))
+    lacks_consent = decided["reason"].eq(Exclusion.NO_CONSENT.value).fillna(value=False).astype(bool)
+    suppressed = decided[decided["reason"].notna() & ~lacks_consent]
+    has_address = suppressed["subscriber_hash"].notna()
+    return Suppressions(
+        # A contact's other address may be allowed.
+        entities=suppressed.loc[~has_address, [*_ENTITY, "reason"]],
+        addresses=suppressed.loc[has_address, [*_ADDRESS, "reason"]],
+        consented=decided.loc[~lacks_consent, [*_ENTITY]] if lacks_consent.any() else None,
+    )
+
+
+_EXCLUSIONS: LiteralString = f"""
+select about.entity_type, about.entity_id, about.subscriber_hash, {EXCLUSION}
+from unnest(%(entity_types)s::text[], %(entity_ids)s::text[], %(keys)s::text[])
+    as about (entity_type, entity_id, subscriber_hash)
+"""
 
 
 def suppressed_relations(session: OrganisationSession) -> frozenset[EntityType]:

@@ -5,8 +5,6 @@ import re
 import pytest
 
 from api.trpc import Role
-from mailchimp_pipeline.contacts import subscriber_hash
-from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline_tests.api.dashboard.visitor import Visitor, a_visitor
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
@@ -21,22 +19,6 @@ def employer(connected: Tenant) -> Tenant:
     """Return a connected organisation with a segment, so that its audience is known."""
     assert connected.create().status == 200
     return connected
-
-
-def add_member(tenant: Tenant, entity_id: str, *, address: str = ADDRESS) -> None:
-    """Record a contact at the address as a member of an audience of its own, which a segment feeds."""
-    audience = tenant.stage.sandbox.add_audience(tenant.account_id, f"Audience of {entity_id}")
-    assert tenant.create(mailchimpListId=audience).status == 200
-    member = AudienceMemberRow(
-        organisation_id=tenant.organisation_id,
-        mailchimp_list_id=audience,
-        subscriber_hash=subscriber_hash(address),
-        entity_type="employee",
-        entity_id=entity_id,
-        status="subscribed",
-    )
-    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
-        session.add(member)
 
 
 def search(visitor: Visitor, wanted: str, **more: str) -> tuple[int, str]:
@@ -68,14 +50,14 @@ def test_a_text_without_a_sign_is_an_id(employer: Tenant) -> None:
 
 @pytest.mark.parametrize("role", [Role.EDITOR, Role.ADMIN])
 def test_the_only_contact_with_an_address_is_shown_at_once(employer: Tenant, role: Role) -> None:
-    add_member(employer, "7")
+    employer.add_member(ADDRESS, "7")
     status, page = search(a_visitor(employer, role=role), f" {ADDRESS.upper()}", entityType="vendor")
     assert (status, heading(page)) == (200, "Employee 7")
 
 
 def test_several_contacts_with_an_address_are_listed_with_buttons(employer: Tenant) -> None:
-    add_member(employer, "8")
-    add_member(employer, "7")
+    employer.add_member(ADDRESS, "8")
+    employer.add_member(ADDRESS, "7")
     visitor = a_visitor(employer)
     status, page = search(visitor, ADDRESS)
     assert (status, heading(page), shown_ids(page)) == (200, "Contacts", ["7", "8"])
@@ -114,14 +96,14 @@ def test_a_blank_text_is_refused_beside_the_field(employer: Tenant) -> None:
 
 
 def test_a_viewer_finds_contacts_by_their_ids_only(employer: Tenant) -> None:
-    add_member(employer, "7")
+    employer.add_member(ADDRESS, "7")
     status, page = search(a_visitor(employer, role=Role.VIEWER), ADDRESS)
     assert (status, heading(page)) == (200, f"Employee {ADDRESS}")
     assert "contact.searched" not in employer.audit_actions()
 
 
 def test_a_search_is_logged_without_what_was_searched_for(employer: Tenant) -> None:
-    add_member(employer, "7")
+    employer.add_member(ADDRESS, "7")
     visitor = a_visitor(employer)
     with logged_lines() as log:
         for wanted in (ADDRESS, f"{ADDRESS}x", f"{ADDRESS}@"):

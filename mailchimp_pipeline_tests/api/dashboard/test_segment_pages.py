@@ -64,8 +64,33 @@ def test_rejected_contacts_are_in_the_part_that_is_live(editor: Visitor) -> None
 
 
 def test_the_page_of_an_id_of_which_nothing_is_recorded_says_so(editor: Visitor) -> None:
+    contact, warning = {"entityType": "employee", "entityId": "1"}, "Nothing is recorded about this id."
+    assert warning not in editor.submit("/contacts/find", contact).body.decode()
+    editor.tenant.remove_employees()
+    assert warning in editor.submit("/contacts/find", contact).body.decode()
+
+
+def test_the_page_of_a_contact_says_why_it_is_not_sent(editor: Visitor) -> None:
+    tenant, contact = editor.tenant, {"entityType": "employee", "entityId": "1"}
+    tenant.add_employees({"id": "1", "department": "Sales"})
+    tenant.create(name="Lawyers", filterCriteria={"department": ["Legal"]})
+    page = editor.submit("/contacts/find", contact).body.decode()
+    assert "1 segment whose filter it does not match" in page
+    assert "does not match: Department" in page
+    tenant.create(name="All")
+    assert "joins with the next sync" in editor.submit("/contacts/find", contact).body.decode()
+    tenant.sync()
+    page = editor.submit("/contacts/find", contact).body.decode()
+    assert ">member<" in page
+    assert "<td>subscribed</td>" in page
+    page = editor.submit("/contacts/opt-status", contact | {"optedIn": "false", "consentSource": "phone"}).body.decode()
+    assert "leaves with the next sync" in page
+    assert "they opted out" in page
+
+
+def test_the_page_of_an_erased_contact_says_so(editor: Visitor) -> None:
+    editor.tenant.create()
+    editor.tenant.sync()
     contact = {"entityType": "employee", "entityId": "1"}
-    warning = "Nothing is recorded about this id."
-    assert warning in editor.submit("/contacts/find", contact | {"wanted": "1"}).body.decode()
-    said = editor.submit("/contacts/opt-status", contact | {"optedIn": "true", "consentSource": "phone"})
-    assert warning not in said.body.decode()
+    editor.tenant.mutate("preferences.gdprDelete", contact)
+    assert "This contact was erased." in editor.submit("/contacts/find", contact).body.decode()

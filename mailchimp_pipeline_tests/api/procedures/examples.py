@@ -40,6 +40,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.campaigns.history": {"id": NO_ID, "limit": 1, "cursor": None},
     "mailchimp.campaigns.trackCampaign": {"mailchimpCampaignId": "a1b2c3d4e5"},
     "mailchimp.campaigns.refreshStats": {"id": NO_ID},
+    "mailchimp.contacts.segments": {**_ENTITY, "limit": 1, "cursor": None},
     "mailchimp.preferences.getForEntity": _ENTITY,
     "mailchimp.preferences.list": {"limit": 100, "cursor": None},
     "mailchimp.preferences.updateOptStatus": {**_ENTITY, "optedIn": False, "consentSource": "dashboard"},

@@ -14,7 +14,10 @@ from api.app import api_parts, create_app
 from api.procedures.context import CallBudget
 from api.serving import in_thread
 from api.trpc import Role
+from mailchimp_pipeline.contacts import EntityType, subscriber_hash
+from mailchimp_pipeline.database.tables import AudienceMemberRow
 from mailchimp_pipeline.mailchimp import Retries, Timeouts
+from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
 from mailchimp_pipeline_tests.api.served import SECRET, a_token
@@ -92,6 +95,27 @@ class Tenant:
         wanted = {"name": "Everybody", "segmentType": "mixed", "mailchimpListId": self.list_id}
         return self.mutate("segments.create", wanted | changed)
 
+    def sync(self, *segment_ids: str) -> None:
+        """Sync these segments as a run does, or else all segments of the first page."""
+        wanted = segment_ids or [segment["id"] for segment in self.query("segments.list").data["items"]]
+        keys = [f"{self.organisation_id}/{segment_id}" for segment_id in wanted]
+        list(Pipeline(self.stage.parts).sync(keys, run_id=f"run-{next(_numbers)}", push=True))
+
+    def add_member(self, address: str, entity_id: str, *, entity_type: EntityType = EntityType.EMPLOYEE) -> None:
+        """Record a contact at the address as a member of an audience of its own, which a segment feeds."""
+        audience = self.stage.sandbox.add_audience(self.account_id, f"Audience of {entity_id}")
+        assert self.create(mailchimpListId=audience).status == 200
+        member = AudienceMemberRow(
+            organisation_id=self.organisation_id,
+            mailchimp_list_id=audience,
+            subscriber_hash=subscriber_hash(address),
+            entity_type=entity_type.value,
+            entity_id=entity_id,
+            status="subscribed",
+        )
+        with self.stage.parts.database.organisation(self.organisation_id) as session:
+            session.add(member)
+
     def audit_actions(self) -> list[str]:
         """Return the actions of the audit log, latest first."""
         return [entry["action"] for entry in self.query("audit.list").data["items"]]
@@ -103,6 +127,10 @@ class Tenant:
                 row = _an_employee(self.organisation_id, number) | dict(person)
                 csv.writer(file).writerow([row[column] for column in _COLUMNS])
         backdate(self.stage.files / "employees.csv")
+
+    def remove_employees(self) -> None:
+        """Remove all employees, of every organisation, from the source file."""
+        _write_header(self.stage.files / "employees.csv")
 
 
 def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
@@ -120,9 +148,7 @@ def a_tenant(stage: Stage, *, connected: bool = False) -> Tenant:
 def a_stage(database_url: str, files: Path, sandbox: Sandbox, *, budget: CallBudget = NO_PAUSES) -> Generator[Stage]:
     """Run the API until the end of the block."""
     for name in ("employees", "vendors"):
-        with (files / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow(_COLUMNS)
-        backdate(files / f"{name}.csv")
+        _write_header(files / f"{name}.csv")
     with (
         open_resources(settings_for(database_url, files, sandbox)) as parts,
         in_thread(create_app(api_parts(parts, budget=budget)), grace_seconds=1) as url,
@@ -144,6 +170,12 @@ def settings_for(database_url: str, files: Path, sandbox: Sandbox, **more: str) 
 def parse_time(text: str) -> datetime:
     """Parse a time of the API. Its text cannot be compared: full seconds have no fraction."""
     return datetime.fromisoformat(text)
+
+
+def _write_header(path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerow(_COLUMNS)
+    backdate(path)
 
 
 def _an_employee(organisation_id: str, number: int) -> dict[str, str]:

@@ -68,6 +68,7 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     segment = values["segment"]
     assert (values["noConnection"], values["noPreference"]) == (None, None)
     assert values["connected"] == values["connection"] == values["disconnected"] | {"softDeletedAt": None}
+    assert values["connection"]["webhooks"] is None
     assert [audience["id"] for audience in values["audiences"]] == [tenant.list_id]
     assert (segment["name"], segment["filterCriteria"]["department"]) == ("Sellers of Berlin", ["Sales"])
     assert values["segments"] == {"items": [segment], "nextCursor": None}
@@ -79,6 +80,8 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     assert (values["rejected"], values["retried"]["id"]) == ({"items": [], "nextCursor": None}, segment["id"])
     assert (values["pastSyncs"], values["searched"]) == ({"items": [], "nextCursor": None}, {"items": []})
     assert values["filterValues"]["department"] == ["Sales"]
+    (place,) = values["contactSegments"]["items"]
+    assert (place["segmentId"], place["exclusion"]) == (segment["id"], "opted_out")
     assert values["pendingErasures"] == {"count": 0, "oldestRequestedAt": None}
     assert values["preference"] == values["optedOut"] == values["preferences"]["items"][0]
     assert values["exported"]["preference"] == values["preference"]

@@ -52,6 +52,7 @@ def test_the_fields_of_a_connection_are_those_of_the_contract(connected: Tenant)
         "connectedAt",
         "lastSyncedAt",
         "keyRefusedAt",
+        "webhooks",
         "softDeletedAt",
     ]
     assert shown["connectedAt"].endswith("Z")

@@ -1,14 +1,11 @@
 """`mailchimp.preferences.findByAddress` over HTTP and the database."""
 
-from itertools import count
-
 import pytest
 from sqlalchemy import select
 
 from api.trpc import Role
 from mailchimp_pipeline.contacts import EntityType, subscriber_hash
 from mailchimp_pipeline.database.tables import AudienceMemberRow, SegmentMemberRow
-from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import Stage, Tenant, a_tenant
 from mailchimp_pipeline_tests.api.served import logged_lines
 from mailchimp_pipeline_tests.waiting import eventually
@@ -16,41 +13,18 @@ from mailchimp_pipeline_tests.waiting import eventually
 ADDRESS = "ann@acme.test"
 ANN = {"entityType": "employee", "entityId": "1"}
 
-_runs = count(1)
-
 
 @pytest.fixture
 def synced(connected: Tenant) -> Tenant:
     """Return an organisation whose only contact is in a segment and in the audience."""
     connected.add_employees({"id": "1", "email": ADDRESS})
-    sync(connected, connected.create().data["id"])
+    connected.sync(connected.create().data["id"])
     return connected
-
-
-def sync(tenant: Tenant, segment_id: str) -> None:
-    key = f"{tenant.organisation_id}/{segment_id}"
-    list(Pipeline(tenant.stage.parts).sync([key], run_id=f"find-{next(_runs)}", push=True))
 
 
 def found(tenant: Tenant, address: str = ADDRESS) -> list[dict[str, str]]:
     items: list[dict[str, str]] = tenant.mutate("preferences.findByAddress", {"address": address}).data["items"]
     return items
-
-
-def add_member(tenant: Tenant, entity_id: str, *, entity_type: EntityType = EntityType.EMPLOYEE) -> None:
-    """Record a contact at the address as a member of an audience of its own, which a segment feeds."""
-    audience = tenant.stage.sandbox.add_audience(tenant.account_id, f"Audience of {entity_id}")
-    assert tenant.create(mailchimpListId=audience).status == 200
-    member = AudienceMemberRow(
-        organisation_id=tenant.organisation_id,
-        mailchimp_list_id=audience,
-        subscriber_hash=subscriber_hash(ADDRESS),
-        entity_type=entity_type.value,
-        entity_id=entity_id,
-        status="subscribed",
-    )
-    with tenant.stage.parts.database.organisation(tenant.organisation_id) as session:
-        session.add(member)
 
 
 def tables_with_address(tenant: Tenant) -> list[str]:
@@ -71,13 +45,13 @@ def test_a_synced_contact_is_found_by_its_address_in_any_spelling(synced: Tenant
 
 def test_a_domain_is_found_in_unicode_and_in_ascii(connected: Tenant) -> None:
     connected.add_employees({"id": "1", "email": "zeb@bücher.test"})
-    sync(connected, connected.create().data["id"])
+    connected.sync(connected.create().data["id"])
     assert found(connected, "zeb@bücher.test") == found(connected, "zeb@xn--bcher-kva.test") == [ANN]
 
 
 def test_a_contact_who_opted_out_and_left_the_segment_is_found_in_the_audience(synced: Tenant) -> None:
     synced.mutate("preferences.updateOptStatus", ANN | {"optedIn": False, "consentSource": "form"})
-    sync(synced, synced.query("segments.list").data["items"][0]["id"])
+    synced.sync(synced.query("segments.list").data["items"][0]["id"])
     assert tables_with_address(synced) == ["audience_members"]
     assert found(synced) == [ANN]
 
@@ -88,9 +62,9 @@ def test_a_contact_that_was_never_synced_is_not_found(connected: Tenant) -> None
 
 
 def test_contacts_who_share_an_address_are_sorted_by_type_and_id(synced: Tenant) -> None:
-    add_member(synced, "5", entity_type=EntityType.VENDOR)
+    synced.add_member(ADDRESS, "5", entity_type=EntityType.VENDOR)
     for entity_id in ("4", "1", "3"):
-        add_member(synced, entity_id)
+        synced.add_member(ADDRESS, entity_id)
     assert [(each["entityType"], each["entityId"]) for each in found(synced)] == [
         ("employee", "1"),
         ("employee", "3"),
@@ -102,8 +76,8 @@ def test_contacts_who_share_an_address_are_sorted_by_type_and_id(synced: Tenant)
 def test_an_erased_contact_is_not_found_although_the_address_is_known_again(synced: Tenant) -> None:
     assert synced.mutate("preferences.gdprDelete", ANN).data["status"] == "completed"
     assert found(synced) == []
-    add_member(synced, "1")
-    add_member(synced, "2")
+    synced.add_member(ADDRESS, "1")
+    synced.add_member(ADDRESS, "2")
     assert found(synced) == [ANN | {"entityId": "2"}]
 
 

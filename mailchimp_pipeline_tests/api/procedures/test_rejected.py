@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 
 FAKE = "fake@example.com"
@@ -12,8 +11,7 @@ FAKE = "fake@example.com"
 
 def sync(tenant: Tenant, segment_id: str) -> dict[str, Any]:
     """Sync the segment as a run does, and return it."""
-    key = f"{tenant.organisation_id}/{segment_id}"
-    list(Pipeline(tenant.stage.parts).sync([key], run_id="run", push=True))
+    tenant.sync(segment_id)
     segment: dict[str, Any] = tenant.query("segments.get", {"id": segment_id}).data
     return segment
 

@@ -19,7 +19,7 @@ const settle = async (named) => {
  * and a `campaignId` of its account.
  */
 export async function tour(makeClient, given) {
-  const { connection, segments, campaigns, preferences, audit } = makeClient(given.admin).mailchimp;
+  const { connection, segments, campaigns, contacts, preferences, audit } = makeClient(given.admin).mailchimp;
   const entity = { entityId: "1", entityType: "employee" };
   const word = { ...entity, optedIn: false, consentSource: "dashboard" };
   const wanted = { name: "Sellers", segmentType: "employee", mailchimpListId: given.listId };
@@ -64,6 +64,7 @@ export async function tour(makeClient, given) {
     rejected: segments.rejected.query({ id, limit: 10 }),
     pastSyncs: segments.history.query({ id, limit: 10 }),
     filterValues: segments.filterValues.query(),
+    contactSegments: contacts.segments.query(entity),
     pendingErasures: preferences.pendingErasures.query(),
     preview: segments.preview.query({ segmentType: "employee" }),
     badPreview: segments.preview.query({ segmentType: "customer" }),
