@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 
 from api.auth import Caller, authenticator
 from api.dashboard import answer_unknown_page, dashboard_routes
+from api.dashboard.rendering import use_translation
 from api.error_mapping import log_failure, translate
 from api.health import Readiness, alive
 from api.metrics import READ_SECONDS, Metrics, PipelineMetrics
@@ -193,6 +194,7 @@ def api_parts(
     """Return the parts of the application that serves all procedures. `close` runs after the last call."""
     # The keyring is built now, so that an invalid key is an error at the start.
     authenticate = authenticator(parts.settings, parts.keyring)
+    use_translation(parts.settings.dashboard_translation)
 
     def context_of(caller: Caller) -> Context:
         return Context(caller, parts, budget)

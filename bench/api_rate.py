@@ -5,15 +5,12 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
-from api.auth import make_token
 from api.trpc import Role
 from bench import peers
 from bench.figures import Figure, Scale, script
 from bench.stage import Stage, stage
-from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.embedded.processes import foreign_environment, run
 from mailchimp_pipeline.local.stack import free_port, installed, wait_for_port
 
@@ -59,15 +56,7 @@ def _caller(stage: Stage, organisation_id: str) -> str:
     stage.connect(organisation_id, [])
     for number in range(SEGMENTS):
         stage.segment(organisation_id, f"{organisation_id}a{number}")
-    secret = stage.stack.settings.token_secret
-    return make_token(
-        secret.get_secret_value() if secret else "",
-        organisation_id=organisation_id,
-        actor="bench",
-        role=Role.VIEWER,
-        now=utc_now(),
-        lifetime=timedelta(hours=1),
-    )
+    return stage.token(organisation_id, Role.VIEWER)
 
 
 def _start_ours(stage: Stage) -> int:

@@ -33,6 +33,7 @@ _SCRIPTS = (
     "scheduled_sync",
     "manual_request",
     "api_rate",
+    "pages",
 )
 _NEEDS_PEERS = {"peer_pushes"}
 """Left out at a smaller scale: there is no time to install what others built."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import LiteralString
@@ -14,6 +15,8 @@ from typing import LiteralString
 import psycopg
 from sqlalchemy import func, select, text
 
+from api.auth import make_token
+from api.trpc import Role
 from bench.people import HumanResources, driver_url, email
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.connections import ApiKey
@@ -73,6 +76,18 @@ class Stage:
         new = NewSegment(f"Into {list_id} {criteria}", SegmentType.EMPLOYEE, list_id, filter_criteria=wanted)
         with self.pipeline.resources.database.organisation(organisation_id) as session:
             return SegmentStore(session).create(new, by="bench", at=utc_now())
+
+    def token(self, organisation_id: str, role: Role) -> str:
+        """Return a token for the API, valid for an hour."""
+        secret = self.stack.settings.token_secret
+        return make_token(
+            secret.get_secret_value() if secret else "",
+            organisation_id=organisation_id,
+            actor="bench",
+            role=role,
+            now=utc_now(),
+            lifetime=timedelta(hours=1),
+        )
 
     def suppress(self, organisation_id: str, ids: Sequence[int]) -> None:
         """Let these employees opt out, and erase the last of them."""

@@ -240,6 +240,12 @@ class Settings(BaseModel):
     api_port: _Port = Field(
         default=8000, validation_alias="MAILCHIMP_PIPELINE_API_PORT", description="Port of the API."
     )
+    dashboard_translation: Path | None = Field(
+        default=None,
+        validation_alias="MAILCHIMP_PIPELINE_DASHBOARD_TRANSLATION",
+        description="A compiled gettext catalogue (.mo) with the dashboard's texts. If not set: they are English.",
+        examples=["/etc/mailchimp-pipeline/de.mo"],
+    )
     ui_port: _Port = Field(
         default=3000, validation_alias="MAILCHIMP_PIPELINE_UI_PORT", description="Port of Dagster's UI."
     )

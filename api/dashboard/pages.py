@@ -18,7 +18,7 @@ from mailchimp_pipeline.campaigns import Figures, Stats, rates_plot, rates_text
 from mailchimp_pipeline.contacts import may_hold_address
 from mailchimp_pipeline.segments import FilterCriteria
 
-_CRITERIA = {to_camel(name): name.replace("_", " ").capitalize() for name in FilterCriteria.model_fields}
+CRITERIA = {to_camel(name): name.replace("_", " ").capitalize() for name in FilterCriteria.model_fields}
 """The labels of the filter criteria, by name."""
 
 _LISTED = 50
@@ -112,7 +112,7 @@ async def segment(visit: Visit) -> Response:
         rejected=rejected,
         history=history["items"],
         connection=connected,
-        criteria=_CRITERIA,
+        criteria=CRITERIA,
     )
 
 
@@ -291,7 +291,7 @@ _EMPTY_SEGMENT: dict[str, Any] = {
     "description": None,
     "segmentType": "employee",
     "mailchimpListId": "",
-    "filterCriteria": {name: [] for name in _CRITERIA},
+    "filterCriteria": {name: [] for name in CRITERIA},
     "onLeave": "keep",
 }
 
@@ -304,7 +304,7 @@ def _segment_values(visit: Visit) -> dict[str, Any]:
         "description": form.text("description").strip() or None,
         "segmentType": form.text("segmentType"),
         "mailchimpListId": form.text("mailchimpListId"),
-        "filterCriteria": {name: form.lines(name) for name in _CRITERIA},
+        "filterCriteria": {name: form.lines(name) for name in CRITERIA},
         "onLeave": form.text("onLeave"),
     }
 
@@ -341,7 +341,7 @@ async def _segment_form(
         audiences=audiences,
         audiences_problem=problem,
         preview=counted,
-        criteria=_CRITERIA,
+        criteria=CRITERIA,
         known=known,
         **values,
     )
@@ -416,7 +416,7 @@ async def _contact_page(  # noqa: PLR0913 - what happened to the contact, all by
         failure,
         segments=segments_of_it,
         segments_problem=problem,
-        criteria=_CRITERIA,
+        criteria=CRITERIA,
         entityId=contact["entityId"],
         entityType=contact["entityType"],
         preference=preference,

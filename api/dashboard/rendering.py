@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from gettext import GNUTranslations
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
+from mailchimp_pipeline.settings import SettingsError
+
 _FOLDER = Path(__file__).parent
 
-STATIC = _FOLDER / "static"
+STATIC, TEMPLATES = _FOLDER / "static", _FOLDER / "templates"
 
 HEADERS: Mapping[str, str] = {
     # Nothing from another host, and no inline script or style, so that injected HTML cannot run anything.
@@ -53,9 +56,31 @@ def _lines(values: list[str]) -> str:
     return "\n".join(values)
 
 
-def _made() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
+def use_translation(catalogue: Path | None) -> None:
+    """Show all pages of this process in the language of a compiled gettext catalogue (`.mo`); None is English.
+
+    Texts that the catalogue does not have stay English. Raises `SettingsError` if the file is no readable catalogue.
+    """
+    global _environment  # noqa: PLW0603 - a process has one language
+    made = environment()
+    if catalogue is not None:
+        try:
+            with catalogue.open("rb") as file:
+                translations = GNUTranslations(file)
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(
+                "MAILCHIMP_PIPELINE_DASHBOARD_TRANSLATION names no compiled gettext catalogue that can be read: "
+                f"{type(error).__name__}. Make one with msgfmt."
+            ) from error
+        made.install_gettext_translations(translations, newstyle=True)
+        made.globals["language"] = translations.info().get("language", "en").replace("_", "-")
+    _environment = made
+
+
+def environment() -> Any:  # noqa: ANN401 - Jinja's, with the methods of its extension
+    """Return a new environment of the templates, in English."""
+    made: Any = Environment(
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,12 +89,11 @@ def _made() -> Environment:
         # An upgrade that replaces the files must not mix templates of two versions.
         auto_reload=False,
     )
-    # Pages are in English. A translation installs gettext's instead.
-    environment.policies["ext.i18n.trimmed"] = True
-    made: Any = environment
+    made.policies["ext.i18n.trimmed"] = True
     made.install_null_translations(newstyle=True)
-    environment.filters |= {"time": _time, "number": _number, "percent": _percent, "lines": _lines}
-    return environment
+    made.globals["language"] = "en"
+    made.filters |= {"time": _time, "number": _number, "percent": _percent, "lines": _lines}
+    return made
 
 
-_environment = _made()
+_environment = environment()
