@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from api.dashboard.visit import CallFailed, Visit
 from api.procedures.campaigns import CampaignHistory
 from api.trpc import Role
 from mailchimp_pipeline.campaigns import Figures, Stats, rates_plot, rates_text
+from mailchimp_pipeline.clock import last_daily_sync
 from mailchimp_pipeline.contacts import may_hold_address
 from mailchimp_pipeline.segments import FilterCriteria
 
@@ -26,8 +27,6 @@ _LISTED = 50
 
 _ATTENTION = 10
 """The segments in error that the overview shows."""
-
-_DAILY_SYNC = time(5, tzinfo=UTC)
 
 _ERASURE_PATIENCE = timedelta(days=1)
 """How long an erasure may wait for Mailchimp before a person should look at it."""
@@ -43,7 +42,7 @@ async def overview(visit: Visit) -> Response:
     values["erasures"] = await visit.call("preferences.pendingErasures")
     now = datetime.now(UTC)
     values["erasures_overdue"] = _is_overdue(values["erasures"]["oldestRequestedAt"], now)
-    values["next_sync"] = _next_daily_sync(now).isoformat()
+    values["next_sync"] = (last_daily_sync(now) + timedelta(days=1)).isoformat()
     if connected and not connected["keyRefusedAt"]:
         try:
             values["audiences"] = await visit.call("connection.listAudiences")
@@ -445,8 +444,3 @@ def _text(failure: CallFailed) -> str:
 
 def _is_overdue(requested_at: str | None, now: datetime) -> bool:
     return requested_at is not None and now - datetime.fromisoformat(requested_at) > _ERASURE_PATIENCE
-
-
-def _next_daily_sync(now: datetime) -> datetime:
-    today = datetime.combine(now.date(), _DAILY_SYNC)
-    return today if today > now else today + timedelta(days=1)

@@ -124,7 +124,8 @@ class _Dashboard:
         """Ask whether to sign in with the token of a link, or show how to get one."""
         note_path("/sign-in")
         token = request.query_params.get("token")
-        return await self._ask(token) if token else render("sign_in.html", problem=None)
+        signed_out = "signed-out" in request.query_params
+        return await self._ask(token) if token else _sign_in_page(signed_out=signed_out)
 
     async def sign_in(self, request: Request) -> Response:
         """Sign in with the token of a form. A form of another site, such as the platform, only asks whether to."""
@@ -132,7 +133,7 @@ class _Dashboard:
         try:
             form = await _form(request)
         except CallFailed as failure:
-            return render("sign_in.html", failure.status, problem=failure.messages[""][0])
+            return _sign_in_page(failure.status, failure.messages[""][0])
         # A person may paste the whole link.
         token = form.text("token").strip().rpartition("token=")[2]
         if not is_from_this_site(request):
@@ -157,7 +158,7 @@ class _Dashboard:
     async def sign_out(self, request: Request) -> Response:
         """End the session of this browser."""
         note_path("/sign-out")
-        response = RedirectResponse("/sign-in", 303, HEADERS)
+        response = RedirectResponse("/sign-in?signed-out", 303, HEADERS)
         if is_from_this_site(request):
             response.delete_cookie(cookie_name(request), secure=True)
         return response
@@ -187,11 +188,15 @@ def _ask_to_sign_in(request: Request, missing: TRPCError) -> Response:
         and cookie_name(request) not in request.cookies
         and "authorization" not in request.headers
     )
-    return render("sign_in.html", 401, problem=None) if is_new else _not_signed_in(missing)
+    return _sign_in_page(401) if is_new else _not_signed_in(missing)
 
 
 def _not_signed_in(refused: TRPCError) -> Response:
-    return render("sign_in.html", refused.http_status, problem=refused.message)
+    return _sign_in_page(refused.http_status, refused.message)
+
+
+def _sign_in_page(status: int = 200, problem: str | None = None, *, signed_out: bool = False) -> Response:
+    return render("sign_in.html", status, problem=problem, signed_out=signed_out)
 
 
 def answer_unknown_page(request: Request) -> Response | None:

@@ -1,10 +1,10 @@
 """The asset checks. A check covers all live segments, not only those of the run."""
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from mailchimp_pipeline.clock import last_daily_sync
 from mailchimp_pipeline.defs.metadata import segments_table
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
 from mailchimp_pipeline.sync.rejections import MOST_REJECTED
@@ -67,12 +67,6 @@ def run_checks(pipeline: Pipeline, selected: Collection[dg.AssetCheckKey]) -> It
 )
 def segments_are_synced_by_six(pipeline: dg.ResourceParam[Pipeline]) -> dg.AssetCheckResult:
     """Check that every segment was synced since 05:00 UTC. The metadata list the segments that were not."""
-    late = pipeline.not_synced_since(last_five(pipeline.now()))
+    late = pipeline.not_synced_since(last_daily_sync(pipeline.now()))
     metadata = {"failing": segments_table(late)}
     return dg.AssetCheckResult(passed=not late, metadata=metadata, severity=dg.AssetCheckSeverity.ERROR)
-
-
-def last_five(now: datetime) -> datetime:
-    """Return the last 05:00 UTC that is not after `now`."""
-    five = now.astimezone(UTC).replace(hour=5, minute=0, second=0, microsecond=0)
-    return five if five <= now else five - timedelta(days=1)

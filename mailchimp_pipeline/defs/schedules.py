@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from mailchimp_pipeline.clock import DAILY_SYNC
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.jobs import freshness, scheduled_sync
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
@@ -17,7 +18,7 @@ from mailchimp_pipeline.defs.sync_runs import scheduled_run, whole_organisations
 @dg.schedule(
     name="mailchimp_scheduled_sync",
     job=scheduled_sync,
-    cron_schedule="0 5 * * *",
+    cron_schedule=f"{DAILY_SYNC.minute} {DAILY_SYNC.hour} * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Asks for a sync of every segment of every connected organisation.",

@@ -94,6 +94,7 @@ def test_signing_out_ends_the_session(tenant: Tenant, visit: Visits) -> None:
     visitor = visit(tenant)
     visitor.open("/")
     visitor.click("Sign out")
-    visitor.page.wait_for_url("**/sign-in")
+    visitor.page.wait_for_url("**/sign-in?signed-out")
+    expect(visitor.page.get_by_role("status")).to_have_text("You are signed out.")
     assert is_asked_to_sign_in(visitor)
     assert visitor.page.context.cookies() == []

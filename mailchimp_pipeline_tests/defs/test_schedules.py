@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mailchimp_pipeline.defs.asset_checks import last_five
+from mailchimp_pipeline.clock import last_daily_sync
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.schedules import daily_sync
 from mailchimp_pipeline.defs.sync_runs import SCHEDULE, TRIGGER_TAG
@@ -66,6 +66,6 @@ def test_the_freshness_check_names_overdue_segments(instance: dg.DagsterInstance
     ("now", "five"),
     [("2026-03-01T05:00", "2026-03-01"), ("2026-03-01T04:59", "2026-02-28"), ("2026-03-01T23:59", "2026-03-01")],
 )
-def test_the_last_five_is_the_one_that_has_passed(now: str, five: str) -> None:
+def test_the_last_daily_sync_is_the_one_that_has_passed(now: str, five: str) -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert last_five(moment) == datetime.fromisoformat(f"{five}T05:00").replace(tzinfo=UTC)
+    assert last_daily_sync(moment) == datetime.fromisoformat(f"{five}T05:00").replace(tzinfo=UTC)

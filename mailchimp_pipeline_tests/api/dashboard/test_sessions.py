@@ -275,7 +275,7 @@ def test_a_form_of_an_ended_session_is_refused_and_told_so(connected: Tenant) ->
 
 def test_signing_out_ends_the_session_of_the_browser(tenant: Tenant) -> None:
     answer = a_visitor(tenant).submit("/sign-out")
-    assert (answer.status, answer.headers["location"]) == (303, "/sign-in")
+    assert (answer.status, answer.headers["location"]) == (303, "/sign-in?signed-out")
     assert f'{COOKIE}=""' in answer.headers["set-cookie"]
     assert "Max-Age=0" in answer.headers["set-cookie"]
 
