@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -83,7 +83,7 @@ def _table(rows: Iterable[dict[str, str]]) -> dg.MetadataValue:
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 
 
-def _figure(value: object) -> dg.MetadataValue:
+def _figure(value: Any) -> dg.MetadataValue:  # noqa: ANN401 - JSON
     if isinstance(value, int):
         return dg.MetadataValue.int(value)
     return dg.MetadataValue.float(value) if isinstance(value, float) else dg.MetadataValue.json(value)
