@@ -365,13 +365,20 @@ export interface PastErasure {
 
 /** A sync of the segment that ended. */
 export interface PastSync {
+  /** Null if the run stopped before the sync, or if the time is unknown. */
+  startedAt: string | null;
   endedAt: string;
+  /** What started the run: the daily `schedule`, a `request`, or a person in `dagster`. Null if unknown. */
+  trigger: Trigger | null;
+  /** The id of the run in Dagster; null if unknown. */
+  runId: string | null;
   /** Why it failed, and what to do; null if it succeeded. */
   error: string | null;
   /** The rule that stopped it. `departures` are confirmed with `confirmDepartures`. */
   stoppedBy: StopReason | null;
   /** Null if it failed. */
   counts: SyncCounts | null;
+  /** The duration; null without `startedAt`. */
   seconds: number | null;
 }
 
@@ -594,6 +601,9 @@ export interface TrackInput {
   mailchimpCampaignId: string;
 }
 
+/** What started a run of syncs. */
+export type Trigger = "schedule" | "request" | "dagster";
+
 /** How many audiences report changes of their members at once. */
 export interface Webhooks {
   /** The audiences that segments feed. */
@@ -631,14 +641,14 @@ export type AppRouter = TRPCBuiltRouter<
         sync: Mutation<SyncInput, Segment>;
         /** Return a page of the members whom Mailchimp rejects, with the reason and when each is sent again. */
         rejected: Query<RejectedInput, RejectedPage>;
-        /** Return a page of the segment's past syncs, as the audit log has them. */
-        history: Query<HistoryOfSegment, PastSyncPage>;
         /** Let the next sync send the segment's rejected contacts again, whatever the reason was. Returns the segment. */
         retryRejected: Mutation<SegmentInput, Segment>;
         /** Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing. */
         preview: Query<PreviewInput, Preview>;
         /** Return the values that the source has for each filter criterion, sorted, at most 100 of each. */
         filterValues: Query<void, Record<string, string[]>>;
+        /** Return a page of the segment's past syncs, the latest first. A sync is kept for 400 days. */
+        history: Query<HistoryOfSegment, PastSyncPage>;
       };
       campaigns: {
         /** Return a page of the tracked campaigns, the most recently tracked first. */

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from api.dashboard.rendering import HEADERS
 from api.dashboard.visit import CallFailed, Visit
 from api.procedures.campaigns import CampaignHistory
 from api.trpc import Role
-from mailchimp_pipeline.campaigns import Figures, Stats, rates_plot, rates_text
+from mailchimp_pipeline.campaigns import Figures, Stats, counts_plot, rates_plot, rates_text
 from mailchimp_pipeline.clock import last_daily_sync
 from mailchimp_pipeline.contacts import may_hold_address
 from mailchimp_pipeline.segments import FilterCriteria
@@ -100,7 +100,7 @@ async def create_segment(visit: Visit) -> Response:
 
 
 async def segment(visit: Visit) -> Response:
-    """Show a segment, the result of its last sync, and its rejected contacts."""
+    """Show a segment, the result of its last sync, its history, and its rejected contacts."""
     found = await visit.call("segments.get", id=visit.id)
     rejected = await visit.call("segments.rejected", id=visit.id, limit=_LISTED, cursor=visit.query("cursor"))
     history = await visit.call("segments.history", id=visit.id, limit=_LISTED)
@@ -110,6 +110,7 @@ async def segment(visit: Visit) -> Response:
         segment=found,
         rejected=rejected,
         history=history["items"],
+        plot=_members_plot(history["items"]),
         connection=connected,
         criteria=CRITERIA,
     )
@@ -436,6 +437,16 @@ def _plot(title: str, history: Any) -> Markup:  # noqa: ANN401 - JSON
         return Markup()
     figure = Markup('<figure role="img" aria-label="{}">{}</figure>')
     return figure.format(rates_text([(title, stats)]), Markup(rates_plot([(title, stats)])))  # noqa: S704 - it is escaped
+
+
+def _members_plot(history: Sequence[Any]) -> Markup | None:
+    """Return the plot of the members in the audience. None if fewer than two syncs succeeded."""
+    counts = [
+        (datetime.fromisoformat(sync["endedAt"]), sync["counts"]["inAudience"])
+        for sync in reversed(history)
+        if sync["counts"]
+    ]
+    return Markup(counts_plot(counts)) if len(counts) > 1 else None  # noqa: S704 - dates and numbers only
 
 
 def _text(failure: CallFailed) -> str:

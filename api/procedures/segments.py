@@ -11,11 +11,10 @@ from api.procedures.context import Context
 from api.procedures.inputs import Description, ForeignId, Name, PageInput, left_out, not_found, without_address
 from api.trpc import Concurrency, Router, TRPCError, UtcTime, WireModel
 from mailchimp_pipeline.contacts import EntityType, read_contacts
-from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.connection_store import ConnectionStore
 from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segment_member_store import rejected_contacts, retry_rejected
-from mailchimp_pipeline.database.segment_store import ENDED, NewSegment, SegmentChanges, SegmentStore
+from mailchimp_pipeline.database.segment_store import NewSegment, SegmentChanges, SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.mailchimp.api_errors import AudienceGone
@@ -32,7 +31,6 @@ from mailchimp_pipeline.segments.segment import MOST_VALUES, folded
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.sync import Audience, Rejection
 from mailchimp_pipeline.sync.rejections import text as rejection_text
-from mailchimp_pipeline.sync.segment_results import StopReason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,50 +169,6 @@ class RejectedPage(WireModel):
     next_cursor: str | None
 
 
-class SyncCounts(WireModel):
-    """The numbers of contacts in one sync. What a sync before an upgrade did not count is 0."""
-
-    matching: Count = 0
-    """The contacts that match the filter."""
-    excluded: dict[Exclusion, Count] = Field(default_factory=dict[Exclusion, Count])
-    """The matching contacts that are no members, by reason."""
-    wanted: Count = 0
-    in_audience: Count = 0
-    new: Count = 0
-    changed: Count = 0
-    moved: Count = 0
-    """The members whose address was changed."""
-    archived: Count = 0
-    unsubscribed: Count = 0
-    """The members who opted out here, and were unsubscribed before the sync."""
-    rejected: dict[Rejection, Count] = Field(default_factory=dict[Rejection, Count])
-    withheld: dict[Rejection, Count] = Field(default_factory=dict[Rejection, Count])
-
-
-class PastSync(WireModel):
-    """A sync of the segment that ended."""
-
-    ended_at: UtcTime
-    error: str | None
-    """Why it failed, and what to do; null if it succeeded."""
-    stopped_by: StopReason | None
-    """The rule that stopped it. `departures` are confirmed with `confirmDepartures`."""
-    counts: SyncCounts | None
-    """Null if it failed."""
-    seconds: float | None
-
-
-class PastSyncPage(WireModel):
-    """A page of past syncs, the latest first."""
-
-    items: list[PastSync]
-    next_cursor: str | None
-
-
-class HistoryOfSegment(SegmentInput, PageInput):
-    """A page of a segment's past syncs."""
-
-
 class SegmentPage(WireModel):
     """A page of segments, the newest first."""
 
@@ -243,7 +197,7 @@ def list_segments(context: Context, wanted: SegmentsInput | None) -> SegmentPage
 def get(context: Context, wanted: SegmentInput) -> SegmentView:
     """Return one segment."""
     with context.session() as session:
-        return _shown(session, _require(session, wanted.id))[0]
+        return _shown(session, require_segment(session, wanted.id))[0]
 
 
 @router.mutation("create")
@@ -316,7 +270,7 @@ def sync(context: Context, wanted: SyncInput) -> SegmentView:
 def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
     """Return a page of the members whom Mailchimp rejects, with the reason and when each is sent again."""
     with context.session() as session:
-        _require(session, wanted.id)
+        require_segment(session, wanted.id)
         found = rejected_contacts(session, wanted.id, limit=wanted.limit, cursor=wanted.cursor)
     return RejectedPage(
         items=[
@@ -336,41 +290,11 @@ def rejected(context: Context, wanted: RejectedInput) -> RejectedPage:
     )
 
 
-@router.query("history")
-def sync_history(context: Context, wanted: HistoryOfSegment) -> PastSyncPage:
-    """Return a page of the segment's past syncs, as the audit log has them."""
-    with context.session() as session:
-        _require(session, wanted.id)
-        found = audit_log.entries(
-            session,
-            limit=wanted.limit,
-            cursor=wanted.cursor,
-            entity=audit_log.Entity("segment", wanted.id),
-            actions=ENDED,
-        )
-    return PastSyncPage(items=[_past_sync(entry) for entry in found.items], next_cursor=found.next_cursor)
-
-
-def _past_sync(entry: audit_log.Entry) -> PastSync:
-    error, details = entry.details.get("error"), dict(entry.details)
-    counts = {name: details[name] for name in SyncCounts.model_fields if name in details}
-    counts["rejected"] = _sum(details.get("rejected"), details.get("waiting"))
-    return PastSync.model_validate(
-        {
-            "ended_at": entry.at,
-            "error": error,
-            "stopped_by": details.get("stopped_by"),
-            "counts": None if error else counts,
-            "seconds": details.get("seconds"),
-        }
-    )
-
-
 @router.mutation("retryRejected")
 def retry(context: Context, wanted: SegmentInput) -> SegmentView:
     """Let the next sync send the segment's rejected contacts again, whatever the reason was. Returns the segment."""
     with context.session() as session:
-        found = _require(session, wanted.id)
+        found = require_segment(session, wanted.id)
         retry_rejected(session, wanted.id, by=context.actor, at=context.clock())
         return _shown(session, found)[0]
 
@@ -427,19 +351,20 @@ def _view(segment: Segment, sync_requested_at: datetime | None) -> SegmentView:
     if "in_audience" in report:
         counts = SegmentCounts.model_validate(
             {name: report[name] for name in SegmentCounts.model_fields if name != "rejected"}
-            | {"rejected": _sum(report.get("rejected"), report.get("waiting"))}
+            | {"rejected": sum_by_reason(report.get("rejected"), report.get("waiting"))}
         )
     return SegmentView.model_validate({**fields, "counts": counts, "sync_requested_at": sync_requested_at})
 
 
-def _sum(*by_reason: object) -> dict[str, int]:
+def sum_by_reason(*by_reason: object) -> dict[str, int]:
+    """Return the sums of counts by reason. None has no counts."""
     counts: Counter[str] = Counter()
     for each in by_reason:
         counts.update(cast("dict[str, int]", each or {}))
     return dict(counts)
 
 
-def _require(session: OrganisationSession, segment_id: str) -> Segment:
+def require_segment(session: OrganisationSession, segment_id: str) -> Segment:
     """Return the segment. Raises NOT_FOUND if there is none with this id."""
     found = SegmentStore(session).get(segment_id)
     if found is None:

@@ -4,7 +4,7 @@ Campaigns are read only through the port `MailchimpCampaigns`. What does not bel
 (`database`), refreshing all organisations (`services`).
 """
 
-from mailchimp_pipeline.campaigns.plot import rates_plot, rates_text
+from mailchimp_pipeline.campaigns.plot import counts_plot, rates_plot, rates_text
 from mailchimp_pipeline.campaigns.snapshots import (
     CampaignSnapshot,
     MailchimpCampaign,
@@ -34,6 +34,7 @@ __all__ = [
     "MailchimpReport",
     "Refresh",
     "Stats",
+    "counts_plot",
     "fetch_snapshots",
     "rates_plot",
     "rates_text",

@@ -6,7 +6,7 @@ of a contact, and the details are counts and options.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from sqlalchemy import and_, select, tuple_
 from mailchimp_pipeline.consent import Contact
 from mailchimp_pipeline.contacts import may_hold_address
 from mailchimp_pipeline.database.encryption import Keyring, keyed_hashes
-from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
+from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor, row_number
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.tables import AuditRow
 
@@ -82,19 +82,17 @@ def write(session: OrganisationSession, entry: Entry) -> None:
     )
 
 
-def entries(  # noqa: PLR0913 - filters of one list, all by name
+def entries(
     session: OrganisationSession,
     *,
     limit: int,
     cursor: str | None = None,
     entity: Entity | None = None,
     actor: str | None = None,
-    actions: Collection[str] = (),
 ) -> Page[Entry]:
     """Return a page of the organisation's entries, newest first.
 
-    With `entity`, only entries about it are returned, with `actor`, only entries by it, and with `actions`, only
-    entries of these actions.
+    With `entity`, only entries about it are returned, and with `actor`, only entries by it.
 
     Raises `paging.CursorInvalid` if the cursor was not returned by a page of this list.
     """
@@ -103,20 +101,11 @@ def entries(  # noqa: PLR0913 - filters of one list, all by name
         query = query.where(and_(AuditRow.entity_type == entity.type, AuditRow.entity_id == entity.id))
     if actor is not None:
         query = query.where(AuditRow.actor == actor)
-    if actions:
-        query = query.where(AuditRow.action.in_(actions))
     if cursor is not None:
-        query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, _row_number))
+        query = query.where(tuple_(AuditRow.at, AuditRow.id) < read_cursor(cursor, row_number))
     query = query.order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit + 1)
     rows = session.scalars(query).all()
     return page(rows, limit, _entry, lambda row: cursor_after(row.at, row.id))
-
-
-def _row_number(text: str) -> int:
-    number = int(text)
-    if not 0 < number < 2**63:
-        raise ValueError("not the number of a row")
-    return number
 
 
 def _entry(row: AuditRow) -> Entry:

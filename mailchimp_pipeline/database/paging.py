@@ -51,6 +51,14 @@ def read_cursor(cursor: str, key: Callable[[str], KeyT]) -> tuple[datetime, KeyT
         raise CursorInvalid("The cursor is not one of this list. Ask for the first page again.") from None
 
 
+def row_number(text: str) -> int:
+    """Parse the number of a row in a cursor. Raises `ValueError` if no row can have it."""
+    number = int(text)
+    if not 0 < number < 2**63:
+        raise ValueError("not the number of a row")
+    return number
+
+
 def _with_zone(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("a time without a zone")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ from mailchimp_pipeline.database.segment_store import SegmentProgress, due_segme
 from mailchimp_pipeline.database.session import Database
 from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore, open_requests
 from mailchimp_pipeline.segments import Exclusion, Membership, Segment, Suppressions
-from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult, SyncRun
 
 _AUDIENCE_WAIT_SECONDS = 900
 """How long a sync waits for another sync of the same audience, in seconds."""
@@ -132,9 +132,13 @@ class DatabaseRecords:
         with self.database.organisation(segment.organisation_id) as session:
             SegmentProgress(session).mark_syncing(segment.id, at=self.clock())
 
-    def mark_ended(self, result: SegmentResult) -> None:
-        """Record how the segment's sync ended: the status `synced` or `error`, the counts, and why it was stopped."""
+    def mark_ended(self, result: SegmentResult, run: SyncRun | None = None) -> None:
+        """Record how the segment's sync ended: the status `synced` or `error`, the counts, and why it was stopped.
+
+        The sync is also added to the segment's history, with the run.
+        """
         segment, at = result.segment, self.clock()
+        started_at = at - timedelta(seconds=result.seconds)
         with self.database.organisation(segment.organisation_id) as session:
             progress, report = SegmentProgress(session), result.figures() if result.report else None
             if result.error:
@@ -145,9 +149,18 @@ class DatabaseRecords:
                     stopped_by=result.stopped_by,
                     member_count=result.membership and result.member_count,
                     report=report,
+                    started_at=started_at,
+                    run=run,
                 )
             else:
-                progress.mark_synced(segment.id, member_count=result.member_count, report=report or {}, at=at)
+                progress.mark_synced(
+                    segment.id,
+                    member_count=result.member_count,
+                    report=report or {},
+                    at=at,
+                    started_at=started_at,
+                    run=run,
+                )
 
     def segments(self, keys: Sequence[str]) -> Sequence[Segment]:
         """Return the segments with these Dagster partition keys.

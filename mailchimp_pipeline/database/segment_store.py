@@ -12,26 +12,27 @@ from typing import TypedDict, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Select, Text, cast, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from mailchimp_pipeline.database import audit_log
 from mailchimp_pipeline.database.connection_store import claim_audience
 from mailchimp_pipeline.database.locks import audience_lock, try_for_transaction
 from mailchimp_pipeline.database.paging import Page, cursor_after, page, read_cursor
+from mailchimp_pipeline.database.segment_sync_store import delete_syncs, record_sync
 from mailchimp_pipeline.database.session import Database, OrganisationSession
 from mailchimp_pipeline.database.tables import (
-    AuditRow,
     ConnectionRow,
     SegmentMemberRow,
     SegmentRow,
+    SegmentSyncRow,
     SyncRequestRow,
     row_id,
     row_ids,
 )
 from mailchimp_pipeline.errors import without_places
 from mailchimp_pipeline.segments import FilterCriteria, OnLeave, Segment, SegmentStatus, SegmentType
-from mailchimp_pipeline.sync.segment_results import StopReason
+from mailchimp_pipeline.sync.segment_results import StopReason, SyncRun, Trigger
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -106,14 +107,17 @@ def locked_segments(session: OrganisationSession, segment_ids: Collection[str]) 
     return session.scalars(query.with_for_update(), execution_options={"populate_existing": True}).all()
 
 
-def end_requests(session: OrganisationSession, row: SegmentRow, status: str, *, error: str, at: datetime) -> None:
-    """Mark the segment's sync requests that have this status as failed."""
+def end_requests(
+    session: OrganisationSession, row: SegmentRow, status: str, *, error: str, at: datetime
+) -> Sequence[str | None]:
+    """Mark the segment's sync requests that have this status as failed. Return the ids of their runs."""
     requests = update(SyncRequestRow).where(
         SyncRequestRow.organisation_id == session.organisation_id,
         SyncRequestRow.segment_id == row.id,
         SyncRequestRow.status == status,
     )
-    session.execute(requests.values(status="failed", error=error, finished_at=at))
+    ended = requests.values(status="failed", error=error, finished_at=at)
+    return session.scalars(ended.returning(SyncRequestRow.run_id)).all()
 
 
 def audit_entry(row: SegmentRow, action: str, by: str, at: datetime, details: Mapping[str, object]) -> audit_log.Entry:
@@ -217,7 +221,7 @@ class SegmentStore:
         return segment_of(row)
 
     def delete(self, segment_id: str, *, by: str, at: datetime) -> Segment | None:
-        """Delete the segment and its members from the database. Members at Mailchimp stay.
+        """Delete the segment, its members and its history from the database. Members at Mailchimp stay.
 
         Return the deleted segment, None if it does not exist.
         """
@@ -229,6 +233,7 @@ class SegmentStore:
             SegmentMemberRow.organisation_id == row.organisation_id, SegmentMemberRow.segment_id == row.id
         )
         self._session.execute(members)
+        delete_syncs(self._session, row.id)
         end_requests(self._session, row, "waiting", error="The segment was deleted.", at=at)
         audit_log.write(self._session, audit_entry(row, "segment.deleted", by, at, {}))
         return segment_of(row)
@@ -240,12 +245,13 @@ _ACTIONS = {
     SegmentStatus.ERROR: "segment.failed",
 }
 
-ENDED = (_ACTIONS[SegmentStatus.SYNCED], _ACTIONS[SegmentStatus.ERROR])
-"""The actions of the audit log that end a sync."""
-
 
 class SegmentProgress:
-    """Changes the status of segments of the session's organisation. Deleted segments are ignored."""
+    """Changes the status of segments of the session's organisation. Deleted segments are ignored.
+
+    A sync that ends is added to the segment's history: when it started (None if it did not, or if that is unknown),
+    and in which run (None if that is unknown).
+    """
 
     def __init__(self, session: OrganisationSession) -> None:
         self._session = session
@@ -259,10 +265,20 @@ class SegmentProgress:
         if row := locked_segment(self._session, segment_id):
             self._move(row, SegmentStatus.SYNCING, at)
 
-    def mark_synced(self, segment_id: str, *, member_count: int, report: Mapping[str, object], at: datetime) -> None:
+    def mark_synced(  # noqa: PLR0913 - each is known or not
+        self,
+        segment_id: str,
+        *,
+        member_count: int,
+        report: Mapping[str, object],
+        at: datetime,
+        started_at: datetime | None = None,
+        run: SyncRun | None = None,
+    ) -> None:
         """Record a successful sync. `report` has the counts of the sync as JSON values."""
         if row := locked_segment(self._session, segment_id):
             row.member_count, row.last_report, row.last_synced_at = member_count, dict(report), at
+            record_sync(self._session, row.id, started_at, at, run, figures=row.last_report)
             self._move(row, SegmentStatus.SYNCED, at, details={"member_count": member_count, **report})
 
     def mark_error(  # noqa: PLR0913 - each is known or not
@@ -274,37 +290,55 @@ class SegmentProgress:
         stopped_by: StopReason | None = None,
         member_count: int | None = None,
         report: Mapping[str, object] | None = None,
+        started_at: datetime | None = None,
+        run: SyncRun | None = None,
     ) -> None:
         """Record a failed sync. `message` must have no personal data. `report` has the counts of the sync.
 
         If `member_count` is None, the former count stays. The former report is replaced, even by None. `stopped_by` is
-        the check that stopped the sync; it is written to the audit log, where `checked_segments` reads it.
+        the check that stopped the sync.
         """
         if row := locked_segment(self._session, segment_id):
             row.member_count = row.member_count if member_count is None else member_count
             row.last_report = None if report is None else dict(report)
-            self._fail(row, message, at, stopped_by)
+            self._fail(row, message, at, started_at, run, stopped_by, row.last_report)
 
-    def mark_untouched(self, segment_ids: Collection[str], message: str, *, since: datetime, at: datetime) -> list[str]:
+    def mark_untouched(
+        self, segment_ids: Collection[str], message: str, *, since: datetime, at: datetime, run: SyncRun | None = None
+    ) -> list[str]:
         """Set those of the segments to `error` whose status last changed before the time `since`. Return their ids."""
         untouched = [row for row in locked_segments(self._session, segment_ids) if row.status_changed_at < since]
         for row in untouched:
-            self._fail(row, message, at)
+            self._fail(row, message, at, None, run)
         return [str(row.id) for row in untouched]
 
     def abandon(self, segment_id: str, message: str, *, at: datetime) -> bool:
-        """If the segment is `syncing`, set it to `error`, and fail its running requests. Return whether it was."""
+        """If the segment is `syncing`, set it to `error`, and fail its running requests. Return whether it was.
+
+        Its run is known if it was requested.
+        """
         row = locked_segment(self._session, segment_id)
         if row is None or row.status != SegmentStatus.SYNCING:
             return False
-        end_requests(self._session, row, "running", error=message, at=at)
-        self._fail(row, message, at)
+        run_ids = end_requests(self._session, row, "running", error=message, at=at)
+        run = next((SyncRun(run_id, Trigger.REQUEST) for run_id in run_ids if run_id), None)
+        self._fail(row, message, at, row.status_changed_at, run)
         return True
 
-    def _fail(self, row: SegmentRow, message: str, at: datetime, stopped_by: StopReason | None = None) -> None:
+    def _fail(  # noqa: PLR0913, PLR0917 - each is known or not
+        self,
+        row: SegmentRow,
+        message: str,
+        at: datetime,
+        started_at: datetime | None,
+        run: SyncRun | None,
+        stopped_by: StopReason | None = None,
+        figures: dict[str, object] | None = None,
+    ) -> None:
         # Users of the organisation can read both.
         shown = without_places(message)
         details = {"error": shown, "stopped_by": stopped_by.value} if stopped_by else {"error": shown}
+        record_sync(self._session, row.id, started_at, at, run, error=shown, stopped_by=stopped_by, figures=figures)
         self._move(row, SegmentStatus.ERROR, at, error=shown, details=details)
 
     def _move(
@@ -394,14 +428,9 @@ def not_synced_since(session: Session, moment: datetime) -> tuple[SegmentName, .
 def checked_segments(session: Session) -> CheckedSegments:
     """Return the segments whose last sync was stopped by a check, for Dagster's asset checks."""
     stopped_by = (
-        select(AuditRow.details["stopped_by"].astext)
-        .where(
-            AuditRow.organisation_id == SegmentRow.organisation_id,
-            AuditRow.entity_type == "segment",
-            AuditRow.entity_id == cast(SegmentRow.id, Text),
-            AuditRow.action == "segment.failed",
-        )
-        .order_by(AuditRow.at.desc(), AuditRow.id.desc())
+        select(SegmentSyncRow.stopped_by)
+        .where(SegmentSyncRow.organisation_id == SegmentRow.organisation_id, SegmentSyncRow.segment_id == SegmentRow.id)
+        .order_by(SegmentSyncRow.ended_at.desc(), SegmentSyncRow.id.desc())
         .limit(1)
         .scalar_subquery()
     )

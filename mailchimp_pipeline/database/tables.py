@@ -37,6 +37,7 @@ from mailchimp_pipeline.consent import Channel
 from mailchimp_pipeline.contacts import EntityType
 from mailchimp_pipeline.segments import OnLeave, SegmentStatus, SegmentType
 from mailchimp_pipeline.sync import KnownStatus, Rejection
+from mailchimp_pipeline.sync.segment_results import StopReason, Trigger
 
 ValueT = TypeVar("ValueT")
 
@@ -207,6 +208,37 @@ class SegmentRow(Row):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     soft_deleted_at: Mapped[datetime | None]
+
+
+class SegmentSyncRow(Row):
+    """A sync of a segment that ended.
+
+    - `started_at`: null if the run stopped before the sync, or if the time is unknown.
+    - `trigger`, `run_id`: what started the Dagster run, and its id. Null if the run is unknown.
+    - `error`: why the sync failed, null if it succeeded. `stopped_by` is the rule that stopped it.
+    - `figures`: the counts of `SegmentResult.figures`, null if the sync failed before its push ended.
+    """
+
+    __tablename__ = "segment_syncs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organisation_id", "segment_id"], ["contact_segments.organisation_id", "contact_segments.id"]
+        ),
+        Index("ix_segment_syncs_newest", "organisation_id", "segment_id", text("ended_at desc"), text("id desc")),
+        one_of("trigger", Trigger),
+        one_of("stopped_by", StopReason),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    organisation_id: Mapped[str]
+    segment_id: Mapped[UUID]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime]
+    trigger: Mapped[str | None]
+    run_id: Mapped[str | None]
+    error: Mapped[str | None]
+    stopped_by: Mapped[str | None]
+    figures: Mapped[dict[str, object] | None]
 
 
 class SegmentMemberRow(Row):

@@ -14,7 +14,7 @@ from mailchimp_pipeline.defs.metadata import (
     sync_metadata,
 )
 from mailchimp_pipeline.defs.pipeline_resources import Pipeline
-from mailchimp_pipeline.defs.sync_runs import SEGMENTS, STEP, SyncConfig, show_as_failed
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS, STEP, SyncConfig, show_as_failed, trigger_of
 from mailchimp_pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -88,7 +88,11 @@ def sync_segments(
     with pipeline.hold_run_lock(context.run.run_id):
         _observe(context, pipeline)
         for result in pipeline.sync(
-            keys, run_id=context.run.run_id, push=AUDIENCE in assets, request_ids=config.requests
+            keys,
+            run_id=context.run.run_id,
+            trigger=trigger_of(context.run),
+            push=AUDIENCE in assets,
+            request_ids=config.requests,
         ):
             _log_result(context, result, assets)
             results.append(result)

@@ -4,12 +4,11 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mailchimp_pipeline.campaigns import Campaign, Stats, rates_plot, rates_text
-from mailchimp_pipeline.sync.audience import Figure
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.database.segment_store import SegmentName
@@ -41,17 +40,15 @@ def membership_metadata(result: "SegmentResult") -> Metadata:
 
 
 def sync_metadata(result: "SegmentResult") -> Metadata:
-    """Return the counts of a push and a link to the audience as metadata. Empty if nothing was pushed."""
+    """Return the figures of a sync and a link to the audience as metadata. Empty if nothing was pushed."""
     if result.report is None or result.audience is None:
         return {}
-    figures = {name: _figure(value) for name, value in result.report.as_dict().items()}
+    figures = {name: _figure(value) for name, value in result.figures().items()}
     page = {"audience_page": dg.MetadataValue.url(f"{_PAGE}{result.audience.web_id}")} if result.audience.web_id else {}
     return {
         "segment": dg.MetadataValue.text(result.segment.name),
         "audience": dg.MetadataValue.text(f"{result.audience.name} ({result.audience.id})"),
         **figures,
-        "read": dg.MetadataValue.int(result.read),
-        "seconds": dg.MetadataValue.float(round(result.seconds, 3)),
         **page,
     }
 
@@ -86,8 +83,10 @@ def _table(rows: Iterable[dict[str, str]]) -> dg.MetadataValue:
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 
 
-def _figure(value: Figure) -> dg.MetadataValue:
-    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.json(value)
+def _figure(value: Any) -> dg.MetadataValue:  # noqa: ANN401 - JSON
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    return dg.MetadataValue.float(value) if isinstance(value, float) else dg.MetadataValue.json(value)
 
 
 CAMPAIGNS_LISTED = 50

@@ -26,10 +26,12 @@ from mailchimp_pipeline.defs.sync_runs import (
     partition_keys,
     requested_run,
     show_as_failed,
+    trigger_of,
     waiting_for_retry,
 )
 from mailchimp_pipeline.errors import PipelineError
 from mailchimp_pipeline.services.stopped_run import StoppedRun
+from mailchimp_pipeline.sync.segment_results import Trigger
 
 if TYPE_CHECKING:
     from mailchimp_pipeline.database.sync_request_store import SyncRequest
@@ -118,7 +120,8 @@ def _orphaned(
         else:
             continue
         if is_orphaned:
-            yield StoppedRun(run_id, [request.partition_key], begun or pipeline.now(), [request.id]), request
+            keys, since = [request.partition_key], begun or pipeline.now()
+            yield StoppedRun(run_id, keys, since, [request.id], Trigger.REQUEST), request
 
 
 def _is_over(record: dg.RunRecord, now: datetime) -> bool:
@@ -249,6 +252,7 @@ def _fail_segments(context: dg.RunStatusSensorContext, pipeline: Pipeline, what:
         list(partition_keys(context.instance, run)),
         begun or (record.create_timestamp if record else pipeline.now()),
         SyncConfig.of(run).requests,
+        trigger_of(run),
     )
     reason = f"Run {run.run_id} {what} Ask for a sync again, or wait for the one at 05:00 UTC."
     return pipeline.fail_stopped(stopped, reason)

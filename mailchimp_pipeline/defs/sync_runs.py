@@ -22,6 +22,8 @@ from dagster._core.storage.tags import (
 )
 from pydantic import Field
 
+from mailchimp_pipeline.sync.segment_results import Trigger
+
 SEGMENTS = dg.DynamicPartitionsDefinition(name="segments")
 
 
@@ -46,9 +48,7 @@ STEP = "sync_segments"
 """The name of the op, which is the only step of a run."""
 
 TRIGGER_TAG = "mailchimp/trigger"
-"""The origin of a run: `SCHEDULE` or `REQUEST`. Runs started in Dagster's UI do not have this tag."""
-
-SCHEDULE, REQUEST = "schedule", "request"
+"""What started a run: `Trigger.SCHEDULE` or `Trigger.REQUEST`. Runs started in Dagster's UI do not have this tag."""
 
 ORGANISATION_TAG = "mailchimp/organisation"
 """The organisation whose requests the run serves."""
@@ -90,7 +90,9 @@ class SyncConfig(dg.Config):
 def scheduled_run(run_key: str, keys: Sequence[str]) -> dg.RunRequest:
     """Return the request for a run of the daily schedule that syncs the segments with these partition keys."""
     return dg.RunRequest(
-        run_key=run_key, run_config=SyncConfig(segments=list(keys)).run_config, tags={TRIGGER_TAG: SCHEDULE}
+        run_key=run_key,
+        run_config=SyncConfig(segments=list(keys)).run_config,
+        tags={TRIGGER_TAG: Trigger.SCHEDULE.value},
     )
 
 
@@ -99,9 +101,14 @@ def requested_run(organisation_id: str, config: SyncConfig) -> dg.RunRequest:
 
     Its run key has the id of the oldest request.
     """
-    tags = {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: organisation_id, PRIORITY_TAG: _REQUEST_PRIORITY}
+    tags = {TRIGGER_TAG: Trigger.REQUEST.value, ORGANISATION_TAG: organisation_id, PRIORITY_TAG: _REQUEST_PRIORITY}
     run_key = f"{organisation_id}/{config.requests[0]}"
     return dg.RunRequest(run_key=run_key, run_config=config.run_config, tags=tags)
+
+
+def trigger_of(run: dg.DagsterRun) -> Trigger:
+    """Return what started the run."""
+    return Trigger(run.tags.get(TRIGGER_TAG, Trigger.DAGSTER))
 
 
 def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str | None = None) -> list[dg.DagsterRun]:
@@ -117,7 +124,7 @@ def waiting_for_retry(instance: dg.DagsterInstance, now: datetime, job_name: str
 
 def may_need_partitions(instance: dg.DagsterInstance, now: datetime) -> bool:
     """Return whether a run or backfill that a person started for partitions, and so needs them, is unfinished."""
-    ours = {TRIGGER_TAG: [SCHEDULE, REQUEST]}
+    ours = {TRIGGER_TAG: [Trigger.SCHEDULE.value, Trigger.REQUEST.value]}
     unfinished = instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED))
     if unfinished > instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED, tags=ours)):
         return True

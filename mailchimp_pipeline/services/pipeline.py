@@ -38,7 +38,7 @@ from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline.services.sync_segments import ORGANISATIONS_AT_ONCE, SegmentSync
 from mailchimp_pipeline.settings import Settings
-from mailchimp_pipeline.sync.segment_results import SegmentResult
+from mailchimp_pipeline.sync.segment_results import SegmentResult, SyncRun, Trigger
 
 _T = TypeVar("_T")
 
@@ -111,10 +111,17 @@ class Pipeline:
             yield
 
     def sync(
-        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+        self,
+        keys: Sequence[str],
+        *,
+        run_id: str,
+        push: bool,
+        trigger: Trigger = Trigger.DAGSTER,
+        request_ids: Sequence[str] = (),
     ) -> Iterator[SegmentResult]:
         """Sync the segments with the partition keys `keys`. Yield each result after it is stored.
 
+        Each sync is stored with the id of the run, and with what started the run (`trigger`).
         The sync requests `request_ids` are marked as running, and as ended with their segment's result. Deleted
         segments and segments of disconnected organisations are skipped. If `push` is false, memberships are stored and
         nothing is sent.
@@ -128,7 +135,7 @@ class Pipeline:
         # The run's id is bound during the sync only, not while the caller handles a result.
         context = copy_context()
         context.run(bind_contextvars, run_id=run_id)
-        results = self._results(segments, started, database_retry, push=push)
+        results = self._results(SyncRun(run_id, trigger), segments, started, database_retry, push=push)
         while (result := context.run(next, results, None)) is not None:
             request = requests.get(result.segment.id)
             if request is not None:
@@ -137,7 +144,13 @@ class Pipeline:
             yield result
 
     def _results(
-        self, segments: Sequence[Segment], requests: Sequence[SyncRequest], database_retry: DatabaseRetry, *, push: bool
+        self,
+        run: SyncRun,
+        segments: Sequence[Segment],
+        requests: Sequence[SyncRequest],
+        database_retry: DatabaseRetry,
+        *,
+        push: bool,
     ) -> Iterator[SegmentResult]:
         for segment in (each for each in segments if each.unknown):
             error = (
@@ -145,18 +158,19 @@ class Pipeline:
                 f"{', '.join(segment.unknown)}. Upgrade this version, or save the segment again without it."
             )
             result = SegmentResult(segment, error=error)
-            database_retry.do(partial(self._records.mark_ended, result))
+            database_retry.do(partial(self._records.mark_ended, result, run))
             yield result
-        run = SegmentSync(
+        syncs = SegmentSync(
             self.resources.source,
             self._records,
             self.resources.audiences,
             utc_now,
+            run,
             push=push,
             departures_confirmed=frozenset(each.segment_id for each in requests if each.departures_confirmed),
             database_retry=database_retry,
         )
-        yield from run.results(segment for segment in segments if not segment.unknown)
+        yield from syncs.results(segment for segment in segments if not segment.unknown)
 
     def organisations_with_opt_outs(self) -> Sequence[str]:
         """Return the connected organisations with opt-outs that may not have reached every audience."""
@@ -219,7 +233,9 @@ class Pipeline:
         for organisation_id in dict.fromkeys(organisation_id for organisation_id, _, _ in segments):
             ids = [segment_id for its_organisation, _, segment_id in segments if its_organisation == organisation_id]
             with self.resources.database.organisation(organisation_id) as session:
-                untouched = SegmentProgress(session).mark_untouched(ids, reason, since=run.begun, at=utc_now())
+                untouched = SegmentProgress(session).mark_untouched(
+                    ids, reason, since=run.begun, at=utc_now(), run=SyncRun(run.id, run.trigger)
+                )
                 SyncRequestStore(session).fail_stopped(run.request_ids, reason, run_id=run.id, at=utc_now())
             failed += [f"{organisation_id}/{segment_id}" for segment_id in untouched]
         return failed

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailchimp_pipeline.sync.segment_results import Trigger
+
 
 @dataclass(frozen=True, slots=True)
 class StoppedRun:
@@ -13,3 +15,4 @@ class StoppedRun:
     keys: Sequence[str]
     begun: datetime
     request_ids: Sequence[str] = ()
+    trigger: Trigger = Trigger.DAGSTER

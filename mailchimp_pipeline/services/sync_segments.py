@@ -31,7 +31,7 @@ from mailchimp_pipeline.services.propagate_opt_outs import push_to_audiences
 from mailchimp_pipeline.services.pull_audiences import PulledAudience, pull_audiences
 from mailchimp_pipeline.sync import Audience, Audiences, SyncReport, push_segment
 from mailchimp_pipeline.sync.rejections import MOST_REJECTED, TooManyRejected
-from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult, StopReason
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult, StopReason, SyncRun
 
 _T = TypeVar("_T")
 
@@ -105,13 +105,14 @@ class SegmentSync:
     """Syncs segments. `audiences` returns the Mailchimp account of the organisation with the given id.
 
     `departures_confirmed` has the ids of segments that any number of members may leave at once. If `push` is false,
-    memberships are stored and nothing is sent.
+    memberships are stored and nothing is sent. `run` is recorded with each sync.
     """
 
     source: Source
     records: DatabaseRecords
     audiences: Callable[[str], Audiences]
     clock: Clock
+    run: SyncRun | None = None
     push: bool = True
     departures_confirmed: frozenset[str] = frozenset()
     stopping: Event = field(default_factory=Event)
@@ -215,7 +216,7 @@ class SegmentSync:
             error=outcome.error,
             defect=outcome.defect,
         )
-        if unwritten := self._persistently(lambda: self.records.mark_ended(result)):
+        if unwritten := self._persistently(lambda: self.records.mark_ended(result, self.run)):
             return replace(result, error=f"{result.error} (Nor could that be written down: {unwritten.error})")
         return result
 
@@ -249,7 +250,7 @@ class SegmentSync:
                 error=str(TooManyRejected(segment.name, report)) if is_rejected else None,
                 stopped_by=StopReason.REJECTIONS if is_rejected else None,
             )
-            self.records.mark_ended(result)
+            self.records.mark_ended(result, self.run)
         return result
 
     def _audience_not_pulled(self, segment: Segment) -> PulledAudience:

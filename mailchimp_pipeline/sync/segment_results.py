@@ -1,4 +1,4 @@
-"""The result of a segment's sync: the numbers of its members, the report of the push, and the error."""
+"""The result of a segment's sync: the numbers of its members, the report of the push, the error, and its run."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +18,23 @@ class StopReason(StrEnum):
     DEPARTURES = "departures"
     REJECTIONS = "rejections"
     """Mailchimp rejected too many members. Checked after the push; the other rules stop a segment before the push."""
+
+
+class Trigger(StrEnum):
+    """What started a run of syncs."""
+
+    SCHEDULE = "schedule"
+    REQUEST = "request"
+    DAGSTER = "dagster"
+    """A person, in Dagster."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRun:
+    """The Dagster run that syncs segments, and what started it."""
+
+    id: str
+    trigger: Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class SegmentResult:
         return self.membership.members if self.membership else 0
 
     def figures(self) -> dict[str, object]:
-        """Return the counts and the duration as JSON values, for the segment's `last_report`."""
+        """Return the counts and the duration as JSON values, for the segment, its history and Dagster."""
         membership = self.membership and {
             "matching": self.membership.matching,
             "excluded": {str(reason): count for reason, count in sorted(self.membership.excluded.items())},

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from mailchimp_pipeline.campaigns import Stats, rates_plot, rates_text
+from mailchimp_pipeline.campaigns import Stats, counts_plot, rates_plot, rates_text
 from mailchimp_pipeline_tests.campaigns.builders import AT, HOUR, some_stats
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -36,6 +36,15 @@ def test_every_point_is_within_its_panel(rate: float) -> None:
 def test_a_title_is_shown_as_it_is_but_for_what_xml_forbids() -> None:
     texts = [text.text for text in drawn(some_stats(), title="<b>&\x00\x07 now").iter(f"{SVG}text")]
     assert "<b>&   now" in texts
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (1, 12_000), (5, 3, 4)])
+def test_a_count_is_drawn_from_zero_to_its_maximum(counts: tuple[int, ...]) -> None:
+    picture = ET.fromstring(counts_plot([(AT + n * HOUR, count) for n, count in enumerate(counts)]))  # noqa: S314 - ours
+    (line,) = lines(picture)
+    assert (line[0][0], line[-1][0]) == (40.0, 236.0)
+    assert all(34 <= y <= 126 for _, y in line)
+    assert [text.text for text in picture.iter(f"{SVG}text")][:2] == [f"{max(1, *counts):,}", "0"]
 
 
 def contrast_on_white(colour: str) -> float:

@@ -7,6 +7,7 @@ from threading import Thread
 
 from mailchimp_pipeline.database.sync_request_store import SyncRequest
 from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.sync.segment_results import Trigger
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 from mailchimp_pipeline_tests.waiting import eventually
 from sandbox import Fault, FaultKind
@@ -17,7 +18,7 @@ _runs = count(1)
 def sync(tenant: Tenant, segment_id: str) -> None:
     """Sync a segment that nobody requested, as the schedule does."""
     key = f"{tenant.organisation_id}/{segment_id}"
-    list(Pipeline(tenant.stage.parts).sync([key], run_id=f"run-{next(_runs)}", push=True))
+    list(Pipeline(tenant.stage.parts).sync([key], run_id=f"run-{next(_runs)}", push=True, trigger=Trigger.SCHEDULE))
 
 
 def sync_what_was_requested(tenant: Tenant) -> None:
@@ -25,7 +26,8 @@ def sync_what_was_requested(tenant: Tenant) -> None:
     pipeline = Pipeline(tenant.stage.parts)
     asked = eventually(lambda: _requests(pipeline, tenant))
     keys = [request.partition_key for request in asked]
-    list(pipeline.sync(keys, run_id=f"run-{next(_runs)}", push=True, request_ids=[request.id for request in asked]))
+    ids, run_id = [request.id for request in asked], f"run-{next(_runs)}"
+    list(pipeline.sync(keys, run_id=run_id, push=True, trigger=Trigger.REQUEST, request_ids=ids))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Exclusion, Segment, SegmentType
 from mailchimp_pipeline.services.stopped_run import StoppedRun
 from mailchimp_pipeline.sync import Audience, Rejection, SyncReport
-from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult
+from mailchimp_pipeline.sync.segment_results import MembershipCounts, SegmentResult, Trigger
 
 AT = datetime(2026, 3, 1, 5, 0, tzinfo=UTC)
 COUNTS = MembershipCounts(
@@ -74,6 +74,7 @@ class RequestedSync:
     keys: tuple[str, ...]
     push: bool
     request_ids: tuple[str, ...] = ()
+    trigger: Trigger = Trigger.DAGSTER
 
 
 @dataclass
@@ -125,10 +126,10 @@ class FakePipeline:
             self.alive.remove(run_id)
 
     def sync(
-        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+        self, keys: Sequence[str], *, run_id: str, push: bool, trigger: Trigger, request_ids: Sequence[str] = ()
     ) -> Iterator[SegmentResult]:
         assert run_id in self.alive, "a run syncs while it is known to be at work"
-        self.requested_syncs.append(RequestedSync(tuple(keys), push, tuple(request_ids)))
+        self.requested_syncs.append(RequestedSync(tuple(keys), push, tuple(request_ids), trigger))
         return (self.results.get(key, a_result(key)) for key in keys)
 
     def fail_abandoned(self) -> int:

@@ -11,6 +11,7 @@ from mailchimp_pipeline.database.sync_request_store import SyncRequest
 from mailchimp_pipeline.defs.sensors import GRACE, sync_requests
 from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, SyncConfig
 from mailchimp_pipeline.services.stopped_run import StoppedRun
+from mailchimp_pipeline.sync.segment_results import Trigger
 from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, a_request, code_location
 
 WAITING = a_request("request-1", "acme/1")
@@ -93,7 +94,7 @@ def test_a_run_that_is_under_way_or_to_be_tried_again_ends_its_request_itself(in
 def test_a_request_from_a_restored_database_ends_with_its_recorded_run(instance: dg.DagsterInstance) -> None:
     a_run(instance, failed=True)
     ((stopped, _),) = ended(instance, running("run-of-before"))
-    assert stopped == StoppedRun("run-of-before", ["acme/1"], AT, [WAITING.id])
+    assert stopped == StoppedRun("run-of-before", ["acme/1"], AT, [WAITING.id], Trigger.REQUEST)
 
 
 def test_a_request_whose_run_dagster_does_not_know_is_ended_unless_that_is_at_work(

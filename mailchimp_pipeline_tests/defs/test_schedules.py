@@ -10,7 +10,8 @@ import pytest
 from mailchimp_pipeline.clock import last_daily_sync
 from mailchimp_pipeline.defs.assets import SEGMENTS_PER_RUN
 from mailchimp_pipeline.defs.schedules import daily_sync
-from mailchimp_pipeline.defs.sync_runs import SCHEDULE, TRIGGER_TAG
+from mailchimp_pipeline.defs.sync_runs import TRIGGER_TAG
+from mailchimp_pipeline.sync.segment_results import Trigger
 from mailchimp_pipeline_tests.defs.pipeline_fake import AT, FakePipeline, code_location, failing_partitions
 
 
@@ -34,7 +35,7 @@ def segments(request: dg.RunRequest) -> list[str]:
 def test_the_morning_asks_for_one_run_of_many_segments(instance: dg.DagsterInstance) -> None:
     keys = [f"acme/{number}" for number in range(100)]
     (request,) = tick(instance, FakePipeline(keys))
-    assert (segments(request), request.tags[TRIGGER_TAG]) == (keys, SCHEDULE)
+    assert (segments(request), request.tags[TRIGGER_TAG]) == (keys, Trigger.SCHEDULE)
 
 
 def test_an_organisation_is_not_cut_between_two_runs(instance: dg.DagsterInstance) -> None:

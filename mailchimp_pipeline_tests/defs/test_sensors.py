@@ -11,8 +11,6 @@ from mailchimp_pipeline.defs.assets import AUDIENCE
 from mailchimp_pipeline.defs.sensors import cancelled_runs, dead_runs, failed_runs, sync_requests
 from mailchimp_pipeline.defs.sync_runs import (
     ORGANISATION_TAG,
-    REQUEST,
-    SCHEDULE,
     SEGMENTS,
     TRIGGER_TAG,
     SyncConfig,
@@ -20,7 +18,7 @@ from mailchimp_pipeline.defs.sync_runs import (
 )
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.services.stopped_run import StoppedRun
-from mailchimp_pipeline.sync.segment_results import SegmentResult
+from mailchimp_pipeline.sync.segment_results import SegmentResult, Trigger
 from mailchimp_pipeline_tests.defs.pipeline_fake import FakePipeline, a_request, code_location
 
 JOB = "mailchimp_segment_sync"
@@ -89,7 +87,7 @@ def runs(instance: dg.DagsterInstance, pipeline: FakePipeline) -> list[tuple[str
 def test_a_request_becomes_a_run_for_its_segment_before_the_daily_ones(instance: dg.DagsterInstance) -> None:
     (request,) = ask(instance, FakePipeline(["acme/1"], requests=[WAITING])).run_requests or []
     assert request.run_key == "acme/request-1"
-    assert request.tags.items() >= {TRIGGER_TAG: REQUEST, ORGANISATION_TAG: "acme"}.items()
+    assert request.tags.items() >= {TRIGGER_TAG: Trigger.REQUEST, ORGANISATION_TAG: "acme"}.items()
     assert int(request.tags["dagster/priority"]) > int(scheduled_run("", []).tags.get("dagster/priority", 0))
 
 
@@ -148,9 +146,9 @@ def test_partitions_stay_while_a_partitioned_run_may_need_them(
     assert len(ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests or []) == 1
 
 
-@pytest.mark.parametrize("trigger", [SCHEDULE, REQUEST])
-def test_runs_that_name_their_segments_need_no_partitions(instance: dg.DagsterInstance, trigger: str) -> None:
-    a_run(instance, tags={TRIGGER_TAG: trigger}, config=SyncConfig(segments=["acme/1"]))
+@pytest.mark.parametrize("trigger", [Trigger.SCHEDULE, Trigger.REQUEST])
+def test_runs_that_name_their_segments_need_no_partitions(instance: dg.DagsterInstance, trigger: Trigger) -> None:
+    a_run(instance, tags={TRIGGER_TAG: trigger.value}, config=SyncConfig(segments=["acme/1"]))
     assert len(ask(instance, FakePipeline(["acme/2"])).dynamic_partitions_requests or []) == 1
 
 
@@ -213,11 +211,12 @@ def stopped(
 
 
 def test_a_failed_run_puts_its_range_of_segments_into_error(instance: dg.DagsterInstance) -> None:
-    run = a_run(instance, tags=range_tags("acme/1", "acme/2"))
+    tags = {TRIGGER_TAG: Trigger.SCHEDULE.value, **range_tags("acme/1", "acme/2")}
+    run = a_run(instance, tags=tags)
     ((stopped_run, reason),) = stopped(instance, run, failed_runs)
     record = instance.get_run_record_by_id(run.run_id)
     assert record
-    assert stopped_run == StoppedRun(run.run_id, ["acme/1", "acme/2"], stopped_run.begun, [])
+    assert stopped_run == StoppedRun(run.run_id, ["acme/1", "acme/2"], stopped_run.begun, [], Trigger.SCHEDULE)
     assert (stopped_run.begun, record.start_time) == (record.create_timestamp, None)
     assert reason.startswith(f"Run {run.run_id} failed before it reached this segment.")
 
@@ -229,7 +228,7 @@ class Raising(FakePipeline):
     failure: Exception = field(default_factory=Exception)
 
     def sync(
-        self, keys: Sequence[str], *, run_id: str, push: bool, request_ids: Sequence[str] = ()
+        self, keys: Sequence[str], *, run_id: str, push: bool, trigger: Trigger, request_ids: Sequence[str] = ()
     ) -> Iterator[SegmentResult]:
         raise self.failure
 

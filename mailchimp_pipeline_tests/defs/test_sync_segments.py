@@ -8,8 +8,8 @@ import pytest
 from mailchimp_pipeline.contacts import RelationVersion
 from mailchimp_pipeline.database.segment_store import CheckedSegments
 from mailchimp_pipeline.defs.assets import AUDIENCE, MEMBERSHIP
-from mailchimp_pipeline.defs.sync_runs import SEGMENTS, SyncConfig
-from mailchimp_pipeline.sync.segment_results import SegmentResult
+from mailchimp_pipeline.defs.sync_runs import SEGMENTS, TRIGGER_TAG, SyncConfig
+from mailchimp_pipeline.sync.segment_results import SegmentResult, Trigger
 from mailchimp_pipeline_tests.defs.pipeline_fake import (
     FakePipeline,
     RequestedSync,
@@ -218,3 +218,10 @@ def test_a_run_is_at_work_before_it_describes_the_sources(instance: dg.DagsterIn
     assert run(instance, pipeline).success
     assert pipeline.was_alive_at_describe == [True, True]
     assert not pipeline.alive
+
+
+@pytest.mark.parametrize("trigger", list(Trigger))
+def test_what_started_the_run_is_handed_on(instance: dg.DagsterInstance, trigger: Trigger) -> None:
+    pipeline = FakePipeline()
+    run(instance, pipeline, ONE_KEY, tags={} if trigger is Trigger.DAGSTER else {TRIGGER_TAG: trigger.value})
+    assert pipeline.requested_syncs == [RequestedSync(KEYS[:1], push=True, trigger=trigger)]

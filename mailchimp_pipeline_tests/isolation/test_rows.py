@@ -15,7 +15,7 @@ from mailchimp_pipeline_tests.isolation.tenants import ACME, GLOBEX, ROLES, TABL
 
 # ruff: noqa: S608 - names of our tables
 
-REFUSED = r"row-level security|permission denied for table (audit_log|consent_statements)"
+REFUSED = r"row-level security|permission denied for table (audit_log|consent_statements|segment_syncs)"
 
 every_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.name))
 
@@ -49,9 +49,9 @@ def test_raw_sql_finds_the_rows_of_the_own_organisation_alone(shared: Database, 
 @pytest.mark.parametrize("change", ["update {} set organisation_id = organisation_id", "delete from {}"])
 def test_no_row_of_another_is_changed(shared: Database, table: Table, change: str) -> None:
     statement = f"{change.format(table.name)} where organisation_id = '{GLOBEX}' returning 1"
-    # No session may change some tables; an erasure deletes statements.
+    # No session may change some tables; an erasure deletes statements, and retention deletes syncs.
     is_update = change.startswith("update")
-    written_once = table.name == "audit_log" or (table.name == "consent_statements" and is_update)
+    written_once = table.name == "audit_log" or (table.name in {"consent_statements", "segment_syncs"} and is_update)
     refusal = pytest.raises(StatementRefused, match="permission denied") if written_once else nullcontext()
     with refusal, shared.organisation(ACME) as session:
         assert session.execute(text(statement)).all() == []

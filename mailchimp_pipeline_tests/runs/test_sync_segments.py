@@ -20,7 +20,7 @@ from mailchimp_pipeline.errors import PermanentError, TransientError
 from mailchimp_pipeline.segments import Segment, SegmentStatus, SegmentType
 from mailchimp_pipeline.services.sync_segments import SegmentSync
 from mailchimp_pipeline.sync import Audiences
-from mailchimp_pipeline.sync.segment_results import SegmentResult, StopReason
+from mailchimp_pipeline.sync.segment_results import SegmentResult, StopReason, SyncRun
 from mailchimp_pipeline_tests.database.builders import KEYRING, LIST
 from mailchimp_pipeline_tests.mailchimp.builders import a_client
 from mailchimp_pipeline_tests.source_fake import FakeSource, a_vendor, an_employee
@@ -197,7 +197,7 @@ def test_an_unexpected_error_is_reported_without_its_data(scenario: SyncScenario
 class Away(DatabaseRecords):
     """A database that becomes unavailable before the first write."""
 
-    def mark_ended(self, result: SegmentResult) -> None:
+    def mark_ended(self, result: SegmentResult, run: SyncRun | None = None) -> None:
         raise TransientError("PostgreSQL is away.")
 
     def mark_syncing(self, segment: Segment) -> None:

@@ -15,6 +15,7 @@ import pytest
 from mailchimp_pipeline.connections import ApiKey
 from mailchimp_pipeline.database.connection_store import Account, ConnectionStore
 from mailchimp_pipeline.database.segment_member_store import retry_rejected
+from mailchimp_pipeline.database.segment_sync_store import past_syncs
 from mailchimp_pipeline.database.sync_request_store import SyncRequestStore
 from mailchimp_pipeline.defs.assets import AUDIENCE
 from mailchimp_pipeline.defs.schedules import daily_sync
@@ -23,7 +24,7 @@ from mailchimp_pipeline.defs.sync_runs import ORGANISATION_TAG, SyncConfig, sche
 from mailchimp_pipeline.segments import Segment, SegmentStatus
 from mailchimp_pipeline.sync import Rejection
 from mailchimp_pipeline.sync.rejections import PAUSES
-from mailchimp_pipeline_tests.database.builders import AT, KEYRING, a_segment
+from mailchimp_pipeline_tests.database.builders import ACME, AT, KEYRING, a_segment
 from mailchimp_pipeline_tests.defs.pipeline_fake import code_location
 from mailchimp_pipeline_tests.defs.run_queue import a_queue, finish, queue, run_request, start
 from mailchimp_pipeline_tests.runs.company import Company, a_company
@@ -435,6 +436,9 @@ def test_b6_an_organisation_that_leaves_fails_no_other_when_dagster_retries_thei
     assert company.sandbox.statuses(LIST) == {Status.SUBSCRIBED: 1}
     assert company.sandbox.members(globex.mailchimp_list_id) == []
     assert instance.get_materialized_partitions(AUDIENCE) == {company.segment.partition_key}
+    with company.pipeline.resources.database.organisation(ACME) as session:
+        (synced,) = past_syncs(session, company.segment.id, limit=9).items
+    assert (synced.trigger, synced.run_id, synced.error) == ("schedule", retried.run_id, None)
 
 
 # B7: requests precede daily runs, and organisations take turns.

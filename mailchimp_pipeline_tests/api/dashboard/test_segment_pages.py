@@ -3,6 +3,8 @@
 import pytest
 
 from api.trpc import Role
+from mailchimp_pipeline.services.pipeline import Pipeline
+from mailchimp_pipeline.sync.segment_results import Trigger
 from mailchimp_pipeline_tests.api.dashboard.visitor import Visitor, a_visitor
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
 
@@ -61,6 +63,20 @@ def test_without_a_connection_the_pages_say_that_nothing_is_synced(editor: Visit
 def test_rejected_contacts_are_in_the_part_that_is_live(editor: Visitor) -> None:
     page = editor.visit(f"/segments/{editor.tenant.create().data['id']}").body.decode()
     assert page.index('id="live"') < page.index('id="rejected"') < page.index('id="definition"')
+
+
+def test_the_history_has_the_trigger_and_the_run_of_each_sync_and_a_plot_once_two_succeeded(editor: Visitor) -> None:
+    segment_id = editor.tenant.create().data["id"]
+    key, pipeline = f"{editor.tenant.organisation_id}/{segment_id}", Pipeline(editor.tenant.stage.parts)
+    list(pipeline.sync([key], run_id="0123456789abcdef", trigger=Trigger.SCHEDULE, push=True))
+    first = editor.visit(f"/segments/{segment_id}").body.decode()
+    assert "daily sync" in first
+    assert '<code class="id" title="0123456789abcdef">01234567</code>' in first
+    assert "<svg" not in first
+    list(pipeline.sync([key], run_id="run-2", trigger=Trigger.REQUEST, push=True))
+    both = editor.visit(f"/segments/{segment_id}").body.decode()
+    assert both.index("requested</td>") < both.index("daily sync</td>") < both.index("<svg")
+    assert "style=" not in both
 
 
 def test_the_page_of_an_id_of_which_nothing_is_recorded_says_so(editor: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""`segments.history`: the past syncs of a segment, as the audit log has them."""
+"""`segments.history`: the past syncs of a segment."""
 
 import pytest
 
@@ -27,7 +27,9 @@ def test_each_sync_is_listed_with_its_counts_the_latest_first(employer: Tenant) 
     assert [(each["counts"]["new"], each["counts"]["inAudience"]) for each in (first, latest)] == [(4, 4), (1, 5)]
     assert first["counts"]["excluded"] == {"missing_address": 1}
     assert (first["error"], first["stoppedBy"]) == (None, None)
-    assert first["endedAt"] < latest["endedAt"]
+    assert first["startedAt"] < first["endedAt"] < latest["endedAt"]
+    assert (first["trigger"], first["runId"]) == ("dagster", "run")
+    assert first["seconds"] > 0
 
 
 def test_a_failed_sync_says_why_and_which_rule_stopped_it(employer: Tenant) -> None:
