@@ -66,6 +66,7 @@ export async function tour(makeClient, given) {
     filterValues: segments.filterValues.query(),
     pendingErasures: preferences.pendingErasures.query(),
     preview: segments.preview.query({ segmentType: "employee" }),
+    previewOfSync: segments.previewSync.query({ id }),
     badPreview: segments.preview.query({ segmentType: "customer" }),
     preference: preferences.getForEntity.query(entity),
     noPreference: preferences.getForEntity.query({ ...entity, entityType: "vendor" }),
