@@ -206,6 +206,12 @@ export interface ContactInput {
   entityType: EntityType;
 }
 
+/** An employee or vendor, by the id in the source. */
+export interface ContactOfSource {
+  entityType: EntityType;
+  entityId: string;
+}
+
 /** Whether the contact is a member of a segment, and why not. */
 export interface ContactSegment {
   segmentId: string;
@@ -393,6 +399,26 @@ export interface PendingErasures {
   count: number;
   /** When the oldest of them was requested; null if none is pending. */
   oldestRequestedAt: string | null;
+}
+
+/** What a sync would do with contacts. Those whom Mailchimp asks to confirm are in `add` and `subscribeAgain`. */
+export interface PlannedActions {
+  add: PlannedContacts;
+  /** The members whose data changed. */
+  update: PlannedContacts;
+  /** The members whose address changed. */
+  move: PlannedContacts;
+  /** The contacts who unsubscribed, and opted in later. */
+  subscribeAgain: PlannedContacts;
+  archive: PlannedContacts;
+  /** The members who opted out here, and whom Mailchimp still has as subscribed. */
+  unsubscribe: PlannedContacts;
+}
+
+/** A number of contacts, and at most ten of them as examples. Erased contacts are counted, and are no examples. */
+export interface PlannedContacts {
+  count: number;
+  examples: ContactOfSource[];
 }
 
 /** Whether a contact opted in or out, and the times of its latest opt-in and latest opt-out. */
@@ -595,6 +621,29 @@ export interface SyncInput {
   confirmDepartures?: boolean | undefined;
 }
 
+/** What a sync of a segment would do now. */
+export interface SyncPreview {
+  /** When the audience was last read. Later changes at Mailchimp are not known. If null, the audience was never read, and all members count as new. */
+  audienceReadAt: string | null;
+  /** Why the sync would stop before it sends anything, and what to do; null if it would not. The figures are those of a sync with `confirmDepartures`. */
+  error: string | null;
+  stoppedBy: StopReason | null;
+  /** The contacts that match the filter. */
+  matching: number;
+  members: number;
+  /** The members who would leave the segment. */
+  leaving: number;
+  /** The members whom the audience has already. */
+  unchanged: number;
+  actions: PlannedActions;
+  /** The matching contacts that are no members, by reason. */
+  excluded: Partial<Record<Exclusion, PlannedContacts>>;
+  /** Members who are not sent because of their status in the audience, by reason. */
+  withheld: Partial<Record<Rejection, PlannedContacts>>;
+  /** Members whom Mailchimp rejected, and who are not due to be sent again, by reason. */
+  rejected: Partial<Record<Rejection, PlannedContacts>>;
+}
+
 /** The campaign to track. */
 export interface TrackInput {
   /** The id that Mailchimp's API uses, or the number in the address of the campaign's page at Mailchimp. */
@@ -645,6 +694,8 @@ export type AppRouter = TRPCBuiltRouter<
         retryRejected: Mutation<SegmentInput, Segment>;
         /** Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing. */
         preview: Query<PreviewInput, Preview>;
+        /** Return what a sync of the segment would do now, with ids of contacts as examples. Stores and sends nothing. */
+        previewSync: Query<SegmentInput, SyncPreview>;
         /** Return the values that the source has for each filter criterion, sorted, at most 100 of each. */
         filterValues: Query<void, Record<string, string[]>>;
         /** Return a page of the segment's past syncs, the latest first. A sync is kept for 400 days. */

@@ -99,15 +99,20 @@ async def create_segment(visit: Visit) -> Response:
     return visit.redirect(f"/segments/{made['id']}", done="segment_created")
 
 
-async def segment(visit: Visit) -> Response:
-    """Show a segment, the result of its last sync, its history, and its rejected contacts."""
+async def segment(visit: Visit, failure: CallFailed | None = None, *, planned: Any = None) -> Response:  # noqa: ANN401 - JSON
+    """Show a segment, the result of its last sync, its rejected contacts, and what a sync would do if it is `planned`.
+
+    What is planned is shown once, because it takes seconds to compute.
+    """
     found = await visit.call("segments.get", id=visit.id)
     rejected = await visit.call("segments.rejected", id=visit.id, limit=_LISTED, cursor=visit.query("cursor"))
     history = await visit.call("segments.history", id=visit.id, limit=_LISTED)
     connected = await visit.call("connection.get")
     return visit.page(
         "segment.html",
+        failure,
         segment=found,
+        planned=planned,
         rejected=rejected,
         history=history["items"],
         plot=_members_plot(history["items"]),
@@ -121,6 +126,14 @@ async def sync_segment(visit: Visit) -> Response:
     confirmed = visit.form.has("confirmDepartures")
     await visit.call("segments.sync", id=visit.id, confirmDepartures=confirmed)
     return visit.redirect(f"/segments/{visit.id}")
+
+
+async def preview_sync(visit: Visit) -> Response:
+    """Show a segment with what a sync would do."""
+    try:
+        return await segment(visit, planned=await visit.call("segments.previewSync", id=visit.id))
+    except CallFailed as failure:
+        return await segment(visit, failure)
 
 
 async def edit_segment(visit: Visit) -> Response:

@@ -38,6 +38,7 @@ _PAGES: Sequence[tuple[str, str, Handler]] = (
     ("POST", "/segments/new", pages.create_segment),
     ("GET", "/segments/{id}", pages.segment),
     ("POST", "/segments/{id}/sync", pages.sync_segment),
+    ("POST", "/segments/{id}/preview", pages.preview_sync),
     ("GET", "/segments/{id}/edit", pages.edit_segment),
     ("POST", "/segments/{id}/edit", pages.update_segment),
     ("POST", "/segments/{id}/delete", pages.delete_segment),

@@ -1,6 +1,7 @@
 """`mailchimp.segments`: creates, changes and previews segments, and requests syncs."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -28,9 +29,11 @@ from mailchimp_pipeline.segments import (
     SegmentType,
 )
 from mailchimp_pipeline.segments.segment import MOST_VALUES, folded
+from mailchimp_pipeline.services.preview_sync import PlannedContacts, preview_sync, read_candidates
 from mailchimp_pipeline.services.resources import NotConnected
 from mailchimp_pipeline.sync import Audience, Rejection
 from mailchimp_pipeline.sync.rejections import text as rejection_text
+from mailchimp_pipeline.sync.segment_results import StopReason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -313,12 +316,92 @@ _PREVIEWS = Concurrency(
 def preview(context: Context, wanted: PreviewInput) -> Preview:
     """Count the members that a segment would have now, and the excluded contacts. Stores and sends nothing."""
     records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
-    # As in a sync, an opt-out suppresses the current address of the contact, also for other contacts with it.
-    kinds = records.suppressed_relations(context.organisation_id).union(wanted.segment_type.entity_types)
-    contacts = read_contacts(context.parts.source, context.organisation_id, sorted(kinds))
+    contacts = read_candidates(records, context.parts.source, context.organisation_id, wanted.segment_type)
     population = Population.prepare(contacts, records.read_suppressions(context.organisation_id, contacts))
     found = population.membership(wanted.segment_type, wanted.filter_criteria)
     return Preview(matching=found.matching, members=len(found.members), excluded=dict(found.excluded))
+
+
+class ContactOfSource(WireModel):
+    """An employee or vendor, by the id in the source."""
+
+    entity_type: EntityType
+    entity_id: str
+
+
+class PlannedContactsView(WireModel):
+    """A number of contacts, and at most ten of them as examples. Erased contacts are counted, and are no examples."""
+
+    count: Count
+    examples: list[ContactOfSource]
+
+
+class PlannedActions(WireModel):
+    """What a sync would do with contacts. Those whom Mailchimp asks to confirm are in `add` and `subscribeAgain`."""
+
+    add: PlannedContactsView
+    update: PlannedContactsView
+    """The members whose data changed."""
+    move: PlannedContactsView
+    """The members whose address changed."""
+    subscribe_again: PlannedContactsView
+    """The contacts who unsubscribed, and opted in later."""
+    archive: PlannedContactsView
+    unsubscribe: PlannedContactsView
+    """The members who opted out here, and whom Mailchimp still has as subscribed."""
+
+
+class SyncPreviewView(WireModel):
+    """What a sync of a segment would do now."""
+
+    audience_read_at: UtcTime | None
+    """When the audience was last read. Later changes at Mailchimp are not known. If null, the audience was never read,
+    and all members count as new."""
+    error: str | None
+    """Why the sync would stop before it sends anything, and what to do; null if it would not. The figures are those of
+    a sync with `confirmDepartures`."""
+    stopped_by: StopReason | None
+    matching: Count
+    """The contacts that match the filter."""
+    members: Count
+    leaving: Count
+    """The members who would leave the segment."""
+    unchanged: Count
+    """The members whom the audience has already."""
+    actions: PlannedActions
+    excluded: dict[Exclusion, PlannedContactsView]
+    """The matching contacts that are no members, by reason."""
+    withheld: dict[Rejection, PlannedContactsView]
+    """Members who are not sent because of their status in the audience, by reason."""
+    rejected: dict[Rejection, PlannedContactsView]
+    """Members whom Mailchimp rejected, and who are not due to be sent again, by reason."""
+
+
+@router.query("previewSync", concurrency=_PREVIEWS)
+def preview_of_sync(context: Context, wanted: SegmentInput) -> SyncPreviewView:
+    """Return what a sync of the segment would do now, with ids of contacts as examples. Stores and sends nothing.
+
+    Raises CONFLICT if a sync of the audience is running.
+    """
+    with context.session() as session:
+        segment = require_segment(session, wanted.id)
+        if ConnectionStore(session, context.parts.keyring).live() is None:
+            raise NotConnected(context.organisation_id)
+    records = DatabaseRecords(context.parts.database, context.parts.keyring, context.clock)
+    found = preview_sync(records, context.parts.source, segment)
+    fields = {name: getattr(found, name) for name in SyncPreviewView.model_fields}
+    by_reason = {name: _planned(fields[name]) for name in ("actions", "excluded", "withheld", "rejected")}
+    return SyncPreviewView.model_validate({**fields, **by_reason})
+
+
+def _planned(groups: Mapping[str, PlannedContacts]) -> dict[str, object]:
+    return {
+        name: {
+            "count": group.count,
+            "examples": [{"entity_type": kind, "entity_id": entity_id} for kind, entity_id in group.examples],
+        }
+        for name, group in sorted(groups.items())
+    }
 
 
 @router.query("filterValues", concurrency=_PREVIEWS)

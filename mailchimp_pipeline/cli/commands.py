@@ -243,11 +243,17 @@ def sync(
         bool,
         typer.Option("--confirm-departures", help="Let members leave even if they are more than half of the segment."),
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what a sync would do now.")] = False,
 ) -> None:
-    """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running."""
-    from mailchimp_pipeline.cli.sync import request_and_wait
+    """Ask Dagster for a sync, wait, and print how each segment ended. Dagster's daemon must be running.
 
-    if not request_and_wait(
+    With --dry-run, nothing is sent or written, and Dagster is not needed.
+    """
+    from mailchimp_pipeline.cli.sync import preview_and_print, request_and_wait
+
+    if dry_run:
+        preview_and_print(organisation, segment, console=out)
+    elif not request_and_wait(
         organisation, segment, wait_seconds=wait, console=out, departures_confirmed=confirm_departures
     ):
         raise typer.Exit(1)

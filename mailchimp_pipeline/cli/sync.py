@@ -1,7 +1,7 @@
 """`mailchimp-pipeline sync` and `reconcile`: ask for the work, wait for it, and print the results.
 
-`sync` stores requests like the API, and waits for Dagster to serve them. `reconcile` prints the corrections after the
-restore of an older database.
+`sync` stores requests like the API, and waits for Dagster to serve them. A dry run prints what a sync would do.
+`reconcile` prints the corrections after the restore of an older database.
 """
 
 import time
@@ -11,13 +11,15 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from mailchimp_pipeline.cli.terminal_tables import reconciliation_table, segment_table
+from mailchimp_pipeline.cli.terminal_tables import preview_table, reconciliation_table, segment_table
 from mailchimp_pipeline.clock import utc_now
 from mailchimp_pipeline.database.connection_store import ConnectionStore
+from mailchimp_pipeline.database.records import DatabaseRecords
 from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.sync_request_store import RequestStatus, SyncRequest, SyncRequestStore
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.preview_sync import preview_sync
 from mailchimp_pipeline.services.reconcile_audiences import reconcile_audiences
 from mailchimp_pipeline.services.resources import Resources, open_resources
 from mailchimp_pipeline.settings import Settings
@@ -64,6 +66,18 @@ def request_and_wait(
     if any(request.finished_at is None for request in requests):
         console.print(f"Not all ended within {wait_seconds} s. They go on as long as Dagster's daemon runs.")
     return len(shown) == len(requests) and all(request.status is RequestStatus.DONE for request in requests)
+
+
+def preview_and_print(organisation_id: str, segment_id: str | None, *, console: Console) -> None:
+    """Print what a sync of one segment, or of each segment of the organisation, would do now.
+
+    Raises `NothingToSync` as `request_and_wait` does, and the errors of `preview_sync`.
+    """
+    with open_resources() as resources:
+        records = DatabaseRecords(resources.database, resources.keyring, utc_now)
+        for segment in _segments_to_sync(resources, organisation_id, segment_id).values():
+            preview = preview_sync(records, resources.source, segment)
+            console.print(preview_table(preview, title=f"What a sync of {segment.name} would do"))
 
 
 def _segments_to_sync(resources: Resources, organisation_id: str, segment_id: str | None) -> Mapping[str, Segment]:

@@ -1,4 +1,4 @@
-"""Tables for the terminal: results of segments, audiences, erasures and reconciliations."""
+"""Tables for the terminal: segments, previews of syncs, audiences, erasures and reconciliations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, cast
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mailchimp_pipeline.erasure import ErasureRequest
 from mailchimp_pipeline.segments import Segment, SegmentStatus
+from mailchimp_pipeline.services.preview_sync import SyncPreview
 
 _COLOURS = {
     SegmentStatus.SYNCED: "green",
@@ -92,6 +93,30 @@ def reconciliation_table(audiences: Iterable[_Reconciled], *, title: str) -> Tab
         table.add_row(escape(each.organisation_id), escape(each.list_id), *counts)
         errors += [f"[red]{escape(each.list_id)}[/]: {escape(each.error)}"] if each.error else []
     table.caption = "\n".join(errors) or None
+    return table
+
+
+def preview_table(preview: SyncPreview, *, title: str) -> Table:
+    """Return a table of what a sync would do: contacts by action, or by the reason why they are not sent."""
+    table = _table(title, "contacts")
+    table.add_column("number", justify="right")
+    table.add_column("for example")
+    groups = {
+        "": preview.actions,
+        "left out: ": preview.excluded,
+        "not sent: ": preview.withheld,
+        "rejected: ": preview.rejected,
+    }
+    for prefix, group in groups.items():
+        for name, planned in group.items():
+            if planned.count:
+                examples = ", ".join(f"{kind} {entity_id}" for kind, entity_id in planned.examples)
+                table.add_row(f"{prefix}{name.replace('_', ' ')}", str(planned.count), escape(examples))
+    table.add_row("unchanged", str(preview.unchanged), "")
+    read_at = preview.audience_read_at
+    audience = f"was last read at {read_at:%Y-%m-%d %H:%M} UTC" if read_at else "was never read, so everybody is new"
+    error = [f"[red]The sync would stop[/]: {escape(preview.error)}"] if preview.error else []
+    table.caption = "\n".join([f"The audience {audience}.", *error])
     return table
 
 

@@ -358,6 +358,23 @@ class DatabaseLedger:
         """
         return self._refs(ledger_sql.LEAVERS)
 
+    def contacts_of(self, members: Sequence[MemberRef]) -> pd.DataFrame:
+        """Return entity_type and entity_id of the members' contacts, in the order of subscriber hashes.
+
+        Members without a known contact, and erased contacts, are left out.
+        """
+        columns, row = ("entity_type", "entity_id", "subscriber_hash"), AudienceMemberRow
+        with self._session() as session:
+            query = select(*(getattr(row, name) for name in columns)).where(
+                *_of_audience(session, row, self.list_id),
+                row.entity_id.is_not(None),
+                row.subscriber_hash.in_([member.subscriber_hash for member in members]),
+            )
+            found = as_texts([tuple(each) for each in session.execute(query.order_by(row.subscriber_hash))], columns)
+            erased = ErasedContacts(session, self.keyring).among(found)
+        is_erased = pd.MultiIndex.from_frame(found[["entity_type", "entity_id"]]).isin(erased.contacts)
+        return found[~is_erased & ~found["subscriber_hash"].isin(erased.addresses)]
+
     def record_address(self, former: str, row: pd.DataFrame, member: MemberState) -> None:
         """Record that a member's address was changed to that of `row`, and record the member's state.
 

@@ -7,6 +7,7 @@ transactions keep the role of the login.
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -113,8 +114,8 @@ class TimeLimits:
 class OrganisationSession(Session):
     """A session whose transaction reads and writes the rows of one organisation only."""
 
-    def __init__(self, bind: Engine, organisation_id: str) -> None:
-        super().__init__(bind, expire_on_commit=False)
+    def __init__(self, bind: Engine | Connection, organisation_id: str) -> None:
+        super().__init__(bind, expire_on_commit=False, join_transaction_mode="create_savepoint")
         self.organisation_id = organisation_id
 
     def owns(self, row: type[OrganisationRow]) -> ColumnElement[bool]:
@@ -169,6 +170,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
         )
+        self._bind: Engine | Connection = self._engine
         event.listen(self._dedicated, "connect", _keep_alive)
         event.listen(self._dedicated, "reset", _release_locks)
 
@@ -177,9 +179,25 @@ class Database:
         """Open a transaction for one organisation. It commits at the end of the block, or rolls back if that raises."""
         if not organisation_id:
             raise ValueError("A transaction needs the id of an organisation.")
-        with self.translated_errors(), OrganisationSession(self._engine, organisation_id) as session, session.begin():
+        with self.translated_errors(), OrganisationSession(self._bind, organisation_id) as session, session.begin():
             restrict_to(session, organisation_id)
             yield session
+
+    @contextmanager
+    def rehearsal(self, limits: TimeLimits) -> Generator[Self]:
+        """Yield a database that keeps nothing: its `organisation` transactions are undone at the end of the block.
+
+        They are parts of one transaction, so each of them sees what the earlier ones wrote, and the locks that they
+        take are held until the end. Only one thread may use the database. `limits` replace the database's own.
+        """
+        with self.translated_errors(), self._engine.connect() as connection, connection.begin() as transaction:
+            connection.exec_driver_sql(_SET_LIMITS, _as_settings(limits, for_transaction=True))
+            rehearsed = copy(self)
+            rehearsed._bind = connection  # noqa: SLF001 - of the same class
+            try:
+                yield rehearsed
+            finally:
+                transaction.rollback()
 
     @contextmanager
     def everyone(self) -> Generator[Session]:
@@ -287,12 +305,19 @@ def has_lock_timed_out(error: DBAPIError) -> bool:
 
 def _limit(connection: psycopg.Connection[object], _record: object, *, limits: TimeLimits) -> None:
     """Set the time limits once for a new connection, which saves a round trip in each transaction."""
-    milliseconds = (round(limits.statement_seconds * 1000), round(limits.lock_seconds * 1000))
-    connection.execute(
-        "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
-        [f"{each}ms" for each in milliseconds],
-    )
+    connection.execute(_SET_LIMITS, _as_settings(limits, for_transaction=False))
     connection.commit()
+
+
+_SET_LIMITS: LiteralString = """
+select set_config('statement_timeout', %(statement)s, %(for_transaction)s),
+    set_config('lock_timeout', %(lock)s, %(for_transaction)s)
+"""
+
+
+def _as_settings(limits: TimeLimits, *, for_transaction: bool) -> dict[str, object]:
+    statement, lock = (f"{round(seconds * 1000)}ms" for seconds in (limits.statement_seconds, limits.lock_seconds))
+    return {"statement": statement, "lock": lock, "for_transaction": for_transaction}
 
 
 def _keep_alive(connection: psycopg.Connection[object], _record: object) -> None:

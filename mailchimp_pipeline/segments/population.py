@@ -42,6 +42,9 @@ PRECEDENCE = (
 excludes it."""
 
 
+MOST_EXAMPLES = 10
+"""The number of contacts that are named as examples, at most."""
+
 _FEW = 2
 """This number of members may always leave a segment at the same time, without anybody confirming it."""
 
@@ -84,17 +87,22 @@ class Membership:
     `matching == len(members) + sum(excluded.values())`. `members` has the columns entity_type, entity_id,
     subscriber_hash, email, first_name and last_name. Each contact and each address occurs once. Employees come before
     vendors, and both are ordered by id.
+
+    `examples` has entity_type and entity_id of the first ten excluded contacts, by reason. It has none of erased
+    contacts, whose ids nothing may show.
     """
 
     members: pd.DataFrame
     matching: int
     excluded: Mapping[Exclusion, int]
+    examples: Mapping[Exclusion, pd.DataFrame]
 
 
 Flags = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 
 _MEMBER_COLUMNS = ("entity_type", "entity_id", "subscriber_hash", "email", "first_name", "last_name")
+_ENTITY_COLUMNS = ("entity_type", "entity_id")
 _SUPPRESSIONS = (Exclusion.ERASED, Exclusion.OPTED_OUT)
 _INCLUDED = len(PRECEDENCE)
 
@@ -161,14 +169,22 @@ class Population:
         matching = np.flatnonzero(self._matches(segment_type, criteria))
         reasons = self.exclusions[matching]
         included = matching[reasons == _INCLUDED]
-        members = self._one_each(included)
-        excluded = dict(zip(PRECEDENCE, np.bincount(reasons, minlength=_INCLUDED).tolist(), strict=False))
-        excluded[Exclusion.DUPLICATE] = len(included) - len(members)
+        is_member = self._one_each(included)
+        excluded = {reason: matching[reasons == index] for index, reason in enumerate(PRECEDENCE)}
+        excluded[Exclusion.DUPLICATE] = included[~is_member]
         return Membership(
-            members=text_frame({name: pc.take(self.contacts[name], pa.array(members)) for name in _MEMBER_COLUMNS}),
+            members=self._rows(included[is_member], _MEMBER_COLUMNS),
             matching=len(matching),
-            excluded={reason: count for reason, count in excluded.items() if count},
+            excluded={reason: len(rows) for reason, rows in excluded.items() if len(rows)},
+            examples={
+                reason: self._rows(rows[:MOST_EXAMPLES], _ENTITY_COLUMNS)
+                for reason, rows in excluded.items()
+                if len(rows) and reason is not Exclusion.ERASED
+            },
         )
+
+    def _rows(self, rows: NDArray[np.intp], columns: Iterable[str]) -> pd.DataFrame:
+        return text_frame({name: pc.take(self.contacts[name], pa.array(rows)) for name in columns})
 
     def holds(self, kinds: Iterable[EntityType]) -> bool:
         """Return whether the organisation has any contact of these entity types."""
@@ -182,13 +198,14 @@ class Population:
                 matches &= attribute.among(folded(value) for value in wanted)
         return matches
 
-    def _one_each(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Keep the first row of each employee or vendor, and of the kept rows the first for each address.
+    def _one_each(self, rows: NDArray[np.intp]) -> Flags:
+        """Return which rows to keep: the first of each employee or vendor, and of these the first for each address.
 
         A person with two posts, for example, has two rows in the source, and is in the segments of both posts.
         """
-        one_an_entity = rows[~pd.Series(self.entities[rows]).duplicated().to_numpy()]
-        return one_an_entity[~pd.Series(self.addresses[one_an_entity]).duplicated().to_numpy()]
+        kept = ~pd.Series(self.entities[rows]).duplicated().to_numpy()
+        kept[kept] = ~pd.Series(self.addresses[rows[kept]]).duplicated().to_numpy()
+        return kept
 
 
 def _check(suppressions: Suppressions) -> None:

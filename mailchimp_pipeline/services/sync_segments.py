@@ -60,6 +60,39 @@ class ConsentViolated(PermanentError):
         )
 
 
+def membership_of(segment: Segment, population: Population, *, departures_confirmed: bool) -> Membership:
+    """Return the segment's membership.
+
+    Raises `SourceIsEmpty` if the source has no contact for a segment that had members, unless `departures_confirmed`.
+    """
+    # A source without any contact is far more often broken than right.
+    if segment.member_count and not departures_confirmed and not population.holds(segment.segment_type.entity_types):
+        raise SourceIsEmpty(segment)
+    return population.membership(segment.segment_type, segment.filter_criteria)
+
+
+def replace_members(  # noqa: PLR0913 - what decides who is a member
+    records: DatabaseRecords,
+    segment: Segment,
+    membership: Membership,
+    suppressions: Suppressions,
+    erased: ErasedAmong,
+    *,
+    departures_confirmed: bool,
+) -> MembershipCounts:
+    """Store the segment's new members.
+
+    Raises `MassDeparture` if too many would leave, unless `departures_confirmed`, and `ConsentViolated` if a member may
+    not be e-mailed.
+    """
+    counts = records.replace_members(
+        segment, membership, suppressions, erased, departures_confirmed=departures_confirmed
+    )
+    if violations := records.count_suppressed(segment, erased):
+        raise ConsentViolated(segment, violations)
+    return counts
+
+
 @dataclass(frozen=True, slots=True)
 class _Failed:
     error: str
@@ -94,10 +127,7 @@ class _Prepared:
         for kind in kinds:
             if failed := self.unread.get(kind):
                 return failed
-        # A source without any contact is far more often broken than right.
-        if segment.member_count and not departures_confirmed and not self.population.holds(kinds):
-            raise SourceIsEmpty(segment)
-        return self.population.membership(segment.segment_type, segment.filter_criteria)
+        return membership_of(segment, self.population, departures_confirmed=departures_confirmed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +288,10 @@ class SegmentSync:
         return PulledAudience(self.audiences(segment.organisation_id).audience(segment.mailchimp_list_id), 0)
 
     def _replace_members(self, segment: Segment, membership: Membership, prepared: _Prepared) -> MembershipCounts:
-        """Store the segment's new members. Raises `ConsentViolated` if one of them may not be e-mailed."""
         confirmed = segment.id in self.departures_confirmed
-        counts = self.records.replace_members(
-            segment, membership, prepared.suppressions, prepared.erased, departures_confirmed=confirmed
+        return replace_members(
+            self.records, segment, membership, prepared.suppressions, prepared.erased, departures_confirmed=confirmed
         )
-        if violations := self.records.count_suppressed(segment, prepared.erased):
-            raise ConsentViolated(segment, violations)
-        return counts
 
     def _push_segment(self, segment: Segment, audience: Audience, hold: Hold, erased: ErasedAmong) -> SyncReport:
         def stopping() -> bool:

@@ -3,7 +3,6 @@
 No other module decides it. The functions here take values and return values.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,15 +29,15 @@ class Plan:
     """What a sync does with the contacts of one `Compared`. Each row of `differences` is in exactly one of the fields.
 
     `new` contacts are not in the audience. `moved` contacts are in it under a former address. `changed` contacts are
-    subscribed with other data. `returning` contacts unsubscribed and opted in later. `withheld` is the number of
-    contacts that are not sent, by reason.
+    subscribed with other data. `returning` contacts unsubscribed and opted in later. `withheld` contacts are not sent;
+    they are by reason, and no reason is without a contact.
     """
 
     new: "pd.DataFrame"
     moved: "pd.DataFrame"
     changed: "pd.DataFrame"
     returning: "pd.DataFrame"
-    withheld: Mapping[Rejection, int]
+    withheld: "Mapping[Rejection, pd.DataFrame]"
 
     @property
     def sends(self) -> bool:
@@ -59,15 +58,17 @@ def plan(differences: "pd.DataFrame") -> Plan:
     left = (status == KnownStatus.UNSUBSCRIBED.value).fillna(value=False) & ~own_address
     returning = left & differences["returns"].notna()
     moved = unknown & differences["moved_from"].notna()
-    withheld = status[~unknown & ~subscribed & ~returning & ~own_address].value_counts()
-    reasons = Counter({_WITHHELD.get(str(value), Rejection.OTHER): int(count) for value, count in withheld.items()})
-    reasons[Rejection.OWN_ADDRESS] += int(own_address.sum())
+    withheld = differences[~unknown & ~subscribed & ~returning]
+    reasons = [
+        Rejection.OWN_ADDRESS if own else _WITHHELD.get(value, Rejection.OTHER)
+        for own, value in zip(own_address[withheld.index], withheld["known_status"], strict=True)
+    ]
     return Plan(
         new=differences[unknown & ~moved],
         moved=differences[moved],
         changed=differences[subscribed],
         returning=differences[returning],
-        withheld=+reasons,
+        withheld={Rejection(str(reason)): rows for reason, rows in withheld.assign(reason=reasons).groupby("reason")},
     )
 
 

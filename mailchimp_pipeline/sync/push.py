@@ -85,7 +85,8 @@ class _Push:
         new, changed = Batches(), Batches()
         for piece in self._ledger.compare(self._segment_id):
             planned = plan(piece.differences)
-            yield partial(Result, {"unchanged": piece.unchanged}, waiting=piece.waiting, withheld=planned.withheld)
+            withheld = {reason: len(rows) for reason, rows in planned.withheld.items()}
+            yield partial(Result, {"unchanged": piece.unchanged}, waiting=piece.waiting, withheld=withheld)
             self._begin(planned)
             # A batch identifies members by address. If Mailchimp spells an address differently, a batch adds a second
             # member.

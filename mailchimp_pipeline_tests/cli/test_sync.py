@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 from rich.console import Console
 
-from mailchimp_pipeline.cli.sync import NothingToSync, request_and_wait
+from mailchimp_pipeline.cli.sync import NothingToSync, preview_and_print, request_and_wait
 from mailchimp_pipeline.database.segment_store import SegmentStore
 from mailchimp_pipeline.database.session import OrganisationSession
 from mailchimp_pipeline.database.sync_request_store import SyncRequest, SyncRequestStore
@@ -133,11 +133,37 @@ def test_a_sync_without_a_daemon_is_reported_after_the_timeout(company: Company)
     assert [request.partition_key for request in waiting_requests(company)] == [company.segment.partition_key]
 
 
+def planned(segment_id: str | None = None, *, organisation_id: str = ACME) -> str:
+    text = StringIO()
+    preview_and_print(organisation_id, segment_id, console=Console(file=text, width=200))
+    return " ".join(text.getvalue().split())
+
+
+def test_a_dry_run_prints_what_a_sync_would_do_and_does_nothing(company: Company) -> None:
+    calls = company.sandbox.counts()
+    assert "add 3 employee" in planned(company.segment.id)
+    assert "The audience was never read, so everybody is new." in planned()
+    assert (company.sandbox.counts(), waiting_requests(company)) == (calls, [])
+    company.sync()
+    shown = planned()
+    assert "unchanged 3" in shown
+    assert "The audience was last read at" in shown
+    assert "add" not in shown
+    assert "@" not in shown
+
+
+def test_a_dry_run_says_that_the_sync_would_stop(company: Company) -> None:
+    company.sync()
+    company.set_employees()
+    assert "The sync would stop: The source holds no employees" in planned()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda: ask("5b0e3b5c-0000-4000-8000-000000000000"), "has no such segment"),
         (lambda: ask(organisation_id="globex"), "globex is not connected to Mailchimp"),
+        (lambda: planned(organisation_id="globex"), "globex is not connected"),
     ],
 )
 @pytest.mark.usefixtures("company")

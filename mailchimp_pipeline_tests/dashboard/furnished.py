@@ -89,6 +89,10 @@ def walk(visitor: Visitor, organisation: Furnished) -> Iterator[str]:
     for path in [*LISTS, *details, about, by, f"/segments/{NO_ID}", *sign_in]:
         visitor.open(path)
         yield path
+    visitor.open(segment)
+    visitor.click("What would a sync do?")
+    expect(visitor.page.locator("#preview")).to_contain_text("What a sync would do now")
+    yield "a planned sync"
     yield from _forms(visitor)
     yield from _contact(visitor, organisation.texts.contact)
 

@@ -91,7 +91,7 @@ def test_a_viewer_sees_no_button_that_changes_something(
         seen |= buttons(visitor)
     visitor.click("Show employee 1")
     expect(visitor.page.get_by_role("heading", name="Employee 1")).to_be_visible()
-    assert seen | buttons(visitor) == {"Sign out", "Find", "Show"}
+    assert seen | buttons(visitor) == {"Sign out", "Find", "Show", "What would a sync do?"}
 
 
 def buttons(visitor: Visitor) -> set[str]:

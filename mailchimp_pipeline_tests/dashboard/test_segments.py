@@ -98,6 +98,21 @@ def test_a_name_with_an_address_is_refused_and_the_entered_values_stay(employer:
     assert employer.query("segments.list").data["items"] == []
 
 
+def test_what_a_sync_would_do_is_shown_before_it(employer: Tenant, visit: Visits) -> None:
+    segment_id = a_segment(employer)
+    sync(employer, segment_id)
+    employer.add_employees({"id": "6", "email": "six@people.test"})
+    visitor = visit(employer)
+    visitor.open(f"/segments/{segment_id}")
+    visitor.mark()
+    visitor.click("What would a sync do?")
+    preview = visitor.page.locator("#preview")
+    expect(preview.get_by_role("row").filter(has_text="are added")).to_contain_text("employee 6")
+    expect(preview.get_by_role("row").filter(has_text="stay as they are")).to_contain_text("5")
+    expect(preview).to_contain_text("The audience was last read at")
+    assert visitor.is_marked()
+
+
 def test_the_status_follows_a_sync_without_a_reload(employer: Tenant, visit: Visits) -> None:
     visitor = visit(employer)
     visitor.open(f"/segments/{a_segment(employer)}")

@@ -6,7 +6,9 @@ from api.trpc import Role
 from mailchimp_pipeline.services.pipeline import Pipeline
 from mailchimp_pipeline.sync.segment_results import Trigger
 from mailchimp_pipeline_tests.api.dashboard.visitor import Visitor, a_visitor
+from mailchimp_pipeline_tests.api.procedures.examples import NO_ID
 from mailchimp_pipeline_tests.api.procedures.stage import Tenant
+from mailchimp_pipeline_tests.api.procedures.test_preview_sync import sync
 
 
 @pytest.fixture
@@ -40,6 +42,37 @@ def test_a_preview_of_one_member_has_the_singular(editor: Visitor) -> None:
     page = editor.submit("/segments/new", filled(editor, department="Art", preview="1")).body.decode()
     assert "</strong> contact would be a member." in page
     assert "</data> matches the filter." in page
+
+
+def test_a_page_shows_what_a_sync_would_do(editor: Visitor) -> None:
+    path = f"/segments/{editor.tenant.create(filterCriteria={'department': 'Sales'}).data['id']}"
+    assert "What a sync would do now" not in editor.visit(path).body.decode()
+    answer = a_visitor(editor.tenant, role=Role.VIEWER).submit(f"{path}/preview")
+    page = answer.body.decode()
+    assert answer.status == 200
+    assert "The audience was never read, so all members count as new." in page
+    row = page.partition("<td>are added</td>")[2].partition("</tr>")[0]
+    assert '<data value="2">' in row
+    assert "employee <bdi>1</bdi>" in row
+    assert "@" not in page.partition("What a sync would do now")[2].partition("</table>")[0]
+
+
+def test_a_page_says_that_a_sync_would_stop(editor: Visitor) -> None:
+    segment_id = editor.tenant.create().data["id"]
+    sync(editor.tenant, segment_id)
+    editor.tenant.mutate("segments.update", {"id": segment_id, "filterCriteria": {"department": ["Nowhere"]}})
+    page = editor.submit(f"/segments/{segment_id}/preview").body.decode()
+    assert "The sync would stop before it sends anything" in page
+    assert "3 of the 3 members" in page
+
+
+def test_a_preview_that_is_refused_leaves_the_page(editor: Visitor) -> None:
+    segment_id = editor.tenant.create().data["id"]
+    editor.tenant.mutate("connection.disconnect")
+    answer = editor.submit(f"/segments/{segment_id}/preview")
+    assert answer.status == 412
+    assert "is not connected to Mailchimp" in answer.body.decode()
+    assert editor.submit(f"/segments/{NO_ID}/preview").status == 404
 
 
 def test_a_later_page_of_a_list_leads_back_to_the_first(editor: Visitor) -> None:

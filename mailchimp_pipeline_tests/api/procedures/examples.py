@@ -33,6 +33,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.segments.rejected": {"id": NO_ID, "limit": 1, "cursor": None},
     "mailchimp.segments.retryRejected": {"id": NO_ID},
     "mailchimp.segments.preview": {"segmentType": "mixed", "filterCriteria": {"employmentType": []}},
+    "mailchimp.segments.previewSync": {"id": NO_ID},
     "mailchimp.segments.history": {"id": NO_ID, "limit": 1, "cursor": None},
     "mailchimp.segments.filterValues": NO_INPUT,
     "mailchimp.campaigns.list": {"limit": 1, "cursor": None},

@@ -18,6 +18,8 @@ CLIENTS = [
     ("v11.mjs", "httpBatchLink", "POST"),
 ]
 
+CONTACT = {"entityType": "employee", "entityId": "1"}
+
 FAILED = {
     "noAudiences": ["PRECONDITION_FAILED"],
     "malformedKey": ["BAD_REQUEST", "apiKey"],
@@ -77,6 +79,7 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     assert values["campaign"] == values["refreshed"] == values["campaigns"]["items"][0]
     assert values["history"]["nextCursor"] is None
     assert values["preview"] == {"matching": 1, "members": 0, "excluded": {"opted_out": 1}}
+    assert values["previewOfSync"]["excluded"] == {"opted_out": {"count": 1, "examples": [CONTACT]}}
     assert (values["rejected"], values["retried"]["id"]) == ({"items": [], "nextCursor": None}, segment["id"])
     assert (values["pastSyncs"], values["searched"]) == ({"items": [], "nextCursor": None}, {"items": []})
     assert values["filterValues"]["department"] == ["Sales"]

@@ -67,6 +67,7 @@ export async function tour(makeClient, given) {
     contactSegments: contacts.segments.query(entity),
     pendingErasures: preferences.pendingErasures.query(),
     preview: segments.preview.query({ segmentType: "employee" }),
+    previewOfSync: segments.previewSync.query({ id }),
     badPreview: segments.preview.query({ segmentType: "customer" }),
     preference: preferences.getForEntity.query(entity),
     noPreference: preferences.getForEntity.query({ ...entity, entityType: "vendor" }),
