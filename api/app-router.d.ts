@@ -74,6 +74,17 @@ export interface AuditPage {
   nextCursor: string | null;
 }
 
+/** A campaign of the connected account that is not tracked. Mailchimp's texts may be empty. */
+export interface AvailableCampaign {
+  mailchimpCampaignId: string;
+  title: string;
+  subjectLine: string;
+  mailchimpListId: string;
+  mailchimpListName: string;
+  status: CampaignStatus;
+  sendTime: string | null;
+}
+
 /** A tracked campaign with its latest figures. The figures are null until it is sent. */
 export interface Campaign {
   id: string;
@@ -646,7 +657,7 @@ export interface SyncPreview {
 
 /** The campaign to track. */
 export interface TrackInput {
-  /** The id that Mailchimp's API uses, or the number in the address of the campaign's page at Mailchimp. */
+  /** The id that Mailchimp's API uses, the address of the campaign's page at Mailchimp, or the number in it. */
   mailchimpCampaignId: string;
 }
 
@@ -704,6 +715,8 @@ export type AppRouter = TRPCBuiltRouter<
       campaigns: {
         /** Return a page of the tracked campaigns, the most recently tracked first. */
         list: Query<PageInput | null | undefined, CampaignPage>;
+        /** Return the campaigns of the connected account that are not tracked, the latest created first, at most 100. */
+        available: Query<void, AvailableCampaign[]>;
         /** Return one tracked campaign. */
         get: Query<CampaignInput, Campaign>;
         /** Return a page of a campaign's figures over time, the latest first. */

@@ -183,10 +183,18 @@ async def rejected_csv(visit: Visit) -> Response:
 
 
 async def campaigns(visit: Visit, failure: CallFailed | None = None) -> Response:
-    """List the tracked campaigns."""
+    """List the tracked campaigns, and for an editor those that can be tracked."""
     found = await visit.call("campaigns.list", limit=_LISTED, cursor=visit.query("cursor"))
     wanted = visit.form.text("mailchimpCampaignId")
-    return visit.page("campaigns.html", failure, campaigns=found, wanted=wanted)
+    available, problem = None, None
+    if visit.caller.role.covers(Role.EDITOR) and await visit.call("connection.get"):
+        try:
+            available = await visit.call("campaigns.available")
+        except CallFailed as missing:
+            problem = _text(missing)
+    return visit.page(
+        "campaigns.html", failure, campaigns=found, wanted=wanted, available=available, available_problem=problem
+    )
 
 
 async def track_campaign(visit: Visit) -> Response:

@@ -1,17 +1,20 @@
-"""`mailchimp.campaigns`: the tracked campaigns, their figures, and the history of the figures."""
+"""`mailchimp.campaigns`: the tracked campaigns, their figures and history, and the campaigns that can be tracked."""
 
+import re
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.procedures.context import Context
 from api.procedures.inputs import PageInput, not_found
 from api.trpc import Router, TRPCError, UtcTime, WireModel
-from mailchimp_pipeline.campaigns import CampaignStatus, Stats, refresh
+from mailchimp_pipeline.campaigns import CampaignStatus, MailchimpCampaign, Stats, campaign_status, refresh
 from mailchimp_pipeline.database.campaign_store import CampaignStore
 
 router: Router[Context] = Router("mailchimp.campaigns")
+
+_MOST_AVAILABLE = 100
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,11 +25,22 @@ class CampaignInput(WireModel):
     id: str
 
 
+_PAGE = re.compile(r"https://[^/?#]*\bmailchimp\.com/[^?#]*\?(?:[^#]*&)?id=([0-9]+)(?:[&#].*)?")
+
+
+def _without_page(text: str) -> str:
+    """Return the number in the address of a campaign's page at Mailchimp, and any other text as it is."""
+    page = _PAGE.fullmatch(text)
+    return page[1] if page else text
+
+
 class TrackInput(WireModel):
     """The campaign to track."""
 
-    mailchimp_campaign_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
-    """The id that Mailchimp's API uses, or the number in the address of the campaign's page at Mailchimp."""
+    mailchimp_campaign_id: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_without_page)
+    ]
+    """The id that Mailchimp's API uses, the address of the campaign's page at Mailchimp, or the number in it."""
 
 
 class HistoryInput(PageInput):
@@ -65,6 +79,18 @@ class CampaignPage(WireModel):
     next_cursor: str | None
 
 
+class AvailableCampaign(WireModel):
+    """A campaign of the connected account that is not tracked. Mailchimp's texts may be empty."""
+
+    mailchimp_campaign_id: str
+    title: str
+    subject_line: str
+    mailchimp_list_id: str
+    mailchimp_list_name: str
+    status: CampaignStatus
+    send_time: UtcTime | None
+
+
 class CampaignStats(WireModel):
     """The figures of a campaign at one refresh."""
 
@@ -96,6 +122,23 @@ def list_campaigns(context: Context, wanted: PageInput | None) -> CampaignPage:
     asked = wanted or PageInput()
     with context.session() as session:
         return CampaignPage.model_validate(CampaignStore(session).list(limit=asked.limit, cursor=asked.cursor))
+
+
+@router.query("available")
+def available(context: Context) -> list[AvailableCampaign]:
+    """Return the campaigns of the connected account that are not tracked, the latest created first, at most 100."""
+    with context.session() as session:
+        known = set(CampaignStore(session).tracked())
+    found: list[AvailableCampaign] = []
+    with context.mailchimp() as mailchimp:
+        for campaign in mailchimp.campaigns():
+            # A campaign that is created meanwhile moves another one to the next page.
+            if campaign.id not in known:
+                known.add(campaign.id)
+                found.append(_available(campaign))
+            if len(found) == _MOST_AVAILABLE:
+                break
+    return found
 
 
 @router.query("get")
@@ -130,8 +173,8 @@ def track_campaign(context: Context, wanted: TrackInput) -> CampaignView:
     if snapshot is None:
         raise TRPCError(
             "NOT_FOUND",
-            "The connected account has no such campaign. Give the id that Mailchimp's API uses, or the number in the "
-            "address of the campaign's page at Mailchimp",
+            "The connected account has no such campaign. Give the id that Mailchimp's API uses, or the address of the "
+            "campaign's page at Mailchimp",
         )
     with context.session() as session:
         store = CampaignStore(session)
@@ -150,6 +193,18 @@ def refresh_stats(context: Context, wanted: CampaignInput) -> CampaignView:
     if refreshed is None:
         raise not_found("campaign")
     return CampaignView.model_validate(refreshed)
+
+
+def _available(campaign: MailchimpCampaign) -> AvailableCampaign:
+    return AvailableCampaign(
+        mailchimp_campaign_id=campaign.id,
+        title=campaign.title,
+        subject_line=campaign.subject_line,
+        mailchimp_list_id=campaign.list_id,
+        mailchimp_list_name=campaign.list_name,
+        status=campaign_status(campaign),
+        send_time=campaign.send_time,
+    )
 
 
 def _shown(stats: Stats) -> CampaignStats:

@@ -19,6 +19,7 @@ from mailchimp_pipeline.campaigns.tracked_campaign import (
     Figures,
     Refresh,
     Stats,
+    campaign_status,
     refresh,
     settling_since,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "MailchimpReport",
     "Refresh",
     "Stats",
+    "campaign_status",
     "counts_plot",
     "fetch_snapshots",
     "rates_plot",

@@ -22,6 +22,7 @@ class MailchimpCampaign:
     subject_line: str = ""
     list_id: str = ""
     send_time: datetime | None = None
+    list_name: str = ""
 
     @property
     def may_have_report(self) -> bool:

@@ -132,7 +132,7 @@ def refresh(before: CampaignStatus | None, snapshot: CampaignSnapshot | None, at
             raise ValueError("a campaign that nobody has seen cannot be tracked")
         return Refresh(at, before, is_missing=True)
     seen = snapshot.campaign
-    status = _status(seen, before)
+    status = campaign_status(seen, before)
     return Refresh(
         at,
         status,
@@ -143,7 +143,8 @@ def refresh(before: CampaignStatus | None, snapshot: CampaignSnapshot | None, at
     )
 
 
-def _status(seen: MailchimpCampaign, before: CampaignStatus | None) -> CampaignStatus:
+def campaign_status(seen: MailchimpCampaign, before: CampaignStatus | None = None) -> CampaignStatus:
+    """Return the status of a campaign, given the one that is stored, if any."""
     if seen.status in _STATUSES:
         return _STATUSES[seen.status]
     if seen.status == _ARCHIVED:

@@ -142,6 +142,10 @@ class CampaignStore:
         row = self._session.scalar(self._all().where(CampaignRow.id == row_id(campaign_id)))
         return row and campaign_of(row)
 
+    def tracked(self) -> frozenset[str]:
+        """Return Mailchimp's ids of all tracked campaigns."""
+        return frozenset(self._session.scalars(self._all().with_only_columns(CampaignRow.mailchimp_campaign_id)))
+
     def list(self, *, limit: int, cursor: str | None = None) -> Page[Campaign]:
         """Return a page of campaigns, latest tracked first.
 

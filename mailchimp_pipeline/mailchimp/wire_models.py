@@ -271,6 +271,7 @@ class CampaignEntry(Wire):
             subject_line=self.subject_line,
             list_id=self.list_id,
             send_time=self.send_time,
+            list_name=self.list_name,
         )
 
 

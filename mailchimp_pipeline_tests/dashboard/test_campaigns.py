@@ -37,6 +37,14 @@ def test_a_tracked_campaign_has_a_plot_and_a_table(connected: Tenant, visit: Vis
     expect(visitor.page.get_by_role("link", name="Spring")).to_be_visible()
 
 
+def test_a_campaign_is_chosen_from_those_at_mailchimp(connected: Tenant, visit: Visits) -> None:
+    a_sent_campaign(connected, "Autumn")
+    visitor = visit(connected)
+    visitor.open("/campaigns")
+    visitor.click("Track Autumn")
+    expect(visitor.page.get_by_role("heading", name="Autumn")).to_be_visible()
+
+
 def test_a_refresh_adds_a_row_without_a_reload(connected: Tenant, visit: Visits) -> None:
     at_mailchimp = a_sent_campaign(connected)
     tracked = connected.mutate("campaigns.trackCampaign", {"mailchimpCampaignId": at_mailchimp}).data

@@ -44,9 +44,9 @@ def test_an_opt_out_reaches_mailchimp(employer: Tenant, visit: Visits) -> None:
     visitor = visit(employer)
     find(visitor)
     visitor.mark()
-    expect(visitor.page.locator("#main .badge")).to_have_count(0)
+    expect(visitor.page.locator("section[aria-labelledby=consent] .badge")).to_have_count(0)
     opt_out(visitor)
-    expect(visitor.page.locator("#main .badge")).to_have_text("opted out")
+    expect(visitor.page.locator("section[aria-labelledby=consent] .badge")).to_have_text("opted out")
     expect(visitor.page.get_by_text("The opt-out was recorded.")).to_be_visible()
     assert visitor.is_marked()
     assert status_at_mailchimp(employer) is Status.UNSUBSCRIBED

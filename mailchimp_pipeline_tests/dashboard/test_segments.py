@@ -175,7 +175,7 @@ def test_a_mass_departure_is_confirmed_and_the_next_sync_succeeds(employer: Tena
     visitor.click("Sync now")
     sync_what_was_requested(employer)
     expect(visitor.badge()).to_have_text("error")
-    expect(visitor.page.locator("#live .notice")).to_contain_text("4 of the 5 members")
+    expect(visitor.page.locator("#live .notice.bad")).to_contain_text("4 of the 5 members")
     visitor.mark()
     visitor.page.get_by_text("Confirm the departures", exact=True).click()
     visitor.click("Sync with departures confirmed")

@@ -53,7 +53,7 @@ def test_a_contact_opts_out_and_is_erased(connected: Tenant, visit: Visits) -> N
     visitor.click("Find")
     visitor.field("How did the contact say it?").fill("phone call")
     visitor.click("Record opt-out")
-    expect(visitor.page.locator("#main .badge")).to_have_text("opted out")
+    expect(visitor.page.locator("section[aria-labelledby=consent] .badge")).to_have_text("opted out")
     member = connected.stage.sandbox.member(connected.list_id, "zoe@leaver.test")
     assert member is not None
     assert member.status is Status.UNSUBSCRIBED

@@ -37,6 +37,7 @@ EXAMPLES: Mapping[str, Any] = {
     "mailchimp.segments.history": {"id": NO_ID, "limit": 1, "cursor": None},
     "mailchimp.segments.filterValues": NO_INPUT,
     "mailchimp.campaigns.list": {"limit": 1, "cursor": None},
+    "mailchimp.campaigns.available": NO_INPUT,
     "mailchimp.campaigns.get": {"id": NO_ID},
     "mailchimp.campaigns.history": {"id": NO_ID, "limit": 1, "cursor": None},
     "mailchimp.campaigns.trackCampaign": {"mailchimpCampaignId": "a1b2c3d4e5"},

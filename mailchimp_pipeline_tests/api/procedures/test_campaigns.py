@@ -42,6 +42,45 @@ def test_a_campaign_is_tracked_with_its_figures_as_fractions(connected: Tenant) 
     assert (campaign["emailsSent"], campaign["uniqueOpens"], campaign["uniqueClicks"]) == (110, 40, 25)
 
 
+def test_campaigns_that_are_not_tracked_are_listed(connected: Tenant) -> None:
+    tracked, sent = a_sent_one(connected), a_sent_one(connected)
+    latest = connected.stage.sandbox.add_campaign(connected.list_id, "Autumn", "Leaves")
+    track(connected, tracked)
+    found = connected.query("campaigns.available").data
+    # Both were created within one second, by which Mailchimp sorts.
+    by_id = {each["mailchimpCampaignId"]: each for each in found}
+    assert by_id.keys() == {latest, sent}
+    assert by_id[latest] == {
+        "mailchimpCampaignId": latest,
+        "title": "Autumn",
+        "subjectLine": "Leaves",
+        "mailchimpListId": connected.list_id,
+        "mailchimpListName": "Staff",
+        "status": "draft",
+        "sendTime": None,
+    }
+    assert by_id[sent]["sendTime"] is not None
+
+
+def test_at_most_a_hundred_campaigns_are_listed(connected: Tenant) -> None:
+    for _ in range(101):
+        connected.stage.sandbox.add_campaign(connected.list_id)
+    assert len(connected.query("campaigns.available").data) == 100
+
+
+@pytest.mark.parametrize("page", ["campaigns/show/?id={}", "reports/summary?id={}", "campaigns/edit?a=1&id={}#top"])
+def test_a_campaign_is_tracked_by_the_address_of_its_page(connected: Tenant, page: str) -> None:
+    campaign_id = a_sent_one(connected)
+    url = f"{connected.stage.sandbox.api_root}/campaigns/{campaign_id}"
+    web_id = requests.get(url, auth=("key", connected.api_key), timeout=TIMEOUT_SECONDS).json()["web_id"]
+    tracked = track(connected, f"https://us6.admin.mailchimp.com/{page.format(web_id)}")
+    assert tracked.data["mailchimpCampaignId"] == campaign_id
+
+
+def test_the_address_of_another_page_is_no_campaign(connected: Tenant) -> None:
+    assert track(connected, "https://us6.admin.mailchimp.com/lists/").error["data"]["code"] == "NOT_FOUND"
+
+
 def test_the_fields_of_a_campaign_are_those_of_the_contract(connected: Tenant) -> None:
     assert list(track(connected, a_sent_one(connected)).data) == [
         "id",
@@ -98,7 +137,7 @@ def test_a_campaign_of_another_account_is_not_there(connected: Tenant) -> None:
     assert connected.query("campaigns.list").data["items"] == []
 
 
-@pytest.mark.parametrize("wrong", [{}, {"mailchimpCampaignId": ""}, {"mailchimpCampaignId": "a" * 65}])
+@pytest.mark.parametrize("wrong", [{}, {"mailchimpCampaignId": ""}, {"mailchimpCampaignId": "a" * 501}])
 def test_an_id_of_the_wrong_form(connected: Tenant, wrong: dict[str, str]) -> None:
     answer = connected.mutate("campaigns.trackCampaign", wrong)
     assert answer.error["data"]["code"] == "BAD_REQUEST"

@@ -77,7 +77,7 @@ def assert_told(values: dict[str, Any], tenant: Tenant) -> None:
     assert values["viewerMay"] == segment
     assert values["deleted"]["softDeletedAt"] is not None
     assert values["campaign"] == values["refreshed"] == values["campaigns"]["items"][0]
-    assert values["history"]["nextCursor"] is None
+    assert (values["history"]["nextCursor"], values["available"]) == (None, [])
     assert values["preview"] == {"matching": 1, "members": 0, "excluded": {"opted_out": 1}}
     assert values["previewOfSync"]["excluded"] == {"opted_out": {"count": 1, "examples": [CONTACT]}}
     assert (values["rejected"], values["retried"]["id"]) == ({"items": [], "nextCursor": None}, segment["id"])

@@ -60,6 +60,7 @@ export async function tour(makeClient, given) {
     badPage: segments.list.query({ limit: 101 }),
     campaign: campaigns.get.query({ id: made.tracked.value.id }),
     campaigns: campaigns.list.query(),
+    available: campaigns.available.query(),
     history: campaigns.history.query({ id: made.tracked.value.id }),
     rejected: segments.rejected.query({ id, limit: 10 }),
     pastSyncs: segments.history.query({ id, limit: 10 }),
