@@ -32,13 +32,14 @@ def main() -> None:
             write_sample(settings.home / "sample")
             stack.start_api()
             sample_organisations.set_up(stack, sandbox)
-            sync_all(stack)
+            for _ in range(2):
+                sync_all(stack)
             track_a_campaign(stack, sandbox)
             take_pictures(stack)
 
 
 def sync_all(stack: SandboxStack) -> None:
-    """Sync the segments of all sample organisations once."""
+    """Sync the segments of all sample organisations."""
     with open_pipeline(stack.settings) as pipeline:
         for result in pipeline.sync(pipeline.due_partition_keys(), run_id=str(uuid4()), push=True):
             sys.stdout.write(f"{result.segment.name}: {result.error or 'synced'}\n")

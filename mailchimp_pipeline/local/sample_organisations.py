@@ -17,7 +17,7 @@ from mailchimp_pipeline.embedded.postgres import EmbeddedServer
 from mailchimp_pipeline.errors import PermanentError
 from mailchimp_pipeline.local.stack import Dashboard, SandboxStack
 from mailchimp_pipeline.segments import FilterCriteria, SegmentType
-from sandbox import AccountSetup, AudienceSetup, SandboxControl
+from sandbox import AccountSetup, AudienceSetup, CampaignStatus, Figures, SandboxControl
 
 
 class NotASampleOrganisation(PermanentError):
@@ -56,6 +56,8 @@ def _criteria(**values: tuple[str, ...]) -> FilterCriteria:
 
 
 _ACTIVE = ("active", "on_leave")
+
+_FIGURES = Figures(emails_sent=980, opens=790, unique_opens=466, clicks=155, unique_clicks=120, subscriber_clicks=104)
 
 ORGANISATIONS = (
     SampleOrganisation(
@@ -165,6 +167,7 @@ def set_up(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]
         account_id = sandbox.add_account(organisation.api_key, organisation.name)
         for audience in organisation.audiences:
             sandbox.add_audience(account_id, audience.name, audience.id, double_optin=audience.double_optin)
+        _add_campaigns(sandbox, organisation.audiences[0].id)
     created: list[tuple[str, str]] = []
     for organisation in ORGANISATIONS:
         with stack.dashboard(organisation.id) as dashboard:
@@ -173,6 +176,14 @@ def set_up(stack: SandboxStack, sandbox: SandboxControl) -> list[tuple[str, str]
             if is_new:
                 created += [(organisation.id, segment_id) for segment_id in _create_segments(dashboard, organisation)]
     return created
+
+
+def _add_campaigns(sandbox: SandboxControl, list_id: str) -> None:
+    """Add a sent campaign, and a draft, which can be tracked. They have the same ids in every sandbox."""
+    sent = sandbox.add_campaign(list_id, "Summer news", "What is new in summer", f"5{list_id[1:]}")
+    sandbox.move_campaign(sent, CampaignStatus.SENT)
+    sandbox.set_figures(sent, _FIGURES)
+    sandbox.add_campaign(list_id, "Winter news", "What is new in winter", f"3{list_id[1:]}")
 
 
 def _create_segments(dashboard: Dashboard, organisation: SampleOrganisation) -> list[str]:

@@ -72,6 +72,13 @@ function choose(button) {
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
+// On a narrow screen the menu scrolls: the page that is shown has to be in sight.
+function showWhereWeAre(root) {
+  const nav = root.querySelector("header nav");
+  const here = nav?.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - 16;
+}
+
 function improve(root) {
   localise(root);
   makeSortable(root);
@@ -125,6 +132,7 @@ async function send(form, submitter) {
 function show(page) {
   improve(page);
   document.body.replaceChildren(...page.body.childNodes);
+  showWhereWeAre(document);
   const target = document.querySelector('[aria-invalid="true"]') ?? document.getElementById("main");
   target?.focus();
   window.scrollTo(0, 0);
@@ -189,4 +197,5 @@ document.addEventListener("click", (event) => {
 window.addEventListener("popstate", () => location.reload());
 
 improve(document);
+showWhereWeAre(document);
 poll();
