@@ -375,7 +375,7 @@ def _verified_payload(token: str, keys: VerificationKeys) -> bytes:
     except BadSignatureError:
         raise Unauthenticated("The token's signature is wrong: it was changed, or signed with another key") from None
     except (JoseError, ValueError, TypeError):  # TypeError: joserfc does not check that `crit` is a list
-        raise Unauthenticated("The bearer token cannot be read: send the token as you got it") from None
+        raise Unauthenticated("The token cannot be read: use the whole token, as you got it") from None
     return payload or b""
 
 

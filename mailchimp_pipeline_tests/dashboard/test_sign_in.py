@@ -55,7 +55,7 @@ def test_a_link_asks_before_it_signs_in(tenant: Tenant, visit: Visits) -> None:
 def test_the_pasted_token_of_a_link_signs_in(tenant: Tenant, visit: Visits) -> None:
     visitor = visit(tenant, role=None)
     assert is_asked_to_sign_in(visitor)
-    visitor.field("Sign-in token").fill(f" {sign_in_token(tenant)} ")
+    visitor.field("Sign-in link").fill(f" {sign_in_token(tenant)} ")
     visitor.click("Sign in")
     visitor.page.wait_for_url(f"{tenant.stage.url}/")
     expect(visitor.page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -87,7 +87,7 @@ def test_a_form_that_is_sent_after_the_session_ended_asks_to_sign_in(connected: 
     visitor.field("Id or address").fill("1")
     visitor.click("Find")
     expect(visitor.page.get_by_role("alert")).to_have_text("Sign in first")
-    expect(visitor.field("Sign-in token")).to_be_visible()
+    expect(visitor.field("Sign-in link")).to_be_visible()
 
 
 def test_signing_out_ends_the_session(tenant: Tenant, visit: Visits) -> None:

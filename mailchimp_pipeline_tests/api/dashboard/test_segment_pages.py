@@ -108,7 +108,7 @@ def test_the_history_has_the_trigger_and_the_run_of_each_sync_and_a_plot_once_tw
     assert "<svg" not in first
     list(pipeline.sync([key], run_id="run-2", trigger=Trigger.REQUEST, push=True))
     both = editor.visit(f"/segments/{segment_id}").body.decode()
-    assert both.index("requested</td>") < both.index("daily sync</td>") < both.index("<svg")
+    assert both.index("requested</span>") < both.index("daily sync</span>") < both.index("<svg")
     assert "style=" not in both
 
 
