@@ -75,6 +75,8 @@ class ExplainContact:
 class _Known:
     """What the database has about a contact, by segment id or by audience and subscriber hash."""
 
+    keys: Sequence[str]
+    """The subscriber hashes of the contact."""
     memberships: dict[str, str]
     """The subscriber hash with which the contact is in a segment."""
     others: frozenset[_Place]
@@ -98,6 +100,7 @@ class _Known:
         statuses = select(row.mailchimp_list_id, row.subscriber_hash, row.status).where(*there(row))
         rejections = select(rejected.mailchimp_list_id, rejected.subscriber_hash, rejected.reason)
         return cls(
+            keys,
             memberships,
             frozenset((str(segment_id), key) for segment_id, key in session.execute(others)),
             {(list_id, key): status for list_id, key, status in session.execute(statuses)},
@@ -112,8 +115,11 @@ def _explained(segment: Segment, population: Population, known: _Known) -> Conta
     exclusion = next(iter(found.excluded), None) if found.members.empty else None
     if address and not stored and (segment.id, address) in known.others:
         exclusion = exclusion or Exclusion.DUPLICATE
-    place = (segment.mailchimp_list_id, address or "")
-    status, rejection = known.statuses.get(place), known.rejections.get(place)
+    # The address of a duplicate is there for the other contact.
+    keys = () if exclusion is Exclusion.DUPLICATE else (address,) if address else known.keys
+    places = [(segment.mailchimp_list_id, key) for key in keys]
+    status = next((known.statuses[each] for each in places if known.statuses.get(each)), None)
+    rejection = next((known.rejections[each] for each in places if each in known.rejections), None)
     return ContactInSegment(
         segment,
         is_member=stored is not None,
