@@ -260,7 +260,7 @@ export interface EntityInput {
 /** What a contact is: an employee or a vendor. Each type has its own relation in the source, a table or file. */
 export type EntityType = "employee" | "vendor";
 
-/** The state of an erasure. */
+/** The erasure of a contact: whether Mailchimp has confirmed it for every audience. */
 export interface Erasure {
   entityId: string;
   entityType: EntityType;
@@ -681,7 +681,7 @@ export type AppRouter = TRPCBuiltRouter<
         get: Query<void, Connection | null>;
         /** Connect the Mailchimp account of an API key. It replaces the organisation's previous connection. */
         connect: Mutation<ConnectInput, Connection>;
-        /** End the connection and delete its API key. Segments and campaigns stay; syncs that wait to begin fail. */
+        /** End the connection and delete its API key. Segments and campaigns stay in the database. */
         disconnect: Mutation<void, Connection>;
         /** Return all audiences of the connected account, the oldest first. */
         listAudiences: Query<void, Audience[]>;

@@ -72,7 +72,7 @@ class _StandardErrorHandler(logging.StreamHandler[TextIO]):
     def stream(  # pyright: ignore[reportIncompatibleVariableOverride] - a property, to be read each time
         self, _stream: TextIO
     ) -> None:
-        """Ignore the stream."""
+        """Ignore an assigned stream: lines always go to the present standard error."""
 
 
 def log_our_lines() -> None:
@@ -101,9 +101,9 @@ def _without_texts(_logger: object, _method: str, event: EventDict) -> EventDict
 
 
 def _exception(info: object) -> BaseException | None:
-    """Return the exception that a logging call means by `exc_info`, None if there is none.
+    """Return the exception of a log record, None if it has none. `info` is the record's `exc_info`.
 
-    `exc_info` is either a triple with the exception, or true for the exception that is being handled.
+    That is a triple with the exception, or true for the exception that is being handled.
     """
     if isinstance(info, tuple):
         return cast("tuple[object, BaseException | None, object]", info)[1]

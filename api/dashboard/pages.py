@@ -198,7 +198,7 @@ async def campaigns(visit: Visit, failure: CallFailed | None = None) -> Response
 
 
 async def track_campaign(visit: Visit) -> Response:
-    """Track a campaign."""
+    """Track the campaign that the form names, and go to its page. If there is none, show the form with the error."""
     try:
         tracked = await visit.call(
             "campaigns.trackCampaign", mailchimpCampaignId=visit.form.text("mailchimpCampaignId")

@@ -43,7 +43,7 @@ def _time(iso: str) -> Markup:
 
 
 def _number(value: float) -> Markup:
-    """Return a number, which the script formats as the reader's language does."""
+    """Return the HTML of a number. The page's script formats it for the reader's language."""
     return Markup('<data value="{}">{}</data>').format(value, f"{value:,}")
 
 

@@ -97,7 +97,10 @@ def connect(context: Context, wanted: ConnectInput) -> ConnectionView:
 
 @router.mutation("disconnect", role=Role.ADMIN)
 def disconnect(context: Context) -> ConnectionView:
-    """End the connection and delete its API key. Segments and campaigns stay; syncs that wait to begin fail."""
+    """End the connection and delete its API key. Segments and campaigns stay in the database.
+
+    Requested syncs that have not begun fail. Raises PRECONDITION_FAILED if the organisation is not connected.
+    """
     context = context.in_time()
     webhooks = context.webhook_registration()
     with context.session() as session:

@@ -105,7 +105,7 @@ class Context:
 
     @property
     def role(self) -> Role:
-        """What the caller may do."""
+        """The role of the caller: viewer, editor or admin."""
         return self.caller.role
 
     def session(self) -> AbstractContextManager[OrganisationSession]:

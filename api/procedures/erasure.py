@@ -22,7 +22,7 @@ _SECONDS = 20.0
 
 
 class Erasure(WireModel):
-    """The state of an erasure."""
+    """The erasure of a contact: whether Mailchimp has confirmed it for every audience."""
 
     entity_id: str
     entity_type: EntityType

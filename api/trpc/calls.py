@@ -103,7 +103,11 @@ def _output(call: ProcedureCall[ContextT]) -> bytes:
 
 
 def as_error(path: str, exception: BaseException, hooks: CallHooks) -> TRPCError:
-    """Return the error that the client sees for an exception. A defect is reported to `on_error`."""
+    """Return the error that the client sees for an exception.
+
+    An exception that the application does not know is reported to its hook `on_error`; the client sees an internal
+    error.
+    """
     if isinstance(exception, TRPCError):
         return exception
     if isinstance(exception, Exception) and (known := hooks.translate(exception)) is not None:

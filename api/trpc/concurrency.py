@@ -36,7 +36,10 @@ class _Places(asyncio.Semaphore):
 
 
 class ConcurrencyLimit:
-    """Enforces a `Concurrency`: a call may run while it holds a place. Belongs to one event loop."""
+    """Limits how many calls run at once. A call waits for a free place, and frees it when it ends.
+
+    Belongs to one event loop.
+    """
 
     def __init__(self, allowed: Concurrency) -> None:
         self._allowed = allowed

@@ -98,7 +98,7 @@ class Identified(Protocol):
 
     @property
     def role(self) -> Role:
-        """What the caller may do."""
+        """The role of the caller: viewer, editor or admin."""
         ...
 
 

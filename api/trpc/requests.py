@@ -32,7 +32,7 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 class Limits:
     """The limits of a request's size and time, and of how many calls run at once.
 
-    `batch_size` is the maximum number of calls in a request; 0 allows no batches.
+    `batch_size` is the maximum number of calls in a batch. With 0, each request has one call.
     """
 
     batch_size: int = 50
@@ -222,7 +222,10 @@ def _parsed(text: bytes) -> object:
 
 
 def _batch(text: bytes) -> Mapping[str, object]:
-    """Return the inputs of a batch by the index of the call. Raises BAD_REQUEST if they are not a JSON object."""
+    """Parse the inputs of a batch, a JSON object with the input of each call under the call's index: `{"0": …}`.
+
+    Raises BAD_REQUEST if the text is anything else.
+    """
     inputs = _parsed(text)
     if not isinstance(inputs, dict):
         raise TRPCError("BAD_REQUEST", '"input" needs to be an object when doing a batch call')

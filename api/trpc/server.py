@@ -84,7 +84,10 @@ async def _json_lines(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
 
 
 async def _object(count: int, arrivals: Arrivals) -> AsyncIterator[bytes]:
-    """Yield the stream for tRPC client 10: one object, an entry per line, with the comma at the start of the line."""
+    """Yield a batch's replies as version 10 of the tRPC client reads them: a JSON object with a reply in each line.
+
+    A reply is sent as soon as it arrives, so each line but the first begins with the comma after the previous reply.
+    """
     for position in range(count):
         index, reply = await arrivals.get()
         yield b'%b"%d":%b\n' % (b"," if position else b"{", index, reply.body)

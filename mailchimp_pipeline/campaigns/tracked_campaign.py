@@ -122,10 +122,10 @@ class Refresh:
 
 
 def refresh(before: CampaignStatus | None, snapshot: CampaignSnapshot | None, at: datetime) -> Refresh:
-    """Return what a refresh changes. `before` is the campaign's stored status, None for a new campaign.
+    """Return what to store about a campaign: its status and figures, and whether it is missing at Mailchimp.
 
-    `snapshot` is None if Mailchimp does not have the campaign. `at` is the time before the calls to Mailchimp. Raises
-    `ValueError` for a new campaign without a snapshot.
+    `before` is the stored status, None for a campaign that is not tracked yet. `snapshot` is what Mailchimp returned,
+    None if it does not have the campaign, and `at` is when it was asked. Raises `ValueError` if both are None.
     """
     if snapshot is None:
         if before is None:

@@ -138,7 +138,7 @@ class RelationVersion:
 
 
 class Source(Protocol):
-    """A source of employees and vendors. `relation` says which of them are read.
+    """A source of employees and vendors. `relation` says which of the two are read.
 
     A relation that does not exist is an error, never an empty result. Raises `Interrupted` if the source is unavailable
     or changing, and `PermanentError` if it cannot be read.
@@ -168,7 +168,10 @@ def read_contacts(source: Source, organisation_id: str, relations: Iterable[Enti
 
 
 def find_contacts(source: Source, organisation_id: str, entity_type: EntityType, entity_id: str) -> pd.DataFrame:
-    """Return the contact's rows as `contacts`: none, one, or several if the source has several."""
+    """Read one contact from the source. Return its rows, with `CONTACT_COLUMNS`.
+
+    A contact with two posts has two rows. There is none if the source does not have the contact.
+    """
     return contacts(source.find(entity_type, organisation_id, entity_id), entity_type)
 
 

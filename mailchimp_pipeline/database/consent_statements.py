@@ -150,7 +150,7 @@ Such an opt-in supersedes every withdrawal recorded before it.
 
 
 def as_statement(row: Sequence[Any], *, source: Any, list_id: Any) -> ConsentStatement:  # noqa: ANN401 - a row's columns
-    """Convert a row to a consent statement, made in the audience `list_id`.
+    """Convert a row to a consent statement. `list_id` is the audience in which it was made, None if it was made here.
 
     The row has entity_type, entity_id, subscriber_hash, opted_in, stated_at and channel.
     """

@@ -149,5 +149,8 @@ def _rows(session: Session, query: TextClause) -> list[Row[tuple[object, ...]]]:
 
 
 def _queue(row: Row[tuple[object, ...]]) -> Queue:
-    """Convert a row to a queue. A negative age, which differing clocks can cause, becomes zero."""
+    """Convert a row with the size of a queue and the age of its oldest item.
+
+    If the clocks differ, the age may be negative. Then it is zero.
+    """
     return Queue(row.size, max(0.0, float(row.seconds or 0)))

@@ -59,7 +59,7 @@ MIGRATION_LOCK = Lock(_Kind.MIGRATION)
 
 
 def account_lock(account_id: str) -> Lock:
-    """Return the lock of a Mailchimp account, held while an organisation connects to it or adds an audience of it."""
+    """Return the lock of a Mailchimp account, held while it is decided which organisation may use it or an audience."""
     return Lock(_Kind.ACCOUNT, (account_id,))
 
 

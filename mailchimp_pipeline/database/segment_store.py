@@ -378,8 +378,9 @@ class SegmentName:
 class CheckedSegments:
     """The due segments whose last sync was stopped by a check, for Dagster's asset checks.
 
-    `count` is the number of all due segments. `against_consent` had members who may not be e-mailed. Of `collapsed`,
-    more than half of the members would have left. Of `rejected`, Mailchimp rejected too many contacts.
+    `count` is the number of all due segments, stopped or not. `against_consent` are the segments with members who may
+    not be e-mailed, `collapsed` those that more than half of their members would have left, and `rejected` those of
+    which Mailchimp rejected too many contacts.
     """
 
     count: int = 0

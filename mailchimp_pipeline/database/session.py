@@ -218,12 +218,17 @@ class Database:
 
         These connections have a pool of their own, without a limit, in which up to five stay open.
         """
+        pool = self._dedicated.pool
         with self.translated_errors():
             connection = self._dedicated.connect()
         with connection:
             with self.translated_errors():
                 hide_all_rows(connection)
-            yield connection
+            try:
+                yield connection
+            finally:
+                if self._dedicated.pool is not pool:  # `close` was called meanwhile: nothing would close the connection
+                    connection.invalidate()
 
     def close(self) -> None:
         """Close the idle connections. The database can still be used."""

@@ -69,7 +69,10 @@ UNFINISHED = [
 
 
 class SyncConfig(dg.Config):
-    """The Dagster config of a sync run. It is empty if the run was started for partitions instead."""
+    """The Dagster config of a sync run: which segments it syncs, and which requests it serves.
+
+    It is empty if somebody started the run for partitions in Dagster's UI. Then it syncs their segments.
+    """
 
     segments: list[str] = Field(default=[], description="Partition keys of the segments: organisation/segment-id.")
     requests: list[str] = Field(default=[], description="Ids of the requests for a sync that the run serves.")

@@ -47,7 +47,7 @@ class ConnectionSlots(Protocol):
     """Limits the parallel connections of one Mailchimp account. A slot is the right to use one connection."""
 
     def slot(self) -> AbstractContextManager[None]:
-        """Wait for a free slot, and hold it during the block."""
+        """Wait for one of the account's free connections, and hold it during the block."""
         ...
 
 
@@ -59,7 +59,7 @@ class ThreadSlots:
 
     @contextmanager
     def slot(self) -> Generator[None]:
-        """Wait for a free slot, and hold it during the block."""
+        """Wait for one of the account's free connections, and hold it during the block."""
         with self._free:
             yield
 
@@ -187,7 +187,7 @@ class Timeouts:
 
 
 class KeyWatch(Protocol):
-    """Is told whether Mailchimp accepts the API key, before the call returns or raises."""
+    """A listener of the transport. It learns whether Mailchimp accepts the API key before a call to Mailchimp ends."""
 
     def refused(self, error: KeyRefused) -> None:
         """Handle a refusal of the API key by Mailchimp."""

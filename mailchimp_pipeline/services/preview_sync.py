@@ -53,7 +53,11 @@ class PlannedContacts:
     examples: list[Contact] = field(default_factory=list[Contact])
 
     def add(self, contacts: pd.DataFrame, count: int | None = None) -> None:
-        """Add `count` contacts, by default as many as `contacts` has. Its columns include entity_type and entity_id."""
+        """Add `count` to the number, and the first rows of `contacts` to the examples.
+
+        `contacts` has entity_type and entity_id, and may be a part of the contacts that are counted. Without `count`,
+        its rows are counted.
+        """
         self.count += len(contacts) if count is None else count
         few = contacts.head(MOST_EXAMPLES - len(self.examples))
         self.examples += [

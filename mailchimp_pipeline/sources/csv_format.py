@@ -32,7 +32,7 @@ def read_csv(open_file: Opener, path: Path, keep: ContactFilter | None = None) -
     """Return the file's columns that are in `RELATION_COLUMNS`, with unchanged values. `path` is for error messages.
 
     The file must be in UTF-8, with or without a byte-order mark, and separated by commas. Its first line has the column
-    names. With `keep`, only the rows of that contact are returned, and only a few blocks are in memory at a time.
+    names. `keep` is a contact: then only its rows are returned, and only a few blocks are in memory at a time.
     Raises `UnreadableSourceError` if the file is malformed.
     """
     _require_quotes_in_place(open_file, path)

@@ -165,8 +165,9 @@ class Compared:
 class BatchAnswer:
     """Mailchimp's answer to a batch, by subscriber hash. Each contact is in `accepted`, `existing` or `rejected`.
 
-    `accepted` contacts were added or changed. `existing` contacts were members already and were not changed.
-    `changed_at` is the earliest time at which the batch changed a member, by Mailchimp's clock.
+    Mailchimp added or changed the `accepted` contacts. `existing` contacts are those that it left as they are, because
+    they were members already and the batch was only for new ones. `changed_at` is the time of the first change by
+    Mailchimp's clock, None if nothing changed.
     """
 
     accepted: Mapping[str, MemberRef]

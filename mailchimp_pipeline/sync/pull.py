@@ -53,7 +53,7 @@ def pull_changes(
 def pull_departures(list_id: str, *, audiences: "Audiences", ledger: "Ledger") -> None:
     """Record the members who unsubscribed or were archived since the last pull.
 
-    It is called right before a batch, which would subscribe these members again.
+    Call it right before a batch: without it, the batch would subscribe these members again.
     """
     through = ledger.read_through()
     since = None if through is None else through - _OVERLAP

@@ -4,8 +4,10 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import product
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -54,6 +56,25 @@ def end_other_sessions(database: Database) -> None:
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
         )
+
+
+def test_the_connection_of_a_lock_that_outlives_its_database_is_closed(database_url: str) -> None:
+    with ExitStack() as held:
+        with Database(database_url) as database:
+            connection = held.enter_context(database.dedicated())
+            driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        assert not driver.closed
+    assert driver.closed
+
+
+def test_a_connection_for_locks_is_used_again_without_its_locks(database: Database) -> None:
+    with database.dedicated() as connection:
+        first = connection.scalar(text("select pg_backend_pid() from pg_advisory_lock(1)"))
+    with database.dedicated() as connection:
+        assert connection.scalar(text("select pg_backend_pid()")) == first
+        held = text("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
+        assert connection.scalar(held) == 0
 
 
 def test_an_audience_lock_has_one_holder(database: Database) -> None:

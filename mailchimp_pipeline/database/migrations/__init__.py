@@ -19,10 +19,10 @@ VERSION_TABLE = "mailchimp_pipeline_revision"
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Migrate the database to a revision, by default this code's. Does nothing if the database has it already.
+    """Migrate the database to `revision`, by default the newest. Does nothing if the database has it already.
 
-    Can run while the pipeline works. A revision is one transaction, or can be run again after a failure. Parallel
-    migrations run one after the other. Raises `patience.TableInUse`.
+    It can run while the pipeline works, and again after a failure. Migrations that are started at the same time run one
+    after the other. Raises `patience.TableInUse` if other transactions do not let go of a table.
     """
     with Database(url, pool_size=1) as database, database.unrestricted() as connection:
         # A session lock, because a revision may need several transactions.
