@@ -246,6 +246,8 @@ export interface ContactSegment {
 /** The segments of the contact's type, the newest first. */
 export interface ContactSegments {
   isInSource: boolean;
+  /** Whether the database has a preference, a consent statement or a membership of the contact. */
+  isKnown: boolean;
   isErased: boolean;
   items: ContactSegment[];
   nextCursor: string | null;

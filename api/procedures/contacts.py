@@ -43,6 +43,8 @@ class ContactSegments(WireModel):
     """The segments of the contact's type, the newest first."""
 
     is_in_source: bool
+    is_known: bool
+    """Whether the database has a preference, a consent statement or a membership of the contact."""
     is_erased: bool
     items: list[ContactSegment]
     next_cursor: str | None
@@ -61,6 +63,7 @@ def segments(context: Context, wanted: ContactInput) -> ContactSegments:
     found = explanations.explain(context.organisation_id, contact, page.items)
     return ContactSegments(
         is_in_source=found.is_in_source,
+        is_known=found.is_known,
         is_erased=found.is_erased,
         items=[_view(each) for each in found.segments],
         next_cursor=page.next_cursor,

@@ -91,7 +91,7 @@ def suppressions_among(session: OrganisationSession, contacts: pd.DataFrame, era
         # A contact's other address may be allowed.
         entities=suppressed.loc[~has_address, [*_ENTITY, "reason"]],
         addresses=suppressed.loc[has_address, [*_ADDRESS, "reason"]],
-        consented=decided.loc[~lacks_consent, [*_ENTITY]] if lacks_consent.any() else None,
+        consented=decided.loc[decided["reason"].isna(), [*_ENTITY]] if lacks_consent.any() else None,
     )
 
 

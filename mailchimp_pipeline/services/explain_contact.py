@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, select
 
 from mailchimp_pipeline.consent import Contact
 from mailchimp_pipeline.contacts import ATTRIBUTES, Source, find_contacts
+from mailchimp_pipeline.database.contact_data import is_known
 from mailchimp_pipeline.database.encryption import Keyring
 from mailchimp_pipeline.database.erased_contacts import ErasedContacts
 from mailchimp_pipeline.database.preference_store import suppressions_among
@@ -38,9 +39,10 @@ class ContactInSegment:
 
 @dataclass(frozen=True, slots=True)
 class ContactExplanation:
-    """Whether the source has the contact, whether it was erased, and each segment of its type."""
+    """Where a contact is a member. `is_known` says whether the database knows it, `segments` has those of its type."""
 
     is_in_source: bool
+    is_known: bool
     is_erased: bool
     segments: Sequence[ContactInSegment]
 
@@ -66,9 +68,9 @@ class ExplainContact:
             erased = ErasedContacts(session, self.keyring)
             population = Population.prepare(rows, suppressions_among(session, rows, erased.among(rows)))
             known = _Known.read(session, contact, hashes, {each.mailchimp_list_id for each in of_its_type})
-            is_erased = erased.holds(contact)
+            is_erased, known_here = erased.holds(contact), is_known(session, contact)
         explained = [_explained(each, population, known) for each in of_its_type]
-        return ContactExplanation(is_in_source=not rows.empty, is_erased=is_erased, segments=explained)
+        return ContactExplanation(not rows.empty, known_here, is_erased, explained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class _Known:
         member, row, rejected = SegmentMemberRow, AudienceMemberRow, RejectedContactRow
         own = select(member.segment_id, member.subscriber_hash).where(session.owns(member), of_contact(member, contact))
         memberships = {str(segment_id): key for segment_id, key in session.execute(own)}
-        keys = sorted({*hashes, *memberships.values()})
+        sent = select(row.subscriber_hash).where(session.owns(row), of_contact(row, contact))
+        keys = sorted({*hashes, *memberships.values(), *session.scalars(sent)})
 
         def there(table: type[SegmentMemberRow | AudienceMemberRow | RejectedContactRow]) -> list[ColumnElement[bool]]:
             return [session.owns(table), table.mailchimp_list_id.in_(list_ids), table.subscriber_hash.in_(keys)]

@@ -25,7 +25,8 @@ from mailchimp_pipeline.services.sync_segments import SourceIsEmpty, membership_
 from mailchimp_pipeline.sync import MemberRef, MemberState, MemberStatus, Rejection, plan
 from mailchimp_pipeline.sync.segment_results import StopReason
 
-_LIMITS = TimeLimits(statement_seconds=30, lock_seconds=3)
+_LIMITS = TimeLimits(statement_seconds=5, lock_seconds=3)
+"""Shorter than an opt-out waits for the consent lock, which the preview holds."""
 
 _AUDIENCE_WAIT_SECONDS = 5
 """How long a preview waits for a running sync of the audience, in seconds."""
@@ -118,7 +119,7 @@ def preview_sync(records: DatabaseRecords, source: Source, segment: Segment) -> 
     segment's members.
 
     Raises the errors of the source and `ConsentViolated` like a sync, `locks.LockTaken` if a sync of the audience is
-    running, and `session.DatabaseBusy` if a statement takes more than 30 seconds or waits more than 3 for a lock.
+    running, and `session.DatabaseBusy` if a statement takes more than 5 seconds or waits more than 3 for a lock.
     """
     contacts = read_candidates(records, source, segment.organisation_id, segment.segment_type)
     audience = (segment.organisation_id, segment.mailchimp_list_id)

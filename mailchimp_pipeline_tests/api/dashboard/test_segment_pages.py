@@ -137,6 +137,18 @@ def test_the_page_of_a_contact_says_why_it_is_not_sent(editor: Visitor) -> None:
     assert "they opted out" in page
 
 
+def test_who_left_the_source_and_is_still_subscribed_can_be_opted_out_and_erased(editor: Visitor) -> None:
+    tenant, contact = editor.tenant, {"entityType": "employee", "entityId": "1"}
+    tenant.create()
+    tenant.sync()
+    tenant.remove_employees()
+    page = editor.submit("/contacts/find", contact).body.decode()
+    assert "Nothing is recorded about this id." not in page
+    assert 'action="/contacts/opt-status"' in page
+    said = editor.submit("/contacts/opt-status", contact | {"optedIn": "false", "consentSource": "phone"})
+    assert "The opt-out was recorded." in said.body.decode()
+
+
 def test_the_page_of_an_erased_contact_says_so(editor: Visitor) -> None:
     editor.tenant.create()
     editor.tenant.sync()

@@ -108,8 +108,22 @@ def test_a_contact_that_the_source_does_not_have_matches_nothing(connected: Tena
     connected.sync()
     connected.remove_employees()
     found = explained(connected, "1")
-    assert (found["isInSource"], found["items"][0]["isMember"]) == (False, True)
-    assert explained(connected, "nobody")["items"][0]["isMember"] is False
+    assert (found["isInSource"], found["isKnown"], found["items"][0]["isMember"]) == (False, True, True)
+    nobody = explained(connected, "nobody")
+    assert (nobody["isKnown"], nobody["items"][0]["isMember"]) == (False, False)
+
+
+def test_who_left_the_source_and_the_segment_is_known_with_the_status_in_the_audience(connected: Tenant) -> None:
+    connected.add_employees({"id": "1", "email": "ann@acme.test"}, {}, {"id": "3"}, {"id": "4"})
+    connected.create()
+    connected.sync()
+    connected.remove_employees()
+    connected.add_employees({"id": "5"}, {"id": "6"}, {"id": "3"}, {"id": "4"})
+    connected.sync()
+    found = explained(connected, "1")
+    item = found["items"][0]
+    assert (found["isInSource"], found["isKnown"]) == (False, True)
+    assert (item["isMember"], item["status"]) == (False, "subscribed")
 
 
 def test_segments_of_the_other_type_are_left_out(connected: Tenant) -> None:
@@ -124,7 +138,7 @@ def test_another_organisation_sees_none_of_it(stage: Stage, connected: Tenant) -
     connected.create()
     connected.sync()
     other = explained(a_tenant(stage), "1")
-    assert other == {"isInSource": False, "isErased": False, "items": [], "nextCursor": None}
+    assert other == {"isInSource": False, "isKnown": False, "isErased": False, "items": [], "nextCursor": None}
 
 
 @pytest.mark.parametrize("limit", [1, 3])
