@@ -131,9 +131,10 @@ async def sync_segment(visit: Visit) -> Response:
 async def preview_sync(visit: Visit) -> Response:
     """Show a segment with what a sync would do."""
     try:
-        return await segment(visit, planned=await visit.call("segments.previewSync", id=visit.id))
+        planned = await visit.call("segments.previewSync", id=visit.id)
     except CallFailed as failure:
         return await segment(visit, failure)
+    return await segment(visit, planned=planned)
 
 
 async def edit_segment(visit: Visit) -> Response:
